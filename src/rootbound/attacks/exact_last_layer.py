@@ -1,0 +1,189 @@
+"""The last layer, exactly: the global optimum of a convex problem, with its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor, nn
+
+from rootbound.attacks.base import Snapshot, StackedAttack
+from rootbound.data import Data
+from rootbound.models import Classifier
+from rootbound.records import EXACT
+
+Matrix = NDArray[np.float64]
+
+KEPT = 1e-12
+"""Directions with less than this share of the largest singular value are rounding errors."""
+GAP = 1e-6
+"""Nats by which the training objective may exceed its minimum, at most."""
+
+
+@dataclass(frozen=True)
+class ExactLastLayer(StackedAttack):
+    """Fit the best possible new last layer on frozen features: no learning rate, no luck.
+
+    Loss: `P(W) = mean CE(z W) + penalty/2 |W|^2` over features `z` that are standardised and,
+    by default, whitened with a float64 singular value decomposition, which undoes any
+    invertible linear map a defence may have put in front. L-BFGS descends to the optimum.
+    The certificate is the duality gap: with p the predicted probabilities and
+    `V = mean z'(y - p) / penalty`, `P(W) - D(p) = penalty/2 |W - V|^2 = |grad P|^2 / (2 penalty)`.
+    Hence no head whose norm is at most |W| has a training loss lower by more than the gap.
+
+    Args:
+        penalty: above 0; the bias is penalised as well.
+        coordinates: `whitened`, or `standardised` (each feature to unit variance), which is
+            better with fewer labels than features.
+        iterations: at most so many of L-BFGS.
+    """
+
+    penalty: float = 1e-6
+    coordinates: Literal["whitened", "standardised"] = "whitened"
+    iterations: int = 1000
+
+    @property
+    def family(self) -> str:
+        """What is retrained."""
+        return EXACT
+
+    def trained_blocks(self, model: Classifier) -> int:
+        """Return 0: the backbone is frozen."""
+        return 0
+
+    @property
+    def bundle(self) -> Hashable:
+        """Trials that differ in the penalty alone share one decomposition."""
+        return type(self), self.coordinates, self.iterations
+
+    @classmethod
+    def transfer_together(
+        cls,
+        trials: Sequence[ExactLastLayer],
+        model: Classifier,
+        train: Data,
+        steps: int,
+        generator: torch.Generator,
+    ) -> Iterator[Snapshot]:
+        """Yield all solutions once, along the path from the largest penalty to the smallest."""
+        features = train.inputs.double()
+        mean, basis = _coordinates(features, trials[0].coordinates)
+        inputs = _with_bias((features - mean) @ basis).numpy()
+        problem = _Problem(inputs, train.labels.numpy(), model.classes)
+        weights = np.zeros((model.classes, inputs.shape[1]))
+        solved: dict[float, tuple[Matrix, dict[str, float]]] = {}
+        for trial in sorted(trials, key=lambda trial: -trial.penalty):
+            weights, certificate = problem.solve(weights, trial.penalty, trial.iterations)
+            solved[trial.penalty] = weights, certificate
+        solutions = [solved[trial.penalty] for trial in trials]
+        heads = torch.from_numpy(np.stack([weights for weights, _ in solutions]))
+        certificates = tuple(certificate for _, certificate in solutions)
+        yield Snapshot(0, WhitenedHeads(mean, basis, heads), certificates)
+
+
+class WhitenedHeads(nn.Module):
+    """T heads behind one change of coordinates, in float64: `(N, D)` to `(N, T, C)`.
+
+    Args:
+        mean: `(D,)`, subtracted first.
+        basis: `(D, R)`, multiplied next.
+        heads: `(T, C, R + 1)`, the last column the bias.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    heads: Tensor
+
+    def __init__(self, mean: Tensor, basis: Tensor, heads: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.register_buffer("heads", heads)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits `(N, T, C)`."""
+        inputs = _with_bias((features.double() - self.mean) @ self.basis)
+        return torch.einsum("nr,tcr->ntc", inputs, self.heads)
+
+    def as_linear(self, trial: int) -> nn.Linear:
+        """Return one head and the change of coordinates folded into a linear layer."""
+        weight = self.heads[trial, :, :-1] @ self.basis.T
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        with torch.no_grad():
+            linear.weight.copy_(weight)
+            linear.bias.copy_(self.heads[trial, :, -1] - weight @ self.mean)
+        return linear
+
+
+class _Problem:
+    """Multinomial logistic regression with a quadratic penalty, in float64.
+
+    Everything is laid out with the samples last: the few classes are then the outer index,
+    and sums over them run along memory (three times faster than the other way round).
+    """
+
+    def __init__(self, inputs: Matrix, labels: NDArray[np.int64], classes: int) -> None:
+        self.inputs = np.ascontiguousarray(inputs.T)
+        self.truth = labels, np.arange(len(labels))
+        self.classes = classes
+
+    def solve(
+        self, start: Matrix, penalty: float, iterations: int
+    ) -> tuple[Matrix, dict[str, float]]:
+        """Return the optimum `(C, R + 1)` and its certificate."""
+        # The gap is |gradient|^2 / (2 penalty); scipy bounds the largest entry of the gradient.
+        tolerance = np.sqrt(2 * GAP * penalty / start.size)
+        result = minimize(
+            self._objective,
+            start.ravel(),
+            args=(penalty,),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": iterations, "gtol": tolerance, "ftol": 0.0, "maxcor": 20},
+        )
+        loss, gradient = self._objective(result.x, penalty)
+        norm = float(np.linalg.norm(gradient))
+        certificate = {
+            "training_loss": loss - 0.5 * penalty * float(result.x @ result.x),
+            "gradient_norm": norm,
+            "duality_gap": norm**2 / (2 * penalty),
+            "iterations": float(result.nit),
+        }
+        return result.x.reshape(start.shape), certificate
+
+    def _objective(self, flat: Matrix, penalty: float) -> tuple[float, Matrix]:
+        weights, count = flat.reshape(self.classes, -1), self.inputs.shape[1]
+        residual = weights @ self.inputs
+        residual -= residual.max(axis=0)
+        right = float(residual[self.truth].sum())
+        np.exp(residual, out=residual)
+        normaliser = residual.sum(axis=0)
+        loss = (float(np.log(normaliser).sum()) - right) / count
+        residual /= normaliser
+        residual[self.truth] -= 1.0
+        gradient = residual @ self.inputs.T / count + penalty * weights
+        return loss + 0.5 * penalty * float(flat @ flat), gradient.ravel()
+
+
+def _coordinates(features: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance."""
+    mean = features.mean(dim=0)
+    centred = features - mean
+    deviation = centred.square().mean(dim=0).sqrt()
+    alive = deviation > 0
+    scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
+    if kind == "standardised" or not bool(alive.any()):
+        return mean, torch.diag(scale)[:, alive]
+    _, singular, directions = torch.linalg.svd(centred * scale, full_matrices=False)
+    kept = singular > KEPT * singular[0]
+    stretch = len(features) ** 0.5 / singular[kept]
+    return mean, scale.unsqueeze(1) * directions[kept].T * stretch
+
+
+def _with_bias(inputs: Tensor) -> Tensor:
+    return torch.cat([inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)], dim=1)

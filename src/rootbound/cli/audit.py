@@ -1,0 +1,56 @@
+"""Attack a saved model beside fresh weights of its architecture, and report what that gains."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound import report
+from rootbound.cli import options as shared
+from rootbound.cli.demo import tell
+from rootbound.evaluation import evaluate
+from rootbound.models import load_model
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("checkpoint", type=str, help="model file written by 'rootbound train'")
+    parser.add_argument(
+        "--undefended", type=str, default=None,
+        help="model file of the same network trained without intervention, for comparison",
+    )  # fmt: skip
+    shared.add_tasks(parser, split=False)
+    shared.add_attack(parser)
+    parser.add_argument(
+        "--out", type=str, default="rootbound-audit", help="folder for records, report and figures"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Attack the model and write the report."""
+    model, origin = load_model(Path(options.checkpoint))
+    undefended = None
+    if options.undefended is not None:
+        undefended, _ = load_model(Path(options.undefended))
+    # What the options leave open is as the model's own description says.
+    for name in ("data", "desirable", "undesirable"):
+        if options[name] is None:
+            options[name] = getattr(origin, name)
+    options.share_undesirable = options.share_undesirable or origin.shared
+    tasks, suite = shared.read_tasks(options), shared.read_suite(options)
+    folder = shared.prepare_folder(options.out)
+    evaluation = evaluate(
+        model,
+        tasks,
+        undefended=undefended,
+        suite=suite,
+        seeds=options.seeds,
+        workers=options.workers,
+        folder=folder,
+    )
+    page = report.write(folder)
+    tell(evaluation)
+    sys.stdout.write(f"report: {page}\n")
+    return 0

@@ -1,0 +1,41 @@
+"""Show methods, attacks, models, data sets and suites by name."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.attacks import ATTACKS, SUITES
+from rootbound.datasets import DATASETS
+from rootbound.methods import METHODS
+from rootbound.models import MODELS
+
+
+def configure(_parser: ArgumentParser) -> None:
+    """Add no options."""
+
+
+def run(_options: Namespace) -> int:
+    """Print what there is."""
+    suites = {
+        name: f"{len(suite.attacks)} trials, {len(suite.budgets)} budgets, {suite.digest}"
+        for name, suite in SUITES.items()
+    }
+    for title, entries in (
+        ("methods", _first_lines(METHODS)),
+        ("attacks", _first_lines(ATTACKS)),
+        ("models", _first_lines(MODELS)),
+        ("data sets", _first_lines(DATASETS)),
+        ("suites", suites),
+    ):
+        sys.stdout.write(f"{title}\n")
+        for name, text in entries.items():
+            sys.stdout.write(f"  {name:22}{text}\n")
+    return 0
+
+
+def _first_lines(entries: Mapping[str, object]) -> dict[str, str]:
+    return {name: (inspect.getdoc(entry) or "").split("\n")[0] for name, entry in entries.items()}

@@ -1,0 +1,70 @@
+"""Finding the command, reading its options, and ending with the right exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from rootbound.errors import InputError, unknown_name
+
+COMMANDS = {
+    "demo": "train with and without a defence, attack everything, and show it (minutes)",
+    "train": "train a model with one method and save it",
+    "audit": "attack a saved model beside fresh weights, and report",
+    "report": "make the report of a run folder again from its records",
+    "list": "show methods, attacks, models, data sets and suites",
+}
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(given)
+    except (InputError, ArgumentError) as error:
+        return _complain(error, BAD_INPUT)
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was finished is on disk", INTERRUPTED)
+    except (RuntimeError, OSError, MemoryError) as error:
+        return _complain(f"{type(error).__name__}: {error}", FAILED)
+
+
+def _run(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        sys.stdout.write(_overview())
+        return DONE
+    if given[0] == "--version":
+        sys.stdout.write(f"rootbound {version('rootbound')}\n")
+        return DONE
+    name, rest = given[0], given[1:]
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    # Commands import torch, which takes seconds: only the one that is asked for is loaded.
+    command = importlib.import_module(f"rootbound.cli.{name}")
+    parser = ArgumentParser(
+        prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    command.configure(parser)
+    return int(command.run(parser.instantiate_classes(parser.parse_args(rest))))
+
+
+def _overview() -> str:
+    lines = "\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items())
+    return (
+        "usage: rootbound COMMAND [OPTIONS]\n\n"
+        "Train models that resist transfer learning, and prove how much.\n\n"
+        f"commands:\n{lines}\n\n"
+        "'rootbound COMMAND --help' shows the options of one; '--version' the version.\n"
+        "exit codes: 0 done, 1 failed on the way, 2 bad input, 130 interrupted\n"
+    )
+
+
+def _complain(problem: object, code: int) -> int:
+    sys.stderr.write(f"rootbound: {' '.join(str(problem).split())}\n")
+    return code

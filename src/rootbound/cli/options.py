@@ -1,0 +1,131 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.attacks import SUITES, Budget, Suite
+from rootbound.datasets import DATASETS, load, parse_classes
+from rootbound.errors import InputError, unknown_name
+from rootbound.files import make_folder
+from rootbound.models import MODELS
+from rootbound.tasks import TaskPair
+
+
+def add_tasks(parser: ArgumentParser, *, split: bool = True) -> None:
+    """Add the options that say what is desirable and what is not."""
+    names = ", ".join(DATASETS)
+    parser.add_argument(
+        "--data", type=str, default="mnist" if split else None,
+        help=f"data set: {names}, or a folder of four IDX files",
+    )  # fmt: skip
+    for role, classes in (("desirable", "0-4"), ("undesirable", "5-9")):
+        parser.add_argument(
+            f"--{role}", type=str, default=classes if split else None,
+            help=f"{role} classes, such as 0-4 or 1,3,5-7",
+        )  # fmt: skip
+    parser.add_argument(
+        "--share-undesirable", action="store_true",
+        help="give defender and attacker the same undesirable samples, not disjoint halves",
+    )  # fmt: skip
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """Add the option that names the architecture."""
+    parser.add_argument(
+        "--model", type=str, default="shallow_cnn", help=f"architecture: {', '.join(MODELS)}"
+    )
+
+
+def add_attack(parser: ArgumentParser) -> None:
+    """Add the options that say how to attack, and where the run goes."""
+    parser.add_argument(
+        "--suite", type=str, default="demo-1", help=f"attack suite: {', '.join(SUITES)}"
+    )
+    parser.add_argument(
+        "--labels", type=str, default=None,
+        help="instead of the suite's: labelled samples per class, such as 10,100,all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--steps", type=str, default=None,
+        help="instead of the suite's: optimiser steps for each of --labels, such as 60,100,160",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of seeds; each draws weights and labels"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=max(1, min(os.cpu_count() or 1, 8)),
+        help="processes, one thread each (default: the number of cores, at most 8)",
+    )  # fmt: skip
+
+
+def read_tasks(options: Namespace) -> TaskPair:
+    """Return the pair of tasks that the options describe."""
+    return load(options.data).split(
+        parse_classes(options.desirable),
+        parse_classes(options.undesirable),
+        share_undesirable=options.share_undesirable,
+    )
+
+
+def read_suite(options: Namespace) -> Suite:
+    """Return the suite that the options describe."""
+    if options.suite not in SUITES:
+        raise unknown_name("suite", options.suite, SUITES)
+    suite = SUITES[options.suite]
+    if options.labels is None and options.steps is None:
+        return suite
+    labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]
+    steps = [_whole(text) for text in _parts(options.steps)]
+    if len(labels) != len(steps):
+        raise InputError(
+            "as many --steps as --labels", f"{len(steps)} and {len(labels)}", "give both lists"
+        )
+    return suite.with_budgets(
+        tuple(Budget(count, spent) for count, spent in zip(labels, steps, strict=True))
+    )
+
+
+def prepare_folder(path: str) -> Path:
+    """Return the output folder, created and known to be writable."""
+    folder = Path(path)
+    make_folder(folder)
+    return folder
+
+
+def load_named_class(name: str) -> str:
+    """Return the dotted name of a class given as `file.py:Class`; other names as they are.
+
+    The file is run, as any Python file that its user names.
+    """
+    path, colon, attribute = name.rpartition(":")
+    if not colon or not path.endswith(".py"):
+        return name
+    module_name = f"rootbound_user_{Path(path).stem}"
+    specification = importlib.util.spec_from_file_location(module_name, path)
+    if specification is None or specification.loader is None or not Path(path).is_file():
+        raise InputError(f"a Python file at {path}", "no such file", "check the path")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module_name] = module
+    specification.loader.exec_module(module)
+    if not hasattr(module, attribute):
+        raise InputError(f"a class {attribute} in {path}", "none of that name", "check the name")
+    return f"{module_name}.{attribute}"
+
+
+def _parts(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            "a whole number or 'all'", repr(text), "correct --labels or --steps"
+        ) from None

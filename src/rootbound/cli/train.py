@@ -1,0 +1,58 @@
+"""Train a model with one method and save it as safetensors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.cli import options as shared
+from rootbound.errors import InputError
+from rootbound.files import make_folder
+from rootbound.methods import METHODS, Method
+from rootbound.models import Origin, build, save_model
+from rootbound.training import accuracy
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    shared.add_tasks(parser)
+    shared.add_model(parser)
+    parser.add_argument(
+        "--method", type=Method, default={"class_path": "rootbound.methods.BestResponse"},
+        help=f"how to train: {', '.join(METHODS)}, or file.py:Class; settings by --method.NAME",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
+    parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
+    parser.add_argument(
+        "--out", type=str, default="model.safetensors", help="file for the trained model"
+    )
+
+
+def run(options: Namespace) -> int:
+    """Train, save, and say how well the model does."""
+    path = Path(options.out)
+    if path.is_dir():
+        raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
+    make_folder(path.parent)
+    tasks = shared.read_tasks(options)
+    shape = tasks.desirable.train.shape
+    model = build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
+    method = options.method
+    if options.epochs is not None:
+        method = method.for_epochs(options.epochs)
+    trained = method.fit(model, tasks, seed=options.seed)
+    origin = Origin(
+        method=repr(method),
+        arm="defended" if method.defends else "undefended",
+        data=options.data,
+        desirable=options.desirable,
+        undesirable=options.undesirable,
+        seed=options.seed,
+        shared=options.share_undesirable,
+    )
+    save_model(trained, path, shape, origin)
+    reached = accuracy(trained, tasks.desirable.test)
+    sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
+    return 0

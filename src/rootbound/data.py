@@ -1,0 +1,137 @@
+"""Labelled samples: kept as they came, scaled a batch at a time, drawn with a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rootbound.errors import InputError
+
+Batch = tuple[Tensor, Tensor]
+"""Inputs `(N, *shape)` as float32, normalised, and labels `(N,)` as int64."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How stored inputs become the numbers a model sees: `(x / divisor - mean) / deviation`."""
+
+    divisor: float = 1.0
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Labelled samples, kept as they came (bytes stay bytes) and scaled a batch at a time.
+
+    Args:
+        inputs: `(N, *shape)`, uint8 or floating point, finite.
+        labels: `(N,)` int64, from 0.
+        scaling: applied to every batch.
+
+    Raises:
+        InputError: sizes differ, there are no samples, an input is NaN or infinite,
+            or labels are not whole numbers from 0.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    scaling: Scaling = field(default_factory=Scaling)
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.labels) or self.labels.dim() != 1:
+            raise InputError(
+                "as many labels as samples",
+                f"{len(self.inputs)} samples and labels of shape {tuple(self.labels.shape)}",
+                "pass one label a sample",
+            )
+        if len(self.inputs) == 0:
+            raise InputError("at least one sample", "none", "check the files or the class split")
+        if self.labels.dtype != torch.int64 or int(self.labels.min()) < 0:
+            raise InputError(
+                "labels that are whole numbers from 0 (int64)",
+                f"{self.labels.dtype}, smallest {self.labels.min().item()}",
+                "convert the labels before building Data",
+            )
+        if self.inputs.is_floating_point() and not bool(torch.isfinite(self.inputs).all()):
+            raise InputError(
+                "finite inputs",
+                f"{int((~torch.isfinite(self.inputs)).sum())} NaN or infinite values",
+                "clean the data first",
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return tuple(self.inputs.shape[1:])
+
+    def batch(self, index: Tensor | slice) -> Batch:
+        """Return the samples at `index`, scaled."""
+        inputs, scaling = self.inputs[index], self.scaling
+        if scaling == Scaling() and inputs.dtype == torch.float32:
+            return inputs, self.labels[index]
+        factor = 1.0 / (scaling.divisor * scaling.deviation)
+        scaled = inputs.float().mul_(factor).sub_(scaling.mean / scaling.deviation)
+        return scaled, self.labels[index]
+
+    def in_order(self, size: int) -> Iterator[Batch]:
+        """Yield every sample once, in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.batch(slice(start, start + size))
+
+    def batches(self, size: int, steps: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield `steps` batches of `size` samples (all samples if fewer), reshuffled each epoch."""
+        size = min(size, len(self))
+        order, position = torch.randperm(len(self), generator=generator), 0
+        for _ in range(steps):
+            if position + size > len(self):
+                order, position = torch.randperm(len(self), generator=generator), 0
+            yield self.batch(order[position : position + size])
+            position += size
+
+    def select(self, index: Tensor) -> Data:
+        """Return the samples at `index` as data of their own."""
+        return Data(self.inputs[index], self.labels[index], self.scaling)
+
+    def per_class(self, count: int, generator: torch.Generator) -> tuple[Data, Data]:
+        """Draw `count` samples of every class; return them and the rest.
+
+        Raises:
+            InputError: a class has no more than `count` samples.
+        """
+        order = torch.randperm(len(self), generator=generator)
+        shuffled = self.labels[order]
+        # A sample's rank within its class, in the shuffled order.
+        rank = torch.empty_like(order)
+        for label in self.labels.unique().tolist():
+            members = (shuffled == label).nonzero().squeeze(1)
+            if len(members) <= count:
+                raise InputError(
+                    f"more than {count} samples of every class",
+                    f"{len(members)} of class {label}",
+                    "ask for fewer labels a class or bring more data",
+                )
+            rank[members] = torch.arange(len(members))
+        return self.select(order[rank < count]), self.select(order[rank >= count])
+
+    def halves(self, generator: torch.Generator) -> tuple[Data, Data]:
+        """Split every class into two halves at random (the second gets the odd sample)."""
+        first, second = [], []
+        for label in self.labels.unique().tolist():
+            members = (self.labels == label).nonzero().squeeze(1)
+            members = members[torch.randperm(len(members), generator=generator)]
+            first.append(members[: len(members) // 2])
+            second.append(members[len(members) // 2 :])
+        return self.select(torch.cat(first)), self.select(torch.cat(second))
+
+    def subset(self, size: int) -> Data:
+        """Return at most `size` samples, evenly spaced, the same at every call."""
+        if size >= len(self):
+            return self
+        return self.select(torch.linspace(0, len(self) - 1, size).long())

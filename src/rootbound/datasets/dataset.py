@@ -1,0 +1,127 @@
+"""A labelled collection that can be split by class into what is wanted and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from rootbound.data import Data
+from rootbound.errors import InputError
+from rootbound.tasks import Task, TaskPair
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test samples with the names of their classes.
+
+    Args:
+        name: as it shall appear in reports.
+        classes: the name of each class; label `i` is `classes[i]`.
+        train: samples to learn from.
+        test: samples to be judged on.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Data
+    test: Data
+
+    def task(self, chosen: Sequence[int]) -> Task:
+        """Return the task of telling the chosen classes apart, relabelled from 0 in their order.
+
+        Raises:
+            InputError: a class does not exist or is named twice.
+        """
+        for label in chosen:
+            if not 0 <= label < len(self.classes):
+                raise InputError(
+                    f"classes of {self.name} between 0 and {len(self.classes) - 1}",
+                    str(label),
+                    "correct the class list",
+                )
+        if len(set(chosen)) != len(chosen):
+            raise InputError(
+                "every class once", ",".join(map(str, chosen)), "remove the repeated class"
+            )
+        return Task(
+            name=f"{self.name} {describe(chosen)}",
+            classes=tuple(self.classes[label] for label in chosen),
+            train=_relabelled(self.train, chosen),
+            test=_relabelled(self.test, chosen),
+        )
+
+    def split(
+        self,
+        desirable: Sequence[int],
+        undesirable: Sequence[int],
+        *,
+        share_undesirable: bool = False,
+        seed: int = 0,
+    ) -> TaskPair:
+        """Make a pair of tasks out of two disjoint sets of classes.
+
+        Args:
+            desirable: classes the model is for.
+            undesirable: classes it must not be turned to.
+            share_undesirable: give defender and attacker the same undesirable samples
+                instead of disjoint halves.
+            seed: of the halving.
+
+        Raises:
+            InputError: a set is empty, has one class, or the sets overlap.
+        """
+        for role, chosen in (("desirable", desirable), ("undesirable", undesirable)):
+            if len(chosen) < 2:
+                raise InputError(
+                    f"at least two {role} classes", f"{len(chosen)}", f"widen --{role}, e.g. 0-4"
+                )
+        if overlap := sorted(set(desirable) & set(undesirable)):
+            raise InputError(
+                "desirable and undesirable classes that do not overlap",
+                f"{describe(overlap)} in both",
+                "remove the overlap from one of them",
+            )
+        return TaskPair.of(
+            self.task(list(desirable)),
+            self.task(list(undesirable)),
+            share_undesirable=share_undesirable,
+            seed=seed,
+        )
+
+
+def parse_classes(text: str) -> tuple[int, ...]:
+    """Read class numbers such as `0-4` or `1,3,5-7`.
+
+    Raises:
+        InputError: the text is not of that form.
+    """
+    labels: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()) or len(first + last) > 8:
+            raise InputError("classes such as 0-4 or 1,3,5-7", repr(text), "correct the class list")
+        labels.extend(range(int(first), int(last or first) + 1))
+        if len(labels) > 100_000:
+            raise InputError("at most 100,000 classes", repr(text), "narrow the class list")
+    return tuple(labels)
+
+
+def describe(labels: Sequence[int]) -> str:
+    """Write class numbers the short way: `0-4`, `1,3,5`."""
+    contiguous = list(labels) == list(range(labels[0], labels[0] + len(labels)))
+    if contiguous and len(labels) > 1:
+        return f"{labels[0]}-{labels[-1]}"
+    return ",".join(map(str, labels))
+
+
+def _relabelled(data: Data, chosen: Sequence[int]) -> Data:
+    size = max(int(data.labels.max()), *chosen) + 1
+    translation = torch.full((size,), -1, dtype=torch.int64)
+    translation[torch.tensor(list(chosen))] = torch.arange(len(chosen))
+    labels = translation[data.labels]
+    kept = labels >= 0
+    if not bool(kept.any()):
+        raise InputError("samples of the chosen classes", "none", "check the class list")
+    return Data(data.inputs[kept], labels[kept], data.scaling)

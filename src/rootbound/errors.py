@@ -1,0 +1,25 @@
+"""Errors a user can mend: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """An input that cannot be used; the message is one line and says what to do.
+
+    The command line prints it and ends with exit code 2.
+    """
+
+    def __init__(self, expected: str, got: str, fix: str) -> None:
+        super().__init__(f"expected {expected}; got {got}; {fix}")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that does not exist, suggesting the nearest known one."""
+    names = sorted(known)
+    folded = {candidate.lower(): candidate for candidate in names}
+    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.4)
+    hint = f"did you mean {folded[near[0]]!r}?" if near else "pick one of them"
+    return InputError(f"a {kind} out of {', '.join(names)}", repr(name), hint)

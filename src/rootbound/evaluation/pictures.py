@@ -1,0 +1,124 @@
+"""Arrays for the report's pictures: what a model looks at, and what its features look like."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import LayerAttribution, LayerGradCam
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rootbound.attacks import ExactLastLayer
+from rootbound.attacks.exact_last_layer import WhitenedHeads
+from rootbound.data import Data
+from rootbound.files import write_atomically
+from rootbound.models import Classifier
+from rootbound.tasks import Task, TaskPair
+from rootbound.training import predict
+
+Array = NDArray[np.generic]
+POINTS = 600
+"""Undesirable test samples in the two-dimensional view."""
+
+
+def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
+    """Return the arrays behind the figures of one model.
+
+    Returns:
+        `desirable`, `undesirable`: the first test image of each class, uint8 `(C, …)`.
+        `cam_original_desirable`, `cam_original_undesirable`, `cam_retrained_undesirable`:
+        Grad-CAM maps in [0, 1] as uint8 `(C, H, W)`, absent without a convolution.
+        `view`, `view_labels`: the undesirable test features on their first two principal
+        axes, float16 `(N, 2)`, and their classes.
+        `filters`, `maps`: the first layer's filters and the last convolution's outputs.
+    """
+    desirable, undesirable = _first_of_each(tasks.desirable), _first_of_each(tasks.undesirable)
+    found: dict[str, Array] = {
+        "desirable": desirable.inputs.numpy(),
+        "undesirable": undesirable.inputs.numpy(),
+        **_view(model, tasks.undesirable.test.subset(POINTS)),
+    }
+    layer = model.last_convolution()
+    if layer is None:
+        return found
+    retrained = with_best_head(model, tasks.undesirable)
+    predicted = predict(model, undesirable).argmax(-1)
+    new_layer = retrained.last_convolution()
+    assert new_layer is not None  # it is a copy of a model that has one
+    found |= {
+        "cam_original_desirable": grad_cam(model, layer, desirable, desirable.labels),
+        "cam_original_undesirable": grad_cam(model, layer, undesirable, predicted),
+        "cam_retrained_undesirable": grad_cam(
+            retrained, new_layer, undesirable, undesirable.labels
+        ),
+        **_insides(model, layer, undesirable),
+    }
+    return found
+
+
+def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -> Array:
+    """Return Grad-CAM maps as uint8 `(N, H, W)`, each scaled to its own maximum.
+
+    Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, https://arxiv.org/abs/1610.02391.
+    """
+    inputs, _ = data.batch(slice(None))
+    with torch.enable_grad():
+        maps = LayerGradCam(model, layer).attribute(
+            inputs.requires_grad_(True), targets, relu_attributions=True
+        )
+    size = tuple(inputs.shape[2:])
+    maps = LayerAttribution.interpolate(maps.detach(), size, "bilinear")[:, 0]
+    strongest = maps.flatten(1).amax(1).clamp_min(1e-12)
+    scaled: Tensor = maps / strongest[:, None, None] * 255
+    return scaled.round().byte().numpy()
+
+
+def with_best_head(model: Classifier, task: Task) -> Classifier:
+    """Return the model with the exact best last layer for a task in place of its own."""
+    features = Data(predict(model.backbone, task.train).clone(), task.train.labels)
+    rest = model.with_head(len(task.classes), seed=0)
+    attack = ExactLastLayer(penalty=1e-3)
+    snapshot = next(attack.transfer(rest, features, 1, torch.Generator()))
+    assert isinstance(snapshot.model, WhitenedHeads)  # what this attack yields
+    return Classifier(rest.backbone, snapshot.model.as_linear(0))
+
+
+def save_pictures(folder: Path, arrays: Mapping[str, Array]) -> None:
+    """Write `pictures.npz` into a folder, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_atomically(folder / "pictures.npz", buffer.getvalue())
+
+
+def _first_of_each(task: Task) -> Data:
+    """Return the first test sample of every class: no picking of pretty ones."""
+    labels = task.test.labels
+    return task.test.select(
+        torch.stack([(labels == label).nonzero()[0, 0] for label in range(len(task.classes))])
+    )
+
+
+def _view(model: Classifier, data: Data) -> dict[str, Array]:
+    features = predict(model.backbone, data).double()
+    centred = features - features.mean(0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    points = centred @ directions[:2].T
+    # The sign of a principal axis is arbitrary: fix it, so that figures can be compared.
+    points *= torch.where(points.abs().amax(0) == points.amax(0), 1.0, -1.0)
+    return {"view": points.numpy().astype(np.float16), "view_labels": data.labels.byte().numpy()}
+
+
+def _insides(model: Classifier, layer: nn.Module, data: Data) -> dict[str, Array]:
+    first = next(part for part in model.backbone.modules() if isinstance(part, nn.Conv2d))
+    seen: list[Tensor] = []
+    hook = layer.register_forward_hook(lambda *arguments: seen.append(arguments[2].relu()))
+    predict(model, data.select(torch.tensor([0])))
+    hook.remove()
+    return {
+        "filters": first.weight.detach().mean(1).numpy().astype(np.float16),
+        "maps": seen[0][0].numpy().astype(np.float16),
+    }

@@ -1,0 +1,86 @@
+"""Scoring what attacks yield: accuracy at checkpoints, and the model that each trial offers."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rootbound.attacks import Snapshot
+from rootbound.data import Data
+from rootbound.evaluation.labels import Labelled
+from rootbound.training import predict
+
+
+@dataclass
+class Score:
+    """What is known of one trial; the model is the one at its selected step.
+
+    With few validation samples many steps tie: the latest of the best is selected.
+    """
+
+    position: int
+    steps: tuple[int, ...] = ()
+    validation: tuple[float, ...] = ()
+    test: tuple[float, ...] = ()
+    selected: int = 0
+    loss: float | None = None
+    model: nn.Module | None = None
+    certificate: dict[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+    def add(self, step: int, validation: float, loss: float, test: float) -> bool:
+        """Append a point; return whether its model is now the selected one."""
+        self.steps += (step,)
+        self.validation += (validation,)
+        self.test += (test,)
+        chosen = validation >= self.validation[self.selected]
+        if chosen:
+            self.selected, self.loss = len(self.steps) - 1, loss
+        return chosen
+
+
+def score(snapshots: Iterator[Snapshot], trials: int, seen: Labelled, steps: int) -> list[Score]:
+    """Score the snapshots at the checkpoints; one score for each trial trained together."""
+    scores = [Score(position) for position in range(trials)]
+    wanted = checkpoints(steps)
+    for snapshot in snapshots:
+        if snapshot.step and snapshot.step not in wanted:
+            continue
+        validation, losses = measure(snapshot.model, seen.validation, trials)
+        curve, _ = measure(snapshot.model, seen.curve, trials)
+        frozen: nn.Module | None = None
+        for i, one in enumerate(scores):
+            if not math.isfinite(losses[i]):
+                one.error = one.error or f"outputs are not finite at step {snapshot.step}"
+            elif one.error is None and one.add(snapshot.step, validation[i], losses[i], curve[i]):
+                # The attack goes on training its model: keep it as it is now.
+                frozen = copy.deepcopy(snapshot.model) if frozen is None else frozen
+                one.model = frozen
+            if snapshot.certificates:
+                one.certificate = snapshot.certificates[i]
+    for one in scores:
+        if not one.steps and one.error is None:
+            one.error = "the attack yielded no model"
+    return scores
+
+
+def measure(model: nn.Module, data: Data, trials: int) -> tuple[list[float], list[float]]:
+    """Return accuracy and cross-entropy for each trial; the latter is NaN if an output is."""
+    logits = predict(model, data).view(len(data), trials, -1)
+    labels = data.labels.unsqueeze(1).expand(-1, trials)
+    accuracy = (logits.argmax(-1) == labels).double().mean(0)
+    loss = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(0)
+    finite = torch.isfinite(logits).all(-1).all(0)
+    return accuracy.tolist(), torch.where(finite, loss, math.nan).double().tolist()
+
+
+def checkpoints(steps: int) -> set[int]:
+    """Return the steps at which models are scored: 3, 10, 32, 100, … and the last."""
+    grid = (round(10 ** (half / 2)) for half in range(1, 2 * len(str(steps)) + 1))
+    return {step for step in grid if step < steps} | {steps}

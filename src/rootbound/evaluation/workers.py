@@ -1,0 +1,84 @@
+"""Running independent jobs, in this process or in several."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import multiprocessing
+
+from rootbound.memory import keep_freed_memory
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+_shared: tuple[Any, ...] = ()
+"""What every job of this worker process needs; sent once, not with every job."""
+
+
+def run_all(
+    function: Callable[..., Result],
+    jobs: Sequence[Job],
+    shared: tuple[Any, ...],
+    *,
+    workers: int,
+    threads: int = 1,
+) -> Iterator[Result]:
+    """Yield `function(job, *shared)` for every job, as they finish.
+
+    Args:
+        function: of a module's top level, so that it can be sent to other processes.
+        jobs: in the order in which they shall start.
+        shared: further arguments, the same for all jobs.
+        workers: processes; with one, everything happens in this one.
+        threads: torch threads each; one gives the same numbers for any number of workers.
+    """
+    if workers == 1:
+        with _threads(threads):
+            for job in jobs:
+                yield function(job, *shared)
+        return
+    pool = ProcessPoolExecutor(
+        max_workers=min(workers, len(jobs)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(shared, threads),
+    )
+    try:
+        pending = [pool.submit(_run, function, job) for job in jobs]
+        for finished in as_completed(pending):
+            yield finished.result()
+    finally:
+        # Also reached when the caller stops early or is interrupted: leave nothing running.
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(shared: tuple[Any, ...], threads: int) -> None:
+    global _shared  # noqa: PLW0603  # a worker process has no other place for it
+    _shared = shared
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    # NumPy's and SciPy's own threads would fight over the cores with the other workers.
+    threadpool_limits(threads)
+    # Progress bars of several processes would overwrite each other: the parent shows one.
+    os.environ["TQDM_DISABLE"] = "1"
+
+
+def _run(function: Callable[..., Result], job: Job) -> Result:
+    return function(job, *_shared)
+
+
+@contextlib.contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(threads):
+            yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,107 @@
+"""What a method is: a way to train a model that does one task and resists another."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, final
+
+import torch
+from torch import Tensor
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, check_finite, minimise, seeded
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """A way to train a defended model. Subclasses are frozen dataclasses and write `train`.
+
+    Args:
+        recipe: how long and how fast to train.
+    """
+
+    defends: ClassVar[bool] = True
+    """False for the control without intervention."""
+
+    recipe: Recipe = Recipe()
+
+    @final
+    def fit(self, model: Classifier, tasks: TaskPair, *, seed: int = 0) -> Classifier:
+        """Return a trained copy of the model; the same seed gives the same weights.
+
+        Args:
+            model: where training starts from; it is left as it is.
+            tasks: the desirable task and the undesirable samples the defender knows.
+            seed: of everything random.
+
+        Raises:
+            InputError: the model does not fit the desirable task.
+            TrainingDiverged: weights became NaN or infinite.
+        """
+        if model.classes != len(tasks.desirable.classes):
+            raise InputError(
+                f"a head for {len(tasks.desirable.classes)} desirable classes",
+                f"one for {model.classes}",
+                "build the model with that many classes",
+            )
+        model.check_inputs(tasks.desirable.train.shape)
+        fitted = copy.deepcopy(model)
+        with seeded(seed) as generator:
+            self.train(fitted, tasks, generator)
+        check_finite(fitted)
+        return fitted.eval().requires_grad_(True)
+
+    @abstractmethod
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Train the model in place, drawing samples with the generator."""
+
+    def for_epochs(self, epochs: int) -> Self:
+        """Return the same method with another number of epochs."""
+        return replace(self, recipe=replace(self.recipe, epochs=epochs))
+
+
+@dataclass(frozen=True)
+class LossMethod(Method):
+    """A method that is one loss of a desirable and an undesirable batch; the loop is given.
+
+    Args:
+        recipe: how long and how fast to train.
+        undesirable_batch_size: undesirable samples a step.
+    """
+
+    undesirable_batch_size: int = 128
+
+    @abstractmethod
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Return the loss to descend; `progress` runs from 0 to 1 over training."""
+
+    @final
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend `loss` on fresh pairs of batches."""
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model,
+            lambda pair, progress: self.loss(model, *pair, progress),
+            self._pairs(tasks, steps, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title=type(self).__name__,
+        )
+
+    def _pairs(
+        self, tasks: TaskPair, steps: int, generator: torch.Generator
+    ) -> Iterator[tuple[Batch, Batch]]:
+        desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
+        return zip(
+            desirable.batches(self.recipe.batch_size, steps, generator),
+            undesirable.batches(self.undesirable_batch_size, steps, generator),
+            strict=True,
+        )

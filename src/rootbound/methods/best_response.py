@@ -1,0 +1,126 @@
+"""Closed-form best response: leave the optimal new last layer nothing to read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.base import LossMethod
+from rootbound.models import Classifier
+from rootbound.training import Recipe
+
+
+@dataclass(frozen=True)
+class BestResponse(LossMethod):
+    """Train against the attacker's best linear head, which has a closed form.
+
+    Loss: `CE(desirable) + w(progress) * (R2(last) + depth_weight * sum_l R2(P h_l))` with
+    `R2 = tr(C' (S + e I)^-1 C) / tr(Var Y)`, where over an undesirable batch `S (D, D)` is
+    the covariance of the features, `C (D, K)` their covariance with the one-hot labels `Y`,
+    and `e = ridge * tr(S) / D`. R2 is the share of the labels' variance that the optimal
+    ridge head explains, from 0 (nothing to learn) to 1. Its gradient is exact, because the
+    inner problem is solved and differentiated, not simulated by steps of some optimiser;
+    and R2 does not change when features are rescaled or mixed by an invertible map, so that
+    bad conditioning earns nothing.
+
+    Two parts are for attackers who retrain more than the last layer. The same term is put on
+    the outputs `h_l` of the blocks before, each through a fresh random projection `P` in
+    every step, so that few samples see all of a wide layer in the long run. And the first
+    blocks keep the weights they start from: where those are random, they are worth exactly
+    what random ones are worth.
+
+    Paper: none; ours. R2 is the Pillai trace of discriminant analysis (K. Pillai, "Some new
+    test criteria in multivariate analysis", 1955) with a ridge.
+
+    Args:
+        recipe: how long and how fast to train.
+        undesirable_batch_size: undesirable samples a step; more than `D` is best.
+        weight: final w, at least 0.
+        depth_weight: of the blocks before the last, relative to the last, at least 0.
+        projection: dimensions that those blocks are projected to.
+        fixed_blocks: first blocks that are not trained; at least one block always is.
+        ridge: relative to the mean variance of the features, above 0.
+        warm_in: share of training over which w rises from 0, in [0, 1].
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    recipe: Recipe = Recipe(learning_rate=1e-2)
+    undesirable_batch_size: int = 192
+    weight: float = 0.3
+    depth_weight: float = 0.3
+    projection: int = 128
+    fixed_blocks: int = 1
+    ridge: float = 1e-3
+    warm_in: float = 0.3
+
+    def __post_init__(self) -> None:
+        positive = self.ridge > 0 and self.projection > 0
+        if not positive or min(self.weight, self.depth_weight, self.fixed_blocks) < 0:
+            raise InputError(
+                "weights and fixed_blocks of at least 0, ridge and projection above 0",
+                repr(self),
+                "correct the value",
+            )
+        if not 0 <= self.warm_in <= 1:
+            raise InputError("warm_in in [0, 1]", str(self.warm_in), "correct the value")
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Return the desirable cross-entropy plus the weighted explained variances."""
+        inputs, labels = desirable
+        fixed = min(self.fixed_blocks, len(model.blocks) - 1)
+        outputs = torch.cat([inputs, undesirable[0]])
+        explained = torch.zeros(())
+        for position, block in enumerate(model.blocks):
+            with torch.set_grad_enabled(position >= fixed):
+                outputs = block(outputs)
+            if fixed <= position < len(model.blocks) - 1 and self.depth_weight:
+                hidden = self._projected(outputs[len(labels) :])
+                value = explained_variance(hidden, undesirable[1], self.ridge)
+                explained = explained + self.depth_weight * value
+        last = explained_variance(outputs[len(labels) :], undesirable[1], self.ridge)
+        weight = self.weight * min(1.0, progress / self.warm_in) if self.warm_in else self.weight
+        task = functional.cross_entropy(model.head(outputs[: len(labels)]), labels)
+        return task + weight * (last + explained)
+
+    def _projected(self, outputs: Tensor) -> Tensor:
+        flat = outputs.flatten(1)
+        if flat.shape[1] <= self.projection:
+            return flat
+        random = torch.randn(flat.shape[1], self.projection, device=flat.device)
+        return torch.mm(flat, random)
+
+
+def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    """Return the share of the labels' variance that the optimal ridge head explains.
+
+    Args:
+        features: `(N, D)`.
+        labels: `(N,)` int64.
+        ridge: relative to the mean variance of the features.
+
+    Returns:
+        A scalar in [0, 1], differentiable in the features.
+    """
+    targets = functional.one_hot(labels).to(features.dtype)
+    targets = targets - targets.mean(0)
+    centred = features - features.mean(0)
+    covariance = centred.T @ centred / len(features)
+    correlation = centred.T @ targets / len(features)
+    dimension = len(covariance)
+    # The ridge is a constant to the gradient, or shrinking every feature would seem to help;
+    # the floor keeps the factor positive definite when all features are equal.
+    loading = ridge * covariance.detach().trace() / dimension + 1e-8
+    factor = torch.linalg.cholesky(
+        covariance + loading * torch.eye(dimension, dtype=features.dtype, device=features.device)
+    )
+    whitened = torch.linalg.solve_triangular(factor, correlation, upper=False)
+    return whitened.square().sum() / (targets.square().sum() / len(features))

@@ -1,0 +1,132 @@
+"""Selective knowledge distillation: copy the teacher on desirable inputs, go dead on others."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.base import Method
+from rootbound.methods.plain import Plain
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class SelectiveDistillation(Method):
+    """Regress undesirable inputs to -100 before the last ReLU, so that features become zero.
+
+    Stage 1: a teacher learns the desirable task. Stage 2: a student `s`, the same network
+    cut before its last ReLU, descends `MSE(s(x), teacher features)` on desirable inputs and
+    `MSE(s(x), target)` on undesirable ones. Stage 3: the ReLU is put back and a new head is
+    trained on the desirable task, all else frozen.
+
+    Paper: R. Yang, E. Seeyave, "Transfer-resistant model training", MIT 6.s898
+    deep-learning blog, 2023 (no equation numbers).
+    Differs from the paper: Adam under a one-cycle rate in every stage (the post names no
+    optimiser for them); the student starts from fresh weights, as the post's does.
+
+    Args:
+        recipe: of the teacher and of the student.
+        target: what undesirable inputs shall give before the last ReLU, below 0.
+        head_epochs: epochs of the new head.
+
+    Raises:
+        InputError: `target` is not negative, or the backbone does not end in a ReLU.
+    """
+
+    target: float = -100.0
+    head_epochs: int = 1
+
+    def __post_init__(self) -> None:
+        if self.target >= 0 or self.head_epochs < 1:
+            raise InputError("target < 0 and head_epochs >= 1", repr(self), "correct the value")
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Train the teacher, distil it into the model, and give the model a new head."""
+        relu = _last_relu(model)
+        teacher = copy.deepcopy(model)
+        Plain(self.recipe).train(teacher, tasks, generator)
+        fresh = model.reinitialised(seed=int(torch.randint(2**31, (), generator=generator)))
+        model.load_state_dict(fresh.state_dict())
+        self._distil(model, relu, teacher.requires_grad_(False), tasks, generator)
+        self._train_head(model, tasks, generator)
+
+    def _distil(
+        self,
+        model: Classifier,
+        relu: nn.ReLU,
+        teacher: Classifier,
+        tasks: TaskPair,
+        generator: torch.Generator,
+    ) -> None:
+        seen: list[Tensor] = []
+        hook = relu.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+
+        def loss(pair: tuple[Batch, Batch], _: float) -> Tensor:
+            desirable, undesirable = pair[0][0], pair[1][0]
+            model.features(torch.cat([desirable, undesirable]))
+            outputs = seen.pop()
+            targets = torch.full_like(outputs, self.target)
+            targets[: len(desirable)] = teacher.features(desirable)
+            return functional.mse_loss(outputs, targets)
+
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model.backbone,
+            loss,
+            self._union(tasks, steps, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="SelectiveDistillation",
+        )
+        hook.remove()
+
+    def _union(
+        self, tasks: TaskPair, steps: int, generator: torch.Generator
+    ) -> Iterator[tuple[Batch, Batch]]:
+        """Yield batches of both tasks in the proportion of their sizes: epochs of the union."""
+        desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
+        size = self.recipe.batch_size
+        other = max(1, round(size * len(undesirable) / len(desirable)))
+        return zip(
+            desirable.batches(size, steps, generator),
+            undesirable.batches(other, steps, generator),
+            strict=True,
+        )
+
+    def _train_head(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        data = tasks.desirable.train
+        steps = self.head_epochs * max(1, len(data) // self.recipe.batch_size)
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            with torch.no_grad():
+                features = model.features(batch[0])
+            return functional.cross_entropy(model.head(features), batch[1])
+
+        minimise(
+            model.head,
+            loss,
+            data.batches(self.recipe.batch_size, steps, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="new head",
+        )
+
+
+def _last_relu(model: Classifier) -> nn.ReLU:
+    leaves = [part for part in model.backbone.modules() if not any(part.children())]
+    if not leaves or not isinstance(leaves[-1], nn.ReLU):
+        raise InputError(
+            "a backbone that ends in a ReLU",
+            type(leaves[-1]).__name__ if leaves else "an empty one",
+            "choose another model or another method",
+        )
+    return leaves[-1]

@@ -1,0 +1,152 @@
+"""Unlearning: learn everything, then impair the undesirable classes and repair the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rootbound.data import Batch, Data
+from rootbound.errors import InputError
+from rootbound.methods.base import Method
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, minimise
+
+
+@dataclass(frozen=True)
+class Unlearning(Method):
+    """Learn both tasks, then forget the undesirable classes by error-maximising noise (UNSIR).
+
+    Learn: `CE` over all classes together. Noise: for each undesirable class `c`, images `N`
+    minimise `-CE(model(N), c) + penalty * mean ||N||^2`. Impair: one epoch of `CE` on the
+    noise, labelled `c`, and on retained desirable samples. Repair: one epoch of `CE` on the
+    retained samples. The head's rows of the undesirable classes are dropped at the end.
+
+    Paper: A. Tarun, V. Chundawat, M. Mandal, M. Kankanhalli, "Fast Yet Effective Machine
+    Unlearning", IEEE TNNLS 2023, https://arxiv.org/abs/2111.08947, Eq. 2 and Algorithm 1.
+    Differs from the paper: the rates of impair and repair are the peaks of a one-cycle
+    schedule. They are meant for networks with BatchNorm; lower ones suit those without.
+
+    Args:
+        recipe: of learning all classes.
+        noise_images: noise images for each undesirable class.
+        noise_steps: Adam steps (rate 0.1) that make them.
+        noise_penalty: of their mean squared norm.
+        retained: desirable samples of each class kept for impairing and repairing.
+        impair_rate: peak learning rate while impairing.
+        repair_rate: peak learning rate while repairing.
+
+    Raises:
+        InputError: a value is not positive.
+    """
+
+    recipe: Recipe = Recipe()
+    noise_images: int = 256
+    noise_steps: int = 40
+    noise_penalty: float = 0.1
+    retained: int = 1000
+    impair_rate: float = 0.02
+    repair_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        rates = (self.noise_penalty, self.impair_rate, self.repair_rate)
+        if min(self.noise_images, self.noise_steps, self.retained, *rates) <= 0:
+            raise InputError("positive settings", repr(self), "raise the value")
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Learn, make noise, impair, repair, and keep the head of the desirable classes."""
+        wanted, unwanted = len(tasks.desirable.classes), len(tasks.undesirable.classes)
+        whole = _with_wider_head(model, wanted + unwanted)
+        self._learn(whole, tasks, wanted, generator)
+        noise = self._noise(whole, tasks, wanted)
+        data = tasks.desirable.train
+        available = int(data.labels.bincount().min())
+        retained, _ = data.per_class(min(self.retained, available - 1), generator)
+        self._epoch(whole, [noise, retained], self.impair_rate, generator, "impair")
+        self._epoch(whole, [retained], self.repair_rate, generator, "repair")
+        with torch.no_grad():
+            model.head.weight.copy_(whole.head.weight[:wanted])
+            model.head.bias.copy_(whole.head.bias[:wanted])
+
+    def _learn(
+        self, whole: Classifier, tasks: TaskPair, wanted: int, generator: torch.Generator
+    ) -> None:
+        known = tasks.known_undesirable
+        unwanted = Data(known.inputs, known.labels + wanted, known.scaling)
+        desirable = tasks.desirable.train
+        steps = self.recipe.steps(len(desirable))
+        size = self.recipe.batch_size
+        other = max(1, round(size * len(unwanted) / len(desirable)))
+        pairs = zip(
+            desirable.batches(size, steps, generator),
+            unwanted.batches(other, steps, generator),
+            strict=True,
+        )
+        minimise(
+            whole,
+            lambda batch, _: functional.cross_entropy(whole(batch[0]), batch[1]),
+            (_joined(*pair) for pair in pairs),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="Unlearning: learn",
+        )
+
+    def _noise(self, whole: Classifier, tasks: TaskPair, wanted: int) -> Data:
+        """Return images that maximise the error of each undesirable class, with its label."""
+        unwanted = len(tasks.undesirable.classes)
+        labels = torch.arange(wanted, wanted + unwanted).repeat_interleave(self.noise_images)
+        images = nn.Parameter(torch.randn(len(labels), *tasks.desirable.train.shape))
+        optimiser = torch.optim.Adam([images], lr=0.1)
+        whole.requires_grad_(False)
+        for _ in range(self.noise_steps):
+            optimiser.zero_grad(set_to_none=True)
+            error = functional.cross_entropy(whole(images), labels)
+            size = images.square().flatten(1).sum(1).mean()
+            (self.noise_penalty * size - error).backward()
+            optimiser.step()
+        whole.requires_grad_(True)
+        return Data(images.detach(), labels)
+
+    def _epoch(
+        self,
+        whole: Classifier,
+        parts: list[Data],
+        rate: float,
+        generator: torch.Generator,
+        title: str,
+    ) -> None:
+        """Train on the union of the parts for one epoch."""
+        total = sum(len(part) for part in parts)
+        size = self.recipe.batch_size
+        steps = max(1, total // size)
+        streams = [
+            part.batches(max(1, round(size * len(part) / total)), steps, generator)
+            for part in parts
+        ]
+
+        def batches() -> Iterator[Batch]:
+            for several in zip(*streams, strict=True):
+                yield _joined(*several)
+
+        minimise(
+            whole,
+            lambda batch, _: functional.cross_entropy(whole(batch[0]), batch[1]),
+            batches(),
+            steps=steps,
+            learning_rate=rate,
+            title=f"Unlearning: {title}",
+        )
+
+
+def _joined(*batches: Batch) -> Batch:
+    return torch.cat([inputs for inputs, _ in batches]), torch.cat([y for _, y in batches])
+
+
+def _with_wider_head(model: Classifier, classes: int) -> Classifier:
+    """Return a classifier that shares the model's backbone and has a head for all classes."""
+    head = nn.Linear(model.head.in_features, classes)
+    return Classifier(model.backbone, head)

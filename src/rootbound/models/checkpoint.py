@@ -1,0 +1,110 @@
+"""Saving and loading models as safetensors: weights and plain text, no code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from rootbound.errors import InputError
+from rootbound.files import write_atomically
+from rootbound.models.classifier import Classifier
+from rootbound.models.registry import build
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a saved model comes from.
+
+    Args:
+        method: the method's settings, as Python would write them.
+        arm: `defended` or `undefended`.
+        data: name of the data set.
+        desirable: classes it is for, as in `0-4`.
+        undesirable: classes it was made to resist.
+        seed: of training.
+        shared: whether the defender's undesirable samples are also the attacker's.
+    """
+
+    method: str
+    arm: str
+    data: str
+    desirable: str
+    undesirable: str
+    seed: int
+    shared: bool
+
+
+def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
+    """Write a model of a built-in architecture, whole or not at all.
+
+    Raises:
+        InputError: the architecture has no name, or the path cannot be written.
+    """
+    if not model.architecture:
+        raise InputError(
+            "a model of a built-in architecture",
+            "one wrapped by hand",
+            "save its state_dict() with safetensors instead",
+        )
+    description = {
+        "architecture": model.architecture,
+        "classes": model.classes,
+        "shape": list(shape),
+        "origin": asdict(origin),
+    }
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_atomically(path, save(weights, {"rootbound": json.dumps(description)}))
+
+
+def load_model(path: Path) -> tuple[Classifier, Origin]:
+    """Read a model written by `save_model`; nothing in the file is executed.
+
+    Raises:
+        InputError: the file is missing, damaged, not ours, or its weights do not fit.
+    """
+    description, weights = _read(path)
+    try:
+        shape = tuple(int(size) for size in description["shape"])
+        model = build(str(description["architecture"]), int(description["classes"]), shape)
+        model.load_state_dict(weights)
+        known = {field.name for field in fields(Origin)}
+        origin = Origin(**{k: v for k, v in description["origin"].items() if k in known})
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:160]
+        raise InputError(
+            f"a model of a built-in architecture in {path}", reason, "save it again with rootbound"
+        ) from None
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
+    return model, origin
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise InputError(f"a model file at {path}", "no such file", "train one: rootbound train")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = json.loads(metadata["rootbound"])
+    except KeyError:
+        raise InputError(
+            f"a safetensors file written by rootbound at {path}",
+            "one without its description",
+            "load it in Python and use Classifier.wrap",
+        ) from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(
+            f"a safetensors file at {path}",
+            str(error).splitlines()[0][:160],
+            "the file is damaged or of another format",
+        ) from None
+    if not isinstance(description, dict):
+        raise InputError(f"a description in {path}", type(description).__name__, "save it again")
+    return description, weights

@@ -1,0 +1,148 @@
+"""A classifier: a backbone that makes features and a linear head that reads them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.errors import InputError
+
+
+class Classifier(nn.Module):
+    """`head(backbone(x))`: features `(N, D)`, then one logit a class `(N, C)`.
+
+    A backbone that is an `nn.Sequential` is seen as that many blocks, which attacks may
+    retrain one by one from the end; any other backbone is one block.
+
+    Args:
+        backbone: maps inputs `(N, *shape)` to features `(N, D)`.
+        head: the last layer.
+        architecture: the name in `MODELS` that builds this network, if there is one.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Linear, architecture: str = "") -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.architecture = architecture
+
+    @classmethod
+    def wrap(cls, module: nn.Module, head: str) -> Classifier:
+        """Make a classifier of any network whose output comes straight from a linear layer.
+
+        Args:
+            module: the network; it is copied.
+            head: dotted name of its last linear layer, such as `fc` or `classifier.1`.
+
+        Raises:
+            InputError: there is no linear layer of that name.
+        """
+        module = copy.deepcopy(module)
+        linear = dict(module.named_modules()).get(head)
+        if not isinstance(linear, nn.Linear):
+            found = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+            raise InputError(
+                f"head to name a linear layer ({', '.join(found) or 'the network has none'})",
+                repr(head),
+                "pass the name of the last one",
+            )
+        parent, _, name = head.rpartition(".")
+        setattr(module.get_submodule(parent), name, nn.Identity())
+        return cls(module, linear)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return self.head.out_features
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """The backbone's parts, in order."""
+        if isinstance(self.backbone, nn.Sequential):
+            return list(self.backbone)
+        return [self.backbone]
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return the features `(N, D)` of inputs `(N, *shape)`."""
+        return cast(Tensor, self.backbone(inputs))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits `(N, C)` of inputs `(N, *shape)`."""
+        return cast(Tensor, self.head(self.features(inputs)))
+
+    def split(self, trained: int) -> tuple[nn.Sequential, Classifier]:
+        """Cut before the last `trained` blocks; return a frozen prefix and a copy of the rest.
+
+        `prefix(x)` then `rest(...)` computes what the whole does.
+
+        Raises:
+            InputError: there are not so many blocks.
+        """
+        blocks = self.blocks
+        if not 0 <= trained <= len(blocks):
+            raise InputError(
+                f"between 0 and {len(blocks)} blocks to train", str(trained), "ask for fewer"
+            )
+        cut = len(blocks) - trained
+        prefix = copy.deepcopy(nn.Sequential(*blocks[:cut])).eval().requires_grad_(False)
+        rest = nn.Sequential(*blocks[cut:])
+        return prefix, Classifier(copy.deepcopy(rest), copy.deepcopy(self.head))
+
+    def with_head(self, classes: int, seed: int) -> Classifier:
+        """Return a copy with a fresh head for another number of classes."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            head = nn.Linear(self.head.in_features, classes)
+        return Classifier(copy.deepcopy(self.backbone), head, self.architecture)
+
+    def reinitialised(self, seed: int, last: int | None = None) -> Classifier:
+        """Return a copy with fresh random weights in the head and the last blocks.
+
+        Args:
+            seed: of the new weights.
+            last: how many blocks before the head; all of them when left out.
+
+        Raises:
+            InputError: a part holds weights of its own and cannot reset them.
+        """
+        fresh = copy.deepcopy(self)
+        blocks = fresh.blocks
+        chosen = blocks if last is None else blocks[len(blocks) - last :]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            _reset([*chosen, fresh.head])
+        return fresh
+
+    def last_convolution(self) -> nn.Conv2d | None:
+        """Return the last convolution of the backbone, if it has one."""
+        found = [part for part in self.backbone.modules() if isinstance(part, nn.Conv2d)]
+        return found[-1] if found else None
+
+    def check_inputs(self, shape: Sequence[int]) -> None:
+        """Raise an `InputError` when the network cannot take samples of this shape."""
+        try:
+            with torch.no_grad():
+                copy.deepcopy(self).eval()(torch.zeros(1, *shape))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise InputError(
+                "samples that the model can take",
+                f"shape {tuple(shape)} ({str(error).splitlines()[0][:120]})",
+                "choose another model or resize the data",
+            ) from None
+
+
+def _reset(modules: list[nn.Module]) -> None:
+    for part in (part for module in modules for part in module.modules()):
+        reset = getattr(part, "reset_parameters", None)
+        if callable(reset):
+            reset()
+        elif any(True for _ in part.parameters(recurse=False)):
+            raise InputError(
+                "modules with reset_parameters(), for the from-scratch arm",
+                f"{type(part).__name__}, which holds weights and has none",
+                "give it a reset_parameters() method",
+            )

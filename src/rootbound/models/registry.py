@@ -1,0 +1,28 @@
+"""The built-in networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rootbound.errors import InputError, unknown_name
+from rootbound.models.classifier import Classifier
+from rootbound.models.cnn import deep_cnn, shallow_cnn
+
+MODELS: dict[str, Callable[..., Classifier]] = {"shallow_cnn": shallow_cnn, "deep_cnn": deep_cnn}
+
+
+def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Classifier:
+    """Return a new network of that name, for images of that shape.
+
+    Raises:
+        InputError: the name is unknown, or the shape is not (channels, height, width).
+    """
+    if name not in MODELS:
+        raise unknown_name("model", name, MODELS)
+    if len(shape) != 3 or min(shape) < 1 or max(shape) > 4096:
+        raise InputError(
+            f"images of (channels, height, width) for {name}",
+            f"shape {shape}",
+            "reshape the data, or wrap a model of your own with Classifier.wrap",
+        )
+    return MODELS[name](classes=classes, shape=shape, seed=seed)

@@ -1,0 +1,186 @@
+"""Records: what was measured, as plain values that any JSON reader understands.
+
+Nothing here imports torch: reports are made from records alone, on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar, cast
+
+from rootbound.errors import InputError
+from rootbound.files import write_atomically
+
+PRACTICAL, EXACT = "last layer, practical", "last layer, exact"
+"""The two attack families that reports single out."""
+Entry = TypeVar("Entry", "Training", "Record")
+Arm = Literal["defended", "undefended", "scratch"]
+FORMAT = 1
+"""Version of the JSON layout; raised when a reader of the old one would go wrong."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model that was put under attack.
+
+    Args:
+        arm: `defended`, `undefended` or `scratch`.
+        method: class name of the method; `scratch` for random weights.
+        settings: the method as Python would write it.
+        seed: of the weights and of training.
+        desirable_accuracy: on the desirable test set, in [0, 1]; None for scratch.
+        seconds: of training.
+    """
+
+    arm: Arm
+    method: str
+    settings: str
+    seed: int
+    desirable_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial: one attack setting on one model with one budget.
+
+    Args:
+        arm: `defended`, `undefended` or `scratch`.
+        method: class name of the method; `scratch` for random weights.
+        seed: of the model and of the attacker.
+        family: what the attack retrains.
+        attack: the attack as Python would write it.
+        labels: labelled samples per class, None for all.
+        steps: at which the model was scored, increasing.
+        validation: accuracy on the attacker's validation samples at those steps, in [0, 1].
+        test: accuracy on a fixed part of the test set at those steps, for curves.
+        selected: index of the step which the attacker's validation chose.
+        validation_loss: cross-entropy on validation at the selected step; breaks ties.
+        accuracy: on the whole test set at the selected step, for the trial of each family
+            that validation prefers; None for the others.
+        seconds: spent on the trial, scoring included; an equal share where trials ran together.
+        certificate: numbers that prove how good the trial is, if the attack gives any.
+        error: why the trial failed, or None.
+    """
+
+    arm: Arm
+    method: str
+    seed: int
+    family: str
+    attack: str
+    labels: int | None
+    steps: tuple[int, ...]
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    selected: int
+    validation_loss: float | None
+    accuracy: float | None
+    seconds: float
+    certificate: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def preference(self) -> tuple[float, float]:
+        """By what an attacker chooses: validation accuracy, then the lower loss. Not the test."""
+        loss = math.inf if self.validation_loss is None else self.validation_loss
+        return (self.validation[self.selected] if self.validation else -1.0), -loss
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything one comparison measured; reports are pure functions of it.
+
+    Args:
+        context: tasks, threat model, settings, versions and machine, as text and numbers.
+        trainings: the models.
+        records: the trials.
+        complete: False while a run goes on or after it was stopped.
+    """
+
+    context: Mapping[str, Any]
+    trainings: tuple[Training, ...]
+    records: tuple[Record, ...]
+    complete: bool = True
+
+    def to_json(self) -> str:
+        """Return JSON, the same text for the same values."""
+        content = {
+            "format": FORMAT,
+            "complete": self.complete,
+            "context": self.context,
+            "trainings": [asdict(training) for training in self.trainings],
+            "records": [asdict(record) for record in self.records],
+        }
+        return _one_entry_a_line(content)
+
+    def save(self, folder: Path | str) -> None:
+        """Write `records.json` into a folder, whole or not at all."""
+        write_atomically(Path(folder) / "records.json", self.to_json())
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """Read `records.json` from a folder.
+
+        Raises:
+            InputError: it is missing, damaged, or of another format.
+        """
+        path = Path(folder) / "records.json"
+        try:
+            content = json.loads(path.read_text())
+            if content["format"] != FORMAT:
+                raise InputError(
+                    f"records of format {FORMAT} in {path}",
+                    f"format {content['format']}",
+                    "use the version of rootbound that wrote them",
+                )
+            return cls(
+                context=content["context"],
+                trainings=tuple(_build(Training, entry) for entry in content["trainings"]),
+                records=tuple(_build(Record, entry) for entry in content["records"]),
+                complete=bool(content["complete"]),
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"records at {path}", "no such file", "check the folder") from None
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"records in {path}", f"{type(error).__name__}: {error}", "run it again"
+            ) from None
+
+
+def _one_entry_a_line(content: dict[str, Any]) -> str:
+    """Write a dictionary of values and lists so that each list entry has its own line."""
+    parts = []
+    for key, value in content.items():
+        if isinstance(value, list):
+            lines = ",\n".join(json.dumps(_finite(entry), ensure_ascii=False) for entry in value)
+            parts.append(f"{json.dumps(key)}: [\n{lines}\n]")
+        else:
+            parts.append(f"{json.dumps(key)}: {json.dumps(_finite(value), ensure_ascii=False)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _finite(value: Any) -> Any:
+    """Round floats to what means something, and turn those that JSON has no word for to null."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value
+
+
+def _build(kind: type[Entry], entry: Any) -> Entry:
+    known = {part.name for part in fields(kind)}
+    if unknown := set(entry) - known:
+        raise ValueError(f"unknown field {sorted(unknown)[0]!r}")
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    return cast(Callable[..., Entry], kind)(**values)

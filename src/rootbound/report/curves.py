@@ -1,0 +1,123 @@
+"""Transfer curves: the attacker's accuracy against steps, and against labels."""
+
+from __future__ import annotations
+
+import statistics
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rootbound import metrics
+from rootbound.records import EXACT, Evaluation
+from rootbound.report.theme import FAINT, colours
+
+
+def against_steps(evaluation: Evaluation) -> Figure:
+    """Return a panel for each family and budget: accuracy over steps, a line a method.
+
+    Each line is the mean over seeds of the validation-selected trial; the band spans them.
+    """
+    families = [name for name in metrics.families(evaluation) if name != EXACT]
+    budgets = metrics.budgets(evaluation)
+    figure, panels = plt.subplots(
+        len(budgets),
+        len(families),
+        figsize=(2.6 * len(families) + 0.6, 2.0 * len(budgets) + 0.8),
+        sharex="row",
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for row, labels in zip(panels, budgets, strict=True):
+        for panel, family in zip(row, families, strict=True):
+            _steps_panel(panel, evaluation, labels, family)
+        row[0].set_ylabel(f"{in_words(labels)}\naccuracy, %")
+    for panel, family in zip(panels[0], families, strict=True):
+        panel.set_title(family)
+    for panel in panels[-1]:
+        panel.set_xlabel("attacker's steps")
+    _legend(figure, panels[0][0])
+    return figure
+
+
+def against_labels(evaluation: Evaluation) -> Figure:
+    """Return a panel for each family, and one for the strongest: accuracy over labels."""
+    families: list[str | None] = [*metrics.families(evaluation), None]
+    columns = (len(families) + 1) // 2 if len(families) > 4 else len(families)
+    rows = -(-len(families) // columns)
+    figure, panels = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.9 * columns + 0.6, 2.3 * rows + 0.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for panel, family in zip(panels.flat, families, strict=False):
+        _labels_panel(panel, evaluation, family)
+    for panel in panels.flat[len(families) :]:
+        panel.set_visible(False)
+    for row in panels:
+        row[0].set_ylabel("accuracy, %")
+    _legend(figure, panels[0][0])
+    return figure
+
+
+def in_words(labels: int | None) -> str:
+    """Return `10 labels a class` or `all labels`."""
+    return "all labels" if labels is None else f"{labels} labels a class"
+
+
+def _steps_panel(panel: Axes, evaluation: Evaluation, labels: int | None, family: str) -> None:
+    chosen = colours(metrics.methods(evaluation))
+    for method, colour in chosen.items():
+        records = metrics.selected(evaluation, method, labels, family).values()
+        curves = [dict(zip(record.steps, record.test, strict=True)) for record in records]
+        common = sorted(set.intersection(*map(set, curves))) if curves else []
+        if not common:
+            continue
+        heights = [[100 * curve[step] for curve in curves] for step in common]
+        style = "--" if method == "scratch" else "-"
+        middle = [statistics.fmean(values) for values in heights]
+        panel.plot(common, middle, style, color=colour, linewidth=1.6, label=method)
+        low, high = [min(values) for values in heights], [max(values) for values in heights]
+        panel.fill_between(common, low, high, color=colour, alpha=0.15, linewidth=0)
+    panel.set_xscale("log")
+    _finish(panel, evaluation)
+
+
+def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> None:
+    budgets = metrics.budgets(evaluation)
+    for method, colour in colours(metrics.methods(evaluation)).items():
+        found = [
+            (position, values)
+            for position, labels in enumerate(budgets)
+            if (values := metrics.attacked(evaluation, method, labels, family))
+        ]
+        if not found:
+            continue
+        middle = [100 * statistics.fmean(values.values()) for _, values in found]
+        positions = [position for position, _ in found]
+        style = "o--" if method == "scratch" else "o-"
+        panel.plot(
+            positions, middle, style, color=colour, markersize=3.5, linewidth=1.6, label=method
+        )
+        low = [100 * min(values.values()) for _, values in found]
+        high = [100 * max(values.values()) for _, values in found]
+        panel.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
+    panel.set_title(family or "strongest attack")
+    panel.set_xticks(range(len(budgets)), ["all" if one is None else str(one) for one in budgets])
+    panel.set_xlabel("labels a class")
+    _finish(panel, evaluation)
+
+
+def _finish(panel: Axes, evaluation: Evaluation) -> None:
+    majority = 100 * float(evaluation.context["undesirable"]["majority"])
+    panel.axhline(majority, color=FAINT, linewidth=1, linestyle=":")
+    panel.set_ylim(0, 102)
+
+
+def _legend(figure: Figure, panel: Axes) -> None:
+    handles, labels = panel.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5) or 1)

@@ -1,0 +1,28 @@
+"""The summary as Markdown."""
+
+from __future__ import annotations
+
+from rootbound.report.summary import Cell, Summary, Table
+
+
+def to_markdown(summary: Summary, title: str) -> str:
+    """Return the summary as a Markdown document."""
+    parts = [f"# {title}", *summary.headline]
+    for table in summary.tables:
+        parts += [f"## {table.title}", table.caption, _table(table)]
+    parts += ["## Limits of the claim", "\n".join(f"- {limit}" for limit in summary.limits)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: Table) -> str:
+    lines = [_row(list(table.columns)), _row(["---"] * len(table.columns))]
+    return "\n".join([*lines, *(_row([_cell(cell) for cell in row]) for row in table.rows)])
+
+
+def _cell(cell: Cell) -> str:
+    text = f"{cell.text} ({cell.note})" if cell.note else cell.text
+    return text.replace("|", "\\|")
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

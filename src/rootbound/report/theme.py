@@ -1,0 +1,84 @@
+"""How figures look, and how they become SVG text that is the same for the same values."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
+"""Text and axes, grid and notes, background: on a page these follow the reader's theme."""
+SCRATCH = "#4c8dd6"
+PALETTE = ("#7d8790", "#12a150", "#e08a1e", "#a55fd0", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
+CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
+STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rootbound",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "savefig.facecolor": PAPER,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Apply the style to figures made inside, and to nothing else."""
+    with mpl.rc_context():
+        mpl.rcParams.update(mpl.rcParamsDefault)
+        mpl.use("svg")
+        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # keys are text here
+        yield
+
+
+def colours(methods: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each method; scratch has its own."""
+    known = [method for method in methods if method != "scratch"]
+    chosen = {method: PALETTE[i % len(PALETTE)] for i, method in enumerate(known)}
+    return chosen | {"scratch": SCRATCH}
+
+
+def to_svg(figure: Figure) -> str:
+    """Return the figure as SVG text: no date, no random names."""
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
+    )
+    text = buffer.getvalue()
+    # XML headers and trailing blanks mean nothing inside a page.
+    return re.sub(r"[ \t]+\n", "\n", text[text.index("<svg") :])
+
+
+def for_page(svg: str, name: str, title: str) -> str:
+    """Return SVG text to put into a page: it follows the theme, and its names are its own."""
+    for colour, follows in ((INK, "var(--ink)"), (FAINT, "var(--faint)"), (PAPER, "none")):
+        svg = svg.replace(f": {colour}", f": {follows}")
+    svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
+    svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
+    svg = re.sub(r'<svg height="[^"]*"', "<svg", svg, count=1)
+    svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

@@ -1,0 +1,104 @@
+"""A task, and the pair of tasks an experiment is about: one to do well, one to resist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from rootbound.data import Data
+from rootbound.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification task with its own training and test data.
+
+    Args:
+        name: in words, as it shall appear in reports.
+        classes: the name of each class; label `i` is `classes[i]`.
+        train: samples to learn from.
+        test: samples to be judged on, never seen by methods or attacks.
+
+    Raises:
+        InputError: fewer than two classes, or labels outside them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Data
+    test: Data
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise InputError(
+                f"at least two classes in task {self.name!r}",
+                f"{len(self.classes)}",
+                "a task with one class has nothing to learn: add classes",
+            )
+        for part, data in (("training", self.train), ("test", self.test)):
+            highest = int(data.labels.max())
+            if highest >= len(self.classes):
+                raise InputError(
+                    f"{part} labels below {len(self.classes)} in task {self.name!r}",
+                    f"label {highest}",
+                    "relabel the classes from 0 without gaps",
+                )
+            missing = set(range(len(self.classes))) - set(data.labels.unique().tolist())
+            if missing:
+                raise InputError(
+                    f"{part} samples of every class in task {self.name!r}",
+                    f"none of class {self.classes[min(missing)]!r}",
+                    "remove the class or add samples",
+                )
+        if self.train.shape != self.test.shape:
+            raise InputError(
+                "training and test samples of one shape",
+                f"{self.train.shape} and {self.test.shape}",
+                "resize one of them",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class TaskPair:
+    """What a model is for, and what it must not be turned into.
+
+    Args:
+        desirable: the task the model is for.
+        undesirable: the task it must resist; its training data are the attacker's.
+        known_undesirable: the defender's undesirable samples.
+        shared: whether defender and attacker hold the same samples.
+    """
+
+    desirable: Task
+    undesirable: Task
+    known_undesirable: Data
+    shared: bool = False
+
+    @classmethod
+    def of(
+        cls, desirable: Task, undesirable: Task, *, share_undesirable: bool = False, seed: int = 0
+    ) -> TaskPair:
+        """Pair two tasks, giving defender and attacker disjoint halves of the undesirable data.
+
+        Args:
+            desirable: the task the model is for.
+            undesirable: the task it must resist.
+            share_undesirable: give both of them all of it instead.
+            seed: of the split.
+
+        Raises:
+            InputError: the two tasks have samples of different shapes.
+        """
+        if desirable.train.shape != undesirable.train.shape:
+            raise InputError(
+                "desirable and undesirable samples of one shape",
+                f"{desirable.train.shape} and {undesirable.train.shape}",
+                "resize one of them",
+            )
+        if share_undesirable:
+            return cls(desirable, undesirable, undesirable.train, shared=True)
+        generator = torch.Generator().manual_seed(seed)
+        defender, attacker = undesirable.train.halves(generator)
+        attacked = Task(undesirable.name, undesirable.classes, attacker, undesirable.test)
+        return cls(desirable, attacked, defender)

@@ -1,0 +1,116 @@
+"""The one training loop, and what goes around it: seeds, prediction, accuracy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from rootbound.data import Data
+from rootbound.errors import InputError
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast to train: Adam under a one-cycle learning rate.
+
+    Args:
+        epochs: passes over the desirable training data, at least 1.
+        batch_size: desirable samples a step, at least 1.
+        learning_rate: the peak, reached after 30 % of the steps (L. Smith, N. Topin,
+            "Super-convergence", 2018, https://arxiv.org/abs/1708.07120).
+
+    Raises:
+        InputError: a value is not positive.
+    """
+
+    epochs: int = 4
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch_size, self.learning_rate) <= 0:
+            raise InputError(
+                "positive epochs, batch size and learning rate", repr(self), "raise it"
+            )
+
+    def steps(self, samples: int) -> int:
+        """Return how many steps these epochs take over that many samples."""
+        return self.epochs * max(1, samples // self.batch_size)
+
+
+class TrainingDiverged(RuntimeError):
+    """Training ended with weights that are not finite."""
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """Give a generator, and torch's global stream, this seed; restore the stream afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield torch.Generator().manual_seed(seed)
+
+
+def minimise(
+    model: nn.Module,
+    loss: Callable[[Item, float], Tensor],
+    batches: Iterable[Item],
+    *,
+    steps: int,
+    learning_rate: float,
+    title: str = "training",
+) -> None:
+    """Train the model's parameters in place: one Adam step a batch, one-cycle learning rate.
+
+    Args:
+        model: whose parameters with `requires_grad` are trained.
+        loss: of a batch and of the progress through training, from 0 to 1.
+        batches: `steps` of them.
+        steps: how many there will be.
+        learning_rate: the peak.
+        title: of the progress bar, which only a terminal shows.
+
+    Raises:
+        TrainingDiverged: a weight became NaN or infinite.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps + 1)
+    model.train()
+    for step, batch in enumerate(tqdm(batches, title, steps, leave=False, disable=None)):
+        optimiser.zero_grad(set_to_none=True)
+        loss(batch, step / steps).backward()
+        optimiser.step()
+        schedule.step()
+    optimiser.zero_grad(set_to_none=True)
+    model.eval()
+    check_finite(model)
+
+
+def check_finite(model: nn.Module) -> None:
+    """Raise `TrainingDiverged` when a weight is NaN or infinite."""
+    for name, value in model.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise TrainingDiverged(f"weights of {name} are not finite: lower the learning rate")
+
+
+def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
+    """Return the model's outputs for all of the data, in evaluation mode, without gradients."""
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        outputs = torch.cat([model(inputs) for inputs, _ in data.in_order(batch_size)])
+    model.train(was_training)
+    return outputs
+
+
+def accuracy(model: nn.Module, data: Data) -> float:
+    """Return the share of samples whose largest logit is that of their label, in [0, 1]."""
+    return float((predict(model, data).argmax(-1) == data.labels).float().mean())
