@@ -31,7 +31,7 @@ class Recipe:
         InputError: a value is not positive.
     """
 
-    epochs: int = 4
+    epochs: int = 5
     batch_size: int = 128
     learning_rate: float = 2e-3
 

@@ -36,7 +36,7 @@ class FineTune(Attack):
     start: Literal["kept", "re-initialised"] = "kept"
     optimiser: Literal["sgd", "adam"] = "adam"
     learning_rate: float = 1e-3
-    batch_size: int = 64
+    batch_size: int = 128
 
     def __post_init__(self) -> None:
         if self.layers is not None and self.layers < 2:

@@ -69,6 +69,6 @@ DEMO_1 = Suite(
         # All layers re-initialised would be the from-scratch arm.
         *_fine_tuning(None, "kept"),
     ),
-    budgets=(Budget(10, 60), Budget(100, 100), Budget(None, 160)),
+    budgets=(Budget(10, 60), Budget(100, 80), Budget(None, 120)),
 )
 SUITES = {suite.name: suite for suite in (DEMO_1,)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,11 +141,15 @@ def _run(
     _check(contenders, tasks, suite)
     context = describe_run(tasks, suite, seeds, contenders[-1].start)
     run = _Run(contenders, Evaluation(context, (), (), complete=False), folder)
-    # The longest jobs first, so that no worker is left with one at the end.
+    # Defended models take longest and scratch the least: in this order no worker is left with
+    # a long job at the end.
+    by_length = sorted(
+        contenders, key=lambda one: ("defended", "undefended", "scratch").index(one.arm)
+    )
     entries = [
         Entry(contender, seed, pictured=seed == 0 and contender.arm != "scratch")
         for seed in range(seeds)
-        for contender in reversed(contenders)
+        for contender in by_length
     ]
     started = time.perf_counter()
     outcomes = run_all(_work, entries, (tasks, suite), workers=workers)
@@ -226,6 +230,13 @@ class _Run:
             records=tuple(record for one in self.outcomes for record in one.records),
         )
         self._save()
+        if outcome.pictures and self.folder is not None:
+            arrays: dict[str, Array] = {
+                f"{one.training.method}/{name}": array
+                for one in self.outcomes
+                for name, array in one.pictures.items()
+            }
+            save_pictures(self.folder, arrays)
 
     def finish(self, seconds: float, workers: int) -> Evaluation:
         context = {**self.evaluation.context, "seconds": seconds, "workers": workers}
@@ -234,12 +245,5 @@ class _Run:
         return self.evaluation
 
     def _save(self) -> None:
-        if self.folder is None:
-            return
-        self.evaluation.save(self.folder)
-        arrays: Mapping[str, Array] = {
-            f"{one.training.method}/{name}": array
-            for one in self.outcomes
-            for name, array in one.pictures.items()
-        }
-        save_pictures(self.folder, arrays)
+        if self.folder is not None:
+            self.evaluation.save(self.folder)

@@ -14,7 +14,7 @@ import torch
 
 from rootbound.attacks import Attack, Budget, Snapshot, StackedAttack, Suite
 from rootbound.data import Data
-from rootbound.evaluation.labels import Labelled, draw
+from rootbound.evaluation.labels import CURVE_SAMPLES, Labelled, draw
 from rootbound.evaluation.scoring import Score, measure, score
 from rootbound.evaluation.seeds import stable_seed
 from rootbound.models import Classifier
@@ -59,15 +59,17 @@ def attack(subject: Subject, task: Task, suite: Suite) -> list[Record]:
     """
     model = subject.model
     trials = [trial for trial in suite.attacks if trial.applies_to(model)]
-    labelled = {budget: draw(task, budget, subject.seed) for budget in suite.budgets}
+    curve = task.test.subset(CURVE_SAMPLES)
+    labelled = {budget: draw(task, curve, budget, subject.seed) for budget in suite.budgets}
     found: dict[tuple[Attack, Budget], Record] = {}
     # One depth after the other: the outputs of the frozen blocks are computed once for all
     # attacks that leave them frozen, and only one depth's are held in memory.
     for depth in sorted({trial.trained_blocks(model) for trial in trials}):
         chosen = [trial for trial in trials if trial.trained_blocks(model) == depth]
         prefix, _ = model.split(depth)
+        passed: dict[Data, Data] = {}
         for budget in suite.budgets:
-            seen = labelled[budget].through(prefix)
+            seen = labelled[budget].through(prefix, passed)
             finished = [
                 trial
                 for bundle in _bundles(chosen)

@@ -29,20 +29,31 @@ class Labelled:
     curve: Data
     test: Data
 
-    def through(self, prefix: nn.Module) -> Labelled:
-        """Return the same samples as a frozen network passes them on."""
+    def through(self, prefix: nn.Module, passed: dict[Data, Data]) -> Labelled:
+        """Return the same samples as a frozen network passes them on.
+
+        Args:
+            prefix: the network; an empty one leaves the samples as they are.
+            passed: what it has been given before, so that no sample passes twice.
+        """
         if not list(prefix.children()):
             return self
+        for data in (self.train, self.validation, self.curve, self.test):
+            if data not in passed:
+                passed[data] = Data(predict(prefix, data).clone(), data.labels)
         return Labelled(
-            *(
-                Data(predict(prefix, data).clone(), data.labels)
-                for data in (self.train, self.validation, self.curve, self.test)
-            )
+            passed[self.train], passed[self.validation], passed[self.curve], passed[self.test]
         )
 
 
-def draw(task: Task, budget: Budget, seed: int) -> Labelled:
+def draw(task: Task, curve: Data, budget: Budget, seed: int) -> Labelled:
     """Draw the attacker's labels and split off validation; the same for every arm.
+
+    Args:
+        task: with the attacker's training data.
+        curve: test samples for the points of curves.
+        budget: how many labels.
+        seed: of the draw.
 
     Raises:
         InputError: there are not more labels than the budget says.
@@ -54,4 +65,4 @@ def draw(task: Task, budget: Budget, seed: int) -> Labelled:
     per_class = int(pool.labels.bincount().min())
     held = max(1, min(VALIDATION_LIMIT, int(per_class * VALIDATION_SHARE)))
     validation, train = pool.per_class(held, generator)
-    return Labelled(train, validation, task.test.subset(CURVE_SAMPLES), task.test)
+    return Labelled(train, validation, curve, task.test)

@@ -53,8 +53,8 @@ class BestResponse(LossMethod):
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: int = 192
-    weight: float = 0.3
-    depth_weight: float = 0.3
+    weight: float = 0.2
+    depth_weight: float = 0.4
     projection: int = 128
     fixed_blocks: int = 1
     ridge: float = 1e-3
@@ -95,8 +95,9 @@ class BestResponse(LossMethod):
         flat = outputs.flatten(1)
         if flat.shape[1] <= self.projection:
             return flat
-        random = torch.randn(flat.shape[1], self.projection, device=flat.device)
-        return torch.mm(flat, random)
+        random: Tensor = torch.randn(flat.shape[1], self.projection, device=flat.device)
+        projected: Tensor = flat @ random
+        return projected
 
 
 def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
@@ -122,5 +123,5 @@ def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor
     factor = torch.linalg.cholesky(
         covariance + loading * torch.eye(dimension, dtype=features.dtype, device=features.device)
     )
-    whitened = torch.linalg.solve_triangular(factor, correlation, upper=False)
+    whitened: Tensor = torch.linalg.solve_triangular(factor, correlation, upper=False)
     return whitened.square().sum() / (targets.square().sum() / len(features))

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rootbound.records import Evaluation
-from rootbound.report.curves import in_words
+from rootbound.report.settings import settings
 from rootbound.report.summary import Summary
 from rootbound.report.theme import for_page
 
@@ -58,69 +58,3 @@ def to_html(
         settings=settings(evaluation),
         trainings=evaluation.trainings,
     )
-
-
-def settings(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Return threat model, settings, versions and hardware as pairs of words."""
-    context = evaluation.context
-    desirable, undesirable = context["desirable"], context["undesirable"]
-    budgets = "; ".join(
-        f"{in_words(one['labels'])}, {one['steps']} steps" for one in context["budgets"]
-    )
-    share, limit = context["validation_share"], context["validation_limit"]
-    pairs = [
-        ("Desirable task", f"{desirable['name']}: {_counts(desirable)}"),
-        ("Undesirable task", f"{undesirable['name']}: {_counts(undesirable)} (the attacker's)"),
-        (
-            "The defender's undesirable samples",
-            f"{context['defender_undesirable_samples']}, "
-            + (
-                "shared with the attacker"
-                if context["shared_undesirable"]
-                else "disjoint from the attacker's"
-            ),
-        ),
-        (
-            "The attacker knows",
-            "the weights, labelled undesirable samples, every attack of the suite; it may "
-            "retrain any number of layers, and does not know the method or the desirable data",
-        ),
-        (
-            "The attacker chooses",
-            f"settings and stopping step on {share:.0%} of its labels, at most {limit} a class; "
-            "never on test samples",
-        ),
-        (
-            "Suite",
-            f"{context['suite']} ({context['suite_digest']}): {context['trials']} trials a budget, the same for every arm",
-        ),
-        ("Budgets", budgets),
-        (
-            "Model",
-            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters",
-        ),
-        (
-            "Seeds",
-            f"{context['seeds']}: each draws weights, batches and the attacker's labels, and "
-            "scratch weights of its own",
-        ),
-        (
-            "Curves",
-            f"scored on {context['curve_samples']} fixed test samples; "
-            "tables on the whole test set",
-        ),
-        ("Versions", ", ".join(f"{name} {number}" for name, number in context["versions"].items())),
-        (
-            "Machine",
-            f"{context['machine']}; {context.get('workers', '?')} worker processes, "
-            "one thread each",
-        ),
-        ("Date", str(context["date"])),
-    ]
-    if "seconds" in context:
-        pairs.append(("Time", f"{context['seconds']:.0f} s for training and attacking everything"))
-    return pairs
-
-
-def _counts(task: Mapping[str, object]) -> str:
-    return f"{task['training_samples']} training and {task['test_samples']} test samples"

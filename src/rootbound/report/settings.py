@@ -1,0 +1,85 @@
+"""Threat model, settings, versions and hardware, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rootbound.records import Evaluation
+from rootbound.report.curves import in_words
+
+Pair = tuple[str, str]
+
+
+def settings(evaluation: Evaluation) -> list[Pair]:
+    """Return what a reader must know of the run, as pairs of a name and a text."""
+    context = evaluation.context
+    return [*_tasks(context), *_attacker(context), *_machine(context)]
+
+
+def _tasks(context: Mapping[str, Any]) -> list[Pair]:
+    desirable, undesirable = context["desirable"], context["undesirable"]
+    known = f"{context['defender_undesirable_samples']} samples, "
+    known += "shared with" if context["shared_undesirable"] else "disjoint from"
+    return [
+        ("Desirable task", f"{desirable['name']}: {_counts(desirable)}"),
+        ("Undesirable task", f"{undesirable['name']}: {_counts(undesirable)} (the attacker's)"),
+        ("The defender's undesirable samples", f"{known} the attacker's"),
+        (
+            "Model",
+            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters",
+        ),
+    ]
+
+
+def _attacker(context: Mapping[str, Any]) -> list[Pair]:
+    share, limit = context["validation_share"], context["validation_limit"]
+    budgets = (f"{in_words(one['labels'])}, {one['steps']} steps" for one in context["budgets"])
+    return [
+        (
+            "The attacker knows",
+            "the weights, labelled undesirable samples, every attack of the suite; it may "
+            "retrain any number of layers, and does not know the method or the desirable data",
+        ),
+        (
+            "The attacker chooses",
+            f"settings and stopping step on {share:.0%} of its labels, at most {limit} a class; "
+            "never on test samples",
+        ),
+        (
+            "Suite",
+            f"{context['suite']} ({context['suite_digest']}): {context['trials']} trials a "
+            "budget, the same for every arm",
+        ),
+        ("Budgets", "; ".join(budgets)),
+        (
+            "Seeds",
+            f"{context['seeds']}: each draws weights, batches and the attacker's labels, and "
+            "scratch weights of its own",
+        ),
+        (
+            "Test samples",
+            f"the selected trial of each family is scored on all of them, curves on "
+            f"{context['curve_samples']} fixed ones",
+        ),
+    ]
+
+
+def _machine(context: Mapping[str, Any]) -> list[Pair]:
+    versions = (f"{name} {number}" for name, number in context["versions"].items())
+    pairs = [
+        ("Versions", ", ".join(versions)),
+        (
+            "Machine",
+            f"{context['machine']}; {context.get('workers', '?')} worker processes, "
+            "one thread each",
+        ),
+        ("Date", str(context["date"])),
+    ]
+    if "seconds" in context:
+        pairs.append(("Time", f"{context['seconds']:.0f} s for training and attacking everything"))
+    return pairs
+
+
+def _counts(task: Mapping[str, Any]) -> str:
+    return f"{task['training_samples']} training and {task['test_samples']} test samples"

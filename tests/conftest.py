@@ -1,0 +1,58 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.datasets import Dataset
+from rootbound.models import Classifier, shallow_cnn
+from rootbound.tasks import TaskPair
+from toy import toy_dataset, write_idx_folder
+
+# More threads than cores make small tensors slower, and numbers differ between machines.
+torch.set_num_threads(1)
+os.environ.setdefault("MPLBACKEND", "svg")
+
+
+@pytest.fixture(scope="session")
+def toy() -> Dataset:
+    return toy_dataset()
+
+
+@pytest.fixture(scope="session")
+def toy_tasks(toy: Dataset) -> TaskPair:
+    return toy.split([0, 1, 2], [3, 4, 5])
+
+
+@pytest.fixture(scope="session")
+def toy_folder(tmp_path_factory: pytest.TempPathFactory, toy: Dataset) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "toy"
+    write_idx_folder(folder, toy)
+    return folder
+
+
+@pytest.fixture
+def toy_model() -> Classifier:
+    return shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+
+
+@pytest.fixture(scope="session")
+def toy_suite() -> Suite:
+    """One trial of everything, in seconds."""
+    attacks = (
+        LastLayer("sgd", 0.1),
+        LastLayer("adam", 0.01),
+        LastLayer("adam", 0.1),
+        ExactLastLayer(1e-3),
+        FineTune(2, "re-initialised", "adam", 1e-2),
+        FineTune(None, "kept", "sgd", 0.05),
+    )
+    return Suite("toy-1", attacks, (Budget(5, 6), Budget(None, 12)))

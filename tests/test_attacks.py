@@ -1,0 +1,140 @@
+"""The contract of every attack: a new attack is one new row."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rootbound.attacks import (
+    ATTACKS,
+    SUITES,
+    Attack,
+    Budget,
+    ExactLastLayer,
+    FineTune,
+    LastLayer,
+    Suite,
+)
+from rootbound.data import Data
+from rootbound.errors import InputError
+from rootbound.evaluation.scoring import measure
+from rootbound.methods import Plain
+from rootbound.models import Classifier, deep_cnn, shallow_cnn
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, predict, seeded
+
+STEPS = 30
+ROWS: tuple[Attack, ...] = (
+    LastLayer("sgd", 0.1),
+    LastLayer("adam", 0.03),
+    ExactLastLayer(1e-3),
+    ExactLastLayer(1e-2, "standardised"),
+    FineTune(2, "kept", "adam", 1e-2),
+    FineTune(2, "re-initialised", "sgd", 0.1),
+    FineTune(3, "re-initialised", "adam", 1e-2),
+    FineTune(None, "kept", "adam", 1e-2),
+)
+
+
+@pytest.fixture(scope="module")
+def plain(toy_tasks: TaskPair) -> Classifier:
+    recipe = Recipe(epochs=15, batch_size=30, learning_rate=1e-2)
+    return Plain(recipe).fit(shallow_cnn(classes=3, shape=(1, 16, 16)), toy_tasks)
+
+
+def final_logits(attack: Attack, model: Classifier, tasks: TaskPair, seed: int) -> torch.Tensor:
+    prefix, rest = model.with_head(3, seed=1).split(attack.trained_blocks(model))
+    given = rest.state_dict()
+    before = {name: value.clone() for name, value in given.items()}
+    train, test = tasks.undesirable.train, tasks.undesirable.test
+    if list(prefix.children()):
+        train = Data(predict(prefix, train).clone(), train.labels)
+        test = Data(predict(prefix, test).clone(), test.labels)
+    copies = train.inputs.clone(), train.labels.clone()
+    with seeded(seed) as generator:
+        *_, last = attack.transfer(rest, train, STEPS, generator)
+    assert torch.equal(train.inputs, copies[0]), "the samples were changed"
+    assert torch.equal(train.labels, copies[1]), "the labels were changed"
+    assert set(before) == set(given)
+    return predict(last.model, test).reshape(len(test), 3).clone()
+
+
+def test_every_attack_has_a_row() -> None:
+    assert {type(row).__name__ for row in ROWS} == set(ATTACKS)
+
+
+@pytest.mark.parametrize("attack", ROWS, ids=repr)
+def test_contract(attack: Attack, plain: Classifier, toy_tasks: TaskPair) -> None:
+    weights = [value.clone() for value in plain.state_dict().values()]
+    first = final_logits(attack, plain, toy_tasks, seed=0)
+    torch.manual_seed(12345)  # an attack that draws from the global stream would now differ
+    again = final_logits(attack, plain, toy_tasks, seed=0)
+    assert torch.equal(first, again), "the seed does not settle everything"
+    now = plain.state_dict().values()
+    assert all(torch.equal(a, b) for a, b in zip(weights, now, strict=True)), "the model changed"
+    assert bool(torch.isfinite(first).all())
+    reached = (first.argmax(1) == toy_tasks.undesirable.test.labels).float().mean()
+    assert reached > 0.6, "on an undefended model the attack must work"
+
+
+@pytest.mark.parametrize(
+    "attack", [row for row in ROWS if not isinstance(row, ExactLastLayer)], ids=repr
+)
+def test_another_seed_is_another_run(
+    attack: Attack, plain: Classifier, toy_tasks: TaskPair
+) -> None:
+    first = final_logits(attack, plain, toy_tasks, seed=0)
+    other = final_logits(attack, plain, toy_tasks, seed=1)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("attack", ROWS, ids=repr)
+def test_one_label_a_class_is_enough_to_run(
+    attack: Attack, plain: Classifier, toy_tasks: TaskPair
+) -> None:
+    few, _ = toy_tasks.undesirable.train.per_class(1, torch.Generator().manual_seed(0))
+    prefix, rest = plain.with_head(3, seed=1).split(attack.trained_blocks(plain))
+    if list(prefix.children()):
+        few = Data(predict(prefix, few).clone(), few.labels)
+    with seeded(0) as generator:
+        *_, last = attack.transfer(rest, few, 5, generator)
+    _, losses = measure(last.model, few, 1)
+    assert losses[0] < 10
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4, 5])
+def test_last_layers_apply_where_some_are_left_frozen(layers: int, plain: Classifier) -> None:
+    attack = FineTune(layers)
+    assert attack.applies_to(plain) == (layers <= 3)
+    assert attack.applies_to(deep_cnn(3, (1, 16, 16))) == (layers <= 5)
+    assert attack.family == f"last {layers} layers"
+
+
+def test_frozen_layers_stay_frozen(plain: Classifier) -> None:
+    prefix, rest = plain.split(FineTune(2).trained_blocks(plain))
+    assert len(list(prefix.children())) == 2
+    assert not any(parameter.requires_grad for parameter in prefix.parameters())
+    assert len(rest.blocks) == 1
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: Budget(1, 10), "at least 2 labels"),
+        (lambda: Budget(0, 10), "at least 2 labels"),
+        (lambda: Budget(-5, 10), "at least 2 labels"),
+        (lambda: Budget(None, 0), "at least 1 step"),
+        (lambda: FineTune(1), "use LastLayer"),
+        (lambda: Suite("empty", (), (Budget(None, 1),)), "with attacks and budgets"),
+    ],
+)
+def test_settings_out_of_range(build: object, text: str) -> None:
+    assert callable(build)
+    with pytest.raises(InputError, match=text):
+        build()
+
+
+def test_suites_are_frozen() -> None:
+    """A suite that changes gets a new name: then add its digest here, never replace one."""
+    assert {name: suite.digest for name, suite in SUITES.items()} == {"demo-1": "837953005d8a"}
+    assert len(set(SUITES["demo-1"].attacks)) == len(SUITES["demo-1"].attacks)

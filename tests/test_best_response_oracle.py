@@ -1,0 +1,85 @@
+"""The closed form against independent computations, and its invariances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rootbound.methods.best_response import explained_variance
+
+
+def sample(seed: int, count: int = 60, width: int = 7, classes: int = 4) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    centres = torch.randn(classes, width, generator=generator, dtype=torch.float64)
+    noise = torch.randn(count, width, generator=generator, dtype=torch.float64)
+    return centres[labels] + noise, labels
+
+
+def dense_ridge(features: Tensor, labels: Tensor, ridge: float) -> float:
+    """Solve the ridge regression by least squares on an extended system, and score the fit."""
+    x: NDArray[np.float64] = features.numpy() - features.numpy().mean(0)
+    y = np.eye(int(labels.max()) + 1)[labels.numpy()]
+    y = y - y.mean(0)
+    count, width = x.shape
+    loading = ridge * np.trace(x.T @ x / count) / width + 1e-8
+    stacked = np.vstack([x, np.sqrt(count * loading) * np.eye(width)])
+    targets = np.vstack([y, np.zeros((width, y.shape[1]))])
+    head, *_ = np.linalg.lstsq(stacked, targets, rcond=None)
+    residual = np.square(y - x @ head).sum() + count * loading * np.square(head).sum()
+    return float(1 - residual / np.square(y).sum())
+
+
+@pytest.mark.parametrize("ridge", [1e-6, 1e-3, 1e-1, 10.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_equals_a_dense_ridge_solve(seed: int, ridge: float) -> None:
+    features, labels = sample(seed)
+    found = float(explained_variance(features, labels, ridge))
+    assert found == pytest.approx(dense_ridge(features, labels, ridge), abs=1e-9)
+
+
+def test_gradient_equals_finite_differences() -> None:
+    features, labels = sample(3, count=12, width=3, classes=3)
+    # The ridge is held fixed by design, so the check uses one too small to matter.
+    assert torch.autograd.gradcheck(
+        lambda x: explained_variance(x, labels, 1e-12), features.requires_grad_(True)
+    )
+
+
+def test_lies_between_nothing_and_everything() -> None:
+    labels = torch.arange(400) % 4
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(400, 3, generator=generator, dtype=torch.float64)
+    assert float(explained_variance(noise, labels, 1e-6)) < 0.05
+    perfect = torch.nn.functional.one_hot(labels).double()
+    assert float(explained_variance(perfect, labels, 1e-9)) == pytest.approx(1.0, abs=1e-6)
+    constant = torch.ones(400, 5, dtype=torch.float64)
+    assert float(explained_variance(constant, labels, 1e-3)) == 0.0
+
+
+def test_invariant_under_invertible_maps_and_shifts() -> None:
+    features, labels = sample(5)
+    generator = torch.Generator().manual_seed(1)
+    mixing = torch.randn(7, 7, generator=generator, dtype=torch.float64)
+    scaling = torch.logspace(0, 3, 7, dtype=torch.float64)
+    moved = features @ mixing * scaling + 100.0
+    plain = float(explained_variance(features, labels, 1e-13))
+    assert float(explained_variance(moved, labels, 1e-13)) == pytest.approx(plain, abs=1e-4)
+
+
+def test_scale_earns_nothing() -> None:
+    features, labels = sample(6)
+    tiny = (1e-2 * features).requires_grad_(True)
+    value = explained_variance(tiny, labels, 1e-3)
+    assert float(value.detach()) == pytest.approx(
+        float(explained_variance(features, labels, 1e-3)), abs=1e-3
+    )
+    value.backward()
+    assert tiny.grad is not None
+    # Along the features themselves, that is under a change of scale, the gradient is small:
+    # only the fixed ridge makes it more than zero.
+    along = (tiny.grad * tiny.detach()).sum().abs() / (tiny.grad.norm() * tiny.detach().norm())
+    assert float(along) < 0.05

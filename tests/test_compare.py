@@ -1,0 +1,139 @@
+"""Whole comparisons on the tiny data set."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rootbound as rb
+from rootbound.attacks import Suite
+from rootbound.errors import InputError
+from rootbound.evaluation import compare, evaluate
+from rootbound.methods import BestResponse, Plain
+from rootbound.models import Classifier
+from rootbound.records import Evaluation
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe
+
+FAST = Recipe(epochs=2, batch_size=30)
+METHODS = (Plain(FAST), BestResponse(FAST))
+
+
+def timeless(evaluation: Evaluation) -> list[dict[str, Any]]:
+    found = [asdict(entry) for entry in (*evaluation.trainings, *evaluation.records)]
+    return [{key: value for key, value in one.items() if key != "seconds"} for one in found]
+
+
+@pytest.fixture(scope="module")
+def comparison(
+    toy_tasks: TaskPair, toy_suite: Suite, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Evaluation, Path]:
+    folder = tmp_path_factory.mktemp("run")
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    return compare(METHODS, toy_tasks, model, suite=toy_suite, seeds=2, folder=folder), folder
+
+
+def test_every_arm_gets_the_same_trials(comparison: tuple[Evaluation, Path]) -> None:
+    evaluation, _ = comparison
+    assert evaluation.complete
+    assert [one.arm for one in evaluation.trainings] == [
+        arm for arm in ("undefended", "defended", "scratch") for _ in range(2)
+    ]
+    trials = {
+        method: sorted(
+            (one.seed, one.attack, str(one.labels))
+            for one in evaluation.records
+            if one.method == method
+        )
+        for method in ("Plain", "BestResponse", "scratch")
+    }
+    assert trials["Plain"] == trials["BestResponse"] == trials["scratch"]
+
+
+def test_scratch_is_drawn_anew_for_each_seed(comparison: tuple[Evaluation, Path]) -> None:
+    evaluation, _ = comparison
+    curves = {
+        one.seed: one.test
+        for one in evaluation.records
+        if one.method == "scratch" and one.family == "last layer, exact" and one.labels is None
+    }
+    assert curves[0] != curves[1]
+
+
+def test_records_on_disk_are_those_returned(comparison: tuple[Evaluation, Path]) -> None:
+    evaluation, folder = comparison
+    loaded = Evaluation.load(folder)
+    assert loaded.to_json() == evaluation.to_json()
+    with np.load(folder / "pictures.npz", allow_pickle=False) as archive:
+        assert "BestResponse/cam_original_desirable" in archive.files
+    assert sorted(path.name for path in folder.iterdir()) == ["pictures.npz", "records.json"]
+
+
+@pytest.mark.slow
+def test_two_workers_find_the_same(
+    comparison: tuple[Evaluation, Path], toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    parallel = compare(METHODS, toy_tasks, model, suite=toy_suite, seeds=2, workers=2)
+    assert timeless(parallel) == timeless(comparison[0])
+
+
+def test_evaluate_takes_models_that_exist(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    found = evaluate(toy_model, toy_tasks, undefended=toy_model, suite=toy_suite, seeds=1)
+    names = [one.method for one in found.trainings]
+    assert names == ["undefended", "defended", "scratch"]
+    same = [
+        [one.validation for one in found.records if one.method == method]
+        for method in ("undefended", "defended")
+    ]
+    assert same[0] == same[1], "the same weights must give the same numbers in either arm"
+
+
+def test_what_was_finished_stays_when_a_run_is_stopped(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def interrupted(*_: object, **__: object) -> Classifier:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Plain, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(METHODS, toy_tasks, toy_model, suite=toy_suite, seeds=1, folder=tmp_path)
+    left = Evaluation.load(tmp_path)
+    assert not left.complete
+    assert [one.method for one in left.trainings] == ["BestResponse"]
+    page = rb.report.write(tmp_path)
+    assert "not complete" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"seeds": 0}, "at least 1 seed"),
+        ({"workers": 0}, "at least 1 seed and 1 worker"),
+        ({"suite": "demo-2"}, "did you mean 'demo-1'"),
+    ],
+)
+def test_bad_settings(
+    settings: dict[str, Any], text: str, toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    with pytest.raises(InputError, match=text):
+        compare(METHODS, toy_tasks, toy_model, **settings)
+
+
+def test_a_method_may_come_once(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    with pytest.raises(InputError, match="each method once"):
+        compare((Plain(), Plain()), toy_tasks, toy_model)
+
+
+def test_too_few_labels_are_known_before_training(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    with pytest.raises(InputError, match="fewer labels a class than the attacker's 30"):
+        compare(METHODS, toy_tasks, toy_model)

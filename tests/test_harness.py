@@ -1,0 +1,158 @@
+"""The harness: equal terms for every arm, honest selection, failures that stay small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks import Attack, Budget, LastLayer, Snapshot, Suite
+from rootbound.data import Data
+from rootbound.errors import InputError
+from rootbound.evaluation import Subject, attack
+from rootbound.evaluation.labels import draw
+from rootbound.evaluation.scoring import checkpoints
+from rootbound.models import Classifier
+from rootbound.records import Record
+from rootbound.tasks import TaskPair
+
+
+class Constant(nn.Module):
+    """Says one class, whatever comes."""
+
+    def __init__(self, label: int, fill: float = 0.0) -> None:
+        super().__init__()
+        self.label, self.fill = label, fill
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits = torch.full((len(inputs), 3), self.fill)
+        logits[:, self.label] += 5.0
+        return logits
+
+
+@dataclass(frozen=True)
+class Scripted(Attack):
+    """Does as it is told: for testing what the harness makes of it."""
+
+    what: str = "raise"
+
+    def transfer(
+        self, model: Classifier, train: Data, steps: int, generator: torch.Generator
+    ) -> Iterator[Snapshot]:
+        if self.what == "raise":
+            raise RuntimeError("out of luck\nsecond line")
+        if self.what == "nothing":
+            return
+        for step in range(1, steps + 1):
+            fill = math.nan if self.what == "nan" and step > 3 else 0.0
+            yield Snapshot(step, Constant(step % 3, fill))
+
+
+def run(model: Classifier, tasks: TaskPair, *attacks: Attack, steps: int = 12) -> list[Record]:
+    suite = Suite("scripted", attacks, (Budget(None, steps),))
+    return attack(Subject("defended", "x", 0, model), tasks.undesirable, suite)
+
+
+def test_every_trial_is_a_record_and_one_of_a_family_is_judged(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    records = attack(Subject("defended", "x", 0, toy_model), toy_tasks.undesirable, toy_suite)
+    assert len(records) == len(toy_suite.attacks) * len(toy_suite.budgets)
+    for labels in (5, None):
+        for family in {record.family for record in records}:
+            cell = [one for one in records if (one.family, one.labels) == (family, labels)]
+            judged = [one for one in cell if one.accuracy is not None]
+            assert len(judged) == 1
+            assert judged[0].preference == max(one.preference for one in cell)
+    assert all(record.error is None and record.seconds > 0 for record in records)
+    assert all(list(record.steps) == sorted(set(record.steps)) for record in records)
+
+
+def test_same_seed_same_records(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    def numbers() -> list[tuple[object, ...]]:
+        found = attack(Subject("scratch", "x", 2, toy_model), toy_tasks.undesirable, toy_suite)
+        return [(one.attack, one.validation, one.test, one.accuracy) for one in found]
+
+    first = numbers()
+    torch.manual_seed(777)
+    assert numbers() == first
+
+
+def test_labels_validation_and_test_never_mix(toy_tasks: TaskPair) -> None:
+    def rows(data: Data) -> set[bytes]:
+        return {row.numpy().tobytes() for row in data.inputs}
+
+    task = toy_tasks.undesirable
+    for budget in (Budget(2, 1), Budget(10, 1), Budget(None, 1)):
+        drawn = draw(task, task.test, budget, seed=0)
+        parts = [rows(drawn.train), rows(drawn.validation), rows(drawn.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+        assert not set.union(*parts) & rows(toy_tasks.known_undesirable)
+        if budget.labels is not None:
+            assert len(drawn.train) + len(drawn.validation) == 3 * budget.labels
+        assert int(drawn.train.labels.bincount().min()) >= 1
+        assert int(drawn.validation.labels.bincount().min()) >= 1
+
+
+def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: TaskPair) -> None:
+    task, budget = toy_tasks.undesirable, Budget(5, 1)
+    first = draw(task, task.test, budget, seed=0)
+    assert torch.equal(first.train.inputs, draw(task, task.test, budget, seed=0).train.inputs)
+    assert not torch.equal(first.train.inputs, draw(task, task.test, budget, seed=1).train.inputs)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("raise", "RuntimeError: out of luck"),
+        ("nothing", "the attack yielded no model"),
+        ("nan", "outputs are not finite at step 10"),
+    ],
+)
+def test_a_failed_trial_is_a_record_not_a_crash(
+    what: str, reason: str, toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    failed, fine = run(toy_model, toy_tasks, Scripted(what), Scripted("fine"))
+    assert failed.error == reason
+    assert failed.accuracy is None
+    assert fine.error is None
+    assert fine.accuracy is not None
+
+
+def test_one_diverging_trial_does_not_spoil_those_trained_with_it(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    wild, calm = run(toy_model, toy_tasks, LastLayer("sgd", 1e38), LastLayer("sgd", 0.1))
+    assert wild.error is not None
+    assert "not finite" in wild.error
+    assert calm.error is None
+    assert calm.accuracy is not None
+
+
+def test_selection_follows_validation_and_ties_go_to_the_later_step(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    # Classes are balanced: each constant answer scores a third, so every step ties.
+    (record,) = run(toy_model, toy_tasks, Scripted("fine"), steps=12)
+    assert record.steps == (3, 10, 12)
+    assert record.selected == 2
+    assert record.accuracy == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(1, {1}), (3, {3}), (60, {3, 10, 32, 60}), (100, {3, 10, 32, 100})]
+)
+def test_checkpoints(steps: int, expected: set[int]) -> None:
+    assert checkpoints(steps) == expected
+
+
+def test_more_labels_than_there_are(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    suite = Suite("greedy", (LastLayer(),), (Budget(1000, 5),))
+    with pytest.raises(InputError, match="more than 1000 samples of every class"):
+        attack(Subject("defended", "x", 0, toy_model), toy_tasks.undesirable, suite)

@@ -1,0 +1,145 @@
+"""The contract of every method: a new method is one new row."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from rootbound.errors import InputError
+from rootbound.evaluation.pictures import with_best_head
+from rootbound.methods import (
+    METHODS,
+    BestResponse,
+    Method,
+    Plain,
+    SelectiveDistillation,
+    Unlearning,
+)
+from rootbound.models import Classifier, deep_cnn, shallow_cnn
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, TrainingDiverged, accuracy
+
+FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
+ROWS: tuple[Method, ...] = (
+    Plain(FAST),
+    BestResponse(FAST, undesirable_batch_size=45),
+    BestResponse(FAST, depth_weight=0.0, fixed_blocks=0, warm_in=0.0),
+    BestResponse(FAST, projection=8, fixed_blocks=9),
+    SelectiveDistillation(FAST, target=-2.0, head_epochs=4),
+    Unlearning(
+        FAST, noise_images=8, noise_steps=3, retained=20, impair_rate=1e-3, repair_rate=5e-3
+    ),
+)
+
+
+def weights(model: Classifier) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+
+def test_every_method_has_a_row() -> None:
+    assert {type(row).__name__ for row in ROWS} == set(METHODS)
+
+
+@pytest.mark.parametrize("method", ROWS, ids=repr)
+def test_contract(method: Method, toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    before = weights(toy_model).clone()
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = method.fit(toy_model, toy_tasks, seed=3)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random state changed"
+    torch.manual_seed(99)  # a method that draws from it would now give other weights
+    again = method.fit(toy_model, toy_tasks, seed=3)
+    other = method.fit(toy_model, toy_tasks, seed=4)
+    assert torch.equal(weights(toy_model), before), "the argument was changed"
+    assert torch.equal(weights(first), weights(again)), "the seed does not settle everything"
+    assert not torch.equal(weights(first), weights(other)), "the seed changes nothing"
+    assert not torch.equal(weights(first), before), "nothing was learned"
+    assert bool(torch.isfinite(weights(first)).all())
+    assert accuracy(first, toy_tasks.desirable.test) > 0.6
+    assert not first.training
+    assert all(parameter.requires_grad for parameter in first.parameters())
+    assert first.classes == 3
+
+
+@pytest.mark.parametrize("method", ROWS, ids=repr)
+def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
+    model = deep_cnn(classes=3, shape=(1, 16, 16))
+    short = method.for_epochs(1)
+    assert bool(torch.isfinite(weights(short.fit(model, toy_tasks))).all())
+
+
+@pytest.mark.parametrize("method", ROWS, ids=repr)
+def test_repr_is_the_configuration(method: Method) -> None:
+    assert eval(repr(method), {**METHODS, "Recipe": Recipe}) == method
+
+
+def test_best_response_removes_what_a_last_layer_could_read(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    def read(model: Classifier) -> float:
+        return accuracy(with_best_head(model, toy_tasks.undesirable), toy_tasks.undesirable.test)
+
+    recipe = Recipe(epochs=25, batch_size=30, learning_rate=1e-2)
+    plain = Plain(recipe).fit(toy_model, toy_tasks)
+    defended = BestResponse(recipe, undesirable_batch_size=90, weight=1.0).fit(toy_model, toy_tasks)
+    assert read(plain) > 0.9
+    assert read(defended) < read(plain) - 0.2
+    assert accuracy(defended, toy_tasks.desirable.test) > 0.9
+
+
+def test_best_response_leaves_the_first_blocks(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    defended = BestResponse(FAST, fixed_blocks=1).fit(toy_model, toy_tasks)
+    start, end = toy_model.blocks[0].state_dict(), defended.blocks[0].state_dict()
+    assert all(torch.equal(start[name], end[name]) for name in start)
+
+
+def test_selective_distillation_kills_undesirable_features(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    method = SelectiveDistillation(replace(FAST, epochs=20), target=-5.0)
+    model = method.fit(toy_model, toy_tasks)
+    inputs, _ = toy_tasks.undesirable.test.batch(slice(None))
+    dead = (model.features(inputs) == 0).all(dim=1).float().mean()
+    assert dead > 0.5
+
+
+def test_selective_distillation_needs_a_final_relu(toy_tasks: TaskPair) -> None:
+    model = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.Tanh()), nn.Linear(8, 3))
+    with pytest.raises(InputError, match="ends in a ReLU"):
+        SelectiveDistillation(FAST).fit(model, toy_tasks)
+
+
+def test_a_model_for_other_classes_is_refused(toy_tasks: TaskPair) -> None:
+    with pytest.raises(InputError, match="a head for 3 desirable classes"):
+        Plain(FAST).fit(shallow_cnn(classes=4, shape=(1, 16, 16)), toy_tasks)
+
+
+def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    broken = copy.deepcopy(toy_model)
+    with torch.no_grad():
+        broken.head.weight.fill_(math.nan)
+    with pytest.raises(TrainingDiverged, match="not finite"):
+        Plain(FAST).fit(broken, toy_tasks)
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: Recipe(epochs=0), "positive epochs"),
+        (lambda: Recipe(learning_rate=-1.0), "positive epochs"),
+        (lambda: BestResponse(weight=-0.1), "weights and fixed_blocks"),
+        (lambda: BestResponse(ridge=0.0), "above 0"),
+        (lambda: BestResponse(warm_in=1.5), "warm_in in"),
+        (lambda: SelectiveDistillation(target=1.0), "target < 0"),
+        (lambda: Unlearning(retained=0), "positive settings"),
+    ],
+)
+def test_settings_out_of_range(build: object, text: str) -> None:
+    assert callable(build)
+    with pytest.raises(InputError, match=text):
+        build()

@@ -1,0 +1,112 @@
+"""Metrics against hand computations."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from rootbound import metrics
+from rootbound.records import Arm, Evaluation, Record, Training
+
+
+def record(
+    method: str,
+    seed: int,
+    accuracy: float | None,
+    *,
+    family: str = "all layers",
+    attack: str = "a",
+    validation: float = 0.5,
+    loss: float | None = 1.0,
+    test: tuple[float, ...] = (0.1, 0.5, 0.9),
+    labels: int | None = None,
+) -> Record:
+    arm: Arm = "scratch" if method == "scratch" else "defended"
+    return Record(
+        arm, method, seed, family, attack, labels, (1, 10, 100), (0.0, 0.0, validation), test,
+        2, loss, accuracy, 1.0,
+    )  # fmt: skip
+
+
+def evaluation(*records: Record) -> Evaluation:
+    names = dict.fromkeys(one.method for one in records)
+    arms: dict[str, Arm] = {"Plain": "undefended", "scratch": "scratch"}
+    trainings = tuple(
+        Training(arms.get(name, "defended"), name, "", seed, 0.9 + 0.01 * seed, 1.0)
+        for name in names
+        for seed in (0, 1, 2)
+    )
+    return Evaluation({}, trainings, records)
+
+
+def test_estimate_is_students_interval() -> None:
+    found = metrics.estimate([1.0, 2.0, 3.0])
+    # t(0.975, 2) = 4.302653, standard error 1 / sqrt(3).
+    assert found.mean == 2.0
+    assert found.high - found.mean == pytest.approx(4.302653 / math.sqrt(3), rel=1e-6)
+    assert found.p_value == pytest.approx(0.0741799, rel=1e-4)
+    assert not found.significant
+
+
+def test_one_seed_has_no_interval() -> None:
+    found = metrics.estimate([1.0])
+    assert (found.low, found.high, found.p_value) == (-math.inf, math.inf, None)
+    assert not found.significant
+
+
+def test_equal_differences_are_certain() -> None:
+    assert metrics.estimate([2.0, 2.0, 2.0]).p_value == 0.0
+    assert metrics.estimate([0.0, 0.0]).p_value == 1.0
+
+
+def test_paired_uses_the_seeds_both_have() -> None:
+    found = metrics.paired({0: 0.9, 1: 0.8, 5: 0.1}, {0: 0.8, 1: 0.8, 7: 0.9})
+    assert found is not None
+    assert found.seeds == 2
+    assert found.mean == pytest.approx(5.0)
+    assert metrics.paired({0: 1.0}, {1: 1.0}) is None
+
+
+def test_the_attackers_choice_ignores_the_test_set() -> None:
+    lucky = record("x", 0, 0.99, validation=0.4)
+    chosen = record("x", 0, 0.20, validation=0.6)
+    tied = record("x", 0, 0.30, validation=0.6, loss=0.5)
+    assert metrics.strongest([lucky, chosen]) is chosen
+    assert metrics.strongest([lucky, chosen, tied]) is tied
+    assert metrics.strongest([record("x", 0, None)]) is None
+
+
+def test_advantage_is_against_the_strongest_scratch_attack() -> None:
+    found = evaluation(
+        record("x", 0, 0.80), record("x", 1, 0.90),
+        record("scratch", 0, 0.70, validation=0.9), record("scratch", 1, 0.70, validation=0.9),
+        record("scratch", 0, 0.99, family="last 2 layers", validation=0.1),
+        record("scratch", 1, 0.99, family="last 2 layers", validation=0.1),
+    )  # fmt: skip
+    gain = metrics.advantage(found, "x", None, "all layers")
+    assert gain is not None
+    assert gain.mean == pytest.approx(15.0)
+
+
+def test_steps_are_censored_not_invented() -> None:
+    found = evaluation(
+        *(record("Plain", seed, 0.9) for seed in (0, 1, 2)),
+        record("x", 0, 0.9, test=(0.85, 0.9, 0.9)),
+        record("x", 1, 0.9, test=(0.1, 0.2, 0.3)),
+        record("x", 1, None, attack="b", test=(0.1, 0.82, 0.1)),
+        record("x", 2, 0.9, test=(0.1, 0.2, 0.3)),
+    )
+    reached = metrics.steps_to_reach(found, "x", None, "all layers", 0.9)
+    assert reached == [1, 10, None]
+    assert metrics.median_steps(reached) == 10
+    assert metrics.median_steps([None, None, 3]) is None
+    assert metrics.median_steps([]) is None
+
+
+def test_desirable_and_names() -> None:
+    found = evaluation(record("Plain", 0, 0.9), record("x", 0, 0.9), record("scratch", 0, 0.5))
+    assert metrics.methods(found) == ["Plain", "x", "scratch"]
+    assert metrics.undefended(found) == "Plain"
+    assert metrics.desirable(found, "x") == {0: 0.9, 1: 0.91, 2: 0.92}
+    assert metrics.failures(found, "x") == (0, 1)
