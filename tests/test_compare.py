@@ -24,7 +24,8 @@ METHODS = (Plain(FAST), BestResponse(FAST))
 
 
 def timeless(evaluation: Evaluation) -> list[dict[str, Any]]:
-    found = [asdict(entry) for entry in (*evaluation.trainings, *evaluation.records)]
+    found = [asdict(one) for one in evaluation.trainings]
+    found += [asdict(one) for one in evaluation.records]
     return [{key: value for key, value in one.items() if key != "seconds"} for one in found]
 
 

@@ -146,10 +146,9 @@ def test_constant_and_dead_features_do_no_harm() -> None:
     alive, _ = exact(data, ExactLastLayer(1e-3))
     extended, _ = exact(Data(dead, data.labels), ExactLastLayer(1e-3))
     assert torch.allclose(alive(data.inputs), extended(dead), atol=1e-3)
-    for coordinates in ("whitened", "standardised"):
-        nothing = Data(torch.zeros(30, 4), torch.arange(30) % CLASSES)
-        kind = "whitened" if coordinates == "whitened" else "standardised"
-        heads, _ = exact(nothing, ExactLastLayer(1e-3, kind))
+    nothing = Data(torch.zeros(30, 4), torch.arange(30) % CLASSES)
+    for trial in (ExactLastLayer(1e-3, "whitened"), ExactLastLayer(1e-3, "standardised")):
+        heads, _ = exact(nothing, trial)
         assert bool(torch.isfinite(heads(torch.randn(5, 4))).all())
 
 

@@ -105,9 +105,18 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
     """Return the model's outputs for all of the data, in evaluation mode, without gradients."""
     was_training = model.training
     model.eval()
+    outputs: Tensor | None = None
+    start = 0
     with torch.inference_mode():
-        outputs = torch.cat([model(inputs) for inputs, _ in data.in_order(batch_size)])
+        for inputs, _ in data.in_order(batch_size):
+            part: Tensor = model(inputs)
+            if outputs is None:
+                # Filled in place: joining parts at the end would need the memory twice.
+                outputs = part.new_empty((len(data), *part.shape[1:]))
+            outputs[start : start + len(part)] = part
+            start += len(part)
     model.train(was_training)
+    assert outputs is not None  # data are never empty
     return outputs
 
 

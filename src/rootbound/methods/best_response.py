@@ -54,7 +54,7 @@ class BestResponse(LossMethod):
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: int = 192
     weight: float = 0.2
-    depth_weight: float = 0.4
+    depth_weight: float = 0.5
     projection: int = 128
     fixed_blocks: int = 1
     ridge: float = 1e-3

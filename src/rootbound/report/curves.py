@@ -84,6 +84,13 @@ def _steps_panel(panel: Axes, evaluation: Evaluation, labels: int | None, family
         low, high = [min(values) for values in heights], [max(values) for values in heights]
         panel.fill_between(common, low, high, color=colour, alpha=0.15, linewidth=0)
     panel.set_xscale("log")
+    same = (record for record in evaluation.records if record.labels == labels)
+    scored = sorted({step for record in same for step in record.steps} - {0})
+    last = max(one["steps"] for one in evaluation.context["budgets"] if one["labels"] == labels)
+    # A tick where models were scored; the last step only if its number has room.
+    ticks = [step for step in scored if step <= last / 1.6] + [last]
+    panel.set_xticks(ticks, [str(step) for step in ticks])
+    panel.minorticks_off()
     _finish(panel, evaluation)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,14 +18,14 @@ Pictures = Mapping[str, Mapping[str, Array]]
 """By method, then by name, as `evaluation.pictures` makes them."""
 
 CAMS = (
-    ("desirable", "cam_original_desirable", "original head,\ndesirable"),
-    ("undesirable", "cam_original_undesirable", "original head,\nundesirable"),
-    ("undesirable", "cam_retrained_undesirable", "retrained head,\nundesirable"),
+    ("desirable", "cam_original_desirable", "desirable, original head"),
+    ("undesirable", "cam_original_undesirable", "undesirable, original head"),
+    ("undesirable", "cam_retrained_undesirable", "undesirable, retrained head"),
 )
 
 
 def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
-    """Return rows of images with the Grad-CAM of each method over them.
+    """Return the images, and below them a row with the Grad-CAM of each method.
 
     Args:
         pictures: of each method.
@@ -34,24 +34,44 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     shown = {name: parts for name, parts in pictures.items() if CAMS[0][1] in parts}
     if not shown:
         return None
-    rows = [(method, *cam) for cam in CAMS for method in shown]
-    width = max(len(shown[method][images]) for method, images, _, _ in rows)
+    any_method = next(iter(shown.values()))
+    widths = [min(len(any_method[images]), 8) for images, _, _ in CAMS]
     figure, panels = plt.subplots(
-        len(rows), width, figsize=(0.95 * width + 2.2, 0.95 * len(rows)), squeeze=False
+        len(shown) + 1,
+        sum(widths) + len(CAMS) - 1,
+        figsize=(0.72 * sum(widths) + 2.6, 0.72 * (len(shown) + 1) + 0.5),
+        squeeze=False,
+        # A narrow empty column between the three groups.
+        width_ratios=[
+            ratio
+            for position, width in enumerate(widths)
+            for ratio in ([0.35] if position else []) + [1.0] * width
+        ],
     )
-    figure.subplots_adjust(wspace=0.04, hspace=0.08)
-    for row, (method, images, cams, title) in zip(panels, rows, strict=True):
-        _hide(row)
-        for panel, image, cam in zip(row, shown[method][images], shown[method][cams], strict=False):
-            _show(panel, image)
-            panel.imshow(cam, cmap="inferno", alpha=0.55 * (cam > 0), vmin=0, vmax=255)
-        row[0].text(
-            -0.12, 0.5, f"{method}\n{title}", transform=row[0].transAxes, ha="right", va="center"
+    figure.subplots_adjust(wspace=0.06, hspace=0.06)
+    _hide(panels.flat)
+    for row, name in zip(panels, ["image", *shown], strict=True):
+        row[0].text(-0.2, 0.5, name, transform=row[0].transAxes, ha="right", va="center")
+    start = 0
+    for (images, cams, title), width in zip(CAMS, widths, strict=True):
+        group = panels[:, start : start + width]
+        group[0][width // 2].annotate(
+            title,
+            (0.5, 1.35),
+            xycoords="axes fraction",
+            ha="center",
+            va="bottom",
+            fontweight="bold",
         )
-    for index, (_, images, _, _) in enumerate(rows):
-        if index in (0, len(shown)):
-            for panel, name in zip(panels[index], classes[images], strict=False):
-                panel.set_title(name, fontsize=8, pad=2)
+        for position in range(width):
+            image = any_method[images][position]
+            group[0][position].set_title(classes[images][position], fontsize=8, pad=2)
+            _show(group[0][position], image)
+            for row, parts in zip(group[1:], shown.values(), strict=True):
+                _show(row[position], image)
+                cam = parts[cams][position]
+                row[position].imshow(cam, cmap="inferno", alpha=0.8 * (cam / 255.0) ** 0.5)
+        start += width + 1
     return figure
 
 
@@ -97,6 +117,11 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
             panel.scatter(
                 own[:, 0], own[:, 1], s=5, alpha=0.6, linewidth=0, color=colour, label=name
             )
+        # A few far samples shall not squeeze all others into a corner.
+        low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
+        margin = 0.1 * (high - low) + 1e-3
+        panel.set_xlim(low[0] - margin[0], high[0] + margin[0])
+        panel.set_ylim(low[1] - margin[1], high[1] + margin[1])
         panel.set_title(method)
         panel.set_xticks([])
         panel.set_yticks([])
@@ -131,6 +156,6 @@ def _show(panel: Axes, image: Array) -> None:
         panel.imshow(np.moveaxis(image[:3], 0, -1))
 
 
-def _hide(row: Array) -> None:
-    for panel in row:
+def _hide(panels: Iterable[Axes]) -> None:
+    for panel in panels:
         panel.set_axis_off()

@@ -77,7 +77,7 @@ def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
              lambda: portraits.grad_cam(pictures, classes)),
             ("feature-view", "Undesirable test samples as the models see them",
              "Features before the last layer, projected on their first two principal axes (each "
-             "panel its own); colours are the undesirable classes.",
+             "panel its own, the outermost 1 % cut off); colours are the undesirable classes.",
              lambda: portraits.feature_view(pictures, classes["undesirable"])),
             ("filters", "Filters of the first layer",
              "Up to 16; each row on its own scale, red positive, blue negative.",
@@ -105,11 +105,11 @@ def load_pictures(folder: Path) -> Pictures:
         return {}
     found: dict[str, dict[str, NDArray[Any]]] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:
                 method, _, name = key.partition("/")
                 found.setdefault(method, {})[name] = archive[key]
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
         raise InputError(
             f"pictures in {path}", str(error)[:160], "delete the file or run again"
         ) from None

@@ -68,6 +68,8 @@ def to_svg(figure: Figure) -> str:
         buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
     )
     text = buffer.getvalue()
+    # Pictures are named by their content, so that equal ones would share a name nobody uses.
+    text = re.sub(r' id="image[0-9a-f]+"', "", text)
     # XML headers and trailing blanks mean nothing inside a page.
     return re.sub(r"[ \t]+\n", "\n", text[text.index("<svg") :])
 

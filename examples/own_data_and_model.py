@@ -1,0 +1,31 @@
+"""Data and a network of your own, through the whole evaluation."""
+
+import torch
+from torch import nn
+
+import rootbound as rb
+
+
+def tall_task(name: str, seed: int) -> rb.Task:
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(3, 20, generator=generator)
+
+    def part(count: int) -> rb.Data:
+        labels = torch.arange(count) % 3
+        return rb.Data(centres[labels] + torch.randn(count, 20, generator=generator), labels)
+
+    return rb.Task(name, ("a", "b", "c"), train=part(300), test=part(150))
+
+
+def main(suite: rb.Suite | str = "demo-1") -> rb.Evaluation:
+    tasks = rb.TaskPair.of(tall_task("tall", 0), tall_task("wide", 1))
+    network = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 3))
+    model = rb.Classifier.wrap(network, head="2")
+    defended = rb.methods.BestResponse(undesirable_batch_size=64).fit(model, tasks)
+    return rb.evaluate(defended, tasks, suite=suite, seeds=2)
+
+
+if __name__ == "__main__":
+    small = (rb.Budget(10, 50), rb.Budget(None, 100))
+    evaluation = main(rb.attacks.SUITES["demo-1"].with_budgets(small))
+    rb.report.html(evaluation, "own-data.html")

@@ -1,0 +1,42 @@
+"""Write the records that the golden report is made from: three methods, two seeds, toy data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.evaluation import compare
+from rootbound.methods import BestResponse, Plain, SelectiveDistillation
+from rootbound.models import shallow_cnn
+from rootbound.training import Recipe
+from toy import toy_dataset
+
+RECIPE = Recipe(epochs=15, batch_size=30, learning_rate=1e-2)
+SUITE = Suite(
+    "golden-1",
+    (
+        LastLayer("sgd", 0.1),
+        LastLayer("adam", 0.03),
+        ExactLastLayer(1e-3),
+        FineTune(2, "re-initialised", "adam", 1e-2),
+        FineTune(None, "kept", "adam", 1e-2),
+    ),
+    (Budget(5, 10), Budget(None, 32)),
+)
+
+if __name__ == "__main__":
+    compare(
+        (
+            Plain(RECIPE),
+            BestResponse(RECIPE, undesirable_batch_size=90, weight=1.0),
+            SelectiveDistillation(RECIPE, target=-2.0),
+        ),
+        toy_dataset().split([0, 1, 2], [3, 4, 5]),
+        shallow_cnn(classes=3, shape=(1, 16, 16)),
+        suite=SUITE,
+        seeds=2,
+        folder=Path(__file__).parent,
+    )

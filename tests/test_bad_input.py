@@ -1,0 +1,405 @@
+"""Bad input: exit code 2, one line that says what to do, and nothing written. One row a case."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from rootbound.cli import main
+from rootbound.data import Data
+from rootbound.datasets import Dataset
+from rootbound.evaluation import compare
+from rootbound.models import Origin, save_model, shallow_cnn
+from rootbound.records import Evaluation
+from toy import write_idx_folder
+
+TRAIN = "train --data data --desirable 0-2 --undesirable 3-5 --epochs 1 --out new/model.safetensors"
+DEMO = (
+    "demo --data data --desirable 0-2 --undesirable 3-5 --epochs 1 --quick --workers 1 "
+    "--labels 5 --steps 2 --out new/run"
+)
+AUDIT = "audit model.safetensors --seeds 1 --workers 1 --labels 5 --steps 2 --out new/run"
+IMAGES = "data/train-images-idx3-ubyte.gz"
+OWN_METHOD = "class NoMethod:\n    pass\n\nvalue = 3\n"
+
+
+@pytest.fixture(scope="module")
+def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with everything a right command needs."""
+    root = tmp_path_factory.mktemp("prepared")
+    write_idx_folder(root / "data", toy)
+
+    def cut(data: Data) -> Data:
+        return Data(data.inputs[..., :4, :4], data.labels)
+
+    write_idx_folder(root / "small", Dataset("small", toy.classes, cut(toy.train), cut(toy.test)))
+    origin = Origin("Plain()", "undefended", "data", "0-2", "3-5", seed=0, shared=False)
+    save_model(shallow_cnn(3, (1, 16, 16)), root / "model.safetensors", (1, 16, 16), origin)
+    Evaluation({}, (), ()).save(root / "run")
+    (root / "own.py").write_text(OWN_METHOD)
+    (root / "broken.py").write_text("class Own(:\n")
+    (root / "raises.py").write_text("raise KeyError('of its own')\n")
+    (root / "list.yaml").write_text("- 1\n- 2\n")
+    (root / "broken.yaml").write_text("data: [unclosed\nseed: {\n")
+    (root / "unknown.yaml").write_text("modle: shallow_cnn\n")
+    (root / "type.yaml").write_text("seed: first\n")
+    (root / "empty").mkdir()
+    return root
+
+
+@pytest.fixture
+def workspace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a copy that a test may damage, and go there."""
+    root = tmp_path / "workspace"
+    shutil.copytree(prepared, root)
+    monkeypatch.chdir(root)
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes | None]:
+    """Return every file and folder below; folders count, because empty ones are litter too."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in root.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
+def refused(
+    arguments: list[str], expected: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(root)
+    capsys.readouterr()
+    code = main(arguments)
+    written = capsys.readouterr()
+    assert code == 2, written.err
+    assert written.out == ""
+    assert len(written.err.splitlines()) == 1, written.err
+    assert written.err.startswith("rootbound: ")
+    assert re.search(expected, written.err), written.err
+    assert "Traceback" not in written.err
+    after = contents(root)
+    assert after == before, f"written: {sorted(after.keys() - before.keys())}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One wrong command.
+
+    Args:
+        command: options that come later replace earlier ones; `''` is an empty argument.
+        says: a regular expression that the message must match: what is wrong or what to do.
+    """
+
+    command: str
+    says: str
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["" if word == "''" else word for word in self.command.split()]
+
+
+ROWS = [
+    # The command itself.
+    Row("trian", "did you mean 'train'"),
+    Row("zzz", "a command out of audit, demo, list, report, train.*pick one"),
+    Row("--verbose", "a command out of"),
+    Row("audit", "required: checkpoint"),
+    Row("report", "required: folder"),
+    Row("list everything", "unrecognized.*everything"),
+    Row(f"{TRAIN} --modle deep_cnn", "did you mean '--model'"),
+    Row(f"{TRAIN} --desireable 0-1", "did you mean '--desirable'"),
+    Row(f"{TRAIN} --xyzzy 1", "--xyzzy"),
+    Row(f"{DEMO} --stesp 3", "did you mean '--steps'"),
+    Row(f"{TRAIN} --epochs", "epochs.*expected one argument"),
+    # Classes.
+    Row(f"{TRAIN} --undesirable 2-5", "got 2 in both; remove the overlap"),
+    Row(f"{TRAIN} --undesirable 0-2", "got 0-2 in both; remove the overlap"),
+    Row(f"{TRAIN} --desirable ''", "classes such as 0-4.*correct the class list"),
+    Row(f"{TRAIN} --undesirable ''", "classes such as 0-4.*correct the class list"),
+    Row(f"{TRAIN} --desirable 4-0", "correct the class list|widen --desirable"),
+    Row(f"{TRAIN} --desirable 0", "at least two desirable classes; got 1; widen --desirable"),
+    Row(f"{TRAIN} --undesirable 5", "at least two undesirable classes; got 1; widen --undesirable"),
+    Row(f"{TRAIN} --desirable a-b", "got 'a-b'; correct the class list"),
+    Row(f"{TRAIN} --desirable=-1,2", "got '-1,2'; correct the class list"),
+    Row(f"{TRAIN} --desirable 1-", "got '1-'; correct the class list"),
+    Row(f"{TRAIN} --desirable 0-2,7", "between 0 and 5; got 7; correct the class list"),
+    Row(f"{TRAIN} --undesirable 3-9", "between 0 and 5; got 6; correct the class list"),
+    Row(f"{TRAIN} --desirable 0,0,1", "got 0,0,1; remove the repeated class"),
+    Row(f"{TRAIN} --desirable 0-99999999", "correct the class list|narrow the class list"),
+    Row(f"{DEMO} --undesirable 2-5", "remove the overlap"),
+    Row(f"{AUDIT} --undesirable 2-5", "remove the overlap"),
+    # Names.
+    Row(f"{TRAIN} --data mnsit", "did you mean 'mnist'"),
+    Row(f"{TRAIN} --data nowhere/at/all", "a folder of IDX files"),
+    Row(f"{TRAIN} --data ''", "a folder of IDX files"),
+    Row(f"{TRAIN} --data own.py", "a folder of IDX files"),
+    Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
+    Row(f"{TRAIN} --model ''", "a model out of deep_cnn, shallow_cnn"),
+    Row(f"{DEMO} --model deepcnn", "did you mean 'deep_cnn'"),
+    Row(f"{DEMO} --suite demo1", "did you mean 'demo-1'"),
+    Row(f"{TRAIN} --method Plane", "did you mean 'Plain'"),
+    Row(f"{TRAIN} --method bestresponse", "did you mean 'BestResponse'"),
+    Row(f"{TRAIN} --method rootbound.methods.Plane", "rootbound.methods.Plane"),
+    Row(f"{TRAIN} --method LossMethod", "LossMethod"),
+    Row(f"{TRAIN} --method nothing.py:Own", "nothing.py; got no such file; check the path"),
+    Row(f"{TRAIN} --method own.py:Missing", "a class Missing in own.py.*check the name"),
+    Row(f"{TRAIN} --method own.py:NoMethod", "NoMethod"),
+    Row(f"{TRAIN} --method own.py:value", "value"),
+    Row(f"{TRAIN} --method broken.py:Own", "broken.py.*SyntaxError"),
+    Row(f"{TRAIN} --method raises.py:Own", "raises.py.*KeyError"),
+    # Numbers.
+    *(
+        Row(f"{command} --epochs {value}", "epoch")
+        for command in (TRAIN, DEMO)
+        for value in ("0", "-1", "x", "1.5")
+    ),
+    Row(f"{TRAIN} --seed x", "seed"),
+    Row(f"{TRAIN} --seed 99999999999999999999999", "seed"),
+    *(Row(f"{AUDIT} --seeds {value}", "seed") for value in ("0", "-1", "x")),
+    *(Row(f"{AUDIT} --workers {value}", "worker") for value in ("0", "-1", "x")),
+    Row(f"{DEMO.replace('--quick', '')} --seeds 0", "at least 1 seed"),
+    Row(f"{DEMO} --workers 0", "at least 1 seed and 1 worker.*raise"),
+    *(
+        Row(f"{command} --labels {value}", "at least 2 labels a class.*raise the number of labels")
+        for command in (DEMO, AUDIT)
+        for value in ("0", "-5", "1")
+    ),
+    *(
+        Row(
+            f"{DEMO} --labels {value}", "fewer labels a class than the attacker's 30.*ask for fewer"
+        )
+        for value in ("30", "1000", "99999999999999999999")
+    ),
+    Row(f"{AUDIT} --labels 31", "fewer labels a class than the attacker's 30"),
+    *(
+        Row(f"{DEMO} --labels {value}", "whole number or 'all'")
+        for value in ("five", "2.5", "ALL!")
+    ),
+    *(Row(f"{DEMO} --steps {value}", "at least 1 step.*raise") for value in ("0", "-3")),
+    *(Row(f"{DEMO} --steps {value}", "whole number") for value in ("x", "1.5", "all")),
+    Row(f"{DEMO} --labels 5,all", "as many --steps as --labels; got 1 and 2; give both lists"),
+    Row(f"{DEMO} --steps 2,3,4", "as many --steps as --labels; got 3 and 1; give both lists"),
+    Row(DEMO.replace("--steps 2", ""), "as many --steps as --labels"),
+    Row(DEMO.replace("--labels 5", ""), "as many --steps as --labels"),
+    Row(f"{DEMO} --labels '' --steps ''", "budgets"),
+    # Settings of methods.
+    Row(f"{TRAIN} --method.weight=-1", "at least 0.*correct the value"),
+    Row(f"{TRAIN} --method.ridge 0", "ridge.*above 0.*correct the value"),
+    Row(f"{TRAIN} --method.warm_in 2", r"warm_in in \[0, 1\]; got 2.0"),
+    Row(f"{TRAIN} --method.fixed_blocks=-1", "fixed_blocks of at least 0"),
+    Row(f"{TRAIN} --method.weight heavy", "weight"),
+    Row(f"{TRAIN} --method.weigth 1", "weigth"),
+    Row(f"{TRAIN} --method.undesirable_batch_size 0", "undesirable_batch_size"),
+    Row(f"{TRAIN} --method.recipe.learning_rate=-1", "positive.*learning rate.*raise"),
+    *(
+        Row(f"{TRAIN} --method.{name} {value}", "learning.rate|weight")
+        for name in ("recipe.learning_rate", "weight", "depth_weight")
+        for value in ("nan", ".nan", ".inf")
+    ),
+    Row(f"{TRAIN} --method.recipe.batch_size 0", "positive.*batch size.*raise"),
+    Row(f"{TRAIN} --method Unlearning --method.retained 0", "positive settings.*raise"),
+    Row(f"{TRAIN} --method SelectiveDistillation --method.target 1", "target < 0"),
+    Row(f"{TRAIN} --method SelectiveDistillation --method.target .nan", "target < 0"),
+    Row(f"{TRAIN} --method Unlearning --method.impair_rate .nan", "positive settings.*raise"),
+    Row(f"{TRAIN} --method Unlearning --method.repair_rate .inf", "positive settings.*raise"),
+    # Files with options.
+    Row(f"{TRAIN} --config nothing.yaml", "nothing.yaml"),
+    Row(f"{TRAIN} --config broken.yaml", "config"),
+    Row(f"{TRAIN} --config list.yaml", "config"),
+    Row(f"{TRAIN} --config unknown.yaml", "modle"),
+    Row(f"{TRAIN} --config type.yaml", "seed"),
+    # Where to write.
+    *(
+        Row(f"{command} --out /dev/null/x", "able to write /dev/null.*pass another --out")
+        for command in (TRAIN, DEMO, AUDIT)
+    ),
+    *(
+        Row(f"{command} --out own.py/x", "able to write own.py.*pass another --out")
+        for command in (TRAIN, DEMO, AUDIT)
+    ),
+    Row(f"{DEMO} --out own.py", "able to write own.py.*pass another --out"),
+    Row(f"{AUDIT} --out own.py", "able to write own.py.*pass another --out"),
+    Row(f"{TRAIN} --out empty", "a file name in --out.*add a name"),
+    Row(f"{TRAIN} --out ''", "a file name in --out.*add a name"),
+    Row(f"{TRAIN} --out /proc/x/y", "able to write /proc/x.*pass another --out"),
+    # Images that the model cannot take.
+    Row(f"{TRAIN} --data small", "choose another model or resize the data"),
+    Row(f"{TRAIN} --data small --model deep_cnn", "choose another model or resize the data"),
+    Row(f"{DEMO} --data small", "choose another model or resize the data"),
+    Row(f"{AUDIT} --data small", "choose another model or resize the data"),
+    # Models and runs.
+    Row("audit nothing.safetensors", "no such file; train one"),
+    Row("audit data", "no such file; train one"),
+    Row("audit own.py", "a safetensors file at own.py"),
+    Row(f"{AUDIT} --undefended nothing", "no such file; train one"),
+    Row(f"{AUDIT} --undefended own.py", "a safetensors file at own.py"),
+    Row(f"{AUDIT} --desirable 0-1", "a head for 2 desirable classes; got one for 3"),
+    Row("report nowhere", "nowhere/records.json; got no such file; check the folder"),
+    Row("report own.py", "no such file; check the folder"),
+    Row("report empty", "no such file; check the folder"),
+    Row("report run", "run/records.json"),
+]
+
+
+def short(command: str) -> str:
+    for name, base in (("TRAIN", TRAIN), ("DEMO", DEMO), ("AUDIT", AUDIT)):
+        command = command.replace(base, name)
+    return command
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: short(row.command))
+def test_wrong_command(row: Row, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(row.arguments, row.says, workspace, capsys)
+
+
+@pytest.mark.parametrize("command", [TRAIN, DEMO, AUDIT, "report run"], ids=short)
+def test_the_rows_start_from_commands_that_are_right(
+    command: str,
+    workspace: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Else every row could be refused for a reason that all of them share. What follows the
+    # checks is replaced: it takes seconds, and other tests run it.
+    class Accepted(Exception):
+        pass
+
+    def accept(*_: object, **__: object) -> None:
+        raise Accepted
+
+    monkeypatch.setattr(sys.modules[compare.__module__], "run_all", accept)
+    monkeypatch.setattr("rootbound.methods.BestResponse.train", accept)
+    monkeypatch.setattr("rootbound.cli.report.write", accept)
+    with pytest.raises(Accepted):
+        main(command.split())
+    assert capsys.readouterr().err == ""
+    assert workspace.is_dir()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def noise(path: Path) -> None:
+    drawn = torch.randint(256, (3000,), generator=torch.Generator().manual_seed(1))
+    path.write_bytes(bytes(drawn.tolist()))
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def unpack(path: Path) -> None:
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage", [truncate, empty, noise, flip, unpack, remove, replace_by_folder]
+)
+@pytest.mark.parametrize("prefix", ["train-images-idx3", "t10k-labels-idx1"])
+def test_damaged_data(
+    damage: Callable[[Path], None],
+    prefix: str,
+    workspace: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damage(workspace / "data" / f"{prefix}-ubyte.gz")
+    refused(TRAIN.split(), f"{prefix}-ubyte", workspace, capsys)
+
+
+def put(path: Path, *shape: int, values: bytes = b"") -> None:
+    header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+    path.write_bytes(gzip.compress(header + values))
+
+
+@pytest.mark.parametrize("command", [TRAIN, DEMO, AUDIT], ids=short)
+def test_data_that_claims_4_gib(
+    command: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(workspace / IMAGES, 2**32 - 1, 1, 1)
+    refused(command.split(), "fetch it again", workspace, capsys)
+
+
+def test_data_without_samples(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(workspace / IMAGES, 0, 16, 16)
+    put(workspace / "data/train-labels-idx1-ubyte.gz", 0)
+    refused(TRAIN.split(), "at least one sample", workspace, capsys)
+
+
+def test_fewer_labels_than_images(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(workspace / "data/train-labels-idx1-ubyte.gz", 6, values=bytes(range(6)))
+    refused(TRAIN.split(), "as many labels as samples", workspace, capsys)
+
+
+def test_test_set_without_a_class(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(workspace / "data/t10k-labels-idx1-ubyte.gz", 120, values=bytes(120))
+    refused(TRAIN.split(), "test samples of every class", workspace, capsys)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, noise, remove, replace_by_folder])
+def test_damaged_model(
+    damage: Callable[[Path], None], workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(workspace / "model.safetensors")
+    refused(AUDIT.split(), "model.safetensors", workspace, capsys)
+
+
+def test_model_whose_data_are_gone(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(workspace / "data")
+    refused(AUDIT.split(), "a folder of IDX files", workspace, capsys)
+
+
+RECORDS = {
+    "empty": "",
+    "truncated": '{"format": 1, "complete": true, "cont',
+    "binary": "\0\1\2",
+    "a list": "[]",
+    "null": "null",
+    "another format": '{"format": 99}',
+    "without a part": '{"format": 1, "complete": true, "context": {}}',
+    "context of another kind": json.dumps(
+        {"format": 1, "complete": True, "context": [], "trainings": [], "records": []}
+    ),
+    "records of another kind": json.dumps(
+        {"format": 1, "complete": True, "context": {}, "trainings": [3], "records": [{}]}
+    ),
+    "unknown field": json.dumps(
+        {"format": 1, "complete": True, "context": {}, "trainings": [{"x": 1}], "records": []}
+    ),
+}
+
+
+@pytest.mark.parametrize("content", RECORDS.values(), ids=list(RECORDS))
+def test_damaged_records(content: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / "run" / "records.json").write_text(content)
+    refused(["report", "run"], "run/records.json", workspace, capsys)
+
+
+def test_records_that_are_not_text(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (workspace / "run" / "records.json").write_bytes(bytes(range(128, 256)))
+    refused(["report", "run"], "run/records.json", workspace, capsys)

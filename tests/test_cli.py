@@ -1,0 +1,349 @@
+"""The command line from end to end: exit codes, files, results on stdout, silence on stderr."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from rootbound import metrics
+from rootbound.attacks import ATTACKS, SUITES
+from rootbound.cli import main
+from rootbound.cli.main import COMMANDS
+from rootbound.datasets import DATASETS
+from rootbound.methods import METHODS, BestResponse, Plain, Unlearning
+from rootbound.models import MODELS, load_model
+from rootbound.records import Evaluation
+from rootbound.training import Recipe
+
+SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
+OWN_METHOD = '''
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound import Classifier, LossMethod
+from rootbound.data import Batch
+
+
+@dataclass(frozen=True)
+class Own(LossMethod):
+    """Push undesirable features to zero."""
+
+    strength: float = 0.5
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        task = functional.cross_entropy(model(desirable[0]), desirable[1])
+        return task + self.strength * model.features(undesirable[0]).square().mean()
+'''
+
+
+def run(capsys: pytest.CaptureFixture[str], arguments: Sequence[str]) -> str:
+    """Run a command that must succeed; return what it wrote to stdout."""
+    capsys.readouterr()
+    code = main(arguments)
+    written = capsys.readouterr()
+    assert (code, written.err) == (0, "")
+    return written.out
+
+
+def train(data: Path, out: Path, *more: str) -> list[str]:
+    return ["train", "--data", str(data), *SPLIT, "--epochs", "1", "--out", str(out), *more]
+
+
+def used_method(path: Path) -> str:
+    return load_model(path)[1].method
+
+
+@pytest.fixture(scope="module")
+def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a model that the command line trained."""
+    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
+    assert main(train(toy_folder, path, "--model", "shallow_cnn")) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def audited(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the run folder of its audit, with everything else as the model's file says."""
+    folder = tmp_path_factory.mktemp("audited") / "run"
+    options = ["--labels", "5,all", "--steps", "3,3", "--seeds", "1", "--workers", "1"]
+    assert main(["audit", str(trained), *options, "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run(capsys, arguments)
+    assert all(f"\n  {command}" in shown for command in COMMANDS)
+    assert "exit codes" in shown
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run(capsys, [command, "--help"])
+    assert shown.startswith(f"usage: rootbound {command}")
+
+
+def test_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, ["--version"]).startswith("rootbound 0.")
+
+
+def test_list_shows_everything_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run(capsys, ["list"])
+    for name in (*METHODS, *ATTACKS, *MODELS, *DATASETS, *SUITES):
+        assert f"\n  {name} " in shown
+
+
+def test_train_writes_one_model_and_its_accuracy(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / "model.safetensors"
+    shown = run(capsys, train(toy_folder, path, "--model", "shallow_cnn"))
+    accuracy, written = shown.splitlines()
+    assert accuracy.startswith("desirable test accuracy: ")
+    assert 0 <= float(accuracy.split()[-2]) <= 100
+    assert written == f"model: {path}"
+    assert list(path.parent.iterdir()) == [path]
+    model, origin = load_model(path)
+    assert (model.architecture, model.classes) == ("shallow_cnn", 3)
+    assert (origin.desirable, origin.undesirable, origin.seed) == ("0-2", "3-5", 0)
+    assert (origin.data, origin.arm, origin.shared) == (str(toy_folder), "defended", False)
+    assert origin.method == repr(BestResponse().for_epochs(1))
+
+
+def test_the_same_command_gives_the_same_file(
+    toy_folder: Path, tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(12)
+    run(capsys, train(toy_folder, tmp_path / "again", "--model", "shallow_cnn"))
+    run(capsys, train(toy_folder, tmp_path / "other", "--seed", "1"))
+    assert (tmp_path / "again").read_bytes() == trained.read_bytes()
+    head = load_model(tmp_path / "other")[0].head.weight
+    assert not torch.equal(head, load_model(trained)[0].head.weight)
+
+
+@pytest.mark.parametrize("name", ["Plain", "rootbound.methods.Plain"])
+def test_method_by_name_has_its_own_settings(
+    name: str, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, train(toy_folder, tmp_path / "m", "--method", name))
+    assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1))
+    assert load_model(tmp_path / "m")[1].arm == "undefended"
+
+
+def test_settings_of_the_default_method_can_be_changed(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--method.weight", "0.7", "--method.recipe.batch_size", "32"]
+    run(capsys, train(toy_folder, tmp_path / "m", *options))
+    recipe = Recipe(epochs=1, batch_size=32, learning_rate=BestResponse().recipe.learning_rate)
+    assert used_method(tmp_path / "m") == repr(BestResponse(recipe, weight=0.7))
+
+
+def test_settings_of_a_named_method_can_be_changed(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--method", "Unlearning", "--method.noise_images", "4", "--method.retained", "20"]
+    run(capsys, train(toy_folder, tmp_path / "m", *options))
+    expected = Unlearning(noise_images=4, retained=20).for_epochs(1)
+    assert used_method(tmp_path / "m") == repr(expected)
+
+
+@pytest.mark.parametrize("more", [[], ["--method.strength", "0.1"]], ids=["default", "set"])
+def test_method_of_a_file_is_used(
+    more: list[str], toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own_method.py"
+    file.write_text(OWN_METHOD)
+    run(capsys, train(toy_folder, tmp_path / "m", "--method", f"{file}:Own", *more))
+    used = used_method(tmp_path / "m")
+    assert used.startswith("Own(recipe=Recipe(epochs=1, batch_size=128, learning_rate=0.002)")
+    assert f"strength={more[1] if more else 0.5}" in used
+
+
+def test_config_file_gives_options_and_the_command_line_wins(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"data: {toy_folder}\ndesirable: 0-2\nundesirable: 3-5\nepochs: 2\nseed: 5\n"
+        "model: deep_cnn\nmethod:\n  class_path: BestResponse\n  init_args:\n    weight: 0.3\n"
+    )
+    out = tmp_path / "m"
+    run(capsys, ["train", "--config", str(config), "--epochs", "1", "--out", str(out)])
+    model, origin = load_model(out)
+    assert model.architecture == "deep_cnn"
+    assert origin.seed == 5
+    assert origin.method == repr(BestResponse(weight=0.3).for_epochs(1))
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("seed: 1\n", BestResponse(weight=0.7)),
+        ("method: BestResponse\n", BestResponse(weight=0.7)),
+        ("method:\n  class_path: BestResponse\n  init_args:\n    ridge: 0.01\n",
+         BestResponse(weight=0.7, ridge=0.01)),
+    ],
+    ids=["no method", "method", "settings"],
+)  # fmt: skip
+def test_settings_are_added_to_those_of_a_config_file(
+    config: str,
+    expected: BestResponse,
+    toy_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(config)
+    run(capsys, train(toy_folder, tmp_path / "m", "--config", str(file), "--method.weight", "0.7"))
+    assert used_method(tmp_path / "m") == repr(expected.for_epochs(1))
+
+
+def test_config_file_may_name_another_method(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("method: Plain\n")
+    run(capsys, train(toy_folder, tmp_path / "m", "--config", str(file)))
+    assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1))
+
+
+def test_printed_config_gives_the_same_model(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = train(toy_folder, tmp_path / "m", "--method.weight", "0.4", "--seed", "3")
+    config = tmp_path / "config.yaml"
+    config.write_text(run(capsys, [*arguments, "--print_config"]))
+    assert not (tmp_path / "m").exists(), "it trained although it was only asked"
+    run(capsys, arguments)
+    first = (tmp_path / "m").read_bytes()
+    (tmp_path / "m").unlink()
+    run(capsys, ["train", "--config", str(config)])
+    assert (tmp_path / "m").read_bytes() == first
+
+
+def run_files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_audit_writes_records_and_report(audited: Path) -> None:
+    files = run_files(audited)
+    assert {"records.json", "pictures.npz", "report.html", "summary.md"} < files
+    assert "figures/curves-steps.svg" in files
+    others = {name for name in files if not name.startswith("figures/")}
+    assert others == {"records.json", "pictures.npz", "report.html", "summary.md"}
+    evaluation = Evaluation.load(audited)
+    assert evaluation.complete
+    assert {(training.arm, training.seed) for training in evaluation.trainings} == {
+        ("defended", 0),
+        ("scratch", 0),
+    }
+    assert {record.labels for record in evaluation.records} == {5, None}
+    assert {record.error for record in evaluation.records} == {None}
+    assert not metrics.undefended(evaluation)
+
+
+@pytest.mark.slow
+def test_report_makes_the_same_report_again(
+    audited: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("records.json", "pictures.npz"):
+        (tmp_path / name).write_bytes((audited / name).read_bytes())
+    assert run(capsys, ["report", str(tmp_path)]) == f"report: {tmp_path / 'report.html'}\n"
+    assert run_files(tmp_path) == run_files(audited)
+    for name in run_files(audited):
+        assert (tmp_path / name).read_bytes() == (audited / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_audit_beside_an_undefended_model(
+    toy_folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tmp_path / "plain.safetensors"
+    run(capsys, train(toy_folder, plain, "--method", "Plain"))
+    options = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
+    folder = tmp_path / "run"
+    shown = run(
+        capsys, ["audit", str(trained), "--undefended", str(plain), *options, "--out", str(folder)]
+    )
+    assert shown.endswith(f"report: {folder / 'report.html'}\n")
+    assert len(shown.splitlines()) > 1, "no headline was shown"
+    arms = [training.arm for training in Evaluation.load(folder).trainings]
+    assert sorted(arms) == ["defended", "scratch", "undefended"]
+
+
+@pytest.mark.slow
+def test_demo_compares_every_method(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    options = ["--labels", "5", "--steps", "3", "--quick", "--workers", "1", "--epochs", "1"]
+    shown = run(capsys, ["demo", "--data", str(toy_folder), *SPLIT, *options, "--out", str(folder)])
+    assert shown.endswith(f"report: {folder / 'report.html'}\n")
+    evaluation = Evaluation.load(folder)
+    assert evaluation.complete
+    assert {training.method for training in evaluation.trainings} == {*METHODS, "scratch"}
+    assert {training.seed for training in evaluation.trainings} == {0}
+    assert {"records.json", "pictures.npz", "report.html", "summary.md"} < run_files(folder)
+
+
+SCRIPT = str(Path(sys.executable).parent / "rootbound")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "program", [[sys.executable, "-m", "rootbound"], [SCRIPT]], ids=["-m", "script"]
+)
+def test_program_is_silent_on_stderr_and_returns_its_code(
+    program: list[str], toy_folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m"
+    good = subprocess.run(
+        [*program, *train(toy_folder, path)], capture_output=True, text=True, check=False
+    )
+    assert (good.returncode, good.stderr) == (0, "")
+    assert good.stdout.endswith(f"model: {path}\n")
+    bad = subprocess.run([*program, "trian"], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("rootbound: ")
+    assert len(bad.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted; what was finished is on disk"),
+        (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
+        (MemoryError(), 1, "MemoryError"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+    ],
+)
+def test_failure_on_the_way_is_one_line_and_a_code(
+    error: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("rootbound.cli.list.run", fail)
+    assert main(["list"]) == code
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.startswith("rootbound: ")
+    assert message in written.err
+    assert len(written.err.splitlines()) == 1

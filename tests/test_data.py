@@ -1,0 +1,234 @@
+"""Samples: what is refused, how they are scaled, drawn and divided."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rootbound.data import Data, Scaling
+from rootbound.errors import InputError
+
+# Every sample carries its own number, so that draws can be checked sample by sample.
+label_lists = st.lists(st.integers(0, 3), min_size=1, max_size=60)
+seeds = st.integers(0, 2**31)
+# The first call of a torch function can be slow, on a busy machine any call.
+untimed = settings(deadline=None)
+
+
+def numbered(labels: list[int]) -> Data:
+    count = len(labels)
+    return Data(torch.arange(count, dtype=torch.float32).view(count, 1), torch.tensor(labels))
+
+
+def numbers(data: Data) -> list[int]:
+    return [int(value) for value in data.inputs.flatten()]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def counts(data: Data) -> dict[int, int]:
+    values = data.labels.tolist()
+    return {label: values.count(label) for label in set(values)}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "expected"),
+    [
+        (torch.tensor([[1.0], [torch.nan]]), torch.tensor([0, 1]), "finite inputs"),
+        (torch.tensor([[torch.inf], [1.0]]), torch.tensor([0, 1]), "finite inputs"),
+        (torch.tensor([[-torch.inf], [1.0]]).double(), torch.tensor([0, 1]), "finite inputs"),
+        (torch.zeros(3, 1), torch.tensor([0, 1]), "as many labels as samples"),
+        (torch.zeros(2, 1), torch.tensor([[0], [1]]), "as many labels as samples"),
+        (torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64), "at least one sample"),
+        (torch.zeros(2, 1), torch.tensor([0, -1]), "smallest -1"),
+        (torch.zeros(2, 1), torch.tensor([0.0, 1.0]), "float32"),
+        (torch.zeros(2, 1), torch.tensor([0, 1], dtype=torch.int32), "int32"),
+        (torch.zeros(2, 1), torch.tensor([False, True]), "bool"),
+    ],
+    ids=[
+        "nan",
+        "inf",
+        "minus inf, float64",
+        "fewer labels",
+        "labels of two dimensions",
+        "empty",
+        "negative label",
+        "float labels",
+        "int32 labels",
+        "bool labels",
+    ],
+)
+def test_unusable_samples_are_refused(inputs: Tensor, labels: Tensor, expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        Data(inputs, labels)
+
+
+def test_the_number_of_bad_values_is_told() -> None:
+    inputs = torch.tensor([[torch.nan, torch.inf, 1.0]])
+    with pytest.raises(InputError, match="got 2 NaN or infinite"):
+        Data(inputs, torch.tensor([0]))
+
+
+@untimed
+@given(
+    divisor=st.floats(1.0, 300.0),
+    mean=st.floats(-2.0, 2.0),
+    deviation=st.floats(0.05, 5.0),
+    values=st.lists(st.integers(0, 255), min_size=1, max_size=20),
+)
+def test_scaling_is_the_formula(
+    divisor: float, mean: float, deviation: float, values: list[int]
+) -> None:
+    stored = torch.tensor(values, dtype=torch.uint8).view(-1, 1)
+    data = Data(
+        stored, torch.zeros(len(values), dtype=torch.int64), Scaling(divisor, mean, deviation)
+    )
+    scaled, _ = data.batch(slice(None))
+    expected = (stored.double() / divisor - mean) / deviation
+    assert scaled.dtype == torch.float32
+    assert torch.allclose(scaled.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("scaling", [Scaling(), Scaling(2.0, 1.0, 4.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
+def test_scaling_leaves_the_stored_inputs_alone(scaling: Scaling, dtype: torch.dtype) -> None:
+    stored = torch.tensor([[1], [2], [3]]).to(dtype)
+    before = stored.clone()
+    data = Data(stored, torch.tensor([0, 1, 0]), scaling)
+    batch, _ = data.batch(torch.tensor([0, 1, 2]))
+    batch.add_(1)
+    assert torch.equal(stored, before)
+    assert batch.dtype == torch.float32
+
+
+@untimed
+@given(labels=label_lists, size=st.integers(1, 70))
+def test_in_order_yields_every_sample_once_in_order(labels: list[int], size: int) -> None:
+    parts = list(numbered(labels).in_order(size))
+    seen = torch.cat([inputs for inputs, _ in parts]).flatten().tolist()
+    assert seen == list(range(len(labels)))
+    assert torch.cat([part for _, part in parts]).tolist() == labels
+    assert all(len(inputs) == size for inputs, _ in parts[:-1])
+
+
+@untimed
+@given(count=st.integers(1, 40), size=st.integers(1, 12), epochs=st.integers(1, 3), seed=seeds)
+def test_batches_never_repeat_a_sample_within_an_epoch(
+    count: int, size: int, epochs: int, seed: int
+) -> None:
+    data = numbered([0] * count)
+    capped = min(size, count)
+    each = count // capped
+    drawn = [
+        inputs.flatten().tolist() for inputs, _ in data.batches(size, epochs * each, seeded(seed))
+    ]
+    assert [len(batch) for batch in drawn] == [capped] * (epochs * each)
+    for epoch in range(epochs):
+        seen = [value for batch in drawn[epoch * each : (epoch + 1) * each] for value in batch]
+        assert len(set(seen)) == len(seen) == each * capped
+
+
+def test_batches_cover_everything_when_the_size_divides_the_count() -> None:
+    data = numbered([0] * 12)
+    drawn = [
+        set(map(int, inputs.flatten().tolist())) for inputs, _ in data.batches(4, 6, seeded(0))
+    ]
+    assert set().union(*drawn[:3]) == set().union(*drawn[3:]) == set(range(12))
+    assert drawn[:3] != drawn[3:], "the second epoch has the order of the first"
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it() -> None:
+    batches = list(numbered([0, 1, 2]).batches(100, 4, seeded(0)))
+    assert [sorted(inputs.flatten().tolist()) for inputs, _ in batches] == [[0.0, 1.0, 2.0]] * 4
+
+
+def test_batches_keep_samples_and_labels_together() -> None:
+    data = numbered([3, 1, 4, 1, 5, 9, 2, 6])
+    for inputs, labels in data.batches(3, 5, seeded(1)):
+        assert torch.equal(data.labels[inputs.flatten().long()], labels)
+
+
+def test_batches_are_settled_by_the_seed() -> None:
+    data = numbered([0] * 30)
+
+    def drawn(seed: int) -> list[list[float]]:
+        return [inputs.flatten().tolist() for inputs, _ in data.batches(7, 9, seeded(seed))]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+@untimed
+@given(labels=label_lists, count=st.integers(1, 8), seed=seeds)
+def test_per_class_divides_into_drawn_and_rest(labels: list[int], count: int, seed: int) -> None:
+    data = numbered(labels)
+    before = counts(data)
+    if min(before.values()) <= count:
+        with pytest.raises(InputError, match=f"more than {count} samples of every class"):
+            data.per_class(count, seeded(seed))
+        return
+    drawn, rest = data.per_class(count, seeded(seed))
+    assert sorted(numbers(drawn) + numbers(rest)) == list(range(len(labels)))
+    assert counts(drawn) == dict.fromkeys(before, count)
+    assert counts(rest) == {label: number - count for label, number in before.items()}
+    for part in (drawn, rest):
+        assert [labels[number] for number in numbers(part)] == part.labels.tolist()
+
+
+@untimed
+@given(labels=label_lists, seed=seeds)
+def test_halves_are_disjoint_stratified_and_exhaustive(labels: list[int], seed: int) -> None:
+    data = numbered(labels)
+    before = counts(data)
+    if max(before.values()) < 2:
+        with pytest.raises(InputError, match="at least one sample"):
+            data.halves(seeded(seed))
+        return
+    first, second = data.halves(seeded(seed))
+    assert sorted(numbers(first) + numbers(second)) == list(range(len(labels)))
+    for label, number in before.items():
+        assert counts(first).get(label, 0) == number // 2
+        assert counts(second)[label] == number - number // 2
+    for part in (first, second):
+        assert [labels[number] for number in numbers(part)] == part.labels.tolist()
+
+
+@pytest.mark.parametrize("draw", ["per_class", "halves"])
+def test_draws_are_random_and_settled_by_the_seed(draw: str) -> None:
+    data = numbered([0, 1] * 30)
+
+    def drawn(seed: int) -> list[int]:
+        if draw == "halves":
+            return numbers(data.halves(seeded(seed))[0])
+        return numbers(data.per_class(5, seeded(seed))[0])
+
+    assert drawn(4) == drawn(4)
+    assert set(drawn(4)) != set(drawn(5))
+
+
+def test_parts_keep_the_scaling() -> None:
+    scaling = Scaling(255.0, 0.5, 0.25)
+    data = Data(torch.zeros(8, 1, dtype=torch.uint8), torch.tensor([0, 1] * 4), scaling)
+    parts = [*data.halves(seeded(0)), *data.per_class(1, seeded(0)), data.subset(3)]
+    assert {part.scaling for part in parts} == {scaling}
+
+
+@untimed
+@given(count=st.integers(1, 50), size=st.integers(1, 60))
+def test_subset_is_the_same_at_every_call_and_spread_evenly(count: int, size: int) -> None:
+    data = numbered([0] * count)
+    chosen = numbers(data.subset(size))
+    assert chosen == numbers(data.subset(size))
+    assert len(chosen) == len(set(chosen)) == min(size, count)
+    assert chosen == sorted(chosen)
+    if 2 <= size <= count:
+        assert (chosen[0], chosen[-1]) == (0, count - 1)
+
+
+def test_shape_is_that_of_one_sample() -> None:
+    assert Data(torch.zeros(2, 3, 4, 5), torch.tensor([0, 1])).shape == (3, 4, 5)

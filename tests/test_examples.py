@@ -1,0 +1,74 @@
+"""The examples run, and those that promise to be short are."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import rootbound as rb
+from rootbound.attacks import Budget, Suite
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, accuracy
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, name, module)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["own_method", "own_attack", "own_data_and_model"])
+def test_under_thirty_lines_of_code(name: str) -> None:
+    lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
+    code = [line for line in lines if line.strip() and not line.strip().startswith('"""')]
+    assert len(code) < 30
+
+
+def test_own_method(
+    toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method: rb.Method = load("own_method", monkeypatch).Flatten(Recipe(epochs=8, batch_size=30))
+    assert accuracy(method.fit(toy_model, toy_tasks), toy_tasks.desirable.test) > 0.6
+
+
+def test_own_attack(
+    toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite: Suite = load("own_attack", monkeypatch).suite(steps=20)
+    small = suite.with_budgets((Budget(5, 20),))
+    found = rb.evaluate(toy_model, toy_tasks, suite=small, seeds=1)
+    assert {record.error for record in found.records} == {None}
+
+
+def test_own_data_and_model(toy_suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("own_data_and_model", monkeypatch)
+    found = module.main(toy_suite.with_budgets((Budget(5, 10),)))
+    assert {record.method for record in found.records} == {"defended", "scratch"}
+    assert {record.error for record in found.records} == {None}
+
+
+@pytest.mark.slow
+def test_quickstart(tmp_path: Path) -> None:
+    """As a user runs it: another process, real MNIST, two workers."""
+    subprocess.run(
+        [sys.executable, EXAMPLES / "quickstart.py"],
+        cwd=tmp_path,
+        check=True,
+        timeout=600,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert (tmp_path / "quickstart" / "report.html").stat().st_size > 100_000
+    assert rb.Evaluation.load(tmp_path / "quickstart").complete

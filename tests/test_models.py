@@ -1,0 +1,279 @@
+"""Classifiers: cutting, wrapping, and drawing weights anew leave everything else alone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rootbound.errors import InputError
+from rootbound.models import MODELS, Classifier, build, deep_cnn, shallow_cnn
+
+SHAPE = (1, 16, 16)
+
+
+class Nested(nn.Module):
+    """A network of someone else's, with its head two levels down and not last by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.classifier = nn.ModuleDict(
+            {"drop": nn.Dropout(0.5), "out": nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 4))}
+        )
+        self.trunk = nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.ReLU())
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        dropped = self.classifier["drop"](self.trunk(inputs))
+        logits: Tensor = self.classifier["out"](dropped)
+        return logits
+
+
+class Flat(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(256, 5)
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.hidden(inputs.flatten(1)).relu())
+        return logits
+
+
+class Raw(nn.Module):
+    """Holds weights of its own and cannot draw them anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(256))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs.flatten(1) * self.scale
+
+
+def images(count: int = 5) -> Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(0))
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+@pytest.fixture(params=list(MODELS))
+def model(request: pytest.FixtureRequest) -> Classifier:
+    return build(str(request.param), 3, SHAPE, seed=0)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_split_anywhere_computes_what_the_whole_does(name: str) -> None:
+    model = build(name, 3, SHAPE).eval()
+    expected = model(images())
+    for trained in range(len(model.blocks) + 1):
+        prefix, rest = model.split(trained)
+        assert torch.equal(rest(prefix(images())), expected), f"{trained} trained blocks"
+        assert len(rest.blocks) == trained
+        assert not any(parameter.requires_grad for parameter in prefix.parameters())
+        assert all(parameter.requires_grad for parameter in rest.parameters())
+
+
+def test_split_of_a_wrapped_network_computes_what_the_whole_does() -> None:
+    model = Classifier.wrap(Flat(), "fc").eval()
+    for trained in (0, 1):
+        prefix, rest = model.split(trained)
+        assert torch.equal(rest(prefix(images())), model(images()))
+
+
+def test_split_parts_share_no_weights_with_the_whole(model: Classifier) -> None:
+    before = weights(model)
+    for part in model.split(2):
+        for parameter in part.parameters():
+            parameter.data.add_(1)
+    assert same(weights(model), before)
+
+
+@pytest.mark.parametrize("trained", [-1, 99])
+def test_split_into_more_blocks_than_there_are_is_refused(model: Classifier, trained: int) -> None:
+    with pytest.raises(InputError, match="blocks to train"):
+        model.split(trained)
+
+
+@pytest.mark.parametrize(
+    ("make", "head"),
+    [
+        (Flat, "fc"),
+        (Nested, "classifier.out.1"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(256, 6)), "1"),
+    ],
+    ids=["flat", "nested", "sequential"],
+)
+def test_wrapped_network_computes_the_same(make: Callable[[], nn.Module], head: str) -> None:
+    module = make().eval()
+    before = weights(module)
+    model = Classifier.wrap(module, head).eval()
+    assert torch.equal(model(images()), module(images()))
+    assert model.features(images()).shape == (5, model.head.in_features)
+    assert model.classes == model.head.out_features
+    for parameter in model.parameters():
+        parameter.data.add_(1)
+    assert same(weights(module), before), "the wrapped network was not copied"
+
+
+@pytest.mark.parametrize("head", ["nothing", "hidden.weight", "classifier", "trunk.2", ""])
+def test_head_that_is_no_linear_layer_is_refused(head: str) -> None:
+    with pytest.raises(InputError, match=r"classifier\.out\.1"):
+        Classifier.wrap(Nested(), head)
+
+
+def test_network_that_is_nothing_but_its_head_is_refused() -> None:
+    # It has no backbone: to wrap it all the same would apply the layer twice.
+    with pytest.raises(InputError):
+        Classifier.wrap(nn.Linear(4, 4), "")
+
+
+def fresh_head(model: Classifier, seed: int) -> Classifier:
+    return model.with_head(7, seed)
+
+
+def fresh_everything(model: Classifier, seed: int) -> Classifier:
+    return model.reinitialised(seed)
+
+
+fresh = pytest.mark.parametrize("draw", [fresh_head, fresh_everything])
+
+
+@fresh
+def test_fresh_weights_leave_the_argument_and_the_random_state_alone(
+    model: Classifier, draw: Callable[[Classifier, int], Classifier]
+) -> None:
+    before, state = weights(model), torch.get_rng_state()
+    drawn = draw(model, 3)
+    assert torch.equal(torch.get_rng_state(), state)
+    for parameter in drawn.parameters():
+        parameter.data.add_(1)
+    assert same(weights(model), before)
+
+
+@fresh
+def test_fresh_weights_are_settled_by_the_seed(
+    model: Classifier, draw: Callable[[Classifier, int], Classifier]
+) -> None:
+    first = draw(model, 3)
+    torch.manual_seed(99)
+    assert same(weights(first), weights(draw(model, 3)))
+    assert not torch.equal(first.head.weight, draw(model, 4).head.weight)
+
+
+def test_with_head_keeps_the_backbone(model: Classifier) -> None:
+    other = model.with_head(7, seed=0)
+    assert other.classes == 7
+    assert other(images()).shape == (5, 7)
+    assert torch.equal(other.features(images()), model.features(images()))
+    assert other.architecture == model.architecture
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, None])
+def test_reinitialised_leaves_the_first_blocks(model: Classifier, last: int | None) -> None:
+    drawn = model.reinitialised(5, last)
+    kept = 0 if last is None else len(model.blocks) - last
+    for position, (old, new) in enumerate(zip(model.blocks, drawn.blocks, strict=True)):
+        assert same(weights(old), weights(new)) == (position < kept), f"block {position}"
+    assert not torch.equal(model.head.weight, drawn.head.weight)
+
+
+@pytest.mark.parametrize("last", [-1, 99])
+def test_reinitialising_more_blocks_than_there_are_is_refused(model: Classifier, last: int) -> None:
+    with pytest.raises(InputError, match="blocks"):
+        model.reinitialised(0, last)
+
+
+def test_reinitialised_has_no_trace_of_the_old_weights(model: Classifier) -> None:
+    changed = copy.deepcopy(model)
+    for parameter in changed.parameters():
+        parameter.data.fill_(9.0)
+    assert same(weights(changed.reinitialised(1)), weights(model.reinitialised(1)))
+
+
+def test_weights_that_cannot_be_drawn_anew_are_refused() -> None:
+    model = Classifier(nn.Sequential(Raw()), nn.Linear(256, 3))
+    with pytest.raises(InputError, match="Raw, which holds weights"):
+        model.reinitialised(0)
+    before = weights(model.backbone)
+    assert same(weights(model.reinitialised(0, last=0).backbone), before)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (3, 16, 16), (1, 17, 40), (256,), (16, 16)])
+def test_samples_of_another_shape_are_refused(model: Classifier, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="samples that the model can take") as caught:
+        model.check_inputs(shape)
+    assert str(shape) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), ValueError("two\nlines"), IndexError("one")])
+def test_whatever_a_network_says_of_its_inputs_is_one_line(error: Exception) -> None:
+    class Picky(nn.Module):
+        def forward(self, _: Tensor) -> Tensor:
+            raise error
+
+    with pytest.raises(InputError) as caught:
+        Classifier(Picky(), nn.Linear(2, 2)).check_inputs(SHAPE)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_check_inputs_changes_nothing() -> None:
+    backbone = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(256), nn.Dropout(0.5))
+    model = Classifier(backbone, nn.Linear(256, 3)).train()
+    before, state = weights(model), torch.get_rng_state()
+    model.check_inputs(SHAPE)
+    assert same(weights(model), before)
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("make", [shallow_cnn, deep_cnn])
+def test_built_in_networks_are_settled_by_the_seed(make: Callable[..., Classifier]) -> None:
+    state = torch.get_rng_state()
+    first = make(classes=3, shape=SHAPE, seed=1)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    assert same(weights(first), weights(make(classes=3, shape=SHAPE, seed=1)))
+    assert not same(weights(first), weights(make(classes=3, shape=SHAPE, seed=2)))
+    assert first(images()).shape == (5, 3)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 20, 31)])
+def test_built_in_networks_take_other_images(model: Classifier, shape: tuple[int, ...]) -> None:
+    build(model.architecture, 4, shape).check_inputs(shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "expected"),
+    [
+        ("shalow_cnn", SHAPE, "did you mean 'shallow_cnn'"),
+        ("shallow_cnn", (256,), "channels, height, width"),
+        ("shallow_cnn", (1, 0, 16), "channels, height, width"),
+        ("shallow_cnn", (1, 4, 4), "shape"),
+        ("deep_cnn", (1, 4, 4), "shape"),
+    ],
+)
+def test_networks_that_cannot_be_built_are_refused(
+    name: str, shape: tuple[int, ...], expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        build(name, 3, shape)
+
+
+def test_last_convolution_is_the_one_nearest_to_the_head() -> None:
+    model = shallow_cnn(3, SHAPE)
+    found = model.last_convolution()
+    assert found is not None
+    assert found.out_channels == 32
+    assert Classifier.wrap(Flat(), "fc").last_convolution() is None

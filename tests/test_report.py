@@ -1,0 +1,143 @@
+"""The report: byte for byte from committed records, and safe with strangers' words."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from rootbound import report
+from rootbound.errors import InputError
+from rootbound.records import Evaluation
+
+GOLDEN = Path(__file__).parent / "golden"
+OUTPUTS = ("report.html", "summary.md")
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the committed records, and the report made from them."""
+    folder = tmp_path_factory.mktemp("report")
+    for name in ("records.json", "pictures.npz"):
+        shutil.copy(GOLDEN / name, folder)
+    report.write(folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_golden(name: str, run_folder: Path) -> None:
+    """Look at the difference; if it is meant, run with ROOTBOUND_UPDATE_GOLDEN=1 and commit."""
+    made = (run_folder / name).read_text()
+    if os.environ.get("ROOTBOUND_UPDATE_GOLDEN"):
+        (GOLDEN / name).write_text(made)
+    assert made == (GOLDEN / name).read_text()
+
+
+def test_same_input_same_bytes(run_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_folder, tmp_path / "again", dirs_exist_ok=True)
+    report.write(tmp_path / "again")
+    for path in run_folder.rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(run_folder)).read_bytes()
+
+
+def test_every_figure_is_well_formed_svg_with_content(run_folder: Path) -> None:
+    figures = sorted((run_folder / "figures").glob("*.svg"))
+    assert [path.stem for path in figures] == [
+        "curves-labels", "curves-steps", "feature-maps", "feature-view", "filters", "grad-cam",
+    ]  # fmt: skip
+    for path in figures:
+        root = ElementTree.parse(path).getroot()
+        assert root.tag.endswith("svg")
+        assert len(list(root.iter())) > 50
+
+
+def test_names_inside_the_page_do_not_clash(run_folder: Path) -> None:
+    page = (run_folder / "report.html").read_text()
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    wanted = set(re.findall(r'(?:href="#|url\(#)([^")]+)', page))
+    assert wanted <= set(names), f"links to nothing: {sorted(wanted - set(names))[:3]}"
+
+
+def test_nothing_is_fetched(run_folder: Path) -> None:
+    page = (run_folder / "report.html").read_text()
+    for address in re.findall(r'(?:src|href)="([^"]*)"', page):
+        assert address.startswith(("#", "data:")), address
+    assert "<script" not in page
+
+
+def test_strangers_words_are_escaped(tmp_path: Path) -> None:
+    evil = '<img src=x onerror="alert(1)">|`$'
+    golden = Evaluation.load(GOLDEN)
+    task = {**golden.context["undesirable"], "name": evil, "classes": [evil, "b", "c"]}
+    context = {**golden.context, "undesirable": task, "model": evil}
+    trainings = tuple(
+        replace(one, method=evil, settings=evil) if one.method == "BestResponse" else one
+        for one in golden.trainings
+    )
+    records = tuple(
+        replace(one, method=evil) if one.method == "BestResponse" else one for one in golden.records
+    )
+    replace(golden, context=context, trainings=trainings, records=records).save(tmp_path)
+    page = report.write(tmp_path).read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    for path in (tmp_path / "figures").glob("*.svg"):
+        ElementTree.parse(path)
+
+
+def test_no_records_yet(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    replace(golden, trainings=(), records=(), complete=False).save(tmp_path)
+    assert "not complete" in report.write(tmp_path).read_text()
+
+
+def test_without_an_undefended_arm(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    replace(
+        golden,
+        trainings=tuple(one for one in golden.trainings if one.arm != "undefended"),
+        records=tuple(one for one in golden.records if one.arm != "undefended"),
+    ).save(tmp_path)
+    page = report.write(tmp_path).read_text()
+    assert "Advantage over scratch" in page
+    assert "Steps to catch up" not in page
+
+
+def test_one_file_from_python(tmp_path: Path) -> None:
+    report.html(Evaluation.load(GOLDEN), tmp_path / "deep" / "page.html")
+    assert "<svg" in (tmp_path / "deep" / "page.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("", "records in"),
+        ("{}", "records in"),
+        ("[1, 2]", "records in"),
+        ('{"format": 99}', "format 1"),
+        ('{"format": 1, "context": {}, "trainings": [{"x": 1}], "records": []}', "unknown field"),
+    ],
+)
+def test_damaged_records(content: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "records.json").write_text(content)
+    with pytest.raises(InputError, match=text):
+        report.write(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["records.json"]
+
+
+def test_damaged_pictures(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "records.json", tmp_path)
+    (tmp_path / "pictures.npz").write_bytes((GOLDEN / "pictures.npz").read_bytes()[:500])
+    with pytest.raises(InputError, match="pictures in"):
+        report.write(tmp_path)
+
+
+def test_missing_records(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        report.write(tmp_path)

@@ -1,0 +1,185 @@
+"""Tasks and pairs of tasks: what is refused, and who holds which samples."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rootbound.data import Data
+from rootbound.datasets import Dataset, describe, parse_classes
+from rootbound.errors import InputError
+from rootbound.tasks import Task, TaskPair
+
+# The first call of a torch function can be slow, on a busy machine any call.
+untimed = settings(deadline=None)
+
+
+def data_of(labels: list[int], side: int = 2, start: int = 0) -> Data:
+    """Give every sample a number of its own in all of its pixels."""
+    values = torch.arange(start, start + len(labels), dtype=torch.float32)
+    return Data(values.view(-1, 1, 1, 1).repeat(1, 1, side, side), torch.tensor(labels))
+
+
+def task_of(labels: list[int], side: int = 2) -> Task:
+    return Task("t", ("a", "b"), data_of(labels, side), data_of([0, 1], side, start=1000))
+
+
+def rows(data: Data) -> set[bytes]:
+    return {image.numpy().tobytes() for image in data.inputs}
+
+
+def numbered(dataset: Dataset) -> Dataset:
+    """Replace images by the samples' numbers; test samples count on from training ones."""
+
+    def images(data: Data, start: int) -> Tensor:
+        values = torch.arange(start, start + len(data), dtype=torch.float32)
+        return values.view(-1, 1, 1, 1)
+
+    train = Data(images(dataset.train, 0), dataset.train.labels)
+    test = Data(images(dataset.test, len(train)), dataset.test.labels)
+    return Dataset(dataset.name, dataset.classes, train, test)
+
+
+def ids(data: Data) -> list[int]:
+    return [int(value) for value in data.inputs.flatten()]
+
+
+@pytest.mark.parametrize(
+    ("classes", "train", "test", "expected"),
+    [
+        (("a",), [0, 0], [0], "at least two classes"),
+        (("a", "b"), [0, 2], [0, 1], "training labels below 2.*got label 2"),
+        (("a", "b"), [0, 1], [0, 7], "test labels below 2.*got label 7"),
+        (("a", "b", "c"), [0, 2], [0, 1, 2], "training samples of every class.*'b'"),
+        (("a", "b"), [0, 1], [1, 1], "test samples of every class.*'a'"),
+    ],
+    ids=["one class", "training label", "test label", "training class", "test class"],
+)
+def test_unusable_task_is_refused(
+    classes: tuple[str, ...], train: list[int], test: list[int], expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        Task("t", classes, data_of(train), data_of(test))
+
+
+def test_training_and_test_samples_of_two_shapes_are_refused() -> None:
+    with pytest.raises(InputError, match="one shape"):
+        Task("t", ("a", "b"), data_of([0, 1], side=2), data_of([0, 1], side=3))
+
+
+def test_tasks_of_two_shapes_are_not_paired() -> None:
+    with pytest.raises(InputError, match="desirable and undesirable samples of one shape"):
+        TaskPair.of(task_of([0, 1], side=2), task_of([0, 1], side=3))
+
+
+def test_defender_and_attacker_hold_disjoint_halves(toy: Dataset) -> None:
+    tasks = numbered(toy).split([0, 1, 2], [3, 4, 5])
+    defender, attacker = ids(tasks.known_undesirable), ids(tasks.undesirable.train)
+    assert not set(defender) & set(attacker)
+    members = (toy.train.labels >= 3).nonzero().flatten().tolist()
+    assert sorted(defender + attacker) == members
+    assert tasks.known_undesirable.labels.bincount().tolist() == [30, 30, 30]
+    assert tasks.undesirable.train.labels.bincount().tolist() == [30, 30, 30]
+    assert not tasks.shared
+
+
+def test_sharing_gives_both_of_them_everything(toy: Dataset) -> None:
+    tasks = numbered(toy).split([0, 1, 2], [3, 4, 5], share_undesirable=True)
+    members = (toy.train.labels >= 3).nonzero().flatten().tolist()
+    assert ids(tasks.known_undesirable) == ids(tasks.undesirable.train) == members
+    assert tasks.shared
+
+
+def test_the_halves_are_settled_by_the_seed(toy: Dataset) -> None:
+    def defender(seed: int) -> list[int]:
+        return ids(numbered(toy).split([0, 1, 2], [3, 4, 5], seed=seed).known_undesirable)
+
+    assert defender(0) == defender(0)
+    assert set(defender(0)) != set(defender(1))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_test_samples_are_never_trained_on(toy: Dataset, shared: bool) -> None:
+    tasks = numbered(toy).split([0, 1, 2], [3, 4, 5], share_undesirable=shared)
+    judged = set(ids(tasks.desirable.test)) | set(ids(tasks.undesirable.test))
+    trained = [tasks.desirable.train, tasks.undesirable.train, tasks.known_undesirable]
+    assert len(judged) == len(toy.test)
+    assert not judged & {number for data in trained for number in ids(data)}
+
+
+def test_toy_images_tell_samples_apart(toy_tasks: TaskPair) -> None:
+    # Without this, the comparisons by number above could hold where the images do not.
+    assert rows(toy_tasks.known_undesirable).isdisjoint(rows(toy_tasks.undesirable.train))
+
+
+def test_classes_are_relabelled_in_their_order(toy: Dataset) -> None:
+    task = numbered(toy).task([4, 1])
+    assert task.classes == ("4", "1")
+    original = toy.train.labels[torch.tensor(ids(task.train))]
+    assert torch.equal(original, torch.tensor([4, 1])[task.train.labels])
+
+
+@pytest.mark.parametrize(
+    ("desirable", "undesirable", "expected"),
+    [
+        ([0, 1, 2], [2, 3], "do not overlap.*got 2 in both"),
+        ([], [3, 4], "at least two desirable classes"),
+        ([0, 1], [], "at least two undesirable classes"),
+        ([0], [3, 4], "at least two desirable classes.*got 1"),
+        ([0, 1], [5], "at least two undesirable classes.*got 1"),
+        ([0, 1], [3, 9], "between 0 and 5"),
+        ([0, -1], [3, 4], "between 0 and 5"),
+        ([0, 0], [3, 4], "every class once"),
+    ],
+)
+def test_unusable_split_is_refused(
+    toy: Dataset, desirable: list[int], undesirable: list[int], expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        toy.split(desirable, undesirable)
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [
+        ("0-4", (0, 1, 2, 3, 4)),
+        ("1,3,5-7", (1, 3, 5, 6, 7)),
+        (" 1 , 3 ", (1, 3)),
+        ("7", (7,)),
+        ("3-3", (3,)),
+    ],
+)
+def test_classes_are_read(text: str, classes: tuple[int, ...]) -> None:
+    assert parse_classes(text) == classes
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "a", "1;2", "-1", "1-", "4-0", "0,4-3,1", "1-2-3", "1.5", "0x1", "0-99999999", "²"],
+)
+def test_unreadable_classes_are_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_classes(text)
+
+
+@untimed
+@given(st.lists(st.integers(0, 999), min_size=1, max_size=30))
+def test_classes_survive_being_written_and_read(labels: list[int]) -> None:
+    assert parse_classes(describe(labels)) == tuple(labels)
+
+
+@untimed
+@given(st.text(alphabet="0123456789-, ax²٣", max_size=12))
+def test_any_text_gives_classes_or_an_input_error(text: str) -> None:
+    try:
+        labels = parse_classes(text)
+    except InputError:
+        return
+    assert labels, "text without a class was accepted"
+    assert all(label >= 0 for label in labels)
+    digits = [part for part in text.replace("-", ",").split(",") if part.strip()]
+    assume(digits)
+    assert {int(digits[0]), int(digits[-1])} <= set(labels), "a class that was named is missing"
