@@ -137,6 +137,8 @@ class Evaluation:
                     f"format {content['format']}",
                     "use the version of rootbound that wrote them",
                 )
+            if not isinstance(content["context"], dict):
+                raise TypeError("the context is not a table")
             return cls(
                 context=content["context"],
                 trainings=tuple(_build(Training, entry) for entry in content["trainings"]),

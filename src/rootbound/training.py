@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,7 +37,7 @@ class Recipe:
     learning_rate: float = 2e-3
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch_size, self.learning_rate) <= 0:
+        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
             raise InputError(
                 "positive epochs, batch size and learning rate", repr(self), "raise it"
             )

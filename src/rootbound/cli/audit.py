@@ -40,7 +40,7 @@ def run(options: Namespace) -> int:
             options[name] = getattr(origin, name)
     options.share_undesirable = options.share_undesirable or origin.shared
     tasks, suite = shared.read_tasks(options), shared.read_suite(options)
-    folder = shared.prepare_folder(options.out)
+    folder = Path(options.out)
     evaluation = evaluate(
         model,
         tasks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -52,7 +53,7 @@ def run(options: Namespace) -> int:
         if options.epochs < 1:
             raise InputError("at least 1 epoch", str(options.epochs), "raise --epochs")
         chosen = tuple(method.for_epochs(options.epochs) for method in METHODS)
-    folder = shared.prepare_folder(options.out)
+    folder = Path(options.out)
     evaluation = compare(
         chosen,
         tasks,

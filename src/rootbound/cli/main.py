@@ -51,7 +51,23 @@ def _run(given: list[str]) -> int:
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     command.configure(parser)
-    return int(command.run(parser.instantiate_classes(parser.parse_args(rest))))
+    prepare = getattr(command, "prepare", list)
+    _check_options(parser, rest)
+    try:
+        options = parser.parse_args(prepare(rest))
+    except SystemExit as ended:  # after --help or --print_config
+        return int(ended.code or DONE)
+    return int(command.run(parser.instantiate(options)))
+
+
+def _check_options(parser: ArgumentParser, given: Sequence[str]) -> None:
+    """Raise for an option that does not exist, naming the nearest one that does."""
+    known = [name for name in parser._option_string_actions if name.startswith("--")]
+    for word in given:
+        name = word.partition("=")[0]
+        # What follows a dot is a setting of what the option names: the parser checks it.
+        if name.startswith("--") and name.partition(".")[0] not in known:
+            raise unknown_name("known option", name, known)
 
 
 def _overview() -> str:

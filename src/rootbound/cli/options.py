@@ -12,7 +12,6 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.attacks import SUITES, Budget, Suite
 from rootbound.datasets import DATASETS, load, parse_classes
 from rootbound.errors import InputError, unknown_name
-from rootbound.files import make_folder
 from rootbound.models import MODELS
 from rootbound.tasks import TaskPair
 
@@ -91,17 +90,13 @@ def read_suite(options: Namespace) -> Suite:
     )
 
 
-def prepare_folder(path: str) -> Path:
-    """Return the output folder, created and known to be writable."""
-    folder = Path(path)
-    make_folder(folder)
-    return folder
-
-
 def load_named_class(name: str) -> str:
     """Return the dotted name of a class given as `file.py:Class`; other names as they are.
 
     The file is run, as any Python file that its user names.
+
+    Raises:
+        InputError: there is no such file or class, or the file cannot be run.
     """
     path, colon, attribute = name.rpartition(":")
     if not colon or not path.endswith(".py"):
@@ -112,7 +107,12 @@ def load_named_class(name: str) -> str:
         raise InputError(f"a Python file at {path}", "no such file", "check the path")
     module = importlib.util.module_from_spec(specification)
     sys.modules[module_name] = module
-    specification.loader.exec_module(module)
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:  # anything may go wrong in a file of someone else's
+        raise InputError(
+            f"to be able to run {path}", f"{type(error).__name__}: {error}", "correct the file"
+        ) from None
     if not hasattr(module, attribute):
         raise InputError(f"a class {attribute} in {path}", "none of that name", "check the name")
     return f"{module_name}.{attribute}"

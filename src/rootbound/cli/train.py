@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
-from rootbound.errors import InputError
+from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
 from rootbound.models import Origin, build, save_model
@@ -19,8 +20,10 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     shared.add_tasks(parser)
     shared.add_model(parser)
+    # The default is put in by `prepare`: as the parser's own, its settings would be kept
+    # where another method is named.
     parser.add_argument(
-        "--method", type=Method, default={"class_path": "rootbound.methods.BestResponse"},
+        "--method", type=Method, default=None,
         help=f"how to train: {', '.join(METHODS)}, or file.py:Class; settings by --method.NAME",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
@@ -30,18 +33,43 @@ def configure(parser: ArgumentParser) -> None:
     )
 
 
+def prepare(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the default method, and with methods' names made dotted."""
+    prepared: list[str] = []
+    follows = False
+    for word in arguments:
+        if follows:
+            prepared.append(_dotted(word))
+        elif word.startswith("--method="):
+            prepared.append(f"--method={_dotted(word.removeprefix('--method='))}")
+        else:
+            prepared.append(word)
+        follows = word == "--method"
+    named = any(word.partition("=")[0] == "--method" for word in arguments)
+    return prepared if named else ["--method", "BestResponse", *prepared]
+
+
+def _dotted(name: str) -> str:
+    name = shared.load_named_class(name)
+    if name.isidentifier() and name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return name
+
+
 def run(options: Namespace) -> int:
     """Train, save, and say how well the model does."""
     path = Path(options.out)
     if path.is_dir():
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
-    make_folder(path.parent)
+    if not -(2**63) <= options.seed < 2**63:
+        raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
     tasks = shared.read_tasks(options)
     shape = tasks.desirable.train.shape
     model = build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
-    method = options.method
+    method = options.method or METHODS["BestResponse"]()
     if options.epochs is not None:
         method = method.for_epochs(options.epochs)
+    make_folder(path.parent)
     trained = method.fit(model, tasks, seed=options.seed)
     origin = Origin(
         method=repr(method),

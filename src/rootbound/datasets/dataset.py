@@ -99,10 +99,12 @@ def parse_classes(text: str) -> tuple[int, ...]:
     """
     labels: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()) or len(first + last) > 8:
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        numbers = first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= 6
+        if not numbers or int(first) > int(last):
             raise InputError("classes such as 0-4 or 1,3,5-7", repr(text), "correct the class list")
-        labels.extend(range(int(first), int(last or first) + 1))
+        labels.extend(range(int(first), int(last) + 1))
         if len(labels) > 100_000:
             raise InputError("at most 100,000 classes", repr(text), "narrow the class list")
     return tuple(labels)

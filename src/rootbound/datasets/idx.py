@@ -69,7 +69,8 @@ def _parse(content: bytes, path: Path) -> Tensor:
     if len(content) < start:
         raise InputError(f"a whole IDX header in {path}", f"{len(content)} bytes", again)
     shape = struct.unpack(f">{dimensions}I", content[4:start])
-    if len(content) - start != math.prod(shape):
+    # Without values the other sizes would be anything, even too large for a tensor.
+    if len(content) - start != math.prod(shape) or (0 in shape and max(shape) > LARGEST // 2**16):
         raise InputError(
             f"{math.prod(shape)} values of shape {shape} in {path}",
             f"{len(content) - start}",

@@ -21,6 +21,8 @@ def idx_folder(folder: Path) -> Dataset:
         InputError: a file is missing, damaged, or images and labels do not fit.
     """
     images = _images(folder, "train")
+    if images.numel() < 2:  # they have no deviation
+        raise InputError(f"at least one sample in {folder}", "none", "check the files")
     pixels = images.float() / 255.0
     scaling = Scaling(255.0, float(pixels.mean()), max(float(pixels.std()), 1e-6))
     train = Data(images, _find(folder, "train-labels-idx1-ubyte", 1).long(), scaling)

@@ -15,6 +15,7 @@ from rootbound.evaluation.context import describe_run
 from rootbound.evaluation.harness import Subject, attack
 from rootbound.evaluation.pictures import Array, pictures, save_pictures
 from rootbound.evaluation.workers import run_all
+from rootbound.files import make_folder
 from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Arm, Evaluation, Record, Training
@@ -139,6 +140,8 @@ def _run(
     if seeds < 1 or workers < 1:
         raise InputError("at least 1 seed and 1 worker", f"{seeds} and {workers}", "raise them")
     _check(contenders, tasks, suite)
+    if folder is not None:
+        make_folder(Path(folder))
     context = describe_run(tasks, suite, seeds, contenders[-1].start)
     run = _Run(contenders, Evaluation(context, (), (), complete=False), folder)
     # Defended models take longest and scratch the least: in this order no worker is left with

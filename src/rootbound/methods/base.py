@@ -77,6 +77,14 @@ class LossMethod(Method):
 
     undesirable_batch_size: int = 128
 
+    def __post_init__(self) -> None:
+        if self.undesirable_batch_size < 1:
+            raise InputError(
+                "an undesirable_batch_size of at least 1",
+                str(self.undesirable_batch_size),
+                "raise it",
+            )
+
     @abstractmethod
     def loss(
         self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float

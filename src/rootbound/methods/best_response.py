@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -61,8 +62,10 @@ class BestResponse(LossMethod):
     warm_in: float = 0.3
 
     def __post_init__(self) -> None:
-        positive = self.ridge > 0 and self.projection > 0
-        if not positive or min(self.weight, self.depth_weight, self.fixed_blocks) < 0:
+        super().__post_init__()
+        positive = 0 < self.ridge < math.inf and self.projection > 0
+        weights = (self.weight, self.depth_weight, self.fixed_blocks)
+        if not positive or not all(0 <= value < math.inf for value in weights):
             raise InputError(
                 "weights and fixed_blocks of at least 0, ridge and projection above 0",
                 repr(self),

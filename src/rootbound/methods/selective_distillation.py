@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -46,7 +47,7 @@ class SelectiveDistillation(Method):
     head_epochs: int = 1
 
     def __post_init__(self) -> None:
-        if self.target >= 0 or self.head_epochs < 1:
+        if not -math.inf < self.target < 0 or self.head_epochs < 1:
             raise InputError("target < 0 and head_epochs >= 1", repr(self), "correct the value")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -54,7 +55,8 @@ class Unlearning(Method):
 
     def __post_init__(self) -> None:
         rates = (self.noise_penalty, self.impair_rate, self.repair_rate)
-        if min(self.noise_images, self.noise_steps, self.retained, *rates) <= 0:
+        values = (self.noise_images, self.noise_steps, self.retained, *rates)
+        if not all(0 < value < math.inf for value in values):
             raise InputError("positive settings", repr(self), "raise the value")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:

@@ -70,8 +70,16 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
     """
     description, weights = _read(path)
     try:
+        _check_types(description)
         shape = tuple(int(size) for size in description["shape"])
-        model = build(str(description["architecture"]), int(description["classes"]), shape)
+        name, classes = str(description["architecture"]), int(description["classes"])
+        with torch.device("meta"):  # without memory: a stranger's file may claim any size
+            expected = build(name, classes, shape).state_dict()
+        if {key: value.shape for key, value in weights.items()} != {
+            key: value.shape for key, value in expected.items()
+        }:
+            raise ValueError(f"weights that do not fit {name} for {classes} classes")
+        model = build(name, classes, shape)
         model.load_state_dict(weights)
         known = {field.name for field in fields(Origin)}
         origin = Origin(**{k: v for k, v in description["origin"].items() if k in known})
@@ -80,9 +88,19 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         raise InputError(
             f"a model of a built-in architecture in {path}", reason, "save it again with rootbound"
         ) from None
-    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+    # As the model holds them: a number may be finite in the file's precision only.
+    if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
         raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
     return model, origin
+
+
+def _check_types(description: dict[str, Any]) -> None:
+    if int(description["classes"]) < 2:
+        raise ValueError(f"{description['classes']} classes")
+    for part in fields(Origin):
+        value, expected = description["origin"][part.name], str(part.type)
+        if type(value).__name__ != expected:
+            raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

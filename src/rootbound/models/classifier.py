@@ -43,7 +43,7 @@ class Classifier(nn.Module):
         """
         module = copy.deepcopy(module)
         linear = dict(module.named_modules()).get(head)
-        if not isinstance(linear, nn.Linear):
+        if not head or not isinstance(linear, nn.Linear):
             found = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
             raise InputError(
                 f"head to name a linear layer ({', '.join(found) or 'the network has none'})",
@@ -107,11 +107,17 @@ class Classifier(nn.Module):
             last: how many blocks before the head; all of them when left out.
 
         Raises:
-            InputError: a part holds weights of its own and cannot reset them.
+            InputError: there are not so many blocks, or a part holds weights of its own
+                and cannot reset them.
         """
         fresh = copy.deepcopy(self)
         blocks = fresh.blocks
-        chosen = blocks if last is None else blocks[len(blocks) - last :]
+        last = len(blocks) if last is None else last
+        if not 0 <= last <= len(blocks):
+            raise InputError(
+                f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
+            )
+        chosen = blocks[len(blocks) - last :]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             _reset([*chosen, fresh.head])
@@ -128,11 +134,17 @@ class Classifier(nn.Module):
             with torch.no_grad():
                 copy.deepcopy(self).eval()(torch.zeros(1, *shape))
         except (RuntimeError, ValueError, IndexError) as error:
-            raise InputError(
-                "samples that the model can take",
-                f"shape {tuple(shape)} ({str(error).splitlines()[0][:120]})",
-                "choose another model or resize the data",
-            ) from None
+            raise unfit(shape, error) from None
+
+
+def unfit(shape: Sequence[int], error: Exception) -> InputError:
+    """Return the error for samples of a shape that a network cannot take."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return InputError(
+        "samples that the model can take",
+        f"shape {tuple(shape)} ({reason})",
+        "choose another model or resize the data",
+    )
 
 
 def _reset(modules: list[nn.Module]) -> None:

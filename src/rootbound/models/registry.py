@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rootbound.errors import InputError, unknown_name
-from rootbound.models.classifier import Classifier
+from rootbound.models.classifier import Classifier, unfit
 from rootbound.models.cnn import deep_cnn, shallow_cnn
 
 MODELS: dict[str, Callable[..., Classifier]] = {"shallow_cnn": shallow_cnn, "deep_cnn": deep_cnn}
@@ -25,4 +25,7 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
             f"shape {shape}",
             "reshape the data, or wrap a model of your own with Classifier.wrap",
         )
-    return MODELS[name](classes=classes, shape=shape, seed=seed)
+    try:
+        return MODELS[name](classes=classes, shape=shape, seed=seed)
+    except RuntimeError as error:
+        raise unfit(shape, error) from None

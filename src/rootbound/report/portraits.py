@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -36,17 +36,14 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
         return None
     any_method = next(iter(shown.values()))
     widths = [min(len(any_method[images]), 8) for images, _, _ in CAMS]
+    # A narrow empty column between the groups.
+    ratios = [ratio for width in widths for ratio in (*[1.0] * width, 0.35)][:-1]
     figure, panels = plt.subplots(
         len(shown) + 1,
-        sum(widths) + len(CAMS) - 1,
+        len(ratios),
         figsize=(0.72 * sum(widths) + 2.6, 0.72 * (len(shown) + 1) + 0.5),
         squeeze=False,
-        # A narrow empty column between the three groups.
-        width_ratios=[
-            ratio
-            for position, width in enumerate(widths)
-            for ratio in ([0.35] if position else []) + [1.0] * width
-        ],
+        width_ratios=ratios,
     )
     figure.subplots_adjust(wspace=0.06, hspace=0.06)
     _hide(panels.flat)
@@ -55,24 +52,24 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     start = 0
     for (images, cams, title), width in zip(CAMS, widths, strict=True):
         group = panels[:, start : start + width]
-        group[0][width // 2].annotate(
-            title,
-            (0.5, 1.35),
-            xycoords="axes fraction",
-            ha="center",
-            va="bottom",
-            fontweight="bold",
-        )
+        middle = group[0][width // 2]
+        middle.annotate(title, (0.5, 1.35), xycoords="axes fraction", ha="center", weight="bold")
         for position in range(width):
-            image = any_method[images][position]
-            group[0][position].set_title(classes[images][position], fontsize=8, pad=2)
-            _show(group[0][position], image)
-            for row, parts in zip(group[1:], shown.values(), strict=True):
-                _show(row[position], image)
-                cam = parts[cams][position]
-                row[position].imshow(cam, cmap="inferno", alpha=0.8 * (cam / 255.0) ** 0.5)
+            column = group[:, position]
+            column[0].set_title(classes[images][position], fontsize=8, pad=2)
+            maps = [parts[cams][position] for parts in shown.values()]
+            _overlay(column, any_method[images][position], maps)
         start += width + 1
     return figure
+
+
+def _overlay(column: Iterable[Axes], image: Array, cams: Sequence[Array]) -> None:
+    """Show an image, and below it the same under each map: the stronger, the more opaque."""
+    first, *others = column
+    _show(first, image)
+    for panel, cam in zip(others, cams, strict=True):
+        _show(panel, image)
+        panel.imshow(cam, cmap="inferno", alpha=0.8 * (cam / 255.0) ** 0.5)
 
 
 def filters(pictures: Pictures) -> Figure | None:

@@ -22,6 +22,12 @@ from rootbound.report.summary import summarise
 from rootbound.report.theme import styled, to_svg
 
 Pictures = portraits.Pictures
+CONTEXT = {
+    "budgets", "curve_samples", "date", "defender_undesirable_samples", "desirable", "layers",
+    "machine", "model", "parameters", "seeds", "shared_undesirable", "suite", "suite_digest",
+    "trials", "undesirable", "validation_limit", "validation_share", "versions",
+}  # fmt: skip
+"""What a report says of the run itself."""
 
 
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
@@ -42,6 +48,12 @@ def write(folder: Path | str) -> Path:
     """
     folder = Path(folder)
     evaluation = Evaluation.load(folder)
+    if missing := CONTEXT - set(evaluation.context):
+        raise InputError(
+            f"records of a run in {folder / 'records.json'}",
+            f"a context without {sorted(missing)[0]!r}",
+            "run it again",
+        )
     figures = draw(evaluation, load_pictures(folder))
     summary, title = summarise(evaluation), _title(evaluation)
     for several in figures.values():
