@@ -43,7 +43,7 @@ class ExactLastLayer(StackedAttack):
         iterations: at most so many of L-BFGS.
     """
 
-    penalty: float = 1e-6
+    penalty: float = 1e-5
     coordinates: Literal["whitened", "standardised"] = "whitened"
     iterations: int = 1000
 

@@ -144,8 +144,7 @@ def _run(
         make_folder(Path(folder))
     context = describe_run(tasks, suite, seeds, contenders[-1].start)
     run = _Run(contenders, Evaluation(context, (), (), complete=False), folder)
-    # Defended models take longest and scratch the least: in this order no worker is left with
-    # a long job at the end.
+    # Defended models take longest and scratch the least: so no worker ends with a long job.
     by_length = sorted(
         contenders, key=lambda one: ("defended", "undefended", "scratch").index(one.arm)
     )

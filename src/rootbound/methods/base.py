@@ -11,7 +11,7 @@ from typing import ClassVar, Self, final
 import torch
 from torch import Tensor
 
-from rootbound.data import Batch
+from rootbound.data import Batch, Data
 from rootbound.errors import InputError
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
@@ -113,3 +113,23 @@ class LossMethod(Method):
             undesirable.batches(self.undesirable_batch_size, steps, generator),
             strict=True,
         )
+
+
+def union(
+    first: Data, second: Data, size: int, steps: int, generator: torch.Generator
+) -> Iterator[tuple[Batch, Batch]]:
+    """Yield pairs of batches in the proportion of the data: epochs of the first are both's.
+
+    Args:
+        first: `size` samples of it a step.
+        second: the corresponding share of it a step.
+        size: of the first batch.
+        steps: how many pairs.
+        generator: of the order.
+    """
+    other = max(1, round(size * len(second) / len(first)))
+    return zip(
+        first.batches(size, steps, generator),
+        second.batches(other, steps, generator),
+        strict=True,
+    )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch
+from rootbound.data import Batch, Data
 from rootbound.errors import InputError
-from rootbound.methods.base import Method
+from rootbound.methods.base import Method, union
 from rootbound.methods.plain import Plain
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
-from rootbound.training import minimise
+from rootbound.training import minimise, predict
 
 
 @dataclass(frozen=True)
@@ -68,40 +67,30 @@ class SelectiveDistillation(Method):
         tasks: TaskPair,
         generator: torch.Generator,
     ) -> None:
+        desirable = tasks.desirable.train
+        wanted = predict(teacher.backbone, desirable).clone()
+        numbered = Data(desirable.inputs, torch.arange(len(desirable)), desirable.scaling)
         seen: list[Tensor] = []
         hook = relu.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
 
         def loss(pair: tuple[Batch, Batch], _: float) -> Tensor:
-            desirable, undesirable = pair[0][0], pair[1][0]
-            model.features(torch.cat([desirable, undesirable]))
+            (inputs, positions), (others, _labels) = pair
+            model.features(torch.cat([inputs, others]))
             outputs = seen.pop()
             targets = torch.full_like(outputs, self.target)
-            targets[: len(desirable)] = teacher.features(desirable)
+            targets[: len(inputs)] = wanted[positions]
             return functional.mse_loss(outputs, targets)
 
-        steps = self.recipe.steps(len(tasks.desirable.train))
+        steps = self.recipe.steps(len(desirable))
         minimise(
             model.backbone,
             loss,
-            self._union(tasks, steps, generator),
+            union(numbered, tasks.known_undesirable, self.recipe.batch_size, steps, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="SelectiveDistillation",
         )
         hook.remove()
-
-    def _union(
-        self, tasks: TaskPair, steps: int, generator: torch.Generator
-    ) -> Iterator[tuple[Batch, Batch]]:
-        """Yield batches of both tasks in the proportion of their sizes: epochs of the union."""
-        desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
-        size = self.recipe.batch_size
-        other = max(1, round(size * len(undesirable) / len(desirable)))
-        return zip(
-            desirable.batches(size, steps, generator),
-            undesirable.batches(other, steps, generator),
-            strict=True,
-        )
 
     def _train_head(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         data = tasks.desirable.train

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from rootbound.data import Batch, Data
 from rootbound.errors import InputError
-from rootbound.methods.base import Method
+from rootbound.methods.base import Method, union
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, minimise
@@ -81,13 +81,7 @@ class Unlearning(Method):
         unwanted = Data(known.inputs, known.labels + wanted, known.scaling)
         desirable = tasks.desirable.train
         steps = self.recipe.steps(len(desirable))
-        size = self.recipe.batch_size
-        other = max(1, round(size * len(unwanted) / len(desirable)))
-        pairs = zip(
-            desirable.batches(size, steps, generator),
-            unwanted.batches(other, steps, generator),
-            strict=True,
-        )
+        pairs = union(desirable, unwanted, self.recipe.batch_size, steps, generator)
         minimise(
             whole,
             lambda batch, _: functional.cross_entropy(whole(batch[0]), batch[1]),
