@@ -53,9 +53,9 @@ class BestResponse(LossMethod):
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    undesirable_batch_size: int = 160
+    undesirable_batch_size: int = 192
     weight: float = 0.2
-    depth_weight: float = 0.5
+    depth_weight: float = 0.6
     projection: int = 128
     fixed_blocks: int = 1
     ridge: float = 1e-3
