@@ -285,16 +285,25 @@ def test_audit_beside_an_undefended_model(
 
 
 @pytest.mark.slow
-def test_demo_compares_every_method(
-    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("extent", "methods"),
+    [(["--seeds", "1"], set(METHODS)), (["--quick"], {"Plain", "BestResponse"})],
+    ids=["all", "quick"],
+)
+def test_demo_compares_methods(
+    extent: list[str],
+    methods: set[str],
+    toy_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "run"
-    options = ["--labels", "5", "--steps", "3", "--quick", "--workers", "1", "--epochs", "1"]
+    options = ["--labels", "5", "--steps", "3", "--workers", "1", "--epochs", "1", *extent]
     shown = run(capsys, ["demo", "--data", str(toy_folder), *SPLIT, *options, "--out", str(folder)])
     assert shown.endswith(f"report: {folder / 'report.html'}\n")
     evaluation = Evaluation.load(folder)
     assert evaluation.complete
-    assert {training.method for training in evaluation.trainings} == {*METHODS, "scratch"}
+    assert {training.method for training in evaluation.trainings} == methods | {"scratch"}
     assert {training.seed for training in evaluation.trainings} == {0}
     assert {"records.json", "pictures.npz", "report.html", "summary.md"} < run_files(folder)
 

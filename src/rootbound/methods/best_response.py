@@ -59,7 +59,7 @@ class BestResponse(LossMethod):
     projection: int = 128
     fixed_blocks: int = 1
     ridge: float = 1e-3
-    warm_in: float = 0.3
+    warm_in: float = 0.5
 
     def __post_init__(self) -> None:
         super().__post_init__()
