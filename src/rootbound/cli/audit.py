@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound import report
 from rootbound.cli import options as shared
-from rootbound.cli.demo import tell
+from rootbound.cli.result import present
 from rootbound.evaluation import evaluate
 from rootbound.models import load_model
 
@@ -50,7 +48,5 @@ def run(options: Namespace) -> int:
         workers=options.workers,
         folder=folder,
     )
-    page = report.write(folder)
-    tell(evaluation)
-    sys.stdout.write(f"report: {page}\n")
+    present(evaluation, folder)
     return 0

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound import report
 from rootbound.cli import options as shared
+from rootbound.cli.result import present
 from rootbound.errors import InputError
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Method, Plain, SelectiveDistillation, Unlearning
 from rootbound.models import build
-from rootbound.records import Evaluation
-from rootbound.report.summary import summarise
 from rootbound.training import Recipe
 
 QUICK: tuple[Method, ...] = (Plain(), BestResponse())
@@ -66,12 +63,5 @@ def run(options: Namespace) -> int:
         workers=options.workers,
         folder=folder,
     )
-    page = report.write(folder)
-    tell(evaluation)
-    sys.stdout.write(f"report: {page}\n")
+    present(evaluation, folder)
     return 0
-
-
-def tell(evaluation: Evaluation) -> None:
-    """Print the headline."""
-    sys.stdout.write("\n".join(summarise(evaluation).headline) + "\n")
