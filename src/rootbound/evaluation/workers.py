@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 from torch import multiprocessing
+from tqdm import tqdm
 
 from rootbound.memory import keep_freed_memory
 
@@ -43,6 +46,7 @@ def run_all(
             for job in jobs:
                 yield function(job, *shared)
         return
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
         max_workers=min(workers, len(jobs)),
         mp_context=multiprocessing.get_context("spawn"),
@@ -53,20 +57,28 @@ def run_all(
         pending = [pool.submit(_run, function, job) for job in jobs]
         for finished in as_completed(pending):
             yield finished.result()
+    except BaseException:
+        # A job failed, the caller stopped early or was interrupted: nobody waits for the rest.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
-        # Also reached when the caller stops early or is interrupted: leave nothing running.
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start(shared: tuple[Any, ...], threads: int) -> None:
     global _shared  # noqa: PLW0603  # a worker process has no other place for it
     _shared = shared
+    # Ctrl-C reaches the whole group: the parent alone answers it, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     keep_freed_memory()
     torch.set_num_threads(threads)
     # NumPy's and SciPy's own threads would fight over the cores with the other workers.
     threadpool_limits(threads)
     # Progress bars of several processes would overwrite each other: the parent shows one.
     os.environ["TQDM_DISABLE"] = "1"
+    # Nor do they need a lock between processes, which an interrupted one would leave behind.
+    tqdm.set_lock(threading.RLock())
 
 
 def _run(function: Callable[..., Result], job: Job) -> Result:
