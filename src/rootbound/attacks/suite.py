@@ -9,7 +9,7 @@ from rootbound.attacks.base import Attack, Budget
 from rootbound.attacks.exact_last_layer import ExactLastLayer
 from rootbound.attacks.fine_tune import FineTune
 from rootbound.attacks.last_layer import LastLayer
-from rootbound.errors import InputError
+from rootbound.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,16 @@ DEMO_1 = Suite(
     budgets=(Budget(10, 60), Budget(100, 80), Budget(None, 100)),
 )
 SUITES = {suite.name: suite for suite in (DEMO_1,)}
+
+
+def find_suite(suite: Suite | str) -> Suite:
+    """Return the suite of that name, or the suite itself.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if isinstance(suite, Suite):
+        return suite
+    if suite not in SUITES:
+        raise unknown_name("suite", suite, SUITES)
+    return SUITES[suite]

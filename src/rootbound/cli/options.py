@@ -9,9 +9,9 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound.attacks import SUITES, Budget, Suite
+from rootbound.attacks import SUITES, Budget, Suite, find_suite
 from rootbound.datasets import DATASETS, load, parse_classes
-from rootbound.errors import InputError, unknown_name
+from rootbound.errors import InputError
 from rootbound.models import MODELS
 from rootbound.tasks import TaskPair
 
@@ -74,9 +74,7 @@ def read_tasks(options: Namespace) -> TaskPair:
 
 def read_suite(options: Namespace) -> Suite:
     """Return the suite that the options describe."""
-    if options.suite not in SUITES:
-        raise unknown_name("suite", options.suite, SUITES)
-    suite = SUITES[options.suite]
+    suite = find_suite(options.suite)
     if options.labels is None and options.steps is None:
         return suite
     labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]

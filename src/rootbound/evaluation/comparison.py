@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rootbound.attacks import SUITES, Suite
-from rootbound.errors import InputError, unknown_name
+from rootbound.attacks import Suite, find_suite
+from rootbound.errors import InputError
 from rootbound.evaluation.context import describe_run
 from rootbound.evaluation.harness import Subject, attack
 from rootbound.evaluation.pictures import Array, pictures, save_pictures
@@ -159,19 +159,6 @@ def _run(
     for outcome in bar:
         run.add(outcome)
     return run.finish(time.perf_counter() - started, workers)
-
-
-def find_suite(suite: Suite | str) -> Suite:
-    """Return the suite of that name, or the suite itself.
-
-    Raises:
-        InputError: there is none of that name.
-    """
-    if isinstance(suite, Suite):
-        return suite
-    if suite not in SUITES:
-        raise unknown_name("suite", suite, SUITES)
-    return SUITES[suite]
 
 
 def _check(contenders: Sequence[Contender], tasks: TaskPair, suite: Suite) -> None:

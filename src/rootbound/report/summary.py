@@ -90,7 +90,7 @@ def _headline(evaluation: Evaluation) -> list[str]:
     if ours is not None:
         sentences.append(
             f"The best possible new last layer for {context['undesirable']['name']} reaches "
-            f"{_plain(ours)} on the model trained with {method}"
+            f"{_plain(ours)} on {_called(method)}"
             + _versus(evaluation, plain, everything)
             + f"; always naming the most frequent class gives "
             f"{100 * context['undesirable']['majority']:.1f} %."
@@ -109,6 +109,11 @@ def _headline(evaluation: Evaluation) -> list[str]:
             f"instead of random ones gains {', '.join(gains)}."
         )
     return sentences
+
+
+def _called(method: str) -> str:
+    """Return how to speak of a model: one that was given has no method to name."""
+    return "the defended model" if method == "defended" else f"the model trained with {method}"
 
 
 def _lowest(evaluation: Evaluation, names: list[str]) -> str:
