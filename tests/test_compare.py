@@ -71,7 +71,8 @@ def test_records_on_disk_are_those_returned(comparison: tuple[Evaluation, Path])
     assert loaded.to_json() == evaluation.to_json()
     with np.load(folder / "pictures.npz", allow_pickle=False) as archive:
         assert "BestResponse/cam_original_desirable" in archive.files
-    assert sorted(path.name for path in folder.iterdir()) == ["pictures.npz", "records.json"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["models", "pictures.npz", "records.json"]
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.attacks import ExactLastLayer, LastLayer
-from rootbound.attacks.exact_last_layer import WhitenedHeads
-from rootbound.attacks.last_layer import StackedHeads
+from rootbound.attacks import Attacker, ExactLastLayer, LastLayer
+from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
+from rootbound.attacks.probes.last_layer import StackedHeads
 from rootbound.data import Data
 from rootbound.models import Classifier
 
@@ -33,12 +33,16 @@ def generator() -> torch.Generator:
     return torch.Generator().manual_seed(11)
 
 
+def attacker(data: Data, steps: int) -> Attacker:
+    return Attacker(data, steps, generator())
+
+
 @pytest.mark.parametrize("optimiser", ["sgd", "adam"])
 def test_stacked_heads_equal_training_one_by_one(optimiser: str) -> None:
     rates = (1e-3, 1e-2, 0.3)
     trials = [LastLayer("sgd" if optimiser == "sgd" else "adam", rate, 32) for rate in rates]
     data = problem()
-    *_, last = LastLayer.transfer_together(trials, start(), data, 25, generator())
+    *_, last = LastLayer.transfer_together(trials, start(), attacker(data, 25))
     assert isinstance(last.model, StackedHeads)
     for i, rate in enumerate(rates):
         head = start().head
@@ -58,15 +62,15 @@ def test_stacked_heads_equal_training_one_by_one(optimiser: str) -> None:
 def test_a_trial_is_the_same_alone_and_in_company() -> None:
     trials = [LastLayer("adam", rate) for rate in (1e-3, 1e-2, 1e-1)]
     inputs, _ = problem(1).batch(slice(None))
-    *_, together = LastLayer.transfer_together(trials, start(), problem(), 10, generator())
-    *_, alone = trials[1].transfer(start(), problem(), 10, generator())
+    *_, together = LastLayer.transfer_together(trials, start(), attacker(problem(), 10))
+    *_, alone = trials[1].transfer(start(), attacker(problem(), 10))
     assert torch.allclose(together.model(inputs)[:, 1], alone.model(inputs)[:, 0], atol=1e-5)
 
 
 def exact(
     data: Data, *trials: ExactLastLayer
 ) -> tuple[WhitenedHeads, tuple[dict[str, float], ...]]:
-    (snapshot,) = ExactLastLayer.transfer_together(trials, start(), data, 1, generator())
+    (snapshot,) = ExactLastLayer.transfer_together(trials, start(), attacker(data, 1))
     assert isinstance(snapshot.model, WhitenedHeads)
     return snapshot.model, snapshot.certificates
 

@@ -24,8 +24,8 @@ def record(
 ) -> Record:
     arm: Arm = "scratch" if method == "scratch" else "defended"
     return Record(
-        arm, method, seed, family, attack, labels, (1, 10, 100), (0.0, 0.0, validation), test,
-        2, loss, accuracy, 1.0,
+        arm, method, seed, seed, "screen", "fine-tuning", family, attack, labels, (1, 10, 100),
+        (0.0, 0.0, validation), test, 2, loss, accuracy, 1.0, 1e6,
     )  # fmt: skip
 
 
@@ -61,11 +61,13 @@ def test_equal_differences_are_certain() -> None:
 
 
 def test_paired_uses_the_seeds_both_have() -> None:
-    found = metrics.paired({0: 0.9, 1: 0.8, 5: 0.1}, {0: 0.8, 1: 0.8, 7: 0.9})
+    found = metrics.paired(
+        {(0, 0): 0.9, (1, 1): 0.8, (5, 5): 0.1}, {(0, 0): 0.8, (1, 1): 0.8, (7, 7): 0.9}
+    )
     assert found is not None
     assert found.seeds == 2
     assert found.mean == pytest.approx(5.0)
-    assert metrics.paired({0: 1.0}, {1: 1.0}) is None
+    assert metrics.paired({(0, 0): 1.0}, {(1, 1): 1.0}) is None
 
 
 def test_the_attackers_choice_ignores_the_test_set() -> None:
@@ -108,5 +110,5 @@ def test_desirable_and_names() -> None:
     found = evaluation(record("Plain", 0, 0.9), record("x", 0, 0.9), record("scratch", 0, 0.5))
     assert metrics.methods(found) == ["Plain", "x", "scratch"]
     assert metrics.undefended(found) == "Plain"
-    assert metrics.desirable(found, "x") == {0: 0.9, 1: 0.91, 2: 0.92}
+    assert metrics.desirable(found, "x") == {(0, 0): 0.9, (1, 1): 0.91, (2, 2): 0.92}
     assert metrics.failures(found, "x") == (0, 1)

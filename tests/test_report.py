@@ -120,8 +120,8 @@ def test_one_file_from_python(tmp_path: Path) -> None:
         ("", "records in"),
         ("{}", "records in"),
         ("[1, 2]", "records in"),
-        ('{"format": 99}', "format 1"),
-        ('{"format": 1, "context": {}, "trainings": [{"x": 1}], "records": []}', "unknown field"),
+        ('{"format": 99}', "format 2"),
+        ('{"format": 2, "context": {}, "trainings": [{"x": 1}], "records": []}', "unknown field"),
     ],
 )
 def test_damaged_records(content: str, text: str, tmp_path: Path) -> None:

@@ -23,8 +23,15 @@ def work(job: int, offset: int) -> tuple[int, int, int]:
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_every_job_is_done(workers: int) -> None:
-    found = list(run_all(work, [1, 2, 3], (10,), workers=workers))
-    assert sorted(result for result, _, _ in found) == [11, 12, 13]
+    found: list[tuple[int, int, int]] = []
+
+    def follow(job: int, result: tuple[int, int, int]) -> list[int]:
+        found.append(result)
+        return [job + 100] if job < 100 else []
+
+    done = list(run_all(work, [1, 2, 3], (10,), follow=follow, workers=workers))
+    assert sorted(done) == [1, 2, 3, 101, 102, 103]
+    assert sorted(result for result, _, _ in found) == [11, 12, 13, 111, 112, 113]
     assert {threads for _, threads, _ in found} == {1}
     assert (os.getpid() in {process for _, _, process in found}) == (workers == 1)
 
@@ -32,7 +39,7 @@ def test_every_job_is_done(workers: int) -> None:
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failure_reaches_the_caller(workers: int) -> None:
     with pytest.raises(ValueError, match="a bad job"):
-        list(run_all(work, [-1, 1], (0,), workers=workers))
+        list(run_all(work, [-1, 1], (0,), follow=lambda *_: [], workers=workers))
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 """Train models that resist transfer learning, and prove how much."""
 
 from rootbound import attacks, datasets, methods, models, report
-from rootbound.attacks import Attack, Budget, Snapshot, Suite
+from rootbound.attacks import Attack, Attacker, Budget, Snapshot, Suite
 from rootbound.data import Data, Scaling
 from rootbound.errors import InputError
 from rootbound.evaluation import compare, evaluate
@@ -12,6 +12,7 @@ from rootbound.tasks import Task, TaskPair
 
 __all__ = [
     "Attack",
+    "Attacker",
     "Budget",
     "Classifier",
     "Data",

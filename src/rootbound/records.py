@@ -18,8 +18,11 @@ from rootbound.files import write_atomically
 PRACTICAL, EXACT = "last layer, practical", "last layer, exact"
 """The two attack families that reports single out."""
 Entry = TypeVar("Entry", "Training", "Record")
-Arm = Literal["defended", "undefended", "scratch"]
-FORMAT = 1
+Arm = Literal["defended", "undefended", "scratch", "control"]
+Tier = Literal["probe", "fine-tuning", "repair", "control"]
+TaskName = Literal["undesirable", "benign"]
+Stage = Literal["screen", "search", "confirm", "longer"]
+FORMAT = 2
 """Version of the JSON layout; raised when a reader of the old one would go wrong."""
 
 
@@ -49,9 +52,14 @@ class Record:
     """One trial: one attack setting on one model with one budget.
 
     Args:
-        arm: `defended`, `undefended` or `scratch`.
+        arm: `defended`, `undefended`, `scratch` or `control`.
         method: class name of the method; `scratch` for random weights.
-        seed: of the model and of the attacker.
+        seed: of the model.
+        attacker: seed of the attacker's labels and luck.
+        stage: `screen` where a whole list is tried, `search` where settings are proposed from
+            what that found, `confirm` where the best settings of it
+            meet new attacker seeds, `longer` for the best one with many times the steps.
+        tier: `probe`, `fine-tuning` or `repair`; trials of `control` do not count as attacks.
         family: what the attack retrains.
         attack: the attack as Python would write it.
         labels: labelled samples per class, None for all.
@@ -63,13 +71,18 @@ class Record:
         accuracy: on the whole test set at the selected step, for the trial of each family
             that validation prefers; None for the others.
         seconds: spent on the trial, scoring included; an equal share where trials ran together.
+        flops: floating-point operations of the attack, scoring excluded, likewise.
         certificate: numbers that prove how good the trial is, if the attack gives any.
         error: why the trial failed, or None.
+        task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
     """
 
     arm: Arm
     method: str
     seed: int
+    attacker: int
+    stage: Stage
+    tier: Tier
     family: str
     attack: str
     labels: int | None
@@ -80,14 +93,24 @@ class Record:
     validation_loss: float | None
     accuracy: float | None
     seconds: float
+    flops: float
     certificate: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
+    task: TaskName = "undesirable"
 
     @property
     def preference(self) -> tuple[float, float]:
         """By what an attacker chooses: validation accuracy, then the lower loss. Not the test."""
         loss = math.inf if self.validation_loss is None else self.validation_loss
         return (self.validation[self.selected] if self.validation else -1.0), -loss
+
+    def as_written(self) -> Record:
+        """Return the record with its numbers as a file holds them.
+
+        What is decided by records is then the same in a run that was never interrupted.
+        """
+        values = {part.name: _finite(getattr(self, part.name)) for part in fields(self)}
+        return _build(Record, values)
 
 
 @dataclass(frozen=True)

@@ -68,12 +68,14 @@ class TaskPair:
         undesirable: the task it must resist; its training data are the attacker's.
         known_undesirable: the defender's undesirable samples.
         shared: whether defender and attacker hold the same samples.
+        benign: a harmless third task, which a defended model must still be able to learn.
     """
 
     desirable: Task
     undesirable: Task
     known_undesirable: Data
     shared: bool = False
+    benign: Task | None = None
 
     @classmethod
     def of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ SUITE = Suite(
 )
 
 if __name__ == "__main__":
+    folder = Path(__file__).parent
     compare(
         (
             Plain(RECIPE),
@@ -38,5 +40,6 @@ if __name__ == "__main__":
         shallow_cnn(classes=3, shape=(1, 16, 16)),
         suite=SUITE,
         seeds=2,
-        folder=Path(__file__).parent,
+        folder=folder,
     )
+    shutil.rmtree(folder / "models")

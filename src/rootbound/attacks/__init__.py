@@ -1,23 +1,32 @@
 """Attacks: ways to repurpose a model; one idea a file."""
 
-from rootbound.attacks.base import Attack, Budget, Snapshot, StackedAttack
-from rootbound.attacks.exact_last_layer import ExactLastLayer
-from rootbound.attacks.fine_tune import FineTune
-from rootbound.attacks.last_layer import LastLayer
-from rootbound.attacks.suite import SUITES, Suite, find_suite
+from rootbound.attacks.base import Attack, Snapshot, StackedAttack
+from rootbound.attacks.budget import Attacker, Budget
+from rootbound.attacks.probes import ExactLastLayer, LastLayer, Probe, Reading
+from rootbound.attacks.repairs import Repair, Repaired
+from rootbound.attacks.suites import SUITES, Suite, find_suite
+from rootbound.attacks.tuning import FineTune, LoRA, PartialFineTune
 
 ATTACKS: dict[str, type[Attack]] = {
-    attack.__name__: attack for attack in (LastLayer, ExactLastLayer, FineTune)
+    attack.__name__: attack
+    for attack in (LastLayer, ExactLastLayer, FineTune, PartialFineTune, LoRA, Repaired)
 }
 
 __all__ = [
     "ATTACKS",
     "SUITES",
     "Attack",
+    "Attacker",
     "Budget",
     "ExactLastLayer",
     "FineTune",
     "LastLayer",
+    "LoRA",
+    "PartialFineTune",
+    "Probe",
+    "Reading",
+    "Repair",
+    "Repaired",
     "Snapshot",
     "StackedAttack",
     "Suite",

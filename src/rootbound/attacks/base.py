@@ -5,40 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, final
+from typing import ClassVar, Self, final
 
-import torch
 from torch import nn
 
+from rootbound.attacks.budget import Attacker
 from rootbound.data import Data
-from rootbound.errors import InputError
 from rootbound.models import Classifier
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What the attacker may spend, the same for every arm.
-
-    Args:
-        labels: labelled samples per class, at least 2, validation included; None for all.
-        steps: optimiser steps, at least 1.
-
-    Raises:
-        InputError: a value is too small.
-    """
-
-    labels: int | None
-    steps: int
-
-    def __post_init__(self) -> None:
-        if self.labels is not None and self.labels < 2:
-            raise InputError(
-                "at least 2 labels a class (one to learn from, one to select by)",
-                str(self.labels),
-                "raise the number of labels",
-            )
-        if self.steps < 1:
-            raise InputError("at least 1 step", str(self.steps), "raise the number of steps")
+from rootbound.records import Tier
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +24,13 @@ class Snapshot:
         model: maps inputs `(N, *shape)` to logits `(N, C)`, or to `(N, T, C)` for T trials
             trained together.
         certificates: for each trial, numbers that prove how good it is.
+        flops: floating-point operations so far that torch has not seen, all trials together.
     """
 
     step: int
     model: nn.Module
     certificates: tuple[dict[str, float], ...] = ()
+    flops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,21 +41,40 @@ class Attack(ABC):
     splits off the attacker's validation samples, and scores what `transfer` yields.
     """
 
+    tier: ClassVar[Tier] = "fine-tuning"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the attacker must hold besides labels: `desirable`, `unlabelled`, `sibling`."""
+        return ()
+
     @property
     def family(self) -> str:
         """What is retrained, in words; trials of one family compete, selected on validation."""
         return type(self).__name__
 
     def trained_blocks(self, model: Classifier) -> int:
-        """Return how many of the backbone's last blocks may change: all, unless overridden.
-
-        The blocks before them are run once, and `transfer` is given their outputs.
-        """
+        """Return how many of the backbone's last blocks may change: all, unless overridden."""
         return len(model.blocks)
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether the attack makes sense for a model of this depth."""
         return self.trained_blocks(model) <= len(model.blocks)
+
+    def cut_key(self, model: Classifier) -> Hashable:
+        """Return what decides where `cut` cuts: equal keys, equal frozen parts."""
+        return self.trained_blocks(model)
+
+    def cut(self, model: Classifier, samples: Data) -> tuple[nn.Module, Classifier]:
+        """Return the part that stays frozen, and the rest with a head of any kind.
+
+        The frozen part is run once, and `transfer` is given its outputs and the rest.
+
+        Args:
+            model: what is attacked; it is not changed.
+            samples: of the kind that the model takes.
+        """
+        return model.split(self.trained_blocks(model))
 
     @property
     def bundle(self) -> Hashable:
@@ -87,16 +82,12 @@ class Attack(ABC):
         return self
 
     @abstractmethod
-    def transfer(
-        self, model: Classifier, train: Data, steps: int, generator: torch.Generator
-    ) -> Iterator[Snapshot]:
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield models for the undesirable task, best after every step.
 
         Args:
-            model: the blocks that may change, with a fresh head; the attack owns it.
-            train: the attacker's labelled samples, as the frozen blocks see them.
-            steps: how many optimiser steps may be spent.
-            generator: for everything random; torch's global stream is seeded too.
+            model: the part that may change, with a fresh head; the attack owns it.
+            attacker: the samples, as the frozen part passes them on, and what may be spent.
         """
 
 
@@ -107,18 +98,11 @@ class StackedAttack(Attack):
     @classmethod
     @abstractmethod
     def transfer_together(
-        cls,
-        trials: Sequence[Self],
-        model: Classifier,
-        train: Data,
-        steps: int,
-        generator: torch.Generator,
+        cls, trials: Sequence[Self], model: Classifier, attacker: Attacker
     ) -> Iterator[Snapshot]:
         """Yield snapshots whose models return logits `(N, T, C)`, a slice for each trial."""
 
     @final
-    def transfer(
-        self, model: Classifier, train: Data, steps: int, generator: torch.Generator
-    ) -> Iterator[Snapshot]:
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield snapshots of this trial alone."""
-        return self.transfer_together([self], model, train, steps, generator)
+        return self.transfer_together([self], model, attacker)

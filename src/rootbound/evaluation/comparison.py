@@ -4,58 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from rootbound.attacks import Suite, find_suite
+from rootbound.attacks import Attack, Suite, find_suite
+from rootbound.datasets.rotations import rotations
 from rootbound.errors import InputError
+from rootbound.evaluation.assignments import Assignment
 from rootbound.evaluation.context import describe_run
-from rootbound.evaluation.harness import Subject, attack
-from rootbound.evaluation.pictures import Array, pictures, save_pictures
+from rootbound.evaluation.course import Course
+from rootbound.evaluation.harness import Holdings
+from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
+from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.workers import run_all
-from rootbound.files import make_folder
 from rootbound.methods import Method
 from rootbound.models import Classifier
-from rootbound.records import Arm, Evaluation, Record, Training
+from rootbound.records import Evaluation
 from rootbound.tasks import TaskPair
-from rootbound.training import accuracy
-
-
-@dataclass(frozen=True, eq=False)
-class Contender:
-    """What enters a comparison: a method to train with, or weights that exist.
-
-    Args:
-        arm: `defended`, `undefended` or `scratch`.
-        name: in reports; different for each contender.
-        start: the given weights, or the architecture whose weights are drawn by the seed.
-        method: trains from `start`; None where the weights are to be attacked as they are.
-    """
-
-    arm: Arm
-    name: str
-    start: Classifier
-    method: Method | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One contender with one seed: a job of its own."""
-
-    contender: Contender
-    seed: int
-    pictured: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What one job found."""
-
-    training: Training
-    records: list[Record]
-    pictures: dict[str, Array]
 
 
 def compare(
@@ -92,9 +59,12 @@ def compare(
         Contender("defended" if method.defends else "undefended", name, model, method)
         for method, name in zip(methods, names, strict=True)
     ]
-    return _run(
-        [*contenders, Contender("scratch", "scratch", model)], tasks, suite, seeds, workers, folder
+    contenders.append(Contender("scratch", "scratch", model))
+    chosen = find_suite(suite).with_attacks(
+        tuple(attack for method in methods for attack in method.adaptive_attacks())
     )
+    holdings = Holdings(desirable=tasks.desirable.train)
+    return _run(contenders, tasks, chosen, holdings, seeds, workers, folder)
 
 
 def evaluate(
@@ -102,6 +72,7 @@ def evaluate(
     tasks: TaskPair,
     *,
     undefended: Classifier | None = None,
+    adaptive: Sequence[Attack] = (),
     suite: Suite | str = "demo-1",
     seeds: int = 3,
     workers: int = 1,
@@ -113,6 +84,7 @@ def evaluate(
         defended: the model that is claimed to resist.
         tasks: what is desirable and what is not.
         undefended: the same without intervention, for comparison.
+        adaptive: attacks that know the defence, besides the suite's; every arm meets them.
         suite: attacks and budgets, or the name of them.
         seeds: the attacker's, and those of the fresh weights.
         workers: processes.
@@ -124,41 +96,80 @@ def evaluate(
     contenders = [Contender("defended", "defended", defended)]
     if undefended is not None:
         contenders.insert(0, Contender("undefended", "undefended", undefended))
-    scratch = Contender("scratch", "scratch", defended)
-    return _run([*contenders, scratch], tasks, suite, seeds, workers, folder)
+    contenders.append(Contender("scratch", "scratch", defended))
+    chosen = find_suite(suite).with_attacks(tuple(adaptive))
+    holdings = Holdings(desirable=tasks.desirable.train, sibling=undefended)
+    return _run(contenders, tasks, chosen, holdings, seeds, workers, folder)
 
 
 def _run(
     contenders: Sequence[Contender],
     tasks: TaskPair,
-    suite: Suite | str,
+    suite: Suite,
+    holdings: Holdings,
     seeds: int,
     workers: int,
     folder: Path | str | None,
 ) -> Evaluation:
-    suite = find_suite(suite)
     if seeds < 1 or workers < 1:
         raise InputError("at least 1 seed and 1 worker", f"{seeds} and {workers}", "raise them")
     _check(contenders, tasks, suite)
-    if folder is not None:
-        make_folder(Path(folder))
-    context = describe_run(tasks, suite, seeds, contenders[-1].start)
-    run = _Run(contenders, Evaluation(context, (), (), complete=False), folder)
-    # Defended models take longest and scratch the least: so no worker ends with a long job.
-    by_length = sorted(
-        contenders, key=lambda one: ("defended", "undefended", "scratch").index(one.arm)
+    context = describe_run(tasks, suite, seeds, contenders)
+    every = dict.fromkeys((*suite.attacks, *suite.blind, *suite.benign))
+    settings = [repr(trial) for trial in every]
+    names = [contender.name for contender in contenders]
+    journal = Journal(context, names, settings, None if folder is None else Path(folder))
+    if suite.benign and tasks.benign is None:
+        tasks = replace(tasks, benign=rotations(tasks.desirable))
+    course = Course(
+        _usable(suite, holdings), journal.before.records, benign=tasks.benign is not None
     )
-    entries = [
-        Entry(contender, seed, pictured=seed == 0 and contender.arm != "scratch")
+    started = time.perf_counter()
+    entries = _entries(contenders, seeds, journal)
+
+    def follow(job: Job, result: Result) -> list[Assignment]:
+        if isinstance(result, Outcome):
+            journal.add_model(result.subject.model, result.training, result.pictures)
+            new = course.begin(result.subject)
+        else:
+            assert isinstance(job, Assignment)  # nothing else has records
+            journal.add_records(result)
+            new = course.advance(job, result)
+        journal.add_records(course.take_recalled())
+        bar.total += len(new)
+        return new
+
+    with tqdm(desc="training and attacking", total=len(entries), disable=None) as bar:
+        for _ in run_all(work, entries, (tasks, holdings), follow=follow, workers=workers):
+            bar.update()
+    return journal.finish(time.perf_counter() - started, workers)
+
+
+def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Job]:
+    """Return what is to be made ready, the longest first so that no worker ends with it."""
+    by_length = sorted(
+        contenders,
+        key=lambda one: ("defended", "undefended", "scratch", "control").index(one.arm),
+    )
+    return [
+        Entry(
+            contender,
+            seed,
+            pictured=seed == 0 and contender.arm in ("defended", "undefended"),
+            trained=journal.trained(contender, seed),
+        )
         for seed in range(seeds)
         for contender in by_length
     ]
-    started = time.perf_counter()
-    outcomes = run_all(_work, entries, (tasks, suite), workers=workers)
-    bar = tqdm(outcomes, "training and attacking", len(entries), unit="model", disable=None)
-    for outcome in bar:
-        run.add(outcome)
-    return run.finish(time.perf_counter() - started, workers)
+
+
+def _usable(suite: Suite, holdings: Holdings) -> Suite:
+    """Return the suite without trials that need what no attacker here holds."""
+    return replace(
+        suite,
+        attacks=tuple(one for one in suite.attacks if holdings.meet(one.needs)),
+        blind=tuple(one for one in suite.blind if holdings.meet(one.needs)),
+    )
 
 
 def _check(contenders: Sequence[Contender], tasks: TaskPair, suite: Suite) -> None:
@@ -180,59 +191,3 @@ def _check(contenders: Sequence[Contender], tasks: TaskPair, suite: Suite) -> No
                 str(budget.labels),
                 "ask for fewer or bring more undesirable data",
             )
-
-
-def _work(entry: Entry, tasks: TaskPair, suite: Suite) -> Outcome:
-    contender, seed = entry.contender, entry.seed
-    model, settings, seconds = contender.start, "as given", 0.0
-    if contender.method is not None:
-        started = time.perf_counter()
-        model = contender.method.fit(model.reinitialised(seed), tasks, seed=seed)
-        seconds, settings = time.perf_counter() - started, repr(contender.method)
-    elif contender.arm == "scratch":
-        model, settings = model.reinitialised(seed), "random weights"
-    desirable = None if contender.arm == "scratch" else accuracy(model, tasks.desirable.test)
-    training = Training(contender.arm, contender.name, settings, seed, desirable, seconds)
-    records = attack(Subject(contender.arm, contender.name, seed, model), tasks.undesirable, suite)
-    return Outcome(training, records, pictures(model, tasks) if entry.pictured else {})
-
-
-class _Run:
-    """Collects outcomes in any order; what it keeps and writes is in a fixed one."""
-
-    def __init__(
-        self, contenders: Sequence[Contender], empty: Evaluation, folder: Path | str | None
-    ) -> None:
-        self.order = [contender.name for contender in contenders]
-        self.evaluation = empty
-        self.folder = None if folder is None else Path(folder)
-        self.outcomes: list[Outcome] = []
-
-    def add(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-        self.outcomes.sort(
-            key=lambda one: (self.order.index(one.training.method), one.training.seed)
-        )
-        self.evaluation = replace(
-            self.evaluation,
-            trainings=tuple(one.training for one in self.outcomes),
-            records=tuple(record for one in self.outcomes for record in one.records),
-        )
-        self._save()
-        if outcome.pictures and self.folder is not None:
-            arrays: dict[str, Array] = {
-                f"{one.training.method}/{name}": array
-                for one in self.outcomes
-                for name, array in one.pictures.items()
-            }
-            save_pictures(self.folder, arrays)
-
-    def finish(self, seconds: float, workers: int) -> Evaluation:
-        context = {**self.evaluation.context, "seconds": seconds, "workers": workers}
-        self.evaluation = replace(self.evaluation, context=context, complete=True)
-        self._save()
-        return self.evaluation
-
-    def _save(self) -> None:
-        if self.folder is not None:
-            self.evaluation.save(self.folder)

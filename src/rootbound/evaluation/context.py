@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import torch
 
 from rootbound.attacks import Suite
+from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
-from rootbound.models import Classifier
 from rootbound.tasks import Task, TaskPair
 
 
-def describe_run(tasks: TaskPair, suite: Suite, seeds: int, model: Classifier) -> dict[str, Any]:
+def describe_run(
+    tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]
+) -> dict[str, Any]:
     """Return the context that a report needs beside the records."""
+    model = contenders[-1].start
     return {
+        "run": _digest(tasks, suite, seeds, contenders),
         "desirable": _describe_task(tasks.desirable),
         "undesirable": _describe_task(tasks.undesirable),
         "defender_undesirable_samples": len(tasks.known_undesirable),
@@ -42,6 +48,21 @@ def describe_run(tasks: TaskPair, suite: Suite, seeds: int, model: Classifier) -
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _digest(tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> str:
+    """Return hexadecimal digits that differ when anything that decides the result does."""
+    found = hashlib.sha256(f"{suite.digest} {seeds} {tasks.shared}".encode())
+    for contender in contenders:
+        found.update(f"{contender.arm} {contender.name} {contender.method!r}".encode())
+        for name, value in contender.start.state_dict().items():
+            found.update(name.encode())
+            found.update(value.contiguous().numpy().tobytes())
+    for task in (tasks.desirable, tasks.undesirable):
+        for data in (task.train, task.test):
+            found.update(repr((data.scaling, len(data))).encode())
+            found.update(data.subset(100).inputs.contiguous().numpy().tobytes())
+    return found.hexdigest()[:12]
 
 
 def _describe_task(task: Task) -> dict[str, Any]:

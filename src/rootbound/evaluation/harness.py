@@ -1,4 +1,4 @@
-"""The harness: every attack of a suite on one model.
+"""The harness: attacks of a suite on one model.
 
 An attack yields models; the harness draws the labels and scores what it yields. So no
 attack sees test data or grades itself, and every arm gets the same labels, steps and trials.
@@ -12,44 +12,54 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rootbound.attacks import Attack, Budget, Snapshot, StackedAttack, Suite
+from rootbound.attacks import Attack, Attacker, Budget, Snapshot, StackedAttack, Suite
 from rootbound.data import Data
+from rootbound.errors import InputError
+from rootbound.evaluation.assignments import Assignment, Subject, screening
+from rootbound.evaluation.flops import Meter
 from rootbound.evaluation.labels import CURVE_SAMPLES, Labelled, draw
 from rootbound.evaluation.scoring import Score, measure, score
 from rootbound.evaluation.seeds import stable_seed
 from rootbound.models import Classifier
-from rootbound.records import Arm, Record
+from rootbound.records import Record
 from rootbound.tasks import Task
 from rootbound.training import seeded
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """A model under attack, and where it comes from."""
+class Holdings:
+    """What attackers hold besides labels, where they hold it."""
 
-    arm: Arm
-    method: str
-    seed: int
-    model: Classifier
+    desirable: Data | None = None
+    sibling: Classifier | None = None
+
+    def meet(self, needs: Sequence[str]) -> bool:
+        """Return whether an attack with these needs can be run."""
+        return all(need == "unlabelled" or getattr(self, need) is not None for need in needs)
+
+
+NOTHING = Holdings()
 
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A finished trial: its attack, its record so far, and what it offers."""
+    """A finished trial: its record so far, and what it offers."""
 
-    attack: Attack
     record: Record
     score: Score
     stacked: int
 
 
-def attack(subject: Subject, task: Task, suite: Suite) -> list[Record]:
-    """Run every trial of a suite that applies to the model, under every budget.
+def attack(
+    subject: Subject, task: Task, suite: Suite, holdings: Holdings = NOTHING
+) -> list[Record]:
+    """Screen a model: run every trial of a suite that applies to it, under every budget.
 
     Args:
         subject: the model and where it comes from; its seed is also the attacker's.
         task: the undesirable task, with the attacker's training data.
         suite: attacks and budgets.
+        holdings: what attackers hold besides labels.
 
     Returns:
         A record for each trial, in the suite's order.
@@ -57,29 +67,104 @@ def attack(subject: Subject, task: Task, suite: Suite) -> list[Record]:
     Raises:
         InputError: a budget asks for more labels than there are.
     """
-    model = subject.model
-    trials = [trial for trial in suite.attacks if trial.applies_to(model)]
+    return [
+        record
+        for assignment in screening(subject, suite)
+        for record in carry_out(assignment, task, holdings)
+    ]
+
+
+def carry_out(assignment: Assignment, task: Task, holdings: Holdings) -> list[Record]:
+    """Run the trials of one assignment and return a record for each."""
     curve = task.test.subset(CURVE_SAMPLES)
-    labelled = {budget: draw(task, curve, budget, subject.seed) for budget in suite.budgets}
-    found: dict[tuple[Attack, Budget], Record] = {}
-    # One depth after the other: the outputs of the frozen blocks are computed once for all
-    # attacks that leave them frozen, and only one depth's are held in memory.
-    for depth in sorted({trial.trained_blocks(model) for trial in trials}):
-        chosen = [trial for trial in trials if trial.trained_blocks(model) == depth]
-        prefix, _ = model.split(depth)
-        passed: dict[Data, Data] = {}
-        for budget in suite.budgets:
-            seen = labelled[budget].through(prefix, passed)
-            finished = [
-                trial
-                for bundle in _bundles(chosen)
-                for trial in _run(bundle, subject, depth, seen, budget)
-            ]
-            for trial in finished:
-                found[trial.attack, budget] = trial.record
-            for trial in _selected(finished):
-                found[trial.attack, budget] = _judged(trial, seen.test)
-    return [found[trial, budget] for budget in suite.budgets for trial in trials]
+    labelled = {
+        budget: draw(task, curve, budget, assignment.attacker) for budget in assignment.budgets
+    }
+    trials = [trial for trial in assignment.trials if holdings.meet(trial.needs)]
+    if not trials:
+        return []
+    frozen, rest = trials[0].cut(assignment.subject.model, task.train)
+    passed: dict[Data, Data] = {}
+    records: list[Record] = []
+    for budget in assignment.budgets:
+        try:
+            seen = labelled[budget].through(frozen, passed)
+        except (InputError, RuntimeError) as error:
+            records += [_failed(trial, assignment, budget, error) for trial in trials]
+            continue
+        run = _Run(assignment, rest, seen, budget, _attacker(task, seen, budget, holdings))
+        records += run.all(trials)
+    return records
+
+
+def _attacker(task: Task, seen: Labelled, budget: Budget, holdings: Holdings) -> Attacker:
+    """Return what the attacker holds; its generator is set for each trial."""
+    unlabelled = Data(task.train.inputs, torch.zeros_like(task.train.labels), task.train.scaling)
+    return Attacker(
+        train=seen.train,
+        steps=budget.steps,
+        generator=torch.Generator(),
+        desirable=holdings.desirable,
+        unlabelled=unlabelled,
+        sibling=holdings.sibling,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Trials with one frozen part and one budget."""
+
+    assignment: Assignment
+    rest: Classifier
+    seen: Labelled
+    budget: Budget
+    attacker: Attacker
+
+    def all(self, trials: Sequence[Attack]) -> list[Record]:
+        """Return a record for each trial, in order, the best of each family judged."""
+        finished: dict[Attack, _Trial] = {}
+        for bundle in _bundles(trials):
+            for trial, done in zip(bundle, self._together(bundle), strict=True):
+                finished[trial] = done
+        for trial in _selected(finished):
+            finished[trial] = self._judged(finished[trial])
+        return [finished[trial].record.as_written() for trial in trials]
+
+    def _together(self, bundle: list[Attack]) -> list[_Trial]:
+        """Run trials together; when that fails, each alone, so that one failure stays one."""
+        started = time.perf_counter()
+        subject = self.assignment.subject
+        # The arm has no part in the seed: every arm's new head starts from the same weights.
+        seed = stable_seed(str(bundle[0].bundle), self.budget, self.assignment.attacker)
+        classes = int(self.seen.test.labels.max()) + 1
+        model = self.rest.with_head(classes, seed)
+        meter: Meter | None = None
+        try:
+            with seeded(seed) as generator:
+                held = replace(self.attacker, generator=generator, given_head=subject.model.head)
+                meter = Meter(_transfer(bundle, model, held))
+                scores = score(iter(meter), len(bundle), self.seen, self.budget.steps)
+        except (RuntimeError, ValueError, ArithmeticError, IndexError, TypeError) as error:
+            if len(bundle) > 1:
+                return [done for trial in bundle for done in self._together([trial])]
+            scores = [Score(0, error=_reason(error))]
+        seconds = (time.perf_counter() - started) / len(bundle)
+        flops = meter.flops / len(bundle) if meter is not None else 0.0
+        return [
+            _Trial(
+                _record(trial, self.assignment, self.budget, one, seconds, flops),
+                one,
+                len(bundle),
+            )
+            for trial, one in zip(bundle, scores, strict=True)
+        ]
+
+    def _judged(self, trial: _Trial) -> _Trial:
+        """Return the trial with its accuracy on the whole test set."""
+        assert trial.score.model is not None  # a trial without error has one
+        accuracies, _ = measure(trial.score.model, self.seen.test, trial.stacked)
+        record = replace(trial.record, accuracy=accuracies[trial.score.position])
+        return replace(trial, record=record)
 
 
 def _bundles(trials: Sequence[Attack]) -> Iterator[list[Attack]]:
@@ -91,46 +176,49 @@ def _bundles(trials: Sequence[Attack]) -> Iterator[list[Attack]]:
     yield from groups.values()
 
 
-def _run(
-    bundle: list[Attack], subject: Subject, depth: int, seen: Labelled, budget: Budget
-) -> list[_Trial]:
-    """Run trials together; when that fails, each alone, so that one failure stays one."""
-    started = time.perf_counter()
-    # The arm has no part in the seed: every arm's new head starts from the same weights.
-    seed = stable_seed(str(bundle[0].bundle), budget, subject.seed)
-    classes = int(seen.test.labels.max()) + 1
-    _, rest = subject.model.with_head(classes, seed).split(depth)
-    try:
-        with seeded(seed) as generator:
-            snapshots = _transfer(bundle, rest, seen.train, budget.steps, generator)
-            scores = score(snapshots, len(bundle), seen, budget.steps)
-    except (RuntimeError, ValueError, ArithmeticError) as error:
-        if len(bundle) > 1:
-            alone = ([trial] for trial in bundle)
-            return [done for one in alone for done in _run(one, subject, depth, seen, budget)]
-        reason = (str(error).splitlines() or [""])[0][:200]
-        scores = [Score(0, error=f"{type(error).__name__}: {reason}")]
-    seconds = (time.perf_counter() - started) / len(bundle)
-    return [
-        _Trial(trial, _record(trial, subject, budget, one, seconds), one, len(bundle))
-        for trial, one in zip(bundle, scores, strict=True)
-    ]
-
-
-def _transfer(
-    bundle: list[Attack], model: Classifier, train: Data, steps: int, generator: torch.Generator
-) -> Iterator[Snapshot]:
+def _transfer(bundle: list[Attack], model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
     first = bundle[0]
     if isinstance(first, StackedAttack):
-        return first.transfer_together(bundle, model, train, steps, generator)  # type: ignore[arg-type]
-    return first.transfer(model, train, steps, generator)
+        return first.transfer_together(bundle, model, attacker)  # type: ignore[arg-type]
+    return first.transfer(model, attacker)
 
 
-def _record(trial: Attack, subject: Subject, budget: Budget, one: Score, seconds: float) -> Record:
+def _selected(trials: dict[Attack, _Trial]) -> list[Attack]:
+    """Return the trial of each family that the attacker's validation samples prefer."""
+    best: dict[str, Attack] = {}
+    for attack, trial in trials.items():
+        held = best.get(trial.record.family)
+        if trial.record.error is None and (
+            held is None or trial.record.preference > trials[held].record.preference
+        ):
+            best[trial.record.family] = attack
+    return list(best.values())
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+
+
+def _failed(trial: Attack, assignment: Assignment, budget: Budget, error: Exception) -> Record:
+    return _record(trial, assignment, budget, Score(0, error=_reason(error)), 0.0, 0.0)
+
+
+def _record(
+    trial: Attack,
+    assignment: Assignment,
+    budget: Budget,
+    one: Score,
+    seconds: float,
+    flops: float,
+) -> Record:
+    subject = assignment.subject
     return Record(
         arm=subject.arm,
         method=subject.method,
         seed=subject.seed,
+        attacker=assignment.attacker,
+        stage=assignment.stage,
+        tier=trial.tier,
         family=trial.family,
         attack=repr(trial),
         labels=budget.labels,
@@ -141,25 +229,8 @@ def _record(trial: Attack, subject: Subject, budget: Budget, one: Score, seconds
         validation_loss=one.loss,
         accuracy=None,
         seconds=seconds,
+        flops=flops,
         certificate=one.certificate,
         error=one.error,
+        task=assignment.task,
     )
-
-
-def _selected(trials: Sequence[_Trial]) -> list[_Trial]:
-    """Return the trial of each family that the attacker's validation samples prefer."""
-    best: dict[str, _Trial] = {}
-    for trial in trials:
-        held = best.get(trial.record.family)
-        if trial.record.error is None and (
-            held is None or trial.record.preference > held.record.preference
-        ):
-            best[trial.record.family] = trial
-    return list(best.values())
-
-
-def _judged(trial: _Trial, test: Data) -> Record:
-    """Return the record with the accuracy on the whole test set."""
-    assert trial.score.model is not None  # a trial without error has one
-    accuracies, _ = measure(trial.score.model, test, trial.stacked)
-    return replace(trial.record, accuracy=accuracies[trial.score.position])

@@ -22,28 +22,33 @@ CURVE_SAMPLES = 500
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Samples to learn from and to select by; and test samples, which no attack sees."""
+    """Samples to learn from and to select by (None with one label a class); and test samples.
+
+    No attack sees validation or test samples.
+    """
 
     train: Data
-    validation: Data
+    validation: Data | None
     curve: Data
     test: Data
 
-    def through(self, prefix: nn.Module, passed: dict[Data, Data]) -> Labelled:
+    def through(self, frozen: nn.Module, passed: dict[Data, Data]) -> Labelled:
         """Return the same samples as a frozen network passes them on.
 
         Args:
-            prefix: the network; an empty one leaves the samples as they are.
+            frozen: the network; an empty one leaves the samples as they are.
             passed: what it has been given before, so that no sample passes twice.
+
+        Raises:
+            InputError: what it makes of them is not finite.
         """
-        if not list(prefix.children()):
+        if isinstance(frozen, nn.Sequential) and not len(frozen):
             return self
         for data in (self.train, self.validation, self.curve, self.test):
-            if data not in passed:
-                passed[data] = Data(predict(prefix, data).clone(), data.labels)
-        return Labelled(
-            passed[self.train], passed[self.validation], passed[self.curve], passed[self.test]
-        )
+            if data is not None and data not in passed:
+                passed[data] = Data(predict(frozen, data).clone(), data.labels)
+        validation = None if self.validation is None else passed[self.validation]
+        return Labelled(passed[self.train], validation, passed[self.curve], passed[self.test])
 
 
 def draw(task: Task, curve: Data, budget: Budget, seed: int) -> Labelled:
@@ -63,6 +68,8 @@ def draw(task: Task, curve: Data, budget: Budget, seed: int) -> Labelled:
     if budget.labels is not None:
         pool, _ = pool.per_class(budget.labels, generator)
     per_class = int(pool.labels.bincount().min())
+    if per_class == 1:
+        return Labelled(pool, None, curve, task.test)
     held = max(1, min(VALIDATION_LIMIT, int(per_class * VALIDATION_SHARE)))
     validation, train = pool.per_class(held, generator)
     return Labelled(train, validation, curve, task.test)

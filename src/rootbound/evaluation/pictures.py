@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,7 @@ from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rootbound.attacks import ExactLastLayer
-from rootbound.attacks.exact_last_layer import WhitenedHeads
+from rootbound.attacks.probes.exact_last_layer import best_head
 from rootbound.data import Data
 from rootbound.files import write_atomically
 from rootbound.models import Classifier
@@ -80,11 +80,7 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
 def with_best_head(model: Classifier, task: Task) -> Classifier:
     """Return the model with the exact best last layer for a task in place of its own."""
     features = Data(predict(model.backbone, task.train).clone(), task.train.labels)
-    rest = model.with_head(len(task.classes), seed=0)
-    attack = ExactLastLayer(penalty=1e-3)
-    snapshot = next(attack.transfer(rest, features, 1, torch.Generator()))
-    assert isinstance(snapshot.model, WhitenedHeads)  # what this attack yields
-    return Classifier(rest.backbone, snapshot.model.as_linear(0))
+    return Classifier(copy.deepcopy(model.backbone), best_head(features, len(task.classes)))
 
 
 def save_pictures(folder: Path, arrays: Mapping[str, Array]) -> None:

@@ -21,7 +21,8 @@ from rootbound.training import predict
 class Score:
     """What is known of one trial; the model is the one at its selected step.
 
-    With few validation samples many steps tie: the latest of the best is selected.
+    With few validation samples many steps tie: the latest of the best is selected. Without
+    any, the last step is.
     """
 
     position: int
@@ -34,14 +35,21 @@ class Score:
     certificate: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
-    def add(self, step: int, validation: float, loss: float, test: float) -> bool:
-        """Append a point; return whether its model is now the selected one."""
+    def add(self, step: int, held: tuple[float, float] | None, test: float) -> bool:
+        """Append a point; return whether its model is now the selected one.
+
+        Args:
+            step: of the attack.
+            held: accuracy and loss on the validation samples, where there are any.
+            test: accuracy on the curve's samples.
+        """
         self.steps += (step,)
-        self.validation += (validation,)
         self.test += (test,)
-        chosen = validation >= self.validation[self.selected]
+        if held is not None:
+            self.validation += (held[0],)
+        chosen = held is None or held[0] >= self.validation[self.selected]
         if chosen:
-            self.selected, self.loss = len(self.steps) - 1, loss
+            self.selected, self.loss = len(self.steps) - 1, None if held is None else held[1]
         return chosen
 
 
@@ -52,13 +60,14 @@ def score(snapshots: Iterator[Snapshot], trials: int, seen: Labelled, steps: int
     for snapshot in snapshots:
         if snapshot.step and snapshot.step not in wanted:
             continue
-        validation, losses = measure(snapshot.model, seen.validation, trials)
-        curve, _ = measure(snapshot.model, seen.curve, trials)
+        held = None if seen.validation is None else measure(snapshot.model, seen.validation, trials)
+        curve, losses = measure(snapshot.model, seen.curve, trials)
         frozen: nn.Module | None = None
         for i, one in enumerate(scores):
-            if not math.isfinite(losses[i]):
+            point = None if held is None else (held[0][i], held[1][i])
+            if not math.isfinite(losses[i] if point is None else point[1]):
                 one.error = one.error or f"outputs are not finite at step {snapshot.step}"
-            elif one.error is None and one.add(snapshot.step, validation[i], losses[i], curve[i]):
+            elif one.error is None and one.add(snapshot.step, point, curve[i]):
                 # The attack goes on training its model: keep it as it is now.
                 frozen = copy.deepcopy(snapshot.model) if frozen is None else frozen
                 one.model = frozen

@@ -6,8 +6,9 @@ import contextlib
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from typing import Any, TypeVar
 
 import torch
@@ -29,34 +30,46 @@ def run_all(
     jobs: Sequence[Job],
     shared: tuple[Any, ...],
     *,
+    follow: Callable[[Job, Result], Sequence[Job]],
     workers: int,
     threads: int = 1,
-) -> Iterator[Result]:
-    """Yield `function(job, *shared)` for every job, as they finish.
+) -> Iterator[Job]:
+    """Run `function(job, *shared)` for every job, and for those that its results give rise to.
+
+    Yields each job when it is done.
 
     Args:
         function: of a module's top level, so that it can be sent to other processes.
         jobs: in the order in which they shall start.
         shared: further arguments, the same for all jobs.
+        follow: takes a job and its result, in this process, and returns what is to follow.
         workers: processes; with one, everything happens in this one.
         threads: torch threads each; one gives the same numbers for any number of workers.
     """
     if workers == 1:
+        waiting = deque(jobs)
         with _threads(threads):
-            for job in jobs:
-                yield function(job, *shared)
+            while waiting:
+                job = waiting.popleft()
+                waiting.extend(follow(job, function(job, *shared)))
+                yield job
         return
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        max_workers=min(workers, len(jobs)),
+        max_workers=workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
         initargs=(shared, threads),
     )
     try:
-        pending = [pool.submit(_run, function, job) for job in jobs]
-        for finished in as_completed(pending):
-            yield finished.result()
+        pending = {pool.submit(_run, function, job): job for job in jobs}
+        while pending:
+            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                job = pending.pop(future)
+                for next_job in follow(job, future.result()):
+                    pending[pool.submit(_run, function, next_job)] = next_job
+                yield job
     except BaseException:
         # A job failed, the caller stopped early or was interrupted: nobody waits for the rest.
         for worker in set(multiprocessing.active_children()) - others:

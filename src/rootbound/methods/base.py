@@ -11,6 +11,7 @@ from typing import ClassVar, Self, final
 import torch
 from torch import Tensor
 
+from rootbound.attacks import Attack
 from rootbound.data import Batch, Data
 from rootbound.errors import InputError
 from rootbound.models import Classifier
@@ -60,6 +61,13 @@ class Method(ABC):
     @abstractmethod
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Train the model in place, drawing samples with the generator."""
+
+    def adaptive_attacks(self) -> tuple[Attack, ...]:
+        """Return the attacks that know this method; every arm meets them besides the suite's.
+
+        Without any, a result of the method is not called verified.
+        """
+        return ()
 
     def for_epochs(self, epochs: int) -> Self:
         """Return the same method with another number of epochs."""

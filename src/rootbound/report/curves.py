@@ -18,7 +18,7 @@ def against_steps(evaluation: Evaluation) -> Figure:
 
     Each line is the mean over seeds of the validation-selected trial; the band spans them.
     """
-    families = [name for name in metrics.families(evaluation) if name != EXACT]
+    families = [name for name in metrics.columns(evaluation) if name != EXACT]
     budgets = metrics.budgets(evaluation)
     figure, panels = plt.subplots(
         len(budgets),
@@ -43,7 +43,7 @@ def against_steps(evaluation: Evaluation) -> Figure:
 
 def against_labels(evaluation: Evaluation) -> Figure:
     """Return a panel for each family, and one for the strongest: accuracy over labels."""
-    families: list[str | None] = [*metrics.families(evaluation), None]
+    families: list[str | None] = [*metrics.columns(evaluation), None]
     columns = (len(families) + 1) // 2 if len(families) > 4 else len(families)
     rows = -(-len(families) // columns)
     figure, panels = plt.subplots(

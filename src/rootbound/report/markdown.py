@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rootbound.report.summary import Cell, Summary, Table
+from rootbound.report.cells import Cell, Table
+from rootbound.report.summary import Summary
 
 
 def to_markdown(summary: Summary, title: str) -> str:

@@ -13,6 +13,8 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from rootbound.attacks.base import Snapshot, StackedAttack
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.probe import Probe
 from rootbound.data import Data
 from rootbound.models import Classifier
 from rootbound.records import EXACT
@@ -26,7 +28,7 @@ GAP = 1e-6
 
 
 @dataclass(frozen=True)
-class ExactLastLayer(StackedAttack):
+class ExactLastLayer(Probe, StackedAttack):
     """Fit the best possible new last layer on frozen features: no learning rate, no luck.
 
     Loss: `P(W) = mean CE(z W) + penalty/2 |W|^2` over features `z` that are standardised and,
@@ -41,40 +43,34 @@ class ExactLastLayer(StackedAttack):
         coordinates: `whitened`, or `standardised` (each feature to unit variance), which is
             better with fewer labels than features.
         iterations: at most so many of L-BFGS.
+        kept: whitened directions with less than this share of the largest singular value are
+            left out: at 1e-12 rounding errors, at 1e-2 whatever is rare as well.
     """
 
     penalty: float = 1e-5
     coordinates: Literal["whitened", "standardised"] = "whitened"
     iterations: int = 1000
+    kept: float = KEPT
 
     @property
     def family(self) -> str:
-        """What is retrained."""
-        return EXACT
-
-    def trained_blocks(self, model: Classifier) -> int:
-        """Return 0: the backbone is frozen."""
-        return 0
+        """What is retrained, or where the network is read."""
+        return EXACT if self.reading.is_last else super().family
 
     @property
     def bundle(self) -> Hashable:
         """Trials that differ in the penalty alone share one decomposition."""
-        return type(self), self.coordinates, self.iterations
+        return type(self), self.coordinates, self.iterations, self.kept, self.reading
 
     @classmethod
     def transfer_together(
-        cls,
-        trials: Sequence[ExactLastLayer],
-        model: Classifier,
-        train: Data,
-        steps: int,
-        generator: torch.Generator,
+        cls, trials: Sequence[ExactLastLayer], model: Classifier, attacker: Attacker
     ) -> Iterator[Snapshot]:
         """Yield all solutions once, along the path from the largest penalty to the smallest."""
-        features = train.inputs.double()
-        mean, basis = _coordinates(features, trials[0].coordinates)
-        inputs = _with_bias((features - mean) @ basis).numpy()
-        problem = _Problem(inputs, train.labels.numpy(), model.classes)
+        features = attacker.train.inputs.double()
+        mean, basis = coordinates(features, trials[0].coordinates, trials[0].kept)
+        inputs = with_bias((features - mean) @ basis).numpy()
+        problem = _Problem(inputs, attacker.train.labels.numpy(), model.classes)
         weights = np.zeros((model.classes, inputs.shape[1]))
         solved: dict[float, tuple[Matrix, dict[str, float]]] = {}
         for trial in sorted(trials, key=lambda trial: -trial.penalty):
@@ -83,7 +79,9 @@ class ExactLastLayer(StackedAttack):
         solutions = [solved[trial.penalty] for trial in trials]
         heads = torch.from_numpy(np.stack([weights for weights, _ in solutions]))
         certificates = tuple(certificate for _, certificate in solutions)
-        yield Snapshot(0, WhitenedHeads(mean, basis, heads), certificates)
+        # Two products of the samples with the heads for each evaluation of the objective.
+        flops = 4.0 * inputs.size * model.classes * problem.evaluations
+        yield Snapshot(0, WhitenedHeads(mean, basis, heads), certificates, flops)
 
 
 class WhitenedHeads(nn.Module):
@@ -107,7 +105,7 @@ class WhitenedHeads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, T, C)`."""
-        inputs = _with_bias((features.double() - self.mean) @ self.basis)
+        inputs = with_bias((features.double() - self.mean) @ self.basis)
         return torch.einsum("nr,tcr->ntc", inputs, self.heads)
 
     def as_linear(self, trial: int) -> nn.Linear:
@@ -118,6 +116,21 @@ class WhitenedHeads(nn.Module):
             linear.weight.copy_(weight)
             linear.bias.copy_(self.heads[trial, :, -1] - weight @ self.mean)
         return linear
+
+
+def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
+    """Return the optimal linear layer on standardised features, as a layer on them as they are.
+
+    Args:
+        features: `(N, D)` with labels.
+        classes: C.
+        penalty: of the squared weights, above 0.
+    """
+    inputs = features.inputs.double()
+    mean, basis = coordinates(inputs, "standardised")
+    problem = _Problem(with_bias((inputs - mean) @ basis).numpy(), features.labels.numpy(), classes)
+    weights, _ = problem.solve(np.zeros((classes, basis.shape[1] + 1)), penalty, iterations=200)
+    return WhitenedHeads(mean, basis, torch.from_numpy(weights).unsqueeze(0)).as_linear(0)
 
 
 class _Problem:
@@ -131,6 +144,7 @@ class _Problem:
         self.inputs = np.ascontiguousarray(inputs.T)
         self.truth = labels, np.arange(len(labels))
         self.classes = classes
+        self.evaluations = 0
 
     def solve(
         self, start: Matrix, penalty: float, iterations: int
@@ -157,6 +171,7 @@ class _Problem:
         return result.x.reshape(start.shape), certificate
 
     def _objective(self, flat: Matrix, penalty: float) -> tuple[float, Matrix]:
+        self.evaluations += 1
         weights, count = flat.reshape(self.classes, -1), self.inputs.shape[1]
         residual = weights @ self.inputs
         residual -= residual.max(axis=0)
@@ -170,7 +185,7 @@ class _Problem:
         return loss + 0.5 * penalty * float(flat @ flat), gradient.ravel()
 
 
-def _coordinates(features: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor, Tensor]:
     """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance."""
     mean = features.mean(dim=0)
     centred = features - mean
@@ -180,10 +195,10 @@ def _coordinates(features: Tensor, kind: str) -> tuple[Tensor, Tensor]:
     if kind == "standardised" or not bool(alive.any()):
         return mean, torch.diag(scale)[:, alive]
     _, singular, directions = torch.linalg.svd(centred * scale, full_matrices=False)
-    kept = singular > KEPT * singular[0]
-    stretch = len(features) ** 0.5 / singular[kept]
-    return mean, scale.unsqueeze(1) * directions[kept].T * stretch
+    chosen = singular > kept * singular[0]
+    stretch = len(features) ** 0.5 / singular[chosen]
+    return mean, scale.unsqueeze(1) * directions[chosen].T * stretch
 
 
-def _with_bias(inputs: Tensor) -> Tensor:
+def with_bias(inputs: Tensor) -> Tensor:
     return torch.cat([inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)], dim=1)

@@ -10,59 +10,68 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.base import Snapshot, StackedAttack
-from rootbound.data import Data
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.probe import Probe
 from rootbound.models import Classifier
 from rootbound.records import PRACTICAL
 
 
 @dataclass(frozen=True)
-class LastLayer(StackedAttack):
+class LastLayer(Probe, StackedAttack):
     """Train a new last layer on frozen features by SGD with momentum or by Adam.
 
     Loss: multinomial cross-entropy of `features @ W + b`. The gradient of T heads is two
     matrix products, `features @ [W_1 … W_T]` and its transpose.
 
     Args:
-        optimiser: `sgd` (momentum 0.9) or `adam` (0.9, 0.999).
+        optimiser: `sgd` (momentum 0.9), `adam` (0.9, 0.999), or `adamw` (decay 1e-4).
         learning_rate: constant, above 0.
         batch_size: samples a step, shared by the trials trained together.
+        unit: of the learning rate: `absolute`, or `curvature` for multiples of one over the
+            largest eigenvalue of the features' second moments, beyond which (about 4 with
+            momentum) descent diverges: scale of features then hides nothing.
     """
 
-    optimiser: Literal["sgd", "adam"] = "adam"
+    optimiser: Literal["sgd", "adam", "adamw"] = "adam"
     learning_rate: float = 1e-3
     batch_size: int = 256
+    unit: Literal["absolute", "curvature"] = "absolute"
 
     @property
     def family(self) -> str:
-        """What is retrained."""
-        return PRACTICAL
-
-    def trained_blocks(self, model: Classifier) -> int:
-        """Return 0: the backbone is frozen."""
-        return 0
+        """What is retrained, or where the network is read."""
+        return PRACTICAL if self.reading.is_last else super().family
 
     @property
     def bundle(self) -> Hashable:
         """Trials that differ in the learning rate alone are trained together."""
-        return type(self), self.optimiser, self.batch_size
+        return type(self), self.optimiser, self.batch_size, self.unit, self.reading
 
     @classmethod
     def transfer_together(
-        cls,
-        trials: Sequence[LastLayer],
-        model: Classifier,
-        train: Data,
-        steps: int,
-        generator: torch.Generator,
+        cls, trials: Sequence[LastLayer], model: Classifier, attacker: Attacker
     ) -> Iterator[Snapshot]:
         """Yield the heads after every step."""
+        first = trials[0]
         heads = StackedHeads(model.head, len(trials))
         rates = torch.tensor([trial.learning_rate for trial in trials]).view(-1, 1, 1)
-        update = _Momentum(rates) if trials[0].optimiser == "sgd" else _Adam(rates)
-        batches = train.batches(trials[0].batch_size, steps, generator)
-        for step, (features, labels) in enumerate(batches, start=1):
-            heads.weights -= update(heads.gradient(features, labels))
+        if first.unit == "curvature":
+            rates = rates / _largest_curvature(attacker.train.inputs)
+        decay = 1e-4 if first.optimiser == "adamw" else 0.0
+        update = _Momentum(rates) if first.optimiser == "sgd" else _Adam(rates)
+        for step, (features, labels) in enumerate(attacker.batches(first.batch_size), start=1):
+            change = update(heads.gradient(features, labels))
+            if decay:
+                heads.weights *= 1 - decay * rates
+            heads.weights -= change
             yield Snapshot(step, heads)
+
+
+def _largest_curvature(features: Tensor) -> float:
+    """Return the largest eigenvalue of the mean of `z z'`, the bias included, in float64."""
+    sample = features[:: max(1, len(features) // 4096)].double()
+    largest = torch.linalg.matrix_norm(sample, ord=2).square() / len(sample)
+    return float(largest) + 1.0
 
 
 class StackedHeads(nn.Module):

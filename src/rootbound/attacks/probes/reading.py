@@ -1,0 +1,125 @@
+"""Where a probe reads a network: at which block, and on which side of its activation."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.models import Classifier
+
+WIDEST = 512
+"""Feature maps are averaged to the finest grid that leaves at most so many numbers."""
+
+ACTIVATIONS = (
+    nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
+    nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus,
+)  # fmt: skip
+"""Modules that count as activations."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A place in a network.
+
+    Args:
+        blocks_before_last: 0 for the features that the head reads, 1 for the outputs of the
+            block before, and so on to the input itself; `all` for every block's together.
+        side: `after` the block's last activation, or `before` it.
+    """
+
+    blocks_before_last: int | Literal["all"] = 0
+    side: Literal["after", "before"] = "after"
+
+    @property
+    def is_last(self) -> bool:
+        """Whether this is where the model's own head reads."""
+        return self == Reading()
+
+    def __str__(self) -> str:
+        """Return the place in words."""
+        if self.blocks_before_last == "all":
+            place = "all blocks"
+        elif self.blocks_before_last == 0:
+            place = "the last block"
+        else:
+            place = f"{self.blocks_before_last} before the last block"
+        return place if self.side == "after" else f"{place}, before activation"
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether the network has this place (the input counts as a block)."""
+        if self.side == "before":
+            return all(_last_activation(model.blocks[i]) for i in self._positions(model))
+        return self.blocks_before_last == "all" or self.blocks_before_last <= len(model.blocks)
+
+    def _positions(self, model: Classifier) -> list[int]:
+        """Return the blocks that are read, counted from the first."""
+        count = len(model.blocks)
+        if self.blocks_before_last == "all":
+            return list(range(count))
+        position = count - 1 - self.blocks_before_last
+        return [position] if position >= 0 else []
+
+    def readout(self, model: Classifier) -> nn.Module:
+        """Return a frozen network that maps inputs to features `(N, D)` at this place."""
+        if self.is_last:
+            return model.split(0)[0]
+        return _Readout(copy.deepcopy(model), self._positions(model), self.side)
+
+
+class _Readout(nn.Module):
+    """A network that ends in the outputs of some blocks; of none, it passes its input on."""
+
+    def __init__(self, model: Classifier, positions: list[int], side: str) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(model.blocks[: max(positions, default=-1) + 1])
+        self.positions = positions
+        self.before = side == "before"
+        self.eval().requires_grad_(False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return features `(N, D)`."""
+        outputs, found = inputs, []
+        for position, block in enumerate(self.blocks):
+            wanted = position in self.positions
+            activation = _last_activation(block) if wanted and self.before else None
+            if activation is None:
+                outputs = block(outputs)
+                value = outputs
+            else:
+                outputs, value = _with_input_of(activation, block, outputs)
+            if wanted:
+                found.append(_flat(value))
+        return torch.cat(found, dim=1) if found else inputs.flatten(1)
+
+
+def _last_activation(block: nn.Module) -> nn.Module | None:
+    found = [part for part in block.modules() if isinstance(part, ACTIVATIONS)]
+    return found[-1] if found else None
+
+
+def _with_input_of(
+    activation: nn.Module, block: nn.Module, inputs: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return a block's outputs and what went into one of its parts."""
+    seen: list[Tensor] = []
+    # A copy, because the activation may work in place.
+    handle = activation.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    try:
+        outputs: Tensor = block(inputs)
+    finally:
+        handle.remove()
+    return outputs, seen[-1]
+
+
+def _flat(outputs: Tensor) -> Tensor:
+    """Return `(N, D)`, feature maps averaged over a grid so that D stays at most `WIDEST`."""
+    if outputs.dim() == 4 and outputs[0].numel() > WIDEST:
+        side = max(1, int((WIDEST / outputs.shape[1]) ** 0.5))
+        height, width = outputs.shape[2:]
+        outputs = functional.adaptive_avg_pool2d(outputs, (min(side, height), min(side, width)))
+    return outputs.flatten(1)

@@ -1,0 +1,76 @@
+"""Repairs: changes to a network before it is attacked, and the attack that follows one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import nn
+
+from rootbound.attacks.base import Attack, Snapshot
+from rootbound.attacks.budget import Attacker
+from rootbound.data import Data
+from rootbound.models import Classifier
+from rootbound.records import Tier
+from rootbound.training import predict
+
+
+@dataclass(frozen=True)
+class Repair(ABC):
+    """A change to a network that may undo what hinders an attack.
+
+    Subclasses are frozen dataclasses, one trick a file, and write `repair`.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What the attacker must hold besides labels: `desirable`, `unlabelled` or `sibling`."""
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether there is something to change."""
+        return True
+
+    @abstractmethod
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the changed network; the one that is given may be changed in place."""
+
+
+@dataclass(frozen=True)
+class Repaired(Attack):
+    """Any attack, on a network that has been repaired first.
+
+    Args:
+        repair: the change.
+        attack: what follows it.
+    """
+
+    tier: ClassVar[Tier] = "repair"
+
+    repair: Repair
+    attack: Attack
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the attacker must hold besides labels."""
+        return (*self.repair.needs, *self.attack.needs)
+
+    @property
+    def family(self) -> str:
+        """The repair and what is retrained then."""
+        return f"{type(self.repair).__name__}, then {self.attack.family}"
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether both make sense for the network."""
+        return self.repair.applies_to(model) and self.attack.applies_to(model)
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        """Yield what the attack makes of the repaired network."""
+        repaired = self.repair.repair(model, attacker)
+        frozen, rest = self.attack.cut(repaired, attacker.train)
+        if self.attack.cut_key(repaired) != len(repaired.blocks):
+            rest = rest.with_head(model.classes, attacker.seed())
+        seen = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
+        held = replace(attacker, train=seen if list(frozen.children()) else attacker.train)
+        for snapshot in self.attack.transfer(rest, held):
+            yield replace(snapshot, model=nn.Sequential(frozen, snapshot.model))

@@ -1,0 +1,23 @@
+"""Suites: frozen, named lists of attacks and budgets; one a file."""
+
+from rootbound.attacks.suites.demo_1 import DEMO_1
+from rootbound.attacks.suites.suite import Suite
+from rootbound.errors import unknown_name
+
+SUITES = {suite.name: suite for suite in (DEMO_1,)}
+
+
+def find_suite(suite: Suite | str) -> Suite:
+    """Return the suite of that name, or the suite itself.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if isinstance(suite, Suite):
+        return suite
+    if suite not in SUITES:
+        raise unknown_name("suite", suite, SUITES)
+    return SUITES[suite]
+
+
+__all__ = ["DEMO_1", "SUITES", "Suite", "find_suite"]

@@ -1,0 +1,66 @@
+"""What a suite is: a frozen, named list of attacks and budgets. A change makes a new name."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+
+from rootbound.attacks.base import Attack
+from rootbound.attacks.budget import Budget
+from rootbound.attacks.suites.space import Space
+from rootbound.errors import InputError
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What every arm is put through.
+
+    Args:
+        name: with its version.
+        attacks: the trials that screen a model.
+        budgets: what may be spent on each of them.
+        blind: the trials for budgets of one label a class, where nothing is left to select
+            by: the first that works is the attacker's choice, whatever the model.
+        space: where more settings are proposed from what the screening found.
+        benign: the trials on a harmless third task, where there is one, with 10 and 100 labels.
+        confirmed: how many of each tier's best settings meet new attacker seeds; 0 for none.
+        attackers: how many attacker seeds they meet.
+        longer: how many times the steps the best setting gets once more; 0 for not at all.
+    """
+
+    name: str
+    attacks: tuple[Attack, ...]
+    budgets: tuple[Budget, ...]
+    blind: tuple[Attack, ...] = ()
+    space: Space | None = None
+    benign: tuple[Attack, ...] = ()
+    confirmed: int = 0
+    attackers: int = 1
+    longer: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.attacks or not self.budgets:
+            raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
+        if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
+            raise InputError(
+                "a suite with fixed settings for one label a class",
+                repr(self.name),
+                "ask for at least 2 labels, or name the settings in `blind`",
+            )
+
+    def with_budgets(self, budgets: tuple[Budget, ...]) -> Suite:
+        """Return the same attacks with other budgets, under a name that says so."""
+        return replace(self, name=f"{self.name} with own budgets", budgets=budgets)
+
+    def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
+        """Return the suite with more attacks, under a name that says so."""
+        if not attacks:
+            return self
+        name = f"{self.name} with {len(attacks)} adaptive attacks"
+        return replace(self, name=name, attacks=(*self.attacks, *attacks))
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with any setting."""
+        settings = [repr(getattr(self, part.name)) for part in fields(self) if part.name != "name"]
+        return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

@@ -1,0 +1,43 @@
+"""What an attacker does to its images to make more of few: shifts, and mixtures of two."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+AugmentationName = Literal["none", "shift", "mixup"]
+
+
+def augment(
+    name: AugmentationName, inputs: Tensor, targets: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return inputs `(N, *shape)` and targets `(N, C)`, changed at random.
+
+    `shift` moves every image by up to a tenth of its side; `mixup` blends each sample and
+    its target with another's (H. Zhang et al., 2018; one weight a batch, uniform).
+    What is not an image is not shifted.
+    """
+    if name == "shift" and inputs.dim() == 4:
+        return _shifted(inputs, generator), targets
+    if name == "mixup":
+        order = torch.randperm(len(inputs), generator=generator)
+        weight = 0.5 + 0.5 * float(torch.rand((), generator=generator))
+        return (
+            weight * inputs + (1 - weight) * inputs[order],
+            weight * targets + (1 - weight) * targets[order],
+        )
+    return inputs, targets
+
+
+def _shifted(inputs: Tensor, generator: torch.Generator) -> Tensor:
+    """Shift each image by whole pixels, filling with the border's value."""
+    count, _, height, width = inputs.shape
+    reach = max(1, round(0.1 * max(height, width)))
+    padded = functional.pad(inputs, (reach, reach, reach, reach), mode="replicate")
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+    down, right = torch.randint(2 * reach + 1, (2, count), generator=generator)
+    shifted: Tensor = windows[torch.arange(count), :, down, right]
+    return shifted

@@ -1,0 +1,58 @@
+"""Low-rank adapters on every convolution and linear layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from rootbound.attacks.tuning.fine_tune import FineTune
+from rootbound.models import Classifier
+
+
+@dataclass(frozen=True)
+class LoRA(FineTune):
+    """Train a new head, and a change of low rank to each weight: `W + B A`.
+
+    E. Hu et al., "LoRA", 2021, section 4. Differs from the paper: convolutions have adapters
+    too, with the weight seen as a matrix of outputs by everything else; and no scale `alpha`,
+    which is one with the learning rate.
+
+    Args:
+        rank: of the change, at least 1.
+    """
+
+    rank: int = field(default=4, kw_only=True)
+
+    @property
+    def family(self) -> str:
+        """What is retrained."""
+        return "low-rank adapters"
+
+    def trained_parameters(self, model: Classifier) -> list[nn.Parameter]:
+        """Return the adapters' parameters and the head's; the weights below are frozen."""
+        model.backbone.requires_grad_(False)
+        added: list[nn.Parameter] = []
+        for part in list(model.backbone.modules()):
+            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+                adapter = _LowRank(part.weight, self.rank)
+                parametrize.register_parametrization(part, "weight", adapter)
+                added += adapter.parameters()
+        return [*added, *model.head.parameters()]
+
+
+class _LowRank(nn.Module):
+    """Adds `B A` to a weight; B is 0 at first, so that nothing changes at once."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        rows, columns = len(weight), weight[0].numel()
+        rank = min(rank, rows, columns)
+        self.down = nn.Parameter(torch.randn(rank, columns) / columns**0.5)
+        self.up = nn.Parameter(torch.zeros(rows, rank))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the changed weight."""
+        return weight + (self.up @ self.down).view_as(weight)

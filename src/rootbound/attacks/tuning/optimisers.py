@@ -1,0 +1,133 @@
+"""The optimisers that fine-tuning attacks choose from, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adagrad, Adam, AdamW, Muon, Optimizer, RMSprop
+
+OptimiserName = Literal[
+    "sgd", "adam", "adamw", "adagrad", "rmsprop", "muon", "schedule-free", "sam"
+]
+Closure = Callable[[], Tensor]
+
+
+class Update:
+    """One step of some optimiser on some parameters.
+
+    Args:
+        parameters: what is trained.
+        name: of the optimiser.
+        learning_rate: the first one.
+        weight_decay: decoupled for AdamW and Muon, else added to the gradient.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        name: OptimiserName,
+        learning_rate: float,
+        weight_decay: float = 0.0,
+    ) -> None:
+        self.parameters = list(parameters)
+        self.optimisers = _build(self.parameters, name, learning_rate, weight_decay)
+        self.sharpness = name == "sam"
+        self.learning_rate = learning_rate
+
+    def __call__(self, loss: Closure, factor: float = 1.0) -> None:
+        """Take a step down the loss, with this share of the learning rate."""
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate * factor
+        self._gradient(loss)
+        if self.sharpness:
+            shift = self._climb()
+            self._gradient(loss)
+            for parameter, change in shift:
+                parameter.data -= change
+        for optimiser in self.optimisers:
+            optimiser.step()
+
+    def _gradient(self, loss: Closure) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+        loss().backward()
+
+    @torch.no_grad()
+    def _climb(self, radius: float = 0.05) -> list[tuple[nn.Parameter, Tensor]]:
+        """Go to the worst place near by; P. Foret et al., "SAM", 2021, equation 2."""
+        moved = [(one, one.grad) for one in self.parameters if one.grad is not None]
+        norm = math.sqrt(sum(float(gradient.square().sum()) for _, gradient in moved))
+        shift = []
+        for parameter, gradient in moved:
+            change = gradient * (radius / (norm + 1e-12))
+            parameter.add_(change)
+            shift.append((parameter, change))
+        return shift
+
+
+def _build(
+    parameters: list[nn.Parameter], name: OptimiserName, rate: float, decay: float
+) -> list[Optimizer]:
+    if name == "schedule-free":
+        return [ScheduleFree(parameters, rate)]
+    if name == "muon":
+        # Muon is for matrices only: everything else is left to AdamW.
+        matrices = [one for one in parameters if one.dim() == 2]
+        others = [one for one in parameters if one.dim() != 2]
+        built: list[Optimizer] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []
+        return [*built, AdamW(others, rate, weight_decay=decay)] if others else built
+    builders: dict[str, Callable[..., Optimizer]] = {
+        "sgd": partial(SGD, momentum=0.9, fused=True),
+        "sam": partial(SGD, momentum=0.9, fused=True),
+        "adam": partial(Adam, fused=True),
+        "adamw": partial(AdamW, fused=True),
+        "adagrad": partial(Adagrad, fused=True),
+        "rmsprop": RMSprop,
+    }
+    return [builders[name](parameters, lr=rate, weight_decay=decay)]
+
+
+class ScheduleFree(Optimizer):
+    """Adam without a schedule: the gradient is taken between a fast point and the mean of it.
+
+    `y = (1 - b) z + b x`, `z <- z - rate * grad(y) / sqrt(v)`, `x <- x + (z - x) / t`, with v
+    the running mean of squared gradients; the parameters hold y.
+    A. Defazio et al., "The Road Less Scheduled", 2024, algorithm 1.
+
+    Args:
+        parameters: what is trained.
+        learning_rate: constant, apart from what the caller makes of it.
+        mixing: b.
+    """
+
+    memory = 0.99
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], learning_rate: float, mixing: float = 0.9
+    ) -> None:
+        super().__init__(parameters, {"lr": learning_rate, "mixing": mixing})
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        """Take one step."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state.update(fast=parameter.clone(), mean=parameter.clone(), count=0)
+                    state["square"] = torch.zeros_like(parameter)
+                state["count"] += 1
+                state["square"].lerp_(parameter.grad.square(), 1 - self.memory)
+                corrected = state["square"] / (1 - self.memory ** state["count"])
+                direction = parameter.grad / (corrected.sqrt() + 1e-8)
+                state["fast"].sub_(direction, alpha=group["lr"])
+                state["mean"].lerp_(state["fast"], 1 / state["count"])
+                parameter.copy_(torch.lerp(state["fast"], state["mean"], group["mixing"]))

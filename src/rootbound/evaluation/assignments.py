@@ -1,0 +1,188 @@
+"""Who is attacked with what, and in which order: the plan of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from rootbound.attacks import Attack, Budget, StackedAttack, Suite
+from rootbound.evaluation.seeds import stable_seed
+from rootbound.models import Classifier
+from rootbound.records import EXACT, PRACTICAL, Arm, Record, Stage, TaskName
+
+AT_ONCE = 8
+"""Bundles of trials in one assignment, at most: small enough to share among processes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A model under attack, and where it comes from."""
+
+    arm: Arm
+    method: str
+    seed: int
+    model: Classifier
+
+    def meets(self, attacker: int) -> Subject:
+        """Return the model that this attacker meets: random weights are drawn anew for each."""
+        if self.arm != "scratch" or attacker == self.seed:
+            return self
+        return replace(self, model=self.model.reinitialised(attacker))
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Trials of one attacker on one model that share a frozen part: the unit of work."""
+
+    subject: Subject
+    trials: tuple[Attack, ...]
+    budgets: tuple[Budget, ...]
+    attacker: int
+    stage: Stage = "screen"
+    task: TaskName = "undesirable"
+
+
+Tried = Mapping[str, Attack]
+"""The trials so far, by the text that their records name them with."""
+
+
+def screening(subject: Subject, suite: Suite, *, benign: bool = False) -> list[Assignment]:
+    """Return the assignments that try every trial of a suite on a model, one attacker seed.
+
+    Args:
+        subject: the model.
+        suite: attacks and budgets.
+        benign: whether there is a third task that the model should be able to learn.
+    """
+    blind = tuple(budget for budget in suite.budgets if budget.labels == 1)
+    seeing = tuple(budget for budget in suite.budgets if budget.labels != 1)
+    some = tuple(budget for budget in seeing if budget.labels is not None) if benign else ()
+    harmless = _assignments(subject, suite.benign, some, subject.seed, "screen")
+    return [
+        *_assignments(subject, suite.attacks, seeing, subject.seed, "screen"),
+        *_assignments(subject, suite.blind, blind, subject.seed, "screen"),
+        *(replace(assignment, task="benign") for assignment in harmless),
+    ]
+
+
+def searching(
+    subject: Subject, suite: Suite, screened: Sequence[Record], tried: Tried
+) -> list[Assignment]:
+    """Return the assignments with the settings that are proposed from what was screened."""
+    if suite.space is None:
+        return []
+    found: list[Assignment] = []
+    for budget in suite.budgets:
+        if budget.labels == 1:
+            continue
+        known = [
+            (tried[record.attack], record.preference[0])
+            for record in screened
+            if record.labels == budget.labels and not record.error and record.attack in tried
+        ]
+        proposed = suite.space.propose(known, stable_seed("search", budget, subject.seed) % 2**32)
+        found += _assignments(subject, proposed, (budget,), subject.seed, "search")
+    return found
+
+
+def confirming(
+    subject: Subject, suite: Suite, screened: Sequence[Record], tried: Tried
+) -> list[Assignment]:
+    """Return the assignments that show the best settings to new attacker seeds.
+
+    Args:
+        subject: what has been screened.
+        suite: whose rules say how many settings and seeds.
+        screened: the records of it, of both screening and search.
+        tried: their trials.
+    """
+    if not suite.confirmed:
+        return []
+    return [
+        assignment
+        for budget in suite.budgets
+        for trials in [_best_of_tiers(tried, screened, budget, suite.confirmed)]
+        for attacker in range(subject.seed + 1, subject.seed + 1 + suite.attackers)
+        for assignment in _assignments(
+            subject.meets(attacker), trials, (budget,), attacker, "confirm"
+        )
+    ]
+
+
+def lengthening(
+    subject: Subject, suite: Suite, records: Sequence[Record], tried: Tried
+) -> list[Assignment]:
+    """Return the assignments that give the best confirmed setting many times the steps."""
+    if not suite.longer:
+        return []
+    confirmed = [record for record in records if record.stage == "confirm"] or records
+    found: list[Assignment] = []
+    trained = [one for one in tried.values() if one.tier in ("fine-tuning", "repair")]
+    for budget in suite.budgets:
+        trials = _best(trained, confirmed, budget, 1)
+        longer = replace(budget, steps=budget.steps * suite.longer)
+        attacker = subject.seed + 1
+        found += _assignments(subject.meets(attacker), trials, (longer,), attacker, "longer")
+    return found
+
+
+def _best_of_tiers(
+    tried: Tried, records: Sequence[Record], budget: Budget, count: int
+) -> list[Attack]:
+    """Return the best settings of each tier, and of the last layer alone.
+
+    The last layer's are confirmed though others may be better: reports single them out.
+    """
+    trials = list(tried.values())
+    groups = [
+        ([one for one in trials if one.tier == tier], count)
+        for tier in dict.fromkeys(trial.tier for trial in trials)
+        if tier != "control"
+    ]
+    groups += [([one for one in trials if one.family == name], 1) for name in (PRACTICAL, EXACT)]
+    chosen = (trial for group, most in groups for trial in _best(group, records, budget, most))
+    return list(dict.fromkeys(chosen))
+
+
+def _best(
+    trials: Sequence[Attack], records: Sequence[Record], budget: Budget, count: int
+) -> list[Attack]:
+    """Return the settings with the highest mean preference over attackers."""
+    by_setting = {repr(trial): trial for trial in trials}
+    found: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        fits = record.labels == budget.labels and record.task == "undesirable"
+        if fits and record.attack in by_setting and not record.error:
+            found.setdefault(record.attack, []).append(record.preference)
+    means = {
+        setting: tuple(sum(part) / len(part) for part in zip(*values, strict=True))
+        for setting, values in found.items()
+    }
+    # Sorting is stable: what ties stays in the suite's order.
+    known = [setting for setting in by_setting if setting in means]
+    order = sorted(known, key=lambda setting: means[setting], reverse=True)
+    return [by_setting[setting] for setting in order[:count]]
+
+
+def _assignments(
+    subject: Subject,
+    trials: Sequence[Attack],
+    budgets: tuple[Budget, ...],
+    attacker: int,
+    stage: Stage,
+) -> Iterator[Assignment]:
+    """Group the trials that apply by where they cut the model, a few bundles at a time."""
+    if not budgets:
+        return
+    groups: dict[Hashable, dict[Hashable, list[Attack]]] = {}
+    for trial in trials:
+        if trial.applies_to(subject.model):
+            key = trial.bundle if isinstance(trial, StackedAttack) else trial
+            groups.setdefault(trial.cut_key(subject.model), {}).setdefault(key, []).append(trial)
+    for bundles in groups.values():
+        together = list(bundles.values())
+        for start in range(0, len(together), AT_ONCE):
+            chosen = tuple(
+                trial for bundle in together[start : start + AT_ONCE] for trial in bundle
+            )
+            yield Assignment(subject, chosen, budgets, attacker, stage)

@@ -1,0 +1,126 @@
+"""The course of an evaluation: screen, then confirm, then the long run; each from records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from rootbound.attacks import Attack, Suite
+from rootbound.evaluation.assignments import (
+    Assignment,
+    Subject,
+    Tried,
+    confirming,
+    lengthening,
+    screening,
+    searching,
+)
+from rootbound.records import Record
+
+Key = tuple[object, ...]
+"""What tells one trial's record from every other's."""
+
+
+Stage = Callable[[Sequence[Record], Tried], list[Assignment]]
+"""What is to be done next, out of the records so far and the trials they are of."""
+
+
+@dataclass
+class _Stages:
+    """One subject on its way: the stages to come, and what the present one has found."""
+
+    coming: Iterator[Stage]
+    open: set[int] = field(default_factory=set)
+    found: list[Record] = field(default_factory=list)
+    tried: dict[str, Attack] = field(default_factory=dict)
+
+
+class Course:
+    """Says what is to be done next for every subject.
+
+    Args:
+        suite: attacks and rules.
+        known: records from before, which are not made again.
+        benign: whether there is a benign task.
+    """
+
+    def __init__(self, suite: Suite, known: Iterable[Record] = (), *, benign: bool = False) -> None:
+        self._suite = suite
+        self._benign = benign
+        self._known = {_key_of(record): record for record in known}
+        self._subjects: dict[tuple[str, int], _Stages] = {}
+        self._recalled: list[Record] = []
+
+    def begin(self, subject: Subject) -> list[Assignment]:
+        """Return what is to be done first with a new subject."""
+        suite, benign = self._suite, self._benign
+        stages: tuple[Stage, ...] = (
+            lambda *_: screening(subject, suite, benign=benign),
+            lambda records, tried: searching(subject, suite, records, tried),
+            lambda records, tried: confirming(subject, suite, records, tried),
+            lambda records, tried: lengthening(subject, suite, records, tried),
+        )
+        self._subjects[subject.method, subject.seed] = _Stages(iter(stages))
+        return self._next_stage(subject)
+
+    def advance(self, done: Assignment, records: Sequence[Record]) -> list[Assignment]:
+        """Take an assignment's records; return what follows, once its stage is complete."""
+        stages = self._subjects[done.subject.method, done.subject.seed]
+        stages.found += records
+        stages.open.discard(id(done))
+        return [] if stages.open else self._next_stage(done.subject)
+
+    def take_recalled(self) -> list[Record]:
+        """Return the records from before that have been used since the last call."""
+        recalled, self._recalled = self._recalled, []
+        return recalled
+
+    def _next_stage(self, subject: Subject) -> list[Assignment]:
+        stages = self._subjects[subject.method, subject.seed]
+        for stage in stages.coming:
+            assignments = stage(stages.found, stages.tried)
+            stages.tried |= {repr(one): one for part in assignments for one in part.trials}
+            new = [one for one in assignments if not self._recall(one, stages)]
+            if new:
+                stages.open = {id(one) for one in new}
+                return new
+        return []
+
+    def _recall(self, assignment: Assignment, stages: _Stages) -> bool:
+        """Take an assignment's records from before, if they are all there."""
+        keys = _keys(assignment)
+        if not all(key in self._known for key in keys):
+            return False
+        records = [self._known[key] for key in keys]
+        stages.found += records
+        self._recalled += records
+        return True
+
+
+def _keys(assignment: Assignment) -> list[Key]:
+    subject = assignment.subject
+    return [
+        (
+            subject.method,
+            subject.seed,
+            assignment.attacker,
+            assignment.stage,
+            assignment.task,
+            budget.labels,
+            repr(trial),
+        )
+        for budget in assignment.budgets
+        for trial in assignment.trials
+    ]
+
+
+def _key_of(record: Record) -> Key:
+    return (
+        record.method,
+        record.seed,
+        record.attacker,
+        record.stage,
+        record.task,
+        record.labels,
+        record.attack,
+    )

@@ -1,0 +1,85 @@
+"""What a worker is given to do: make a model ready, or carry out an assignment on one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from rootbound.evaluation.assignments import Assignment, Subject
+from rootbound.evaluation.harness import Holdings, carry_out
+from rootbound.evaluation.pictures import Array, pictures
+from rootbound.methods import Method
+from rootbound.models import Classifier
+from rootbound.records import Arm, Record, Training
+from rootbound.tasks import TaskPair
+from rootbound.training import accuracy
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """What enters a comparison: a method to train with, or weights that exist.
+
+    Args:
+        arm: `defended`, `undefended` or `scratch`.
+        name: in reports; different for each contender.
+        start: the given weights, or the architecture whose weights are drawn by the seed.
+        method: trains from `start`; None where the weights are to be attacked as they are.
+    """
+
+    arm: Arm
+    name: str
+    start: Classifier
+    method: Method | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A contender with one seed, to be made ready.
+
+    Args:
+        contender: what it is.
+        seed: of weights and training.
+        pictured: whether the report shows pictures of it.
+        trained: the outcome of training where that is known from before.
+    """
+
+    contender: Contender
+    seed: int
+    pictured: bool
+    trained: tuple[Classifier, Training] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A contender that is ready to be attacked."""
+
+    subject: Subject
+    training: Training
+    pictures: dict[str, Array]
+
+
+Job = Entry | Assignment
+Result = Outcome | list[Record]
+
+
+def work(job: Job, tasks: TaskPair, holdings: Holdings) -> Result:
+    """Do what the job says."""
+    if isinstance(job, Assignment):
+        task = tasks.benign if job.task == "benign" else tasks.undesirable
+        assert task is not None  # without a benign task nobody is assigned to it
+        return carry_out(job, task, holdings)
+    model, training = job.trained or _made_ready(job.contender, job.seed, tasks)
+    subject = Subject(job.contender.arm, job.contender.name, job.seed, model)
+    return Outcome(subject, training, pictures(model, tasks) if job.pictured else {})
+
+
+def _made_ready(contender: Contender, seed: int, tasks: TaskPair) -> tuple[Classifier, Training]:
+    model, settings, seconds = contender.start, "as given", 0.0
+    if contender.method is not None:
+        started = time.perf_counter()
+        model = contender.method.fit(model.reinitialised(seed), tasks, seed=seed)
+        seconds, settings = time.perf_counter() - started, repr(contender.method)
+    elif contender.arm == "scratch":
+        model, settings = model.reinitialised(seed), "random weights"
+    desirable = None if contender.arm == "scratch" else accuracy(model, tasks.desirable.test)
+    return model, Training(contender.arm, contender.name, settings, seed, desirable, seconds)

@@ -1,0 +1,134 @@
+"""The folder of a run: everything found so far, so that an interrupted run can go on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from rootbound.errors import InputError
+from rootbound.evaluation.jobs import Contender
+from rootbound.evaluation.pictures import Array, save_pictures
+from rootbound.files import make_folder, write_atomically
+from rootbound.models import Classifier
+from rootbound.records import Evaluation, Record, Training
+
+
+class Journal:
+    """Keeps what is found, in a fixed order whatever the order it comes in, and writes it.
+
+    Args:
+        context: what the run is; its `run` tells whether an older run is the same.
+        methods: names, in the order of the report.
+        settings: attacks as Python would write them, in the suite's order.
+        folder: where everything is kept; nowhere if None.
+    """
+
+    def __init__(
+        self,
+        context: Mapping[str, Any],
+        methods: Sequence[str],
+        settings: Sequence[str],
+        folder: Path | None,
+    ) -> None:
+        self._methods = {name: position for position, name in enumerate(methods)}
+        self._settings = {setting: position for position, setting in enumerate(settings)}
+        self._labels = {one["labels"]: i for i, one in enumerate(context["budgets"])}
+        self.evaluation = Evaluation(context, (), (), complete=False)
+        self.folder = folder
+        self._pictures: dict[str, Array] = {}
+        self.before = Evaluation(context, (), (), complete=False)
+        if folder is not None:
+            make_folder(folder)
+            self._look_back()
+
+    def _look_back(self) -> None:
+        """Take up an interrupted run of the same settings."""
+        assert self.folder is not None
+        try:
+            before = Evaluation.load(self.folder)
+        except InputError:
+            return
+        if not before.complete and before.context.get("run") == self.evaluation.context["run"]:
+            self.before = before
+
+    def trained(self, contender: Contender, seed: int) -> tuple[Classifier, Training] | None:
+        """Return a model that was trained before the run was interrupted."""
+        matching = [
+            one for one in self.before.trainings if (one.method, one.seed) == (contender.name, seed)
+        ]
+        path = self._weights(contender.name, seed)
+        if contender.method is None or not matching or path is None or not path.is_file():
+            return None
+        model = copy.deepcopy(contender.start)
+        try:
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError, OSError):
+            return None
+        return model.eval(), matching[0]
+
+    def add_model(
+        self, model: Classifier, training: Training, pictures: Mapping[str, Array]
+    ) -> None:
+        """Keep a model that is ready, and the pictures of it."""
+        self.evaluation = replace(
+            self.evaluation,
+            trainings=tuple(
+                sorted(
+                    (*self.evaluation.trainings, training),
+                    key=lambda one: (self._methods[one.method], one.seed),
+                )
+            ),
+        )
+        path = self._weights(training.method, training.seed)
+        if path is not None and training.seconds:
+            weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+            write_atomically(path, save(weights))
+        self._pictures |= {f"{training.method}/{name}": one for name, one in pictures.items()}
+        if pictures and self.folder is not None:
+            order = sorted(self._pictures, key=lambda one: self._methods[one.partition("/")[0]])
+            save_pictures(self.folder, {name: self._pictures[name] for name in order})
+        self.save()
+
+    def add_records(self, records: Sequence[Record]) -> None:
+        """Keep records."""
+        self.evaluation = replace(
+            self.evaluation,
+            records=tuple(sorted((*self.evaluation.records, *records), key=self._position)),
+        )
+        self.save()
+
+    def finish(self, seconds: float, workers: int) -> Evaluation:
+        """Mark the run as complete."""
+        context = {**self.evaluation.context, "seconds": seconds, "workers": workers}
+        self.evaluation = replace(self.evaluation, context=context, complete=True)
+        self.save()
+        return self.evaluation
+
+    def save(self) -> None:
+        """Write what there is."""
+        if self.folder is not None:
+            self.evaluation.save(self.folder)
+
+    def _weights(self, method: str, seed: int) -> Path | None:
+        if self.folder is None:
+            return None
+        return self.folder / "models" / f"{method}-{seed}.safetensors"
+
+    def _position(self, record: Record) -> tuple[int | str, ...]:
+        return (
+            self._methods[record.method],
+            record.seed,
+            ("undesirable", "benign").index(record.task),
+            ("screen", "search", "confirm", "longer").index(record.stage),
+            record.attacker,
+            self._labels[record.labels],
+            # What a search has proposed is in no list: it stays in the order of its numbers.
+            self._settings.get(record.attack, len(self._settings)),
+            record.attack,
+        )

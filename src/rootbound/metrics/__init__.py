@@ -1,0 +1,73 @@
+"""Numbers that mean something, as pure functions of records.
+
+Accuracies are in [0, 1]; differences and intervals of them are in percentage points.
+"""
+
+from rootbound.metrics.cells import (
+    accuracies,
+    advantage,
+    attacked,
+    benign,
+    budgets,
+    columns,
+    desirable,
+    failures,
+    families,
+    methods,
+    selected,
+    strongest,
+    trials,
+    undefended,
+)
+from rootbound.metrics.costs import (
+    kaplan_meier_median,
+    labels_multiples,
+    median_steps,
+    multiples,
+    steps_to_reach,
+)
+from rootbound.metrics.estimates import Draw, Estimate, estimate, over_draws, paired, points
+from rootbound.metrics.scores import (
+    best_so_far,
+    by_family,
+    longer_run,
+    mean_resistance,
+    median_attack,
+    oracle,
+    resistance,
+)
+
+__all__ = [
+    "Draw",
+    "Estimate",
+    "accuracies",
+    "advantage",
+    "attacked",
+    "benign",
+    "best_so_far",
+    "budgets",
+    "by_family",
+    "columns",
+    "desirable",
+    "estimate",
+    "failures",
+    "families",
+    "kaplan_meier_median",
+    "labels_multiples",
+    "longer_run",
+    "mean_resistance",
+    "median_attack",
+    "median_steps",
+    "methods",
+    "multiples",
+    "oracle",
+    "over_draws",
+    "paired",
+    "points",
+    "resistance",
+    "selected",
+    "steps_to_reach",
+    "strongest",
+    "trials",
+    "undefended",
+]

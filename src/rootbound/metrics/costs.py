@@ -1,0 +1,142 @@
+"""What it costs an attacker to get somewhere: steps, operations, labels; censored, not invented."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Literal
+
+from rootbound.metrics.cells import attacked, budgets, trials, undefended
+from rootbound.metrics.estimates import Draw
+from rootbound.records import Evaluation, Record
+
+Unit = Literal["steps", "flops"]
+
+
+def steps_to_reach(
+    evaluation: Evaluation, method: str, labels: int | None, family: str, share: float
+) -> list[int | None]:
+    """Return, by draw, the fewest steps to a share of what the undefended model reaches.
+
+    The fastest trial counts, judged on the test curve: in the attacker's favour. None means
+    not reached within the budget (censored: it is no number).
+    """
+    name = undefended(evaluation)
+    if name is None:
+        return []
+    goals = attacked(evaluation, name, labels, family)
+    reached: list[int | None] = []
+    for draw, records in sorted(trials(evaluation, method, labels, family).items()):
+        if draw in goals:
+            steps = (_first_step(record, share * goals[draw]) for record in records)
+            reached.append(min((step for step in steps if step is not None), default=None))
+    return reached
+
+
+def _first_step(record: Record, goal: float) -> int | None:
+    curve = zip(record.steps, record.test, strict=True)
+    return next((step for step, value in curve if value >= goal), None)
+
+
+def median_steps(reached: Sequence[int | None]) -> float | None:
+    """Return the median over draws, counting `not reached` as above all; None if that is it."""
+    if not reached:
+        return None
+    ordered = sorted(math.inf if step is None else step for step in reached)
+    middle = statistics.median(ordered)
+    return None if math.isinf(middle) else middle
+
+
+def multiples(
+    evaluation: Evaluation, method: str, labels: int | None, unit: Unit, share: float = 0.95
+) -> list[tuple[float, bool]]:
+    """Return, by draw, how many times scratch's cost it takes to come as far as scratch.
+
+    The goal is `share` of what the strongest attack on scratch reaches with the same labels;
+    cost is that of the cheapest trial to get there, on either arm.
+
+    Returns:
+        Pairs of the multiple and whether it was reached; where not, the cost is at least the
+        multiple, which is what the most expensive trial spent.
+    """
+    goals = attacked(evaluation, "scratch", labels)
+    own = trials(evaluation, method, labels)
+    base = trials(evaluation, "scratch", labels)
+    found = []
+    for draw in sorted(set(goals) & set(own) & set(base)):
+        goal = share * goals[draw]
+        reference = _cheapest(base[draw], goal, unit)
+        if reference is None:
+            continue
+        reached = _cheapest(own[draw], goal, unit)
+        spent = max(_cost(record, record.steps[-1], unit) for record in own[draw] if record.steps)
+        cost = spent if reached is None else reached
+        found.append((cost / reference, reached is not None))
+    return found
+
+
+def _cheapest(records: Sequence[Record], goal: float, unit: Unit) -> float | None:
+    costs = (
+        _cost(record, step, unit)
+        for record in records
+        # Solved at once, in no steps: such attacks have a cost in operations only.
+        if (step := _first_step(record, goal)) is not None and (unit == "flops" or step > 0)
+    )
+    return min((cost for cost in costs if cost > 0), default=None)
+
+
+def _cost(record: Record, step: int, unit: Unit) -> float:
+    if unit == "steps":
+        return float(step)
+    return record.flops * (step / record.steps[-1] if record.steps[-1] else 1.0)
+
+
+def labels_multiples(
+    evaluation: Evaluation, method: str, share: float = 0.95
+) -> list[tuple[float, bool]]:
+    """Return, by draw, how many times scratch's labels it takes to come as far as scratch.
+
+    Goals are shares of what scratch reaches with the next to largest number of labels; the
+    numbers of labels are those of the budgets, so multiples are coarse.
+    """
+    counts = sorted(count for count in budgets(evaluation) if count is not None)
+    if not counts:
+        return []
+    goals = attacked(evaluation, "scratch", counts[-1])
+    found = []
+    for draw, goal in sorted(goals.items()):
+        reference = _fewest(evaluation, "scratch", counts, draw, share * goal)
+        needed = _fewest(evaluation, method, counts, draw, share * goal)
+        if reference is not None:
+            found.append(((needed or counts[-1]) / reference, needed is not None))
+    return found
+
+
+def _fewest(
+    evaluation: Evaluation, method: str, counts: Sequence[int], draw: Draw, goal: float
+) -> int | None:
+    for count in counts:
+        if attacked(evaluation, method, count).get(draw, 0.0) >= goal:
+            return count
+    return None
+
+
+def kaplan_meier_median(times: Sequence[tuple[float, bool]]) -> float | None:
+    """Return the median of times of which some are only known to be longer; None if beyond.
+
+    The median is the first time at which at most half are estimated to remain (E. Kaplan,
+    P. Meier, "Nonparametric Estimation from Incomplete Observations", 1958).
+
+    Args:
+        times: with whether each was observed (else it is a lower bound).
+    """
+    remaining, survival = len(times), 1.0
+    # At equal times what is observed comes first: the censored were still at risk.
+    for time, observed in sorted(times, key=lambda pair: (pair[0], not pair[1])):
+        if observed:
+            survival *= 1 - 1 / remaining
+            if survival <= 0.5 + 1e-12:
+                return time
+        remaining -= 1
+    return None

@@ -1,0 +1,109 @@
+"""Means with their intervals: over seeds, or over attackers within seeds."""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import t as student
+
+LEVEL = 0.95
+"""Of every interval."""
+RESAMPLES = 4000
+"""Of the hierarchical bootstrap."""
+Draw = tuple[int, int]
+"""What a number was measured with: the model's seed and the attacker's."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its two-sided 95 % interval.
+
+    Args:
+        mean: over everything measured.
+        low: end of the interval; minus infinity with one value.
+        high: end of the interval; infinity with one value.
+        seeds: how many values there are.
+        p_value: that the true mean is 0, for differences; None with one value.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    p_value: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return mean, 95 % t-interval and p-value (of mean 0) of independent values.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    count, mean = len(values), statistics.fmean(values)
+    if count == 1:
+        return Estimate(mean, -math.inf, math.inf, 1)
+    error = statistics.stdev(values) / math.sqrt(count)
+    half = float(student.ppf(0.5 + LEVEL / 2, count - 1)) * error
+    if error == 0.0:
+        p_value = 1.0 if mean == 0.0 else 0.0
+    else:
+        p_value = 2 * float(student.sf(abs(mean) / error, count - 1))
+    return Estimate(mean, mean - half, mean + half, count, p_value)
+
+
+def over_draws(values: Mapping[Draw, float]) -> Estimate:
+    """Return the mean over draws; attackers of one model are not independent of each other.
+
+    With one attacker a model, or one model, that is `estimate`; else the interval is a
+    hierarchical bootstrap's: models are drawn with replacement, then attackers of each.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    groups: dict[int, list[float]] = {}
+    for (seed, _), value in sorted(values.items()):
+        groups.setdefault(seed, []).append(value)
+    if len(groups) == 1 or all(len(group) == 1 for group in groups.values()):
+        return estimate([value for group in groups.values() for value in group])
+    models = list(groups.values())
+    mean = statistics.fmean(statistics.fmean(group) for group in models)
+    generator = random.Random(0)  # statistics, not secrets
+    means = sorted(
+        statistics.fmean(
+            statistics.fmean(generator.choices(group, k=len(group)))
+            for group in generator.choices(models, k=len(models))
+        )
+        for _ in range(RESAMPLES)
+    )
+    tail = round((1 - LEVEL) / 2 * RESAMPLES)
+    below = sum(value <= 0 for value in means) / RESAMPLES
+    p_value = min(1.0, 2 * min(below, 1 - below) + 1 / RESAMPLES)
+    return Estimate(mean, means[tail], means[-tail - 1], len(values), p_value)
+
+
+def points(values: Mapping[Draw, float]) -> Estimate | None:
+    """Return the mean over draws in percent, None without values."""
+    if not values:
+        return None
+    return over_draws({draw: 100 * value for draw, value in values.items()})
+
+
+def paired(first: Mapping[Draw, float], second: Mapping[Draw, float]) -> Estimate | None:
+    """Return the difference first - second in points, paired over the draws both have.
+
+    A seed fixes initial weights and batches, an attacker its labels: what two arms share
+    cancels. None without a common draw.
+    """
+    common = sorted(set(first) & set(second))
+    if not common:
+        return None
+    return over_draws({draw: 100 * (first[draw] - second[draw]) for draw in common})

@@ -1,0 +1,53 @@
+"""Numbers as a table shows them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from rootbound.metrics import Estimate
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table: its text, its interval in words, and whether it stands out."""
+
+    text: str
+    note: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: a caption that says how to read it, column names, rows of cells."""
+
+    title: str
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def percent(value: Estimate | None) -> Cell:
+    """Return an accuracy as `97.7 %`, with its interval."""
+    if value is None:
+        return Cell("n/a", "every trial failed")
+    return Cell(f"{value.mean:.1f} %", interval(value, 1, bounded=True))
+
+
+def change(value: Estimate | None, digits: int = 2) -> Cell:
+    """Return a difference as `+0.12`, with its interval, marked where it excludes 0."""
+    if value is None:
+        return Cell("n/a")
+    mark = "" if not value.significant else "up" if value.mean > 0 else "down"
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    return Cell(f"{round(value.mean, digits) + 0.0:+.{digits}f}", interval(value, digits), mark)
+
+
+def interval(value: Estimate, digits: int, *, bounded: bool = False) -> str:
+    """Return `97.1 to 98.3`."""
+    if math.isinf(value.low):
+        return "one seed"
+    low, high = value.low, value.high
+    if bounded:
+        low, high = max(low, 0.0), min(high, 100.0)
+    return f"{low:.{digits}f} to {high:.{digits}f}"

@@ -1,0 +1,90 @@
+"""The founding question, answered in plain words."""
+
+from __future__ import annotations
+
+import math
+
+from rootbound import metrics
+from rootbound.metrics import Estimate
+from rootbound.records import EXACT, Evaluation
+from rootbound.report.cells import change, interval
+from rootbound.report.curves import in_words
+
+
+def headline(evaluation: Evaluation) -> list[str]:
+    """Answer the founding question in plain words."""
+    context = evaluation.context
+    plain = metrics.undefended(evaluation)
+    defended = [name for name in metrics.methods(evaluation) if name not in (plain, "scratch")]
+    if not defended or EXACT not in metrics.families(evaluation):
+        return ["No defended model has been evaluated yet."]
+    method = _lowest(evaluation, defended)
+    everything = metrics.budgets(evaluation)[-1]
+    ours = metrics.points(metrics.attacked(evaluation, method, everything, EXACT))
+    sentences = []
+    if ours is not None:
+        sentences.append(
+            f"The best possible new last layer for {context['undesirable']['name']} reaches "
+            f"{_plain(ours)} on {_called(method)}"
+            + _versus(evaluation, plain, everything)
+            + f"; always naming the most frequent class gives "
+            f"{100 * context['undesirable']['majority']:.1f} %."
+        )
+    cost = _cost(evaluation, method, plain)
+    if cost:
+        sentences.append(cost)
+    gains = [
+        f"{change(gain).text} points with {in_words(labels)} ({interval(gain, 2)})"
+        for labels in metrics.budgets(evaluation)
+        if (gain := metrics.advantage(evaluation, method, labels)) is not None
+    ]
+    if gains:
+        sentences.append(
+            f"Free to retrain any number of layers, an attacker who starts from these weights "
+            f"instead of random ones gains {', '.join(gains)}."
+        )
+    return sentences
+
+
+def _called(method: str) -> str:
+    """Return how to speak of a model: one that was given has no method to name."""
+    return "the defended model" if method == "defended" else f"the model trained with {method}"
+
+
+def _lowest(evaluation: Evaluation, names: list[str]) -> str:
+    """Return the defended method with the lowest exact last layer: the one to talk about."""
+    everything = metrics.budgets(evaluation)[-1]
+
+    def reached(name: str) -> float:
+        value = metrics.points(metrics.attacked(evaluation, name, everything, EXACT))
+        return math.inf if value is None else value.mean
+
+    return min(names, key=reached)
+
+
+def _plain(value: Estimate) -> str:
+    return f"{value.mean:.1f} % ({interval(value, 1, bounded=True)})"
+
+
+def _versus(evaluation: Evaluation, plain: str | None, labels: int | None) -> str:
+    if plain is None:
+        return ""
+    value = metrics.points(metrics.attacked(evaluation, plain, labels, EXACT))
+    return "" if value is None else f", and {_plain(value)} on the undefended one"
+
+
+def _cost(evaluation: Evaluation, method: str, plain: str | None) -> str:
+    ours = metrics.points(metrics.desirable(evaluation, method))
+    if ours is None:
+        return ""
+    task = evaluation.context["desirable"]["name"]
+    sentence = f"On {task} it classifies {ours.mean:.2f} % of the test images correctly"
+    if plain is None:
+        return sentence + "."
+    loss = metrics.paired(
+        metrics.desirable(evaluation, method), metrics.desirable(evaluation, plain)
+    )
+    if loss is None:
+        return sentence + "."
+    lost = f"{change(loss).text} points against the undefended model ({interval(loss, 2)})"
+    return f"{sentence}, {lost}."

@@ -1,0 +1,177 @@
+"""A suite with every stage: screen, search, confirm, the long run; and going on after a stop."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rootbound import metrics
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks.suites.space import Space
+from rootbound.evaluation import Subject, attack, evaluate, jobs
+from rootbound.evaluation.course import Course
+from rootbound.models import Classifier, shallow_cnn
+from rootbound.records import Evaluation, Record
+from rootbound.tasks import TaskPair
+
+SUITE = Suite(
+    "staged-1",
+    attacks=(
+        LastLayer("adam", 0.03),
+        LastLayer("adam", 0.1),
+        ExactLastLayer(1e-3),
+        FineTune(None, "kept", "adam", 1e-2),
+        FineTune(None, "kept", "sgd", 0.05),
+        FineTune(None, "kept", "sgd", 1e-4),
+    ),
+    budgets=(Budget(1, 4), Budget(5, 4), Budget(None, 6)),
+    blind=(FineTune(None, "kept", "adam", 1e-2), ExactLastLayer(1e-2, "standardised")),
+    space=Space(proposals=2),
+    benign=(ExactLastLayer(1e-3),),
+    confirmed=1,
+    attackers=2,
+    longer=2,
+)
+ARMS = ("undefended", "defended", "scratch")
+
+
+@pytest.fixture(scope="module")
+def whole(toy_tasks: TaskPair, tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluation, Path]:
+    model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    folder = tmp_path_factory.mktemp("staged")
+    other = model.reinitialised(5)
+    found = evaluate(model, toy_tasks, undefended=other, suite=SUITE, seeds=1, folder=folder)
+    return found, folder
+
+
+def of(evaluation: Evaluation, **wanted: object) -> list[Record]:
+    return [
+        record
+        for record in evaluation.records
+        if all(getattr(record, name) == value for name, value in wanted.items())
+    ]
+
+
+def test_every_arm_has_every_stage_with_equal_trials(whole: tuple[Evaluation, Path]) -> None:
+    evaluation, _ = whole
+    for arm in ARMS:
+        for labels, screened in ((1, 2), (5, 6), (None, 6)):
+            cell = {"method": arm, "labels": labels, "task": "undesirable"}
+            assert len(of(evaluation, stage="screen", **cell)) == screened
+            assert len(of(evaluation, stage="search", **cell)) == (0 if labels == 1 else 2)
+            confirmed = of(evaluation, stage="confirm", **cell)
+            assert {record.attacker for record in confirmed} == {1, 2}
+            assert {record.tier for record in confirmed} == {"probe", "fine-tuning"}
+            (longer,) = of(evaluation, stage="longer", **cell)
+            assert longer.steps[-1] == 2 * {1: 4, 5: 4, None: 6}[labels]
+        assert len(of(evaluation, method=arm, task="benign")) == 1
+    assert all(record.error is None and record.flops > 0 for record in evaluation.records)
+
+
+def test_with_one_label_nothing_is_selected(whole: tuple[Evaluation, Path]) -> None:
+    evaluation, _ = whole
+    for record in of(evaluation, labels=1):
+        assert record.validation == ()
+        assert record.validation_loss is None
+        assert record.selected == len(record.steps) - 1
+    for arm in ARMS:
+        chosen = metrics.selected(evaluation, arm, 1)
+        assert set(chosen) == {(0, 1), (0, 2)}
+        assert {record.attack for record in chosen.values()} == {repr(SUITE.blind[0])}
+
+
+def test_confirmed_settings_are_those_that_validation_preferred(
+    whole: tuple[Evaluation, Path],
+) -> None:
+    evaluation, _ = whole
+    for labels in (5, None):
+        screened = [
+            record
+            for stage in ("screen", "search")
+            for record in of(evaluation, method="defended", labels=labels, stage=stage)
+            if record.tier == "fine-tuning" and record.task == "undesirable"
+        ]
+        best = max(screened, key=lambda record: record.preference)
+        confirmed = of(evaluation, method="defended", labels=labels, stage="confirm")
+        assert best.attack in {record.attack for record in confirmed}
+
+
+def test_scratch_is_new_weights_for_every_attacker(whole: tuple[Evaluation, Path]) -> None:
+    evaluation, _ = whole
+    draws = metrics.attacked(evaluation, "scratch", None)
+    assert set(draws) == {(0, 1), (0, 2)}
+
+
+def timeless(evaluation: Evaluation) -> list[dict[str, Any]]:
+    records = (asdict(record) for record in evaluation.records)
+    return [{name: one for name, one in record.items() if name != "seconds"} for record in records]
+
+
+def test_an_interrupted_run_goes_on_and_finds_the_same(
+    whole: tuple[Evaluation, Path],
+    toy_tasks: TaskPair,
+    toy_model: Classifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    evaluation, _ = whole
+    real, done = jobs.work, 0
+
+    def stopped(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == 14:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        return real(*arguments)
+
+    def run() -> Evaluation:
+        return evaluate(
+            toy_model,
+            toy_tasks,
+            undefended=toy_model.reinitialised(5),
+            suite=SUITE,
+            seeds=1,
+            folder=tmp_path,
+        )
+
+    monkeypatch.setattr("rootbound.evaluation.comparison.work", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    left = json.loads((tmp_path / "records.json").read_text())
+    assert left["complete"] is False
+    assert left["records"]
+    done = 0
+    monkeypatch.setattr("rootbound.evaluation.comparison.work", counted)
+    again = run()
+    resumed, done = done, 0
+    assert timeless(again) == timeless(evaluation)
+    # A complete run is not gone on with: the same command makes it again.
+    run()
+    assert resumed < done
+
+
+def test_another_setting_is_another_run(
+    toy_tasks: TaskPair, toy_model: Classifier, toy_suite: Suite, tmp_path: Path
+) -> None:
+    first = evaluate(toy_model, toy_tasks, suite=toy_suite, seeds=1, folder=tmp_path)
+    other = evaluate(toy_model.reinitialised(3), toy_tasks, suite=toy_suite, seeds=1)
+    assert first.context["run"] != other.context["run"]
+
+
+def test_nothing_known_is_asked_for_again(toy_tasks: TaskPair, toy_model: Classifier) -> None:
+    subject = Subject("defended", "x", 0, toy_model)
+    plain = Suite("plain", SUITE.attacks, (Budget(5, 4),))
+    records = attack(subject, toy_tasks.undesirable, plain)
+    course = Course(plain, records)
+    assert course.begin(subject) == []
+    assert len(course.take_recalled()) == len(records)
+    assert course.take_recalled() == []
