@@ -176,6 +176,9 @@ def _assignments(
         return
     groups: dict[Hashable, dict[Hashable, list[Attack]]] = {}
     for trial in trials:
+        # A control has no network to train: only new heads on what it shows make sense.
+        if subject.arm == "control" and trial.cut_key(subject.model) != 0:
+            continue
         if trial.applies_to(subject.model):
             key = trial.bundle if isinstance(trial, StackedAttack) else trial
             groups.setdefault(trial.cut_key(subject.model), {}).setdefault(key, []).append(trial)

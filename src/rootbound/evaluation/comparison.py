@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +14,7 @@ from rootbound.datasets.rotations import rotations
 from rootbound.errors import InputError
 from rootbound.evaluation.assignments import Assignment
 from rootbound.evaluation.context import describe_run
+from rootbound.evaluation.controls import controls
 from rootbound.evaluation.course import Course
 from rootbound.evaluation.harness import Holdings
 from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
@@ -63,8 +64,7 @@ def compare(
     chosen = find_suite(suite).with_attacks(
         tuple(attack for method in methods for attack in method.adaptive_attacks())
     )
-    holdings = Holdings(desirable=tasks.desirable.train)
-    return _run(contenders, tasks, chosen, holdings, seeds, workers, folder)
+    return _run(contenders, tasks, chosen, None, seeds, workers, folder)
 
 
 def evaluate(
@@ -98,51 +98,60 @@ def evaluate(
         contenders.insert(0, Contender("undefended", "undefended", undefended))
     contenders.append(Contender("scratch", "scratch", defended))
     chosen = find_suite(suite).with_attacks(tuple(adaptive))
-    holdings = Holdings(desirable=tasks.desirable.train, sibling=undefended)
-    return _run(contenders, tasks, chosen, holdings, seeds, workers, folder)
+    return _run(contenders, tasks, chosen, undefended, seeds, workers, folder)
 
 
 def _run(
     contenders: Sequence[Contender],
     tasks: TaskPair,
     suite: Suite,
-    holdings: Holdings,
+    sibling: Classifier | None,
     seeds: int,
     workers: int,
     folder: Path | str | None,
 ) -> Evaluation:
+    """Attack every contender; the last is the model from scratch."""
     if seeds < 1 or workers < 1:
         raise InputError("at least 1 seed and 1 worker", f"{seeds} and {workers}", "raise them")
     _check(contenders, tasks, suite)
     context = describe_run(tasks, suite, seeds, contenders)
-    every = dict.fromkeys((*suite.attacks, *suite.blind, *suite.benign))
-    settings = [repr(trial) for trial in every]
-    names = [contender.name for contender in contenders]
-    journal = Journal(context, names, settings, None if folder is None else Path(folder))
+    if suite.controls:
+        contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train.shape)]
     if suite.benign and tasks.benign is None:
         tasks = replace(tasks, benign=rotations(tasks.desirable))
-    course = Course(
-        _usable(suite, holdings), journal.before.records, benign=tasks.benign is not None
-    )
-    started = time.perf_counter()
-    entries = _entries(contenders, seeds, journal)
-
-    def follow(job: Job, result: Result) -> list[Assignment]:
-        if isinstance(result, Outcome):
-            journal.add_model(result.subject.model, result.training, result.pictures)
-            new = course.begin(result.subject)
-        else:
-            assert isinstance(job, Assignment)  # nothing else has records
-            journal.add_records(result)
-            new = course.advance(job, result)
-        journal.add_records(course.take_recalled())
-        bar.total += len(new)
-        return new
-
+    holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
+    names = [contender.name for contender in contenders]
+    journal = Journal(context, names, suite.settings, None if folder is None else Path(folder))
+    known, benign = journal.before.records, tasks.benign is not None
+    steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
+    started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
     with tqdm(desc="training and attacking", total=len(entries), disable=None) as bar:
-        for _ in run_all(work, entries, (tasks, holdings), follow=follow, workers=workers):
+        for _ in run_all(work, entries, (tasks, holdings), follow=steps.follow, workers=workers):
+            bar.total = len(entries) + steps.assigned
             bar.update()
     return journal.finish(time.perf_counter() - started, workers)
+
+
+@dataclass
+class _Steps:
+    """Takes results as they come, keeps them, and says what follows."""
+
+    journal: Journal
+    course: Course
+    assigned: int = 0
+
+    def follow(self, job: Job, result: Result) -> list[Assignment]:
+        """Return the assignments that a job's result gives rise to."""
+        if isinstance(result, Outcome):
+            self.journal.add_model(result)
+            new = self.course.begin(result.subject)
+        else:
+            assert isinstance(job, Assignment)  # nothing else has records
+            self.journal.add_records(result)
+            new = self.course.advance(job, result)
+        self.journal.add_records(self.course.take_recalled())
+        self.assigned += len(new)
+        return new
 
 
 def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Job]:

@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 
 from rootbound.evaluation.assignments import Assignment, Subject
+from rootbound.evaluation.diagnosis import diagnose
 from rootbound.evaluation.harness import Holdings, carry_out
 from rootbound.evaluation.pictures import Array, pictures
 from rootbound.methods import Method
 from rootbound.models import Classifier
-from rootbound.records import Arm, Record, Training
+from rootbound.records import Arm, Diagnosis, Record, Training
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
@@ -55,6 +56,7 @@ class Outcome:
 
     subject: Subject
     training: Training
+    diagnosis: Diagnosis
     pictures: dict[str, Array]
 
 
@@ -69,8 +71,10 @@ def work(job: Job, tasks: TaskPair, holdings: Holdings) -> Result:
         assert task is not None  # without a benign task nobody is assigned to it
         return carry_out(job, task, holdings)
     model, training = job.trained or _made_ready(job.contender, job.seed, tasks)
-    subject = Subject(job.contender.arm, job.contender.name, job.seed, model)
-    return Outcome(subject, training, pictures(model, tasks) if job.pictured else {})
+    arm, name = job.contender.arm, job.contender.name
+    diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
+    shown = pictures(model, tasks) if job.pictured else {}
+    return Outcome(Subject(arm, name, job.seed, model), training, diagnosis, shown)
 
 
 def _made_ready(contender: Contender, seed: int, tasks: TaskPair) -> tuple[Classifier, Training]:
@@ -81,5 +85,6 @@ def _made_ready(contender: Contender, seed: int, tasks: TaskPair) -> tuple[Class
         seconds, settings = time.perf_counter() - started, repr(contender.method)
     elif contender.arm == "scratch":
         model, settings = model.reinitialised(seed), "random weights"
-    desirable = None if contender.arm == "scratch" else accuracy(model, tasks.desirable.test)
+    meant = contender.arm in ("defended", "undefended")
+    desirable = accuracy(model, tasks.desirable.test) if meant else None
     return model, Training(contender.arm, contender.name, settings, seed, desirable, seconds)

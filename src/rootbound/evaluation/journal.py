@@ -6,17 +6,19 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from rootbound.errors import InputError
-from rootbound.evaluation.jobs import Contender
+from rootbound.evaluation.jobs import Contender, Outcome
 from rootbound.evaluation.pictures import Array, save_pictures
 from rootbound.files import make_folder, write_atomically
 from rootbound.models import Classifier
-from rootbound.records import Evaluation, Record, Training
+from rootbound.records import Diagnosis, Evaluation, Record, Training
+
+OfModel = TypeVar("OfModel", Training, Diagnosis)
 
 
 class Journal:
@@ -72,22 +74,18 @@ class Journal:
             return None
         return model.eval(), matching[0]
 
-    def add_model(
-        self, model: Classifier, training: Training, pictures: Mapping[str, Array]
-    ) -> None:
-        """Keep a model that is ready, and the pictures of it."""
+    def add_model(self, outcome: Outcome) -> None:
+        """Keep a model that is ready, and what is known of it."""
+        training, pictures, found = outcome.training, outcome.pictures, self.evaluation
         self.evaluation = replace(
-            self.evaluation,
-            trainings=tuple(
-                sorted(
-                    (*self.evaluation.trainings, training),
-                    key=lambda one: (self._methods[one.method], one.seed),
-                )
-            ),
+            found,
+            trainings=self._in_order((*found.trainings, training)),
+            diagnoses=self._in_order((*found.diagnoses, outcome.diagnosis)),
         )
         path = self._weights(training.method, training.seed)
         if path is not None and training.seconds:
-            weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+            state = outcome.subject.model.state_dict()
+            weights = {name: value.contiguous() for name, value in state.items()}
             write_atomically(path, save(weights))
         self._pictures |= {f"{training.method}/{name}": one for name, one in pictures.items()}
         if pictures and self.folder is not None:
@@ -114,6 +112,9 @@ class Journal:
         """Write what there is."""
         if self.folder is not None:
             self.evaluation.save(self.folder)
+
+    def _in_order(self, entries: Sequence[OfModel]) -> tuple[OfModel, ...]:
+        return tuple(sorted(entries, key=lambda one: (self._methods[one.method], one.seed)))
 
     def _weights(self, method: str, seed: int) -> Path | None:
         if self.folder is None:

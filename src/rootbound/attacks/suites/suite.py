@@ -23,6 +23,7 @@ class Suite:
             by: the first that works is the attacker's choice, whatever the model.
         space: where more settings are proposed from what the screening found.
         benign: the trials on a harmless third task, where there is one, with 10 and 100 labels.
+        controls: whether raw pixels, and a small network from scratch, are attacked as well.
         confirmed: how many of each tier's best settings meet new attacker seeds; 0 for none.
         attackers: how many attacker seeds they meet.
         longer: how many times the steps the best setting gets once more; 0 for not at all.
@@ -34,6 +35,7 @@ class Suite:
     blind: tuple[Attack, ...] = ()
     space: Space | None = None
     benign: tuple[Attack, ...] = ()
+    controls: bool = False
     confirmed: int = 0
     attackers: int = 1
     longer: int = 0
@@ -58,6 +60,11 @@ class Suite:
             return self
         name = f"{self.name} with {len(attacks)} adaptive attacks"
         return replace(self, name=name, attacks=(*self.attacks, *attacks))
+
+    @property
+    def settings(self) -> list[str]:
+        """Every trial as Python would write it, in order."""
+        return [repr(one) for one in dict.fromkeys((*self.attacks, *self.blind, *self.benign))]
 
     @property
     def digest(self) -> str:
