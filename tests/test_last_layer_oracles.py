@@ -55,8 +55,8 @@ def test_stacked_heads_equal_training_one_by_one(optimiser: str) -> None:
             reference.zero_grad()
             functional.cross_entropy(head(inputs), labels).backward()
             reference.step()
-        assert torch.allclose(last.model.weights[i, :, :-1], head.weight, atol=2e-5)
-        assert torch.allclose(last.model.weights[i, :, -1], head.bias, atol=2e-5)
+        assert torch.allclose(last.model.weights[:, i, :-1], head.weight, atol=2e-5)
+        assert torch.allclose(last.model.weights[:, i, -1], head.bias, atol=2e-5)
 
 
 def test_a_trial_is_the_same_alone_and_in_company() -> None:

@@ -64,6 +64,33 @@ def against_labels(evaluation: Evaluation) -> Figure:
     return figure
 
 
+def against_trials(evaluation: Evaluation) -> Figure:
+    """Return a panel for each budget: the attacker's choice after one trial, two, and so on."""
+    budgets = [labels for labels in metrics.budgets(evaluation) if labels != 1]
+    figure, panels = plt.subplots(
+        1, len(budgets), figsize=(3.2 * len(budgets) + 0.6, 2.8), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for panel, labels in zip(panels[0], budgets, strict=True):
+        for method, colour in colours(metrics.methods(evaluation)).items():
+            heights = [100 * one for one in metrics.best_so_far(evaluation, method, labels)]
+            style = "--" if method == "scratch" else "-"
+            panel.plot(
+                range(1, len(heights) + 1),
+                heights,
+                style,
+                color=colour,
+                linewidth=1.6,
+                label=method,
+            )
+        panel.set_title(in_words(labels))
+        panel.set_xlabel("trials, in the suite's order")
+        _finish(panel, evaluation)
+    panels[0][0].set_ylabel("accuracy, %")
+    _legend(figure, panels[0][0])
+    return figure
+
+
 def in_words(labels: int | None) -> str:
     """Return `10 labels a class` or `all labels`."""
     return "all labels" if labels is None else f"{labels} labels a class"

@@ -79,6 +79,10 @@ def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
             ("curves-labels", "Accuracy against the attacker's labels",
              "At the step chosen on validation; bands span the seeds. The last panel lets the "
              "attacker choose among all attacks.", lambda: curves.against_labels(evaluation)),
+            ("curves-trials", "Accuracy against the attacker's diligence",
+             "Of the setting that validation chose among the trials so far, at the curve's test "
+             "samples: a defence that only needs tuning to break rises late.",
+             lambda: curves.against_trials(evaluation)),
         ],
         "portraits": [
             ("grad-cam", "Where the models look (Grad-CAM)",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rootbound import metrics
 from rootbound.records import Evaluation
-from rootbound.report import tables
+from rootbound.report import scores, tables
 from rootbound.report.cells import Table
 from rootbound.report.headline import headline
 
@@ -26,6 +26,12 @@ def summarise(evaluation: Evaluation) -> Summary:
     if metrics.undefended(evaluation):
         found.append(tables.steps(evaluation))
     found += [tables.advantages(evaluation), tables.accuracies(evaluation)]
+    further = (
+        scores.resistance(evaluation),
+        scores.harmless(evaluation),
+        scores.families(evaluation),
+    )
+    found += [table for table in further if table is not None]
     return Summary(tuple(headline(evaluation)), tuple(found), tuple(_limits(evaluation)))
 
 

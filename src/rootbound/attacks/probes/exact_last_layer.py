@@ -8,23 +8,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.logistic import LogisticProblem, Matrix
 from rootbound.attacks.probes.probe import Probe
+from rootbound.attacks.probes.whitening import KEPT, coordinates, with_bias
 from rootbound.data import Data
 from rootbound.models import Classifier
 from rootbound.records import EXACT
-
-Matrix = NDArray[np.float64]
-
-KEPT = 1e-12
-"""Directions with less than this share of the largest singular value are rounding errors."""
-GAP = 1e-6
-"""Nats by which the training objective may exceed its minimum, at most."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ class ExactLastLayer(Probe, StackedAttack):
         features = attacker.train.inputs.double()
         mean, basis = coordinates(features, trials[0].coordinates, trials[0].kept)
         inputs = with_bias((features - mean) @ basis).numpy()
-        problem = _Problem(inputs, attacker.train.labels.numpy(), model.classes)
+        problem = LogisticProblem(inputs, attacker.train.labels.numpy(), model.classes)
         weights = np.zeros((model.classes, inputs.shape[1]))
         solved: dict[float, tuple[Matrix, dict[str, float]]] = {}
         for trial in sorted(trials, key=lambda trial: -trial.penalty):
@@ -128,77 +121,8 @@ def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
     """
     inputs = features.inputs.double()
     mean, basis = coordinates(inputs, "standardised")
-    problem = _Problem(with_bias((inputs - mean) @ basis).numpy(), features.labels.numpy(), classes)
+    problem = LogisticProblem(
+        with_bias((inputs - mean) @ basis).numpy(), features.labels.numpy(), classes
+    )
     weights, _ = problem.solve(np.zeros((classes, basis.shape[1] + 1)), penalty, iterations=200)
     return WhitenedHeads(mean, basis, torch.from_numpy(weights).unsqueeze(0)).as_linear(0)
-
-
-class _Problem:
-    """Multinomial logistic regression with a quadratic penalty, in float64.
-
-    Everything is laid out with the samples last: the few classes are then the outer index,
-    and sums over them run along memory (three times faster than the other way round).
-    """
-
-    def __init__(self, inputs: Matrix, labels: NDArray[np.int64], classes: int) -> None:
-        self.inputs = np.ascontiguousarray(inputs.T)
-        self.truth = labels, np.arange(len(labels))
-        self.classes = classes
-        self.evaluations = 0
-
-    def solve(
-        self, start: Matrix, penalty: float, iterations: int
-    ) -> tuple[Matrix, dict[str, float]]:
-        """Return the optimum `(C, R + 1)` and its certificate."""
-        # The gap is |gradient|^2 / (2 penalty); scipy bounds the largest entry of the gradient.
-        tolerance = np.sqrt(2 * GAP * penalty / start.size)
-        result = minimize(
-            self._objective,
-            start.ravel(),
-            args=(penalty,),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": iterations, "gtol": tolerance, "ftol": 0.0, "maxcor": 20},
-        )
-        loss, gradient = self._objective(result.x, penalty)
-        norm = float(np.linalg.norm(gradient))
-        certificate = {
-            "training_loss": loss - 0.5 * penalty * float(result.x @ result.x),
-            "gradient_norm": norm,
-            "duality_gap": norm**2 / (2 * penalty),
-            "iterations": float(result.nit),
-        }
-        return result.x.reshape(start.shape), certificate
-
-    def _objective(self, flat: Matrix, penalty: float) -> tuple[float, Matrix]:
-        self.evaluations += 1
-        weights, count = flat.reshape(self.classes, -1), self.inputs.shape[1]
-        residual = weights @ self.inputs
-        residual -= residual.max(axis=0)
-        right = float(residual[self.truth].sum())
-        np.exp(residual, out=residual)
-        normaliser = residual.sum(axis=0)
-        loss = (float(np.log(normaliser).sum()) - right) / count
-        residual /= normaliser
-        residual[self.truth] -= 1.0
-        gradient = residual @ self.inputs.T / count + penalty * weights
-        return loss + 0.5 * penalty * float(flat @ flat), gradient.ravel()
-
-
-def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor, Tensor]:
-    """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance."""
-    mean = features.mean(dim=0)
-    centred = features - mean
-    deviation = centred.square().mean(dim=0).sqrt()
-    alive = deviation > 0
-    scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
-    if kind == "standardised" or not bool(alive.any()):
-        return mean, torch.diag(scale)[:, alive]
-    _, singular, directions = torch.linalg.svd(centred * scale, full_matrices=False)
-    chosen = singular > kept * singular[0]
-    stretch = len(features) ** 0.5 / singular[chosen]
-    return mean, scale.unsqueeze(1) * directions[chosen].T * stretch
-
-
-def with_bias(inputs: Tensor) -> Tensor:
-    return torch.cat([inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)], dim=1)

@@ -54,15 +54,15 @@ class LastLayer(Probe, StackedAttack):
         """Yield the heads after every step."""
         first = trials[0]
         heads = StackedHeads(model.head, len(trials))
-        rates = torch.tensor([trial.learning_rate for trial in trials]).view(-1, 1, 1)
+        rates = torch.tensor([trial.learning_rate for trial in trials]).view(1, -1, 1)
         if first.unit == "curvature":
             rates = rates / _largest_curvature(attacker.train.inputs)
-        decay = 1e-4 if first.optimiser == "adamw" else 0.0
         update = _Momentum(rates) if first.optimiser == "sgd" else _Adam(rates)
+        kept = 1 - 1e-4 * rates if first.optimiser == "adamw" else None
         for step, (features, labels) in enumerate(attacker.batches(first.batch_size), start=1):
             change = update(heads.gradient(features, labels))
-            if decay:
-                heads.weights *= 1 - decay * rates
+            if kept is not None:
+                heads.weights *= kept
             heads.weights -= change
             yield Snapshot(step, heads)
 
@@ -77,6 +77,10 @@ def _largest_curvature(features: Tensor) -> float:
 class StackedHeads(nn.Module):
     """T linear heads on the same features: `(N, D)` to logits `(N, T, C)`.
 
+    Weights are kept as `(C, T, D + 1)`, the bias last, and logits are computed with the
+    samples last: sums over the few classes then run along memory, and the softmax costs a
+    quarter of the matrix products instead of three times as much.
+
     Args:
         head: the starting weights of each of them.
         trials: T.
@@ -87,44 +91,55 @@ class StackedHeads(nn.Module):
     def __init__(self, head: nn.Linear, trials: int) -> None:
         super().__init__()
         weights = torch.cat([head.weight.detach(), head.bias.detach().unsqueeze(1)], dim=1)
-        self.register_buffer("weights", weights.repeat(trials, 1, 1))
+        self.register_buffer("weights", weights.unsqueeze(1).repeat(1, trials, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, T, C)`."""
-        trials, classes, width = self.weights.shape
-        flat = self.weights.view(trials * classes, width)
-        logits = torch.addmm(flat[:, -1], features, flat[:, :-1].T)
-        return logits.view(len(features), trials, classes)
+        return self._logits(_with_bias(features)).permute(2, 1, 0)
 
     def gradient(self, features: Tensor, labels: Tensor) -> Tensor:
-        """Return the gradient `(T, C, D + 1)` of each head's mean cross-entropy."""
-        residual = self(features).softmax(dim=-1)
-        residual[torch.arange(len(labels)), :, labels] -= 1.0
-        flat = residual.view(len(labels), -1).T / len(labels)
-        gradient = torch.cat([flat @ features, flat.sum(dim=1, keepdim=True)], dim=1)
-        return gradient.view_as(self.weights)
+        """Return the gradient `(C, T, D + 1)` of each head's mean cross-entropy."""
+        inputs = _with_bias(features)
+        residual = self._logits(inputs).softmax(dim=0)
+        residual[labels, :, torch.arange(len(labels))] -= 1.0
+        gradient = residual.view(-1, len(inputs)) @ inputs
+        return gradient.view_as(self.weights).div_(len(inputs))
+
+    def _logits(self, inputs: Tensor) -> Tensor:
+        """Return logits `(C, T, N)`."""
+        classes, trials, width = self.weights.shape
+        return (self.weights.view(-1, width) @ inputs.T).view(classes, trials, len(inputs))
+
+
+def _with_bias(features: Tensor) -> Tensor:
+    return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
 
 class _Momentum:
     def __init__(self, rates: Tensor) -> None:
         self.rates = rates
-        self.velocity: Tensor | float = 0.0
+        self.velocity: Tensor | None = None
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        self.velocity = 0.9 * self.velocity + gradient
+        if self.velocity is None:
+            self.velocity = gradient
+        else:
+            self.velocity.mul_(0.9).add_(gradient)
         return self.rates * self.velocity
 
 
 class _Adam:
     def __init__(self, rates: Tensor) -> None:
         self.rates = rates
-        self.first: Tensor | float = 0.0
-        self.second: Tensor | float = 0.0
+        self.first: Tensor | None = None
+        self.second: Tensor | None = None
         self.step = 0
 
     def __call__(self, gradient: Tensor) -> Tensor:
+        if self.first is None or self.second is None:
+            self.first, self.second = torch.zeros_like(gradient), torch.zeros_like(gradient)
         self.step += 1
-        self.first = 0.9 * self.first + 0.1 * gradient
-        self.second = 0.999 * self.second + 0.001 * gradient.square()
-        spread = (self.second / (1 - 0.999**self.step)).sqrt() + 1e-8
-        return self.rates * (self.first / (1 - 0.9**self.step)) / spread
+        self.first.lerp_(gradient, 0.1)
+        self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        spread = (self.second / (1 - 0.999**self.step)).sqrt_().add_(1e-8)
+        return self.rates * (self.first / (1 - 0.9**self.step)).div_(spread)

@@ -53,7 +53,8 @@ class Reading:
     def applies_to(self, model: Classifier) -> bool:
         """Return whether the network has this place (the input counts as a block)."""
         if self.side == "before":
-            return all(_last_activation(model.blocks[i]) for i in self._positions(model))
+            positions = self._positions(model)
+            return bool(positions) and all(_last_activation(model.blocks[i]) for i in positions)
         return self.blocks_before_last == "all" or self.blocks_before_last <= len(model.blocks)
 
     def _positions(self, model: Classifier) -> list[int]:

@@ -1,0 +1,60 @@
+"""Linear discriminant analysis with shrinkage: Gaussian classes with one covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from rootbound.attacks.base import Snapshot, StackedAttack
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
+from rootbound.attacks.probes.probe import Probe
+from rootbound.attacks.probes.whitening import coordinates
+from rootbound.models import Classifier
+
+
+@dataclass(frozen=True)
+class DiscriminantHead(Probe, StackedAttack):
+    """Assign a sample to the nearest class mean by Mahalanobis' distance.
+
+    `logit_c = m_c' S^-1 z - m_c' S^-1 m_c / 2` with class means `m_c` of standardised features
+    and `S = (1 - shrinkage) S_w + shrinkage tr(S_w) / R I`, S_w the covariance within classes
+    (J. Friedman, "Regularized Discriminant Analysis", 1989, equation 18 with one covariance).
+    Classes count as equally frequent. All shrinkages share one decomposition.
+
+    Args:
+        shrinkage: in (0, 1]; at 1 it is the nearest mean by Euclid's distance.
+    """
+
+    shrinkage: float = 0.1
+
+    @property
+    def bundle(self) -> Hashable:
+        """Trials that differ in the shrinkage alone share one decomposition."""
+        return type(self), self.reading
+
+    @classmethod
+    def transfer_together(
+        cls, trials: Sequence[DiscriminantHead], model: Classifier, attacker: Attacker
+    ) -> Iterator[Snapshot]:
+        """Yield all solutions at once."""
+        features, labels = attacker.train.inputs.double(), attacker.train.labels
+        mean, basis = coordinates(features, "standardised")
+        inputs = (features - mean) @ basis
+        width = inputs.shape[1]
+        means = torch.stack([inputs[labels == label].mean(0) for label in range(model.classes)])
+        within = inputs - means[labels]
+        values, vectors = torch.linalg.eigh(within.T @ within / len(inputs))
+        values = values.clamp_min(0.0)
+        # With one sample a class nothing varies within: then every direction counts the same.
+        typical = float(values.mean()) if width and float(values.sum()) > 0 else 1.0
+        rotated = means @ vectors
+        heads = torch.empty(len(trials), model.classes, width + 1, dtype=torch.float64)
+        for position, trial in enumerate(trials):
+            spread = (1 - trial.shrinkage) * values + trial.shrinkage * typical
+            scaled = rotated / spread
+            heads[position, :, :-1] = scaled @ vectors.T
+            heads[position, :, -1] = -0.5 * (scaled * rotated).sum(dim=1)
+        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=9.0 * width**3)

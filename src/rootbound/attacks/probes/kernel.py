@@ -1,0 +1,79 @@
+"""Kernel ridge regression: what is near in feature space has the same label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.base import Snapshot
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.probe import Probe
+from rootbound.attacks.probes.whitening import coordinates
+from rootbound.models import Classifier
+
+
+@dataclass(frozen=True)
+class KernelRidge(Probe):
+    """Regress one-hot labels with a Gaussian kernel: `A = (K + penalty I)^-1 Y`.
+
+    `K_ij = exp(-|z_i - z_j|^2 / (2 s^2))` with standardised features z and s = `width` times
+    the median distance. The cost is a third of the cube of the samples: 9 GFLOP for 3000.
+
+    Args:
+        width: of the kernel, relative to the median distance, above 0.
+        penalty: above 0.
+        samples: at most so many are used, drawn at random.
+    """
+
+    width: float = 0.5
+    penalty: float = 1e-2
+    samples: int = 3000
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        """Yield the regression once."""
+        order = torch.randperm(len(attacker.train), generator=attacker.generator)[: self.samples]
+        features = attacker.train.inputs[order].double()
+        targets = functional.one_hot(attacker.train.labels[order], model.classes).double()
+        mean, basis = coordinates(features, "standardised")
+        placed = (features - mean) @ basis
+        distances = torch.cdist(placed, placed)
+        median = float(distances[distances > 0].median()) if bool((distances > 0).any()) else 1.0
+        scale = self.width * median
+        kernel = (-0.5 * (distances / scale).square()).exp()
+        kernel.diagonal().add_(self.penalty)
+        offset = targets.mean(0)
+        weights = torch.cholesky_solve(targets - offset, torch.linalg.cholesky(kernel))
+        regression = _KernelRegression(mean, basis, placed, 10 * weights, 10 * offset, scale)
+        yield Snapshot(0, regression, flops=len(order) ** 3 / 3)
+
+
+class _KernelRegression(nn.Module):
+    """Features `(N, D)` to logits `(N, C)`, ten times the regression's values."""
+
+    mean: Tensor
+    basis: Tensor
+    samples: Tensor
+    weights: Tensor
+    offset: Tensor
+
+    def __init__(
+        self, mean: Tensor, basis: Tensor, samples: Tensor, weights: Tensor, offset: Tensor,
+        scale: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.register_buffer("samples", samples)
+        self.register_buffer("weights", weights)
+        self.register_buffer("offset", offset)
+        self.scale = scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits `(N, C)`."""
+        placed = (features.double() - self.mean) @ self.basis
+        kernel = (-0.5 * (torch.cdist(placed, self.samples) / self.scale).square()).exp()
+        return kernel @ self.weights + self.offset

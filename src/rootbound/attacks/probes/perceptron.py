@@ -1,0 +1,77 @@
+"""A small network on frozen features: what no linear head can read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.base import Snapshot
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.probe import Probe
+from rootbound.attacks.probes.whitening import coordinates
+from rootbound.data import Data
+from rootbound.models import Classifier
+
+
+@dataclass(frozen=True)
+class PerceptronProbe(Probe):
+    """Train two layers by AdamW, the learning rate falling like half a cosine.
+
+    Features are standardised first, and whitened where there are four times more samples than
+    features.
+
+    Args:
+        hidden: units between the layers.
+        learning_rate: the first one.
+        batch_size: samples a step.
+    """
+
+    hidden: int = 256
+    learning_rate: float = 3e-3
+    batch_size: int = 256
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        """Yield the network after every step."""
+        features = attacker.train.inputs.double()
+        many = len(features) > 4 * features.shape[1]
+        mean, basis = coordinates(features, "whitened" if many else "standardised")
+        placed = Data(((features - mean) @ basis).float(), attacker.train.labels)
+        width = placed.inputs.shape[1]
+        layers = nn.Sequential(
+            nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, model.classes)
+        )
+        network = _Placed(mean, basis, layers)
+        optimiser = torch.optim.AdamW(layers.parameters(), self.learning_rate, fused=True)
+        batches = placed.batches(self.batch_size, attacker.steps, attacker.generator)
+        for step, (inputs, labels) in enumerate(batches, start=1):
+            progress = (step - 1) / attacker.steps
+            optimiser.param_groups[0]["lr"] = (
+                self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+            )
+            optimiser.zero_grad(set_to_none=True)
+            functional.cross_entropy(layers(inputs), labels).backward()
+            optimiser.step()
+            yield Snapshot(step, network)
+
+
+class _Placed(nn.Module):
+    """A network behind a change of coordinates in float64."""
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, mean: Tensor, basis: Tensor, layers: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.layers = layers
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return logits `(N, C)`."""
+        logits: Tensor = self.layers(((features.double() - self.mean) @ self.basis).float())
+        return logits

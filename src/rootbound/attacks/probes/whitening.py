@@ -1,0 +1,39 @@
+"""Coordinates in which scale and mixture of features hide nothing: standardised, whitened."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+KEPT = 1e-12
+"""Directions with less than this share of the largest singular value are rounding errors."""
+
+
+def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor, Tensor]:
+    """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance.
+
+    Args:
+        features: `(N, D)`, float64.
+        kind: `whitened`, or `standardised` (each feature by itself).
+        kept: whitened directions with less than this share of the largest singular value are
+            left out.
+    """
+    mean = features.mean(dim=0)
+    centred = features - mean
+    deviation = centred.square().mean(dim=0).sqrt()
+    alive = deviation > 0
+    scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
+    if not bool(alive.any()):
+        # One coordinate that says nothing, so that nobody has to deal with none.
+        return mean, torch.zeros(len(mean), 1, dtype=mean.dtype)
+    if kind == "standardised":
+        return mean, torch.diag(scale)[:, alive]
+    _, singular, directions = torch.linalg.svd(centred * scale, full_matrices=False)
+    chosen = singular > kept * singular[0]
+    stretch = len(features) ** 0.5 / singular[chosen]
+    return mean, scale.unsqueeze(1) * directions[chosen].T * stretch
+
+
+def with_bias(inputs: Tensor) -> Tensor:
+    """Return `(N, R)` with a column of ones appended."""
+    return torch.cat([inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)], dim=1)

@@ -1,0 +1,123 @@
+"""Tables of what resistance amounts to: scores, costs, and every family of attacks."""
+
+from __future__ import annotations
+
+from rootbound import metrics
+from rootbound.metrics import Estimate
+from rootbound.records import Evaluation
+from rootbound.report.cells import Cell, Table, change, interval, percent
+from rootbound.report.curves import in_words
+
+
+def resistance(evaluation: Evaluation) -> Table:
+    """Return the table of the worst case and the resistance score in every cell."""
+    rows = tuple(
+        (Cell(method), Cell(in_words(labels)), *_cell(evaluation, method, labels))
+        for method in metrics.methods(evaluation)
+        for labels in metrics.budgets(evaluation)
+        if metrics.attacked(evaluation, method, labels)
+    )
+    return Table(
+        "Worst case and resistance",
+        "The strongest attack is the one that validation chose among all; the median is over "
+        "families of attacks; the upper bound is the highest point of any curve, chosen on test "
+        "samples. The longer run is the best setting with many times the steps. Resistance: the "
+        "share of what transfer gains over scratch that the defence takes away (0 none, 1 as from "
+        "scratch); n/a where it gains less than one point. Multiples: how many times the steps "
+        "and operations that scratch needs for 95 % of what it reaches; medians by Kaplan and "
+        "Meier, 'not reached' where more than half of the attackers never get there.",
+        (
+            "method", "labels", "strongest attack", "median attack", "upper bound", "longer run",
+            "resistance", "steps", "operations",
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def _cell(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
+    strongest = metrics.points(metrics.attacked(evaluation, method, labels))
+    median = metrics.median_attack(evaluation, method, labels)
+    longer = metrics.longer_run(evaluation, method, labels)
+    score = metrics.resistance(evaluation, method, labels)
+    given = method in ("scratch", metrics.undefended(evaluation))
+    return (
+        percent(strongest),
+        Cell("n/a" if median is None else f"{median:.1f} %"),
+        percent(metrics.oracle(evaluation, method, labels)),
+        Cell("–" if longer is None else f"{longer:.1f} %"),
+        Cell("–") if given else _score(score),
+        *(
+            Cell("–") if method == "scratch" else _multiple(evaluation, method, labels, unit)
+            for unit in ("steps", "flops")
+        ),
+    )
+
+
+def _score(value: Estimate | None) -> Cell:
+    return Cell("n/a") if value is None else Cell(f"{value.mean:.2f}", interval(value, 2))
+
+
+def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: str) -> Cell:
+    found = metrics.multiples(evaluation, method, labels, "steps" if unit == "steps" else "flops")
+    if not found:
+        return Cell("n/a")
+    median = metrics.kaplan_meier_median(found)
+    missed = sum(not reached for _, reached in found)
+    note = f"{missed} of {len(found)} not reached" if missed else ""
+    return Cell("not reached", note, "down") if median is None else Cell(f"{median:.2g} x", note)
+
+
+def harmless(evaluation: Evaluation) -> Table | None:
+    """Return the table of the benign task, if it was tried: what is defended must stay useful."""
+    plain = metrics.undefended(evaluation)
+    budgets = list(dict.fromkeys(one.labels for one in evaluation.records if one.task == "benign"))
+    if not budgets:
+        return None
+    rows = []
+    for method in metrics.methods(evaluation):
+        cells = [Cell(method)]
+        for labels in budgets:
+            own = metrics.benign(evaluation, method, labels)
+            cells.append(percent(metrics.points(own)))
+            other = {} if plain in (None, method) else metrics.benign(evaluation, plain, labels)
+            difference = metrics.paired(own, other)
+            cells.append(Cell("–") if difference is None else change(difference))
+        rows.append(tuple(cells))
+    columns = (text for labels in budgets for text in (in_words(labels), "change"))
+    return Table(
+        "The benign task",
+        "Accuracy of the strongest attack on a harmless third task (which way up the desirable "
+        "images are), and its change against the undefended model in points: a model that is "
+        "merely broken learns nothing.",
+        ("method", *columns),
+        tuple(rows),
+    )
+
+
+def families(evaluation: Evaluation) -> Table | None:
+    """Return the table of every family of attacks, where the other tables have only tiers."""
+    names = metrics.families(evaluation)
+    if len(names) <= len(metrics.columns(evaluation)):
+        return None
+    cells = [
+        (method, labels)
+        for labels in metrics.budgets(evaluation)
+        for method in metrics.methods(evaluation)
+    ]
+    rows = tuple(
+        (Cell(name), *(_reached(evaluation, method, labels, name) for method, labels in cells))
+        for name in names
+    )
+    return Table(
+        "Every family of attacks",
+        "The attacker's accuracy, of the setting of the family that validation chose. Families "
+        "whose best setting was not among the best of its tier have the one attacker of the "
+        "screening; the others those of the confirmation.",
+        ("family", *(f"{method}, {in_words(labels)}" for method, labels in cells)),
+        rows,
+    )
+
+
+def _reached(evaluation: Evaluation, method: str, labels: int | None, family: str) -> Cell:
+    value = metrics.points(metrics.attacked(evaluation, method, labels, family))
+    return Cell("–") if value is None else Cell(f"{value.mean:.1f} %")
