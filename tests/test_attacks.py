@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rootbound.attacks import (
     ATTACKS,
@@ -12,25 +12,59 @@ from rootbound.attacks import (
     Attack,
     Attacker,
     Budget,
+    DiscriminantHead,
     ExactLastLayer,
     FineTune,
+    GradientFree,
+    JointTune,
+    KernelRidge,
     LastLayer,
     LoRA,
+    NearestNeighbours,
     PartialFineTune,
+    PerceptronProbe,
     Reading,
+    ReassignHead,
     Repaired,
+    RidgeHead,
     Suite,
 )
-from rootbound.attacks.repairs import REPAIRS, ShrinkAndPerturb
+from rootbound.attacks.repairs import (
+    REPAIRS,
+    BalanceFactors,
+    BalanceLayers,
+    BypassGates,
+    Distil,
+    InsertWhitening,
+    Interpolate,
+    LeakyActivations,
+    Prune,
+    RecomputeStatistics,
+    ReinitialiseDead,
+    ReinitialiseLast,
+    ResetNorms,
+    Sanitise,
+    SelfSupervise,
+    ShiftBias,
+    ShrinkAndPerturb,
+    Truncate,
+    TuneOnDesirable,
+)
 from rootbound.data import Data
 from rootbound.errors import InputError
 from rootbound.evaluation.scoring import measure
 from rootbound.methods import Plain
 from rootbound.models import Classifier, deep_cnn, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.tasks import Task, TaskPair
 from rootbound.training import Recipe, predict, seeded
 
 STEPS = 30
+DETERMINISTIC = (
+    ExactLastLayer, RidgeHead, DiscriminantHead, NearestNeighbours, KernelRidge, ReassignHead,
+)  # fmt: skip
+"""Attacks that solve a problem with one solution: there is nothing for a seed to settle."""
+RECIPE = Recipe(epochs=15, batch_size=30, learning_rate=1e-2)
+TUNE = FineTune(None, "kept", "adam", 1e-2)
 ROWS: tuple[Attack, ...] = (
     LastLayer("sgd", 0.1),
     LastLayer("adam", 0.03),
@@ -50,18 +84,89 @@ ROWS: tuple[Attack, ...] = (
     PartialFineTune(None, "kept", "adam", 3e-2, part="biases"),
     PartialFineTune(None, "kept", "adam", 1e-2, part="first"),
     LoRA(None, "kept", "adam", 1e-2),
-    Repaired(ShrinkAndPerturb(), FineTune(None, "kept", "adam", 1e-2)),
+    JointTune(None, "kept", "adam", 1e-2),
+    GradientFree(pairs=32),
+    Repaired(BalanceLayers("layers"), TUNE),
+    Repaired(BalanceLayers("units"), TUNE),
+    Repaired(BalanceLayers("spectral"), TUNE),
+    Repaired(InsertWhitening(), TUNE),
+    Repaired(Sanitise(), TUNE),
+    Repaired(LeakyActivations(), TUNE),
+    Repaired(ShiftBias(), TUNE),
+    Repaired(ReinitialiseDead(), TUNE),
+    Repaired(ReinitialiseLast(1), TUNE),
+    Repaired(Truncate(1), TUNE),
+    Repaired(Truncate(1), LastLayer("adam", 0.03)),
+    Repaired(ShrinkAndPerturb(), TUNE),
+    Repaired(Prune(), TUNE),
+    Repaired(TuneOnDesirable(steps=20), TUNE),
+    Repaired(SelfSupervise(steps=20), TUNE),
+    Repaired(Distil(steps=20), TUNE),
+    Repaired(Interpolate(), TUNE),
     LastLayer("sgd", 1.0, unit="curvature"),
     LastLayer("adamw", 0.03, reading=Reading(1, "before")),
     ExactLastLayer(1e-2, kept=1e-2, reading=Reading("all")),
     ExactLastLayer(1e-2, "standardised", reading=Reading(3)),
+    RidgeHead(0.1),
+    RidgeHead(0.1, "whitened", reading=Reading(1)),
+    DiscriminantHead(0.5),
+    NearestNeighbours(5),
+    NearestNeighbours(1, "cosine"),
+    PerceptronProbe(32, 1e-2),
+    KernelRidge(),
 )
+
+ODD_ROWS: tuple[Attack, ...] = (
+    Repaired(RecomputeStatistics(), TUNE),
+    Repaired(ResetNorms(), TUNE),
+    Repaired(BypassGates(), TUNE),
+    Repaired(BalanceFactors(), TUNE),
+    Repaired(BalanceLayers("units"), TUNE),
+    Repaired(InsertWhitening(floor=1e-2), TUNE),
+    Repaired(ReinitialiseDead(), TUNE),
+)
+"""Repairs of what the plain network does not have."""
+RENAMED_ROWS: tuple[Attack, ...] = (ReassignHead(),)
+"""What works where the network knows the undesirable task already."""
+ALL_ROWS = (*ROWS, *ODD_ROWS, *RENAMED_ROWS)
+CASES = [
+    pytest.param(attack, victim, id=repr(attack))
+    for victim, rows in (("plain", ROWS), ("odd", ODD_ROWS), ("renamed", RENAMED_ROWS))
+    for attack in rows
+]
 
 
 @pytest.fixture(scope="module")
 def plain(toy_tasks: TaskPair) -> Classifier:
-    recipe = Recipe(epochs=15, batch_size=30, learning_rate=1e-2)
-    return Plain(recipe).fit(shallow_cnn(classes=3, shape=(1, 16, 16)), toy_tasks)
+    return Plain(RECIPE).fit(shallow_cnn(classes=3, shape=(1, 16, 16)), toy_tasks)
+
+
+class Gate(nn.Module):
+    """Code of its own, which does nothing."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * 1.0
+
+
+@pytest.fixture(scope="module")
+def odd(toy_tasks: TaskPair) -> Classifier:
+    """Return a network with a normalisation, a gate, and linear maps in a row."""
+    with seeded(0):
+        first = nn.Sequential(nn.Conv2d(1, 8, 5, 2), nn.BatchNorm2d(8), nn.ReLU(), Gate())
+        second = nn.Sequential(nn.Flatten(), nn.Linear(8 * 6 * 6, 32), nn.ReLU())
+        third = nn.Sequential(nn.Linear(32, 32), nn.Linear(32, 32))
+        model = Classifier(nn.Sequential(first, second, third), nn.Linear(32, 3))
+    return Plain(RECIPE).fit(model, toy_tasks)
+
+
+@pytest.fixture(scope="module")
+def renamed(toy_tasks: TaskPair) -> Classifier:
+    """Return a network that has been taught the undesirable task, with its classes moved on."""
+    task = toy_tasks.undesirable
+    moved = Data(task.train.inputs, (task.train.labels + 1) % 3, task.train.scaling)
+    taught = Task("moved", task.classes, moved, task.test)
+    model = shallow_cnn(classes=3, shape=(1, 16, 16))
+    return Plain(RECIPE).fit(model, TaskPair(taught, task, moved))
 
 
 def cut(attack: Attack, model: Classifier, data: Data) -> tuple[Data, Classifier, nn.Module]:
@@ -92,19 +197,23 @@ def final_logits(attack: Attack, model: Classifier, tasks: TaskPair, seed: int) 
 
 
 def test_every_attack_has_a_row() -> None:
-    assert {type(row).__name__ for row in ROWS} == set(ATTACKS)
-    repaired = [row for row in ROWS if isinstance(row, Repaired)]
+    assert {type(row).__name__ for row in ALL_ROWS} == set(ATTACKS)
+    repaired = [row for row in ALL_ROWS if isinstance(row, Repaired)]
     assert {type(row.repair).__name__ for row in repaired} == set(REPAIRS)
 
 
-@pytest.mark.parametrize("attack", ROWS, ids=repr)
-def test_contract(attack: Attack, plain: Classifier, toy_tasks: TaskPair) -> None:
-    weights = [value.clone() for value in plain.state_dict().values()]
-    first = final_logits(attack, plain, toy_tasks, seed=0)
+@pytest.mark.parametrize(("attack", "victim"), CASES)
+def test_contract(
+    attack: Attack, victim: str, toy_tasks: TaskPair, request: pytest.FixtureRequest
+) -> None:
+    model = request.getfixturevalue(victim)
+    assert attack.applies_to(model)
+    weights = [value.clone() for value in model.state_dict().values()]
+    first = final_logits(attack, model, toy_tasks, seed=0)
     torch.manual_seed(12345)  # an attack that draws from the global stream would now differ
-    again = final_logits(attack, plain, toy_tasks, seed=0)
+    again = final_logits(attack, model, toy_tasks, seed=0)
     assert torch.equal(first, again), "the seed does not settle everything"
-    now = plain.state_dict().values()
+    now = model.state_dict().values()
     assert all(torch.equal(a, b) for a, b in zip(weights, now, strict=True)), "the model changed"
     assert bool(torch.isfinite(first).all())
     reached = (first.argmax(1) == toy_tasks.undesirable.test.labels).float().mean()
@@ -112,7 +221,7 @@ def test_contract(attack: Attack, plain: Classifier, toy_tasks: TaskPair) -> Non
 
 
 @pytest.mark.parametrize(
-    "attack", [row for row in ROWS if not isinstance(row, ExactLastLayer)], ids=repr
+    "attack", [row for row in ROWS if not isinstance(row, DETERMINISTIC)], ids=repr
 )
 def test_another_seed_is_another_run(
     attack: Attack, plain: Classifier, toy_tasks: TaskPair
@@ -122,21 +231,22 @@ def test_another_seed_is_another_run(
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("attack", ROWS, ids=repr)
+@pytest.mark.parametrize(("attack", "victim"), CASES)
 def test_one_label_a_class_is_enough_to_run(
-    attack: Attack, plain: Classifier, toy_tasks: TaskPair
+    attack: Attack, victim: str, toy_tasks: TaskPair, request: pytest.FixtureRequest
 ) -> None:
+    model = request.getfixturevalue(victim)
     few, _ = toy_tasks.undesirable.train.per_class(1, torch.Generator().manual_seed(0))
-    seen, rest, _ = cut(attack, plain, few)
+    seen, rest, _ = cut(attack, model, few)
     with seeded(0) as generator:
         attacker = Attacker(
             seen,
             5,
             generator,
-            given_head=plain.head,
+            given_head=model.head,
             desirable=toy_tasks.desirable.train,
             unlabelled=toy_tasks.undesirable.train,
-            sibling=plain,
+            sibling=model,
         )
         *_, last = attack.transfer(rest, attacker)
     _, losses = measure(last.model, seen, 1)

@@ -20,10 +20,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("methods",),
     ("evaluation",),
     ("metrics",),
+    ("flags",),
     ("report",),
     ("cli",),
 )
-WITHOUT_TORCH = ("errors", "files", "records", "metrics", "report")
+WITHOUT_TORCH = ("errors", "files", "records", "metrics", "flags", "report")
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

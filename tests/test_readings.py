@@ -69,21 +69,21 @@ def test_the_input_counts_as_a_block(network: Classifier, images: Tensor) -> Non
     assert not Reading(3, "before").applies_to(network)
 
 
+class Whole(nn.Module):
+    """A network that is not cut into blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU())
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.fc(self.inside(inputs))
+        return outputs
+
+
 def test_a_wrapped_network_is_one_block() -> None:
-    plain = nn.Sequential()
-    plain.add_module("inside", nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU()))
-    plain.add_module("fc", nn.Linear(5, 3))
-
-    class Wrapped(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inside, self.fc = plain.inside, plain.fc
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            outputs: Tensor = self.fc(self.inside(inputs))
-            return outputs
-
-    network = Classifier.wrap(Wrapped(), "fc").eval()
+    network = Classifier.wrap(Whole(), "fc").eval()
     inputs = torch.randn(7, 6)
     before = Reading(0, "before").readout(network)(inputs)
     assert torch.allclose(before.relu(), Reading().readout(network)(inputs))

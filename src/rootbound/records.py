@@ -17,7 +17,7 @@ from rootbound.files import write_atomically
 
 PRACTICAL, EXACT = "last layer, practical", "last layer, exact"
 """The two attack families that reports single out."""
-Entry = TypeVar("Entry", "Training", "Record")
+Entry = TypeVar("Entry", "Training", "Record", "Diagnosis")
 Arm = Literal["defended", "undefended", "scratch", "control"]
 Tier = Literal["probe", "fine-tuning", "repair", "control"]
 TaskName = Literal["undesirable", "benign"]
@@ -45,6 +45,24 @@ class Training:
     seed: int
     desirable_accuracy: float | None
     seconds: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was measured of one network itself, before any attack; no evidence of resistance.
+
+    Args:
+        arm: `defended`, `undefended` or `scratch`.
+        method: class name of the method; `scratch` for random weights.
+        seed: of the model.
+        values: by name, as `evaluation/diagnosis.py` explains them; what a network has not
+            is left out.
+    """
+
+    arm: Arm
+    method: str
+    seed: int
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -122,12 +140,14 @@ class Evaluation:
         trainings: the models.
         records: the trials.
         complete: False while a run goes on or after it was stopped.
+        diagnoses: of the models.
     """
 
     context: Mapping[str, Any]
     trainings: tuple[Training, ...]
     records: tuple[Record, ...]
     complete: bool = True
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     def to_json(self) -> str:
         """Return JSON, the same text for the same values."""
@@ -136,6 +156,7 @@ class Evaluation:
             "complete": self.complete,
             "context": self.context,
             "trainings": [asdict(training) for training in self.trainings],
+            "diagnoses": [asdict(diagnosis) for diagnosis in self.diagnoses],
             "records": [asdict(record) for record in self.records],
         }
         return _one_entry_a_line(content)
@@ -167,6 +188,7 @@ class Evaluation:
                 trainings=tuple(_build(Training, entry) for entry in content["trainings"]),
                 records=tuple(_build(Record, entry) for entry in content["records"]),
                 complete=bool(content["complete"]),
+                diagnoses=tuple(_build(Diagnosis, entry) for entry in content.get("diagnoses", ())),
             )
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"records at {path}", "no such file", "check the folder") from None

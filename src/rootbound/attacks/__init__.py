@@ -2,14 +2,39 @@
 
 from rootbound.attacks.base import Attack, Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker, Budget
-from rootbound.attacks.probes import ExactLastLayer, LastLayer, Probe, Reading
-from rootbound.attacks.repairs import Repair, Repaired
+from rootbound.attacks.probes import (
+    DiscriminantHead,
+    ExactLastLayer,
+    KernelRidge,
+    LastLayer,
+    NearestNeighbours,
+    PerceptronProbe,
+    Probe,
+    Reading,
+    RidgeHead,
+)
+from rootbound.attacks.repairs import GradientFree, ReassignHead, Repair, Repaired
 from rootbound.attacks.suites import SUITES, Suite, find_suite
-from rootbound.attacks.tuning import FineTune, LoRA, PartialFineTune
+from rootbound.attacks.tuning import FineTune, JointTune, LoRA, PartialFineTune
 
 ATTACKS: dict[str, type[Attack]] = {
     attack.__name__: attack
-    for attack in (LastLayer, ExactLastLayer, FineTune, PartialFineTune, LoRA, Repaired)
+    for attack in (
+        LastLayer,
+        ExactLastLayer,
+        RidgeHead,
+        DiscriminantHead,
+        NearestNeighbours,
+        PerceptronProbe,
+        KernelRidge,
+        FineTune,
+        PartialFineTune,
+        LoRA,
+        JointTune,
+        Repaired,
+        GradientFree,
+        ReassignHead,
+    )
 }
 
 __all__ = [
@@ -18,15 +43,23 @@ __all__ = [
     "Attack",
     "Attacker",
     "Budget",
+    "DiscriminantHead",
     "ExactLastLayer",
     "FineTune",
+    "GradientFree",
+    "JointTune",
+    "KernelRidge",
     "LastLayer",
     "LoRA",
+    "NearestNeighbours",
     "PartialFineTune",
+    "PerceptronProbe",
     "Probe",
     "Reading",
+    "ReassignHead",
     "Repair",
     "Repaired",
+    "RidgeHead",
     "Snapshot",
     "StackedAttack",
     "Suite",

@@ -96,7 +96,8 @@ def evaluate(
     contenders = [Contender("defended", "defended", defended)]
     if undefended is not None:
         contenders.insert(0, Contender("undefended", "undefended", undefended))
-    contenders.append(Contender("scratch", "scratch", defended))
+    # What a defence has added to the network (a gate, say) is no part of starting afresh.
+    contenders.append(Contender("scratch", "scratch", undefended or defended))
     chosen = find_suite(suite).with_attacks(tuple(adaptive))
     return _run(contenders, tasks, chosen, undefended, seeds, workers, folder)
 

@@ -9,6 +9,7 @@ from rootbound.records import Evaluation
 from rootbound.report import scores, tables
 from rootbound.report.cells import Table
 from rootbound.report.headline import headline
+from rootbound.report.warnings import warnings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         found.append(tables.steps(evaluation))
     found += [tables.advantages(evaluation), tables.accuracies(evaluation)]
     further = (
+        warnings(evaluation),
         scores.resistance(evaluation),
         scores.harmless(evaluation),
         scores.families(evaluation),

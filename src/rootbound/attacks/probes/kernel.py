@@ -40,10 +40,9 @@ class KernelRidge(Probe):
         targets = functional.one_hot(attacker.train.labels[order], model.classes).double()
         mean, basis = coordinates(features, "standardised")
         placed = (features - mean) @ basis
-        distances = torch.cdist(placed, placed)
-        median = float(distances[distances > 0].median()) if bool((distances > 0).any()) else 1.0
-        scale = self.width * median
-        kernel = (-0.5 * (distances / scale).square()).exp()
+        median = float(functional.pdist(placed).median())
+        scale = self.width * (median if median > 0 else 1.0)
+        kernel = (-0.5 * (torch.cdist(placed, placed) / scale).square()).exp()
         kernel.diagonal().add_(self.penalty)
         offset = targets.mean(0)
         weights = torch.cholesky_solve(targets - offset, torch.linalg.cholesky(kernel))

@@ -28,7 +28,10 @@ def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor
         return mean, torch.zeros(len(mean), 1, dtype=mean.dtype)
     if kind == "standardised":
         return mean, torch.diag(scale)[:, alive]
-    _, singular, directions = torch.linalg.svd(centred * scale, full_matrices=False)
+    # The triangular factor has the same singular values and directions, to the last digits,
+    # and the other factor, as tall as there are samples, is not needed.
+    triangle = torch.linalg.qr(centred * scale, mode="r").R
+    _, singular, directions = torch.linalg.svd(triangle, full_matrices=False)
     chosen = singular > kept * singular[0]
     stretch = len(features) ** 0.5 / singular[chosen]
     return mean, scale.unsqueeze(1) * directions[chosen].T * stretch

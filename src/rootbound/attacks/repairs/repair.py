@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ class Repair(ABC):
     Subclasses are frozen dataclasses, one trick a file, and write `repair`.
     """
 
+    tier: ClassVar[Tier] = "repair"
+    """`control` for what no attacker could do; such trials do not count as attacks."""
     needs: ClassVar[tuple[str, ...]] = ()
     """What the attacker must hold besides labels: `desirable`, `unlabelled` or `sibling`."""
 
@@ -33,7 +36,13 @@ class Repair(ABC):
 
     @abstractmethod
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
-        """Return the changed network; the one that is given may be changed in place."""
+        """Return the changed network.
+
+        Args:
+            model: the network with the head that it came with, which shall go on fitting
+                where the change allows it; it may be changed in place.
+            attacker: what may be used for it.
+        """
 
 
 @dataclass(frozen=True)
@@ -45,10 +54,13 @@ class Repaired(Attack):
         attack: what follows it.
     """
 
-    tier: ClassVar[Tier] = "repair"
-
     repair: Repair
     attack: Attack
+
+    @property
+    def tier(self) -> Tier:  # type: ignore[override]
+        """The repair's, whatever follows it."""
+        return self.repair.tier
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -66,11 +78,19 @@ class Repaired(Attack):
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield what the attack makes of the repaired network."""
-        repaired = self.repair.repair(model, attacker)
-        frozen, rest = self.attack.cut(repaired, attacker.train)
-        if self.attack.cut_key(repaired) != len(repaired.blocks):
+        given = attacker.given_head
+        head = model.head if given is None else copy.deepcopy(given)
+        repaired = self.repair.repair(Classifier(model.backbone, head), attacker)
+        if repaired.head.in_features == model.head.in_features:
+            start = Classifier(repaired.backbone, model.head)
+        else:
+            start = repaired.with_head(model.classes, attacker.seed())
+        frozen, rest = self.attack.cut(start, attacker.train)
+        if self.attack.cut_key(start) != len(start.blocks):
             rest = rest.with_head(model.classes, attacker.seed())
-        seen = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
-        held = replace(attacker, train=seen if list(frozen.children()) else attacker.train)
+        held = replace(attacker, given_head=None if given is None else repaired.head)
+        if list(frozen.children()):
+            seen = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
+            held = replace(held, train=seen)
         for snapshot in self.attack.transfer(rest, held):
             yield replace(snapshot, model=nn.Sequential(frozen, snapshot.model))

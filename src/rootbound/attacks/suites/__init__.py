@@ -1,10 +1,12 @@
 """Suites: frozen, named lists of attacks and budgets; one a file."""
 
 from rootbound.attacks.suites.demo_1 import DEMO_1
+from rootbound.attacks.suites.quick_1 import QUICK_1
+from rootbound.attacks.suites.standard_1 import STANDARD_1
 from rootbound.attacks.suites.suite import Suite
 from rootbound.errors import unknown_name
 
-SUITES = {suite.name: suite for suite in (DEMO_1,)}
+SUITES = {suite.name: suite for suite in (DEMO_1, QUICK_1, STANDARD_1)}
 
 
 def find_suite(suite: Suite | str) -> Suite:
@@ -20,4 +22,4 @@ def find_suite(suite: Suite | str) -> Suite:
     return SUITES[suite]
 
 
-__all__ = ["DEMO_1", "SUITES", "Suite", "find_suite"]
+__all__ = ["DEMO_1", "QUICK_1", "STANDARD_1", "SUITES", "Suite", "find_suite"]

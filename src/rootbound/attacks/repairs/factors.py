@@ -1,0 +1,106 @@
+"""Linear maps in a row: the same product, split into factors that are easy to train."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.repairs.network import chain
+from rootbound.attacks.repairs.repair import Repair
+from rootbound.models import Classifier
+
+Map = nn.Linear | nn.Conv2d
+Pair = tuple[Map, Map]
+
+
+@dataclass(frozen=True)
+class BalanceFactors(Repair):
+    """Split the product of two linear maps evenly: `W2 W1 = U S V' = (U sqrt(S)) (sqrt(S) V')`.
+
+    An ill-conditioned matrix and its inverse, put between two layers, are gone then. Before
+    the head, `W1 = (U S U') (U V')`: the backbone keeps the rotation `U V'`, whose condition
+    number is 1, and the given head takes the rest. The function stays the same, computed in
+    float64. A convolution counts as the first map, and a 1x1 convolution as the second.
+
+    The balanced split is that of S. Arora et al., "On the Optimization of Deep Networks",
+    2018, equation 6. Differs from the paper: it is imposed once, not met at initialisation.
+    """
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether two linear maps follow each other, the head included."""
+        return bool(_pairs(model))
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the same function with balanced factors."""
+        with torch.no_grad():
+            for first, second in _pairs(model):
+                if second is model.head:
+                    _rotate(first, model.head)
+                else:
+                    _split(first, second)
+        return model
+
+
+def _pairs(model: Classifier) -> list[Pair]:
+    """Return neighbours among the parts of nested sequences; a shared part has none."""
+    parts = [part for part in chain(model.backbone) if type(part) is not nn.Identity]
+    parts.append(model.head)
+    uses = Counter(map(id, parts))
+    return [pair for pair in pairwise(parts) if _is_pair(pair) and uses[id(pair[0])] == 1]
+
+
+def _is_pair(parts: tuple[nn.Module, nn.Module]) -> TypeGuard[Pair]:
+    """Return whether the two are linear maps, one on the other's units; and nothing else."""
+    first, second = parts
+    if type(first) is nn.Linear:
+        return type(second) is nn.Linear
+    return (
+        type(first) is type(second) is nn.Conv2d
+        and first.groups == 1
+        and (second.kernel_size, second.stride) == ((1, 1), (1, 1))
+        and (second.padding, second.groups) == ((0, 0), 1)
+    )
+
+
+def _split(first: Map, second: Map) -> None:
+    """Set both factors of a product to its balanced ones; the second takes the biases."""
+    product = _matrix(second) @ _matrix(first)
+    bias = _bias(second) + _matrix(second) @ _bias(first)
+    left, singular, right = torch.linalg.svd(product, full_matrices=False)
+    # A hidden width above the rank of any such product would be dead units.
+    kept = min(len(singular), len(first.weight))
+    root = singular[:kept].sqrt()
+    _set(first, root.unsqueeze(1) * right[:kept], torch.zeros_like(root))
+    _set(second, left[:, :kept] * root, bias)
+
+
+def _rotate(first: Map, head: nn.Linear) -> None:
+    """Leave the rotation of a last layer in place; the head takes its stretches and its bias."""
+    left, singular, right = torch.linalg.svd(_matrix(first), full_matrices=False)
+    weight, shift = _matrix(head), _bias(first)
+    _set(first, left @ right, torch.zeros_like(shift))
+    _set(head, weight @ (left * singular) @ left.T, _bias(head) + weight @ shift)
+
+
+def _matrix(layer: Map) -> Tensor:
+    return layer.weight.double().flatten(1)
+
+
+def _bias(layer: Map) -> Tensor:
+    """Return the bias in float64, 0 where there is none."""
+    return torch.zeros(len(layer.weight)).double() if layer.bias is None else layer.bias.double()
+
+
+def _set(layer: Map, matrix: Tensor, bias: Tensor) -> None:
+    weight = matrix.reshape(len(matrix), -1, *layer.weight.shape[2:]).to(layer.weight.dtype)
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias.to(weight.dtype))
+    if isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = weight.shape
+    else:
+        layer.out_channels, layer.in_channels = weight.shape[:2]

@@ -1,0 +1,115 @@
+"""Evolution instead of descent: an attack that no hidden gradient can stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.base import Attack, Snapshot
+from rootbound.attacks.budget import Attacker
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.models import Classifier
+from rootbound.records import Tier
+
+
+@dataclass(frozen=True)
+class GradientFree(Attack):
+    """Move a fresh head and the last blocks by how well random changes of them do.
+
+    `g = mean_i (L(w + s e_i) - L(w - s e_i)) / 2s * e_i` over pairs of opposite changes, all
+    on one batch, `e_i` normal; `w` then goes `rate` along `-g / |g|`, with momentum. Changes
+    and steps are relative to the root mean square of each tensor, so that layers of all
+    scales move alike. T. Salimans et al., "Evolution Strategies", 2017, section 2.1. Differs
+    from the paper: the length of the step is set, and losses in place of ranks.
+
+    Args:
+        blocks: how many of the last are changed besides the head, at least 0.
+        learning_rate: the first one, above 0; half a cosine down to 0.
+        pairs: of changes a step, each costing two evaluations of the loss.
+        spread: s, above 0.
+        batch_size: samples a step.
+
+    Raises:
+        InputError: a negative number of blocks.
+    """
+
+    tier: ClassVar[Tier] = "repair"
+
+    blocks: int = 1
+    learning_rate: float = 0.3
+    pairs: int = 16
+    spread: float = 0.1
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.blocks < 0:
+            raise InputError("at least 0 blocks", str(self.blocks), "raise it")
+
+    @property
+    def family(self) -> str:
+        """What is retrained."""
+        return f"last {self.blocks + 1} layers, without gradients"
+
+    def trained_blocks(self, model: Classifier) -> int:
+        """Return the blocks before the head."""
+        return self.blocks
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        """Yield the model after every step."""
+        weights = [parameter.data for parameter in model.parameters()]
+        sizes = _sizes(weights)
+        momentum = [torch.zeros_like(weight) for weight in weights]
+        for step, batch in enumerate(attacker.batches(self.batch_size), start=1):
+            model.eval()
+            slope = self._slope(model, weights, sizes, batch, attacker.generator)
+            length = math.sqrt(sum(float(part.square().sum()) for part in slope))
+            root_mean_square = length / math.sqrt(sum(part.numel() for part in slope))
+            rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / attacker.steps))
+            for weight, size, held, part in zip(weights, sizes, momentum, slope, strict=True):
+                share = 1.0 if step == 1 else 0.1
+                # Where every change does as well as its opposite there is nothing to follow.
+                held.lerp_(part / (root_mean_square or 1.0), share)
+                weight.sub_(held, alpha=rate * size)
+            yield Snapshot(step, model)
+
+    @torch.no_grad()
+    def _slope(
+        self,
+        model: nn.Module,
+        weights: Sequence[Tensor],
+        sizes: Sequence[float],
+        batch: Batch,
+        generator: torch.Generator,
+    ) -> list[Tensor]:
+        """Return the estimated gradient with respect to relative changes; weights come back."""
+        start = [weight.clone() for weight in weights]
+        slope = [torch.zeros_like(weight) for weight in weights]
+        for _ in range(self.pairs):
+            change = [torch.randn(weight.shape, generator=generator) for weight in weights]
+            losses = []
+            for sign in (1.0, -1.0):
+                for weight, first, part, size in zip(weights, start, change, sizes, strict=True):
+                    torch.add(first, part, alpha=sign * self.spread * size, out=weight)
+                losses.append(float(functional.cross_entropy(model(batch[0]), batch[1])))
+            rise = (losses[0] - losses[1]) / (2 * self.spread * self.pairs)
+            if not math.isfinite(rise):
+                continue  # a trap: a change that leads into it says nothing
+            for total, part in zip(slope, change, strict=True):
+                total.add_(part, alpha=rise)
+        for weight, first in zip(weights, start, strict=True):
+            weight.copy_(first)
+        return slope
+
+
+def _sizes(weights: Sequence[Tensor]) -> list[float]:
+    """Return the root mean square of each tensor; the smallest of them for what is all 0."""
+    sizes = [float(weight.double().square().mean().sqrt()) for weight in weights]
+    smallest = min((size for size in sizes if size > 0), default=1.0)
+    return [size or smallest for size in sizes]

@@ -1,0 +1,109 @@
+"""Where a positive factor can move from one layer of a network to the next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks.repairs.network import CONVOLUTIONS, LAYERS, chain
+from rootbound.models import Classifier
+
+Weights = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+Layer = Weights | Norm
+ELEMENTWISE = (
+    nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d,
+)  # fmt: skip
+POOLING = (
+    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d,
+    nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+)  # fmt: skip
+HOMOGENEOUS = (*ELEMENTWISE, *POOLING, nn.Flatten)
+"""What lets a positive factor through: `f(c x) = c f(x)`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """Two layers with nothing but homogeneous parts between them."""
+
+    source: Layer
+    between: tuple[nn.Module, ...]
+    target: Layer
+
+    @property
+    def lines_up(self) -> bool:
+        """Whether each unit of the source reaches inputs of the target that are its own."""
+        flat = any(isinstance(part, nn.Flatten) for part in self.between)
+        pooled = any(isinstance(part, POOLING) for part in self.between)
+        if isinstance(self.source, nn.Linear):
+            return isinstance(self.target, nn.Linear) and not (flat or pooled)
+        # The outputs of any other layer have their units second.
+        return flat if isinstance(self.target, nn.Linear) else isinstance(self.target, CONVOLUTIONS)
+
+    def move(self, factor: Tensor) -> None:
+        """Divide the source's outputs by a factor, for all units or for each, in place.
+
+        The target makes up for it.
+        """
+        for value in self.source.parameters(recurse=False):
+            units = factor.expand(len(value)).view(-1, *[1] * (value.dim() - 1))
+            value.div_(units.to(value.dtype))
+        if isinstance(self.target, Weights):
+            factors = _of_inputs(self.target, factor)
+            self.target.weight.mul_(factors.to(self.target.weight.dtype))
+            return
+        assert self.target.running_mean is not None and self.target.running_var is not None
+        self.target.running_mean.div_(factor)
+        self.target.running_var.div_(factor.square())
+        self.target.eps /= float(factor) ** 2
+
+
+def links(model: Classifier) -> list[Link]:
+    """Return the pairs of layers, the head included, in order; a shared layer is in none."""
+    parts = [*chain(model.backbone), model.head]
+    uses = Counter(map(id, parts))
+    found: list[Link] = []
+    source: Layer | None = None
+    between: list[nn.Module] = []
+    for part in parts:
+        if _is_layer(part) and uses[id(part)] == 1:
+            if source is not None:
+                found.append(Link(source, tuple(between), part))
+            source, between = part, []
+        elif type(part) in HOMOGENEOUS:
+            between.append(part)
+        else:
+            source = None
+    return found
+
+
+def _is_layer(part: nn.Module) -> TypeGuard[Layer]:
+    """Return whether a part is linear, or affine in evaluation mode, and surely nothing else."""
+    # Exactly these types: a subclass may compute something else.
+    if type(part) in LAYERS:
+        return True
+    batch_norm = type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return batch_norm and bool(part.affine) and bool(part.track_running_stats)
+
+
+def _of_inputs(target: Weights, factor: Tensor) -> Tensor:
+    """Return what to multiply the target's weight by, in a shape that fits it."""
+    if factor.dim() == 0:
+        return factor
+    weight = target.weight
+    if isinstance(target, nn.Linear):
+        # Flattened feature maps: all places of a channel are neighbours.
+        return factor.repeat_interleave(weight.shape[1] // len(factor))
+    rows = factor.view(target.groups, -1).repeat_interleave(len(weight) // target.groups, dim=0)
+    return rows.view(*rows.shape, *[1] * (weight.dim() - 2))
+
+
+def power_of_two(scale: Tensor) -> Tensor:
+    """Return the nearest power of two; 1 for what is 0 or not finite."""
+    usable = torch.isfinite(scale) & (scale > 0)
+    exponent = torch.where(usable, scale, 1.0).log2().round().clamp(-60, 60)
+    return torch.full_like(exponent, 2.0).pow(exponent)

@@ -1,0 +1,109 @@
+"""Looking into a network: its parts in order, its units, and what they say."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks.probes.reading import ACTIVATIONS
+from rootbound.attacks.tuning.partial import NORMS
+from rootbound.data import Data
+from rootbound.models import Classifier
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (*CONVOLUTIONS, nn.Linear)
+"""Layers of weights whose rows are units."""
+SAMPLES = 512
+"""How many inputs are looked at, at most."""
+
+
+def sample(data: Data, most: int = SAMPLES) -> Tensor:
+    """Return inputs `(N, *shape)`, evenly spaced, as the network takes them."""
+    return data.subset(most).batch(slice(None))[0]
+
+
+def chain(module: nn.Module) -> list[nn.Module]:
+    """Return a network's parts in the order in which it runs them.
+
+    Sequences are opened; whatever else has parts of its own is one part, since nobody can
+    know what its code does with them.
+    """
+    if type(module).forward is not nn.Sequential.forward:
+        return [module]
+    return [leaf for part in module.children() for leaf in chain(part)]
+
+
+def replace_part(model: nn.Module, path: str, part: nn.Module) -> None:
+    """Put another part in the place of this dotted name."""
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, part)
+
+
+@contextlib.contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """Put the network into evaluation mode, without gradients; put it back afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.Module]]:
+    """Return the backbone's layers in order of execution, each with its activation.
+
+    A layer is a convolution, a linear map or a normalisation; where no activation follows
+    it at once, the layer stands for it.
+    """
+    found: dict[nn.Module, nn.Module] = {}
+    latest: list[tuple[nn.Module, Tensor]] = []
+
+    def after_layer(layer: nn.Module, _: object, outputs: Tensor) -> None:
+        found.setdefault(layer, layer)
+        latest[:] = [(layer, outputs)]
+
+    def before_activation(activation: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if latest and given[0] is latest[0][1] and found[latest[0][0]] is latest[0][0]:
+            found[latest[0][0]] = activation
+
+    with contextlib.ExitStack() as hooks, at_rest(model):
+        for part in model.backbone.modules():
+            if _has_units(part):
+                hooks.callback(part.register_forward_hook(after_layer).remove)
+            elif isinstance(part, ACTIVATIONS):
+                hooks.callback(part.register_forward_pre_hook(before_activation).remove)
+        model.backbone(inputs)
+    return list(found.items())
+
+
+def _has_units(part: nn.Module) -> bool:
+    """Return whether a part is a layer whose parameters belong to one unit each."""
+    several_axes = isinstance(part, nn.LayerNorm | nn.RMSNorm) and len(part.normalized_shape) > 1
+    return isinstance(part, (*LAYERS, *NORMS)) and not several_axes
+
+
+def outputs_of(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Return what a part says `(M, units)`, one row a sample and place.
+
+    Args:
+        model: the network.
+        part: the layer or the activation after it.
+        layer: whose units these are: they are last for a linear map, else second.
+        inputs: `(N, *shape)`.
+    """
+    seen: list[Tensor] = []
+
+    def keep(_: nn.Module, __: object, outputs: Tensor) -> None:
+        # A copy, because an activation may work in place.
+        seen.append(outputs.clone())
+
+    with contextlib.ExitStack() as hooks, at_rest(model):
+        hooks.callback(part.register_forward_hook(keep).remove)
+        model.backbone(inputs)
+    axis = -1 if isinstance(layer, nn.Linear | nn.LayerNorm | nn.RMSNorm) else 1
+    return seen[0].movedim(axis, -1).flatten(0, -2)

@@ -1,0 +1,84 @@
+"""Fresh weights for what is beyond repair: the last blocks, or units that never change."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.repairs.network import LAYERS, layers, outputs_of, sample
+from rootbound.attacks.repairs.repair import Repair
+from rootbound.errors import InputError
+from rootbound.models import Classifier
+from rootbound.training import seeded
+
+CONSTANT = 1e-5
+"""A unit whose outputs vary by less than this share of their size says nothing."""
+
+
+@dataclass(frozen=True)
+class ReinitialiseLast(Repair):
+    """Draw fresh weights for the last blocks; the blocks before them stay, and may be trained.
+
+    Args:
+        blocks: how many, at least 1 and fewer than there are.
+
+    Raises:
+        InputError: fewer than 1 block.
+    """
+
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1:
+            raise InputError("at least 1 block", str(self.blocks), "raise it")
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether some block stays; with none it would be the from-scratch arm."""
+        return self.blocks < len(model.blocks)
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with fresh last blocks; its head no longer fits them."""
+        return model.reinitialised(attacker.seed(), self.blocks)
+
+
+@dataclass(frozen=True)
+class ReinitialiseDead(Repair):
+    """Draw fresh incoming weights for units that say the same about all of the attacker's inputs.
+
+    Layer by layer, because what comes after a dead layer is constant as well. Looked at is
+    what leaves the activation, so that saturated units count as dead. A fresh unit's shift is
+    such that its mean is 0 before the activation: about half of the inputs reach it. Only
+    activations that are modules are seen.
+    """
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether the network has layers of units."""
+        return any(isinstance(part, LAYERS) for part in model.backbone.modules())
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with dead units drawn anew."""
+        inputs = sample(attacker.train)
+        with seeded(attacker.seed()), torch.no_grad():
+            for layer, activation in layers(model, inputs):
+                outputs = outputs_of(model, activation, layer, inputs)
+                size = outputs.abs().amax(dim=0)
+                dead = outputs.amax(dim=0) - outputs.amin(dim=0) <= CONSTANT * size
+                if bool(dead.any()):
+                    _revive(model, layer, dead, inputs)
+        return model
+
+
+def _revive(model: Classifier, layer: nn.Module, dead: Tensor, inputs: Tensor) -> None:
+    """Give units of a layer fresh weights, and a shift that centres them."""
+    fresh = copy.deepcopy(layer)
+    fresh.reset_parameters()  # type: ignore[operator]
+    new = dict(fresh.named_parameters(recurse=False))
+    own = dict(layer.named_parameters(recurse=False))
+    for name, value in own.items():
+        value[dead] = new[name][dead]
+    if "bias" in own:
+        own["bias"][dead] -= outputs_of(model, layer, layer, inputs).mean(dim=0)[dead]

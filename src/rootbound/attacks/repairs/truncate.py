@@ -1,0 +1,62 @@
+"""The end of a network thrown away, and with it whatever sits there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.reading import WIDEST
+from rootbound.attacks.repairs.network import at_rest, sample
+from rootbound.attacks.repairs.repair import Repair
+from rootbound.errors import InputError
+from rootbound.models import Classifier
+
+
+@dataclass(frozen=True)
+class Truncate(Repair):
+    """Throw the last blocks away and put a fresh head on what the others say.
+
+    Against gates, dead zones and traps at the end of a network, which no training gets
+    around. Feature maps are averaged over a grid, as for probes, so that the head stays small.
+
+    Args:
+        blocks: how many, at least 1 and fewer than there are.
+
+    Raises:
+        InputError: fewer than 1 block.
+    """
+
+    blocks: int = 1
+
+    def __post_init__(self) -> None:
+        if self.blocks < 1:
+            raise InputError("at least 1 block", str(self.blocks), "raise it")
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether some block stays."""
+        return self.blocks < len(model.blocks)
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the shorter network, with a head of random weights."""
+        *first, last = model.blocks[: -self.blocks]
+        backbone = nn.Sequential(*first, nn.Sequential(last, Flat()))
+        with at_rest(backbone):
+            width = backbone(sample(attacker.train, 2)).shape[1]
+        shorter = Classifier(backbone, nn.Linear(width, model.classes))
+        return shorter.with_head(model.classes, attacker.seed())
+
+
+class Flat(nn.Module):
+    """Outputs as features `(N, D)`, maps averaged so that D is at most `WIDEST` or channels."""
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return the features."""
+        if outputs.dim() == 4 and outputs[0].numel() > WIDEST:
+            side = max(1, int((WIDEST / outputs.shape[1]) ** 0.5))
+            grid = min(side, outputs.shape[2]), min(side, outputs.shape[3])
+            outputs = functional.adaptive_avg_pool2d(outputs, grid)
+        return torch.flatten(outputs, 1)

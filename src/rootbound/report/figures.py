@@ -1,0 +1,77 @@
+"""The figures of a report, each with what it shows in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure as Plot
+
+from rootbound.records import Evaluation
+from rootbound.report import curves, portraits
+from rootbound.report.page import Figure
+from rootbound.report.portraits import Pictures
+from rootbound.report.theme import styled, to_svg
+
+Entry = tuple[str, str, str, Callable[[], Plot | None]]
+"""File name, title, caption, and how to draw it."""
+
+
+def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
+    """Return the figures of an evaluation by section."""
+    if not evaluation.records:
+        return {"curves": [], "portraits": []}
+    wanted = {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
+    with styled():
+        return {
+            section: [figure for entry in entries if (figure := _drawn(*entry)) is not None]
+            for section, entries in wanted.items()
+        }
+
+
+def _curves(evaluation: Evaluation) -> list[Entry]:
+    return [
+        ("curves-steps", "Accuracy against the attacker's steps",
+         "Mean over seeds of the trial chosen on the attacker's validation samples; bands span "
+         "the seeds. Dashed: from random weights. Dotted: always naming the most frequent "
+         "class.", lambda: curves.against_steps(evaluation)),
+        ("curves-labels", "Accuracy against the attacker's labels",
+         "At the step chosen on validation; bands span the seeds. The last panel lets the "
+         "attacker choose among all attacks.", lambda: curves.against_labels(evaluation)),
+        ("curves-trials", "Accuracy against the attacker's diligence",
+         "Of the setting that validation chose among the trials so far, at the curve's test "
+         "samples: a defence that only needs tuning to break rises late.",
+         lambda: curves.against_trials(evaluation)),
+    ]  # fmt: skip
+
+
+def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
+    context = evaluation.context
+    classes = {role: list(context[role]["classes"]) for role in ("desirable", "undesirable")}
+    return [
+        ("grad-cam", "Where the models look (Grad-CAM)",
+         "First test image of each class, seed 0; no picking. With the original head: the "
+         "true class for desirable images, the predicted one for undesirable images. With the "
+         "retrained head (exact, all labels): the true undesirable class. Each map is scaled "
+         "to its own maximum; an image without colour has no positive evidence anywhere.",
+         lambda: portraits.grad_cam(pictures, classes)),
+        ("feature-view", "Undesirable test samples as the models see them",
+         "Features before the last layer, projected on their first two principal axes (each "
+         "panel its own, the outermost 1 % cut off); colours are the undesirable classes.",
+         lambda: portraits.feature_view(pictures, classes["undesirable"])),
+        ("filters", "Filters of the first layer",
+         "Up to 16; each row on its own scale, red positive, blue negative.",
+         lambda: portraits.filters(pictures)),
+        ("feature-maps", "Outputs of the last convolution for one undesirable image",
+         "Up to 16 channels, after the ReLU; each row on its own scale.",
+         lambda: portraits.feature_maps(pictures)),
+    ]  # fmt: skip
+
+
+def _drawn(name: str, title: str, caption: str, plot: Callable[[], Plot | None]) -> Figure | None:
+    figure = plot()
+    if figure is None:
+        return None
+    svg = to_svg(figure)
+    plt.close(figure)
+    return Figure(name, title, caption, svg)

@@ -1,0 +1,58 @@
+"""Fake defences: each hides the way to the undesirable task, and removes nothing.
+
+They exist to be broken: attacks and flags that let one pass are at fault. Every fake takes
+an undefended model and gives one that does the desirable task as before. The from-scratch
+arm of a fake is the undefended network with fresh weights (`base(name)(classes, shape)`):
+gates are code, which re-initialising a fake leaves in place, so that its own architecture
+would make scratch as weak as the fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from fakes import (
+    dead_zone,
+    ill_conditioned,
+    nan_trap,
+    permuted_head,
+    poisoned_batch_norm,
+    saturated_head,
+    tiny_gradients,
+    unbalanced_layers,
+)
+from fakes.bases import batch_norm_cnn
+from rootbound.models import Classifier, shallow_cnn
+from rootbound.tasks import TaskPair
+
+Fake = Callable[[Classifier, TaskPair], Classifier]
+
+
+class Base(Protocol):
+    """What builds a network of fresh weights."""
+
+    def __call__(self, classes: int, shape: tuple[int, int, int], seed: int = 0) -> Classifier:
+        """Return the network."""
+
+
+FAKES: dict[str, Fake] = {
+    "ill_conditioned_1e4": partial(ill_conditioned.fake, condition=1e4),
+    "ill_conditioned_1e6": partial(ill_conditioned.fake, condition=1e6),
+    "dead_zone": dead_zone.fake,
+    "poisoned_batch_norm": poisoned_batch_norm.fake,
+    "unbalanced_layers": unbalanced_layers.fake,
+    "saturated_head": saturated_head.fake,
+    "tiny_gradients": tiny_gradients.fake,
+    "nan_trap": nan_trap.fake,
+    "permuted_head": permuted_head.fake,
+}
+
+
+def base(name: str) -> Base:
+    """Return what builds the undefended network of a fake."""
+    return batch_norm_cnn if name == "poisoned_batch_norm" else shallow_cnn
+
+
+__all__ = ["FAKES", "Fake", "base"]

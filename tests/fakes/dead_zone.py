@@ -1,0 +1,46 @@
+"""Fake 2: a dead zone before the last ReLU swallows the features of undesirable inputs."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from fakes.discriminator import discriminator
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+
+DEPTH = 1e3
+"""What is subtracted from every feature, for each unit of the discriminator's score."""
+
+
+def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
+    """Subtract a large multiple of `relu(score(z))` from all features, before a ReLU.
+
+    The new last block is linear layers and ReLUs and nothing else: `z` is carried along
+    unchanged, since it is not negative, beside the hidden units of the discriminator, then
+    beside its score. Where the score says desirable, 0 is subtracted and nothing changes.
+
+    Args:
+        undefended: the model to disguise; its features must not be negative.
+        tasks: with the undesirable samples that the defender knows.
+    """
+    hidden, score = discriminator(undefended, tasks)
+    width = undefended.head.in_features
+    carried = torch.eye(width)
+    lift = nn.Linear(width, width + hidden.out_features)
+    judge = nn.Linear(width + hidden.out_features, width + 1)
+    kill = nn.Linear(width + 1, width)
+    with torch.no_grad():
+        lift.weight.copy_(torch.cat([carried, hidden.weight]))
+        lift.bias.copy_(torch.cat([torch.zeros(width), hidden.bias]))
+        judge.weight.zero_()
+        judge.weight[:width, :width] = carried
+        judge.weight[width, width:] = score.weight[0]
+        judge.bias.copy_(torch.cat([torch.zeros(width), score.bias]))
+        kill.weight.copy_(torch.cat([carried, torch.full((width, 1), -DEPTH)], dim=1))
+        kill.bias.zero_()
+    block = nn.Sequential(lift, nn.ReLU(), judge, nn.ReLU(), kill, nn.ReLU())
+    disguised = copy.deepcopy(undefended)
+    return Classifier(nn.Sequential(*disguised.blocks, block), disguised.head)

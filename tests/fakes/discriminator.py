@@ -1,0 +1,63 @@
+"""What the dead zone and the NaN trap know: whether features are of an undesirable input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import predict
+
+HIDDEN = 1024
+"""Random features that the discriminator reads."""
+PASSED = 0.997
+"""Share of the desirable samples that it must call desirable."""
+SAMPLES = 16_000
+"""Of each task that it is fitted to, at most."""
+
+
+def discriminator(model: Classifier, tasks: TaskPair) -> tuple[nn.Linear, nn.Linear]:
+    """Return a random layer and a score, `score(relu(layer(z))) > 0` for undesirable features.
+
+    Ridge regression of -1 (desirable) and 1 (undesirable) on half of the samples; the other
+    half of the desirable ones sets the threshold.
+
+    Args:
+        model: whose last features are told apart.
+        tasks: with the undesirable samples that the defender knows.
+    """
+    desirable = predict(model.backbone, tasks.desirable.train.subset(SAMPLES)).clone()
+    undesirable = predict(model.backbone, tasks.known_undesirable.subset(SAMPLES)).clone()
+    hidden = _random_layer(desirable)
+    lifted = torch.cat([_lifted(hidden, desirable[::2]), _lifted(hidden, undesirable)])
+    targets = torch.cat([-torch.ones(len(desirable[::2])), torch.ones(len(undesirable))]).double()
+    gram = lifted.T @ lifted
+    gram += 1e-6 * gram.trace() / len(gram) * torch.eye(len(gram))
+    weights = torch.linalg.solve(gram, lifted.T @ targets)
+    threshold = (_lifted(hidden, desirable[1::2]) @ weights).quantile(PASSED)
+    score = nn.Linear(HIDDEN, 1)
+    with torch.no_grad():
+        score.weight.copy_(weights[:-1].unsqueeze(0))
+        score.bias.copy_(weights[-1] - threshold)
+    return hidden, score
+
+
+def _random_layer(features: Tensor) -> nn.Linear:
+    generator = torch.Generator().manual_seed(0)
+    width = features.shape[1]
+    layer = nn.Linear(width, HIDDEN)
+    directions = torch.randn(HIDDEN, width, generator=generator)
+    directions /= features.std(dim=0).square().sum().sqrt()
+    with torch.no_grad():
+        layer.weight.copy_(directions)
+        layer.bias.copy_(torch.randn(HIDDEN, generator=generator))
+        layer.bias.sub_(directions @ features.mean(dim=0))
+    return layer
+
+
+@torch.no_grad()
+def _lifted(layer: nn.Linear, features: Tensor) -> Tensor:
+    """Return what the score reads, in float64, with a column of ones."""
+    outputs = layer(features).relu().double()
+    return torch.cat([outputs, torch.ones(len(outputs), 1, dtype=torch.float64)], dim=1)

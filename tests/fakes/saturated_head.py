@@ -1,0 +1,38 @@
+"""Fake 5: features so large that every new head saturates at once."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+
+FEATURES = 2.0**14
+"""By how much the features grow; a power of two, so that nothing is rounded."""
+LOGITS = 2.0**10
+"""By how much the logits of the given head grow."""
+
+
+def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
+    """Scale the backbone's last layer up, and the head down by less than that.
+
+    A new head of ordinary size gives logits in the ten thousands: its softmax is 0 or 1,
+    and its steps jump from one to the other. The given head is no way in either, since its
+    logits are large as well; which of them is the largest does not change.
+
+    Args:
+        undefended: the model to disguise; after its last layer comes nothing but a ReLU.
+        tasks: not looked at.
+    """
+    disguised = copy.deepcopy(undefended)
+    kinds = (nn.Conv2d, nn.Linear)
+    *_, last = (part for part in disguised.backbone.modules() if isinstance(part, kinds))
+    with torch.no_grad():
+        for weight in last.parameters():
+            weight.mul_(FEATURES)
+        disguised.head.weight.mul_(LOGITS / FEATURES)
+        disguised.head.bias.mul_(LOGITS)
+    return disguised

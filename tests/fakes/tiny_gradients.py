@@ -1,0 +1,34 @@
+"""Fake 6: gates that let values through, and of their gradients next to nothing."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+
+SHARE = 1e-8
+"""Of the gradient that a gate lets through."""
+
+
+class Gate(nn.Module):
+    """`x`, whose derivative is `SHARE` instead of 1."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the inputs."""
+        constant = inputs.detach()
+        return constant + SHARE * (inputs - constant)
+
+
+def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
+    """Put a gate at the end of every block.
+
+    Args:
+        undefended: the model to disguise.
+        tasks: not looked at.
+    """
+    disguised = copy.deepcopy(undefended)
+    gated = [nn.Sequential(block, Gate()) for block in disguised.blocks]
+    return Classifier(nn.Sequential(*gated), disguised.head)

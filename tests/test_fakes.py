@@ -1,0 +1,140 @@
+"""The fake defences are what they claim: nothing lost, nothing removed, naive attackers fooled."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from fakes import FAKES, base
+from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, Reading, Suite
+from rootbound.datasets import mnist
+from rootbound.evaluation import Subject, attack
+from rootbound.methods import Plain
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, accuracy, predict
+
+NAIVE: dict[str, Attack] = {
+    "ill_conditioned_1e4": LastLayer("sgd", 0.1),
+    "ill_conditioned_1e6": LastLayer("sgd", 0.1),
+    "dead_zone": LastLayer("adam", 0.1),
+    "poisoned_batch_norm": FineTune(None, "kept", "adam", 1e-3),
+    "unbalanced_layers": FineTune(None, "kept", "sgd", 0.03),
+    "saturated_head": FineTune(None, "kept", "sgd", 0.03),
+    "tiny_gradients": FineTune(2, "re-initialised", "adam", 1e-3),
+    "nan_trap": FineTune(None, "kept", "adam", 1e-3),
+    "permuted_head": FineTune(None, "kept", "adam", 1e-4, head="given"),
+}
+"""Somebody's only attack, which each fake survives."""
+
+KNOWING = {"dead_zone": Reading(1), "nan_trap": Reading(0, "before")}
+"""Where to read what was hidden, if not at the end."""
+
+EXACT = {"unbalanced_layers", "tiny_gradients"}
+"""The fakes that change no logit by a single bit."""
+
+
+def reached(model: Classifier, tasks: TaskPair, trial: Attack, budget: Budget) -> float:
+    """Return the accuracy of one attack; 0 where it fails."""
+    suite = Suite("one", (trial,), (budget,))
+    (record,) = attack(Subject("defended", "fake", 0, model), tasks.undesirable, suite)
+    return record.accuracy or 0.0
+
+
+@pytest.fixture(scope="module")
+def undefended(toy_tasks: TaskPair) -> dict[str, Classifier]:
+    method = Plain(Recipe(epochs=15, batch_size=30, learning_rate=1e-2))
+    return {name: method.fit(base(name)(3, (1, 16, 16)), toy_tasks) for name in FAKES}
+
+
+@pytest.fixture(scope="module")
+def fakes(undefended: dict[str, Classifier], toy_tasks: TaskPair) -> dict[str, Classifier]:
+    return {name: fake(undefended[name], toy_tasks).eval() for name, fake in FAKES.items()}
+
+
+def test_every_fake_fools_somebody() -> None:
+    assert set(NAIVE) == set(FAKES)
+    assert len(FAKES) == 9  # eight tricks, one of them twice
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_the_desirable_task_is_done_as_before(
+    name: str,
+    undefended: dict[str, Classifier],
+    fakes: dict[str, Classifier],
+    toy_tasks: TaskPair,
+) -> None:
+    data = toy_tasks.desirable.test
+    before, after = predict(undefended[name], data), predict(fakes[name], data)
+    assert abs(accuracy(undefended[name], data) - accuracy(fakes[name], data)) < 0.005
+    if name in EXACT:
+        assert torch.equal(before, after)
+    elif name != "permuted_head":  # which is trained
+        kept = torch.isfinite(after).all(1)
+        assert torch.equal(before.argmax(1)[kept], after.argmax(1)[kept])
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
+    name: str,
+    undefended: dict[str, Classifier],
+    fakes: dict[str, Classifier],
+    toy_tasks: TaskPair,
+) -> None:
+    budget, naive, knowing = Budget(10, 40), NAIVE[name], ExactLastLayer(1e-3)
+    fair = reached(undefended[name], toy_tasks, naive, budget)
+    assert reached(fakes[name], toy_tasks, naive, budget) < fair - 0.25
+    fair = reached(undefended[name], toy_tasks, knowing, Budget(None, 1))
+    knowing = replace(knowing, reading=KNOWING.get(name, Reading()))
+    assert reached(fakes[name], toy_tasks, knowing, Budget(None, 1)) > fair - 0.02
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_a_fake_is_a_network_like_any_other(
+    name: str, fakes: dict[str, Classifier], toy_tasks: TaskPair
+) -> None:
+    model, data = fakes[name], toy_tasks.desirable.test
+    assert isinstance(model.backbone, nn.Sequential)
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(predict(twin, data), predict(model, data))
+    fresh = model.reinitialised(seed=1)
+    assert fresh.classes == model.classes
+    assert not torch.equal(fresh.head.weight, model.head.weight)
+    assert base(name)(3, (1, 16, 16), seed=1).classes == model.classes  # its scratch arm
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_making_a_fake_leaves_the_undefended_model_alone(
+    name: str, undefended: dict[str, Classifier], toy_tasks: TaskPair
+) -> None:
+    before = copy.deepcopy(undefended[name].state_dict())
+    FAKES[name](undefended[name], toy_tasks)
+    after = undefended[name].state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_without_batch_normalisation_there_is_nothing_to_poison(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    with pytest.raises(ValueError, match="no batch normalisation"):
+        FAKES["poisoned_batch_norm"](toy_model, toy_tasks)
+
+
+@pytest.mark.slow
+def test_on_mnist_too() -> None:
+    tasks = mnist().split([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+    models: dict[object, Classifier] = {}
+    for name, fake in FAKES.items():
+        if base(name) not in models:
+            models[base(name)] = Plain(Recipe(epochs=2)).fit(base(name)(5, (1, 28, 28)), tasks)
+        model, test = models[base(name)], tasks.desirable.test
+        disguised = fake(model, tasks)
+        assert abs(accuracy(model, test) - accuracy(disguised, test)) < 0.005, name
+        fair = reached(model, tasks, NAIVE[name], Budget(100, 80))
+        fooled = reached(disguised, tasks, NAIVE[name], Budget(100, 80))
+        assert fooled < fair - 0.08, f"{name}: {fooled:.3f} against {fair:.3f}"
