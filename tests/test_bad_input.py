@@ -52,6 +52,9 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "broken.yaml").write_text("data: [unclosed\nseed: {\n")
     (root / "unknown.yaml").write_text("modle: shallow_cnn\n")
     (root / "type.yaml").write_text("seed: first\n")
+    (root / "no_file.yaml").write_text("method:\n  class_path: nothing.py:Own\n")
+    (root / "no_method.yaml").write_text("method: Plane\n")
+    (root / "null_method.yaml").write_text("method: null\n")
     (root / "empty").mkdir()
     return root
 
@@ -222,6 +225,9 @@ ROWS = [
     Row(f"{TRAIN} --config list.yaml", "config"),
     Row(f"{TRAIN} --config unknown.yaml", "modle"),
     Row(f"{TRAIN} --config type.yaml", "seed"),
+    Row(f"{TRAIN} --config no_file.yaml", "nothing.py; got no such file; check the path"),
+    Row(f"{TRAIN} --config no_method.yaml", "a method out of .*got 'Plane'"),
+    Row(f"{TRAIN} --config null_method.yaml", "expected a method; got none; name one of"),
     # Where to write.
     *(
         Row(f"{command} --out /dev/null/x", "able to write /dev/null.*pass another --out")

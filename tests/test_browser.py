@@ -70,7 +70,7 @@ def test_no_console_error_and_no_request_leaves_the_file(page: webdriver.Chrome)
 
 def test_every_figure_is_drawn(page: webdriver.Chrome) -> None:
     figures = page.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(figures) == 6
+    assert len(figures) == 7
     for figure in figures:
         assert figure.size["width"] > 600
         assert figure.size["height"] > 80

@@ -171,6 +171,28 @@ def test_method_of_a_file_is_used(
     assert f"strength={more[1] if more else 0.5}" in used
 
 
+@pytest.mark.parametrize(
+    ("method", "strength"),
+    [
+        ("method: {file}:Own\n", 0.5),
+        ("method:\n  class_path: {file}:Own\n  init_args:\n    strength: 0.2\n", 0.2),
+    ],
+    ids=["name", "settings"],
+)
+def test_method_of_a_file_may_be_named_in_a_config_file(
+    method: str,
+    strength: float,
+    toy_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, config = tmp_path / "own_method.py", tmp_path / "config.yaml"
+    file.write_text(OWN_METHOD)
+    config.write_text(method.format(file=file))
+    run(capsys, train(toy_folder, tmp_path / "m", "--config", str(config)))
+    assert f"strength={strength}" in used_method(tmp_path / "m")
+
+
 def test_config_file_gives_options_and_the_command_line_wins(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

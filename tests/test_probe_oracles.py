@@ -23,6 +23,7 @@ from rootbound.attacks import (
     PerceptronProbe,
     RidgeHead,
 )
+from rootbound.attacks.probes.whitening import decomposition_flops
 from rootbound.data import Data
 from rootbound.models import Classifier
 from rootbound.training import seeded
@@ -43,7 +44,9 @@ PROBES: tuple[Attack, ...] = (
 WHITENED: tuple[Attack, ...] = (
     ExactLastLayer(1e-2),
     RidgeHead(1e-2, "whitened"),
+    DiscriminantHead(0.1, "whitened"),
     NearestNeighbours(3),
+    KernelRidge(coordinates="whitened"),
 )
 
 
@@ -177,3 +180,86 @@ def test_dead_features_and_single_samples(probe: Attack) -> None:
     half = problem(CLASSES)
     half.inputs[:, 2:] = 0.0
     assert bool(logits(probe, half, half.inputs).isfinite().all())
+
+
+def test_a_class_without_samples_is_never_chosen() -> None:
+    data, new = problem(), problem(50, 1).inputs
+    there = data.select((data.labels != 1).nonzero().squeeze(1))
+    found = logits(DiscriminantHead(0.1), there, new)
+    assert bool(found.isfinite().all())
+    assert not bool((found.argmax(1) == 1).any())
+
+
+def test_the_nearest_whitened_mean_is_a_discriminant() -> None:
+    data, new = problem(), problem(50, 1).inputs
+    train = data.inputs.double().numpy()
+    mean = train.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(train.T, bias=True))
+    placed, test = ((part - mean) @ (vectors / np.sqrt(values)) for part in (train, new.numpy()))
+    means = np.stack([placed[data.labels.numpy() == label].mean(0) for label in range(CLASSES)])
+    nearest = ((test[:, None] - means) ** 2).sum(2).argmin(1)
+    assert (logits(DiscriminantHead(1.0, "whitened"), data, new).argmax(1).numpy() == nearest).all()
+
+
+@pytest.mark.parametrize("metric", ["whitened", "cosine"])
+def test_more_neighbours_than_a_class_has_do_not_outvote_the_nearest(metric: str) -> None:
+    data = problem(2 * CLASSES)
+    rule = NearestNeighbours(20, "whitened" if metric == "whitened" else "cosine")
+    new = problem(60).inputs
+    reached = (logits(rule, data, new).argmax(1) == torch.arange(60) % CLASSES).float().mean()
+    assert reached > 0.7
+
+
+def test_of_classes_with_equal_votes_the_nearest_is_chosen() -> None:
+    inputs = torch.tensor([[1.0], [5.0], [-1.2], [-5.0], [9.0], [-9.0]]).repeat(1, 2)
+    inputs[:, 1] = 0.0
+    data = Data(inputs, torch.tensor([2, 2, 0, 0, 2, 0]))
+    rule = NearestNeighbours(2)
+    assert int(logits(rule, data, torch.tensor([[0.0, 0.0]])).argmax(1)) == 2
+
+
+def rotated(seed: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    orthogonal: Tensor = torch.linalg.qr(torch.randn(width, width, generator=generator).double())[0]
+    return orthogonal
+
+
+def test_an_ill_conditioned_map_takes_nothing_from_a_perceptron() -> None:
+    """AdamW minds the frame: whitening alone leaves 15 points between these two."""
+    width, centres = 128, 0.35 * torch.randn(5, 128, generator=torch.Generator().manual_seed(1))
+    labels, tested = torch.arange(400) % 5, torch.arange(2000) % 5
+    new = torch.randn(2000, width, generator=torch.Generator().manual_seed(9)) + centres[tested]
+    head = Classifier(nn.Sequential(), nn.Linear(width, 5))
+    reached: dict[str, list[float]] = {"plain": [], "hidden": []}
+    for seed in range(3):
+        drawn = torch.randn(400, width, generator=torch.Generator().manual_seed(seed))
+        mixing = (rotated(10 + seed, width) * torch.logspace(0, -6, width)) @ rotated(50, width)
+        for name, change in (("plain", torch.eye(width).double()), ("hidden", mixing)):
+            train = Data(((drawn + centres[labels]).double() @ change).float(), labels)
+            generator = torch.Generator().manual_seed(seed)
+            *_, last = PerceptronProbe().transfer(head, Attacker(train, 150, generator))
+            with torch.no_grad():
+                right = last.model((new.double() @ change).float()).argmax(1) == tested
+            reached[name].append(float(right.float().mean()))
+    assert np.mean(reached["plain"]) > 0.9
+    assert abs(np.mean(reached["plain"]) - np.mean(reached["hidden"])) < 0.02
+
+
+def test_a_perceptron_draws_from_the_attackers_generator_alone() -> None:
+    head, data = Classifier(nn.Sequential(), nn.Linear(WIDTH, CLASSES)), problem()
+    found = []
+    for stream in (0, 1):
+        torch.manual_seed(stream)
+        attacker = Attacker(data, 3, torch.Generator().manual_seed(0))
+        *_, last = PerceptronProbe(8).transfer(head, attacker)
+        with torch.no_grad():
+            found.append(last.model(data.inputs))
+    assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("probe", WHITENED[1:], ids=repr)
+def test_whitening_is_told_as_work(probe: Attack) -> None:
+    data = problem()
+    head = Classifier(nn.Sequential(), nn.Linear(WIDTH, CLASSES))
+    *_, last = probe.transfer(head, Attacker(data, 1, torch.Generator().manual_seed(0)))
+    assert last.flops >= decomposition_flops(data.inputs) > 2 * len(data) * WIDTH**2

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from rootbound.attacks import Reading
 from rootbound.attacks.probes.reading import WIDEST
+from rootbound.errors import InputError
 from rootbound.models import Classifier, shallow_cnn
 
 
@@ -89,6 +90,72 @@ def test_a_wrapped_network_is_one_block() -> None:
     assert torch.allclose(before.relu(), Reading().readout(network)(inputs))
     assert not torch.equal(before, before.relu())
     assert not Reading(2).applies_to(network)
+
+
+def test_a_block_that_works_in_place_spoils_no_other_reading() -> None:
+    blocks = nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(0.1, inplace=True), nn.Linear(5, 4))
+    network = Classifier(blocks, nn.Linear(4, 3)).eval()
+    inputs = torch.randn(7, 6)
+    linear = blocks[0](inputs)
+    active = functional.leaky_relu(linear, 0.1)
+    expected = torch.cat([linear, active, blocks[2](active)], dim=1)
+    assert torch.allclose(Reading("all").readout(network)(inputs), expected, atol=1e-6)
+
+
+class Crossed(nn.Module):
+    """Activations that run in another order than they are defined in, and one that never does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first, self.spare = nn.ReLU(), nn.Tanh(), nn.GELU()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.second(self.first(inputs) - 0.1)
+        return outputs
+
+
+class Idle(nn.Module):
+    """An activation that never runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.ReLU()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + 1.0
+
+
+def test_the_last_activation_is_the_last_to_run() -> None:
+    inputs = torch.randn(7, 5)
+    crossed = Classifier(nn.Sequential(Crossed()), nn.Linear(5, 3)).eval()
+    assert torch.allclose(Reading(0, "before").readout(crossed)(inputs), inputs.tanh() - 0.1)
+    idle = Classifier(nn.Sequential(Idle()), nn.Linear(5, 3)).eval()
+    assert torch.equal(Reading(0, "before").readout(idle)(inputs), inputs + 1.0)
+
+
+@pytest.mark.parametrize("reading", [Reading(1), Reading(0, "before"), Reading("all")], ids=str)
+def test_reading_in_training_mode_moves_no_statistics(reading: Reading) -> None:
+    first = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU())
+    network = Classifier(nn.Sequential(first, nn.ReLU()), nn.Linear(5, 3)).train()
+    before = copy.deepcopy(network.state_dict())
+    readout = reading.readout(network)
+    inputs = torch.randn(9, 6)
+    assert torch.allclose(readout(inputs)[:1], readout(inputs[:1]), atol=1e-6)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_hooks_are_removed_when_a_block_fails() -> None:
+    fresh = Classifier(nn.Sequential(nn.Sequential(nn.ReLU(), nn.Linear(5, 4))), nn.Linear(4, 3))
+    broken = Reading(0, "before").readout(fresh)
+    with pytest.raises(RuntimeError):
+        broken(torch.zeros(2, 6))
+    assert not any(part._forward_pre_hooks for part in broken.modules())
+
+
+def test_there_is_no_block_after_the_last() -> None:
+    with pytest.raises(InputError, match="from 0"):
+        Reading(-1)
 
 
 def test_places_in_words() -> None:

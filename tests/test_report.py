@@ -48,7 +48,8 @@ def test_same_input_same_bytes(run_folder: Path, tmp_path: Path) -> None:
 def test_every_figure_is_well_formed_svg_with_content(run_folder: Path) -> None:
     figures = sorted((run_folder / "figures").glob("*.svg"))
     assert [path.stem for path in figures] == [
-        "curves-labels", "curves-steps", "feature-maps", "feature-view", "filters", "grad-cam",
+        "curves-labels", "curves-steps", "curves-trials", "feature-maps", "feature-view", "filters",
+        "grad-cam",
     ]  # fmt: skip
     for path in figures:
         root = ElementTree.parse(path).getroot()

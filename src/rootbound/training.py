@@ -110,7 +110,8 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
     start = 0
     with torch.inference_mode():
         for inputs, _ in data.in_order(batch_size):
-            part: Tensor = model(inputs)
+            # A copy where the batch is a view of the data: a network may work in place.
+            part: Tensor = model(inputs.clone() if inputs._is_view() else inputs)
             if outputs is None:
                 # Filled in place: joining parts at the end would need the memory twice.
                 outputs = part.new_empty((len(data), *part.shape[1:]))

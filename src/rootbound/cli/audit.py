@@ -44,7 +44,7 @@ def run(options: Namespace) -> int:
         tasks,
         undefended=undefended,
         suite=suite,
-        seeds=options.seeds,
+        seeds=shared.read_seeds(options, suite),
         workers=options.workers,
         folder=folder,
     )

@@ -59,7 +59,7 @@ def run(options: Namespace) -> int:
         tasks,
         model,
         suite=suite,
-        seeds=1 if options.quick else options.seeds,
+        seeds=1 if options.quick else shared.read_seeds(options, suite),
         workers=options.workers,
         folder=folder,
     )

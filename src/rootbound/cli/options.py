@@ -55,8 +55,10 @@ def add_attack(parser: ArgumentParser) -> None:
         help="instead of the suite's: optimiser steps for each of --labels, such as 60,100,160",
     )  # fmt: skip
     parser.add_argument(
-        "--seeds", type=int, default=3, help="number of seeds; each draws weights and labels"
-    )
+        "--seeds", type=int, default=None,
+        help="number of seeds; each draws weights and labels (default: 3, or 1 with a suite that "
+        "confirms on attacker seeds of its own)",
+    )  # fmt: skip
     parser.add_argument(
         "--workers", type=int, default=max(1, min(os.cpu_count() or 1, 8)),
         help="processes, one thread each (default: the number of cores, at most 8)",
@@ -86,6 +88,13 @@ def read_suite(options: Namespace) -> Suite:
     return suite.with_budgets(
         tuple(Budget(count, spent) for count, spent in zip(labels, steps, strict=True))
     )
+
+
+def read_seeds(options: Namespace, suite: Suite) -> int:
+    """Return how many seeds: those asked for, or what makes sense with the suite."""
+    if options.seeds is not None:
+        return int(options.seeds)
+    return 1 if suite.confirmed else 3
 
 
 def load_named_class(name: str) -> str:

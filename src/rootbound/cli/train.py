@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from rootbound.cli import options as shared
 from rootbound.errors import InputError, unknown_name
@@ -15,9 +17,12 @@ from rootbound.methods import METHODS, Method
 from rootbound.models import Origin, build, save_model
 from rootbound.training import accuracy
 
+PLAIN_YAML = get_loader("yaml")
+
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
+    set_loader("yaml", _load_settings, (yaml.YAMLError,))
     shared.add_tasks(parser)
     shared.add_model(parser)
     # The default is put in by `prepare`: as the parser's own, its settings would be kept
@@ -49,6 +54,18 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     return prepared if named else ["--method", "BestResponse", *prepared]
 
 
+def _load_settings(text: str) -> Any:
+    """Read YAML, with methods' names made dotted as they are on the command line."""
+    content = PLAIN_YAML(text)
+    if isinstance(content, dict) and "method" in content:
+        method = content["method"]
+        if isinstance(method, str):
+            content["method"] = _dotted(method)
+        elif isinstance(method, dict) and isinstance(method.get("class_path"), str):
+            method["class_path"] = _dotted(method["class_path"])
+    return content
+
+
 def _dotted(name: str) -> str:
     name = shared.load_named_class(name)
     if name.isidentifier() and name not in METHODS:
@@ -66,7 +83,9 @@ def run(options: Namespace) -> int:
     tasks = shared.read_tasks(options)
     shape = tasks.desirable.train.shape
     model = build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
-    method = options.method or METHODS["BestResponse"]()
+    method = options.method
+    if method is None:
+        raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
     if options.epochs is not None:
         method = method.for_epochs(options.epochs)
     make_folder(path.parent)

@@ -193,6 +193,8 @@ def _check(contenders: Sequence[Contender], tasks: TaskPair, suite: Suite) -> No
                 "build the model with that many classes",
             )
     contenders[-1].start.reinitialised(seed=0)
+    if suite.space is not None:
+        suite.space.check()
     fewest = int(tasks.undesirable.train.labels.bincount().min())
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:

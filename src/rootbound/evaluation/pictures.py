@@ -72,6 +72,7 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
         )
     size = tuple(inputs.shape[2:])
     maps = LayerAttribution.interpolate(maps.detach(), size, "bilinear")[:, 0]
+    maps = maps.nan_to_num(0.0, 0.0, 0.0)
     strongest = maps.flatten(1).amax(1).clamp_min(1e-12)
     scaled: Tensor = maps / strongest[:, None, None] * 255
     return scaled.round().byte().numpy()
@@ -79,7 +80,7 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
 
 def with_best_head(model: Classifier, task: Task) -> Classifier:
     """Return the model with the exact best last layer for a task in place of its own."""
-    features = Data(predict(model.backbone, task.train).clone(), task.train.labels)
+    features = Data(_features(model, task.train), task.train.labels)
     return Classifier(copy.deepcopy(model.backbone), best_head(features, len(task.classes)))
 
 
@@ -98,14 +99,19 @@ def _first_of_each(task: Task) -> Data:
     )
 
 
+def _features(model: Classifier, data: Data) -> Tensor:
+    """Return features, those that are not finite as 0: a picture is drawn in any case."""
+    return predict(model.backbone, data).clone().nan_to_num_(0.0, 0.0, 0.0)
+
+
 def _view(model: Classifier, data: Data) -> dict[str, Array]:
-    features = predict(model.backbone, data).double()
+    features = _features(model, data).double()
     centred = features - features.mean(0)
     _, _, directions = torch.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T
     # The sign of a principal axis is arbitrary: fix it, so that figures can be compared.
     points *= torch.where(points.abs().amax(0) == points.amax(0), 1.0, -1.0)
-    return {"view": points.numpy().astype(np.float16), "view_labels": data.labels.byte().numpy()}
+    return {"view": _half(points), "view_labels": data.labels.byte().numpy()}
 
 
 def _insides(model: Classifier, layer: nn.Module, data: Data) -> dict[str, Array]:
@@ -115,6 +121,14 @@ def _insides(model: Classifier, layer: nn.Module, data: Data) -> dict[str, Array
     predict(model, data.select(torch.tensor([0])))
     hook.remove()
     return {
-        "filters": first.weight.detach().mean(1).numpy().astype(np.float16),
-        "maps": seen[0][0].numpy().astype(np.float16),
+        "filters": _half(first.weight.detach().mean(1)),
+        "maps": _half(seen[0][0]),
     }
+
+
+def _half(values: Tensor) -> Array:
+    """Return float16; where that is too narrow the values are scaled, which no picture shows."""
+    values = values.nan_to_num(0.0, 0.0, 0.0)
+    largest = float(values.abs().max())
+    scaled: Tensor = values * (1e3 / largest) if largest > 6e4 else values
+    return scaled.numpy().astype(np.float16)

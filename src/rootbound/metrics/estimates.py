@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 LEVEL = 0.95
@@ -74,20 +75,25 @@ def over_draws(values: Mapping[Draw, float]) -> Estimate:
         groups.setdefault(seed, []).append(value)
     if len(groups) == 1 or all(len(group) == 1 for group in groups.values()):
         return estimate([value for group in groups.values() for value in group])
-    models = list(groups.values())
-    mean = statistics.fmean(statistics.fmean(group) for group in models)
-    generator = random.Random(0)  # statistics, not secrets
-    means = sorted(
-        statistics.fmean(
-            statistics.fmean(generator.choices(group, k=len(group)))
-            for group in generator.choices(models, k=len(models))
-        )
-        for _ in range(RESAMPLES)
-    )
-    tail = round((1 - LEVEL) / 2 * RESAMPLES)
-    below = sum(value <= 0 for value in means) / RESAMPLES
+    mean = statistics.fmean(statistics.fmean(group) for group in groups.values())
+    means = _resampled([np.array(group) for group in groups.values()])
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    below = float((means <= 0).mean())
     p_value = min(1.0, 2 * min(below, 1 - below) + 1 / RESAMPLES)
-    return Estimate(mean, means[tail], means[-tail - 1], len(values), p_value)
+    return Estimate(mean, float(low), float(high), len(values), p_value)
+
+
+def _resampled(models: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return means `(RESAMPLES,)` of models, and attackers of each, drawn with replacement."""
+    generator = np.random.default_rng(0)
+    shape = RESAMPLES, len(models)
+    drawn = generator.integers(len(models), size=shape)
+    found = np.empty(shape)
+    for position, values in enumerate(models):
+        redrawn = values[generator.integers(len(values), size=(*shape, len(values)))].mean(-1)
+        found = np.where(drawn == position, redrawn, found)
+    means: NDArray[np.float64] = found.mean(axis=1)
+    return means
 
 
 def points(values: Mapping[Draw, float]) -> Estimate | None:

@@ -69,7 +69,8 @@ def _effort(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
 
 def steps(evaluation: Evaluation) -> Table:
     """Return the table of steps until an attacker catches up with the undefended model."""
-    families = [name for name in metrics.columns(evaluation) if name != EXACT]
+    # Most probes are solved at once: what they cost is operations, not steps.
+    families = [name for name in metrics.columns(evaluation) if name not in (EXACT, "probe")]
     budgets = metrics.budgets(evaluation)
     columns = [(family, labels) for family in families for labels in (budgets[-1],)]
     rows = []

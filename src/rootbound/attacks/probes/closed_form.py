@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch.nn import functional
@@ -13,7 +12,7 @@ from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import coordinates
+from rootbound.attacks.probes.whitening import Coordinates, coordinates, decomposition_flops
 from rootbound.models import Classifier
 
 
@@ -31,7 +30,7 @@ class RidgeHead(Probe, StackedAttack):
     """
 
     penalty: float = 1e-2
-    coordinates: Literal["whitened", "standardised"] = "standardised"
+    coordinates: Coordinates = "standardised"
 
     @property
     def bundle(self) -> Hashable:
@@ -55,5 +54,8 @@ class RidgeHead(Probe, StackedAttack):
             solved = vectors @ (shared / (values.clamp_min(0.0) + trial.penalty).unsqueeze(1))
             heads[position, :, :-1] = 10 * solved.T
             heads[position, :, -1] = 10 * targets.mean(0)
-        # The decomposition, about nine times the cube of the width.
-        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=9.0 * width**3)
+        # The decomposition is about nine times the cube of the width.
+        flops = 9.0 * width**3
+        if trials[0].coordinates == "whitened":
+            flops += decomposition_flops(features)
+        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=flops)

@@ -6,34 +6,42 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import coordinates
+from rootbound.attacks.probes.whitening import Coordinates, coordinates, decomposition_flops
 from rootbound.models import Classifier
+
+ABSENT = -1e4
+"""Logit of a class without samples: never chosen, and finite."""
 
 
 @dataclass(frozen=True)
 class DiscriminantHead(Probe, StackedAttack):
     """Assign a sample to the nearest class mean by Mahalanobis' distance.
 
-    `logit_c = m_c' S^-1 z - m_c' S^-1 m_c / 2` with class means `m_c` of standardised features
-    and `S = (1 - shrinkage) S_w + shrinkage tr(S_w) / R I`, S_w the covariance within classes
-    (J. Friedman, "Regularized Discriminant Analysis", 1989, equation 18 with one covariance).
+    `logit_c = m_c' S^-1 z - m_c' S^-1 m_c / 2` with class means `m_c` of features
+    of unit variance and `S = (1 - shrinkage) S_w + shrinkage tr(S_w) / R I`,
+    S_w the covariance within classes (J. Friedman, "Regularized Discriminant Analysis", 1989,
+    equation 18 with one covariance).
     Classes count as equally frequent. All shrinkages share one decomposition.
 
     Args:
         shrinkage: in (0, 1]; at 1 it is the nearest mean by Euclid's distance.
+        coordinates: `standardised`, or `whitened`: then S shrinks towards the covariance of all
+            samples, and an invertible linear map of the features changes nothing.
     """
 
     shrinkage: float = 0.1
+    coordinates: Coordinates = "standardised"
 
     @property
     def bundle(self) -> Hashable:
         """Trials that differ in the shrinkage alone share one decomposition."""
-        return type(self), self.reading
+        return type(self), self.coordinates, self.reading
 
     @classmethod
     def transfer_together(
@@ -41,10 +49,12 @@ class DiscriminantHead(Probe, StackedAttack):
     ) -> Iterator[Snapshot]:
         """Yield all solutions at once."""
         features, labels = attacker.train.inputs.double(), attacker.train.labels
-        mean, basis = coordinates(features, "standardised")
+        mean, basis = coordinates(features, trials[0].coordinates)
         inputs = (features - mean) @ basis
         width = inputs.shape[1]
-        means = torch.stack([inputs[labels == label].mean(0) for label in range(model.classes)])
+        members = functional.one_hot(labels, model.classes).double()
+        counts = members.sum(0)
+        means = members.T @ inputs / counts.clamp_min(1.0).unsqueeze(1)
         within = inputs - means[labels]
         values, vectors = torch.linalg.eigh(within.T @ within / len(inputs))
         values = values.clamp_min(0.0)
@@ -57,4 +67,8 @@ class DiscriminantHead(Probe, StackedAttack):
             scaled = rotated / spread
             heads[position, :, :-1] = scaled @ vectors.T
             heads[position, :, -1] = -0.5 * (scaled * rotated).sum(dim=1)
-        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=9.0 * width**3)
+        heads[:, counts == 0, -1] = ABSENT
+        flops = 9.0 * width**3
+        if trials[0].coordinates == "whitened":
+            flops += decomposition_flops(features)
+        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=flops)

@@ -12,7 +12,12 @@ from torch.nn import functional
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import coordinates
+from rootbound.attacks.probes.whitening import (
+    Coordinates,
+    coordinates,
+    decomposition_flops,
+    supported,
+)
 from rootbound.models import Classifier
 
 
@@ -20,25 +25,29 @@ from rootbound.models import Classifier
 class KernelRidge(Probe):
     """Regress one-hot labels with a Gaussian kernel: `A = (K + penalty I)^-1 Y`.
 
-    `K_ij = exp(-|z_i - z_j|^2 / (2 s^2))` with standardised features z and s = `width` times
-    the median distance. The cost is a third of the cube of the samples: 9 GFLOP for 3000.
+    `K_ij = exp(-|z_i - z_j|^2 / (2 s^2))` with features z of unit variance and s = `width`
+    times the median distance. The cost is a third of the cube of the samples: 9 GFLOP for 3000.
 
     Args:
         width: of the kernel, relative to the median distance, above 0.
         penalty: above 0.
         samples: at most so many are used, drawn at random.
+        coordinates: of the features: `standardised`, or `whitened` where there are more samples
+            than features.
     """
 
     width: float = 0.5
     penalty: float = 1e-2
     samples: int = 3000
+    coordinates: Coordinates = "standardised"
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the regression once."""
         order = torch.randperm(len(attacker.train), generator=attacker.generator)[: self.samples]
         features = attacker.train.inputs[order].double()
         targets = functional.one_hot(attacker.train.labels[order], model.classes).double()
-        mean, basis = coordinates(features, "standardised")
+        kind = supported(self.coordinates, features)
+        mean, basis = coordinates(features, kind)
         placed = (features - mean) @ basis
         median = float(functional.pdist(placed).median())
         scale = self.width * (median if median > 0 else 1.0)
@@ -47,7 +56,10 @@ class KernelRidge(Probe):
         offset = targets.mean(0)
         weights = torch.cholesky_solve(targets - offset, torch.linalg.cholesky(kernel))
         regression = _KernelRegression(mean, basis, placed, 10 * weights, 10 * offset, scale)
-        yield Snapshot(0, regression, flops=len(order) ** 3 / 3)
+        flops = len(order) ** 3 / 3
+        if kind == "whitened":
+            flops += decomposition_flops(features)
+        yield Snapshot(0, regression, flops=flops)
 
 
 class _KernelRegression(nn.Module):

@@ -13,7 +13,7 @@ from torch.nn import functional
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import coordinates
+from rootbound.attacks.probes.whitening import coordinates, decomposition_flops, supported
 from rootbound.models import Classifier
 
 
@@ -21,10 +21,12 @@ from rootbound.models import Classifier
 class NearestNeighbours(Probe):
     """Let the nearest training samples vote on the class.
 
-    Logits are `log((votes + 0.1) / (count + 0.1 C))`, finite for every class.
+    Logits are `log((votes + 0.1) / (count + 0.1 C))`, finite for every class. A nearer sample's
+    vote counts a millionth more, which breaks ties.
 
     Args:
-        count: how many vote; all of them if there are fewer.
+        count: how many vote; at most as many as a class has samples on average, because more
+            would outvote the nearest with all the others.
         metric: `whitened` for Euclid's distance in whitened coordinates (standardised ones with
             fewer samples than features), or `cosine` of the features as they are.
     """
@@ -36,12 +38,15 @@ class NearestNeighbours(Probe):
         """Yield the vote once."""
         features, labels = attacker.train.inputs.double(), attacker.train.labels
         if self.metric == "whitened":
-            few = len(features) <= features.shape[1]
-            mean, basis = coordinates(features, "standardised" if few else "whitened")
+            kind = supported("whitened", features)
+            mean, basis = coordinates(features, kind)
+            flops = decomposition_flops(features) if kind == "whitened" else 0.0
         else:
             mean = torch.zeros(features.shape[1], dtype=torch.float64)
             basis = torch.eye(features.shape[1], dtype=torch.float64)
-        yield Snapshot(0, _Vote(features, labels, model.classes, mean, basis, self))
+            flops = 0.0
+        vote = _Vote(features, labels, model.classes, mean, basis, self)
+        yield Snapshot(0, vote, flops=flops)
 
 
 class _Vote(nn.Module):
@@ -61,7 +66,7 @@ class _Vote(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("basis", basis)
         self.register_buffer("samples", self._placed(features))
-        self.register_buffer("targets", functional.one_hot(labels, classes).float())
+        self.register_buffer("targets", functional.one_hot(labels, classes).double())
 
     def _placed(self, features: Tensor) -> Tensor:
         placed = (features.double() - self.mean) @ self.basis
@@ -74,7 +79,9 @@ class _Vote(nn.Module):
         nearness = placed @ self.samples.T
         if self.rule.metric == "whitened":
             nearness = nearness - 0.5 * self.samples.square().sum(dim=1)
-        count = min(self.rule.count, len(self.samples))
-        votes = self.targets[nearness.topk(count, dim=1).indices].sum(dim=1)
-        classes = votes.shape[1]
+        classes = self.targets.shape[1]
+        count = min(self.rule.count, max(1, len(self.samples) // classes))
+        worth = 1 + 1e-6 * torch.arange(count, 0, -1, dtype=torch.float64) / count
+        chosen = self.targets[nearness.topk(count, dim=1).indices]
+        votes = torch.einsum("nkc,k->nc", chosen, worth)
         return ((votes + 0.1) / (count + 0.1 * classes)).log()

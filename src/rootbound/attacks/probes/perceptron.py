@@ -13,38 +13,53 @@ from torch.nn import functional
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import coordinates
+from rootbound.attacks.probes.whitening import (
+    Coordinates,
+    coordinates,
+    decomposition_flops,
+    random_rotation,
+    supported,
+)
 from rootbound.data import Data
 from rootbound.models import Classifier
+from rootbound.training import seeded
 
 
 @dataclass(frozen=True)
 class PerceptronProbe(Probe):
     """Train two layers by AdamW, the learning rate falling like half a cosine.
 
-    Features are standardised first, and whitened where there are four times more samples than
-    features.
+    Whitened coordinates are unique but for a rotation, and AdamW works on each by itself: they
+    are turned at random, so that the frame which a linear map leaves behind hides nothing.
 
     Args:
         hidden: units between the layers.
         learning_rate: the first one.
         batch_size: samples a step.
+        coordinates: of the features: `standardised`, or `whitened` where there are more samples
+            than features.
     """
 
     hidden: int = 256
     learning_rate: float = 3e-3
     batch_size: int = 256
+    coordinates: Coordinates = "whitened"
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the network after every step."""
         features = attacker.train.inputs.double()
-        many = len(features) > 4 * features.shape[1]
-        mean, basis = coordinates(features, "whitened" if many else "standardised")
+        kind = supported(self.coordinates, features)
+        mean, basis = coordinates(features, kind)
+        flops = 0.0
+        if kind == "whitened":
+            basis = basis @ random_rotation(basis.shape[1], attacker.generator)
+            flops = decomposition_flops(features)
         placed = Data(((features - mean) @ basis).float(), attacker.train.labels)
         width = placed.inputs.shape[1]
-        layers = nn.Sequential(
-            nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, model.classes)
-        )
+        with seeded(attacker.seed()):
+            layers = nn.Sequential(
+                nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, model.classes)
+            )
         network = _Placed(mean, basis, layers)
         optimiser = torch.optim.AdamW(layers.parameters(), self.learning_rate, fused=True)
         batches = placed.batches(self.batch_size, attacker.steps, attacker.generator)
@@ -56,7 +71,7 @@ class PerceptronProbe(Probe):
             optimiser.zero_grad(set_to_none=True)
             functional.cross_entropy(layers(inputs), labels).backward()
             optimiser.step()
-            yield Snapshot(step, network)
+            yield Snapshot(step, network, flops=flops)
 
 
 class _Placed(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rootbound.errors import InputError
 from rootbound.models import Classifier
 
 WIDEST = 512
@@ -30,10 +31,19 @@ class Reading:
         blocks_before_last: 0 for the features that the head reads, 1 for the outputs of the
             block before, and so on to the input itself; `all` for every block's together.
         side: `after` the block's last activation, or `before` it.
+
+    Raises:
+        InputError: a block after the last.
     """
 
     blocks_before_last: int | Literal["all"] = 0
     side: Literal["after", "before"] = "after"
+
+    def __post_init__(self) -> None:
+        if self.blocks_before_last != "all" and self.blocks_before_last < 0:
+            raise InputError(
+                "blocks before the last, from 0", str(self.blocks_before_last), "count from 0 up"
+            )
 
     @property
     def is_last(self) -> bool:
@@ -54,7 +64,7 @@ class Reading:
         """Return whether the network has this place (the input counts as a block)."""
         if self.side == "before":
             positions = self._positions(model)
-            return bool(positions) and all(_last_activation(model.blocks[i]) for i in positions)
+            return bool(positions) and all(_activations(model.blocks[i]) for i in positions)
         return self.blocks_before_last == "all" or self.blocks_before_last <= len(model.blocks)
 
     def _positions(self, model: Classifier) -> list[int]:
@@ -87,34 +97,39 @@ class _Readout(nn.Module):
         outputs, found = inputs, []
         for position, block in enumerate(self.blocks):
             wanted = position in self.positions
-            activation = _last_activation(block) if wanted and self.before else None
-            if activation is None:
-                outputs = block(outputs)
-                value = outputs
+            if wanted and self.before:
+                outputs, value = _with_last_activated(block, outputs)
             else:
-                outputs, value = _with_input_of(activation, block, outputs)
+                outputs = value = block(outputs)
             if wanted:
-                found.append(_flat(value))
+                # A copy, because the next block may work in place.
+                found.append(_flat(value).clone())
         return torch.cat(found, dim=1) if found else inputs.flatten(1)
 
 
-def _last_activation(block: nn.Module) -> nn.Module | None:
-    found = [part for part in block.modules() if isinstance(part, ACTIVATIONS)]
-    return found[-1] if found else None
+def _activations(block: nn.Module) -> list[nn.Module]:
+    return [part for part in block.modules() if isinstance(part, ACTIVATIONS)]
 
 
-def _with_input_of(
-    activation: nn.Module, block: nn.Module, inputs: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return a block's outputs and what went into one of its parts."""
+def _with_last_activated(block: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a block's outputs and what its last activation was given.
+
+    That is the last one to run, whatever the order they were defined in; if none of them
+    runs, the outputs themselves.
+    """
     seen: list[Tensor] = []
-    # A copy, because the activation may work in place.
-    handle = activation.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+
+    def remember(_: nn.Module, given: tuple[Tensor, ...]) -> None:
+        # A copy, because the activation may work in place.
+        seen[:] = [given[0].clone()]
+
+    handles = [part.register_forward_pre_hook(remember) for part in _activations(block)]
     try:
         outputs: Tensor = block(inputs)
     finally:
-        handle.remove()
-    return outputs, seen[-1]
+        for handle in handles:
+            handle.remove()
+    return outputs, seen[0] if seen else outputs
 
 
 def _flat(outputs: Tensor) -> Tensor:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
+
+Coordinates = Literal["whitened", "standardised"]
 
 KEPT = 1e-12
 """Directions with less than this share of the largest singular value are rounding errors."""
@@ -35,6 +39,36 @@ def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor
     chosen = singular > kept * singular[0]
     stretch = len(features) ** 0.5 / singular[chosen]
     return mean, scale.unsqueeze(1) * directions[chosen].T * stretch
+
+
+def supported(kind: Coordinates, features: Tensor) -> Coordinates:
+    """Return the kind asked for, or `standardised` where whitening would destroy distances.
+
+    With no more samples than features `(N, D)`, whitening puts all of them equally far apart.
+    """
+    return kind if len(features) > features.shape[1] else "standardised"
+
+
+def decomposition_flops(features: Tensor) -> float:
+    """Return about what `coordinates` costs by whitening `(N, D)`, which torch does not count.
+
+    `2 n m^2 + 11 m^3` with m the smaller of N and D and n the larger: the triangular factor,
+    then its singular values and directions (G. Golub, C. Van Loan, "Matrix Computations").
+    """
+    larger, smaller = max(features.shape), min(features.shape)
+    return 2.0 * larger * smaller**2 + 11.0 * smaller**3
+
+
+def random_rotation(width: int, generator: torch.Generator) -> Tensor:
+    """Return an orthogonal matrix `(R, R)` in float64, all of them equally likely.
+
+    The sign of R's diagonal makes the QR decomposition unique (F. Mezzadri, "How to Generate
+    Random Matrices from the Classical Compact Groups", 2007, section 5).
+    """
+    entries = torch.randn(width, width, generator=generator, dtype=torch.float64)
+    orthogonal, triangle = torch.linalg.qr(entries)
+    rotation: Tensor = orthogonal * triangle.diagonal().sign()
+    return rotation
 
 
 def with_bias(inputs: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from rootbound.attacks.repairs.prune import Prune
 from rootbound.attacks.repairs.reassign_head import ReassignHead
 from rootbound.attacks.repairs.reinitialise import ReinitialiseDead, ReinitialiseLast
 from rootbound.attacks.repairs.repair import Repair, Repaired
+from rootbound.attacks.repairs.restart import Restart
 from rootbound.attacks.repairs.revive import ShiftBias
 from rootbound.attacks.repairs.sanitise import Sanitise
 from rootbound.attacks.repairs.self_supervised import SelfSupervise
@@ -41,6 +42,7 @@ REPAIRS: dict[str, type[Repair]] = {
         SelfSupervise,
         Distil,
         Interpolate,
+        Restart,
     )
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "Repair",
     "Repaired",
     "ResetNorms",
+    "Restart",
     "Sanitise",
     "SelfSupervise",
     "ShiftBias",

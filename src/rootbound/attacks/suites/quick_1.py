@@ -44,7 +44,8 @@ QUICK_1 = Suite(
         *(ExactLastLayer(penalty, "standardised") for penalty in (1e-1, 1e-3)),
         NearestNeighbours(5, "whitened"),
         NearestNeighbours(5, "cosine"),
-        KernelRidge(),
+        KernelRidge(1.0, coordinates="standardised"),
+        KernelRidge(1.0, coordinates="whitened"),
         *(
             probe
             for reading in EARLIER

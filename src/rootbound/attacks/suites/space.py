@@ -33,6 +33,10 @@ class Space:
     weight_decay: tuple[float, float] = (1e-6, 1e-2)
     warm_up: tuple[float, float] = (0.0, 0.2)
 
+    def check(self) -> None:
+        """Raise an `InputError` when Optuna is not installed, before hours of work."""
+        _optuna()
+
     def propose(self, found: Iterable[tuple[Attack, float]], seed: int) -> list[FineTune]:
         """Return settings to try next.
 

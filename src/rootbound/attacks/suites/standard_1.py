@@ -30,6 +30,7 @@ from rootbound.attacks.repairs import (
     ReinitialiseLast,
     Repaired,
     ResetNorms,
+    Restart,
     Sanitise,
     SelfSupervise,
     ShiftBias,
@@ -57,13 +58,22 @@ LAST_LAYER: tuple[Attack, ...] = (
     *(ExactLastLayer(penalty, "standardised") for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4)),
     *(ExactLastLayer(penalty, "whitened") for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)),
     *(ExactLastLayer(1e-3, "whitened", kept=kept) for kept in (1e-2, 1e-1)),
-    *(RidgeHead(penalty, "whitened") for penalty in (1e-3, 1e-1, 1.0)),
-    *(RidgeHead(penalty, "standardised") for penalty in (1e-3, 1e-1, 1.0)),
-    *(DiscriminantHead(shrinkage) for shrinkage in (0.01, 0.1, 0.3, 1.0)),
-    *(NearestNeighbours(count, "whitened") for count in (1, 5, 20)),
-    *(NearestNeighbours(count, "cosine") for count in (1, 5, 20)),
-    *(PerceptronProbe(256, rate) for rate in (1e-3, 3e-3, 1e-2)),
-    *(KernelRidge(width, 1e-2) for width in (0.25, 0.5, 1.0)),
+    *(RidgeHead(penalty, "standardised") for penalty in (1e-3, 1e-2, 1e-1, 1.0)),
+    *(RidgeHead(penalty, "whitened") for penalty in (1e-1, 1.0)),
+    *(DiscriminantHead(shrinkage, "standardised") for shrinkage in (0.01, 0.1, 0.3)),
+    *(DiscriminantHead(shrinkage, "whitened") for shrinkage in (0.01, 0.3, 1.0)),
+    *(NearestNeighbours(count, "whitened") for count in (1, 3, 5)),
+    *(NearestNeighbours(count, "cosine") for count in (1, 3, 5)),
+    *(
+        PerceptronProbe(256, rate, coordinates=coordinates)
+        for rate in (1e-3, 1e-2, 3e-2)
+        for coordinates in ("standardised", "whitened")
+    ),
+    *(
+        KernelRidge(width, 1e-2, coordinates=coordinates)
+        for width in (0.5, 1.0, 2.0)
+        for coordinates in ("standardised", "whitened")
+    ),
 )
 EARLIER_BLOCKS: tuple[Attack, ...] = tuple(
     probe
@@ -143,6 +153,7 @@ REPAIRS: tuple[Attack, ...] = tuple(
         SelfSupervise(),
         Distil(),
         Interpolate(0.5),
+        *(Restart(number) for number in (1, 2, 3)),
     )
     for attack in (ADAM, SGD)
 )

@@ -1,0 +1,174 @@
+"""Scores and costs against hand computations."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from rootbound import metrics
+from rootbound.metrics import estimate, kaplan_meier_median, over_draws
+from rootbound.records import Arm, Evaluation, Record, Stage, Tier, Training
+
+ARMS: dict[str, Arm] = {"Plain": "undefended", "scratch": "scratch", "raw inputs": "control"}
+
+
+def record(
+    method: str,
+    accuracy: float | None,
+    *,
+    seed: int = 0,
+    attacker: int = 0,
+    stage: Stage = "screen",
+    tier: Tier = "fine-tuning",
+    family: str = "all layers",
+    labels: int | None = 10,
+    validation: float = 0.5,
+    test: tuple[float, ...] = (0.2, 0.4, 0.8),
+    flops: float = 1e6,
+    attack: str = "a",
+) -> Record:
+    return Record(
+        arm=ARMS.get(method, "defended"), method=method, seed=seed, attacker=attacker,
+        stage=stage, tier=tier, family=family, attack=attack, labels=labels, steps=(1, 10, 100),
+        validation=(0.0, 0.0, validation), test=test, selected=2, validation_loss=1.0,
+        accuracy=accuracy, seconds=1.0, flops=flops,
+    )  # fmt: skip
+
+
+def evaluation(*records: Record) -> Evaluation:
+    names = dict.fromkeys(one.method for one in records)
+    trainings = tuple(Training(ARMS.get(one, "defended"), one, "", 0, 0.9, 1.0) for one in names)
+    return Evaluation({}, trainings, records)
+
+
+def test_one_level_is_students_interval() -> None:
+    values = [0.1, 0.5, 0.3]
+    by_seed = over_draws({(seed, seed): value for seed, value in enumerate(values)})
+    by_attacker = over_draws({(0, attacker): value for attacker, value in enumerate(values)})
+    assert by_seed == by_attacker == estimate(values)
+
+
+def test_attackers_of_one_model_are_not_independent() -> None:
+    # Models differ, attackers of a model do not: the interval must be that of three models.
+    draws = {(seed, attacker): float(seed) for seed in range(3) for attacker in range(20)}
+    found = over_draws(draws)
+    assert found.mean == pytest.approx(1.0)
+    assert (found.low, found.high) == (0.0, 2.0)
+    naive = estimate(list(draws.values()))
+    assert found.high - found.low > 2 * (naive.high - naive.low)
+    assert over_draws(draws) == found
+
+
+def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    generator, hits, rounds = random.Random(1), 0, 60
+    for _ in range(rounds):
+        draws: dict[tuple[int, int], float] = {}
+        for seed in range(8):
+            shift = generator.gauss(0, 1)
+            draws |= {(seed, attacker): shift + generator.gauss(0, 1) for attacker in range(4)}
+        found = over_draws(draws)
+        hits += found.low <= 0 <= found.high
+    assert 0.8 <= hits / rounds <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("times", "median"),
+    [
+        ([(1.0, True), (2.0, True), (3.0, True)], 2.0),
+        ([(1.0, True), (2.0, False), (3.0, False)], None),
+        ([(2.0, False), (3.0, True), (4.0, True)], 3.0),
+        ([(5.0, False)], None),
+        ([], None),
+        # 1 - 1/4 = .75 at 1; the censored leave at 2; then 0 at 3.
+        ([(1.0, True), (2.0, False), (2.0, False), (3.0, True)], 3.0),
+    ],
+)
+def test_kaplan_meier(times: list[tuple[float, bool]], median: float | None) -> None:
+    assert kaplan_meier_median(times) == median
+
+
+def test_resistance_and_when_it_means_nothing() -> None:
+    found = evaluation(record("Plain", 0.9), record("x", 0.8), record("scratch", 0.7))
+    score = metrics.resistance(found, "x", 10)
+    assert score is not None
+    assert score.mean == pytest.approx(0.5)
+    assert metrics.mean_resistance(found, "x") == pytest.approx(0.5)
+    useless = evaluation(record("Plain", 0.9), record("x", 0.8), record("scratch", 0.895))
+    assert metrics.resistance(useless, "x", 10) is None
+    assert metrics.mean_resistance(useless, "x") is None
+    assert metrics.resistance(evaluation(record("x", 0.8)), "x", 10) is None
+
+
+def test_multiples_of_what_scratch_needs() -> None:
+    slow = (0.1, 0.3, 0.79)
+    found = evaluation(
+        record("scratch", 0.8, test=(0.1, 0.78, 0.8)),
+        record("x", 0.8, test=slow, flops=4e6),
+        record("y", 0.3, test=(0.1, 0.2, 0.3)),
+    )
+    assert metrics.multiples(found, "x", 10, "steps") == [(10.0, True)]
+    ((multiple, reached),) = metrics.multiples(found, "x", 10, "flops")
+    assert (round(multiple, 6), reached) == (40.0, True)
+    assert metrics.multiples(found, "y", 10, "steps") == [(10.0, False)]
+    assert metrics.multiples(found, "scratch", 10, "steps") == [(1.0, True)]
+
+
+def test_multiples_of_labels() -> None:
+    found = evaluation(
+        *(record("scratch", value, labels=n) for n, value in ((1, 0.4), (10, 0.78), (100, 0.8))),
+        *(record("x", value, labels=n) for n, value in ((1, 0.2), (10, 0.5), (100, 0.79))),
+        *(record("y", value, labels=n) for n, value in ((1, 0.2), (10, 0.5), (100, 0.6))),
+    )
+    assert metrics.labels_multiples(found, "x") == [(10.0, True)]
+    assert metrics.labels_multiples(found, "y") == [(10.0, False)]
+
+
+def test_confirmed_settings_replace_the_screening() -> None:
+    found = evaluation(
+        record("x", 0.99, validation=0.9),
+        record("x", 0.7, stage="confirm", attacker=1),
+        record("x", 0.8, stage="confirm", attacker=2),
+        record("x", 0.95, stage="longer", attacker=1),
+    )
+    assert metrics.attacked(found, "x", 10) == {(0, 1): 0.7, (0, 2): 0.8}
+    assert metrics.longer_run(found, "x", 10) == pytest.approx(95.0)
+
+
+def test_controls_and_the_benign_task_do_not_compete() -> None:
+    benign = Record(**{**record("x", 0.6).__dict__, "task": "benign"})
+    found = evaluation(record("x", 0.5), record("x", 0.9, tier="control", family="sibling"), benign)
+    assert metrics.attacked(found, "x", 10) == {(0, 0): 0.5}
+    assert metrics.families(found) == ["all layers"]
+    assert metrics.benign(found, "x", 10) == {(0, 0): 0.6}
+
+
+def test_median_attack_and_upper_bound() -> None:
+    found = evaluation(
+        record("x", 0.5, family="one"),
+        record("x", 0.7, family="two", test=(0.2, 0.85, 0.6)),
+        record("x", 0.9, family="three", validation=0.1),
+    )
+    assert metrics.median_attack(found, "x", 10) == pytest.approx(70.0)
+    upper = metrics.oracle(found, "x", 10)
+    assert upper is not None
+    assert upper.mean == pytest.approx(90.0)
+    assert list(metrics.by_family(found, "x", 10)) == ["three", "two", "one"]
+
+
+def test_best_so_far_follows_validation() -> None:
+    found = evaluation(
+        record("x", None, validation=0.5, test=(0, 0, 0.3), attack="a"),
+        record("x", None, validation=0.4, test=(0, 0, 0.9), attack="b"),
+        record("x", None, validation=0.6, test=(0, 0, 0.6), attack="c"),
+    )
+    assert metrics.best_so_far(found, "x", 10) == pytest.approx([0.3, 0.3, 0.6])
+
+
+def test_many_families_are_shown_by_tier() -> None:
+    several = [record("x", 0.5, family=f"family {i}", tier="repair") for i in range(9)]
+    found = evaluation(record("x", 0.5, tier="probe", family="last layer, exact"), *several)
+    assert metrics.columns(found) == ["last layer, exact", "probe", "repair"]
+    assert metrics.attacked(found, "x", 10, "repair") == {(0, 0): 0.5}
+    assert math.isclose(sum(metrics.attacked(found, "x", 10, "probe").values()), 0.5)
