@@ -35,6 +35,13 @@ def describe_run(
         "suite": suite.name,
         "suite_digest": suite.digest,
         "trials": sum(trial.applies_to(model) for trial in suite.attacks),
+        "rules": {
+            "proposals": suite.space.proposals if suite.space else 0,
+            "confirmed": suite.confirmed,
+            "attackers": suite.attackers if suite.confirmed else 0,
+            "longer": suite.longer,
+        },
+        "adaptive": suite.adaptive,
         "budgets": [{"labels": one.labels, "steps": one.steps} for one in suite.budgets],
         "validation_share": VALIDATION_SHARE,
         "validation_limit": VALIDATION_LIMIT,

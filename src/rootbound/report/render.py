@@ -19,9 +19,9 @@ from rootbound.report.portraits import Pictures
 from rootbound.report.summary import summarise
 
 CONTEXT = {
-    "budgets", "curve_samples", "date", "defender_undesirable_samples", "desirable", "layers",
-    "machine", "model", "parameters", "seeds", "shared_undesirable", "suite", "suite_digest",
-    "trials", "undesirable", "validation_limit", "validation_share", "versions",
+    "adaptive", "budgets", "curve_samples", "date", "defender_undesirable_samples", "desirable",
+    "layers", "machine", "model", "parameters", "rules", "seeds", "shared_undesirable", "suite",
+    "suite_digest", "trials", "undesirable", "validation_limit", "validation_share", "versions",
 }  # fmt: skip
 """What a report says of the run itself."""
 

@@ -39,7 +39,8 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         (
             "The attacker knows",
             "the weights, labelled undesirable samples, every attack of the suite; it may "
-            "retrain any number of layers, and does not know the method or the desirable data",
+            "retrain any number of layers, and for some attacks holds desirable or unlabelled "
+            "undesirable samples. " + _adaptive(context["adaptive"]),
         ),
         (
             "The attacker chooses",
@@ -52,6 +53,7 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
             "budget, the same for every arm",
         ),
         ("Budgets", "; ".join(budgets)),
+        *_rules(context["rules"]),
         (
             "Seeds",
             f"{context['seeds']}: each draws weights, batches and the attacker's labels, and "
@@ -62,6 +64,27 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
             f"the selected trial of each family is scored on all of them, curves on "
             f"{context['curve_samples']} fixed ones",
         ),
+    ]
+
+
+def _adaptive(count: int) -> str:
+    if count:
+        return f"{count} attacks know the method."
+    return "No attack knows the method: the result is not verified."
+
+
+def _rules(rules: Mapping[str, int]) -> list[Pair]:
+    """Return what happens after the screening, where anything does."""
+    if not rules["confirmed"]:
+        return []
+    return [
+        (
+            "Stages",
+            f"everything is screened on one attacker seed, and {rules['proposals']} further "
+            f"settings are proposed by Optuna from what that found; the best {rules['confirmed']} "
+            f"settings of each tier meet {rules['attackers']} new attacker seeds, which alone "
+            f"count; the best of them is run once with {rules['longer']} times the steps",
+        )
     ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rootbound import metrics
 from rootbound.records import Evaluation
@@ -37,6 +39,13 @@ def summarise(evaluation: Evaluation) -> Summary:
     return Summary(tuple(headline(evaluation)), tuple(found), tuple(_limits(evaluation)))
 
 
+def _drawn(context: Mapping[str, Any]) -> str:
+    """Return how many models, and attackers of each, there were."""
+    models = f"{context['seeds']} seed{'s' if context['seeds'] > 1 else ''}"
+    attackers = context["rules"]["attackers"]
+    return f"{models}, {attackers} attackers each," if attackers else models
+
+
 def _limits(evaluation: Evaluation) -> list[str]:
     context = evaluation.context
     shared = context["shared_undesirable"]
@@ -48,8 +57,8 @@ def _limits(evaluation: Evaluation) -> list[str]:
         "The exact last layer is the global optimum of its training loss for each penalty "
         "(duality gap in the record); the penalty is chosen on the attacker's validation samples. "
         "It says nothing of attackers who retrain more.",
-        f"{context['seeds']} seeds on one pair of tasks and one architecture; the defender knew "
-        "samples of every undesirable class. Intervals cover seeds, not other data.",
+        f"{_drawn(context)} on one pair of tasks and one architecture; the defender knew samples "
+        "of every undesirable class. Intervals cover these seeds, not other data.",
         "The defender's and the attacker's undesirable samples are "
         + ("the same." if shared else "disjoint halves of the training set."),
     ]

@@ -26,6 +26,7 @@ class Suite:
         controls: whether raw pixels, and a small network from scratch, are attacked as well.
         confirmed: how many of each tier's best settings meet new attacker seeds; 0 for none.
         attackers: how many attacker seeds they meet.
+        adaptive: how many of the attacks know a method, and were added for it.
         longer: how many times the steps the best setting gets once more; 0 for not at all.
     """
 
@@ -39,6 +40,7 @@ class Suite:
     confirmed: int = 0
     attackers: int = 1
     longer: int = 0
+    adaptive: int = 0
 
     def __post_init__(self) -> None:
         if not self.attacks or not self.budgets:
@@ -59,7 +61,8 @@ class Suite:
         if not attacks:
             return self
         name = f"{self.name} with {len(attacks)} adaptive attacks"
-        return replace(self, name=name, attacks=(*self.attacks, *attacks))
+        more = (*self.attacks, *attacks)
+        return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(attacks))
 
     @property
     def settings(self) -> list[str]:
@@ -69,5 +72,6 @@ class Suite:
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting."""
-        settings = [repr(getattr(self, part.name)) for part in fields(self) if part.name != "name"]
+        deciding = (part.name for part in fields(self) if part.name not in ("name", "adaptive"))
+        settings = [repr(getattr(self, name)) for name in deciding]
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]
