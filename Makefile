@@ -13,7 +13,7 @@ demo: $(STAMP)  ## train, attack, compare; writes rootbound-demo/report.html (mi
 	$(BIN)/rootbound demo
 
 test: $(STAMP)  ## all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
 from rootbound.attacks.suites.space import Space
 from rootbound.evaluation import Subject, attack, evaluate, jobs
+from rootbound.evaluation.assignments import searching
 from rootbound.evaluation.course import Course
 from rootbound.models import Classifier, shallow_cnn
 from rootbound.records import Evaluation, Record
@@ -165,6 +166,26 @@ def test_another_setting_is_another_run(
     first = evaluate(toy_model, toy_tasks, suite=toy_suite, seeds=1, folder=tmp_path)
     other = evaluate(toy_model.reinitialised(3), toy_tasks, suite=toy_suite, seeds=1)
     assert first.context["run"] != other.context["run"]
+
+
+def test_the_search_sees_nothing_of_the_benign_task(
+    toy_tasks: TaskPair, toy_model: Classifier
+) -> None:
+    subject = Subject("defended", "x", 0, toy_model)
+    plain = Suite("plain", SUITE.attacks, (Budget(5, 4),), space=Space(proposals=4))
+    records = attack(subject, toy_tasks.undesirable, plain)
+    benign = [replace(one, task="benign", validation=(1.0,) * len(one.steps)) for one in records]
+    tried = {repr(trial): trial for trial in plain.attacks}
+    proposed = [
+        [
+            trial
+            for assignment in searching(subject, plain, known, tried)
+            for trial in assignment.trials
+        ]
+        for known in (records, [*records, *benign])
+    ]
+    assert proposed[0] == proposed[1]
+    assert len(proposed[0]) == 4
 
 
 def test_nothing_known_is_asked_for_again(toy_tasks: TaskPair, toy_model: Classifier) -> None:

@@ -78,7 +78,7 @@ def searching(
         known = [
             (tried[record.attack], record.preference[0])
             for record in screened
-            if record.labels == budget.labels and not record.error and record.attack in tried
+            if _of(budget, record) and record.attack in tried
         ]
         proposed = suite.space.propose(known, stable_seed("search", budget, subject.seed) % 2**32)
         found += _assignments(subject, proposed, (budget,), subject.seed, "search")
@@ -151,8 +151,7 @@ def _best(
     by_setting = {repr(trial): trial for trial in trials}
     found: dict[str, list[tuple[float, float]]] = {}
     for record in records:
-        fits = record.labels == budget.labels and record.task == "undesirable"
-        if fits and record.attack in by_setting and not record.error:
+        if _of(budget, record) and record.attack in by_setting:
             found.setdefault(record.attack, []).append(record.preference)
     means = {
         setting: tuple(sum(part) / len(part) for part in zip(*values, strict=True))
@@ -162,6 +161,12 @@ def _best(
     known = [setting for setting in by_setting if setting in means]
     order = sorted(known, key=lambda setting: means[setting], reverse=True)
     return [by_setting[setting] for setting in order[:count]]
+
+
+def _of(budget: Budget, record: Record) -> bool:
+    """Return whether a record says how well an attack does with a budget's labels."""
+    same = record.labels == budget.labels and record.task == "undesirable"
+    return same and record.error is None
 
 
 def _assignments(

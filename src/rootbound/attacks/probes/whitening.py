@@ -24,7 +24,8 @@ def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor
     """
     mean = features.mean(dim=0)
     centred = features - mean
-    deviation = centred.square().mean(dim=0).sqrt()
+    # Without temporaries: at hundreds of features each would take as much memory again.
+    deviation = torch.linalg.vector_norm(centred, dim=0) / len(features) ** 0.5
     alive = deviation > 0
     scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
     if not bool(alive.any()):
@@ -34,7 +35,7 @@ def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor
         return mean, torch.diag(scale)[:, alive]
     # The triangular factor has the same singular values and directions, to the last digits,
     # and the other factor, as tall as there are samples, is not needed.
-    triangle = torch.linalg.qr(centred * scale, mode="r").R
+    triangle = torch.linalg.qr(centred.mul_(scale), mode="r").R
     _, singular, directions = torch.linalg.svd(triangle, full_matrices=False)
     chosen = singular > kept * singular[0]
     stretch = len(features) ** 0.5 / singular[chosen]
