@@ -1,0 +1,78 @@
+"""Arms nobody defended, and the harmless third task."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rootbound import metrics
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.data import Data
+from rootbound.datasets.rotations import rotations
+from rootbound.evaluation import evaluate
+from rootbound.evaluation.controls import RAW_INPUTS, SMALL_NET, controls
+from rootbound.models import Classifier, deep_cnn, shallow_cnn
+from rootbound.records import Evaluation
+from rootbound.tasks import Task, TaskPair
+
+SUITE = Suite(
+    "controlled-1",
+    (LastLayer("adam", 0.1), ExactLastLayer(1e-2), FineTune(None, "kept", "adam", 1e-2)),
+    (Budget(5, 10),),
+    controls=True,
+)
+
+
+@pytest.fixture(scope="module")
+def controlled(toy_tasks: TaskPair) -> Evaluation:
+    return evaluate(deep_cnn(3, (1, 16, 16)), toy_tasks, suite=SUITE, seeds=1)
+
+
+def test_raw_inputs_are_probed_and_not_tuned(controlled: Evaluation) -> None:
+    records = [record for record in controlled.records if record.method == RAW_INPUTS]
+    assert {record.tier for record in records} == {"probe"}
+    assert {record.arm for record in records} == {"control"}
+    assert len(records) == 2
+    (training,) = (one for one in controlled.trainings if one.method == RAW_INPUTS)
+    assert training.desirable_accuracy is None
+
+
+def test_a_small_net_from_scratch_gets_the_same_trials(controlled: Evaluation) -> None:
+    trials = {
+        name: [one.attack for one in controlled.records if one.method == name]
+        for name in (SMALL_NET, "scratch", "defended")
+    }
+    assert trials[SMALL_NET] == trials["scratch"] == trials["defended"]
+    assert metrics.methods(controlled)[-2:] == [SMALL_NET, RAW_INPUTS]
+
+
+def test_the_small_net_is_no_control_of_itself_and_needs_images() -> None:
+    names = [one.name for one in controls(shallow_cnn(3, (1, 16, 16)), (1, 16, 16))]
+    assert names == [RAW_INPUTS]
+    flat = Classifier(torch.nn.Sequential(torch.nn.Linear(9, 4)), torch.nn.Linear(4, 3))
+    assert [one.name for one in controls(flat, (9,))] == [RAW_INPUTS]
+    assert [one.name for one in controls(flat, (1, 3, 3))] == [RAW_INPUTS]  # too small for it
+
+
+def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:
+    task = rotations(toy_tasks.desirable)
+    assert task is not None
+    assert len(task.classes) == 4
+    assert int(task.train.labels.bincount().min()) > 0
+    given = toy_tasks.desirable.train.inputs
+    for image, turned, quarter in zip(given, task.train.inputs, task.train.labels, strict=True):
+        assert torch.equal(torch.rot90(image, int(quarter), dims=(1, 2)), turned)
+    again = rotations(toy_tasks.desirable)
+    assert again is not None
+    assert torch.equal(again.train.inputs, task.train.inputs)
+
+
+def test_what_is_no_square_image_has_no_way_up(toy_tasks: TaskPair) -> None:
+    def flat(data: Data) -> Data:
+        return replace(data, inputs=data.inputs.flatten(1))
+
+    task = toy_tasks.desirable
+    other = Task(task.name, task.classes, flat(task.train), flat(task.test))
+    assert rotations(other) is None
