@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from torch import multiprocessing
 from tqdm import tqdm
 
-from rootbound.memory import keep_freed_memory
+from rootbound.memory import keep_freed_memory, release_freed_memory
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -95,7 +95,10 @@ def _start(shared: tuple[Any, ...], threads: int) -> None:
 
 
 def _run(function: Callable[..., Result], job: Job) -> Result:
-    return function(job, *_shared)
+    try:
+        return function(job, *_shared)
+    finally:
+        release_freed_memory()
 
 
 @contextlib.contextmanager
