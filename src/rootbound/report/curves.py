@@ -93,7 +93,9 @@ def against_trials(evaluation: Evaluation) -> Figure:
 
 def in_words(labels: int | None) -> str:
     """Return `10 labels a class` or `all labels`."""
-    return "all labels" if labels is None else f"{labels} labels a class"
+    if labels is None:
+        return "all labels"
+    return f"{labels} label{'' if labels == 1 else 's'} a class"
 
 
 def _steps_panel(panel: Axes, evaluation: Evaluation, labels: int | None, family: str) -> None:
