@@ -122,7 +122,7 @@ def _run(
         tasks = replace(tasks, benign=rotations(tasks.desirable))
     holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
     names = [contender.name for contender in contenders]
-    journal = Journal(context, names, suite.settings, None if folder is None else Path(folder))
+    journal = Journal(context, names, suite, None if folder is None else Path(folder))
     known, benign = journal.before.records, tasks.benign is not None
     steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
     started, entries = time.perf_counter(), _entries(contenders, seeds, journal)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
+from rootbound.attacks import Attack, Suite
 from rootbound.errors import InputError
 from rootbound.evaluation.jobs import Contender, Outcome
 from rootbound.evaluation.pictures import Array, save_pictures
@@ -27,7 +28,8 @@ class Journal:
     Args:
         context: what the run is; its `run` tells whether an older run is the same.
         methods: names, in the order of the report.
-        settings: attacks as Python would write them, in the suite's order.
+        suite: in whose order trials come; with one label a class the first that works is the
+            attacker's choice, so that the order of the fixed settings decides.
         folder: where everything is kept; nowhere if None.
     """
 
@@ -35,11 +37,12 @@ class Journal:
         self,
         context: Mapping[str, Any],
         methods: Sequence[str],
-        settings: Sequence[str],
+        suite: Suite,
         folder: Path | None,
     ) -> None:
         self._methods = {name: position for position, name in enumerate(methods)}
-        self._settings = {setting: position for position, setting in enumerate(settings)}
+        self._settings = _positions((*suite.attacks, *suite.blind, *suite.benign))
+        self._blind = _positions(suite.blind)
         self._labels = {one["labels"]: i for i, one in enumerate(context["budgets"])}
         self.evaluation = Evaluation(context, (), (), complete=False)
         self.folder = folder
@@ -130,6 +133,12 @@ class Journal:
             record.attacker,
             self._labels[record.labels],
             # What a search has proposed is in no list: it stays in the order of its numbers.
-            self._settings.get(record.attack, len(self._settings)),
+            (self._blind if record.labels == 1 else self._settings).get(
+                record.attack, len(self._settings)
+            ),
             record.attack,
         )
+
+
+def _positions(trials: Sequence[Attack]) -> dict[str, int]:
+    return {repr(trial): position for position, trial in enumerate(dict.fromkeys(trials))}

@@ -65,11 +65,6 @@ class Suite:
         return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(attacks))
 
     @property
-    def settings(self) -> list[str]:
-        """Every trial as Python would write it, in order."""
-        return [repr(one) for one in dict.fromkeys((*self.attacks, *self.blind, *self.benign))]
-
-    @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting."""
         deciding = (part.name for part in fields(self) if part.name not in ("name", "adaptive"))
