@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -20,6 +21,11 @@ from toy import toy_dataset, write_idx_folder
 # More threads than cores make small tensors slower, and numbers differ between machines.
 torch.set_num_threads(1)
 os.environ.setdefault("MPLBACKEND", "svg")
+# The same examples everywhere, so that a failure elsewhere is one here; HYPOTHESIS_PROFILE=search
+# looks for new ones. No deadline: the first call of a torch function can be slow.
+settings.register_profile("repeat", derandomize=True, deadline=None, database=None)
+settings.register_profile("search", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -14,8 +14,6 @@ from rootbound.errors import InputError
 # Every sample carries its own number, so that draws can be checked sample by sample.
 label_lists = st.lists(st.integers(0, 3), min_size=1, max_size=60)
 seeds = st.integers(0, 2**31)
-# The first call of a torch function can be slow, on a busy machine any call.
-untimed = settings(deadline=None)
 
 
 def numbered(labels: list[int]) -> Data:
@@ -74,7 +72,6 @@ def test_the_number_of_bad_values_is_told() -> None:
         Data(inputs, torch.tensor([0]))
 
 
-@untimed
 @given(
     divisor=st.floats(1.0, 300.0),
     mean=st.floats(-2.0, 2.0),
@@ -106,7 +103,6 @@ def test_scaling_leaves_the_stored_inputs_alone(scaling: Scaling, dtype: torch.d
     assert batch.dtype == torch.float32
 
 
-@untimed
 @given(labels=label_lists, size=st.integers(1, 70))
 def test_in_order_yields_every_sample_once_in_order(labels: list[int], size: int) -> None:
     parts = list(numbered(labels).in_order(size))
@@ -116,7 +112,6 @@ def test_in_order_yields_every_sample_once_in_order(labels: list[int], size: int
     assert all(len(inputs) == size for inputs, _ in parts[:-1])
 
 
-@untimed
 @given(count=st.integers(1, 40), size=st.integers(1, 12), epochs=st.integers(1, 3), seed=seeds)
 def test_batches_never_repeat_a_sample_within_an_epoch(
     count: int, size: int, epochs: int, seed: int
@@ -163,7 +158,6 @@ def test_batches_are_settled_by_the_seed() -> None:
     assert drawn(1) != drawn(2)
 
 
-@untimed
 @given(labels=label_lists, count=st.integers(1, 8), seed=seeds)
 def test_per_class_divides_into_drawn_and_rest(labels: list[int], count: int, seed: int) -> None:
     data = numbered(labels)
@@ -180,7 +174,6 @@ def test_per_class_divides_into_drawn_and_rest(labels: list[int], count: int, se
         assert [labels[number] for number in numbers(part)] == part.labels.tolist()
 
 
-@untimed
 @given(labels=label_lists, seed=seeds)
 def test_halves_are_disjoint_stratified_and_exhaustive(labels: list[int], seed: int) -> None:
     data = numbered(labels)
@@ -218,7 +211,6 @@ def test_parts_keep_the_scaling() -> None:
     assert {part.scaling for part in parts} == {scaling}
 
 
-@untimed
 @given(count=st.integers(1, 50), size=st.integers(1, 60))
 def test_subset_is_the_same_at_every_call_and_spread_evenly(count: int, size: int) -> None:
     data = numbered([0] * count)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -26,8 +26,6 @@ def header(*shape: int) -> bytes:
     return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
 
 
-# The first call of a torch function can be slow, on a busy machine any call.
-untimed = settings(deadline=None)
 GOOD = header(2, 3) + bytes(range(6))
 
 
@@ -117,14 +115,19 @@ def test_gzip_that_ends_early_is_refused(kept: float) -> None:
         read_bytes(content[:end], ".gz")
 
 
-@untimed
 @given(position=st.integers(10, 10_000), flip=st.integers(1, 255))
-def test_gzip_damaged_in_the_middle_is_refused(position: int, flip: int) -> None:
-    content = bytearray(gzip.compress(header(4000) + bytes(i * i % 251 for i in range(4000))))
-    # After the ten bytes of the gzip header, which hold no data, every bit is under a checksum.
+@example(position=308, flip=32)
+def test_gzip_damaged_in_the_middle_never_reads_as_something_else(position: int, flip: int) -> None:
+    whole = gzip.compress(header(4000) + bytes(i * i % 251 for i in range(4000)))
+    content = bytearray(whole)
+    # After the ten bytes of the gzip header every bit is under a checksum, but for those that
+    # fill the last byte of the compressed stream: they hold nothing.
     content[10 + position % (len(content) - 10)] ^= flip
-    with pytest.raises(InputError):
-        read_bytes(bytes(content), ".gz")
+    try:
+        found = read_bytes(bytes(content), ".gz")
+    except InputError:
+        return
+    assert torch.equal(found, read_bytes(whole, ".gz"))
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
@@ -155,7 +158,6 @@ almost_idx = st.builds(
 )
 
 
-@untimed
 @given(
     content=st.one_of(
         st.binary(max_size=64), st.binary(max_size=32).map(lambda b: GOOD[:4] + b), almost_idx
@@ -176,7 +178,6 @@ def test_any_bytes_give_a_tensor_or_an_input_error(content: bytes, zipped: bool)
     assert values.numpy().tobytes() == content[start:]
 
 
-@untimed
 @given(content=st.binary(max_size=200))
 def test_any_bytes_named_gz_give_a_tensor_or_an_input_error(content: bytes) -> None:
     # Random bytes are never gzip of an IDX file: ten bytes of header and a CRC-32 stand before.

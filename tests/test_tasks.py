@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -12,9 +12,6 @@ from rootbound.data import Data
 from rootbound.datasets import Dataset, describe, parse_classes
 from rootbound.errors import InputError
 from rootbound.tasks import Task, TaskPair
-
-# The first call of a torch function can be slow, on a busy machine any call.
-untimed = settings(deadline=None)
 
 
 def data_of(labels: list[int], side: int = 2, start: int = 0) -> Data:
@@ -165,13 +162,11 @@ def test_unreadable_classes_are_refused(text: str) -> None:
         parse_classes(text)
 
 
-@untimed
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=30))
 def test_classes_survive_being_written_and_read(labels: list[int]) -> None:
     assert parse_classes(describe(labels)) == tuple(labels)
 
 
-@untimed
 @given(st.text(alphabet="0123456789-, ax²٣", max_size=12))
 def test_any_text_gives_classes_or_an_input_error(text: str) -> None:
     try:
