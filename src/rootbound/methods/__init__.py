@@ -1,5 +1,6 @@
 """Methods: ways to train a model that resists; one file a paper."""
 
+from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import LossMethod, Method
 from rootbound.methods.best_response import BestResponse
 from rootbound.methods.plain import Plain
@@ -12,6 +13,7 @@ METHODS: dict[str, type[Method]] = {
 
 __all__ = [
     "METHODS",
+    "AfterTraining",
     "BestResponse",
     "LossMethod",
     "Method",

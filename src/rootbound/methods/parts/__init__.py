@@ -1,0 +1,1 @@
+"""Pieces that several methods share: distances between distributions, simulated attackers."""
