@@ -8,6 +8,7 @@ is not made again. LABELS narrows the suite's budgets, such as 10,100 (or: suite
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -66,9 +67,10 @@ def rows(name: str, evaluation: Evaluation) -> list[str]:
         records = metrics.selected(evaluation, "defended", labels).values()
         best = ", ".join(dict.fromkeys(record.family for record in records))
         if own is not None and plain is not None and gap is not None:
+            spread = f" ({gap.low:.1f} to {gap.high:.1f})" if math.isfinite(gap.low) else ""
             lines.append(
                 f"| {name} | {in_words(labels)} | {plain.mean:.1f} | {own.mean:.1f} "
-                f"| {gap.mean:+.1f} ({gap.low:.1f} to {gap.high:.1f}) | {best} "
+                f"| {gap.mean:+.1f}{spread} | {best} "
                 f"| {', '.join(named)} |"
             )
     return lines

@@ -12,7 +12,12 @@ from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import Coordinates, coordinates, decomposition_flops
+from rootbound.attacks.probes.whitening import (
+    Coordinates,
+    coordinates,
+    decomposition_flops,
+    place,
+)
 from rootbound.models import Classifier
 
 
@@ -42,9 +47,9 @@ class RidgeHead(Probe, StackedAttack):
         cls, trials: Sequence[RidgeHead], model: Classifier, attacker: Attacker
     ) -> Iterator[Snapshot]:
         """Yield all solutions at once."""
-        features, labels = attacker.train.inputs.double(), attacker.train.labels
+        features, labels = attacker.train.inputs, attacker.train.labels
         mean, basis = coordinates(features, trials[0].coordinates)
-        inputs = (features - mean) @ basis
+        inputs = place(features, mean, basis)
         count, width = inputs.shape
         targets = functional.one_hot(labels, model.classes).double()
         values, vectors = torch.linalg.eigh(inputs.T @ inputs / count)

@@ -12,7 +12,12 @@ from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import Coordinates, coordinates, decomposition_flops
+from rootbound.attacks.probes.whitening import (
+    Coordinates,
+    coordinates,
+    decomposition_flops,
+    place,
+)
 from rootbound.models import Classifier
 
 ABSENT = -1e4
@@ -48,15 +53,18 @@ class DiscriminantHead(Probe, StackedAttack):
         cls, trials: Sequence[DiscriminantHead], model: Classifier, attacker: Attacker
     ) -> Iterator[Snapshot]:
         """Yield all solutions at once."""
-        features, labels = attacker.train.inputs.double(), attacker.train.labels
+        features, labels = attacker.train.inputs, attacker.train.labels
         mean, basis = coordinates(features, trials[0].coordinates)
-        inputs = (features - mean) @ basis
+        inputs = place(features, mean, basis)
         width = inputs.shape[1]
         members = functional.one_hot(labels, model.classes).double()
         counts = members.sum(0)
         means = members.T @ inputs / counts.clamp_min(1.0).unsqueeze(1)
-        within = inputs - means[labels]
-        values, vectors = torch.linalg.eigh(within.T @ within / len(inputs))
+        within = torch.zeros(width, width, dtype=torch.float64)
+        for label in range(model.classes):
+            around = inputs[labels == label] - means[label]
+            within.addmm_(around.T, around, alpha=1 / len(inputs))
+        values, vectors = torch.linalg.eigh(within)
         values = values.clamp_min(0.0)
         # With one sample a class nothing varies within: then every direction counts the same.
         typical = float(values.mean()) if width and float(values.sum()) > 0 else 1.0

@@ -14,7 +14,7 @@ from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.logistic import LogisticProblem, Matrix
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import KEPT, coordinates, with_bias
+from rootbound.attacks.probes.whitening import KEPT, coordinates, place
 from rootbound.data import Data
 from rootbound.models import Classifier
 from rootbound.records import EXACT
@@ -60,9 +60,9 @@ class ExactLastLayer(Probe, StackedAttack):
         cls, trials: Sequence[ExactLastLayer], model: Classifier, attacker: Attacker
     ) -> Iterator[Snapshot]:
         """Yield all solutions once, along the path from the largest penalty to the smallest."""
-        features = attacker.train.inputs.double()
+        features = attacker.train.inputs
         mean, basis = coordinates(features, trials[0].coordinates, trials[0].kept)
-        inputs = with_bias((features - mean) @ basis).numpy()
+        inputs = place(features, mean, basis, bias=True).numpy()
         problem = LogisticProblem(inputs, attacker.train.labels.numpy(), model.classes)
         weights = np.zeros((model.classes, inputs.shape[1]))
         solved: dict[float, tuple[Matrix, dict[str, float]]] = {}
@@ -98,7 +98,7 @@ class WhitenedHeads(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, T, C)`."""
-        inputs = with_bias((features.double() - self.mean) @ self.basis)
+        inputs = place(features, self.mean, self.basis, bias=True)
         return torch.einsum("nr,tcr->ntc", inputs, self.heads)
 
     def as_linear(self, trial: int) -> nn.Linear:
@@ -119,10 +119,9 @@ def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
         classes: C.
         penalty: of the squared weights, above 0.
     """
-    inputs = features.inputs.double()
-    mean, basis = coordinates(inputs, "standardised")
+    mean, basis = coordinates(features.inputs, "standardised")
     problem = LogisticProblem(
-        with_bias((inputs - mean) @ basis).numpy(), features.labels.numpy(), classes
+        place(features.inputs, mean, basis, bias=True).numpy(), features.labels.numpy(), classes
     )
     weights, _ = problem.solve(np.zeros((classes, basis.shape[1] + 1)), penalty, iterations=200)
     return WhitenedHeads(mean, basis, torch.from_numpy(weights).unsqueeze(0)).as_linear(0)

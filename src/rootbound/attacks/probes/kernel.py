@@ -16,6 +16,7 @@ from rootbound.attacks.probes.whitening import (
     Coordinates,
     coordinates,
     decomposition_flops,
+    place,
     supported,
 )
 from rootbound.models import Classifier
@@ -44,11 +45,11 @@ class KernelRidge(Probe):
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the regression once."""
         order = torch.randperm(len(attacker.train), generator=attacker.generator)[: self.samples]
-        features = attacker.train.inputs[order].double()
+        features = attacker.train.inputs[order]
         targets = functional.one_hot(attacker.train.labels[order], model.classes).double()
         kind = supported(self.coordinates, features)
         mean, basis = coordinates(features, kind)
-        placed = (features - mean) @ basis
+        placed = place(features, mean, basis)
         median = float(functional.pdist(placed).median())
         scale = self.width * (median if median > 0 else 1.0)
         kernel = (-0.5 * (torch.cdist(placed, placed) / scale).square()).exp()
@@ -85,6 +86,6 @@ class _KernelRegression(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, C)`."""
-        placed = (features.double() - self.mean) @ self.basis
+        placed = place(features, self.mean, self.basis)
         kernel = (-0.5 * (torch.cdist(placed, self.samples) / self.scale).square()).exp()
         return kernel @ self.weights + self.offset

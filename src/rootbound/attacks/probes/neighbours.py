@@ -13,7 +13,12 @@ from torch.nn import functional
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import coordinates, decomposition_flops, supported
+from rootbound.attacks.probes.whitening import (
+    coordinates,
+    decomposition_flops,
+    place,
+    supported,
+)
 from rootbound.models import Classifier
 
 
@@ -36,7 +41,7 @@ class NearestNeighbours(Probe):
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the vote once."""
-        features, labels = attacker.train.inputs.double(), attacker.train.labels
+        features, labels = attacker.train.inputs, attacker.train.labels
         if self.metric == "whitened":
             kind = supported("whitened", features)
             mean, basis = coordinates(features, kind)
@@ -69,7 +74,7 @@ class _Vote(nn.Module):
         self.register_buffer("targets", functional.one_hot(labels, classes).double())
 
     def _placed(self, features: Tensor) -> Tensor:
-        placed = (features.double() - self.mean) @ self.basis
+        placed = place(features, self.mean, self.basis)
         # Only the distances' order counts, for which single precision is enough from here on.
         return (functional.normalize(placed) if self.rule.metric == "cosine" else placed).float()
 

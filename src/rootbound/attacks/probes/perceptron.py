@@ -17,6 +17,7 @@ from rootbound.attacks.probes.whitening import (
     Coordinates,
     coordinates,
     decomposition_flops,
+    place,
     random_rotation,
     supported,
 )
@@ -47,14 +48,14 @@ class PerceptronProbe(Probe):
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the network after every step."""
-        features = attacker.train.inputs.double()
+        features = attacker.train.inputs
         kind = supported(self.coordinates, features)
         mean, basis = coordinates(features, kind)
         flops = 0.0
         if kind == "whitened":
             basis = basis @ random_rotation(basis.shape[1], attacker.generator)
             flops = decomposition_flops(features)
-        placed = Data(((features - mean) @ basis).float(), attacker.train.labels)
+        placed = Data(place(features, mean, basis).float(), attacker.train.labels)
         width = placed.inputs.shape[1]
         with seeded(attacker.seed()):
             layers = nn.Sequential(
@@ -88,5 +89,5 @@ class _Placed(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, C)`."""
-        logits: Tensor = self.layers(((features.double() - self.mean) @ self.basis).float())
+        logits: Tensor = self.layers(place(features, self.mean, self.basis).float())
         return logits

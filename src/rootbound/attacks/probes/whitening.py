@@ -9,23 +9,27 @@ from torch import Tensor
 
 Coordinates = Literal["whitened", "standardised"]
 
+ROWS = 4096
+"""Samples converted to float64 at a time: memory stays near that of the features themselves."""
+
 KEPT = 1e-12
 """Directions with less than this share of the largest singular value are rounding errors."""
 
 
 def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor, Tensor]:
-    """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance.
+    """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance, in float64.
 
     Args:
-        features: `(N, D)`, float64.
+        features: `(N, D)`, of any precision.
         kind: `whitened`, or `standardised` (each feature by itself).
         kept: whitened directions with less than this share of the largest singular value are
             left out.
     """
-    mean = features.mean(dim=0)
-    centred = features - mean
-    # Without temporaries: at hundreds of features each would take as much memory again.
-    deviation = torch.linalg.vector_norm(centred, dim=0) / len(features) ** 0.5
+    mean = features.mean(dim=0, dtype=torch.float64)
+    energy = torch.zeros_like(mean)
+    for rows in features.split(ROWS):
+        energy += (rows.double() - mean).square().sum(dim=0)
+    deviation = (energy / len(features)).sqrt()
     alive = deviation > 0
     scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
     if not bool(alive.any()):
@@ -33,13 +37,44 @@ def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor
         return mean, torch.zeros(len(mean), 1, dtype=mean.dtype)
     if kind == "standardised":
         return mean, torch.diag(scale)[:, alive]
-    # The triangular factor has the same singular values and directions, to the last digits,
-    # and the other factor, as tall as there are samples, is not needed.
-    triangle = torch.linalg.qr(centred.mul_(scale), mode="r").R
-    _, singular, directions = torch.linalg.svd(triangle, full_matrices=False)
+    _, singular, directions = torch.linalg.svd(
+        _triangle(features, mean, scale), full_matrices=False
+    )
     chosen = singular > kept * singular[0]
     stretch = len(features) ** 0.5 / singular[chosen]
     return mean, scale.unsqueeze(1) * directions[chosen].T * stretch
+
+
+def _triangle(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    """Return the triangular factor `(min(N, D), D)` of the standardised features.
+
+    It has their singular values and directions, to the last digits, and the other factor, as
+    tall as there are samples, is not needed. Factors of parts, one above the other, have the
+    factor of the whole (J. Demmel et al., "Communication-optimal Parallel and Sequential QR",
+    2012), so that no copy of all features in float64 is made.
+    """
+    triangle = torch.empty(0, features.shape[1], dtype=torch.float64)
+    for rows in features.split(max(ROWS, 4 * features.shape[1])):
+        part = (rows.double() - mean).mul_(scale)
+        triangle = torch.linalg.qr(torch.cat([triangle, part]), mode="r").R
+    return triangle
+
+
+def place(features: Tensor, mean: Tensor, basis: Tensor, *, bias: bool = False) -> Tensor:
+    """Return features `(N, D)` in these coordinates `(N, R)`, in float64.
+
+    Args:
+        features: `(N, D)`, of any precision.
+        mean: `(D,)`, subtracted first.
+        basis: `(D, R)`, multiplied next.
+        bias: append a column of ones.
+    """
+    width = basis.shape[1]
+    found = torch.ones(len(features), width + bias, dtype=torch.float64)
+    for start in range(0, len(features), ROWS):
+        rows = features[start : start + ROWS].double() - mean
+        found[start : start + ROWS, :width] = rows @ basis
+    return found
 
 
 def supported(kind: Coordinates, features: Tensor) -> Coordinates:
@@ -70,8 +105,3 @@ def random_rotation(width: int, generator: torch.Generator) -> Tensor:
     orthogonal, triangle = torch.linalg.qr(entries)
     rotation: Tensor = orthogonal * triangle.diagonal().sign()
     return rotation
-
-
-def with_bias(inputs: Tensor) -> Tensor:
-    """Return `(N, R)` with a column of ones appended."""
-    return torch.cat([inputs, torch.ones(len(inputs), 1, dtype=inputs.dtype)], dim=1)
