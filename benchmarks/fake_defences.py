@@ -2,8 +2,8 @@
 
 Each fake of tests/fakes hides the undesirable task and removes nothing. A suite that bites
 brings the attacker to within 2 points of what it gets from the undefended network, and at
-least one flag that is not raised there names the trick. What is finished stays in FOLDER and
-is not made again. LABELS narrows the suite's budgets, such as 10,100 (or: suite).
+least one flag that is not raised there names the trick. A run that was interrupted goes on in
+FOLDER. LABELS narrows the suite's budgets, such as 10,100 (or: suite).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -19,7 +20,6 @@ import rootbound as rb
 from fakes import FAKES, base
 from rootbound import metrics
 from rootbound.attacks import Suite, find_suite
-from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.flags import flags
 from rootbound.flags.attack import ATTACK_FLAGS
@@ -33,18 +33,12 @@ COMMON = {"best setting on the edge of its grid", "still rising at the end"}
 """Flags of the attack's own limits, which name no trick."""
 
 
-def attacked(name: str, folder: Path, suite: Suite, tasks: rb.TaskPair) -> Evaluation:
-    """Return the evaluation of one fake, from the folder if it is there."""
-    try:
-        found = Evaluation.load(folder)
-        if found.complete and found.context["suite_digest"] == suite.digest:
-            return found
-    except InputError:
-        pass
-    undefended = Plain().fit(base(name)(classes=5, shape=(1, 28, 28)), tasks)
-    fake = FAKES[name](undefended, tasks)
+def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -> Evaluation:
+    """Attack fakes of one base, which share the undefended arm and the one from scratch."""
+    undefended = Plain().fit(base(names[0])(classes=5, shape=(1, 28, 28)), tasks)
+    fakes = {name: FAKES[name](undefended, tasks) for name in names}
     return evaluate(
-        fake, tasks, undefended=undefended, suite=suite, seeds=1, workers=2, folder=folder
+        fakes, tasks, undefended=undefended, suite=suite, seeds=1, workers=2, folder=folder
     )
 
 
@@ -52,19 +46,19 @@ def rows(name: str, evaluation: Evaluation) -> list[str]:
     """Return the lines of one fake."""
     known = {flag.name for flag in (*NETWORK_FLAGS, *ATTACK_FLAGS)} - COMMON
     raised = {
-        arm: {one.flag for one in flags(evaluation) if one.method == arm}
-        for arm in ("defended", "undefended")
+        method: {one.flag for one in flags(evaluation) if one.method == method}
+        for method in (name, "undefended")
     }
-    named = sorted((raised["defended"] - raised["undefended"]) & known)
+    named = sorted((raised[name] - raised["undefended"]) & known)
     lines = []
     for labels in metrics.budgets(evaluation):
-        own = metrics.points(metrics.attacked(evaluation, "defended", labels))
+        own = metrics.points(metrics.attacked(evaluation, name, labels))
         plain = metrics.points(metrics.attacked(evaluation, "undefended", labels))
         gap = metrics.paired(
-            metrics.attacked(evaluation, "defended", labels),
+            metrics.attacked(evaluation, name, labels),
             metrics.attacked(evaluation, "undefended", labels),
         )
-        records = metrics.selected(evaluation, "defended", labels).values()
+        records = metrics.selected(evaluation, name, labels).values()
         best = ", ".join(dict.fromkeys(record.family for record in records))
         if own is not None and plain is not None and gap is not None:
             spread = f" ({gap.low:.1f} to {gap.high:.1f})" if math.isfinite(gap.low) else ""
@@ -82,8 +76,10 @@ def main(folder: Path, suite: Suite, names: list[str]) -> None:
     print(f"suite {suite.name} ({suite.digest})\n")
     print("| fake | labels | undefended, % | fake, % | gap | best attack | flags |")
     print("|---|---|---|---|---|---|---|", flush=True)
-    for name in names:
-        for line in rows(name, attacked(name, folder / name, suite, tasks)):
+    for together, members in groupby(names, key=base):
+        own = list(members)
+        evaluation = attacked(own, folder / together.__name__, suite, tasks)
+        for line in (line for name in own for line in rows(name, evaluation)):
             print(line, flush=True)
 
 
@@ -94,4 +90,4 @@ if __name__ == "__main__":
         kept = {None if one == "all" else int(one) for one in sys.argv[3].split(",")}
         budgets = tuple(one for one in chosen.budgets if one.labels in kept)
         chosen = replace(chosen.with_budgets(budgets), controls=False, benign=())
-    main(target, chosen, sys.argv[4:] or list(FAKES))
+    main(target, chosen, sorted(sys.argv[4:] or FAKES, key=lambda name: base(name).__name__))

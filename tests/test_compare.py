@@ -97,6 +97,26 @@ def test_evaluate_takes_models_that_exist(
     assert same[0] == same[1], "the same weights must give the same numbers in either arm"
 
 
+def test_several_models_share_the_other_arms(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    alone = evaluate(toy_model, toy_tasks, undefended=toy_model, suite=toy_suite, seeds=1)
+    both = {"one": toy_model, "other": toy_model.reinitialised(5)}
+    found = evaluate(both, toy_tasks, undefended=toy_model, suite=toy_suite, seeds=1)
+    assert [one.method for one in found.trainings] == ["undefended", "one", "other", "scratch"]
+    for old, new in (("defended", "one"), ("undefended", "undefended"), ("scratch", "scratch")):
+        first = [one.validation for one in alone.records if one.method == old]
+        assert first == [one.validation for one in found.records if one.method == new]
+
+
+@pytest.mark.parametrize("names", [(), ("scratch",), ("one", "undefended")], ids=str)
+def test_names_that_are_taken_are_refused(
+    names: tuple[str, ...], toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    with pytest.raises(InputError, match="models by name"):
+        evaluate(dict.fromkeys(names, toy_model), toy_tasks, suite=toy_suite, seeds=1)
+
+
 def test_what_was_finished_stays_when_a_run_is_stopped(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -33,6 +33,8 @@ Fake = Callable[[Classifier, TaskPair], Classifier]
 class Base(Protocol):
     """What builds a network of fresh weights."""
 
+    __name__: str
+
     def __call__(self, classes: int, shape: tuple[int, int, int], seed: int = 0) -> Classifier:
         """Return the network."""
 

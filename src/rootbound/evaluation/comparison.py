@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def compare(
 
 
 def evaluate(
-    defended: Classifier,
+    defended: Classifier | Mapping[str, Classifier],
     tasks: TaskPair,
     *,
     undefended: Classifier | None = None,
@@ -78,10 +78,11 @@ def evaluate(
     workers: int = 1,
     folder: Path | str | None = None,
 ) -> Evaluation:
-    """Attack a model that exists, beside fresh weights of its architecture.
+    """Attack models that exist, beside fresh weights of their architecture.
 
     Args:
-        defended: the model that is claimed to resist.
+        defended: the model that is claimed to resist; or several of them by name, which share
+            the other arms.
         tasks: what is desirable and what is not.
         undefended: the same without intervention, for comparison.
         adaptive: attacks that know the defence, besides the suite's; every arm meets them.
@@ -91,13 +92,21 @@ def evaluate(
         folder: where records go as they come, and pictures; nowhere when left out.
 
     Raises:
-        InputError: the suite is unknown, or a number is not positive.
+        InputError: the suite is unknown, a number is not positive, or there is no model.
     """
-    contenders = [Contender("defended", "defended", defended)]
+    models = {"defended": defended} if isinstance(defended, Classifier) else dict(defended)
+    if not models or {"undefended", "scratch"} & set(models):
+        raise InputError(
+            "defended models by name, none called undefended or scratch",
+            ", ".join(models) or "none",
+            "rename it",
+        )
+    contenders = [Contender("defended", name, model) for name, model in models.items()]
     if undefended is not None:
         contenders.insert(0, Contender("undefended", "undefended", undefended))
     # What a defence has added to the network (a gate, say) is no part of starting afresh.
-    contenders.append(Contender("scratch", "scratch", undefended or defended))
+    fresh = undefended or next(iter(models.values()))
+    contenders.append(Contender("scratch", "scratch", fresh))
     chosen = find_suite(suite).with_attacks(tuple(adaptive))
     return _run(contenders, tasks, chosen, undefended, seeds, workers, folder)
 
