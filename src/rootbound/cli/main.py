@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -51,6 +52,7 @@ def _run(given: list[str]) -> int:
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     command.configure(parser)
+    _log_to_stderr()
     prepare = getattr(command, "prepare", list)
     _check_options(parser, rest)
     try:
@@ -58,6 +60,14 @@ def _run(given: list[str]) -> int:
     except SystemExit as ended:  # after --help or --print_config
         return int(ended.code or DONE)
     return int(command.run(parser.instantiate(options)))
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("rootbound: %(message)s"))
+    logger = logging.getLogger("rootbound")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
 
 
 def _check_options(parser: ArgumentParser, given: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
 from rootbound.tasks import TaskPair
+
+log = logging.getLogger(__name__)
 
 
 def compare(
@@ -132,6 +135,9 @@ def _run(
     holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
     names = [contender.name for contender in contenders]
     journal = Journal(context, names, suite, None if folder is None else Path(folder))
+    if journal.before.complete:
+        log.info("%s holds this run, complete: nothing is done again", folder)
+        return journal.before
     known, benign = journal.before.records, tasks.benign is not None
     steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
     started, entries = time.perf_counter(), _entries(contenders, seeds, journal)

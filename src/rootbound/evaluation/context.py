@@ -6,8 +6,10 @@ import datetime
 import hashlib
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +17,7 @@ import torch
 from rootbound.attacks import Suite
 from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
+from rootbound.methods import Method
 from rootbound.tasks import Task, TaskPair
 
 
@@ -59,7 +62,9 @@ def describe_run(
 
 def _digest(tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> str:
     """Return hexadecimal digits that differ when anything that decides the result does."""
-    found = hashlib.sha256(f"{suite.digest} {seeds} {tasks.shared}".encode())
+    found = hashlib.sha256(f"{suite.digest} {seeds} {tasks.shared} {version('rootbound')}".encode())
+    for code in _foreign_code([contender.method for contender in contenders], suite):
+        found.update(code)
     for contender in contenders:
         found.update(f"{contender.arm} {contender.name} {contender.method!r}".encode())
         for name, value in contender.start.state_dict().items():
@@ -70,6 +75,20 @@ def _digest(tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Cont
             found.update(repr((data.scaling, len(data))).encode())
             found.update(data.subset(100).inputs.contiguous().numpy().tobytes())
     return found.hexdigest()[:12]
+
+
+def _foreign_code(methods: Sequence[Method | None], suite: Suite) -> list[bytes]:
+    """Return the text of files outside this package that methods and attacks are written in.
+
+    Their authors change them between runs; what is in the package has a version.
+    """
+    modules = {type(one).__module__ for one in (*methods, *suite.attacks, *suite.blind) if one}
+    paths = {
+        getattr(sys.modules.get(name), "__file__", None)
+        for name in modules
+        if name.partition(".")[0] != "rootbound"
+    }
+    return [Path(path).read_bytes() for path in sorted(filter(None, paths)) if Path(path).is_file()]
 
 
 def _describe_task(task: Task) -> dict[str, Any]:

@@ -53,17 +53,17 @@ class Journal:
             self._look_back()
 
     def _look_back(self) -> None:
-        """Take up an interrupted run of the same settings."""
+        """Take up a run of the same settings: what it has is not done again."""
         assert self.folder is not None
         try:
             before = Evaluation.load(self.folder)
         except InputError:
             return
-        if not before.complete and before.context.get("run") == self.evaluation.context["run"]:
+        if before.context.get("run") == self.evaluation.context["run"]:
             self.before = before
 
     def trained(self, contender: Contender, seed: int) -> tuple[Classifier, Training] | None:
-        """Return a model that was trained before the run was interrupted."""
+        """Return a model that was trained when the run was begun before."""
         matching = [
             one for one in self.before.trainings if (one.method, one.seed) == (contender.name, seed)
         ]
