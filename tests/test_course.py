@@ -151,6 +151,10 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(
     left = json.loads((tmp_path / "records.json").read_text())
     assert left["complete"] is False
     assert left["records"]
+    done = 13  # once more, and this time at once: what the first sitting found must stay
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert json.loads((tmp_path / "records.json").read_text())["records"] == left["records"]
     done = 0
     monkeypatch.setattr("rootbound.evaluation.comparison.work", counted)
     again = run()

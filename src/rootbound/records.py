@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
@@ -155,9 +155,9 @@ class Evaluation:
             "format": FORMAT,
             "complete": self.complete,
             "context": self.context,
-            "trainings": [asdict(training) for training in self.trainings],
-            "diagnoses": [asdict(diagnosis) for diagnosis in self.diagnoses],
-            "records": [asdict(record) for record in self.records],
+            "trainings": [vars(training) for training in self.trainings],
+            "diagnoses": [vars(diagnosis) for diagnosis in self.diagnoses],
+            "records": [vars(record) for record in self.records],
         }
         return _one_entry_a_line(content)
 

@@ -141,10 +141,15 @@ def _run(
     known, benign = journal.before.records, tasks.benign is not None
     steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
     started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
-    with tqdm(desc="training and attacking", total=len(entries), disable=None) as bar:
-        for _ in run_all(work, entries, (tasks, holdings), follow=steps.follow, workers=workers):
-            bar.total = len(entries) + steps.assigned
-            bar.update()
+    try:
+        with tqdm(desc="training and attacking", total=len(entries), disable=None) as bar:
+            for _ in run_all(
+                work, entries, (tasks, holdings), follow=steps.follow, workers=workers
+            ):
+                bar.total = len(entries) + steps.assigned
+                bar.update()
+    finally:
+        journal.save()
     return journal.finish(time.perf_counter() - started, workers)
 
 

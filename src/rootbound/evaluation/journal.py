@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +49,7 @@ class Journal:
         self.evaluation = Evaluation(context, (), (), complete=False)
         self.folder = folder
         self._pictures: dict[str, Array] = {}
+        self._saved, self._cost = -math.inf, 0.0
         self.before = Evaluation(context, (), (), complete=False)
         if folder is not None:
             make_folder(folder)
@@ -102,7 +105,9 @@ class Journal:
             self.evaluation,
             records=tuple(sorted((*self.evaluation.records, *records), key=self._position)),
         )
-        self.save()
+        # Each time everything is written: at most a twentieth of the time goes into that.
+        if time.monotonic() - self._saved > 20 * self._cost:
+            self.save()
 
     def finish(self, seconds: float, workers: int) -> Evaluation:
         """Mark the run as complete."""
@@ -114,7 +119,23 @@ class Journal:
     def save(self) -> None:
         """Write what there is."""
         if self.folder is not None:
-            self.evaluation.save(self.folder)
+            started = time.monotonic()
+            self._whole().save(self.folder)
+            self._saved = time.monotonic()
+            self._cost = self._saved - started
+
+    def _whole(self) -> Evaluation:
+        """Return what there is, with what was there before and has not come up again yet."""
+        found, before = self.evaluation, self.before
+        if found.complete or not before.trainings:
+            return found
+        records = {self._position(one): one for one in (*before.records, *found.records)}
+        return replace(
+            found,
+            trainings=self._in_order(_newest(before.trainings, found.trainings)),
+            diagnoses=self._in_order(_newest(before.diagnoses, found.diagnoses)),
+            records=tuple(records[position] for position in sorted(records)),
+        )
 
     def _in_order(self, entries: Sequence[OfModel]) -> tuple[OfModel, ...]:
         return tuple(sorted(entries, key=lambda one: (self._methods[one.method], one.seed)))
@@ -138,6 +159,10 @@ class Journal:
             ),
             record.attack,
         )
+
+
+def _newest(before: Sequence[OfModel], now: Sequence[OfModel]) -> list[OfModel]:
+    return list({(one.method, one.seed): one for one in (*before, *now)}.values())
 
 
 def _positions(trials: Sequence[Attack]) -> dict[str, int]:
