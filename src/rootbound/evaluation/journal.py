@@ -162,7 +162,8 @@ class Journal:
 
 
 def _newest(before: Sequence[OfModel], now: Sequence[OfModel]) -> list[OfModel]:
-    return list({(one.method, one.seed): one for one in (*before, *now)}.values())
+    again = {(one.method, one.seed) for one in now}
+    return [*now, *(one for one in before if (one.method, one.seed) not in again)]
 
 
 def _positions(trials: Sequence[Attack]) -> dict[str, int]:
