@@ -162,7 +162,7 @@ class Journal:
 
 
 def _newest(before: Sequence[OfModel], now: Sequence[OfModel]) -> list[OfModel]:
-    again = {(one.method, one.seed) for one in now}
+    again: set[tuple[str, int]] = {(one.method, one.seed) for one in now}
     return [*now, *(one for one in before if (one.method, one.seed) not in again)]
 
 
