@@ -21,7 +21,7 @@ from rootbound.files import make_folder, write_atomically
 from rootbound.models import Classifier
 from rootbound.records import Diagnosis, Evaluation, Record, Training
 
-OfModel = TypeVar("OfModel", Training, Diagnosis)
+OfModel = TypeVar("OfModel", bound=Training | Diagnosis)
 
 
 class Journal:
@@ -162,8 +162,7 @@ class Journal:
 
 
 def _newest(before: Sequence[OfModel], now: Sequence[OfModel]) -> list[OfModel]:
-    again: set[tuple[str, int]] = {(one.method, one.seed) for one in now}
-    return [*now, *(one for one in before if (one.method, one.seed) not in again)]
+    return list({(one.method, one.seed): one for one in (*before, *now)}.values())
 
 
 def _positions(trials: Sequence[Attack]) -> dict[str, int]:
