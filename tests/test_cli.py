@@ -167,7 +167,7 @@ def test_method_of_a_file_is_used(
     file.write_text(OWN_METHOD)
     run(capsys, train(toy_folder, tmp_path / "m", "--method", f"{file}:Own", *more))
     used = used_method(tmp_path / "m")
-    assert used.startswith("Own(recipe=Recipe(epochs=1, batch_size=128, learning_rate=0.002)")
+    assert used.startswith("Own(recipe=Recipe(epochs=1, batch_size=128, learning_rate=0.002,")
     assert f"strength={more[1] if more else 0.5}" in used
 
 

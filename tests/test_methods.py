@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from rootbound.augmentation import Augmentation
 from rootbound.errors import InputError
 from rootbound.evaluation.pictures import with_best_head
 from rootbound.methods import (
@@ -75,7 +76,7 @@ def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)
 def test_repr_is_the_configuration(method: Method) -> None:
-    assert eval(repr(method), {**METHODS, "Recipe": Recipe}) == method
+    assert eval(repr(method), {**METHODS, "Recipe": Recipe, "Augmentation": Augmentation}) == method
 
 
 def test_best_response_removes_what_a_last_layer_could_read(

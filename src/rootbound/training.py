@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from rootbound.data import Data
+from rootbound.augmentation import Augmentation
+from rootbound.data import Batch, Data
 from rootbound.errors import InputError
 
 Item = TypeVar("Item")
@@ -27,6 +28,7 @@ class Recipe:
         batch_size: desirable samples a step, at least 1.
         learning_rate: the peak, reached after 30 % of the steps (L. Smith, N. Topin,
             "Super-convergence", 2018, https://arxiv.org/abs/1708.07120).
+        augmentation: of every batch of images.
 
     Raises:
         InputError: a value is not positive.
@@ -35,6 +37,7 @@ class Recipe:
     epochs: int = 5
     batch_size: int = 128
     learning_rate: float = 2e-3
+    augmentation: Augmentation = Augmentation(shift=1)
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
@@ -45,6 +48,13 @@ class Recipe:
     def steps(self, samples: int) -> int:
         """Return how many steps these epochs take over that many samples."""
         return self.epochs * max(1, samples // self.batch_size)
+
+    def batches(
+        self, data: Data, steps: int, generator: torch.Generator, size: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield `steps` augmented batches of `size` samples, or of the recipe's batch size."""
+        for inputs, labels in data.batches(size or self.batch_size, steps, generator):
+            yield self.augmentation(inputs, generator), labels
 
 
 class TrainingDiverged(RuntimeError):

@@ -117,8 +117,8 @@ class LossMethod(Method):
     ) -> Iterator[tuple[Batch, Batch]]:
         desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
         return zip(
-            desirable.batches(self.recipe.batch_size, steps, generator),
-            undesirable.batches(self.undesirable_batch_size, steps, generator),
+            self.recipe.batches(desirable, steps, generator),
+            self.recipe.batches(undesirable, steps, generator, self.undesirable_batch_size),
             strict=True,
         )
 

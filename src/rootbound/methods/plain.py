@@ -33,7 +33,7 @@ class Plain(Method):
         minimise(
             model,
             lambda batch, _: functional.cross_entropy(model(batch[0]), batch[1]),
-            data.batches(self.recipe.batch_size, steps, generator),
+            self.recipe.batches(data, steps, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="Plain",

@@ -6,7 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from rootbound.augmentation import Augmentation
 
 AugmentationName = Literal["none", "shift", "mixup"]
 
@@ -20,8 +21,9 @@ def augment(
     its target with another's (H. Zhang et al., 2018; one weight a batch, uniform).
     What is not an image is not shifted.
     """
-    if name == "shift" and inputs.dim() == 4:
-        return _shifted(inputs, generator), targets
+    if name == "shift":
+        reach = max(1, round(0.1 * max(inputs.shape[2:], default=0)))
+        return Augmentation(reach)(inputs, generator), targets
     if name == "mixup":
         order = torch.randperm(len(inputs), generator=generator)
         weight = 0.5 + 0.5 * float(torch.rand((), generator=generator))
@@ -30,14 +32,3 @@ def augment(
             weight * targets + (1 - weight) * targets[order],
         )
     return inputs, targets
-
-
-def _shifted(inputs: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift each image by whole pixels, filling with the border's value."""
-    count, _, height, width = inputs.shape
-    reach = max(1, round(0.1 * max(height, width)))
-    padded = functional.pad(inputs, (reach, reach, reach, reach), mode="replicate")
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    down, right = torch.randint(2 * reach + 1, (2, count), generator=generator)
-    shifted: Tensor = windows[torch.arange(count), :, down, right]
-    return shifted
