@@ -114,7 +114,7 @@ class Row:
 ROWS = [
     # The command itself.
     Row("trian", "did you mean 'train'"),
-    Row("zzz", "a command out of audit, demo, list, report, train.*pick one"),
+    Row("zzz", "a command out of audit, compare, demo, list, report, train.*pick one"),
     Row("--verbose", "a command out of"),
     Row("audit", "required: checkpoint"),
     Row("report", "required: folder"),
@@ -124,6 +124,10 @@ ROWS = [
     Row(f"{TRAIN} --xyzzy 1", "--xyzzy"),
     Row(f"{DEMO} --stesp 3", "did you mean '--steps'"),
     Row(f"{TRAIN} --epochs", "epochs.*expected one argument"),
+    Row("compare --methods Plian", "did you mean 'Plain'"),
+    Row("compare --methods Plain,BestResponse,Plain", "every method once"),
+    Row("compare --methods ''", "a method out of"),
+    Row("compare --external nowhere.json", "challenges at nowhere.json; got no such file"),
     # Classes.
     Row(f"{TRAIN} --undesirable 2-5", "got 2 in both; remove the overlap"),
     Row(f"{TRAIN} --undesirable 0-2", "got 0-2 in both; remove the overlap"),

@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
 from rootbound import report
+from rootbound.report.leaderboard import write_leaderboard
 
 GOLDEN = Path(__file__).parent / "golden"
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -104,3 +105,23 @@ def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
     assert ink == figure_ink
     assert found["dark"] != found["light"]
     assert found["dark"][1] == found["dark"][2] != paper
+
+
+def test_the_leaderboard_is_sorted_by_its_headings(
+    browser: webdriver.Chrome, tmp_path: Path
+) -> None:
+    shutil.copy(GOLDEN / "records.json", tmp_path)
+    browser.get_log("browser")
+    browser.get(write_leaderboard(tmp_path).as_uri())
+    assert not browser.get_log("browser"), "no console error, no blocked script"
+
+    def first_column() -> list[str]:
+        cells = browser.find_elements(By.CSS_SELECTOR, "table.sortable tbody td:first-child")
+        return [cell.text for cell in cells]
+
+    heading = browser.find_element(By.CSS_SELECTOR, "table.sortable th")
+    heading.click()
+    assert first_column() == sorted(first_column())
+    heading.click()
+    assert first_column() == sorted(first_column(), reverse=True)
+    assert heading.get_attribute("aria-sort") == "descending"

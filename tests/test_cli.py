@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -378,3 +379,23 @@ def test_failure_on_the_way_is_one_line_and_a_code(
     assert written.err.startswith("rootbound: ")
     assert message in written.err
     assert len(written.err.splitlines()) == 1
+
+
+def test_compare_ranks_methods_and_goes_on_where_it_was(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "compare", "--methods", "BestResponse", "--data", str(toy_folder), *SPLIT,
+        "--suite", "demo-1", "--labels", "5", "--steps", "4", "--seeds", "1", "--workers", "1",
+        "--out", str(tmp_path),
+    ]  # fmt: skip
+    assert "leaderboard: " in run(capsys, command)
+    content = json.loads((tmp_path / "leaderboard.json").read_text())
+    assert sorted(one["method"] for one in content["methods"]) == ["BestResponse", "Plain"]
+    external = tmp_path / "external.json"
+    external.write_text(
+        '[{"method": "BestResponse", "advantage": 77, "attack": "mine", "link": "https://x.org"}]'
+    )
+    assert main([*command, "--external", str(external)]) == 0
+    assert "nothing is done again" in capsys.readouterr().err
+    assert "+77.00" in (tmp_path / "leaderboard.html").read_text()

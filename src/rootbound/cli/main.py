@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "train with and without a defence, attack everything, and show it (minutes)",
     "train": "train a model with one method and save it",
     "audit": "attack a saved model beside fresh weights, and report",
+    "compare": "train with several methods, attack them all, and rank them",
     "report": "make the report of a run folder again from its records",
     "list": "show methods, attacks, models, data sets and suites",
 }

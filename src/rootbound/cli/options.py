@@ -41,10 +41,10 @@ def add_model(parser: ArgumentParser) -> None:
     )
 
 
-def add_attack(parser: ArgumentParser) -> None:
+def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
     """Add the options that say how to attack, and where the run goes."""
     parser.add_argument(
-        "--suite", type=str, default="demo-1", help=f"attack suite: {', '.join(SUITES)}"
+        "--suite", type=str, default=suite, help=f"attack suite: {', '.join(SUITES)}"
     )
     parser.add_argument(
         "--labels", type=str, default=None,

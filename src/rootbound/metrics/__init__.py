@@ -36,10 +36,13 @@ from rootbound.metrics.scores import (
     oracle,
     resistance,
 )
+from rootbound.metrics.standings import Standing, Worst, standings
 
 __all__ = [
     "Draw",
     "Estimate",
+    "Standing",
+    "Worst",
     "accuracies",
     "advantage",
     "attacked",
@@ -66,6 +69,7 @@ __all__ = [
     "points",
     "resistance",
     "selected",
+    "standings",
     "steps_to_reach",
     "strongest",
     "trials",

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from rootbound.metrics import Estimate
+
+Wanted = Literal["low", "high"]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table: its text, its interval in words, and whether it stands out."""
+    """One number of a table: its text, its interval in words, and whether it stands out.
+
+    Args:
+        text: the number.
+        note: its interval, or what else is to be said, in small print.
+        mark: `good` or `bad` news, or `text` for words.
+    """
 
     text: str
     note: str = ""
@@ -34,11 +43,18 @@ def percent(value: Estimate | None) -> Cell:
     return Cell(f"{value.mean:.1f} %", interval(value, 1, bounded=True))
 
 
-def change(value: Estimate | None, digits: int = 2) -> Cell:
-    """Return a difference as `+0.12`, with its interval, marked where it excludes 0."""
+def change(value: Estimate | None, digits: int = 2, *, wanted: Wanted = "low") -> Cell:
+    """Return a difference as `+0.12`, with its interval, marked where it excludes 0.
+
+    Args:
+        value: in points.
+        digits: after the point.
+        wanted: whether low or high differences are good news.
+    """
     if value is None:
         return Cell("n/a")
-    mark = "" if not value.significant else "up" if value.mean > 0 else "down"
+    bad = (value.mean > 0) == (wanted == "low")
+    mark = "" if not value.significant else "bad" if bad else "good"
     # Adding 0.0 turns a rounded -0.0 into 0.0.
     return Cell(f"{round(value.mean, digits) + 0.0:+.{digits}f}", interval(value, digits), mark)
 

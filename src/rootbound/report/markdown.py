@@ -10,12 +10,13 @@ def to_markdown(summary: Summary, title: str) -> str:
     """Return the summary as a Markdown document."""
     parts = [f"# {title}", *summary.headline]
     for table in summary.tables:
-        parts += [f"## {table.title}", table.caption, _table(table)]
+        parts += [f"## {table.title}", table.caption, table_to_markdown(table)]
     parts += ["## Limits of the claim", "\n".join(f"- {limit}" for limit in summary.limits)]
     return "\n\n".join(parts) + "\n"
 
 
-def _table(table: Table) -> str:
+def table_to_markdown(table: Table) -> str:
+    """Return one table as Markdown."""
     lines = [_row(list(table.columns)), _row(["---"] * len(table.columns))]
     return "\n".join([*lines, *(_row([_cell(cell) for cell in row]) for row in table.rows)])
 

@@ -24,6 +24,17 @@ class Figure:
     svg: str
 
 
+def environment() -> Environment:
+    """Return the templates: they escape all text, and what is missing is an error."""
+    return Environment(
+        loader=PackageLoader("rootbound.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
 def to_html(
     evaluation: Evaluation, summary: Summary, figures: Mapping[str, list[Figure]], title: str
 ) -> str:
@@ -35,13 +46,6 @@ def to_html(
         figures: by the section they belong to.
         title: of the page.
     """
-    environment = Environment(
-        loader=PackageLoader("rootbound.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     # Our own figures are the only text that is not escaped; what they contain of strangers'
     # words (class names) the SVG writer has escaped.
     inline = {
@@ -50,11 +54,15 @@ def to_html(
         ]
         for section, several in figures.items()
     }
-    return environment.get_template("report.html.j2").render(
-        title=title,
-        complete=evaluation.complete,
-        summary=summary,
-        figures=inline,
-        settings=settings(evaluation),
-        trainings=evaluation.trainings,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            complete=evaluation.complete,
+            summary=summary,
+            figures=inline,
+            settings=settings(evaluation),
+            trainings=evaluation.trainings,
+        )
     )

@@ -64,7 +64,7 @@ def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: str
     median = metrics.kaplan_meier_median(found)
     missed = sum(not reached for _, reached in found)
     note = f"{missed} of {len(found)} not reached" if missed else ""
-    return Cell("not reached", note, "down") if median is None else Cell(f"{median:.2g} x", note)
+    return Cell("not reached", note, "good") if median is None else Cell(f"{median:.2g} x", note)
 
 
 def harmless(evaluation: Evaluation) -> Table | None:
@@ -81,7 +81,7 @@ def harmless(evaluation: Evaluation) -> Table | None:
             cells.append(percent(metrics.points(own)))
             other = {} if plain in (None, method) else metrics.benign(evaluation, plain, labels)
             difference = metrics.paired(own, other)
-            cells.append(Cell("–") if difference is None else change(difference))
+            cells.append(Cell("–") if difference is None else change(difference, wanted="high"))
         rows.append(tuple(cells))
     columns = (text for labels in budgets for text in (in_words(labels), "change"))
     return Table(

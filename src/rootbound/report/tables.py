@@ -56,7 +56,9 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     accuracy = Cell(f"{value.mean:.2f} %", interval(value, 2, bounded=True))
     if plain in (None, method):
         return accuracy, Cell("–")
-    return accuracy, change(metrics.paired(own, metrics.desirable(evaluation, str(plain))))
+    return accuracy, change(
+        metrics.paired(own, metrics.desirable(evaluation, str(plain))), wanted="high"
+    )
 
 
 def _effort(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
@@ -99,7 +101,7 @@ def _steps_cell(reached: list[int | None]) -> Cell:
     note = f"{missing} of {len(reached)} seeds not reached" if missing else ""
     median = metrics.median_steps(reached)
     if median is None:
-        return Cell("not reached", note, "down")
+        return Cell("not reached", note, "good")
     return Cell(f"{median:g}", note)
 
 

@@ -1,0 +1,71 @@
+"""Train with several methods, attack them all, and rank them on one page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.cli import options as shared
+from rootbound.cli.result import present
+from rootbound.errors import InputError, unknown_name
+from rootbound.evaluation import compare
+from rootbound.methods import METHODS, Method, Plain
+from rootbound.models import build
+from rootbound.report.leaderboard import read_challenges, write_leaderboard
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--methods", type=str, default="all",
+        help=f"all, or names separated by commas: {', '.join(METHODS)}; Plain is always there",
+    )  # fmt: skip
+    shared.add_tasks(parser)
+    shared.add_model(parser)
+    shared.add_attack(parser, suite="quick-1")
+    parser.add_argument(
+        "--external", type=str, default=None,
+        help="JSON list of what others got out of a method's weights: method, advantage in "
+        "points, attack, link",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=str, default="rootbound-compare",
+        help="folder for records, report and leaderboard; an interrupted run goes on there",
+    )  # fmt: skip
+
+
+def run(options: Namespace) -> int:
+    """Run the comparison, or what is missing of it, and write report and leaderboard."""
+    methods = _methods(options.methods)
+    challenges = read_challenges(Path(options.external)) if options.external else []
+    tasks, suite = shared.read_tasks(options), shared.read_suite(options)
+    model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
+    folder = Path(options.out)
+    evaluation = compare(
+        methods,
+        tasks,
+        model,
+        suite=suite,
+        seeds=shared.read_seeds(options, suite),
+        workers=options.workers,
+        folder=folder,
+    )
+    present(evaluation, folder)
+    command = shlex.join(["rootbound", *sys.argv[1:]]) if sys.argv[1:2] == ["compare"] else ""
+    page = write_leaderboard(folder, challenges, command=command)
+    sys.stdout.write(f"leaderboard: {page}\n")
+    return 0
+
+
+def _methods(text: str) -> list[Method]:
+    """Return one method of each name with its default settings, the undefended one first."""
+    names = list(METHODS) if text == "all" else [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise unknown_name("method", name, METHODS)
+    if len(set(names)) != len(names):
+        raise InputError("every method once", text, "remove the repeated name")
+    return [METHODS[name]() for name in dict.fromkeys([Plain.__name__, *names])]

@@ -1,0 +1,70 @@
+"""The frontier: what resistance costs, a point a method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from rootbound.metrics import Estimate
+from rootbound.report.leaderboard.entries import Entry
+from rootbound.report.theme import FAINT, colours
+
+
+def frontier(entries: Sequence[Entry]) -> Figure | None:
+    """Return desirable loss against worst advantage over scratch, with 95 % intervals.
+
+    The undefended model stands at no loss. None without any number.
+    """
+    known = [entry for entry in entries if entry.worst is not None]
+    if not known:
+        return None
+    figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
+    chosen = colours([entry.standing.method for entry in entries])
+    for entry in known:
+        _point(panel, entry, chosen[entry.standing.method])
+    panel.axhline(0, color=FAINT, linewidth=1)
+    panel.set_xlabel("desirable accuracy lost against the undefended model, points")
+    panel.set_ylabel("worst advantage over scratch, points")
+    # What is near zero must be told apart, and a method that breaks the model must fit in.
+    _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
+    if max(_loss(entry) for entry in known) > 5:
+        _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
+    return figure
+
+
+def _point(panel: Axes, entry: Entry, colour: str) -> None:
+    worst, change = entry.standing.worst, entry.standing.change
+    height, loss = float(entry.worst or 0.0), _loss(entry)
+    vertical = None if worst is None or entry.challenge is not None else worst.advantage
+    panel.errorbar(
+        [loss], [height], xerr=_bars(change), yerr=_bars(vertical), fmt="o", color=colour,
+        elinewidth=0.8, markersize=5, alpha=0.9,
+    )  # fmt: skip
+    panel.annotate(
+        entry.standing.method, (loss, height), textcoords="offset points", xytext=(6, 5),
+        fontsize=8, color=colour,
+    )  # fmt: skip
+
+
+def _loss(entry: Entry) -> float:
+    change = entry.standing.change
+    return 0.0 if change is None else -change.mean
+
+
+def _logarithmic(axis: Axis, set_scale: Callable[..., None], linear: float) -> None:
+    """Make an axis logarithmic on either side of a linear part around zero."""
+    set_scale("symlog", linthresh=linear)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _bars(value: Estimate | None) -> list[float] | None:
+    """Return the half width of a symmetric interval, if there is one."""
+    if value is None or math.isinf(value.high):
+        return None
+    return [(value.high - value.low) / 2]

@@ -1,0 +1,154 @@
+"""The leaderboard: the metrics' numbers, in the right order, safe with strangers' words."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rootbound import metrics
+from rootbound.errors import InputError
+from rootbound.methods import METHODS
+from rootbound.records import EXACT, Evaluation
+from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
+from rootbound.report.leaderboard.claims import papers
+from rootbound.report.leaderboard.entries import entries
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(GOLDEN / "records.json", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return Evaluation.load(GOLDEN)
+
+
+def test_standings_are_the_metrics_of_each_method(evaluation: Evaluation) -> None:
+    found = {one.method: one for one in metrics.standings(evaluation)}
+    assert "scratch" not in found
+    plain = metrics.undefended(evaluation)
+    assert plain is not None
+    assert found[plain].change is None
+    assert found[plain].cost == 1.0
+    labels = metrics.budgets(evaluation)
+    for method, one in found.items():
+        advantages = [metrics.advantage(evaluation, method, count) for count in labels]
+        highest = max(value.mean for value in advantages if value is not None)
+        assert one.worst is not None
+        assert one.worst.advantage.mean == highest
+        chosen = metrics.selected(evaluation, method, one.worst.labels).values()
+        assert one.worst.attack in {record.family for record in chosen}
+        assert one.exact == metrics.points(metrics.attacked(evaluation, method, labels[-1], EXACT))
+
+
+def test_the_least_advantage_comes_first_and_the_unreliable_last(evaluation: Evaluation) -> None:
+    found = entries(evaluation, ())
+    worst = [entry.worst for entry in found if entry.status != "unreliable"]
+    assert worst == sorted(worst, key=lambda value: float("inf") if value is None else value)
+    states = [entry.status for entry in found]
+    assert states == sorted(states, key=lambda status: status == "unreliable")
+
+
+def test_a_model_that_lost_its_task_is_unreliable(evaluation: Evaluation) -> None:
+    broken = tuple(
+        replace(one, desirable_accuracy=0.3) if one.method == "BestResponse" else one
+        for one in evaluation.trainings
+    )
+    found = entries(replace(evaluation, trainings=broken), ())
+    assert found[-1].standing.method == "BestResponse"
+    assert found[-1].status == "unreliable"
+
+
+@pytest.mark.parametrize(("advantage", "status"), [(1000.0, "external"), (-1000.0, "standard")])
+def test_only_a_stronger_attack_changes_a_row(
+    advantage: float, status: str, evaluation: Evaluation
+) -> None:
+    challenge = Challenge("Plain", advantage, "mine", "https://example.org")
+    found = next(one for one in entries(evaluation, [challenge]) if one.standing.method == "Plain")
+    assert found.status == status
+    assert (found.worst == advantage) == (status == "external")
+
+
+def test_pages_hold_the_numbers_and_escape_words(folder: Path) -> None:
+    hostile = Challenge("Plain", 99.0, "<script>alert(1)</script> | x", "https://example.org/\"'>")
+    page = write_leaderboard(folder, [hostile], command="rootbound compare --out '<x>'")
+    text = page.read_text()
+    assert text.count("<script>") == 1, "only the page's own script"
+    assert "<x>" not in text
+    assert "+99.00" in text
+    assert "\\| x" in (folder / "leaderboard.md").read_text()
+    content = json.loads((folder / "leaderboard.json").read_text())
+    rows = {one["method"]: one for one in content["methods"]}
+    assert rows["Plain"]["status"] == "external"
+    assert rows["Plain"]["external"]["advantage"] == 99.0
+    assert "<svg" in (folder / "figures" / "frontier.svg").read_text()
+
+
+def test_same_records_same_bytes(folder: Path) -> None:
+    write_leaderboard(folder)
+    names = ("leaderboard.html", "leaderboard.md", "leaderboard.json", "figures/frontier.svg")
+    before = [(folder / name).read_bytes() for name in names]
+    write_leaderboard(folder)
+    assert [(folder / name).read_bytes() for name in names] == before
+
+
+def test_a_run_that_has_only_begun_has_a_page(folder: Path) -> None:
+    found = Evaluation.load(folder)
+    replace(found, records=(), trainings=found.trainings[:1], complete=False).save(folder)
+    assert "not complete" in write_leaderboard(folder).read_text()
+
+
+def test_papers_are_of_known_methods_or_of_none_yet() -> None:
+    claims = papers()
+    assert len({one.method for one in claims}) == len(claims)
+    assert {"SelectiveDistillation"} <= {one.method for one in claims} & set(METHODS)
+
+
+GOOD = {"method": "Plain", "advantage": 1.5, "attack": "mine", "link": "https://example.org"}
+
+
+def test_challenges_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "external.json"
+    path.write_text(json.dumps([GOOD]))
+    assert read_challenges(path) == [Challenge("Plain", 1.5, "mine", "https://example.org")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{}x", "[1]", "3", '["text"]', "[" * 100_000,
+        *(json.dumps([GOOD | change]) for change in (
+            {"advantage": "2"}, {"advantage": True}, {"advantage": None}, {"method": 1},
+            {"link": "http://example.org"}, {"link": "javascript:alert(1)"}, {"attack": "x" * 501},
+        )),
+        json.dumps([{name: GOOD[name] for name in ("method", "attack", "link")}]),
+        json.dumps([GOOD | {"advantage": float("nan")}]),
+    ],
+)  # fmt: skip
+def test_bad_challenges_are_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "external.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="a JSON list"):
+        read_challenges(path)
+
+
+def test_missing_challenges_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_challenges(tmp_path / "none.json")
+
+
+def test_a_dictionary_of_challenges_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "external.json"
+    written: dict[str, Any] = {"method": "Plain"}
+    path.write_text(json.dumps(written))
+    with pytest.raises(InputError):
+        read_challenges(path)
