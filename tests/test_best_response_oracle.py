@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rootbound.attacks.probes.logistic import LogisticProblem
 from rootbound.methods.best_response import explained_variance
 
 
@@ -83,3 +84,31 @@ def test_scale_earns_nothing() -> None:
     # only the fixed ridge makes it more than zero.
     along = (tiny.grad * tiny.detach()).sum().abs() / (tiny.grad.norm() * tiny.detach().norm())
     assert float(along) < 0.05
+
+
+def test_where_it_is_zero_no_linear_head_beats_the_constant_one() -> None:
+    """Theorem 1 of docs/method.md, for cross-entropy as well as for least squares."""
+    features, labels = sample(8, count=400, width=6)
+    means = torch.stack([features[labels == label].mean(0) for label in range(4)])
+    level = features - means[labels]
+    assert float(explained_variance(level, labels, 1e-9)) == pytest.approx(0.0, abs=1e-12)
+    inputs = torch.cat([level, torch.ones(400, 1, dtype=torch.float64)], dim=1)
+    problem = LogisticProblem(inputs.numpy(), labels.numpy(), 4)
+    weights, _ = problem.solve(np.ones((4, 7)), penalty=1e-9, iterations=500)
+    assert np.abs(weights[:, :-1] - weights[:, :-1].mean(0)).max() < 1e-3
+    constant = float(np.log(4))
+    logits = torch.from_numpy(inputs.numpy() @ weights.T)
+    reached = float(torch.nn.functional.cross_entropy(logits, labels))
+    assert reached == pytest.approx(constant, abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "width"), [(192, 128), (512, 128), (192, 64)])
+def test_of_noise_it_is_the_share_of_dimensions(count: int, width: int) -> None:
+    """Without any dependence a batch still explains D / (N - 1) on average."""
+    generator = torch.Generator().manual_seed(0)
+    values = []
+    for _ in range(20):
+        noise = torch.randn(count, width, generator=generator)
+        labels = torch.randint(5, (count,), generator=generator)
+        values.append(float(explained_variance(noise, labels, 1e-6)))
+    assert sum(values) / len(values) == pytest.approx(width / (count - 1), rel=0.05)
