@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rootbound.attacks.probes.logistic import LogisticProblem
-from rootbound.methods.best_response import explained_variance
+from rootbound.explained_variance import explained_variance
 
 
 def sample(seed: int, count: int = 60, width: int = 7, classes: int = 4) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from rootbound.attacks.repairs.restart import Restart
 from rootbound.attacks.repairs.revive import ShiftBias
 from rootbound.attacks.repairs.sanitise import Sanitise
 from rootbound.attacks.repairs.self_supervised import SelfSupervise
+from rootbound.attacks.repairs.separate_classes import SeparateClasses
 from rootbound.attacks.repairs.shrink_and_perturb import ShrinkAndPerturb
 from rootbound.attacks.repairs.statistics import RecomputeStatistics, ResetNorms
 from rootbound.attacks.repairs.truncate import Truncate
@@ -40,6 +41,7 @@ REPAIRS: dict[str, type[Repair]] = {
         Prune,
         TuneOnDesirable,
         SelfSupervise,
+        SeparateClasses,
         Distil,
         Interpolate,
         Restart,
@@ -67,6 +69,7 @@ __all__ = [
     "Restart",
     "Sanitise",
     "SelfSupervise",
+    "SeparateClasses",
     "ShiftBias",
     "ShrinkAndPerturb",
     "Truncate",
