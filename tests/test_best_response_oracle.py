@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from rootbound.attacks.probes.logistic import LogisticProblem
 from rootbound.explained_variance import explained_variance
+from rootbound.methods import BestResponse
+from rootbound.models import Classifier
 
 
 def sample(seed: int, count: int = 60, width: int = 7, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -112,3 +114,30 @@ def test_of_noise_it_is_the_share_of_dimensions(count: int, width: int) -> None:
         labels = torch.randint(5, (count,), generator=generator)
         values.append(float(explained_variance(noise, labels, 1e-6)))
     assert sum(values) / len(values) == pytest.approx(width / (count - 1), rel=0.05)
+
+
+def test_the_loss_is_its_parts_computed_by_hand() -> None:
+    generator = torch.Generator().manual_seed(4)
+    first, last, head = nn.Linear(9, 8), nn.Linear(8, 6), nn.Linear(6, 3)
+    backbone = nn.Sequential(
+        nn.Sequential(nn.Flatten(), first, nn.ReLU()), nn.Sequential(last, nn.ReLU(inplace=True))
+    )
+    model = Classifier(backbone, head).double()
+    inputs = torch.randn(40, 1, 3, 3, generator=generator, dtype=torch.float64)
+    others = torch.randn(60, 1, 3, 3, generator=generator, dtype=torch.float64)
+    wanted, labels = torch.arange(40) % 3, torch.arange(60) % 4
+    method = BestResponse(
+        weight=0.3, before=0.5, depth_weight=0.25, projection=8, fixed_blocks=0, warm_in=0.5
+    )
+    found = float(method.loss(model, (inputs, wanted), (others, labels), progress=0.25).detach())
+    with torch.no_grad():
+        hidden = (others.flatten(1) @ first.weight.T + first.bias).clamp_min(0)
+        given = hidden @ last.weight.T + last.bias
+        own = (inputs.flatten(1) @ first.weight.T + first.bias).clamp_min(0)
+        logits = head((own @ last.weight.T + last.bias).clamp_min(0))
+        task = -logits.log_softmax(1)[torch.arange(40), wanted].mean()
+    explained = sum(
+        weight * dense_ridge(values, labels, method.ridge)
+        for weight, values in ((1.0, given.clamp_min(0)), (0.5, given), (0.25, hidden))
+    )
+    assert found == pytest.approx(float(task) + 0.15 * explained, abs=1e-9)

@@ -29,7 +29,7 @@ FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
 ROWS: tuple[Method, ...] = (
     Plain(FAST),
     BestResponse(FAST, undesirable_batch_size=45),
-    BestResponse(FAST, depth_weight=0.0, fixed_blocks=0, warm_in=0.0),
+    BestResponse(FAST, before=0.0, depth_weight=0.0, fixed_blocks=0, warm_in=0.0),
     BestResponse(FAST, projection=8, fixed_blocks=9),
     SelectiveDistillation(FAST, target=-2.0, head_epochs=4),
     Unlearning(

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.cli import options as shared
 from rootbound.cli.result import present
 from rootbound.evaluation import evaluate
+from rootbound.methods import METHODS, Plain
 from rootbound.models import load_model
 
 
@@ -39,10 +40,13 @@ def run(options: Namespace) -> int:
     options.share_undesirable = options.share_undesirable or origin.shared
     tasks, suite = shared.read_tasks(options), shared.read_suite(options)
     folder = Path(options.out)
+    # The name of a method in the file is all that is trusted: its settings are not read.
+    method = METHODS.get(origin.method.partition("(")[0], Plain)
     evaluation = evaluate(
         model,
         tasks,
         undefended=undefended,
+        adaptive=method().adaptive_attacks(),
         suite=suite,
         seeds=shared.read_seeds(options, suite),
         workers=options.workers,

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from rootbound.attacks.probes.reading import ACTIVATIONS
 from rootbound.data import Data
 from rootbound.models import Classifier
+from rootbound.models.activations import ACTIVATIONS
 from rootbound.tasks import TaskPair
 from rootbound.training import predict, seeded
 

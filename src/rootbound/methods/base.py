@@ -78,6 +78,9 @@ class Method(ABC):
 class LossMethod(Method):
     """A method that is one loss of a desirable and an undesirable batch; the loop is given.
 
+    Only the desirable side is augmented: what a network is made to lose of shifted images it
+    loses less thoroughly of those as they are, which is what an attacker has.
+
     Args:
         recipe: how long and how fast to train.
         undesirable_batch_size: undesirable samples a step.
@@ -118,7 +121,7 @@ class LossMethod(Method):
         desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
         return zip(
             self.recipe.batches(desirable, steps, generator),
-            self.recipe.batches(undesirable, steps, generator, self.undesirable_batch_size),
+            undesirable.batches(self.undesirable_batch_size, steps, generator),
             strict=True,
         )
 

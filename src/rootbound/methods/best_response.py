@@ -9,11 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.attacks import Attack, ExactLastLayer, Repaired
+from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.data import Batch
 from rootbound.errors import InputError
 from rootbound.explained_variance import explained_variance
 from rootbound.methods.base import LossMethod
 from rootbound.models import Classifier
+from rootbound.models.activations import activations, with_last_activated
 from rootbound.training import Recipe
 
 
@@ -21,20 +24,21 @@ from rootbound.training import Recipe
 class BestResponse(LossMethod):
     """Train against the attacker's best linear head, which has a closed form.
 
-    Loss: `CE(desirable) + w(progress) * (R2(last) + depth_weight * sum_l R2(P h_l))` with
-    `R2 = tr(C' (S + e I)^-1 C) / tr(Var Y)`, where over an undesirable batch `S (D, D)` is
+    Loss: `CE(desirable) + w(progress) * (R2(h) + before * R2(z) + depth_weight * sum_l R2(P h_l))`
+    with `R2 = tr(C' (S + e I)^-1 C) / tr(Var Y)`, where over an undesirable batch `S (D, D)` is
     the covariance of the features, `C (D, K)` their covariance with the one-hot labels `Y`,
-    and `e = ridge * tr(S) / D`. R2 is the share of the labels' variance that the optimal
-    ridge head explains, from 0 (nothing to learn) to 1. Its gradient is exact, because the
-    inner problem is solved and differentiated, not simulated by steps of some optimiser;
-    and R2 does not change when features are rescaled or mixed by an invertible map, so that
-    bad conditioning earns nothing.
+    and `e = ridge * tr(S) / D`; h are the last features, z what their activation was given.
+    R2 is the share of the labels' variance that the optimal ridge head explains, from 0
+    (nothing to learn) to 1. Its gradient is exact, because the inner problem is solved and
+    differentiated, not simulated by steps of some optimiser; and R2 does not change when
+    features are rescaled or mixed by an invertible map, so that bad conditioning earns nothing.
 
-    Two parts are for attackers who retrain more than the last layer. The same term is put on
-    the outputs `h_l` of the blocks before, each through a fresh random projection `P` in
-    every step, so that few samples see all of a wide layer in the long run. And the first
-    blocks keep the weights they start from: where those are random, they are worth exactly
-    what random ones are worth.
+    Three parts are for attackers who do more than replace the last layer. The same term on z:
+    without it the cheapest way to say nothing is to be dead, and a linear head before the
+    activation, or a leaky one in its place, reads everything. The same term on the outputs
+    `h_l` of the blocks before, each through a fresh random projection `P` in every step, so
+    that few samples see all of a wide layer in the long run. And the first blocks keep the
+    weights they start from: where those are random, they are worth what random ones are worth.
 
     Paper: none; ours. R2 is the Pillai trace of discriminant analysis (K. Pillai, "Some new
     test criteria in multivariate analysis", 1955) with a ridge.
@@ -43,6 +47,7 @@ class BestResponse(LossMethod):
         recipe: how long and how fast to train.
         undesirable_batch_size: undesirable samples a step; more than `D` is best.
         weight: final w, at least 0.
+        before: weight of the same before the last activation, relative to after it, at least 0.
         depth_weight: of the blocks before the last, relative to the last, at least 0.
         projection: dimensions that those blocks are projected to.
         fixed_blocks: first blocks that are not trained; at least one block always is.
@@ -56,6 +61,7 @@ class BestResponse(LossMethod):
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: int = 192
     weight: float = 0.2
+    before: float = 0.5
     depth_weight: float = 0.6
     projection: int = 128
     fixed_blocks: int = 1
@@ -65,7 +71,7 @@ class BestResponse(LossMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         positive = 0 < self.ridge < math.inf and self.projection > 0
-        weights = (self.weight, self.depth_weight, self.fixed_blocks)
+        weights = (self.weight, self.before, self.depth_weight, self.fixed_blocks)
         if not positive or not all(0 <= value < math.inf for value in weights):
             raise InputError(
                 "weights and fixed_blocks of at least 0, ridge and projection above 0",
@@ -75,25 +81,34 @@ class BestResponse(LossMethod):
         if not 0 <= self.warm_in <= 1:
             raise InputError("warm_in in [0, 1]", str(self.warm_in), "correct the value")
 
+    def adaptive_attacks(self) -> tuple[Attack, ...]:
+        """Return attacks that climb what this method descends, with dead units revived or not."""
+        climb = Repaired(SeparateClasses(steps=40), ExactLastLayer(1e-2, "standardised"))
+        return climb, Repaired(LeakyActivations(), climb)
+
     def loss(
         self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
     ) -> Tensor:
         """Return the desirable cross-entropy plus the weighted explained variances."""
-        inputs, labels = desirable
-        fixed = min(self.fixed_blocks, len(model.blocks) - 1)
-        outputs = torch.cat([inputs, undesirable[0]])
-        explained = torch.zeros(())
-        for position, block in enumerate(model.blocks):
+        (inputs, wanted), (others, labels) = desirable, undesirable
+        blocks, count = model.blocks, len(wanted)
+        fixed = min(self.fixed_blocks, len(blocks) - 1)
+        outputs, explained = torch.cat([inputs, others]), torch.zeros(())
+        for position, block in enumerate(blocks[:-1]):
             with torch.set_grad_enabled(position >= fixed):
                 outputs = block(outputs)
-            if fixed <= position < len(model.blocks) - 1 and self.depth_weight:
-                hidden = self._projected(outputs[len(labels) :])
-                value = explained_variance(hidden, undesirable[1], self.ridge)
+            if position >= fixed and self.depth_weight:
+                hidden = self._projected(outputs[count:])
+                value = explained_variance(hidden, labels, self.ridge)
                 explained = explained + self.depth_weight * value
-        last = explained_variance(outputs[len(labels) :], undesirable[1], self.ridge)
+        features, given = with_last_activated(blocks[-1], outputs)
+        explained = explained + explained_variance(features[count:], labels, self.ridge)
+        if self.before and activations(blocks[-1]):
+            value = explained_variance(self._projected(given[count:]), labels, self.ridge)
+            explained = explained + self.before * value
         weight = self.weight * min(1.0, progress / self.warm_in) if self.warm_in else self.weight
-        task = functional.cross_entropy(model.head(outputs[: len(labels)]), labels)
-        return task + weight * (last + explained)
+        task = functional.cross_entropy(model.head(features[:count]), wanted)
+        return task + weight * explained
 
     def _projected(self, outputs: Tensor) -> Tensor:
         flat = outputs.flatten(1)

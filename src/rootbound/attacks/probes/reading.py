@@ -12,15 +12,10 @@ from torch.nn import functional
 
 from rootbound.errors import InputError
 from rootbound.models import Classifier
+from rootbound.models.activations import activations, with_last_activated
 
 WIDEST = 512
 """Feature maps are averaged to the finest grid that leaves at most so many numbers."""
-
-ACTIVATIONS = (
-    nn.ReLU, nn.LeakyReLU, nn.ReLU6, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU,
-    nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh, nn.Softplus,
-)  # fmt: skip
-"""Modules that count as activations."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class Reading:
         """Return whether the network has this place (the input counts as a block)."""
         if self.side == "before":
             positions = self._positions(model)
-            return bool(positions) and all(_activations(model.blocks[i]) for i in positions)
+            return bool(positions) and all(activations(model.blocks[i]) for i in positions)
         return self.blocks_before_last == "all" or self.blocks_before_last <= len(model.blocks)
 
     def _positions(self, model: Classifier) -> list[int]:
@@ -98,38 +93,13 @@ class _Readout(nn.Module):
         for position, block in enumerate(self.blocks):
             wanted = position in self.positions
             if wanted and self.before:
-                outputs, value = _with_last_activated(block, outputs)
+                outputs, value = with_last_activated(block, outputs)
             else:
                 outputs = value = block(outputs)
             if wanted:
                 # A copy, because the next block may work in place.
                 found.append(_flat(value).clone())
         return torch.cat(found, dim=1) if found else inputs.flatten(1)
-
-
-def _activations(block: nn.Module) -> list[nn.Module]:
-    return [part for part in block.modules() if isinstance(part, ACTIVATIONS)]
-
-
-def _with_last_activated(block: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a block's outputs and what its last activation was given.
-
-    That is the last one to run, whatever the order they were defined in; if none of them
-    runs, the outputs themselves.
-    """
-    seen: list[Tensor] = []
-
-    def remember(_: nn.Module, given: tuple[Tensor, ...]) -> None:
-        # A copy, because the activation may work in place.
-        seen[:] = [given[0].clone()]
-
-    handles = [part.register_forward_pre_hook(remember) for part in _activations(block)]
-    try:
-        outputs: Tensor = block(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return outputs, seen[0] if seen else outputs
 
 
 def _flat(outputs: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from rootbound.attacks.probes.reading import ACTIVATIONS
 from rootbound.attacks.tuning.partial import NORMS
 from rootbound.data import Data
 from rootbound.models import Classifier
+from rootbound.models.activations import ACTIVATIONS
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (*CONVOLUTIONS, nn.Linear)

@@ -19,8 +19,10 @@ WIDEST = 2048
 """Wider features take minutes to decompose."""
 ENOUGH = 10
 """Samples for each feature below which unlabelled inputs are looked at as well."""
-ROUNDING = 1e-12
+ROUNDING = torch.finfo(torch.float32).eps
 """Directions with less than this share of the largest singular value are rounding errors."""
+FINE_ROUNDING = 1e-12
+"""The same where a last linear layer is computed in float64."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ class InsertWhitening(Repair):
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with the layer at the end of its last block."""
         last = _linear_end(model.backbone)
-        mean, forth, back = whitening(_features(model, last, attacker), self.floor)
+        features = _features(model, last, attacker)
+        kept = ROUNDING if last is None else FINE_ROUNDING
+        mean, forth, back = whitening(features, self.floor, kept)
         head = model.head
         bias = 0.0 if head.bias is None else head.bias.detach().double()
         whole = nn.Linear(head.in_features, head.out_features)
@@ -78,8 +82,11 @@ class Whitening(nn.Module):
         return ((features.double() - self.mean) @ self.basis).to(features.dtype)
 
 
-def whitening(features: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the mean `(D,)`, T `(D, D)` and its inverse, of features in float64."""
+def whitening(features: Tensor, floor: float, kept: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the mean `(D,)`, T `(D, D)` and its inverse, of features in float64.
+
+    Directions below the share `kept` of the largest are left as they are.
+    """
     mean = features.mean(dim=0)
     centred = features - mean
     deviation = centred.square().mean(dim=0).sqrt()
@@ -90,7 +97,7 @@ def whitening(features: Tensor, floor: float) -> tuple[Tensor, Tensor, Tensor]:
     spread = torch.zeros_like(mean)
     spread[: len(singular)] = singular / len(features) ** 0.5
     largest = float(spread[0])
-    stretch = torch.where(spread > ROUNDING * largest, spread.clamp_min(floor * largest), 1.0)
+    stretch = torch.where(spread > kept * largest, spread.clamp_min(floor * largest), 1.0)
     forth = directions.T / stretch / deviation.unsqueeze(1)
     back = stretch.unsqueeze(1) * directions * deviation
     return mean, forth, back
