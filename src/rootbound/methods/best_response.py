@@ -82,9 +82,9 @@ class BestResponse(LossMethod):
             raise InputError("warm_in in [0, 1]", str(self.warm_in), "correct the value")
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
-        """Return attacks that climb what this method descends, with dead units revived or not."""
+        """Return the attack that revives dead units, then climbs what this method descends."""
         climb = Repaired(SeparateClasses(steps=40), ExactLastLayer(1e-2, "standardised"))
-        return climb, Repaired(LeakyActivations(), climb)
+        return (Repaired(LeakyActivations(), climb),)
 
     def loss(
         self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
