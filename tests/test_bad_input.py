@@ -147,11 +147,11 @@ ROWS = [
     Row(f"{AUDIT} --undesirable 2-5", "remove the overlap"),
     # Names.
     Row(f"{TRAIN} --data mnsit", "did you mean 'mnist'"),
-    Row(f"{TRAIN} --data nowhere/at/all", "a folder of IDX files"),
-    Row(f"{TRAIN} --data ''", "a folder of IDX files"),
-    Row(f"{TRAIN} --data own.py", "a folder of IDX files"),
+    Row(f"{TRAIN} --data nowhere/at/all", r"data set \(or a folder"),
+    Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
+    Row(f"{TRAIN} --data own.py", r"data set \(or a folder"),
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
-    Row(f"{TRAIN} --model ''", "a model out of deep_cnn, shallow_cnn"),
+    Row(f"{TRAIN} --model ''", "a model out of deep_cnn, resnet_20, shallow_cnn"),
     Row(f"{DEMO} --model deepcnn", "did you mean 'deep_cnn'"),
     Row(f"{DEMO} --suite demo1", "did you mean 'demo-1'"),
     Row(f"{TRAIN} --method Plane", "did you mean 'Plain'"),
@@ -385,7 +385,7 @@ def test_damaged_model(
 
 def test_model_whose_data_are_gone(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(workspace / "data")
-    refused(AUDIT.split(), "a folder of IDX files", workspace, capsys)
+    refused(AUDIT.split(), r"data set \(or a folder", workspace, capsys)
 
 
 RECORDS = {

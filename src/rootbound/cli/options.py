@@ -21,7 +21,7 @@ def add_tasks(parser: ArgumentParser, *, split: bool = True) -> None:
     names = ", ".join(DATASETS)
     parser.add_argument(
         "--data", type=str, default="mnist" if split else None,
-        help=f"data set: {names}, or a folder of four IDX files",
+        help=f"data set: {names}, a folder of IDX, image or parquet files, or hf:NAME of the hub",
     )  # fmt: skip
     for role, classes in (("desirable", "0-4"), ("undesirable", "5-9")):
         parser.add_argument(

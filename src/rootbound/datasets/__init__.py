@@ -1,27 +1,41 @@
-"""Data sets by name: `mnist` is bundled; a path names a folder of IDX files."""
+"""Data sets by name: `mnist` is bundled; a path names a folder, `hf:` a data set of the hub."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from rootbound.datasets.dataset import Dataset, describe, parse_classes
+from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
 from rootbound.datasets.mnist import mnist
 from rootbound.errors import unknown_name
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
+HUB = "hf:"
 
 
 def load(name: str) -> Dataset:
-    """Return the data set of that name, or the one in the folder of that path.
+    """Return the data set of that name, the one in the folder of that path, or of the hub.
 
     Raises:
         InputError: there is neither, or its files cannot be used.
     """
     if name in DATASETS:
         return DATASETS[name]()
-    if Path(name).is_dir():
-        return idx_folder(Path(name))
-    raise unknown_name("data set (or a folder of IDX files)", name, DATASETS)
+    if name.startswith(HUB):
+        return hugging_face(name.removeprefix(HUB))
+    if name and Path(name).is_dir():
+        idx = any(Path(name).glob("*-ubyte*"))
+        return idx_folder(Path(name)) if idx else hugging_face(name)
+    raise unknown_name("data set (or a folder, or hf:NAME of the hub)", name, DATASETS)
 
 
-__all__ = ["DATASETS", "Dataset", "describe", "idx_folder", "load", "mnist", "parse_classes"]
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "describe",
+    "hugging_face",
+    "idx_folder",
+    "load",
+    "mnist",
+    "parse_classes",
+]

@@ -4,6 +4,7 @@ from rootbound.models.checkpoint import Origin, load_model, save_model
 from rootbound.models.classifier import Classifier
 from rootbound.models.cnn import deep_cnn, shallow_cnn
 from rootbound.models.registry import MODELS, build
+from rootbound.models.resnet import resnet_20
 
 __all__ = [
     "MODELS",
@@ -12,6 +13,7 @@ __all__ = [
     "build",
     "deep_cnn",
     "load_model",
+    "resnet_20",
     "save_model",
     "shallow_cnn",
 ]

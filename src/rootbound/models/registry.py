@@ -7,8 +7,11 @@ from collections.abc import Callable
 from rootbound.errors import InputError, unknown_name
 from rootbound.models.classifier import Classifier, unfit
 from rootbound.models.cnn import deep_cnn, shallow_cnn
+from rootbound.models.resnet import resnet_20
 
-MODELS: dict[str, Callable[..., Classifier]] = {"shallow_cnn": shallow_cnn, "deep_cnn": deep_cnn}
+MODELS: dict[str, Callable[..., Classifier]] = {
+    model.__name__: model for model in (shallow_cnn, deep_cnn, resnet_20)
+}
 
 
 def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Classifier:
