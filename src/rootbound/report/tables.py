@@ -71,8 +71,10 @@ def _effort(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
 
 def steps(evaluation: Evaluation) -> Table:
     """Return the table of steps until an attacker catches up with the undefended model."""
-    # Most probes are solved at once: what they cost is operations, not steps.
-    families = [name for name in metrics.columns(evaluation) if name not in (EXACT, "probe")]
+    # What is solved at once, as most probes are, costs operations, not steps.
+    taken = [one for one in evaluation.records if one.steps and one.steps[-1] > 0]
+    stepwise = {name for one in taken for name in (one.family, one.tier)} - {"probe"}
+    families = [name for name in metrics.columns(evaluation) if name in stepwise]
     budgets = metrics.budgets(evaluation)
     columns = [(family, labels) for family in families for labels in (budgets[-1],)]
     rows = []
