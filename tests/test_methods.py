@@ -14,11 +14,18 @@ from rootbound.augmentation import Augmentation
 from rootbound.errors import InputError
 from rootbound.evaluation.pictures import with_best_head
 from rootbound.methods import (
+    IMMA,
     METHODS,
+    MLAC,
+    SOPHON,
+    TAR,
     BestResponse,
+    ConditionNumber,
     Method,
     Plain,
+    ReverseMAML,
     SelectiveDistillation,
+    SpectralDeformation,
     Unlearning,
 )
 from rootbound.models import Classifier, deep_cnn, shallow_cnn
@@ -35,6 +42,13 @@ ROWS: tuple[Method, ...] = (
     Unlearning(
         FAST, noise_images=8, noise_steps=3, retained=20, impair_rate=1e-3, repair_rate=5e-3
     ),
+    ConditionNumber(FAST, immunisation=Recipe(2, 30, 1e-3)),
+    IMMA(FAST, outer_steps=20, inner_steps=5),
+    MLAC(FAST, outer_steps=8, attack_steps=4, learning_rate=1e-3),
+    ReverseMAML(FAST, undesirable_batch_size=30),
+    SOPHON(FAST, outer_steps=5, attack_steps=5, attack_batch_size=20, check_every=2),
+    SpectralDeformation(FAST),
+    TAR(FAST, outer_steps=8, attack_steps=8, learning_rate=1e-3),
 )
 
 

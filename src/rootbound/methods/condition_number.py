@@ -1,0 +1,115 @@
+"""Immunisation: a new last layer is well-conditioned on one task, ill-conditioned on another."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.attacks import Attack, ExactLastLayer, FineTune
+from rootbound.attacks.repairs import InsertWhitening, Repaired
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.parts.condition import ill, preconditioned, well
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, minimise
+
+
+@dataclass(frozen=True)
+class ConditionNumber(AfterTraining):
+    """Condition the last layer's Hessian well on desirable samples and ill on undesirable ones.
+
+    Loss: `CE(desirable) + well_weight R_well(H_P) + ill_weight R_ill(H_H)` with
+    `R_well(H) = sigma_1^2 / 2 - |H|_F^2 / (2 D)` and
+    `R_ill(H) = 1 / (|H|_F^2 / (2 k) - sigma_k^2 / 2)`, where over a batch of features `Z (N, D)`
+    of the desirable (P) or undesirable (H) task `H = Z'Z / N` has rank k and singular values
+    sigma. Gradients of the two terms are multiplied by the inverse of `Z'Z / N` (the dummy
+    layer), so that they move all directions at rates that do not depend on their size.
+
+    Paper: A. Zheng, C. Bai, B. Bullins, R. Yeh, "Model Immunization from a Condition Number
+    Perspective", ICML 2025, https://arxiv.org/abs/2505.23760, equations 3, 11, 12, Theorem 4.2,
+    section 4.4; for a linear extractor, where the step is exact, see `LinearHessian`.
+    Differs from the paper: `Z'Z` is divided by N, so that weights do not depend on the batch;
+    Adam under a one-cycle rate instead of SGD with momentum. The weights are chosen for a
+    small CNN; the paper's (5e-5 and 2e6 for a ResNet18) belong to its features. Its code
+    leaves the dummy layer out for deep networks: `preconditioner="none"`.
+
+    Args:
+        recipe: of learning the desirable task, before the defence begins.
+        immunisation: of the defence; its batch size is of desirable samples.
+        undesirable_batch_size: undesirable samples a step.
+        well_weight: of R_well, at least 0.
+        ill_weight: of R_ill, at least 0.
+        trained_blocks: last blocks that the defence trains, with the head; None for all.
+        preconditioner: `features`, or `none`.
+        ridge: added to what is inverted, relative to its mean eigenvalue, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    immunisation: Recipe = Recipe(epochs=3, learning_rate=1e-3)
+    undesirable_batch_size: int = 128
+    well_weight: float = 1e-2
+    ill_weight: float = 1.0
+    trained_blocks: int | None = None
+    preconditioner: Literal["features", "none"] = "features"
+    ridge: float = 1e-3
+
+    def __post_init__(self) -> None:
+        weights = (self.well_weight, self.ill_weight)
+        blocks = 1 if self.trained_blocks is None else self.trained_blocks
+        if not all(0 <= value < math.inf for value in weights) or not 0 < self.ridge < math.inf:
+            raise InputError("weights of at least 0 and ridge above 0", repr(self), "correct it")
+        if min(self.undesirable_batch_size, blocks) < 1:
+            raise InputError(
+                "undesirable_batch_size and trained_blocks of at least 1", repr(self), "raise it"
+            )
+
+    def adaptive_attacks(self) -> tuple[Attack, ...]:
+        """Return attacks that choose their coordinates: there conditioning means nothing."""
+        return (
+            ExactLastLayer(1e-3, "whitened"),
+            Repaired(InsertWhitening(), FineTune(None, "kept", "adam", 2e-3)),
+        )
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss on fresh pairs of batches."""
+        desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
+        steps = self.immunisation.steps(len(desirable))
+        size = self.undesirable_batch_size
+        frozen = 0 if self.trained_blocks is None else len(model.blocks) - self.trained_blocks
+        for block in model.blocks[: max(0, frozen)]:
+            block.requires_grad_(False)
+        minimise(
+            model,
+            lambda pair, _: self.loss(model, *pair),
+            zip(
+                self.immunisation.batches(desirable, steps, generator),
+                self.immunisation.batches(undesirable, steps, generator, size),
+                strict=True,
+            ),
+            steps=steps,
+            learning_rate=self.immunisation.learning_rate,
+            title=type(self).__name__,
+        )
+
+    def loss(self, model: Classifier, desirable: Batch, undesirable: Batch) -> Tensor:
+        """Return the loss of a desirable and an undesirable batch."""
+        inputs, labels = desirable
+        features = model.features(torch.cat([inputs, undesirable[0]]))
+        task = functional.cross_entropy(model.head(features[: len(labels)]), labels)
+        primary = self._hessian(features[: len(labels)])
+        harmful = self._hessian(features[len(labels) :])
+        return task + self.well_weight * well(primary) + self.ill_weight * ill(harmful)
+
+    def _hessian(self, features: Tensor) -> Tensor:
+        if self.preconditioner == "features":
+            features = preconditioned(features, self.ridge)
+        return features.T @ features / len(features)

@@ -1,0 +1,100 @@
+"""IMMA: a head adapts to the undesirable task while the extractor makes it fail."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class IMMA(AfterTraining):
+    """Bilevel immunisation: ascend the loss of a head that keeps adapting to the features.
+
+    Lower level: `phi <- phi - inner_rate * Adam(grad_phi CE(phi(f_theta(x)), y))` on
+    undesirable samples. Upper level: the extractor `theta` descends
+    `CE(desirable) - weight * CE(phi(f_theta(x')), y')` on other undesirable samples, with phi
+    held fixed. The two levels alternate.
+
+    Paper: A. Zheng, R. Yeh, "IMMA: Immunizing text-to-image Models against Malicious
+    Adaptation", ECCV 2024, https://arxiv.org/abs/2311.18815, Algorithm 1.
+    Differs from the paper: for a classifier, as in A. Zheng et al., "Model Immunization from a
+    Condition Number Perspective", ICML 2025: what adapts is a head, and what is immunised is
+    the whole extractor. The desirable task is trained along, which a diffusion model's few
+    immunised layers do without. Several lower steps instead of one, on the same features.
+
+    Args:
+        recipe: of learning the desirable task; its batch size is the upper level's too.
+        outer_steps: of the upper level, at least 1.
+        inner_steps: of the lower level before each of them, at least 1.
+        inner_rate: of the lower level, above 0.
+        undesirable_batch_size: samples of either level.
+        weight: of the ascent, above 0.
+        fresh_head: whether the lower level begins anew each time, as an option of the code does.
+        learning_rate: the upper level's peak, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    outer_steps: int = 500
+    inner_steps: int = 20
+    inner_rate: float = 1e-2
+    undesirable_batch_size: int = 128
+    weight: float = 0.1
+    fresh_head: bool = False
+    learning_rate: float = 5e-3
+
+    def __post_init__(self) -> None:
+        counts = (self.outer_steps, self.inner_steps, self.undesirable_batch_size)
+        rates = (self.inner_rate, self.weight, self.learning_rate)
+        if min(counts) < 1 or not all(0 < value < math.inf for value in rates):
+            raise InputError("steps, sizes, rates and weight above 0", repr(self), "raise it")
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Alternate the levels."""
+        head = nn.Linear(model.head.in_features, len(tasks.undesirable.classes))
+        adaptation = torch.optim.Adam(head.parameters(), self.inner_rate, fused=True)
+        known = self.recipe.batches(
+            tasks.known_undesirable, 2 * self.outer_steps, generator, self.undesirable_batch_size
+        )
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            if self.fresh_head:
+                head.reset_parameters()
+                adaptation.state.clear()
+            self._adapt(model, head, adaptation, next(known))
+            inputs, labels = next(known)
+            features = model.features(torch.cat([batch[0], inputs]))
+            wanted, unwanted = features.split([len(batch[1]), len(labels)])
+            task = functional.cross_entropy(model.head(wanted), batch[1])
+            return task - self.weight * functional.cross_entropy(head(unwanted), labels)
+
+        minimise(
+            model,
+            loss,
+            self.recipe.batches(tasks.desirable.train, self.outer_steps, generator),
+            steps=self.outer_steps,
+            learning_rate=self.learning_rate,
+            title="IMMA",
+        )
+
+    def _adapt(
+        self, model: Classifier, head: nn.Linear, adaptation: torch.optim.Adam, batch: Batch
+    ) -> None:
+        with torch.no_grad():
+            features = model.features(batch[0])
+        for _ in range(self.inner_steps):
+            adaptation.zero_grad(set_to_none=True)
+            functional.cross_entropy(head(features), batch[1]).backward()
+            adaptation.step()

@@ -1,0 +1,138 @@
+"""MLAC: learn weights from which an adapting adversary gets nowhere, by second-order gradients."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.parts.recalibration import recalibrated_loss
+from rootbound.methods.parts.unrolled import InnerOptimiser, Unrolled
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class MLAC(AfterTraining):
+    """Meta-learned adversarial censoring: ascend the loss that an adversary adapts to.
+
+    Loss: `CE(desirable; theta) - mean_k (adapted_weight * CE(z_k) + recalibrated_weight *
+    min_W CE(z_k W)) + gradient_weight * mean_k ||g_k||`, with `z_k` the logits on undesirable
+    samples after k of K steps from `theta`, `g_k` those steps' gradients, and W over
+    `[-1, 1]^(C x C)`. The gradient goes through all steps (second order), and through the
+    minimum by the envelope theorem. The adversary's head and learning rate are learned too:
+    they descend `mean_k CE(z_k)`.
+
+    Paper: P. Henderson et al., "Self-Destructing Models: Increasing the Costs of Harmful Dual
+    Uses of Foundation Models", AIES 2023, https://arxiv.org/abs/2211.14946, Algorithm 1.
+    Differs from the paper: a head of its own for the undesirable task, which may also be
+    `fresh` in each trajectory, as a real attacker's is. Adam under a one-cycle rate, without
+    clipping. Rates are for small networks and fewer steps; the paper's are 50,000 outer steps
+    at 1e-5, an attacker's rate of 3e-4, learned at 1e-4 between 1e-6 and 1e-2.
+
+    Args:
+        recipe: of learning the desirable task; its batch size is the outer one's too.
+        outer_steps: at least 1.
+        attack_steps: K, at least 1.
+        attack_optimiser: the adversary's.
+        attack_rate: where its learning rate starts, above 0.
+        attack_batch_size: undesirable samples a step.
+        head: the adversary's at the start, `learned` or `fresh`.
+        adversary_rate: of learning its rate, relative to that rate, and its head, at least 0.
+        adapted_weight: at least 0; what it weighs has no upper bound.
+        recalibrated_weight: at least 0; what it weighs is at most log C.
+        gradient_weight: at least 0.
+        learning_rate: the peak, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    outer_steps: int = 200
+    attack_steps: int = 16
+    attack_optimiser: InnerOptimiser = "adam"
+    attack_rate: float = 1e-3
+    attack_batch_size: int = 32
+    head: Literal["learned", "fresh"] = "fresh"
+    adversary_rate: float = 1e-4
+    adapted_weight: float = 0.0
+    recalibrated_weight: float = 1.0
+    gradient_weight: float = 0.0
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        counts = (self.outer_steps, self.attack_steps, self.attack_batch_size)
+        weights = (self.adapted_weight, self.recalibrated_weight, self.gradient_weight)
+        positive = 0 < self.attack_rate < math.inf and 0 < self.learning_rate < math.inf
+        if min(counts) < 1 or not positive:
+            raise InputError("steps, sizes and rates above 0", repr(self), "raise the value")
+        if not all(0 <= value < math.inf for value in (*weights, self.adversary_rate)):
+            raise InputError(
+                "weights and adversary_rate of at least 0", repr(self), "correct the value"
+            )
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss, and let the adversary descend its own."""
+        head = nn.Linear(model.head.in_features, len(tasks.undesirable.classes))
+        adversary = Classifier(model.backbone, head)
+        rate = nn.Parameter(torch.tensor(self.attack_rate))
+        learned = [rate, *(head.parameters() if self.head == "learned" else ())]
+        learning = torch.optim.Adam(learned, self.adversary_rate)
+        steps = self.outer_steps * (self.attack_steps + 1)
+        size = self.attack_batch_size
+        known = self.recipe.batches(tasks.known_undesirable, steps, generator, size)
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            if self.head == "fresh":
+                head.reset_parameters()
+            batches = list(itertools.islice(known, self.attack_steps + 1))
+            # A copy of the rate, since the rate itself changes before the gradient is taken.
+            adapted, censored = self.adversarial(adversary, rate.clone(), batches)
+            found = torch.autograd.grad(adapted, learned, retain_graph=True)
+            for parameter, gradient in zip(learned, found, strict=True):
+                parameter.grad = gradient
+            learning.step()
+            with torch.no_grad():
+                rate.clamp_(1e-6, 1e-2)
+            return functional.cross_entropy(model(batch[0]), batch[1]) + censored
+
+        minimise(
+            model,
+            loss,
+            self.recipe.batches(tasks.desirable.train, self.outer_steps, generator),
+            steps=self.outer_steps,
+            learning_rate=self.learning_rate,
+            title="MLAC",
+        )
+
+    def adversarial(
+        self, adversary: Classifier, rate: Tensor, batches: list[Batch]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the adversary's loss, and what the model descends besides its task.
+
+        Args:
+            adversary: the model with the adversary's head.
+            rate: the adversary's learning rate.
+            batches: the one to judge by, then those to adapt to.
+        """
+        (inputs, labels), *rest = batches
+        attacked = Unrolled(adversary)
+        logits, norms = [], []
+        for weights, gradients in attacked.descend(rest, rate, self.attack_optimiser):
+            logits.append(attacked(weights, inputs))
+            norms.append(torch.cat([one.flatten() for one in gradients]).norm())
+        outputs = torch.stack(logits)
+        adapted = functional.cross_entropy(outputs.flatten(0, 1), labels.repeat(len(outputs)))
+        gained = self.adapted_weight * adapted
+        if self.recalibrated_weight:
+            gained = gained + self.recalibrated_weight * recalibrated_loss(outputs, labels)
+        return adapted, self.gradient_weight * torch.stack(norms).mean() - gained

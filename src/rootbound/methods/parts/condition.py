@@ -1,0 +1,197 @@
+"""The condition number of a last layer's problem: losses that lower and raise it, and a ratio.
+
+Least squares on features `Z (N, D)` has the Hessian `H = Z'Z`, and gradient descent on it takes
+steps in proportion to `kappa = sigma_1 / sigma_k`, the singular values of rank k. From A. Zheng,
+C. Bai, B. Bullins, R. Yeh, "Model Immunization from a Condition Number Perspective", ICML 2025,
+https://arxiv.org/abs/2505.23760; R_well is by R. Nenov et al., "(Almost) Smooth Sailing", 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import scipy.linalg
+import torch
+from torch import Tensor
+
+FLOOR = 1e-18
+"""Of what R_ill divides by: where all directions are equal it is flat instead of infinite."""
+
+
+def well(matrix: Tensor) -> Tensor:
+    """Return `R_well(S) = sigma_1^2 / 2 - |S|_F^2 / (2 p)`, 0 where all sigma are equal.
+
+    The gradient is `sigma_1 u_1 v_1' - S / p` (equation 3).
+
+    Args:
+        matrix: S `(rows, columns)`; p is the smaller of the two.
+    """
+    largest, _, _ = _extremes(matrix)
+    return 0.5 * (largest.square() - matrix.square().sum() / min(matrix.shape))
+
+
+def ill(matrix: Tensor) -> Tensor:
+    """Return `R_ill(S) = 1 / (|S|_F^2 / (2 k) - sigma_k^2 / 2)`, which is 0 at kappa = infinity.
+
+    The gradient is `R_ill^2 (sigma_k u_k v_k' - S / k)` (equations 12 and 13).
+
+    Args:
+        matrix: S `(rows, columns)` of rank k.
+    """
+    _, smallest, rank = _extremes(matrix)
+    return 1 / (0.5 * (matrix.square().sum() / rank - smallest.square())).clamp_min(FLOOR)
+
+
+def _extremes(matrix: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Return the largest and the smallest singular value above 0, differentiable, and the rank."""
+    left, values, right = torch.linalg.svd(matrix.detach(), full_matrices=False)
+    noise = max(matrix.shape) * torch.finfo(matrix.dtype).eps * values[0]
+    rank = max(1, int((values > noise).sum()))
+    # A singular value's gradient is that of u'Sv with u and v held fixed (both are optimal).
+    return left[:, 0] @ matrix @ right[0], left[:, rank - 1] @ matrix @ right[rank - 1], rank
+
+
+class _Preconditioned(torch.autograd.Function):
+    """The identity, whose backward multiplies by the inverse covariance of what went through."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, ridge: float) -> Tensor:
+        covariance = features.T @ features / len(features)
+        covariance.diagonal().add_(ridge * covariance.trace() / len(covariance) + FLOOR)
+        ctx.save_for_backward(torch.linalg.cholesky(covariance))
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        found: Tensor = torch.cholesky_solve(gradients[0].T, factor).T
+        return found, None
+
+
+def preconditioned(features: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Return the features; gradients through them are multiplied by their inverse covariance.
+
+    This is the paper's dummy layer (section 4.4, appendix C.3).
+
+    Args:
+        features: Z `(N, D)`; the covariance is `Z'Z / N`.
+        ridge: added to it, relative to its mean eigenvalue.
+    """
+    found: Tensor = _Preconditioned.apply(features, ridge)
+    return found
+
+
+def root(inputs: Tensor) -> Tensor:
+    """Return R `(k, D)` with `R'R = X'X` and orthogonal rows, for inputs X `(N, D)` of rank k.
+
+    The rank shows in X itself; in X'X, whose rounding errors are as large as its smallest
+    eigenvalues, it does not.
+    """
+    triangle = torch.linalg.qr(inputs, mode="r").R
+    _, values, directions = torch.linalg.svd(triangle, full_matrices=False)
+    kept = values > max(inputs.shape) * torch.finfo(inputs.dtype).eps * values[0]
+    found: Tensor = values[kept].unsqueeze(1) * directions[kept]
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHessian:
+    """`H = theta' K theta` for a linear extractor `x' theta`, and steps that condition it.
+
+    The steps are those of Algorithm 1, `K^-1 grad R(H)`. The inverse is never formed: the
+    gradient is `2 K theta (...)` (Theorem 4.2), so that it cancels.
+
+    Args:
+        root: R `(k, D)`, `K = R'R`, in float64.
+        theta: `(D, D)`, invertible.
+    """
+
+    root: Tensor
+    theta: Tensor
+
+    @cached_property
+    def seen(self) -> Tensor:
+        """`B = R theta (k, D)`: H is `B'B`, and `BB'` has the same eigenvalues but the zeros."""
+        return self.root @ self.theta
+
+    @cached_property
+    def gram(self) -> Tensor:
+        """`BB' (k, k)`."""
+        return self.seen @ self.seen.T
+
+    @cached_property
+    def largest(self) -> tuple[float, Tensor]:
+        """`sigma_1` and `u_1 (k,)`, with `B'u_1 = sqrt(sigma_1) v_1`."""
+        return self._pair(len(self.gram) - 1)
+
+    @cached_property
+    def smallest(self) -> tuple[float, Tensor]:
+        """`sigma_k` and `u_k (k,)`, with `B'u_k = sqrt(sigma_k) v_k`."""
+        return self._pair(0)
+
+    def _pair(self, position: int) -> tuple[float, Tensor]:
+        chosen = (position, position)
+        _, vector = scipy.linalg.eigh(self.gram.numpy(), subset_by_index=chosen)
+        left = torch.from_numpy(vector[:, 0])
+        # B'u has the digits that the eigenvalue itself loses where it is small.
+        return float((self.seen.T @ left).square().sum()), left
+
+    @property
+    def _spread(self) -> float:
+        """What R_ill divides by."""
+        rank = len(self.gram)
+        return 0.5 * float(self.gram.square().sum() / rank) - 0.5 * self.smallest[0] ** 2
+
+    def well(self) -> float:
+        """Return `R_well(H)`."""
+        return 0.5 * self.largest[0] ** 2 - 0.5 * float(self.gram.square().sum() / len(self.theta))
+
+    def ill(self) -> float:
+        """Return `R_ill(H)`."""
+        return 1 / self._spread
+
+    def well_step(self) -> Tensor:
+        """Return `K^-1 grad R_well(H) = 2 theta (sigma_1 v_1 v_1' - H / D)`, `(D, D)`."""
+        return self._step(self.largest[1], len(self.theta))
+
+    def ill_step(self) -> Tensor:
+        """Return `K^-1 grad R_ill(H) = 2 theta (sigma_k v_k v_k' - H / k) R_ill^2`, `(D, D)`."""
+        return self._step(self.smallest[1], len(self.gram)) * self.ill() ** 2
+
+    def _step(self, left: Tensor, divisor: int) -> Tensor:
+        along = self.seen.T @ left
+        product = (self.theta @ self.seen.T) @ self.seen
+        return 2 * torch.addr(product, self.theta @ along, along, beta=-1 / divisor)
+
+    def gradient(self, step: Tensor) -> Tensor:
+        """Return the plain gradient `K step` that belongs to such a step."""
+        return self.root.T @ (self.root @ step)
+
+
+def condition_number(features: Tensor) -> float:
+    """Return kappa of `Z'Z` for features Z `(N, D)`: the largest eigenvalue by the smallest.
+
+    Eigenvalues of 0 do not count (pseudo-inverse).
+    """
+    values = torch.linalg.svdvals(features.double())
+    noise = max(features.shape) * torch.finfo(features.dtype).eps * values[0]
+    return float((values[0] / values[values > noise][-1]).square())
+
+
+def relative_immunisation_ratio(
+    harmful: tuple[Tensor, Tensor], primary: tuple[Tensor, Tensor]
+) -> float:
+    """Return RIR: by what factor kappa rose on the harmful task, relative to the primary one.
+
+    Equations 15 and 17; a defence wants it far above 1.
+
+    Args:
+        harmful: features `(N, D)` of the undesirable task before and after.
+        primary: features `(N, D)` of the desirable task before and after.
+    """
+    rise = [
+        condition_number(after) / condition_number(before) for before, after in (harmful, primary)
+    ]
+    return rise[0] / rise[1]

@@ -1,0 +1,88 @@
+"""The simulated attacker: fine-tuning played from a model's weights, judged on the way, undone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+
+OptimiserName = Literal["sgd", "momentum", "adam"]
+Closure = Callable[[], Tensor]
+Step = tuple[Closure, Closure | None]
+"""The attacker's loss, and what judges the network after the step, if anything does."""
+
+OPTIMISERS: dict[OptimiserName, Callable[..., Optimizer]] = {
+    "sgd": partial(SGD, fused=True),
+    "momentum": partial(SGD, momentum=0.9, fused=True),
+    "adam": partial(Adam, fused=True),
+}
+
+
+def trajectory_gradient(
+    network: nn.Module,
+    shared: Sequence[nn.Parameter],
+    steps: Iterable[Step],
+    optimiser: OptimiserName,
+    learning_rate: float,
+) -> list[Tensor]:
+    """Return the first-order gradient of what judges an attack, with respect to its start.
+
+    With `phi_0` the weights as they are and `phi_k` those after the k-th step down the
+    attacker's loss, the gradient of `sum_k S_k(phi_k)` is `sum_k grad S_k(phi_k)` where a
+    step's own derivative is left out (C. Finn et al., "MAML", ICML 2017, section 5.2). So
+    each term can be added up at its point: the steps are taken in place, no graph outlives
+    its term, and memory does not grow with the number of steps.
+
+    Args:
+        network: everything that the attack may change; put back at the end, with its buffers.
+        shared: the parameters that the gradient is for, among those of the network.
+        steps: each is drawn when its turn comes.
+        optimiser: the attacker's; `momentum` is 0.9.
+        learning_rate: the attacker's.
+
+    Returns:
+        One tensor for each of `shared`.
+    """
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    descent = OPTIMISERS[optimiser](trained, lr=learning_rate)
+    total = [torch.zeros_like(parameter) for parameter in shared]
+    with undone(network):
+        for loss, judged in steps:
+            for parameter, gradient in zip(trained, gradients(loss(), trained), strict=True):
+                parameter.grad = gradient
+            descent.step()
+            if judged is not None:
+                torch._foreach_add_(total, gradients(judged(), shared))
+    descent.zero_grad(set_to_none=True)
+    return total
+
+
+def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Return the loss's gradients, zero for a parameter that it does not depend on."""
+    return list(torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True))
+
+
+@contextlib.contextmanager
+def undone(network: nn.Module) -> Iterator[None]:
+    """Put parameters and buffers, such as the statistics of BatchNorm, back afterwards."""
+    values = [*network.parameters(), *network.buffers()]
+    before = [value.detach().clone() for value in values]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for value, old in zip(values, before, strict=True):
+                value.copy_(old)
+
+
+def with_gradient(parameters: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
+    """Return a scalar whose gradient is the one that was found, for use as a term of a loss."""
+    total = torch.zeros((), device=found[0].device)
+    for parameter, gradient in zip(parameters, found, strict=True):
+        total = total + (parameter * gradient).sum()
+    return total

@@ -1,0 +1,80 @@
+"""Reverse MAML: weights from which the desirable task is learned fast and the other one is not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.base import LossMethod
+from rootbound.methods.parts.unrolled import Unrolled
+from rootbound.models import Classifier
+from rootbound.training import Recipe
+
+
+@dataclass(frozen=True)
+class ReverseMAML(LossMethod):
+    """Second-order MAML, descended for the desirable task and ascended for the undesirable.
+
+    Loss: `CE_d(theta) + CE_d(theta - sum grad CE_d) - weight * min(CE_u(theta - sum grad CE_u),
+    log C)`: each task takes `inner_steps` of gradient descent from `theta` on one half of its
+    batch, and the loss is taken on the other half.
+
+    Paper: R. Yang, E. Seeyave, "Transfer-resistant model training", MIT 6.s898 deep-learning
+    blog, 2023 (no equation numbers), after C. Finn et al., "Model-Agnostic Meta-Learning for
+    Fast Adaptation of Deep Networks", ICML 2017, https://arxiv.org/abs/1703.03400, Eq. 1.
+    Differs from the paper: the first term, since the network is used without adapting it. The
+    undesirable task has a fresh head in each step, and nothing is gained beyond its loss by
+    chance, `log C`, unless `capped` is off. One task of either kind instead of many.
+
+    Args:
+        recipe: how long and how fast to train.
+        undesirable_batch_size: undesirable samples a step, at least 2.
+        inner_steps: of adaptation, at least 1.
+        inner_rate: of adaptation, above 0.
+        weight: of the ascent, at least 0.
+        capped: whether the undesirable loss counts up to `log C` only.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    recipe: Recipe = Recipe(learning_rate=1e-2)
+    undesirable_batch_size: int = 64
+    inner_steps: int = 3
+    inner_rate: float = 0.1
+    weight: float = 0.5
+    capped: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.inner_steps, self.undesirable_batch_size - 1, self.recipe.batch_size - 1) < 1:
+            raise InputError(
+                "inner_steps of at least 1 and batches of at least 2", repr(self), "raise it"
+            )
+        if not 0 < self.inner_rate < math.inf or not 0 <= self.weight < math.inf:
+            raise InputError(
+                "inner_rate above 0 and weight of at least 0", repr(self), "correct the value"
+            )
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Return the desirable losses less the weighted undesirable one."""
+        head = nn.Linear(model.head.in_features, int(undesirable[1].max()) + 1)
+        gained = self._adapted(Classifier(model.backbone, head), undesirable)
+        if self.capped:
+            gained = gained.clamp(max=math.log(head.out_features))
+        task = functional.cross_entropy(model(desirable[0]), desirable[1])
+        return task + self._adapted(model, desirable) - self.weight * gained
+
+    def _adapted(self, network: Classifier, batch: Batch) -> Tensor:
+        """Return the loss on every other sample after learning from the rest."""
+        (inputs, labels), learner = batch, Unrolled(network)
+        support = [(inputs[::2], labels[::2])] * self.inner_steps
+        *_, (weights, _) = learner.descend(support, self.inner_rate)
+        return functional.cross_entropy(learner(weights, inputs[1::2]), labels[1::2])

@@ -1,0 +1,148 @@
+"""SOPHON: at every step of a simulated attacker's fine-tuning, what it gains is suppressed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+from tqdm import trange
+
+from rootbound.data import Data
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.parts.roll_back import RollBack, held_aside
+from rootbound.methods.parts.suppression import suppression_loss
+from rootbound.methods.parts.trajectory import OptimiserName, Step, trajectory_gradient
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+
+
+@dataclass(frozen=True)
+class SOPHON(AfterTraining):
+    """Alternate fine-tuning suppression (FTS) with normal training reinforcement (NTR).
+
+    FTS: with `phi_k` the weights after the k-th step of an attacker who fine-tunes from
+    `theta`, Adam descends `mean_k S(phi_k)` to first order. NTR: another Adam descends the
+    desirable `CE(theta)`. S is the paper's `inverse`, `-log(1 - p_y)`, or its `uniform`,
+    `KL(1/C || p)`; or `negated`, `CE(-logits, y)`, which the code's `CE(1 - logits, y)` equals.
+
+    Paper: J. Deng et al., "SOPHON: Non-Fine-Tunable Learning to Restrain Task Transferability
+    for Pre-trained Models", IEEE S&P 2024, https://arxiv.org/abs/2404.12699.
+    Differs from the paper: a fresh head in every trajectory, since the undesirable classes may
+    be others. When the desirable accuracy is below its bound, the last weights above it are
+    taken back and both Adams begin anew; the code does so after every step by the whole test
+    set, and stops. Rates are for small networks and fewer steps: the paper's are 800 steps, an
+    attacker at 1e-4 with batches of 150, and Adams at 3e-4 and 5e-4 with one NTR step each.
+
+    Args:
+        recipe: of learning the desirable task; NTR takes its batches.
+        suppression: S.
+        outer_steps: of FTS, at least 1.
+        attack_steps: K, at least 1.
+        attack_optimiser: the simulated attacker's.
+        attack_rate: its learning rate, above 0.
+        attack_batch_size: undesirable samples a step, at least 2; a tenth of them is for S.
+        suppression_rate: of FTS's Adam, above 0.
+        reinforcement_rate: of NTR's Adam, above 0.
+        reinforcement_steps: of NTR after each of FTS, at least 1.
+        clip: largest norm of FTS's gradient, above 0.
+        check_every: outer steps between two looks at the desirable accuracy, at least 1.
+        checked: desirable training samples held aside from NTR for that, at least 1.
+        allowed_drop: of the accuracy on them, in [0, 1].
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    suppression: Literal["inverse", "negated", "uniform"] = "inverse"
+    outer_steps: int = 250
+    attack_steps: int = 50
+    attack_optimiser: OptimiserName = "sgd"
+    attack_rate: float = 0.1
+    attack_batch_size: int = 32
+    suppression_rate: float = 3e-3
+    reinforcement_rate: float = 2e-3
+    reinforcement_steps: int = 10
+    clip: float = 0.5
+    check_every: int = 10
+    checked: int = 1000
+    allowed_drop: float = 0.01
+
+    def __post_init__(self) -> None:
+        steps = (self.outer_steps, self.attack_steps, self.reinforcement_steps, self.check_every)
+        rates = (self.attack_rate, self.suppression_rate, self.reinforcement_rate, self.clip)
+        sizes = (self.checked, self.attack_batch_size - 1)
+        if min(*steps, *sizes) < 1 or not all(0 < value < math.inf for value in rates):
+            raise InputError(
+                "steps, sizes, rates and clip above 0, an attack_batch_size of at least 2",
+                repr(self),
+                "raise the value",
+            )
+        if not 0 <= self.allowed_drop <= 1:
+            raise InputError("allowed_drop in [0, 1]", str(self.allowed_drop), "correct it")
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Alternate the two, and end with weights that keep the desirable accuracy."""
+        checked, retained = held_aside(tasks.desirable.train, self.checked, generator)
+        roll_back = RollBack(model, checked, self.allowed_drop)
+        suppressing, reinforcing = self._optimisers(model)
+        for step in trange(1, self.outer_steps + 1, desc="SOPHON", leave=False, disable=None):
+            model.train()
+            self.suppress(model, tasks, suppressing, generator)
+            for batch in self.recipe.batches(retained, self.reinforcement_steps, generator):
+                reinforcing.zero_grad(set_to_none=True)
+                _cross_entropy(model, *batch).backward()
+                reinforcing.step()
+            reinforcing.zero_grad(set_to_none=True)
+            due = step % self.check_every == 0 or step == self.outer_steps
+            if due and not roll_back.check():
+                suppressing, reinforcing = self._optimisers(model)
+
+    def suppress(
+        self, model: Classifier, tasks: TaskPair, optimiser: Optimizer, generator: torch.Generator
+    ) -> None:
+        """Take one step of FTS: play an attack, and descend what judges it."""
+        head = nn.Linear(model.head.in_features, len(tasks.undesirable.classes))
+        steps = self._steps(Classifier(model.backbone, head), tasks.known_undesirable, generator)
+        shared = _trained(model.backbone)
+        network = nn.ModuleList([model.backbone, head])
+        found = trajectory_gradient(network, shared, steps, self.attack_optimiser, self.attack_rate)
+        for parameter, gradient in zip(shared, found, strict=True):
+            parameter.grad = gradient
+        nn.utils.clip_grad_norm_(shared, self.clip)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    def _steps(
+        self, attacked: Classifier, known: Data, generator: torch.Generator
+    ) -> Iterator[Step]:
+        batches = self.recipe.batches(known, self.attack_steps, generator, self.attack_batch_size)
+        for inputs, labels in batches:
+            # Two at least: BatchNorm cannot do with one.
+            cut = min(max(2, len(labels) // 10), len(labels) - 1)
+            yield (
+                partial(_cross_entropy, attacked, inputs[cut:], labels[cut:]),
+                partial(self._judge, attacked, inputs[:cut], labels[:cut]),
+            )
+
+    def _judge(self, attacked: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        return suppression_loss(self.suppression, attacked(inputs), labels) / self.attack_steps
+
+    def _optimisers(self, model: Classifier) -> tuple[Adam, Adam]:
+        suppressing = Adam(_trained(model.backbone), self.suppression_rate, fused=True)
+        return suppressing, Adam(_trained(model), self.reinforcement_rate, fused=True)
+
+
+def _trained(network: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
+def _cross_entropy(network: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(network(inputs), labels)

@@ -1,0 +1,112 @@
+"""Spectral deformation: split layers into an inflated factor and the one that makes up for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks import Attack, FineTune
+from rootbound.attacks.repairs import BalanceFactors, Repaired
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+
+Layer = nn.Linear | nn.Conv2d
+
+
+@dataclass(frozen=True)
+class SpectralDeformation(AfterTraining):
+    """Multiply singular values by alpha, and divide by alpha in a layer put behind (SpecDef).
+
+    No loss. A trained layer's matrix `W = U S V'` becomes `C W~` with `W~ = U S~ V'`, where
+    the first `directions` entries of `S~` are `alpha` times those of S, and `C = U S S~^-1 U'`.
+    The function stays as it was; the curvature of any loss grows with `sigma_1(W~)`
+    (Theorem 3), so that gradient descent needs rates alpha times smaller. No undesirable
+    sample is used: every other task is held off as well.
+
+    Paper: D. Rosati, X. Zeng, H. Huang, S. Dionicio, S. Majumdar, F. Rudzicz, H. Sajjad,
+    "Limits of Convergence-Rate Control for Open-Weight Safety", ICML 2026,
+    https://arxiv.org/abs/2602.18868, section 4; first as "Locking Open Weight Models with
+    Spectral Deformation", ICML 2025 workshop TAIG. The paper shows as well that an attacker
+    undoes it by multiplying the factors again, as `BalanceFactors` does.
+    Differs from the paper: all linear and convolutional layers of the backbone, where it
+    picks some layers of a large network; a convolution `(O, I, h, w)` counts as the matrix
+    `(O, I h w)`, and what is put behind it is a 1x1 convolution. The workshop's version was
+    iterative and could not be read.
+
+    The network has more layers afterwards: `save_model` refuses it, `state_dict()` works.
+
+    Args:
+        recipe: of learning the desirable task, before the defence begins.
+        alpha: above 1. The paper has 1e3 to 1e9, mostly 1e4; float32 keeps about 7 digits,
+            of which alpha takes as many as it has zeros.
+        directions: how many singular values, at least 1 (the paper's k, 25).
+
+    Raises:
+        InputError: a value is out of range, or no layer is left to deform.
+    """
+
+    alpha: float = 1e4
+    directions: int = 25
+
+    def __post_init__(self) -> None:
+        if not 1 < self.alpha < math.inf or self.directions < 1:
+            raise InputError("alpha > 1 and directions >= 1", repr(self), "correct the value")
+
+    def adaptive_attacks(self) -> tuple[Attack, ...]:
+        """Return fine-tuning after the factors have been multiplied and split evenly."""
+        return (Repaired(BalanceFactors(), FineTune(None, "kept", "adam", 2e-3)),)
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Put two factors in the place of every layer of the backbone."""
+        holders = [
+            (module, name, part)
+            for module in model.backbone.modules()
+            for name, part in module.named_children()
+            if isinstance(part, Layer) and (isinstance(part, nn.Linear) or part.groups == 1)
+        ]
+        if not holders:
+            raise InputError(
+                "linear or convolutional layers inside the backbone",
+                type(model.backbone).__name__,
+                "choose another model or another method",
+            )
+        for module, name, layer in holders:
+            setattr(module, name, self._deformed(layer))
+        # No built-in architecture any more: its name would promise other weights.
+        model.architecture = ""
+
+    def _deformed(self, layer: Layer) -> nn.Sequential:
+        """Return the inflated layer, without a bias, and the compensation, with the layer's."""
+        inflated, compensation = deform(layer.weight.detach(), self.alpha, self.directions)
+        if isinstance(layer, nn.Linear):
+            behind: Layer = nn.Linear(layer.out_features, layer.out_features)
+        else:
+            behind = nn.Conv2d(layer.out_channels, layer.out_channels, 1)
+        behind.weight = nn.Parameter(compensation.view_as(behind.weight).to(layer.weight))
+        zero = torch.zeros(len(layer.weight)).to(layer.weight)
+        behind.bias = nn.Parameter(zero if layer.bias is None else layer.bias.detach())
+        layer.weight, layer.bias = nn.Parameter(inflated.to(layer.weight)), None
+        return nn.Sequential(layer, behind)
+
+
+def deform(weight: Tensor, alpha: float, directions: int) -> tuple[Tensor, Tensor]:
+    """Return `W~ = U S~ V'` and `C = U S S~^-1 U'` in float64; `C W~ = W`.
+
+    Args:
+        weight: `(O, I, ...)`, taken as a matrix with O rows.
+        alpha: what the largest singular values are multiplied by.
+        directions: how many.
+
+    Returns:
+        The inflated weight, of the same shape, and the compensation `(O, O)`.
+    """
+    left, values, right = torch.linalg.svd(weight.double().flatten(1), full_matrices=False)
+    factors = torch.ones_like(values)
+    factors[:directions] = alpha
+    inflated = (left * (values * factors)) @ right
+    return inflated.view(weight.shape), (left / factors) @ left.T

@@ -1,0 +1,147 @@
+"""TAR: predictions on undesirable samples stay uncertain along simulated tampering."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.parts.suppression import suppression_loss
+from rootbound.methods.parts.trajectory import Step, trajectory_gradient, with_gradient
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class TAR(AfterTraining):
+    """Tampering attack resistance: raise the entropy along the way of a sampled attacker.
+
+    Loss: `tamper_weight * sum_i exp(growth * (i - K)) * -H(softmax(z(phi_i)))`, with `phi_i`
+    the weights after i of K steps of an attacker and `z` its logits on other undesirable
+    samples, to first order, plus `retain_weight * (CE + mean_l ||h_l(theta) - h_l(theta_0)||_2)`
+    on desirable ones, with `h_l` the outputs of block l and `theta_0` where the defence began.
+
+    Paper: R. Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs", ICLR 2025,
+    https://arxiv.org/abs/2408.00761, Algorithm 1.
+    Differs from the paper: for a classifier. The attacker trains a fresh head on the
+    undesirable samples with Adam; every third one trains on the desirable task first and
+    changes over at a share of the steps drawn from Beta(6, 3), as in the code. No safeguard
+    comes before, since a model without undesirable classes refuses them already. Adam under a
+    one-cycle rate, and rates for small networks; the code has 750 steps of schedule-free AdamW
+    at 2e-5 and attackers at 2e-6, 2e-5 or 4e-5. Its other values are the defaults.
+
+    Args:
+        recipe: of learning the desirable task; its batch size is of the retained samples too.
+        outer_steps: at least 1.
+        attack_steps: K, at least 1.
+        judged_every: attacker's steps between two terms of the sum, from 1 to K.
+        attack_rates: of the attackers, one of which is drawn at each outer step, above 0.
+        attack_batch_size: undesirable samples a step and a term.
+        tamper_weight: above 0.
+        retain_weight: above 0.
+        growth: of a term's weight with the step; 0 weighs all alike.
+        learning_rate: the peak, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    outer_steps: int = 150
+    attack_steps: int = 64
+    judged_every: int = 4
+    attack_rates: tuple[float, ...] = (1e-4, 1e-3, 2e-3)
+    attack_batch_size: int = 32
+    tamper_weight: float = 4.0
+    retain_weight: float = 1.0
+    growth: float = 0.0625
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        values = (self.tamper_weight, self.retain_weight, self.learning_rate, *self.attack_rates)
+        positive = all(0 < value < math.inf for value in values) and len(self.attack_rates) > 0
+        if min(self.outer_steps, self.attack_batch_size) < 1 or not positive:
+            raise InputError("steps, sizes, weights and rates above 0", repr(self), "raise it")
+        if not 1 <= self.judged_every <= self.attack_steps or not 0 <= self.growth < math.inf:
+            raise InputError(
+                "judged_every from 1 to attack_steps and growth of at least 0",
+                repr(self),
+                "correct the value",
+            )
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend what judges the attacks, and what retains the desirable task."""
+        start = copy.deepcopy(model).train().requires_grad_(False)
+        shared = [one for one in model.backbone.parameters() if one.requires_grad]
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            head = nn.Linear(model.head.in_features, len(tasks.undesirable.classes))
+            rate = self.attack_rates[_drawn(len(self.attack_rates), generator)]
+            steps = self._steps(model, head, tasks, generator)
+            network = nn.ModuleList([model, head])
+            tampering = with_gradient(
+                shared, trajectory_gradient(network, shared, steps, "adam", rate)
+            )
+            return tampering + self.retain_weight * retain_loss(model, start, batch)
+
+        minimise(
+            model,
+            loss,
+            self.recipe.batches(tasks.desirable.train, self.outer_steps, generator),
+            steps=self.outer_steps,
+            learning_rate=self.learning_rate,
+            title="TAR",
+        )
+
+    def _steps(
+        self, model: Classifier, head: nn.Linear, tasks: TaskPair, generator: torch.Generator
+    ) -> Iterator[Step]:
+        """Yield an attack: some of it on the desirable task, the rest on the undesirable one."""
+        before = 0
+        if _drawn(3, generator) == 0:
+            # The sixth smallest of eight uniform numbers follows Beta(6, 3).
+            share = float(torch.rand(8, generator=generator).sort().values[5])
+            before = round(share * self.attack_steps)
+        draw = partial(self.recipe.batches, generator=generator, size=self.attack_batch_size)
+        benign = draw(tasks.desirable.train, before)
+        harmful = draw(tasks.known_undesirable, self.attack_steps - before)
+        judged = draw(tasks.known_undesirable, self.attack_steps // self.judged_every)
+        attacked = Classifier(model.backbone, head)
+        for step in range(1, self.attack_steps + 1):
+            victim, batch = (model, next(benign)) if step <= before else (attacked, next(harmful))
+            term = None
+            if step % self.judged_every == 0:
+                weight = self.tamper_weight * math.exp(self.growth * (step - self.attack_steps))
+                term = partial(_tampered, attacked, next(judged), weight)
+            yield partial(_cross_entropy, victim, batch), term
+
+
+def retain_loss(model: Classifier, start: Classifier, batch: Batch) -> Tensor:
+    """Return the cross-entropy plus the mean distance of all blocks' outputs from the start's."""
+    outputs = before = batch[0]
+    distances = []
+    for block, other in zip(model.blocks, start.blocks, strict=True):
+        outputs, before = block(outputs), other(before)
+        distances.append((outputs - before).flatten(1).norm(dim=1).mean())
+    return functional.cross_entropy(model.head(outputs), batch[1]) + torch.stack(distances).mean()
+
+
+def _cross_entropy(network: Classifier, batch: Batch) -> Tensor:
+    return functional.cross_entropy(network(batch[0]), batch[1])
+
+
+def _tampered(network: Classifier, batch: Batch, weight: float) -> Tensor:
+    return weight * suppression_loss("entropy", network(batch[0]), batch[1])
+
+
+def _drawn(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))

@@ -1,0 +1,116 @@
+"""The deformed layers against numpy's decomposition, and what they do to function and curvature."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from rootbound.attacks import Attacker
+from rootbound.attacks.repairs import BalanceFactors
+from rootbound.errors import InputError
+from rootbound.methods.spectral_deformation import SpectralDeformation, deform
+from rootbound.models import Classifier, shallow_cnn
+from rootbound.tasks import TaskPair
+from rootbound.training import seeded
+
+
+def defended(model: Classifier, tasks: TaskPair, **settings: float) -> Classifier:
+    """Return a deformed copy, without training."""
+    changed = copy.deepcopy(model).eval()
+    with seeded(0) as generator:
+        SpectralDeformation(**settings).defend(changed, tasks, generator)  # type: ignore[arg-type]
+    return changed
+
+
+@pytest.mark.parametrize("shape", [(6, 6), (9, 4), (4, 9), (5, 2, 3, 3)])
+@pytest.mark.parametrize("directions", [1, 3, 50])
+def test_factors_equal_the_formulas(shape: tuple[int, ...], directions: int) -> None:
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    inflated, compensation = deform(weight, 1e3, directions)
+    matrix = weight.flatten(1).numpy()
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    larger = values.copy()
+    larger[:directions] *= 1e3
+    np.testing.assert_allclose(inflated.flatten(1).numpy(), left @ np.diag(larger) @ right)
+    expected = left @ np.diag(values) @ np.diag(1 / larger) @ left.T
+    np.testing.assert_allclose(compensation.numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(compensation.numpy() @ inflated.flatten(1).numpy(), matrix)
+    assert np.linalg.norm(inflated.flatten(1).numpy(), 2) == pytest.approx(1e3 * values[0])
+
+
+def test_the_function_stays(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
+    before = toy_model.eval()(inputs).detach()
+    changed = defended(toy_model, toy_tasks)
+    assert len(changed.blocks) == len(toy_model.blocks)
+    scale = float(before.abs().max())
+    torch.testing.assert_close(changed(inputs), before, atol=5e-3 * scale, rtol=0)
+    exact = defended(copy.deepcopy(toy_model).double(), toy_tasks, alpha=1e6)
+    torch.testing.assert_close(
+        exact(inputs.double()),
+        copy.deepcopy(toy_model).double()(inputs.double()),
+        rtol=1e-6,
+        atol=1e-8,
+    )
+
+
+def curvature(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:
+    """Return the largest eigenvalue of the loss's Hessian with respect to all weights."""
+    names = [name for name, _ in model.named_parameters()]
+    shapes = [value.shape for _, value in model.named_parameters()]
+    sizes = [shape.numel() for shape in shapes]
+
+    def loss(flat: Tensor) -> Tensor:
+        parts = [part.view(shape) for part, shape in zip(flat.split(sizes), shapes, strict=True)]
+        logits = functional_call(model, dict(zip(names, parts, strict=True)), (inputs,))
+        return functional.cross_entropy(logits, labels)
+
+    start = torch.cat([value.detach().flatten() for value in model.parameters()])
+    hessian = torch.autograd.functional.hessian(loss, start)
+    return float(torch.linalg.matrix_norm(hessian, 2))
+
+
+def test_curvature_grows_with_alpha(toy_tasks: TaskPair) -> None:
+    torch.manual_seed(0)
+    backbone = nn.Sequential(nn.Sequential(nn.Linear(4, 5), nn.ReLU()), nn.Linear(5, 3), nn.ReLU())
+    model = Classifier(backbone, nn.Linear(3, 2)).double()
+    inputs, labels = torch.randn(20, 4, dtype=torch.float64), torch.arange(20) % 2
+    found = [curvature(model, inputs, labels)] + [
+        curvature(defended(model, toy_tasks, alpha=alpha, directions=2), inputs, labels)
+        for alpha in (1e2, 1e4)
+    ]
+    assert found[1] > 1e2 * found[0]
+    assert found[2] > 1e2 * found[1]
+
+
+def test_balancing_the_factors_undoes_it(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    """As the paper says: whoever multiplies the factors again is where it began."""
+    changed = defended(toy_model, toy_tasks)
+    largest = max(float(value.detach().abs().max()) for value in changed.parameters())
+    attacker = Attacker(toy_tasks.undesirable.train, 1, torch.Generator())
+    repaired = BalanceFactors().repair(copy.deepcopy(changed), attacker)
+    assert largest > 1e2
+    assert max(float(value.detach().abs().max()) for value in repaired.parameters()) < 10
+    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
+    torch.testing.assert_close(repaired(inputs), changed(inputs), atol=1e-2, rtol=1e-2)
+
+
+def test_what_cannot_be_deformed(toy_tasks: TaskPair) -> None:
+    model = Classifier(nn.Sequential(nn.Flatten()), nn.Linear(256, 3))
+    with pytest.raises(InputError, match="linear or convolutional layers"):
+        SpectralDeformation().fit(model, toy_tasks)
+
+
+def test_grouped_convolutions_stay(toy_tasks: TaskPair) -> None:
+    grouped = nn.Conv2d(4, 4, 3, groups=2)
+    model = Classifier(nn.Sequential(nn.Conv2d(1, 4, 3), grouped, nn.Flatten()), nn.Linear(576, 3))
+    changed = defended(model, toy_tasks)
+    kept = [part for part in changed.modules() if isinstance(part, nn.Conv2d) and part.groups == 2]
+    assert len(kept) == 1 and torch.equal(kept[0].weight, grouped.weight)
+    assert shallow_cnn(classes=3).architecture and not changed.architecture
