@@ -14,15 +14,21 @@ from rootbound.augmentation import Augmentation
 from rootbound.errors import InputError
 from rootbound.evaluation.pictures import with_best_head
 from rootbound.methods import (
+    CUTI,
+    HNTL,
     IMMA,
     METHODS,
     MLAC,
+    NTL,
     SOPHON,
     TAR,
+    AdversarialHead,
     BestResponse,
     ConditionNumber,
+    GradientAscent,
     Method,
     Plain,
+    RepNoise,
     ReverseMAML,
     SelectiveDistillation,
     SpectralDeformation,
@@ -42,6 +48,16 @@ ROWS: tuple[Method, ...] = (
     Unlearning(
         FAST, noise_images=8, noise_steps=3, retained=20, impair_rate=1e-3, repair_rate=5e-3
     ),
+    GradientAscent(FAST, steps=20, head_steps=20),
+    AdversarialHead(FAST, undesirable_batch_size=30),
+    AdversarialHead(FAST, heads=1, hidden=0, capped=False, weight=0.1),
+    NTL(FAST, undesirable_batch_size=30),
+    NTL(FAST, form="code", depth=1),
+    CUTI(FAST, undesirable_batch_size=30),
+    CUTI(FAST, style="random"),
+    HNTL(FAST, undesirable_batch_size=30, latent=8, hidden=16),
+    RepNoise(FAST, steps=20, head_steps=20),
+    RepNoise(FAST, steps=10, noise="rectified", along=0),
     ConditionNumber(FAST, immunisation=Recipe(2, 30, 1e-3)),
     IMMA(FAST, outer_steps=20, inner_steps=5),
     MLAC(FAST, outer_steps=8, attack_steps=4, learning_rate=1e-3),

@@ -1,12 +1,18 @@
 """Methods: ways to train a model that resists; one file a paper."""
 
+from rootbound.methods.adversarial_head import AdversarialHead
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import LossMethod, Method
 from rootbound.methods.best_response import BestResponse
 from rootbound.methods.condition_number import ConditionNumber
+from rootbound.methods.cuti import CUTI
+from rootbound.methods.gradient_ascent import GradientAscent
+from rootbound.methods.hntl import HNTL
 from rootbound.methods.imma import IMMA
 from rootbound.methods.mlac import MLAC
+from rootbound.methods.ntl import NTL
 from rootbound.methods.plain import Plain
+from rootbound.methods.rep_noise import RepNoise
 from rootbound.methods.reverse_maml import ReverseMAML
 from rootbound.methods.selective_distillation import SelectiveDistillation
 from rootbound.methods.sophon import SOPHON
@@ -21,28 +27,40 @@ METHODS: dict[str, type[Method]] = {
         BestResponse,
         SelectiveDistillation,
         Unlearning,
+        GradientAscent,
+        AdversarialHead,
+        NTL,
+        CUTI,
+        HNTL,
+        SOPHON,
+        MLAC,
+        TAR,
+        RepNoise,
         ConditionNumber,
         IMMA,
-        MLAC,
         ReverseMAML,
-        SOPHON,
         SpectralDeformation,
-        TAR,
     )
 }
 
 __all__ = [
+    "CUTI",
+    "HNTL",
     "IMMA",
     "METHODS",
     "MLAC",
+    "NTL",
     "SOPHON",
     "TAR",
+    "AdversarialHead",
     "AfterTraining",
     "BestResponse",
     "ConditionNumber",
+    "GradientAscent",
     "LossMethod",
     "Method",
     "Plain",
+    "RepNoise",
     "ReverseMAML",
     "SelectiveDistillation",
     "SpectralDeformation",

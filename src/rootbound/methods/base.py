@@ -78,9 +78,6 @@ class Method(ABC):
 class LossMethod(Method):
     """A method that is one loss of a desirable and an undesirable batch; the loop is given.
 
-    Only the desirable side is augmented: what a network is made to lose of shifted images it
-    loses less thoroughly of those as they are, which is what an attacker has.
-
     Args:
         recipe: how long and how fast to train.
         undesirable_batch_size: undesirable samples a step.
@@ -109,21 +106,33 @@ class LossMethod(Method):
         minimise(
             model,
             lambda pair, progress: self.loss(model, *pair, progress),
-            self._pairs(tasks, steps, generator),
+            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
         )
 
-    def _pairs(
-        self, tasks: TaskPair, steps: int, generator: torch.Generator
-    ) -> Iterator[tuple[Batch, Batch]]:
-        desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
-        return zip(
-            self.recipe.batches(desirable, steps, generator),
-            undesirable.batches(self.undesirable_batch_size, steps, generator),
-            strict=True,
-        )
+
+def pairs(
+    recipe: Recipe, tasks: TaskPair, steps: int, size: int, generator: torch.Generator
+) -> Iterator[tuple[Batch, Batch]]:
+    """Yield pairs of a desirable and an undesirable batch.
+
+    Only the desirable side is augmented: what a network is made to lose of shifted images it
+    loses less thoroughly of those as they are, which is what an attacker has.
+
+    Args:
+        recipe: how many desirable samples a step, and how they are augmented.
+        tasks: whose samples.
+        steps: how many pairs.
+        size: of the undesirable batch.
+        generator: of the order.
+    """
+    return zip(
+        recipe.batches(tasks.desirable.train, steps, generator),
+        tasks.known_undesirable.batches(size, steps, generator),
+        strict=True,
+    )
 
 
 def union(

@@ -1,0 +1,97 @@
+"""Adversarial heads: the features descend what the best of several learning heads can read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.base import Method, pairs
+from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class AdversarialHead(Method):
+    """Reverse the gradient of the best of several heads that learn the undesirable task.
+
+    Loss: `CE(desirable) - r * weight * min_k min(log C, CE(g_k(f(x)), y))` over undesirable
+    samples, with `f` the features and C classes. Each head `g_k` descends its own
+    cross-entropy, some steps before each step of the features. `r = 2 / (1 + exp(-10 p)) - 1`
+    rises with the progress p from 0 to 1.
+
+    Paper: Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML
+    2015, https://arxiv.org/abs/1409.7495, Eq. 4 and the schedule of section 4.1; to hide labels,
+    and with several heads, Y. Elazar, Y. Goldberg, "Adversarial Removal of Demographic
+    Attributes from Text Data", EMNLP 2018, https://arxiv.org/abs/1808.06640.
+    Differs from the paper: heads take several steps of their own instead of one along with the
+    features, and nothing is gained beyond the loss by chance, unless `capped` is off.
+
+    Args:
+        recipe: how long and how fast to train.
+        heads: how many, at least 1.
+        hidden: units of each head's hidden layer; 0 makes them linear.
+        head_steps: that each head takes before a step of the features, at least 1.
+        head_rate: of the heads, above 0.
+        undesirable_batch_size: at least 1.
+        weight: above 0.
+        capped: whether a head's loss counts up to `log C` only.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    heads: int = 3
+    hidden: int = 128
+    head_steps: int = 5
+    head_rate: float = 2e-3
+    undesirable_batch_size: int = 128
+    weight: float = 1.0
+    capped: bool = True
+
+    def __post_init__(self) -> None:
+        counts = (self.heads, self.hidden + 1, self.head_steps, self.undesirable_batch_size)
+        if min(counts) < 1 or not all(0 < one < math.inf for one in (self.head_rate, self.weight)):
+            raise InputError("heads, steps, size, rate and weight above 0", repr(self), "raise it")
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Let heads and features take turns."""
+        classes = len(tasks.undesirable.classes)
+        widths = [model.head.in_features] * self.heads
+        heads = TrainedHeads(widths, classes, self.head_rate, self.hidden)
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model,
+            lambda pair, progress: self.loss(model, heads, *pair, progress),
+            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="AdversarialHead",
+        )
+
+    def loss(
+        self,
+        model: Classifier,
+        heads: TrainedHeads,
+        desirable: Batch,
+        undesirable: Batch,
+        progress: float,
+    ) -> Tensor:
+        """Return the loss of two batches, after the heads have learned from one of them."""
+        (inputs, wanted), (others, labels) = desirable, undesirable
+        features = model.features(torch.cat([inputs, others]))
+        own, unwanted = features.split([len(wanted), len(labels)])
+        readings = [unwanted] * self.heads
+        heads.learn(readings, labels, self.head_steps)
+        best = heads.losses(readings, labels).min()
+        if self.capped:
+            best = best.clamp_max(math.log(heads.classes))
+        reversal = self.weight * (2 / (1 + math.exp(-10 * progress)) - 1)
+        return functional.cross_entropy(model.head(own), wanted) - reversal * best

@@ -1,0 +1,110 @@
+"""CUTI: undesirable samples are made to fail, also in the style of desirable ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.base import Method, pairs
+from rootbound.methods.parts.restyling import Restyling, restylings
+from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class CUTI(Method):
+    """Compact un-transferable isolation domain: undesirable content in desirable style fails too.
+
+    Loss: `L_S - min(beta, alpha * L_T)`, the cross-entropies of desirable and undesirable
+    samples. In every second step the undesirable half `h_t` of a block's outputs becomes
+    `h_t * sigmoid(A d_s) + sigmoid(B m_s)`, with deviation `d_s` and mean `m_s` of each channel
+    over the places of a desirable sample, behind every block that has places.
+
+    Paper: L. Wang, M. Wang, D. Zhang, H. Fu, "Model Barrier: A Compact Un-Transferable
+    Isolation Domain for Model Intellectual Property Protection", CVPR 2023,
+    https://arxiv.org/abs/2303.11078, Eq. 2 to 6.
+    Differs from the paper: a head of its own for the undesirable classes, which learns along.
+    A and B are trained with the network; the code draws them anew in every step and never
+    trains them (`style="random"`). Adam under a one-cycle rate. The paper's alpha is 0.1.
+
+    Args:
+        recipe: how long and how fast to train.
+        undesirable_batch_size: undesirable samples a step, at least 1.
+        alpha: of the undesirable loss, above 0.
+        beta: what it gains at most, above 0.
+        style: whether A and B are `learned`, or `random` and drawn anew.
+        head_steps: that the head takes before a step of the network, at least 1.
+        head_rate: of the head, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    undesirable_batch_size: int = 128
+    alpha: float = 0.1
+    beta: float = 1.0
+    style: Literal["learned", "random"] = "learned"
+    head_steps: int = 5
+    head_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        weights = (self.alpha, self.beta, self.head_rate)
+        counts = (self.undesirable_batch_size, self.head_steps)
+        if min(counts) < 1 or not all(0 < value < math.inf for value in weights):
+            raise InputError("weights, rate, size and head_steps above 0", repr(self), "raise it")
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss, every second time with undesirable samples restyled."""
+        width, classes = model.head.in_features, len(tasks.undesirable.classes)
+        heads = TrainedHeads([width], classes, self.head_rate)
+        styles = restylings(model, tasks.desirable.train.shape)
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        turns = itertools.cycle([{}, styles])
+
+        def loss(pair: tuple[Batch, Batch], _: float) -> Tensor:
+            if self.style == "random":
+                for one in styles.values():
+                    one.drawn_anew()
+            return self.loss(model, heads, next(turns), *pair)
+
+        trained = [model, *(styles.values() if self.style == "learned" else ())]
+        minimise(
+            nn.ModuleList(trained),
+            loss,
+            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="CUTI",
+        )
+
+    def loss(
+        self,
+        model: Classifier,
+        heads: TrainedHeads,
+        styles: dict[int, Restyling],
+        desirable: Batch,
+        undesirable: Batch,
+    ) -> Tensor:
+        """Return the loss of two batches, restyled behind those blocks."""
+        (inputs, wanted), (others, labels) = desirable, undesirable
+        outputs, count = torch.cat([inputs, others]), len(wanted)
+        for position, block in enumerate(model.blocks):
+            outputs = block(outputs)
+            if position in styles:
+                own, unwanted = outputs[:count], outputs[count:]
+                outputs = torch.cat([own, styles[position](unwanted, own)])
+        own, unwanted = outputs[:count], outputs[count:]
+        heads.learn([unwanted], labels, self.head_steps)
+        erring = heads.losses([unwanted], labels)[0]
+        task = functional.cross_entropy(model.head(own), wanted)
+        return task - (self.alpha * erring).clamp_max(self.beta)

@@ -1,0 +1,96 @@
+"""Gradient ascent: climb the cross-entropy of undesirable samples, up to a limit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.base import pairs
+from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class GradientAscent(AfterTraining):
+    """Reverse the cross-entropy of undesirable samples, and keep the desirable one.
+
+    Loss: `CE(desirable) - weight * mean_i min(limit, CE(g(f(x_i)), y_i))` over undesirable
+    samples, with `f` the features and `g` a head of the undesirable classes, fitted to the
+    features before the ascent begins.
+
+    Paper: the baseline of most of the others ("gradient ascent", "reverse cross-entropy"); on
+    its own in J. Jang et al., "Knowledge Unlearning for Mitigating Privacy Risks in Language
+    Models", ACL 2023, https://arxiv.org/abs/2210.01504, Eq. 1.
+    Differs from the paper: a head of its own, since the undesirable classes may be others, and
+    a limit, without which the loss has no lower bound. The head may go on learning (`along`):
+    then features are climbed in place of one head's mistakes.
+
+    Args:
+        recipe: of learning the desirable task; its batch size is the defence's too.
+        steps: of the defence, at least 1.
+        head_steps: that the head takes before it, at least 1.
+        along: that the head takes before each step of the defence, at least 0.
+        head_rate: of the head, above 0.
+        undesirable_batch_size: at least 1.
+        weight: of the ascent, above 0.
+        limit: above 0; a sample is climbed no further.
+        learning_rate: the peak, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    steps: int = 500
+    head_steps: int = 200
+    along: int = 1
+    head_rate: float = 1e-2
+    undesirable_batch_size: int = 128
+    weight: float = 0.1
+    limit: float = 10.0
+    learning_rate: float = 2e-3
+
+    def __post_init__(self) -> None:
+        counts = (self.steps, self.head_steps, self.along + 1, self.undesirable_batch_size)
+        rates = (self.head_rate, self.weight, self.limit, self.learning_rate)
+        if min(counts) < 1 or not all(0 < value < math.inf for value in rates):
+            raise InputError(
+                "steps, sizes, rates, weight and limit above 0", repr(self), "raise it"
+            )
+
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Fit a head to the features as they are, then climb through it."""
+        width, classes = model.head.in_features, len(tasks.undesirable.classes)
+        heads = TrainedHeads([width], classes, self.head_rate)
+        size = self.undesirable_batch_size
+        known = tasks.known_undesirable.batches(size, self.head_steps, generator)
+        heads.learn_all(lambda inputs: [model.features(inputs)], known)
+        minimise(
+            model,
+            lambda pair, _: self.loss(model, heads, *pair),
+            pairs(self.recipe, tasks, self.steps, size, generator),
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            title="GradientAscent",
+        )
+
+    def loss(
+        self, model: Classifier, heads: TrainedHeads, desirable: Batch, undesirable: Batch
+    ) -> Tensor:
+        """Return the loss of two batches, after the head has learned from one of them."""
+        (inputs, wanted), (others, labels) = desirable, undesirable
+        features = model.features(torch.cat([inputs, others]))
+        own, unwanted = features.split([len(wanted), len(labels)])
+        heads.learn([unwanted], labels, self.along)
+        (head,) = heads.heads
+        climbed = functional.cross_entropy(head(unwanted), labels, reduction="none")
+        task = functional.cross_entropy(model.head(own), wanted)
+        return task - self.weight * climbed.clamp_max(self.limit).mean()

@@ -1,0 +1,113 @@
+"""NTL: err on undesirable samples, and move their features away from desirable ones."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.data import Batch
+from rootbound.errors import InputError
+from rootbound.methods.base import Method, pairs
+from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
+from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import minimise
+
+
+@dataclass(frozen=True)
+class NTL(Method):
+    """Non-transferable learning, with the undesirable samples as the target domain.
+
+    Loss: `L_S - min(beta, alpha * L_T * D)` with `D = min(distance_beta, distance_alpha * MMD)`,
+    where `L_S` is the cross-entropy of desirable samples, `L_T` that of undesirable ones, and
+    MMD the squared maximum mean discrepancy of their features under five Gaussian kernels. In
+    the `code`, `L_S - min(beta, alpha * L_T) * D` with cross-entropies divided by the number
+    of classes.
+
+    Paper: L. Wang, S. Xu, R. Xu, X. Wang, Q. Zhu, "Non-Transferable Learning: A New Approach
+    for Model Ownership Verification and Applicability Authorization", ICLR 2022,
+    https://arxiv.org/abs/2106.06916, Eq. 3 to 5.
+    Differs from the paper: a head of its own for the undesirable classes, which learns along;
+    one network would else only ruin a head that every attacker throws away. Features are those
+    of the last block, or of one before; the code takes an early one in networks without
+    BatchNorm. Adam under a one-cycle rate. The paper's alpha and distance_alpha are 0.1, beta
+    and distance_beta 1: for its networks, which are pretrained.
+
+    Args:
+        recipe: how long and how fast to train.
+        form: of the loss, the `paper`'s or the `code`'s.
+        undesirable_batch_size: undesirable samples a step, at least 2.
+        alpha: of the undesirable loss, above 0.
+        beta: what the second term gains at most, above 0; the code's is 1.
+        distance_alpha: of the MMD, above 0.
+        distance_beta: what the distance counts at most, above 0.
+        depth: blocks before the last whose outputs the MMD is taken of, at least 0.
+        head_steps: that the head takes before a step of the network, at least 1.
+        head_rate: of the head, above 0.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    form: Literal["paper", "code"] = "paper"
+    undesirable_batch_size: int = 128
+    alpha: float = 1.0
+    beta: float = 1.0
+    distance_alpha: float = 0.1
+    distance_beta: float = 1.0
+    depth: int = 0
+    head_steps: int = 5
+    head_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        weights = (self.alpha, self.beta, self.distance_alpha, self.distance_beta, self.head_rate)
+        counts = (self.undesirable_batch_size - 1, self.head_steps, self.depth + 1)
+        if min(counts) < 1 or not all(0 < value < math.inf for value in weights):
+            raise InputError(
+                "weights, rate and head_steps above 0, depth of at least 0, batches of at least 2",
+                repr(self),
+                "raise it",
+            )
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss on fresh pairs of batches, the head along with it."""
+        width, classes = model.head.in_features, len(tasks.undesirable.classes)
+        heads = TrainedHeads([width], classes, self.head_rate)
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model,
+            lambda pair, _: self.loss(model, heads, *pair),
+            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="NTL",
+        )
+
+    def loss(
+        self, model: Classifier, heads: TrainedHeads, desirable: Batch, undesirable: Batch
+    ) -> Tensor:
+        """Return the loss of two batches, after the head has learned from one of them."""
+        (inputs, wanted), (others, labels) = desirable, undesirable
+        sizes = [len(wanted), len(labels)]
+        blocks = model.blocks
+        compared = max(0, len(blocks) - 1 - self.depth)
+        outputs, distance = torch.cat([inputs, others]), torch.zeros(())
+        for position, block in enumerate(blocks):
+            outputs = block(outputs)
+            if position == compared:
+                distance = maximum_mean_discrepancy(*outputs.split(sizes))
+        own, unwanted = outputs.split(sizes)
+        heads.learn([unwanted], labels, self.head_steps)
+        erring = heads.losses([unwanted], labels)[0]
+        task = functional.cross_entropy(model.head(own), wanted)
+        distance = (self.distance_alpha * distance).clamp_max(self.distance_beta)
+        if self.form == "paper":
+            return task - (self.alpha * erring * distance).clamp_max(self.beta)
+        task, erring = task / model.classes, erring / heads.classes
+        return task - (self.alpha * erring).clamp_max(self.beta) * distance

@@ -1,0 +1,64 @@
+"""Heads for the undesirable task that keep learning while a defence changes the features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.data import Batch
+
+Readings = Sequence[Tensor]
+"""What each head reads, `(N, ...)` each."""
+
+
+class TrainedHeads:
+    """Heads that descend their own cross-entropy, so that what they miss is hard to find.
+
+    A defence that ascended it with the head's weights as well would only ruin a head that
+    every attacker throws away.
+
+    Args:
+        widths: of what each head reads.
+        classes: of the undesirable task.
+        rate: of Adam.
+        hidden: units of a hidden layer with a ReLU; none makes the heads linear.
+    """
+
+    def __init__(self, widths: Sequence[int], classes: int, rate: float, hidden: int = 0) -> None:
+        self.classes = classes
+        self.heads = nn.ModuleList([_head(width, classes, hidden) for width in widths])
+        self._optimiser = torch.optim.Adam(self.heads.parameters(), rate, fused=True)
+
+    def losses(self, readings: Readings, labels: Tensor) -> Tensor:
+        """Return each head's cross-entropy `(heads,)`."""
+        return torch.stack(
+            [
+                functional.cross_entropy(head(reading.flatten(1)), labels)
+                for head, reading in zip(self.heads, readings, strict=True)
+            ]
+        )
+
+    def learn(self, readings: Readings, labels: Tensor, steps: int = 1) -> None:
+        """Let every head take some steps on these samples; what they read is left alone."""
+        readings = [reading.detach() for reading in readings]
+        for _ in range(steps):
+            # Clears what a defence's own gradient has left here, too.
+            self._optimiser.zero_grad(set_to_none=True)
+            self.losses(readings, labels).sum().backward()
+            self._optimiser.step()
+
+    def learn_all(self, read: Callable[[Tensor], Readings], batches: Iterable[Batch]) -> None:
+        """Learn from batches of inputs, read by a network that does not change."""
+        for inputs, labels in batches:
+            with torch.no_grad():
+                readings = read(inputs)
+            self.learn(readings, labels)
+
+
+def _head(width: int, classes: int, hidden: int) -> nn.Module:
+    if hidden == 0:
+        return nn.Linear(width, classes)
+    return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))
