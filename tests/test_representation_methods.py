@@ -70,7 +70,9 @@ def convolved(layer: nn.Conv2d, images: Array) -> Array:
     found = np.zeros((len(images), 3, 4, 4))
     for n, channel, row, column in np.ndindex(found.shape):
         window = images[n, :, row : row + 3, column : column + 3]
-        found[n, channel, row, column] = (window * weight[channel]).sum() + float(bias[channel])
+        found[n, channel, row, column] = (window * weight[channel]).sum() + float(
+            bias.detach()[channel]
+        )
     clipped: Array = found.clip(min=0)
     return clipped
 
