@@ -67,3 +67,8 @@ def interval(value: Estimate, digits: int, *, bounded: bool = False) -> str:
     if bounded:
         low, high = max(low, 0.0), min(high, 100.0)
     return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def times(value: float) -> str:
+    """Return a multiple as `0.31 x`, `2.2 x`, `1,600 x`."""
+    return f"{value:,.0f} x" if value >= 10 else f"{value:.2g} x"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
-from rootbound.report.cells import Cell, Table, change, interval, percent
+from rootbound.report.cells import Cell, Table, change, interval, percent, times
 from rootbound.report.curves import in_words
 
 
@@ -64,7 +64,7 @@ def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: str
     median = metrics.kaplan_meier_median(found)
     missed = sum(not reached for _, reached in found)
     note = f"{missed} of {len(found)} not reached" if missed else ""
-    return Cell("not reached", note, "good") if median is None else Cell(f"{median:.2g} x", note)
+    return Cell("not reached", note, "good") if median is None else Cell(times(median), note)
 
 
 def harmless(evaluation: Evaluation) -> Table | None:

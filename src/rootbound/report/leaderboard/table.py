@@ -8,7 +8,7 @@ from typing import Any
 from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple
-from rootbound.report.cells import Cell, Table, change, percent
+from rootbound.report.cells import Cell, Table, change, percent, times
 from rootbound.report.curves import in_words
 from rootbound.report.leaderboard.entries import Entry
 
@@ -44,7 +44,7 @@ def _row(entry: Entry) -> tuple[Cell, ...]:
         _multiple(one.steps),
         _multiple(one.labels),
         change(one.benign, wanted="high") if one.benign is not None else Cell("–"),
-        Cell("–" if one.cost is None else f"{one.cost:.2g} x"),
+        Cell("–" if one.cost is None else times(one.cost)),
         Cell(", ".join(entry.flags) or "none", mark="text"),
     )
 
@@ -63,7 +63,7 @@ def _multiple(found: Sequence[Multiple]) -> Cell:
     if not found:
         return Cell("n/a")
     median = metrics.kaplan_meier_median(found)
-    return Cell("not reached", mark="good") if median is None else Cell(f"{median:.2g} x")
+    return Cell("not reached", mark="good") if median is None else Cell(times(median))
 
 
 def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
