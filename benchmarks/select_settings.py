@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from candidates import CANDIDATES
 
+from candidates import CANDIDATES
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading, Suite
 from rootbound.datasets import Dataset, mnist
 from rootbound.evaluation import Subject, attack
