@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rootbound.data import Batch
+from rootbound.data import Batch, Data
 from rootbound.errors import InputError
 from rootbound.methods import CUTI, HNTL, NTL, AdversarialHead, GradientAscent, Method, RepNoise
 from rootbound.methods.hntl import distillation_loss, joined
@@ -22,8 +22,11 @@ from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discre
 from rootbound.methods.parts.restyling import restylings
 from rootbound.methods.parts.trained_heads import TrainedHeads
 from rootbound.models import Classifier
+from rootbound.tasks import Task, TaskPair
+from rootbound.training import Recipe
 
 Array = NDArray[np.float64]
+ONCE = Recipe(epochs=1, batch_size=6)
 
 
 @pytest.fixture(autouse=True)
@@ -162,6 +165,9 @@ def test_mmd_makes_nothing_of_samples_times_samples_times_width() -> None:
     with Largest() as largest:
         maximum_mean_discrepancy(left, right).backward()
     assert largest.numbers == 32 * 500
+    with largest:
+        (left[None] - right[:, None]).square().sum(2)
+    assert largest.numbers == 16 * 16 * 500, "the cube would have been seen"
 
 
 def test_heads_learn_alone_and_leave_what_they_read() -> None:
@@ -172,6 +178,17 @@ def test_heads_learn_alone_and_leave_what_they_read() -> None:
     heads.learn([features, features], labels, 50)
     assert bool((heads.losses([features, features], labels) < before).all())
     assert all(value.grad is None for value in model.parameters())
+
+
+def test_heads_forget_the_gradient_that_a_defence_left() -> None:
+    features, labels = torch.randn(12, 6, requires_grad=True), torch.arange(12) % 4
+    heads, untouched = TrainedHeads([6], 4, 1e-2), TrainedHeads([6], 4, 1e-2)
+    untouched.heads.load_state_dict(heads.heads.state_dict())
+    (-7 * heads.losses([features], labels).sum()).backward()
+    for one in (heads, untouched):
+        one.learn([features], labels, 3)
+    learned, alone = (list(one.heads.parameters()) for one in (heads, untouched))
+    assert all(torch.equal(a, b) for a, b in zip(learned, alone, strict=True))
 
 
 def test_gradient_ascent_equals_a_naive_computation() -> None:
@@ -310,6 +327,34 @@ def test_hntl_distils_as_a_naive_computation_does() -> None:
 
 
 @pytest.mark.parametrize(
+    "method",
+    [
+        GradientAscent(ONCE, steps=2, head_steps=2),
+        AdversarialHead(ONCE, head_steps=1),
+        NTL(ONCE, head_steps=1, depth=1),
+        CUTI(ONCE, head_steps=1),
+        HNTL(ONCE, latent=2, hidden=3),
+        RepNoise(ONCE, steps=2, head_steps=2),
+    ],
+    ids=lambda method: type(method).__name__,
+)
+def test_any_classes_any_network_few_samples(method: Method) -> None:
+    """BatchNorm and no bias in the head; five undesirable classes of one known sample each."""
+    torch.set_default_dtype(torch.float32)
+    desirable = Task("wanted", ("a", "b"), *(Data(*batch(12, 2)) for _ in range(2)))
+    undesirable = Task("not", tuple("vwxyz"), *(Data(*batch(10, 5)) for _ in range(2)))
+    tasks = TaskPair(desirable, undesirable, Data(*batch(5, 5)))
+    blocks = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(inplace=True))
+    last = nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.BatchNorm1d(6), nn.ReLU())
+    model = Classifier(nn.Sequential(*blocks, last), nn.Linear(6, 2, bias=False))
+    fitted = method.fit(model, tasks)
+    assert fitted(desirable.test.inputs).shape == (12, 2)
+    before, after = model.state_dict(), fitted.state_dict()
+    assert not torch.equal(before["backbone.1.running_mean"], after["backbone.1.running_mean"])
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+@pytest.mark.parametrize(
     "build",
     [
         lambda: GradientAscent(limit=0.0),
@@ -318,12 +363,15 @@ def test_hntl_distils_as_a_naive_computation_does() -> None:
         lambda: AdversarialHead(weight=math.inf),
         lambda: NTL(undesirable_batch_size=1),
         lambda: NTL(distance_alpha=-1.0),
+        lambda: NTL(form="both"),  # type: ignore[arg-type]
         lambda: CUTI(head_steps=0),
         lambda: CUTI(beta=math.nan),
+        lambda: CUTI(style="old"),  # type: ignore[arg-type]
         lambda: HNTL(latent=0),
         lambda: HNTL(reconstruction=-1.0),
         lambda: RepNoise(undesirable_batch_size=1),
         lambda: RepNoise(beta=-0.1),
+        lambda: RepNoise(noise="none"),  # type: ignore[arg-type]
     ],
 )
 def test_settings_out_of_range(build: Callable[[], Method]) -> None:

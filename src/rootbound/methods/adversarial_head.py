@@ -28,8 +28,8 @@ class AdversarialHead(Method):
     rises with the progress p from 0 to 1.
 
     Paper: Y. Ganin, V. Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", ICML
-    2015, https://arxiv.org/abs/1409.7495, Eq. 4 and the schedule of section 4.1; to hide labels,
-    and with several heads, Y. Elazar, Y. Goldberg, "Adversarial Removal of Demographic
+    2015, https://arxiv.org/abs/1409.7495, Eq. 4 and the schedule of its experiments; to hide
+    labels, and with several heads, Y. Elazar, Y. Goldberg, "Adversarial Removal of Demographic
     Attributes from Text Data", EMNLP 2018, https://arxiv.org/abs/1808.06640.
     Differs from the paper: heads take several steps of their own instead of one along with the
     features, and nothing is gained beyond the loss by chance, unless `capped` is off.

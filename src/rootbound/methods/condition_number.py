@@ -15,6 +15,7 @@ from rootbound.attacks.repairs import InsertWhitening, Repaired
 from rootbound.data import Batch
 from rootbound.errors import InputError
 from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.base import pairs
 from rootbound.methods.parts.condition import ill, preconditioned, well
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
@@ -81,20 +82,14 @@ class ConditionNumber(AfterTraining):
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss on fresh pairs of batches."""
-        desirable, undesirable = tasks.desirable.train, tasks.known_undesirable
-        steps = self.immunisation.steps(len(desirable))
-        size = self.undesirable_batch_size
+        steps = self.immunisation.steps(len(tasks.desirable.train))
         frozen = 0 if self.trained_blocks is None else len(model.blocks) - self.trained_blocks
         for block in model.blocks[: max(0, frozen)]:
             block.requires_grad_(False)
         minimise(
             model,
             lambda pair, _: self.loss(model, *pair),
-            zip(
-                self.immunisation.batches(desirable, steps, generator),
-                self.immunisation.batches(undesirable, steps, generator, size),
-                strict=True,
-            ),
+            pairs(self.immunisation, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.immunisation.learning_rate,
             title=type(self).__name__,

@@ -62,6 +62,8 @@ class CUTI(Method):
         counts = (self.undesirable_batch_size, self.head_steps)
         if min(counts) < 1 or not all(0 < value < math.inf for value in weights):
             raise InputError("weights, rate, size and head_steps above 0", repr(self), "raise it")
+        if self.style not in ("learned", "random"):
+            raise InputError("style 'learned' or 'random'", repr(self.style), "choose one")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, every second time with undesirable samples restyled."""

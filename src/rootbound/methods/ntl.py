@@ -74,6 +74,8 @@ class NTL(Method):
                 repr(self),
                 "raise it",
             )
+        if self.form not in ("paper", "code"):
+            raise InputError("form 'paper' or 'code'", repr(self.form), "choose one")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss on fresh pairs of batches, the head along with it."""

@@ -33,9 +33,10 @@ class RepNoise(AfterTraining):
     Paper: D. Rosati et al., "Representation Noising: A Defence Mechanism Against Harmful
     Finetuning", NeurIPS 2024, https://arxiv.org/abs/2405.14577, Eq. 3 to 5.
     Differs from the paper: for a classifier. Each block has a head of its own, where a language
-    model reads all layers by the one it has; heads go on learning (`along`). The code exchanges
-    alpha and beta. Outputs of a ReLU are never negative: `noise="rectified"` asks for what they
-    can be. Rates and weights are for small networks; the paper's alpha is 1, its beta 0.001.
+    model reads all layers by the one it has; heads go on learning (`along`). alpha and beta are
+    named as in the code, where they are 1 and 0.001; the paper writes alpha for the noise and
+    beta for the ascent. Outputs of a ReLU are never negative: `noise="rectified"` asks for what
+    they can be. Rates and weights are for small networks.
 
     Args:
         recipe: of learning the desirable task; its batch size is the defence's too.
@@ -72,6 +73,8 @@ class RepNoise(AfterTraining):
             )
         if not all(0 <= value < math.inf for value in (self.alpha, self.beta)):
             raise InputError("alpha and beta of at least 0", repr(self), "correct the value")
+        if self.noise not in ("normal", "rectified"):
+            raise InputError("noise 'normal' or 'rectified'", repr(self.noise), "choose one")
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Fit the heads to the model as it is, then descend the loss."""

@@ -1,4 +1,4 @@
-"""The condition number of a last layer's problem: losses that lower and raise it, and a ratio.
+"""The condition number of a last layer's problem: losses that lower and raise it.
 
 Least squares on features `Z (N, D)` has the Hessian `H = Z'Z`, and gradient descent on it takes
 steps in proportion to `kappa = sigma_1 / sigma_k`, the singular values of rank k. From A. Zheng,
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import scipy.linalg
 import torch
+from scipy.linalg.blas import dsyrk
 from torch import Tensor
 
 FLOOR = 1e-18
@@ -96,12 +98,20 @@ def root(inputs: Tensor) -> Tensor:
     return found
 
 
+def inner_products(rows: Tensor) -> Tensor:
+    """Return `A A'` of A `(n, m)` in float64, for half the price: it is symmetric."""
+    # Transposed, A is as Fortran stores it, and need not be copied.
+    upper = dsyrk(1.0, rows.contiguous().numpy().T, trans=True)
+    return torch.from_numpy(upper + np.triu(upper, 1).T)
+
+
 @dataclass(frozen=True, eq=False)
 class LinearHessian:
     """`H = theta' K theta` for a linear extractor `x' theta`, and steps that condition it.
 
     The steps are those of Algorithm 1, `K^-1 grad R(H)`. The inverse is never formed: the
-    gradient is `2 K theta (...)` (Theorem 4.2), so that it cancels.
+    gradient is `2 K theta M` (Theorem 4.2), so that it cancels, and the step is `2 theta M`.
+    Directions M of several Hessians can be added first, for one product with theta.
 
     Args:
         root: R `(k, D)`, `K = R'R`, in float64.
@@ -119,7 +129,7 @@ class LinearHessian:
     @cached_property
     def gram(self) -> Tensor:
         """`BB' (k, k)`."""
-        return self.seen @ self.seen.T
+        return inner_products(self.seen)
 
     @cached_property
     def largest(self) -> tuple[float, Tensor]:
@@ -138,60 +148,31 @@ class LinearHessian:
         # B'u has the digits that the eigenvalue itself loses where it is small.
         return float((self.seen.T @ left).square().sum()), left
 
-    @property
-    def _spread(self) -> float:
-        """What R_ill divides by."""
-        rank = len(self.gram)
-        return 0.5 * float(self.gram.square().sum() / rank) - 0.5 * self.smallest[0] ** 2
-
     def well(self) -> float:
         """Return `R_well(H)`."""
         return 0.5 * self.largest[0] ** 2 - 0.5 * float(self.gram.square().sum() / len(self.theta))
 
     def ill(self) -> float:
         """Return `R_ill(H)`."""
-        return 1 / self._spread
+        spread = float(self.gram.square().sum() / len(self.gram)) - self.smallest[0] ** 2
+        return 2 / spread
 
-    def well_step(self) -> Tensor:
-        """Return `K^-1 grad R_well(H) = 2 theta (sigma_1 v_1 v_1' - H / D)`, `(D, D)`."""
-        return self._step(self.largest[1], len(self.theta))
+    def well_direction(self) -> Tensor:
+        """Return `M = sigma_1 v_1 v_1' - H / D`, `(D, D)`."""
+        return self._direction(self.largest[1], len(self.theta))
 
-    def ill_step(self) -> Tensor:
-        """Return `K^-1 grad R_ill(H) = 2 theta (sigma_k v_k v_k' - H / k) R_ill^2`, `(D, D)`."""
-        return self._step(self.smallest[1], len(self.gram)) * self.ill() ** 2
+    def ill_direction(self) -> Tensor:
+        """Return `M = R_ill^2 (sigma_k v_k v_k' - H / k)`, `(D, D)`."""
+        return self._direction(self.smallest[1], len(self.gram)) * self.ill() ** 2
 
-    def _step(self, left: Tensor, divisor: int) -> Tensor:
+    def _direction(self, left: Tensor, divisor: int) -> Tensor:
         along = self.seen.T @ left
-        product = (self.theta @ self.seen.T) @ self.seen
-        return 2 * torch.addr(product, self.theta @ along, along, beta=-1 / divisor)
+        return torch.addr(inner_products(self.seen.T), along, along, beta=-1 / divisor)
 
-    def gradient(self, step: Tensor) -> Tensor:
-        """Return the plain gradient `K step` that belongs to such a step."""
-        return self.root.T @ (self.root @ step)
+    def step(self, direction: Tensor) -> Tensor:
+        """Return `K^-1 grad = 2 theta M`, `(D, D)`."""
+        return 2 * self.theta @ direction
 
-
-def condition_number(features: Tensor) -> float:
-    """Return kappa of `Z'Z` for features Z `(N, D)`: the largest eigenvalue by the smallest.
-
-    Eigenvalues of 0 do not count (pseudo-inverse).
-    """
-    values = torch.linalg.svdvals(features.double())
-    noise = max(features.shape) * torch.finfo(features.dtype).eps * values[0]
-    return float((values[0] / values[values > noise][-1]).square())
-
-
-def relative_immunisation_ratio(
-    harmful: tuple[Tensor, Tensor], primary: tuple[Tensor, Tensor]
-) -> float:
-    """Return RIR: by what factor kappa rose on the harmful task, relative to the primary one.
-
-    Equations 15 and 17; a defence wants it far above 1.
-
-    Args:
-        harmful: features `(N, D)` of the undesirable task before and after.
-        primary: features `(N, D)` of the desirable task before and after.
-    """
-    rise = [
-        condition_number(after) / condition_number(before) for before, after in (harmful, primary)
-    ]
-    return rise[0] / rise[1]
+    def gradient(self, direction: Tensor) -> Tensor:
+        """Return the plain gradient `2 K theta M`, `(D, D)`."""
+        return 2 * self.root.T @ (self.seen @ direction)
