@@ -42,7 +42,7 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Data(data.inputs[..., :4, :4], data.labels)
 
     write_idx_folder(root / "small", Dataset("small", toy.classes, cut(toy.train), cut(toy.test)))
-    origin = Origin("Plain()", "undefended", "data", "0-2", "3-5", seed=0, shared=False)
+    origin = Origin("Plain()", "undefended", "data", "data", "0-2", "3-5", seed=0, shared=False)
     save_model(shallow_cnn(3, (1, 16, 16)), root / "model.safetensors", (1, 16, 16), origin)
     Evaluation({}, (), ()).save(root / "run")
     (root / "own.py").write_text(OWN_METHOD)
@@ -137,7 +137,7 @@ ROWS = [
     Row(f"{TRAIN} --desirable 0", "at least two desirable classes; got 1; widen --desirable"),
     Row(f"{TRAIN} --undesirable 5", "at least two undesirable classes; got 1; widen --undesirable"),
     Row(f"{TRAIN} --desirable a-b", "got 'a-b'; correct the class list"),
-    Row(f"{TRAIN} --desirable=-1,2", "got '-1,2'; correct the class list"),
+    Row(f"{TRAIN} --desirable=-1,2", "got '-1'; correct the class list"),
     Row(f"{TRAIN} --desirable 1-", "got '1-'; correct the class list"),
     Row(f"{TRAIN} --desirable 0-2,7", "between 0 and 5; got 7; correct the class list"),
     Row(f"{TRAIN} --undesirable 3-9", "between 0 and 5; got 6; correct the class list"),

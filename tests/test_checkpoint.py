@@ -21,7 +21,7 @@ from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, Origin, build, load_model, save_model, shallow_cnn
 
 SHAPE = (1, 16, 16)
-ORIGIN = Origin("Plain()", "undefended", "toy", "0-2", "3-5", seed=1, shared=False)
+ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
 
 
 @pytest.fixture

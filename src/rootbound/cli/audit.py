@@ -20,7 +20,7 @@ def configure(parser: ArgumentParser) -> None:
         "--undefended", type=str, default=None,
         help="model file of the same network trained without intervention, for comparison",
     )  # fmt: skip
-    shared.add_tasks(parser, split=False)
+    shared.add_tasks(parser, default="that of the model's own description")
     shared.add_attack(parser)
     parser.add_argument(
         "--out", type=str, default="rootbound-audit", help="folder for records, report and figures"
@@ -34,9 +34,8 @@ def run(options: Namespace) -> int:
     if options.undefended is not None:
         undefended, _ = load_model(Path(options.undefended))
     # What the options leave open is as the model's own description says.
-    for name in ("data", "desirable", "undesirable"):
-        if options[name] is None:
-            options[name] = getattr(origin, name)
+    for name in ("data", "undesirable_data", "desirable", "undesirable"):
+        shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
     tasks, suite = shared.read_tasks(options), shared.read_suite(options)
     folder = Path(options.out)

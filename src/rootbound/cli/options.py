@@ -10,23 +10,33 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
-from rootbound.datasets import DATASETS, load, parse_classes
+from rootbound.datasets import ALL, DATASETS, fitted, load
 from rootbound.errors import InputError
 from rootbound.models import MODELS
 from rootbound.tasks import TaskPair
 
+DATA = "mnist"
+CLASSES = {"desirable": "0-4", "undesirable": "5-9"}
+"""Of one data set, where nothing else is said."""
 
-def add_tasks(parser: ArgumentParser, *, split: bool = True) -> None:
+
+def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     """Add the options that say what is desirable and what is not."""
     names = ", ".join(DATASETS)
     parser.add_argument(
-        "--data", type=str, default="mnist" if split else None,
-        help=f"data set: {names}, a folder of IDX, image or parquet files, or hf:NAME of the hub",
+        "--data", "--desirable-data", type=str, default=None,
+        help=f"data set: {names}, a folder of IDX, image or parquet files, or hf:NAME of the hub "
+        f"(default: {default})",
     )  # fmt: skip
-    for role, classes in (("desirable", "0-4"), ("undesirable", "5-9")):
+    parser.add_argument(
+        "--undesirable-data", type=str, default=None,
+        help="data set of the undesirable classes, made to fit (default: the same)",
+    )  # fmt: skip
+    for role, classes in CLASSES.items():
         parser.add_argument(
-            f"--{role}", type=str, default=classes if split else None,
-            help=f"{role} classes, such as 0-4 or 1,3,5-7",
+            f"--{role}", type=str, default=None,
+            help=f"{role} classes: numbers such as 0-4 or 1,3,5-7, names, or all (default: "
+            f"{classes}, or all where there are two data sets)",
         )  # fmt: skip
     parser.add_argument(
         "--share-undesirable", action="store_true",
@@ -66,12 +76,25 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
 
 
 def read_tasks(options: Namespace) -> TaskPair:
-    """Return the pair of tasks that the options describe."""
-    return load(options.data).split(
-        parse_classes(options.desirable),
-        parse_classes(options.undesirable),
-        share_undesirable=options.share_undesirable,
-    )
+    """Return the pair of tasks that the options describe; write into them what they left open."""
+    settle(options, "data", DATA)
+    settle(options, "undesirable_data", options.data)
+    same = options.undesirable_data == options.data
+    for role, classes in CLASSES.items():
+        settle(options, role, classes if same else ALL)
+    data, share = load(options.data), options.share_undesirable
+    wanted = data.chosen(options.desirable)
+    if same:
+        return data.split(wanted, data.chosen(options.undesirable), share_undesirable=share)
+    other = fitted(load(options.undesirable_data), data.train.shape)
+    unwanted = other.task(other.chosen(options.undesirable))
+    return TaskPair.of(data.task(wanted), unwanted, share_undesirable=share)
+
+
+def settle(options: Namespace, name: str, value: str) -> None:
+    """Give an option that was left open its value."""
+    if options[name] is None:
+        options[name] = value
 
 
 def read_suite(options: Namespace) -> Suite:

@@ -14,7 +14,7 @@ from rootbound.cli import options as shared
 from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
-from rootbound.models import Origin, build, save_model
+from rootbound.models import Classifier, Origin, build, load_model, save_model
 from rootbound.training import accuracy
 
 PLAIN_YAML = get_loader("yaml")
@@ -30,6 +30,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--method", type=Method, default=None,
         help=f"how to train: {', '.join(METHODS)}, or file.py:Class; settings by --method.NAME",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from", type=str, default=None,
+        help="model file to go on from, in place of new weights; its architecture, data and "
+        "desirable classes are taken too, where nothing else is said",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
     parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
@@ -73,6 +78,16 @@ def _dotted(name: str) -> str:
     return name
 
 
+def _given(options: Namespace) -> Classifier | None:
+    """Return the model to go on from, if any; what the options leave open is as its file says."""
+    if options["from"] is None:
+        return None
+    model, origin = load_model(Path(options["from"]))
+    shared.settle(options, "data", origin.data)
+    shared.settle(options, "desirable", origin.desirable)
+    return model
+
+
 def run(options: Namespace) -> int:
     """Train, save, and say how well the model does."""
     path = Path(options.out)
@@ -80,9 +95,10 @@ def run(options: Namespace) -> int:
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
     if not -(2**63) <= options.seed < 2**63:
         raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
+    given = _given(options)
     tasks = shared.read_tasks(options)
     shape = tasks.desirable.train.shape
-    model = build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
+    model = given or build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
     method = options.method
     if method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
@@ -94,6 +110,7 @@ def run(options: Namespace) -> int:
         method=repr(method),
         arm="defended" if method.defends else "undefended",
         data=options.data,
+        undesirable_data=options.undesirable_data,
         desirable=options.desirable,
         undesirable=options.undesirable,
         seed=options.seed,

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rootbound.datasets.dataset import Dataset, describe, parse_classes
+from rootbound.datasets.dataset import ALL, Dataset, describe, parse_classes
+from rootbound.datasets.fitting import fitted
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
 from rootbound.datasets.mnist import mnist
@@ -30,9 +31,11 @@ def load(name: str) -> Dataset:
 
 
 __all__ = [
+    "ALL",
     "DATASETS",
     "Dataset",
     "describe",
+    "fitted",
     "hugging_face",
     "idx_folder",
     "load",

@@ -11,6 +11,9 @@ from rootbound.data import Data
 from rootbound.errors import InputError
 from rootbound.tasks import Task, TaskPair
 
+ALL = "all"
+"""In the place of a list of classes."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -27,6 +30,31 @@ class Dataset:
     classes: tuple[str, ...]
     train: Data
     test: Data
+
+    def chosen(self, text: str) -> tuple[int, ...]:
+        """Read a list of classes: names, numbers such as `0-4` or `1,3,5-7`, or `all`.
+
+        A name of a class comes before a number that reads the same.
+
+        Raises:
+            InputError: a part is neither.
+        """
+        if text.strip() == ALL:
+            return tuple(range(len(self.classes)))
+        labels: list[int] = []
+        for part in text.split(","):
+            name = part.strip()
+            if name in self.classes:
+                labels.append(self.classes.index(name))
+            elif any(letter.isalpha() for letter in name):
+                raise InputError(
+                    f"classes of {self.name}: names, numbers such as 0-4 or 1,3,5-7, or all",
+                    repr(name),
+                    f"correct the class list: there are {', '.join(self.classes[:20])}",
+                )
+            else:
+                labels += parse_classes(name)
+        return tuple(labels)
 
     def task(self, chosen: Sequence[int]) -> Task:
         """Return the task of telling the chosen classes apart, relabelled from 0 in their order.

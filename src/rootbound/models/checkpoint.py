@@ -25,6 +25,7 @@ class Origin:
         method: the method's settings, as Python would write them.
         arm: `defended` or `undefended`.
         data: name of the data set.
+        undesirable_data: name of the one with the undesirable classes, often the same.
         desirable: classes it is for, as in `0-4`.
         undesirable: classes it was made to resist.
         seed: of training.
@@ -34,6 +35,7 @@ class Origin:
     method: str
     arm: str
     data: str
+    undesirable_data: str
     desirable: str
     undesirable: str
     seed: int

@@ -1,0 +1,62 @@
+"""Images of one data set made to fit a network that was built for another's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.data import Data
+from rootbound.datasets.dataset import Dataset
+from rootbound.errors import InputError
+
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey (ITU-R BT.601)."""
+CHUNK = 4096
+
+
+def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
+    """Return the data set with images of `shape`; its name says so where they are changed.
+
+    Grey becomes RGB by repetition, RGB becomes grey by luma, sizes change by bilinear
+    interpolation with antialiasing. The scaling stays the data set's own.
+
+    Args:
+        dataset: of images `(channels, height, width)`.
+        shape: the same three, of the images wanted.
+
+    Raises:
+        InputError: one of them is no image, or channels are neither 1 nor 3.
+    """
+    found = dataset.train.shape
+    if found == shape:
+        return dataset
+    images = len(found) == len(shape) == 3
+    if not images or (found[0] != shape[0] and {found[0], shape[0]} != {1, 3}):
+        raise InputError(
+            f"samples of {dataset.name} of shape {shape}",
+            f"shape {found}",
+            "bring data of that shape: only images, grey or RGB, are converted",
+        )
+    name = f"{dataset.name} as {'x'.join(map(str, shape))}"
+    parts = (
+        Data(_converted(part.inputs, shape), part.labels, part.scaling)
+        for part in (dataset.train, dataset.test)
+    )
+    return Dataset(name, dataset.classes, *parts)
+
+
+def _converted(inputs: Tensor, shape: tuple[int, ...]) -> Tensor:
+    outputs = inputs.new_empty((len(inputs), *shape))
+    # A part at a time: as floating point the whole would need four times the memory.
+    for start in range(0, len(inputs), CHUNK):
+        part = inputs[start : start + CHUNK].float()
+        if shape[0] < part.shape[1]:
+            part = torch.einsum("nchw,c->nhw", part, part.new_tensor(LUMA)).unsqueeze(1)
+        if part.shape[2:] != shape[1:]:
+            part = functional.interpolate(
+                part, list(shape[1:]), mode="bilinear", align_corners=False, antialias=True
+            )
+        whole = part if inputs.is_floating_point() else part.round()
+        outputs[start : start + CHUNK] = whole.expand(-1, shape[0], -1, -1)
+    return outputs

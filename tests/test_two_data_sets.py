@@ -1,0 +1,110 @@
+"""Desirable and undesirable classes out of two data sets: images that fit, names, the commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rootbound.cli.main import main
+from rootbound.data import Data, Scaling
+from rootbound.datasets import Dataset, fitted
+from rootbound.errors import InputError
+from rootbound.models import load_model
+from toy import write_idx_folder
+
+NAMES = ("cat", "dog", "7")
+
+
+def dataset(shape: tuple[int, ...], count: int = 6, *, whole: bool = True) -> Dataset:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randint(256, (count, *shape), generator=generator)
+    data = Data(
+        inputs.byte() if whole else inputs / 255, torch.arange(count) % 3, Scaling(255.0, 0.3, 0.2)
+    )
+    return Dataset("zoo", NAMES, data, data)
+
+
+def test_what_fits_is_left_alone() -> None:
+    zoo = dataset((3, 8, 8))
+    assert fitted(zoo, (3, 8, 8)) is zoo
+
+
+def test_grey_becomes_colour_by_repetition() -> None:
+    zoo = dataset((1, 8, 8))
+    found = fitted(zoo, (3, 8, 8))
+    assert torch.equal(found.train.inputs, zoo.train.inputs.expand(-1, 3, -1, -1))
+    assert found.train.scaling == zoo.train.scaling
+    assert (found.name, found.classes) == ("zoo as 3x8x8", NAMES)
+
+
+def as_images(inputs: Tensor) -> list[Image.Image]:
+    return [Image.fromarray(one.permute(1, 2, 0).squeeze(2).numpy()) for one in inputs]
+
+
+def test_colour_becomes_grey_as_pillow_does_it() -> None:
+    zoo = dataset((3, 8, 8))
+    found = fitted(zoo, (1, 8, 8)).train.inputs
+    for mine, image in zip(found, as_images(zoo.train.inputs), strict=True):
+        theirs = torch.from_numpy(np.array(image.convert("L")))
+        assert (mine[0].int() - theirs).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size", [(4, 4), (12, 12), (5, 9)])
+def test_sizes_change_as_pillow_does_it(size: tuple[int, int]) -> None:
+    zoo = dataset((1, 8, 8))
+    found = fitted(zoo, (1, *size)).train.inputs
+    for mine, image in zip(found, as_images(zoo.train.inputs), strict=True):
+        resized = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        theirs = torch.from_numpy(np.array(resized))
+        assert (mine[0].int() - theirs).abs().max() <= 1
+
+
+def test_numbers_that_are_not_bytes_stay_what_they_are() -> None:
+    zoo = dataset((1, 8, 8), whole=False)
+    found = fitted(zoo, (3, 4, 4)).train.inputs
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, found.round())
+
+
+@pytest.mark.parametrize("shape", [(4, 8, 8), (64,), (1, 64)])
+def test_what_cannot_be_converted_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="only images"):
+        fitted(dataset((3, 8, 8)), shape)
+
+
+@pytest.mark.parametrize(
+    ("text", "classes"),
+    [("cat,dog", (0, 1)), ("dog", (1,)), ("0-2", (0, 1, 2)), ("all", (0, 1, 2)), ("7, 0", (2, 0))],
+)
+def test_classes_by_name_or_number(text: str, classes: tuple[int, ...]) -> None:
+    assert dataset((1, 8, 8)).chosen(text) == classes
+
+
+def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(InputError, match=r"'bird'; correct the class list: there are cat, dog, 7"):
+        dataset((1, 8, 8)).chosen("cat,bird")
+
+
+def test_an_existing_model_is_made_to_resist_another_data_set(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    write_idx_folder(other, dataset((1, 20, 20), count=60))
+    plain, defended = tmp_path / "plain.safetensors", tmp_path / "defended.safetensors"
+    given = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    assert main(["train", *given, "--method", "Plain", "--out", str(plain)]) == 0
+    again = ["train", "--from", str(plain), "--undesirable-data", str(other), "--epochs", "1"]
+    assert main([*again, "--out", str(defended)]) == 0, capsys.readouterr().err
+    (before, _), (after, origin) = load_model(plain), load_model(defended)
+    assert (origin.data, origin.desirable) == (str(toy_folder), "0-2")
+    assert (origin.undesirable_data, origin.undesirable) == (str(other), "all")
+    first = [next(iter(model.blocks[0].parameters())) for model in (before, after)]
+    assert torch.equal(*first), "the defended model does not start from the given one"
+    attack = ["--labels", "2", "--steps", "3", "--seeds", "1", "--workers", "1"]
+    assert main(["audit", str(defended), *attack, "--out", str(tmp_path / "run")]) == 0
+    assert "other as 1x16x16 0-2" in capsys.readouterr().out
