@@ -12,7 +12,7 @@ from rootbound.cli import options as shared
 from rootbound.cli.result import present
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
-from rootbound.methods import METHODS, Method, Plain
+from rootbound.methods import METHODS, GenericFeatures, Method, Plain
 from rootbound.models import build
 from rootbound.report.leaderboard import read_challenges, write_leaderboard
 
@@ -22,6 +22,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--methods", type=str, default="all",
         help=f"all, or names separated by commas: {', '.join(METHODS)}; Plain is always there",
+    )  # fmt: skip
+    parser.add_argument(
+        "--generic-data", type=str, default=None,
+        help="data set of neither task: what features learned from it are worth to the attacker "
+        "becomes a line to hold methods against",
     )  # fmt: skip
     shared.add_tasks(parser)
     shared.add_model(parser)
@@ -40,6 +45,8 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
     methods = _methods(options.methods)
+    if options.generic_data is not None:
+        methods.append(GenericFeatures(data=options.generic_data))
     challenges = read_challenges(Path(options.external)) if options.external else []
     tasks, suite = shared.read_tasks(options), shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)

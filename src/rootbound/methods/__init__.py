@@ -6,6 +6,7 @@ from rootbound.methods.base import LossMethod, Method
 from rootbound.methods.best_response import BestResponse
 from rootbound.methods.condition_number import ConditionNumber
 from rootbound.methods.cuti import CUTI
+from rootbound.methods.generic_features import GenericFeatures
 from rootbound.methods.gradient_ascent import GradientAscent
 from rootbound.methods.hntl import HNTL
 from rootbound.methods.imma import IMMA
@@ -56,6 +57,7 @@ __all__ = [
     "AfterTraining",
     "BestResponse",
     "ConditionNumber",
+    "GenericFeatures",
     "GradientAscent",
     "LossMethod",
     "Method",

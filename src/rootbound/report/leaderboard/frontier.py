@@ -15,6 +15,9 @@ from rootbound.metrics import Estimate
 from rootbound.report.leaderboard.entries import Entry
 from rootbound.report.theme import FAINT, colours
 
+GENERIC = "GenericFeatures"
+"""The control's name in records, which are all that a report knows."""
+
 
 def frontier(entries: Sequence[Entry]) -> Figure | None:
     """Return desirable loss against worst advantage over scratch, with 95 % intervals.
@@ -27,13 +30,15 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
     chosen = colours([entry.standing.method for entry in entries])
     for entry in known:
-        _point(panel, entry, chosen[entry.standing.method])
+        draw = _line if entry.standing.method == GENERIC else _point
+        draw(panel, entry, chosen[entry.standing.method])
     panel.axhline(0, color=FAINT, linewidth=1)
     panel.set_xlabel("desirable accuracy lost against the undefended model, points")
     panel.set_ylabel("worst advantage over scratch, points")
     # What is near zero must be told apart, and a method that breaks the model must fit in.
     _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
-    if max(_loss(entry) for entry in known) > 5:
+    points = [one for one in known if one.standing.method != GENERIC]
+    if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
     return figure
 
@@ -49,6 +54,16 @@ def _point(panel: Axes, entry: Entry, colour: str) -> None:
     panel.annotate(
         entry.standing.method, (loss, height), textcoords="offset points", xytext=(6, 5),
         fontsize=8, color=colour,
+    )  # fmt: skip
+
+
+def _line(panel: Axes, entry: Entry, colour: str) -> None:
+    """Draw what is no method but a level: its own desirable accuracy says nothing."""
+    height = float(entry.worst or 0.0)
+    panel.axhline(height, color=colour, linewidth=1, linestyle="dashed")
+    panel.annotate(
+        "features of unrelated data", (1, height), xycoords=("axes fraction", "data"),
+        textcoords="offset points", xytext=(-4, 3), ha="right", fontsize=8, color=colour,
     )  # fmt: skip
 
 
