@@ -99,7 +99,6 @@ class LossMethod(Method):
     ) -> Tensor:
         """Return the loss to descend; `progress` runs from 0 to 1 over training."""
 
-    @final
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend `loss` on fresh pairs of batches."""
         steps = self.recipe.steps(len(tasks.desirable.train))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Attack, ExactLastLayer, Repaired
@@ -14,10 +15,15 @@ from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.data import Batch
 from rootbound.errors import InputError
 from rootbound.explained_variance import explained_variance
-from rootbound.methods.base import LossMethod
+from rootbound.methods.base import LossMethod, pairs
+from rootbound.methods.parts.price import Price
+from rootbound.methods.parts.roll_back import held_aside
 from rootbound.models import Classifier
 from rootbound.models.activations import activations, with_last_activated
-from rootbound.training import Recipe
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, minimise
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,10 @@ class BestResponse(LossMethod):
         fixed_blocks: first blocks that are not trained; at least one block always is.
         ridge: relative to the mean variance of the features, above 0.
         warm_in: share of training over which w rises from 0, in [0, 1].
+        max_desirable_drop: points of desirable accuracy that may be lost, above 0; then w is
+            found along the way, from `weight` on, against a twin trained without the terms on
+            the same batches, by a thirtieth of the samples that neither learns from. Training
+            takes as much longer as training without intervention takes.
 
     Raises:
         InputError: a value is out of range.
@@ -67,6 +77,7 @@ class BestResponse(LossMethod):
     fixed_blocks: int = 1
     ridge: float = 1e-3
     warm_in: float = 0.5
+    max_desirable_drop: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +91,37 @@ class BestResponse(LossMethod):
             )
         if not 0 <= self.warm_in <= 1:
             raise InputError("warm_in in [0, 1]", str(self.warm_in), "correct the value")
+        drop = self.max_desirable_drop
+        if drop is not None and not (0 < drop < math.inf and self.weight > 0):
+            raise InputError(
+                "max_desirable_drop and weight above 0", f"{drop} and {self.weight}", "raise it"
+            )
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss, with the weight as it is or as its price allows."""
+        if self.max_desirable_drop is None:
+            super().train(model, tasks, generator)
+            return
+        samples = tasks.desirable.train
+        held, rest = held_aside(samples, max(1, len(samples) // 30), generator)
+        tasks = replace(tasks, desirable=replace(tasks.desirable, train=rest))
+        price = Price(model, held, self.max_desirable_drop, self.weight, self.warm_in)
+        steps = self.recipe.steps(len(rest))
+
+        def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
+            defended = replace(self, weight=price.at(progress)).loss(model, *pair, progress)
+            (inputs, labels), _ = pair
+            return defended + functional.cross_entropy(price.twin(inputs), labels)
+
+        minimise(
+            nn.ModuleList([model, price.twin]),
+            loss,
+            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title=type(self).__name__,
+        )
+        log.info("weight %.3g, for %.2f points on held-out samples", price.weight, price.lost or 0)
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return the attack that revives dead units, then climbs what this method descends."""
