@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 from rootbound.attacks import Reading
 from rootbound.attacks.probes.reading import WIDEST
 from rootbound.errors import InputError
-from rootbound.models import Classifier, shallow_cnn
+from rootbound.models import Classifier, shallow_cnn, small_vit
 
 
 @pytest.fixture
@@ -61,6 +62,19 @@ def test_all_blocks_together(network: Classifier, images: Tensor) -> None:
     found = Reading("all").readout(network)(images)
     parts = [pooled(by_hand(network, images, count, "after")) for count in (1, 2, 3)]
     assert torch.allclose(found, torch.cat(parts, dim=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("before_last", [0, 1, 4, "all"])
+def test_tokens_are_averaged_over_places(before_last: int | Literal["all"]) -> None:
+    network = small_vit(3, (1, 28, 28)).eval()
+    images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    found = Reading(before_last).readout(network)(images)
+    assert found.shape[1] <= WIDEST * (5 if before_last == "all" else 1)
+    if before_last == 4:
+        tokens = network.blocks[0](images)  # 49 places of 96 numbers, into 5
+        places = [tokens[:, 49 * i // 5 : -(-49 * (i + 1) // 5)].mean(1) for i in range(5)]
+        expected = torch.stack(places, dim=2).flatten(1)
+        assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_the_input_counts_as_a_block(network: Classifier, images: Tensor) -> None:

@@ -2,18 +2,22 @@
 
 from rootbound.models.checkpoint import Origin, load_model, save_model
 from rootbound.models.classifier import Classifier
-from rootbound.models.cnn import deep_cnn, shallow_cnn
+from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.models.registry import MODELS, build
-from rootbound.models.resnet import resnet_20
+from rootbound.models.resnet import resnet_18, resnet_20
+from rootbound.models.vit import small_vit
 
 __all__ = [
     "MODELS",
     "Classifier",
     "Origin",
+    "batch_norm_cnn",
     "build",
     "deep_cnn",
     "load_model",
+    "resnet_18",
     "resnet_20",
     "save_model",
     "shallow_cnn",
+    "small_vit",
 ]

@@ -48,8 +48,33 @@ def deep_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classif
         return _classifier(convolutions, shape, classes, "deep_cnn")
 
 
+def batch_norm_cnn(classes: int, shape: Shape = (3, 32, 32), seed: int = 0) -> Classifier:
+    """Return a network for small photographs: five convolutions with BatchNorm, one hidden layer.
+
+    conv 3x3 (32) - 3x3/2 (64) - 3x3 (64) - 3x3/2 (128) - 3x3/2 (128) - linear (128), each with a
+    ReLU, and the head.
+
+    Args:
+        classes: number of classes.
+        shape: channels, height, width of an image.
+        seed: of the weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        widths, strides = [shape[0], 32, 64, 64, 128, 128], (1, 2, 1, 2, 2)
+        convolutions = [
+            _normalised(widths[i], widths[i + 1], stride) for i, stride in enumerate(strides)
+        ]
+        return _classifier(convolutions, shape, classes, "batch_norm_cnn")
+
+
 def _convolution(inputs: int, outputs: int, size: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride), nn.ReLU())
+
+
+def _normalised(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
 
 
 def _classifier(

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from rootbound.errors import InputError, unknown_name
 from rootbound.models.classifier import Classifier, unfit
-from rootbound.models.cnn import deep_cnn, shallow_cnn
-from rootbound.models.resnet import resnet_20
+from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
+from rootbound.models.resnet import resnet_18, resnet_20
+from rootbound.models.vit import small_vit
 
 MODELS: dict[str, Callable[..., Classifier]] = {
-    model.__name__: model for model in (shallow_cnn, deep_cnn, resnet_20)
+    model.__name__: model
+    for model in (shallow_cnn, deep_cnn, batch_norm_cnn, resnet_20, resnet_18, small_vit)
 }
 
 

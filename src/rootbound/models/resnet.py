@@ -57,18 +57,45 @@ def resnet_20(
         seed: of the weights.
         width: channels of the first group; the next have two and four times as many.
     """
+    return _residual(classes, shape, seed, [width, 2 * width, 4 * width], 3, "resnet_20")
+
+
+def resnet_18(
+    classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 64
+) -> Classifier:
+    """Return the ResNet-18 as it is used for 32x32: a 3x3 convolution, eight residual blocks.
+
+    Differs from the paper: its first convolution is 3x3 without a stride and no pooling
+    follows, because images are small; where a block widens, zeros are added (option A).
+
+    Args:
+        classes: number of classes.
+        shape: channels, height, width of an image.
+        seed: of the weights.
+        width: channels of the first group; each next one has twice as many.
+    """
+    widths = [width, 2 * width, 4 * width, 8 * width]
+    return _residual(classes, shape, seed, widths, 2, "resnet_18")
+
+
+def _residual(
+    classes: int, shape: Shape, seed: int, widths: list[int], depth: int, architecture: str
+) -> Classifier:
+    """Return a stem and groups of `depth` blocks; every group but the first halves the image."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        first = widths[0]
         stem = nn.Sequential(
-            nn.Conv2d(shape[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(shape[0], first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
         )
-        groups = [
-            ResidualBlock(width * before, width * after, stride)
-            for before, after, stride in ((1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 2, 2), (2, 2, 1),
-                                          (2, 2, 1), (2, 4, 2), (4, 4, 1), (4, 4, 1))
-        ]  # fmt: skip
-        last = nn.Sequential(groups.pop(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        backbone = nn.Sequential(stem, *groups, last)
-        model = Classifier(backbone, nn.Linear(4 * width, classes), "resnet_20")
+        blocks, inputs = [], first
+        for group, outputs in enumerate(widths):
+            for position in range(depth):
+                stride = 2 if group and not position else 1
+                blocks.append(ResidualBlock(inputs, outputs, stride))
+                inputs = outputs
+        last = nn.Sequential(blocks.pop(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        backbone = nn.Sequential(stem, *blocks, last)
+        model = Classifier(backbone, nn.Linear(inputs, classes), architecture)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model

@@ -15,7 +15,7 @@ from rootbound.models import Classifier
 from rootbound.models.activations import activations, with_last_activated
 
 WIDEST = 512
-"""Feature maps are averaged to the finest grid that leaves at most so many numbers."""
+"""Feature maps and tokens are averaged to the finest grid that leaves at most so many numbers."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,10 @@ class _Readout(nn.Module):
 
 
 def _flat(outputs: Tensor) -> Tensor:
-    """Return `(N, D)`, feature maps averaged over a grid so that D stays at most `WIDEST`."""
+    """Return `(N, D)`, feature maps or tokens averaged so that D stays at most `WIDEST`."""
+    if outputs.dim() == 3 and outputs[0].numel() > WIDEST:
+        places = min(max(1, WIDEST // outputs.shape[2]), outputs.shape[1])
+        outputs = functional.adaptive_avg_pool1d(outputs.transpose(1, 2), places)
     if outputs.dim() == 4 and outputs[0].numel() > WIDEST:
         side = max(1, int((WIDEST / outputs.shape[1]) ** 0.5))
         height, width = outputs.shape[2:]
