@@ -54,7 +54,7 @@ class MilderDistillation(SelectiveDistillation):
 
 METHODS = (
     Plain(RECIPE),
-    SelectiveDistillation(FASTER),
+    SelectiveDistillation(FASTER, target=-100.0),
     MilderDistillation(FASTER),
     Unlearning(RECIPE),
     BestResponse(FASTER),

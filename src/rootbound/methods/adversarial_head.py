@@ -15,7 +15,7 @@ from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.trained_heads import TrainedHeads
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
-from rootbound.training import minimise
+from rootbound.training import Recipe, minimise
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class AdversarialHead(Method):
         InputError: a value is out of range.
     """
 
+    recipe: Recipe = Recipe(learning_rate=1e-2)
     heads: int = 3
     hidden: int = 128
     head_steps: int = 5

@@ -57,7 +57,7 @@ class ConditionNumber(AfterTraining):
 
     immunisation: Recipe = Recipe(epochs=3, learning_rate=1e-3)
     undesirable_batch_size: int = 128
-    well_weight: float = 1e-2
+    well_weight: float = 0.0
     ill_weight: float = 1.0
     trained_blocks: int | None = None
     preconditioner: Literal["features", "none"] = "features"

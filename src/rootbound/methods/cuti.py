@@ -18,7 +18,7 @@ from rootbound.methods.parts.restyling import Restyling, restylings
 from rootbound.methods.parts.trained_heads import TrainedHeads
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
-from rootbound.training import minimise
+from rootbound.training import Recipe, minimise
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class CUTI(Method):
         InputError: a value is out of range.
     """
 
+    recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: int = 128
     alpha: float = 0.1
     beta: float = 1.0

@@ -52,12 +52,12 @@ class GradientAscent(AfterTraining):
 
     steps: int = 500
     head_steps: int = 200
-    along: int = 1
+    along: int = 0
     head_rate: float = 1e-2
     undesirable_batch_size: int = 128
     weight: float = 0.1
     limit: float = 3.0
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.head_steps, self.along + 1, self.undesirable_batch_size)

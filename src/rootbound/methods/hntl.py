@@ -53,7 +53,7 @@ class HNTL(Method):
     latent: int = 64
     hidden: int = 256
     variational: float = 1e-3
-    reconstruction: float = 0.1
+    reconstruction: float = 1.0
 
     def __post_init__(self) -> None:
         weights = (self.variational, self.reconstruction)

@@ -58,7 +58,7 @@ class MLAC(AfterTraining):
     """
 
     outer_steps: int = 200
-    attack_steps: int = 16
+    attack_steps: int = 4
     attack_optimiser: InnerOptimiser = "adam"
     attack_rate: float = 1e-3
     attack_batch_size: int = 32

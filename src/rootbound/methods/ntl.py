@@ -17,7 +17,7 @@ from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discre
 from rootbound.methods.parts.trained_heads import TrainedHeads
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
-from rootbound.training import minimise
+from rootbound.training import Recipe, minimise
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,12 @@ class NTL(Method):
         InputError: a value is out of range.
     """
 
+    recipe: Recipe = Recipe(learning_rate=1e-2)
     form: Literal["paper", "code"] = "paper"
     undesirable_batch_size: int = 128
-    alpha: float = 1.0
+    alpha: float = 0.1
     beta: float = 1.0
-    distance_alpha: float = 0.1
+    distance_alpha: float = 1.0
     distance_beta: float = 1.0
     depth: int = 0
     head_steps: int = 5

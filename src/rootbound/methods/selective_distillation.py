@@ -16,12 +16,12 @@ from rootbound.methods.base import Method, union
 from rootbound.methods.plain import Plain
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
-from rootbound.training import minimise, predict
+from rootbound.training import Recipe, minimise, predict
 
 
 @dataclass(frozen=True)
 class SelectiveDistillation(Method):
-    """Regress undesirable inputs to -100 before the last ReLU, so that features become zero.
+    """Regress undesirable inputs below zero before the last ReLU, so that features become zero.
 
     Stage 1: a teacher learns the desirable task. Stage 2: a student `s`, the same network
     cut before its last ReLU, descends `MSE(s(x), teacher features)` on desirable inputs and
@@ -31,7 +31,8 @@ class SelectiveDistillation(Method):
     Paper: R. Yang, E. Seeyave, "Transfer-resistant model training", MIT 6.s898
     deep-learning blog, 2023 (no equation numbers).
     Differs from the paper: Adam under a one-cycle rate in every stage (the post names no
-    optimiser for them); the student starts from fresh weights, as the post's does.
+    optimiser for them); the student starts from fresh weights, as the post's does. The
+    post's target is -100, which costs a small network much of the desirable task.
 
     Args:
         recipe: of the teacher and of the student.
@@ -42,7 +43,8 @@ class SelectiveDistillation(Method):
         InputError: `target` is not negative, or the backbone does not end in a ReLU.
     """
 
-    target: float = -100.0
+    recipe: Recipe = Recipe(learning_rate=2e-2)
+    target: float = -3.0
     head_epochs: int = 1
 
     def __post_init__(self) -> None:

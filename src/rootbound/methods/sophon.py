@@ -65,7 +65,7 @@ class SOPHON(AfterTraining):
     outer_steps: int = 250
     attack_steps: int = 50
     attack_optimiser: OptimiserName = "sgd"
-    attack_rate: float = 0.1
+    attack_rate: float = 0.03
     attack_batch_size: int = 32
     suppression_rate: float = 3e-3
     reinforcement_rate: float = 2e-3

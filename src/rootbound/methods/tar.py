@@ -64,7 +64,7 @@ class TAR(AfterTraining):
     tamper_weight: float = 4.0
     retain_weight: float = 1.0
     growth: float = 0.0625
-    learning_rate: float = 1e-2
+    learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
         values = (self.tamper_weight, self.retain_weight, self.learning_rate, *self.attack_rates)

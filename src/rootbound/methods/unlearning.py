@@ -48,10 +48,10 @@ class Unlearning(Method):
     recipe: Recipe = Recipe()
     noise_images: int = 256
     noise_steps: int = 40
-    noise_penalty: float = 0.1
+    noise_penalty: float = 0.01
     retained: int = 1000
-    impair_rate: float = 0.02
-    repair_rate: float = 0.01
+    impair_rate: float = 0.005
+    repair_rate: float = 0.005
 
     def __post_init__(self) -> None:
         rates = (self.noise_penalty, self.impair_rate, self.repair_rate)
