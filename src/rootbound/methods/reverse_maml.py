@@ -47,7 +47,7 @@ class ReverseMAML(LossMethod):
     undesirable_batch_size: int = 64
     inner_steps: int = 3
     inner_rate: float = 0.1
-    weight: float = 0.5
+    weight: float = 0.1
     capped: bool = True
 
     def __post_init__(self) -> None:

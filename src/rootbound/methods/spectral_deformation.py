@@ -50,8 +50,8 @@ class SpectralDeformation(AfterTraining):
         InputError: a value is out of range, or no layer is left to deform.
     """
 
-    alpha: float = 1e4
-    directions: int = 25
+    alpha: float = 1e5
+    directions: int = 8
 
     def __post_init__(self) -> None:
         if not 1 < self.alpha < math.inf or self.directions < 1:
