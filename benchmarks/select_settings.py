@@ -16,7 +16,7 @@ import json
 import math
 import multiprocessing
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from rootbound.evaluation import Subject, attack
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import Method, Plain
 from rootbound.models import shallow_cnn
-from rootbound.training import TrainingDiverged, accuracy
+from rootbound.training import Recipe, TrainingDiverged, accuracy
 
 TRIALS = Path(__file__).parent / "results" / "settings_search.jsonl"
 ALLOWED = 1.0
@@ -119,19 +119,35 @@ def kept() -> dict[str, Trial]:
     return {trial.method: trial for trial in trials}
 
 
+def varied(candidates: list[Method]) -> list[str]:
+    """Return, for each candidate, the settings in which they differ."""
+    names = [one.name for one in fields(candidates[0])]
+    values = {name: [shown(getattr(one, name)) for one in candidates] for name in names}
+    kept = [name for name in names if len(set(values[name])) > 1]
+    return [
+        ", ".join(f"{name}={values[name][place]}" for name in kept)
+        for place in range(len(candidates))
+    ]
+
+
+def shown(value: object) -> str:
+    """Return a setting in short: of a recipe, what the search varies."""
+    return f"{value.learning_rate:g}" if isinstance(value, Recipe) else repr(value)
+
+
 def lines(name: str, trials: list[Trial], reference: float) -> list[str]:
     """Return a method's table, the chosen setting in bold."""
     eligible = [one for one in trials if one.desirable >= reference - ALLOWED]
     best = min(eligible or trials, key=lambda one: one.attacked if eligible else -one.desirable)
     rows = [
-        f"## {name}",
+        f"### {name}",
         "| settings | desirable | exact, 100 labels | strongest, 10 | strongest, 100 |",
         "|---|---|---|---|---|",
     ]
-    for one in trials:
+    for one, settings in zip(trials, varied(CANDIDATES[name]), strict=True):
         cells = [f"{value:.1f}" for value in (one.desirable, one.exact, one.few, one.more)]
         mark = "**" if one is best else ""
-        rows.append(f"| {mark}`{one.method}`{mark} | {' | '.join(cells)} |")
+        rows.append(f"| {mark}{settings}{mark} | {' | '.join(cells)} |")
     return rows
 
 
