@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from rootbound.records import Evaluation
 from rootbound.training import Recipe
 
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
+SHORT_AUDIT = ("--labels", "5,all", "--steps", "3,3", "--seeds", "1", "--workers", "1")
 OWN_METHOD = '''
 from __future__ import annotations
 
@@ -77,8 +79,7 @@ def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audited(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the run folder of its audit, with everything else as the model's file says."""
     folder = tmp_path_factory.mktemp("audited") / "run"
-    options = ["--labels", "5,all", "--steps", "3,3", "--seeds", "1", "--workers", "1"]
-    assert main(["audit", str(trained), *options, "--out", str(folder)]) == 0
+    assert main(["audit", str(trained), *SHORT_AUDIT, "--out", str(folder)]) == 0
     return folder
 
 
@@ -291,6 +292,30 @@ def test_report_makes_the_same_report_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("limit", "code"), [("100", 0), ("-100", 1)])
+def test_audit_is_a_gate(
+    trained: Path,
+    audited: Path,
+    limit: str,
+    code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(audited, folder)
+    gate = f"--fail-if-advantage-over={limit}"
+    assert main(["audit", str(trained), *SHORT_AUDIT, gate, "--out", str(folder)]) == code
+    *_, one, everything, judged = capsys.readouterr().out.splitlines()
+    gains = [metrics.advantage(Evaluation.load(folder), "defended", labels) for labels in (5, None)]
+    for sentence, gain in zip((one, everything), gains, strict=True):
+        assert gain is not None
+        assert f"{gain.mean:+.2f} points" in sentence or f"{gain.mean:.2f} points" in sentence
+    worst = max(gain.mean for gain in gains if gain is not None)
+    word = "failed" if code else "passed"
+    assert judged == f"{word}: worst advantage {worst:+.2f} points, allowed {limit}"
+
+
+@pytest.mark.slow
 def test_audit_beside_an_undefended_model(
     toy_folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,8 +326,9 @@ def test_audit_beside_an_undefended_model(
     shown = run(
         capsys, ["audit", str(trained), "--undefended", str(plain), *options, "--out", str(folder)]
     )
-    assert shown.endswith(f"report: {folder / 'report.html'}\n")
-    assert len(shown.splitlines()) > 1, "no headline was shown"
+    assert f"report: {folder / 'report.html'}\n" in shown
+    assert len(shown.splitlines()) > 2, "no headline was shown"
+    assert shown.splitlines()[-1].startswith("With 5 labels a class an attacker reaches ")
     arms = [training.arm for training in Evaluation.load(folder).trainings]
     assert sorted(arms) == ["defended", "scratch", "undefended"]
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from rootbound import metrics
 from rootbound.cli import options as shared
 from rootbound.cli.result import present
+from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
 from rootbound.models import load_model
+from rootbound.records import Evaluation
+from rootbound.report.verdict import verdict
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -23,12 +29,20 @@ def configure(parser: ArgumentParser) -> None:
     shared.add_tasks(parser, default="that of the model's own description")
     shared.add_attack(parser)
     parser.add_argument(
+        "--fail-if-advantage-over", type=float, default=None,
+        help="end with exit code 1 where the weights are worth more to an attacker than so many "
+        "points over random ones, on average over seeds, with any number of labels",
+    )  # fmt: skip
+    parser.add_argument(
         "--out", type=str, default="rootbound-audit", help="folder for records, report and figures"
     )
 
 
 def run(options: Namespace) -> int:
-    """Attack the model and write the report."""
+    """Attack the model, write the report, and say what it means; fail where that is asked for."""
+    limit = options.fail_if_advantage_over
+    if limit is not None and not math.isfinite(limit):
+        raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
     model, origin = load_model(Path(options.checkpoint))
     undefended = None
     if options.undefended is not None:
@@ -52,4 +66,15 @@ def run(options: Namespace) -> int:
         folder=folder,
     )
     present(evaluation, folder)
-    return 0
+    sys.stdout.write("\n".join(verdict(evaluation, "defended")) + "\n")
+    return 0 if limit is None else _judge(evaluation, limit)
+
+
+def _judge(evaluation: Evaluation, limit: float) -> int:
+    """Return 1 where the worst advantage is over the limit, or was not measured."""
+    (standing,) = (one for one in metrics.standings(evaluation) if one.method == "defended")
+    worst = None if standing.worst is None else standing.worst.advantage.mean
+    passed = worst is not None and worst <= limit
+    found = "no advantage was measured" if worst is None else f"worst advantage {worst:+.2f} points"
+    sys.stdout.write(f"{'passed' if passed else 'failed'}: {found}, allowed {limit:g}\n")
+    return 0 if passed else 1
