@@ -25,8 +25,8 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     names = ", ".join(DATASETS)
     parser.add_argument(
         "--data", "--desirable-data", type=str, default=None,
-        help=f"data set: {names}, a folder of IDX, image or parquet files, or hf:NAME of the hub "
-        f"(default: {default})",
+        help=f"data set: {names}, a folder of IDX, image or parquet files, FILE.npz, or hf:NAME of "
+        f"the hub (default: {default})",
     )  # fmt: skip
     parser.add_argument(
         "--undesirable-data", type=str, default=None,

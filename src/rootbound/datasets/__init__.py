@@ -1,4 +1,4 @@
-"""Data sets by name: `mnist` is bundled; a path names a folder, `hf:` a data set of the hub."""
+"""Data sets by name: `mnist` is bundled; a path names a folder or file, `hf:` one of the hub."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ from rootbound.datasets.fitting import fitted
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
 from rootbound.datasets.mnist import mnist
+from rootbound.datasets.npz_file import npz_file
 from rootbound.errors import unknown_name
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
@@ -15,7 +16,7 @@ HUB = "hf:"
 
 
 def load(name: str) -> Dataset:
-    """Return the data set of that name, the one in the folder of that path, or of the hub.
+    """Return the data set of that name, the one in the file or folder of that path, or of the hub.
 
     Raises:
         InputError: there is neither, or its files cannot be used.
@@ -24,10 +25,14 @@ def load(name: str) -> Dataset:
         return DATASETS[name]()
     if name.startswith(HUB):
         return hugging_face(name.removeprefix(HUB))
+    if name.endswith(".npz"):
+        return npz_file(Path(name))
     if name and Path(name).is_dir():
         idx = any(Path(name).glob("*-ubyte*"))
         return idx_folder(Path(name)) if idx else hugging_face(name)
-    raise unknown_name("data set (or a folder, or hf:NAME of the hub)", name, DATASETS)
+    raise unknown_name(
+        "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
+    )
 
 
 __all__ = [
@@ -40,5 +45,6 @@ __all__ = [
     "idx_folder",
     "load",
     "mnist",
+    "npz_file",
     "parse_classes",
 ]
