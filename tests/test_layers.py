@@ -22,9 +22,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("metrics",),
     ("flags",),
     ("report",),
+    ("card",),
     ("cli",),
 )
-WITHOUT_TORCH = ("errors", "files", "records", "metrics", "flags", "report")
+WITHOUT_TORCH = ("errors", "files", "records", "metrics", "flags", "report", "card")
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

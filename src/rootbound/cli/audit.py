@@ -14,14 +14,17 @@ from rootbound.cli.result import present
 from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
-from rootbound.models import load_model
+from rootbound.models import load_checkpoint
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("checkpoint", type=str, help="model file written by 'rootbound train'")
+    parser.add_argument(
+        "checkpoint", type=str,
+        help="model file, folder of 'rootbound export', or OWNER/NAME on the Hugging Face hub",
+    )  # fmt: skip
     parser.add_argument(
         "--undefended", type=str, default=None,
         help="model file of the same network trained without intervention, for comparison",
@@ -43,10 +46,10 @@ def run(options: Namespace) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    model, origin = load_model(Path(options.checkpoint))
+    model, origin = load_checkpoint(options.checkpoint)
     undefended = None
     if options.undefended is not None:
-        undefended, _ = load_model(Path(options.undefended))
+        undefended, _ = load_checkpoint(options.undefended)
     # What the options leave open is as the model's own description says.
     for name in ("data", "undesirable_data", "desirable", "undesirable"):
         shared.settle(options, name, getattr(origin, name))

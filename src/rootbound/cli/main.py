@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a model with one method and save it",
     "audit": "attack a saved model beside fresh weights, and report",
     "compare": "train with several methods, attack them all, and rank them",
+    "export": "publish a model with its resistance card",
     "report": "make the report of a run folder again from its records",
     "list": "show methods, attacks, models, data sets and suites",
 }

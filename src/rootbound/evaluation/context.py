@@ -18,6 +18,7 @@ from rootbound.attacks import Suite
 from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.methods import Method
+from rootbound.models import weights_digest
 from rootbound.tasks import Task, TaskPair
 
 
@@ -35,6 +36,11 @@ def describe_run(
         "model": model.architecture or type(model.backbone).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": len(model.blocks) + 1,
+        "weights": {
+            one.name: weights_digest(one.start.state_dict())
+            for one in contenders
+            if one.method is None and one.arm != "scratch"
+        },
         "suite": suite.name,
         "suite_digest": suite.digest,
         "trials": sum(trial.applies_to(model) for trial in suite.attacks),

@@ -3,6 +3,8 @@
 from rootbound.models.checkpoint import Origin, load_model, save_model
 from rootbound.models.classifier import Classifier
 from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
+from rootbound.models.digest import weights_digest
+from rootbound.models.published import load_checkpoint
 from rootbound.models.registry import MODELS, build
 from rootbound.models.resnet import resnet_18, resnet_20
 from rootbound.models.vit import small_vit
@@ -14,10 +16,12 @@ __all__ = [
     "batch_norm_cnn",
     "build",
     "deep_cnn",
+    "load_checkpoint",
     "load_model",
     "resnet_18",
     "resnet_20",
     "save_model",
     "shallow_cnn",
     "small_vit",
+    "weights_digest",
 ]

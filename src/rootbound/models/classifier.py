@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Sequence
 from typing import cast
 
@@ -53,6 +54,20 @@ class Classifier(nn.Module):
         parent, _, name = head.rpartition(".")
         setattr(module.get_submodule(parent), name, nn.Identity())
         return cls(module, linear)
+
+    @classmethod
+    def from_pretrained(cls, name: str) -> Classifier:
+        """Load what `rootbound train` or `rootbound export` wrote; nothing is executed.
+
+        Args:
+            name: a model file, a folder with its card, or `OWNER/NAME` on the Hugging Face hub.
+
+        Raises:
+            InputError: there is none, it is damaged, or its card is of other weights.
+        """
+        # The floor above in this folder knows files; a class that is loaded must not.
+        published = importlib.import_module("rootbound.models.published")
+        return cast(Classifier, published.load_checkpoint(name)[0])
 
     @property
     def classes(self) -> int:

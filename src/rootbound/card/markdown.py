@@ -1,0 +1,84 @@
+"""The card as Markdown: the README of a folder of weights."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEAD = """---
+library_name: rootbound
+tags: [rootbound, transfer-resistance]
+---
+"""
+USE = """```python
+import rootbound as rb
+
+model = rb.Classifier.from_pretrained("{place}")
+```
+Without rootbound: `safetensors.torch.load_file("model.safetensors")` is a state dict.
+"""
+
+
+def to_markdown(card: Mapping[str, Any], place: str) -> str:
+    """Return the card in words and tables.
+
+    Args:
+        card: as `resistance_card` returns it.
+        place: folder or hub name that the weights are loaded from.
+    """
+    wanted, unwanted = card["desirable"], card["undesirable"]
+    title = f"{card['model']['architecture']}: {wanted['name']}, resisting {unwanted['name']}"
+    accuracy = f"Accuracy on {wanted['name']}: {_number(wanted['accuracy'], ' %')}"
+    if wanted["change"] is not None:
+        accuracy += f"; against the undefended model {_number(wanted['change'], ' points')}"
+    parts = [
+        HEAD + f"# {_safe(title)}",
+        USE.format(place=_safe(place)).rstrip(),
+        "## What the weights are worth to somebody else",
+        _safe(accuracy + "."),
+        _cells(card["cells"]),
+        _safe(
+            f"The most frequent class is {unwanted['majority']:.1f} %. A harmless third task "
+            f"changes by {_number(card['benign_change'], ' points')}."
+        ),
+        "## Warnings",
+        _list(f"**{one['flag']}**: {one['evidence']}" for one in card["flags"]) or "None.",
+        "## Limits",
+        _list(card["limits"]),
+        "## How it was measured",
+        _list(f"{name}: {text}" for name, text in card["threat_model"].items()),
+        f"Weights: SHA-256 `{card['weights_sha256']}`. All numbers: `card.json`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
+    lines = [
+        "| labels a class | strongest attack, % | from scratch, % | advantage, points | "
+        "best possible last layer, % |",
+        "|---|---|---|---|---|",
+    ]
+    for cell in cells:
+        labels = "all" if cell["labels"] is None else str(cell["labels"])
+        names = ("attacked", "scratch", "advantage", "exact_last_layer")
+        lines.append(f"| {labels} | {' | '.join(_number(cell[name]) for name in names)} |")
+    return "\n".join(lines)
+
+
+def _number(value: Mapping[str, Any] | None, unit: str = "") -> str:
+    if value is None:
+        return "not measured"
+    text = f"{value['mean']:.2f}{unit}"
+    if value["low"] is None:
+        return f"{text} (one seed)"
+    return f"{text} ({value['low']:.2f} to {value['high']:.2f})"
+
+
+def _list(texts: Any) -> str:
+    return "\n".join(f"- {_safe(text)}" for text in texts)
+
+
+def _safe(text: str) -> str:
+    """Return a text of somebody else's on one line, with nothing that a page would run."""
+    return html.escape(" ".join(text.split()), quote=False)

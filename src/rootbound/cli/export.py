@@ -1,0 +1,73 @@
+"""Publish a model with its resistance card: a folder that loads back, or a model on the hub."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.card import resistance_card, to_markdown
+from rootbound.errors import InputError
+from rootbound.files import write_atomically
+from rootbound.models import load_model, weights_digest
+from rootbound.models.published import CARD, CONFIG, README, WEIGHTS, hub
+from rootbound.records import Evaluation
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("checkpoint", type=str, help="model file written by 'rootbound train'")
+    parser.add_argument("run", type=str, help="folder in which 'rootbound audit' attacked it")
+    parser.add_argument(
+        "--out", type=str, default="rootbound-export", help="folder for weights, config and card"
+    )
+    parser.add_argument(
+        "--push-to-hub", type=str, default=None,
+        help="OWNER/NAME on the Hugging Face hub; you are logged in with `hf auth login`",
+    )  # fmt: skip
+
+
+def run(options: Namespace) -> int:
+    """Write the folder, and send it to the hub if that is asked for."""
+    path, folder = Path(options.checkpoint), Path(options.out)
+    model, origin = load_model(path)
+    evaluation, digest = Evaluation.load(Path(options.run)), weights_digest(model.state_dict())
+    attacked = evaluation.context.get("weights", {})
+    name = next((name for name, other in attacked.items() if other == digest), None)
+    if name is None:
+        raise InputError(
+            f"a run in which the weights of {path} were attacked",
+            f"one of other weights in {options.run}",
+            f"run rootbound audit {path}",
+        )
+    library = hub() if options.push_to_hub is not None else None
+    card = resistance_card(evaluation, name, digest)
+    config = {
+        "library": "rootbound",
+        "architecture": model.architecture,
+        "classes": card["desirable"]["classes"],
+        "origin": asdict(origin),
+    }
+    place = options.push_to_hub or folder.resolve().name
+    write_atomically(folder / WEIGHTS, path.read_bytes())
+    write_atomically(folder / CONFIG, _json(config))
+    write_atomically(folder / README, to_markdown(card, place))
+    # Last, because it vouches for the others.
+    write_atomically(folder / CARD, _json(card))
+    sys.stdout.write(f"model and card: {folder}\n")
+    if library is not None:
+        library.create_repo(options.push_to_hub, exist_ok=True)
+        library.upload_folder(
+            repo_id=options.push_to_hub,
+            folder_path=str(folder),
+            allow_patterns=[WEIGHTS, CONFIG, README, CARD],
+        )
+        sys.stdout.write(f"hub: https://huggingface.co/{options.push_to_hub}\n")
+    return 0
+
+
+def _json(content: object) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

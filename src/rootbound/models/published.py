@@ -1,0 +1,80 @@
+"""Weights with their card, in a folder or on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+from rootbound.errors import InputError
+from rootbound.models.checkpoint import Origin, load_model
+from rootbound.models.classifier import Classifier
+from rootbound.models.digest import weights_digest
+
+WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json", "README.md"
+LARGEST_CARD = 2**20
+"""Bytes."""
+
+
+def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
+    """Load a model file, a published folder, or what the hub has under that name.
+
+    Nothing is executed. Where there is a card, its weights must be these.
+
+    Raises:
+        InputError: there is nothing of that name, it is damaged, or the card is of other weights.
+    """
+    if Path(name).is_file() or name.endswith(".safetensors"):
+        return load_model(Path(name))
+    folder = Path(name) if Path(name).is_dir() else _fetched(name)
+    model, origin = load_model(folder / WEIGHTS)
+    if (folder / CARD).is_file():
+        _check(folder / CARD, weights_digest(model.state_dict()))
+    return model, origin
+
+
+def hub() -> Any:
+    """Return the library `huggingface_hub`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module("huggingface_hub")
+    except ImportError:
+        raise InputError(
+            "the library `huggingface_hub`", "none", "pip install 'rootbound[hub]'"
+        ) from None
+
+
+def _fetched(name: str) -> Path:
+    if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
+        raise InputError(
+            "a model file, a folder, or OWNER/NAME of the hub", repr(name), "check the path"
+        )
+    try:
+        return Path(hub().snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+    except InputError:
+        raise
+    except Exception as error:  # of whatever the network does
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(
+            f"a model file, a folder, or a model of the hub at {name}", reason, "check the name"
+        ) from None
+
+
+def _check(path: Path, digest: str) -> None:
+    try:
+        if path.stat().st_size > LARGEST_CARD:
+            raise ValueError(f"more than {LARGEST_CARD} bytes")
+        claimed = json.loads(path.read_text(encoding="utf-8"))["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"a resistance card at {path}", reason, "export the model again") from None
+    if claimed != digest:
+        raise InputError(
+            f"the weights that {path} is about (SHA-256 {str(claimed)[:16]}…)",
+            f"others ({digest[:16]}…)",
+            "do not trust the card: audit these weights",
+        )

@@ -1,0 +1,195 @@
+"""The card and what is published with it: true to the records, and no better than its weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rootbound import metrics
+from rootbound.card import SCHEMA, resistance_card, to_markdown
+from rootbound.cli.main import main
+from rootbound.errors import InputError
+from rootbound.models import Classifier, load_model, weights_digest
+from rootbound.models.published import CARD, CONFIG, README, WEIGHTS
+from rootbound.records import Evaluation
+
+GOLDEN = Path(__file__).parent / "golden"
+DIGEST = "0" * 64
+
+
+@pytest.fixture(scope="module")
+def evaluation() -> Evaluation:
+    return Evaluation.load(GOLDEN)
+
+
+def test_the_card_keeps_to_its_schema_and_to_the_records(evaluation: Evaluation) -> None:
+    card = json.loads(json.dumps(resistance_card(evaluation, "BestResponse", DIGEST)))
+    jsonschema.validate(card, SCHEMA)
+    assert [cell["labels"] for cell in card["cells"]] == metrics.budgets(evaluation)
+    for cell in card["cells"]:
+        expected = metrics.advantage(evaluation, "BestResponse", cell["labels"])
+        assert expected is not None
+        assert (cell["advantage"]["mean"], cell["advantage"]["low"]) == (
+            pytest.approx(expected.mean),
+            pytest.approx(expected.low),
+        )
+        gap = cell["attacked"]["mean"] - cell["scratch"]["mean"]
+        assert gap == pytest.approx(cell["advantage"]["mean"])
+
+
+@pytest.mark.parametrize("name", list(SCHEMA["required"]))
+def test_the_schema_refuses_a_card_without(name: str, evaluation: Evaluation) -> None:
+    card = resistance_card(evaluation, "Plain", DIGEST)
+    jsonschema.validate(card, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({key: card[key] for key in card if key != name}, SCHEMA)
+
+
+def test_words_of_strangers_are_shown_as_words(evaluation: Evaluation) -> None:
+    named = {**evaluation.context["undesirable"], "name": "<script>\n# x</script>"}
+    hostile = replace(evaluation, context={**evaluation.context, "undesirable": named})
+    page = to_markdown(resistance_card(hostile, "Plain", DIGEST), "<img src=x>")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "\n# x" not in page
+
+
+def test_a_run_that_was_interrupted_makes_no_card(evaluation: Evaluation) -> None:
+    with pytest.raises(InputError, match="complete"):
+        resistance_card(replace(evaluation, complete=False), "Plain", DIGEST)
+
+
+def test_a_model_that_was_not_attacked_has_no_card(evaluation: Evaluation) -> None:
+    with pytest.raises(InputError, match="audit it first"):
+        resistance_card(evaluation, "Other", DIGEST)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
+def test_the_digest_knows_names_types_shapes_and_values(dtype: torch.dtype) -> None:
+    value = torch.arange(6).to(dtype).view(2, 3)
+    same = {"b": torch.tensor(1.0), "a": value.clone()}
+    others: list[dict[str, torch.Tensor]] = [
+        {"b": torch.tensor(1.0), "c": value},
+        {"b": torch.tensor(1.0), "a": value.view(3, 2)},
+        {"b": torch.tensor(1.0), "a": value.double()},
+        {"b": torch.tensor(2.0), "a": value},
+    ]
+    digest = weights_digest({"a": value, "b": torch.tensor(1.0)})
+    assert digest == weights_digest(same)
+    assert digest not in {weights_digest(other) for other in others}
+
+
+class Published:
+    """A model, its audit, and the folder that was made of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.model, self.run, self.folder = root / "m.safetensors", root / "run", root / "out"
+
+    def export(self, *more: str) -> int:
+        return main(["export", str(self.model), str(self.run), "--out", str(self.folder), *more])
+
+
+@pytest.fixture(scope="module")
+def made(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    published = Published(tmp_path_factory.mktemp("published"))
+    split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    assert main(["train", *split, "--epochs", "1", "--out", str(published.model)]) == 0
+    spent = ["--labels", "5", "--steps", "3", "--seeds", "1", "--workers", "1"]
+    assert main(["audit", str(published.model), *spent, "--out", str(published.run)]) == 0
+    assert published.export() == 0
+    return published
+
+
+@pytest.fixture
+def published(made: Published, tmp_path: Path) -> Published:
+    """Give a copy that a test may damage."""
+    shutil.copytree(made.model.parent, tmp_path / "copy")
+    return Published(tmp_path / "copy")
+
+
+@pytest.mark.slow
+def test_what_is_published_loads_back(published: Published) -> None:
+    assert {path.name for path in published.folder.iterdir()} == {WEIGHTS, CONFIG, README, CARD}
+    model, _ = load_model(published.model)
+    loaded = Classifier.from_pretrained(str(published.folder))
+    digest = weights_digest(model.state_dict())
+    assert weights_digest(loaded.state_dict()) == digest
+    card = json.loads((published.folder / CARD).read_text())
+    jsonschema.validate(card, SCHEMA)
+    assert card["weights_sha256"] == digest
+    model.load_state_dict(load_file(published.folder / WEIGHTS))
+    assert 'from_pretrained("out")' in (published.folder / README).read_text()
+
+
+@pytest.mark.slow
+def test_what_is_published_can_be_audited(published: Published, tmp_path: Path) -> None:
+    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    out = ["--out", str(tmp_path / "again")]
+    assert main(["audit", str(published.folder), *spent, *out]) == 0
+
+
+@pytest.mark.slow
+def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
+    path = published.folder / CARD
+    path.write_text(path.read_text().replace('"weights_sha256": "', '"weights_sha256": "f'))
+    with pytest.raises(InputError, match="do not trust the card"):
+        Classifier.from_pretrained(str(published.folder))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "null", "{" * 100_000, '{"weights_sha256": ' + "1" * 2**21]
+)
+def test_a_damaged_card_is_named(content: str, published: Published) -> None:
+    (published.folder / CARD).write_text(content)
+    with pytest.raises(InputError, match="resistance card") as caught:
+        Classifier.from_pretrained(str(published.folder))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_run_of_other_weights_is_refused(
+    published: Published, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    again = ["train", *split, "--epochs", "1", "--seed", "7", "--out", str(published.model)]
+    assert main(again) == 0
+    shutil.rmtree(published.folder)
+    assert published.export() == 2
+    assert "one of other weights" in capsys.readouterr().err
+    assert not published.folder.exists()
+
+
+@pytest.mark.slow
+def test_pushing_sends_the_four_files(
+    published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    class Hub:
+        def create_repo(self, name: str, **given: Any) -> None:
+            sent.append((name, given))
+
+        def upload_folder(self, **given: Any) -> None:
+            sent.append(("upload", given))
+
+    monkeypatch.setattr("rootbound.cli.export.hub", Hub)
+    assert published.export("--push-to-hub", "me/it") == 0
+    (name, _), (_, given) = sent
+    assert (name, given["repo_id"]) == ("me/it", "me/it")
+    assert set(given["allow_patterns"]) == {WEIGHTS, CONFIG, README, CARD}
+    assert 'from_pretrained("me/it")' in (published.folder / README).read_text()
+
+
+@pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../up", "/", "", "x/"])
+def test_names_that_cannot_be_are_refused_without_a_network(name: str) -> None:
+    with pytest.raises(InputError, match=r"OWNER/NAME|safetensors|model file"):
+        Classifier.from_pretrained(name)
