@@ -38,10 +38,7 @@ def to_markdown(card: Mapping[str, Any], place: str) -> str:
         "## What the weights are worth to somebody else",
         _safe(accuracy + "."),
         _cells(card["cells"]),
-        _safe(
-            f"The most frequent class is {unwanted['majority']:.1f} %. A harmless third task "
-            f"changes by {_number(card['benign_change'], ' points')}."
-        ),
+        _safe(f"The most frequent class is {unwanted['majority']:.1f} %. {_benign(card)}"),
         "## Warnings",
         _list(f"**{one['flag']}**: {one['evidence']}" for one in card["flags"]) or "None.",
         "## Limits",
@@ -51,6 +48,13 @@ def to_markdown(card: Mapping[str, Any], place: str) -> str:
         f"Weights: SHA-256 `{card['weights_sha256']}`. All numbers: `card.json`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _benign(card: Mapping[str, Any]) -> str:
+    change = card["benign_change"]
+    if change is None:
+        return "No harmless third task was tried."
+    return f"A harmless third task changes by {_number(change, ' points')} at worst."
 
 
 def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
