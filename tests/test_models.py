@@ -99,6 +99,25 @@ def test_split_parts_share_no_weights_with_the_whole(model: Classifier) -> None:
     assert same(weights(model), before)
 
 
+@pytest.mark.parametrize(("make", "head"), [(Flat, "fc"), (Nested, "classifier.out.1")])
+def test_the_head_is_the_layer_whose_output_is_the_networks(
+    make: Callable[[], nn.Module], head: str
+) -> None:
+    module = make().eval()
+    model = Classifier.wrap(module, example=images()).eval()
+    assert same(weights(model), weights(Classifier.wrap(module, head)))
+    assert torch.equal(model(images()), module(images()))
+
+
+@pytest.mark.parametrize(
+    "make", [Raw, nn.ReLU, lambda: nn.Sequential(nn.Flatten(), nn.Linear(256, 4), nn.ReLU())]
+)
+def test_a_head_that_does_not_come_last_is_asked_for(make: Callable[[], nn.Module]) -> None:
+    for example in (None, images()):
+        with pytest.raises(InputError, match="whose outputs are the logits"):
+            Classifier.wrap(make(), example=example)
+
+
 @pytest.mark.parametrize("trained", [-1, 99])
 def test_split_into_more_blocks_than_there_are_is_refused(model: Classifier, trained: int) -> None:
     with pytest.raises(InputError, match="blocks to train"):

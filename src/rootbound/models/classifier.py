@@ -32,24 +32,30 @@ class Classifier(nn.Module):
         self.architecture = architecture
 
     @classmethod
-    def wrap(cls, module: nn.Module, head: str) -> Classifier:
+    def wrap(
+        cls, module: nn.Module, head: str | None = None, example: Tensor | None = None
+    ) -> Classifier:
         """Make a classifier of any network whose output comes straight from a linear layer.
 
         Args:
             module: the network; it is copied.
             head: dotted name of its last linear layer, such as `fc` or `classifier.1`.
+            example: in place of the name, inputs to find the layer with: the one whose output
+                is the network's.
 
         Raises:
-            InputError: there is no linear layer of that name.
+            InputError: there is no such linear layer.
         """
         module = copy.deepcopy(module)
-        linear = dict(module.named_modules()).get(head)
+        parts = dict(module.named_modules())
+        head = _last_to_run(module, example) if head is None else head
+        linear = parts.get(head)
         if not head or not isinstance(linear, nn.Linear):
-            found = [name for name, part in module.named_modules() if isinstance(part, nn.Linear)]
+            found = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
             raise InputError(
                 f"head to name a linear layer ({', '.join(found) or 'the network has none'})",
                 repr(head),
-                "pass the name of the last one",
+                "pass the name of the one whose outputs are the logits, or an example",
             )
         parent, _, name = head.rpartition(".")
         setattr(module.get_submodule(parent), name, nn.Identity())
@@ -150,6 +156,20 @@ class Classifier(nn.Module):
                 copy.deepcopy(self).eval()(torch.zeros(1, *shape))
         except (RuntimeError, ValueError, IndexError) as error:
             raise unfit(shape, error) from None
+
+
+def _last_to_run(module: nn.Module, example: Tensor | None) -> str:
+    """Return the name of the linear layer whose output is the network's, empty if there is none."""
+    if example is None:
+        return ""
+    seen: dict[str, Tensor] = {}
+    module = copy.deepcopy(module).eval()
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Linear):
+            part.register_forward_hook(lambda *call, name=name: seen.update({name: call[-1]}))
+    with torch.no_grad():
+        outputs = module(example)
+    return next((name for name, value in seen.items() if value is outputs), "")
 
 
 def unfit(shape: Sequence[int], error: Exception) -> InputError:
