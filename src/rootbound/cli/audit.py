@@ -6,17 +6,20 @@ import math
 import sys
 from pathlib import Path
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
+from torch import nn
 
 from rootbound import metrics
 from rootbound.cli import options as shared
 from rootbound.cli.result import present
 from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
-from rootbound.methods import METHODS, Plain
-from rootbound.models import load_checkpoint
+from rootbound.methods import METHODS, Method, Plain
+from rootbound.models import MODELS, Classifier, build, load_checkpoint, load_weights
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
+from rootbound.tasks import TaskPair
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -28,6 +31,15 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--undefended", type=str, default=None,
         help="model file of the same network trained without intervention, for comparison",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", type=str, default=None,
+        help="where the files hold weights alone (safetensors, or PyTorch's without code): the "
+        f"network, as {', '.join(MODELS)} or file.py:function that returns one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--head", type=str, default=None,
+        help="with --model file.py:function: the last linear layer's name, if it is not found",
     )  # fmt: skip
     shared.add_tasks(parser, default="that of the model's own description")
     shared.add_attack(parser)
@@ -46,23 +58,14 @@ def run(options: Namespace) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    model, origin = load_checkpoint(options.checkpoint)
-    undefended = None
-    if options.undefended is not None:
-        undefended, _ = load_checkpoint(options.undefended)
-    # What the options leave open is as the model's own description says.
-    for name in ("data", "undesirable_data", "desirable", "undesirable"):
-        shared.settle(options, name, getattr(origin, name))
-    options.share_undesirable = options.share_undesirable or origin.shared
+    method = _described(options) if options.model is None else Plain()
     tasks, suite = shared.read_tasks(options), shared.read_suite(options)
-    folder = Path(options.out)
-    # The name of a method in the file is all that is trusted: its settings are not read.
-    method = METHODS.get(origin.method.partition("(")[0], Plain)
+    folder, other = Path(options.out), options.undefended
     evaluation = evaluate(
-        model,
+        _opened(options, options.checkpoint, tasks),
         tasks,
-        undefended=undefended,
-        adaptive=method().adaptive_attacks(),
+        undefended=None if other is None else _opened(options, other, tasks),
+        adaptive=method.adaptive_attacks(),
         suite=suite,
         seeds=shared.read_seeds(options, suite),
         workers=options.workers,
@@ -71,6 +74,36 @@ def run(options: Namespace) -> int:
     present(evaluation, folder)
     sys.stdout.write("\n".join(verdict(evaluation, "defended")) + "\n")
     return 0 if limit is None else _judge(evaluation, limit)
+
+
+def _described(options: Namespace) -> Method:
+    """Return the model's method; what the options leave open is as its own description says."""
+    _, origin = load_checkpoint(options.checkpoint)
+    for name in ("data", "undesirable_data", "desirable", "undesirable"):
+        shared.settle(options, name, getattr(origin, name))
+    options.share_undesirable = options.share_undesirable or origin.shared
+    # The name of a method in the file is all that is trusted: its settings are not read.
+    return METHODS.get(origin.method.partition("(")[0], Plain)()
+
+
+def _opened(options: Namespace, path: str, tasks: TaskPair) -> Classifier:
+    """Return a model of ours, or a network of somebody else's with the weights of a file."""
+    if options.model is None:
+        return load_checkpoint(path)[0]
+    shape = tasks.desirable.train.shape
+    if options.model in MODELS:
+        model = build(options.model, len(tasks.desirable.classes), shape)
+        load_weights(model, Path(path))
+        return model
+    make = shared.load_named(options.model)
+    if not callable(make) or not isinstance(module := make(), nn.Module):
+        raise InputError(
+            f"{', '.join(MODELS)} or file.py:function that returns a torch.nn.Module",
+            repr(options.model),
+            "correct --model",
+        )
+    load_weights(module, Path(path))
+    return Classifier.wrap(module, options.head, torch.zeros(1, *shape))
 
 
 def _judge(evaluation: Evaluation, limit: float) -> int:

@@ -120,6 +120,17 @@ def read_seeds(options: Namespace, suite: Suite) -> int:
     return 1 if suite.confirmed else 3
 
 
+def load_named(name: str) -> object | None:
+    """Return what `file.py:name` names; None for any other text.
+
+    Raises:
+        InputError: there is no such file or name, or the file cannot be run.
+    """
+    module, _, attribute = load_named_class(name).rpartition(".")
+    found = sys.modules.get(module)
+    return getattr(found, attribute, None) if ":" in name else None
+
+
 def load_named_class(name: str) -> str:
     """Return the dotted name of a class given as `file.py:Class`; other names as they are.
 

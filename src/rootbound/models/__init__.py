@@ -4,6 +4,7 @@ from rootbound.models.checkpoint import Origin, load_model, save_model
 from rootbound.models.classifier import Classifier
 from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.models.digest import weights_digest
+from rootbound.models.foreign import load_weights
 from rootbound.models.published import load_checkpoint
 from rootbound.models.registry import MODELS, build
 from rootbound.models.resnet import resnet_18, resnet_20
@@ -18,6 +19,7 @@ __all__ = [
     "deep_cnn",
     "load_checkpoint",
     "load_model",
+    "load_weights",
     "resnet_18",
     "resnet_20",
     "save_model",

@@ -1,0 +1,79 @@
+"""Weights of somebody else's for a network of somebody else's: read without trust."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from rootbound.errors import InputError
+
+PICKLES = (".pt", ".pth", ".bin", ".ckpt")
+NESTED = ("state_dict", "model_state_dict", "model")
+"""Where training scripts keep the weights in what they save."""
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Load a file of weights into a network; nothing in the file is executed.
+
+    A safetensors file, or a PyTorch file of tensors and plain values (`weights_only`).
+
+    Raises:
+        InputError: the file is missing, damaged, of another kind or would run code, its
+            weights do not fit, or one is NaN or infinite.
+    """
+    weights = _read(path)
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"weights in {path} that fit the network", reason, "check --model, or the file"
+        ) from None
+    if not all(bool(torch.isfinite(value).all()) for value in module.state_dict().values()):
+        raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"a file of weights at {path}", "no such file", "check the path")
+    if path.suffix not in (".safetensors", *PICKLES):
+        raise InputError(
+            f"a safetensors file, or a PyTorch file ({', '.join(PICKLES)})",
+            path.name,
+            "save the state dict with safetensors",
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            f"nothing but tensors in {path}",
+            "a pickle that would run code",
+            "ask for safetensors: this file is not opened",
+        ) from None
+    except Exception as error:  # a strange file may fail in any way
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(
+            f"a readable file of weights at {path}", reason, "the file is damaged"
+        ) from None
+    return _weights(content, path)
+
+
+def _weights(content: Any, path: Path) -> Mapping[str, Tensor]:
+    if isinstance(content, Mapping):
+        inner = next((content[name] for name in NESTED if name in content), content)
+        tensors = isinstance(inner, Mapping) and all(
+            isinstance(name, str) and isinstance(value, Tensor) for name, value in inner.items()
+        )
+        if tensors and inner:
+            return dict(inner)
+    raise InputError(
+        f"a state dict in {path}", type(content).__name__, "save module.state_dict() alone"
+    )
