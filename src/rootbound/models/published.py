@@ -51,7 +51,9 @@ def hub() -> Any:
 def _fetched(name: str) -> Path:
     if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
         raise InputError(
-            "a model file, a folder, or OWNER/NAME of the hub", repr(name), "check the path"
+            f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
+            f"no such file: {name!r}",
+            "train one",
         )
     try:
         return Path(hub().snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
