@@ -52,8 +52,8 @@ def _fetched(name: str) -> Path:
     if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
         raise InputError(
             f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
-            f"no such file: {name!r}",
-            "train one",
+            "no such file",
+            "train one: rootbound train",
         )
     try:
         return Path(hub().snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
