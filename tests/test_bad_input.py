@@ -114,7 +114,7 @@ class Row:
 ROWS = [
     # The command itself.
     Row("trian", "did you mean 'train'"),
-    Row("zzz", "a command out of audit, compare, demo, list, report, train.*pick one"),
+    Row("zzz", "a command out of audit, compare, demo, export, list, report, train.*pick one"),
     Row("--verbose", "a command out of"),
     Row("audit", "required: checkpoint"),
     Row("report", "required: folder"),
@@ -151,7 +151,10 @@ ROWS = [
     Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
     Row(f"{TRAIN} --data own.py", r"data set \(or a folder"),
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
-    Row(f"{TRAIN} --model ''", "a model out of deep_cnn, resnet_20, shallow_cnn"),
+    Row(
+        f"{TRAIN} --model ''",
+        "a model out of batch_norm_cnn, deep_cnn, resnet_18, resnet_20, shallow_cnn, small_vit",
+    ),
     Row(f"{DEMO} --model deepcnn", "did you mean 'deep_cnn'"),
     Row(f"{DEMO} --suite demo1", "did you mean 'demo-1'"),
     Row(f"{TRAIN} --method Plane", "did you mean 'Plain'"),
