@@ -17,6 +17,8 @@ from rootbound.report.theme import FAINT, colours
 
 GENERIC = "GenericFeatures"
 """The control's name in records, which are all that a report knows."""
+LINE, LABEL = 9.5, 95.0
+"""Height and width of a name, in points."""
 
 
 def frontier(entries: Sequence[Entry]) -> Figure | None:
@@ -40,6 +42,7 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     points = [one for one in known if one.standing.method != GENERIC]
     if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
+    _names(figure, panel, points, chosen)
     return figure
 
 
@@ -51,10 +54,24 @@ def _point(panel: Axes, entry: Entry, colour: str) -> None:
         [loss], [height], xerr=_bars(change), yerr=_bars(vertical), fmt="o", color=colour,
         elinewidth=0.8, markersize=5, alpha=0.9,
     )  # fmt: skip
-    panel.annotate(
-        entry.standing.method, (loss, height), textcoords="offset points", xytext=(6, 5),
-        fontsize=8, color=colour,
-    )  # fmt: skip
+
+
+def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
+    """Write each point's name beside it, below those that are in its way."""
+    figure.draw_without_rendering()  # places are known only then
+    written: list[tuple[float, float]] = []
+    for entry in sorted(entries, key=lambda one: -float(one.worst or 0.0)):
+        point = _loss(entry), float(entry.worst or 0.0)
+        across, up = panel.transData.transform(point) * 72 / figure.dpi
+        height = up + 5
+        while any(abs(height - y) < LINE and abs(across - x) < LABEL for x, y in written):
+            height -= LINE / 4
+        written.append((across, height))
+        name = entry.standing.method
+        panel.annotate(
+            name, point, textcoords="offset points", xytext=(6, height - up), fontsize=8,
+            color=chosen[name],
+        )  # fmt: skip
 
 
 def _line(panel: Axes, entry: Entry, colour: str) -> None:

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from rootbound import metrics
+from rootbound.flags import FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple
 from rootbound.report.cells import Cell, Table, change, percent, times
 from rootbound.report.curves import in_words
-from rootbound.report.leaderboard.entries import Entry
+from rootbound.report.leaderboard.entries import DISQUALIFYING, Entry
 
 COLUMNS = (
     "method", "status", "worst advantage", "by", "desirable change", "exact last layer", "steps",
     "labels", "benign change", "training", "flags",
 )  # fmt: skip
+
+SHOWN = {flag.name for flag in FLAGS if flag.about == "network"} | set(DISQUALIFYING)
+"""Flags that tell methods apart; those about the attack are raised for nearly all of them."""
 
 
 def table(entries: Sequence[Entry], suite: str) -> Table:
@@ -27,7 +31,8 @@ def table(entries: Sequence[Entry], suite: str) -> Table:
         "with 95 % interval; below or at zero the weights are worth nothing to this attacker. "
         "Steps and labels: what catching up with scratch takes, as a multiple of scratch's "
         "(median, censored). Status: standard, measured by the suite; external, somebody's attack "
-        "got more; unreliable, a flag says that a low number means nothing.",
+        "got more; unreliable, a flag says that a low number means nothing. Flags: those that "
+        "name a trick of the network, or make the row unreliable; the report has all of them.",
         COLUMNS,
         tuple(_row(entry) for entry in entries),
     )
@@ -45,7 +50,7 @@ def _row(entry: Entry) -> tuple[Cell, ...]:
         _multiple(one.labels),
         change(one.benign, wanted="high") if one.benign is not None else Cell("–"),
         Cell("–" if one.cost is None else times(one.cost)),
-        Cell(", ".join(entry.flags) or "none", mark="text"),
+        Cell(", ".join(flag for flag in entry.flags if flag in SHOWN) or "none", mark="text"),
     )
 
 
