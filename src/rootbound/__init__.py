@@ -1,37 +1,8 @@
-"""Train models that resist transfer learning, and prove how much."""
+"""Train models that resist transfer learning, and prove how much.
 
-from rootbound import attacks, datasets, methods, models, report
-from rootbound.attacks import Attack, Attacker, Budget, Snapshot, Suite
-from rootbound.data import Data, Scaling
-from rootbound.errors import InputError
-from rootbound.evaluation import compare, evaluate
-from rootbound.methods import LossMethod, Method
-from rootbound.models import Classifier
-from rootbound.records import Evaluation, Record, Training
-from rootbound.tasks import Task, TaskPair
+What the package offers is listed in `__init__.pyi`; a part is loaded when it is first used.
+"""
 
-__all__ = [
-    "Attack",
-    "Attacker",
-    "Budget",
-    "Classifier",
-    "Data",
-    "Evaluation",
-    "InputError",
-    "LossMethod",
-    "Method",
-    "Record",
-    "Scaling",
-    "Snapshot",
-    "Suite",
-    "Task",
-    "TaskPair",
-    "Training",
-    "attacks",
-    "compare",
-    "datasets",
-    "evaluate",
-    "methods",
-    "models",
-    "report",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,36 @@
+from . import attacks, datasets, methods, metrics, models, report
+from .attacks import Attack, Attacker, Budget, Snapshot, Suite
+from .data import Data, Scaling
+from .errors import InputError
+from .evaluation import compare, evaluate
+from .methods import LossMethod, Method
+from .models import Classifier
+from .records import Evaluation, Record, Training
+from .tasks import Task, TaskPair
+
+__all__ = [
+    "Attack",
+    "Attacker",
+    "Budget",
+    "Classifier",
+    "Data",
+    "Evaluation",
+    "InputError",
+    "LossMethod",
+    "Method",
+    "Record",
+    "Scaling",
+    "Snapshot",
+    "Suite",
+    "Task",
+    "TaskPair",
+    "Training",
+    "attacks",
+    "compare",
+    "datasets",
+    "evaluate",
+    "methods",
+    "metrics",
+    "models",
+    "report",
+]
