@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -11,6 +12,9 @@ from matplotlib.figure import Figure
 from rootbound import metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.theme import FAINT, colours
+
+WRAPPED = 34
+"""Letters of a title that fit over a panel."""
 
 
 def against_steps(evaluation: Evaluation) -> Figure:
@@ -34,7 +38,7 @@ def against_steps(evaluation: Evaluation) -> Figure:
             _steps_panel(panel, evaluation, labels, family)
         row[0].set_ylabel(f"{in_words(labels)}\naccuracy, %")
     for panel, family in zip(panels[0], families, strict=True):
-        panel.set_title(family)
+        panel.set_title(textwrap.fill(family, WRAPPED))
     for panel in panels[-1]:
         panel.set_xlabel("attacker's steps")
     _legend(figure, panels[0][0])
@@ -142,7 +146,7 @@ def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> No
         low = [100 * min(values.values()) for _, values in found]
         high = [100 * max(values.values()) for _, values in found]
         panel.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
-    panel.set_title(family or "strongest attack")
+    panel.set_title(textwrap.fill(family or "strongest attack", WRAPPED))
     panel.set_xticks(range(len(budgets)), ["all" if one is None else str(one) for one in budgets])
     panel.set_xlabel("labels a class")
     _finish(panel, evaluation)
