@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 import torch
 from scipy.linalg.blas import dsyrk
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from torch import Tensor
 
 FLOOR = 1e-18
@@ -132,25 +133,33 @@ class LinearHessian:
         return inner_products(self.seen)
 
     @cached_property
+    def hessian(self) -> Tensor:
+        """`H = B'B`, `(D, D)`."""
+        return inner_products(self.seen.T)
+
+    @cached_property
     def largest(self) -> tuple[float, Tensor]:
         """`sigma_1` and `u_1 (k,)`, with `B'u_1 = sqrt(sigma_1) v_1`."""
-        return self._pair(len(self.gram) - 1)
+        width = len(self.hessian)
+        try:
+            # Lanczos needs some products with H where all of eigh costs as much as forming it.
+            _, found = eigsh(self.hessian.numpy(), 1, which="LA", v0=np.ones(width))
+        except ArpackNoConvergence:
+            _, found = scipy.linalg.eigh(self.hessian.numpy(), subset_by_index=[width - 1] * 2)
+        left = self.seen @ torch.from_numpy(found[:, 0])
+        return float(left.square().sum()), left / left.norm()
 
     @cached_property
     def smallest(self) -> tuple[float, Tensor]:
         """`sigma_k` and `u_k (k,)`, with `B'u_k = sqrt(sigma_k) v_k`."""
-        return self._pair(0)
-
-    def _pair(self, position: int) -> tuple[float, Tensor]:
-        chosen = (position, position)
-        _, vector = scipy.linalg.eigh(self.gram.numpy(), subset_by_index=chosen)
-        left = torch.from_numpy(vector[:, 0])
+        _, found = scipy.linalg.eigh(self.gram.numpy(), subset_by_index=[0, 0])
+        left = torch.from_numpy(found[:, 0])
         # B'u has the digits that the eigenvalue itself loses where it is small.
         return float((self.seen.T @ left).square().sum()), left
 
     def well(self) -> float:
         """Return `R_well(H)`."""
-        return 0.5 * self.largest[0] ** 2 - 0.5 * float(self.gram.square().sum() / len(self.theta))
+        return 0.5 * (self.largest[0] ** 2 - float(self.hessian.square().sum() / len(self.theta)))
 
     def ill(self) -> float:
         """Return `R_ill(H)`."""
@@ -167,7 +176,7 @@ class LinearHessian:
 
     def _direction(self, left: Tensor, divisor: int) -> Tensor:
         along = self.seen.T @ left
-        return torch.addr(inner_products(self.seen.T), along, along, beta=-1 / divisor)
+        return torch.addr(self.hessian, along, along, beta=-1 / divisor)
 
     def step(self, direction: Tensor) -> Tensor:
         """Return `K^-1 grad = 2 theta M`, `(D, D)`."""
