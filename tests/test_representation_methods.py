@@ -341,8 +341,8 @@ def test_hntl_distils_as_a_naive_computation_does() -> None:
 def test_any_classes_any_network_few_samples(method: Method) -> None:
     """BatchNorm and no bias in the head; five undesirable classes of one known sample each."""
     torch.set_default_dtype(torch.float32)
-    desirable = Task("wanted", ("a", "b"), *(Data(*batch(12, 2)) for _ in range(2)))
-    undesirable = Task("not", tuple("vwxyz"), *(Data(*batch(10, 5)) for _ in range(2)))
+    desirable = Task("wanted", ("a", "b"), Data(*batch(12, 2)), Data(*batch(12, 2)))
+    undesirable = Task("not", tuple("vwxyz"), Data(*batch(10, 5)), Data(*batch(10, 5)))
     tasks = TaskPair(desirable, undesirable, Data(*batch(5, 5)))
     blocks = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(inplace=True))
     last = nn.Sequential(nn.Flatten(), nn.Linear(48, 6), nn.BatchNorm1d(6), nn.ReLU())

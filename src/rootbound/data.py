@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,11 @@ from torch import Tensor
 from rootbound.errors import InputError
 
 Batch = tuple[Tensor, Tensor]
-"""Inputs `(N, *shape)` as float32, normalised, and labels `(N,)` as int64."""
+"""Inputs `(N, *shape)` as float32, normalised, or int64 tokens; and labels `(N,)` as int64."""
+TOKENS = (torch.int16, torch.int32, torch.int64)
+"""Stored inputs of these types are numbers of tokens: nothing is scaled."""
+PADDING = 0
+"""The token that stands for none, at the end of a text."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +32,11 @@ class Data:
     """Labelled samples, kept as they came (bytes stay bytes) and scaled a batch at a time.
 
     Args:
-        inputs: `(N, *shape)`, uint8 or floating point, finite.
+        inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type.
         labels: `(N,)` int64, from 0.
-        scaling: applied to every batch.
+        scaling: applied to every batch, but not to tokens.
+        stratified: whether draws are the same from every class. Where labels are the next
+            token they are not: some are rare.
 
     Raises:
         InputError: sizes differ, there are no samples, an input is NaN or infinite,
@@ -40,6 +46,7 @@ class Data:
     inputs: Tensor
     labels: Tensor
     scaling: Scaling = field(default_factory=Scaling)
+    stratified: bool = True
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.labels) or self.labels.dim() != 1:
@@ -73,9 +80,16 @@ class Data:
         """Shape of one sample."""
         return tuple(self.inputs.shape[1:])
 
+    @property
+    def tokens(self) -> bool:
+        """Whether inputs are numbers of tokens."""
+        return self.inputs.dtype in TOKENS
+
     def batch(self, index: Tensor | slice) -> Batch:
         """Return the samples at `index`, scaled."""
         inputs, scaling = self.inputs[index], self.scaling
+        if self.tokens:
+            return inputs.long(), self.labels[index]
         if scaling == Scaling() and inputs.dtype == torch.float32:
             return inputs, self.labels[index]
         factor = 1.0 / (scaling.divisor * scaling.deviation)
@@ -99,15 +113,19 @@ class Data:
 
     def select(self, index: Tensor) -> Data:
         """Return the samples at `index` as data of their own."""
-        return Data(self.inputs[index], self.labels[index], self.scaling)
+        return replace(self, inputs=self.inputs[index], labels=self.labels[index])
 
     def per_class(self, count: int, generator: torch.Generator) -> tuple[Data, Data]:
         """Draw `count` samples of every class; return them and the rest.
+
+        Where draws are not stratified, they are as many in all, of whatever class.
 
         Raises:
             InputError: a class has no more than `count` samples.
         """
         order = torch.randperm(len(self), generator=generator)
+        if not self.stratified:
+            return self._first(order, count * len(self.labels.unique()))
         shuffled = self.labels[order]
         # A sample's rank within its class, in the shuffled order.
         rank = torch.empty_like(order)
@@ -122,8 +140,17 @@ class Data:
             rank[members] = torch.arange(len(members))
         return self.select(order[rank < count]), self.select(order[rank >= count])
 
+    def _first(self, order: Tensor, count: int) -> tuple[Data, Data]:
+        if len(self) <= count:
+            raise InputError(
+                f"more than {count} samples", str(len(self)), "ask for fewer labels or bring more"
+            )
+        return self.select(order[:count]), self.select(order[count:])
+
     def halves(self, generator: torch.Generator) -> tuple[Data, Data]:
         """Split every class into two halves at random (the second gets the odd sample)."""
+        if not self.stratified:
+            return self._first(torch.randperm(len(self), generator=generator), len(self) // 2)
         first, second = [], []
         for label in self.labels.unique().tolist():
             members = (self.labels == label).nonzero().squeeze(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -19,6 +19,7 @@ class Task:
         classes: the name of each class; label `i` is `classes[i]`.
         train: samples to learn from.
         test: samples to be judged on, never seen by methods or attacks.
+        vocabulary: where samples are text, the word or letter that each number stands for.
 
     Raises:
         InputError: fewer than two classes, or labels outside them.
@@ -28,6 +29,7 @@ class Task:
     classes: tuple[str, ...]
     train: Data
     test: Data
+    vocabulary: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -45,7 +47,7 @@ class Task:
                     "relabel the classes from 0 without gaps",
                 )
             missing = set(range(len(self.classes))) - set(data.labels.unique().tolist())
-            if missing:
+            if missing and data.stratified:
                 raise InputError(
                     f"{part} samples of every class in task {self.name!r}",
                     f"none of class {self.classes[min(missing)]!r}",
@@ -102,5 +104,5 @@ class TaskPair:
             return cls(desirable, undesirable, undesirable.train, shared=True)
         generator = torch.Generator().manual_seed(seed)
         defender, attacker = undesirable.train.halves(generator)
-        attacked = Task(undesirable.name, undesirable.classes, attacker, undesirable.test)
+        attacked = replace(undesirable, train=attacker)
         return cls(desirable, attacked, defender)

@@ -122,14 +122,27 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
         for inputs, _ in data.in_order(batch_size):
             # A copy where the batch is a view of the data: a network may work in place.
             part: Tensor = model(inputs.clone() if inputs._is_view() else inputs)
-            if outputs is None:
-                # Filled in place: joining parts at the end would need the memory twice.
-                outputs = part.new_empty((len(data), *part.shape[1:]))
-            outputs[start : start + len(part)] = part
-            start += len(part)
+            if outputs is None or part.shape[1:] != outputs.shape[1:]:
+                outputs = _with_room(outputs, part, len(data))
+            end = start + len(part)
+            outputs[(slice(start, end), *map(slice, part.shape[1:]))] = part
+            start = end
     model.train(was_training)
     assert outputs is not None  # data are never empty
     return outputs
+
+
+def _with_room(outputs: Tensor | None, part: Tensor, count: int) -> Tensor:
+    """Return outputs that a part fits into: of texts, those of a later batch may be longer."""
+    if outputs is None:
+        # Filled in place: joining parts at the end would need the memory twice.
+        return part.new_zeros((count, *part.shape[1:]))
+    sizes = [max(pair) for pair in zip(outputs.shape[1:], part.shape[1:], strict=True)]
+    if sizes == list(outputs.shape[1:]):
+        return outputs
+    wider = part.new_zeros((count, *sizes))
+    wider[(slice(None), *map(slice, outputs.shape[1:]))] = outputs
+    return wider
 
 
 def accuracy(model: nn.Module, data: Data) -> float:

@@ -7,16 +7,30 @@ from rootbound.datasets.dataset import ALL, Dataset, describe, parse_classes
 from rootbound.datasets.fitting import fitted
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
+from rootbound.datasets.image_folder import image_folder, is_image_folder
+from rootbound.datasets.layout import AS_FOUND, Layout
 from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
+from rootbound.datasets.texts import Texts
+from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
 from rootbound.errors import unknown_name
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
 HUB = "hf:"
 
 
-def load(name: str) -> Dataset:
+def load(
+    name: str,
+    *,
+    tokeniser: Tokeniser | None = None,
+    layout: Layout = AS_FOUND,
+) -> Dataset:
     """Return the data set of that name, the one in the file or folder of that path, or of the hub.
+
+    Args:
+        name: of a bundled data set, a path, or `hf:` and a name on the hub.
+        tokeniser: for texts, that of the model they are for.
+        layout: what the files do not say themselves.
 
     Raises:
         InputError: there is neither, or its files cannot be used.
@@ -24,25 +38,39 @@ def load(name: str) -> Dataset:
     if name in DATASETS:
         return DATASETS[name]()
     if name.startswith(HUB):
-        return hugging_face(name.removeprefix(HUB))
+        return _tokenised(hugging_face(name.removeprefix(HUB), layout), tokeniser)
     if name.endswith(".npz"):
         return npz_file(Path(name))
     if name and Path(name).is_dir():
-        idx = any(Path(name).glob("*-ubyte*"))
-        return idx_folder(Path(name)) if idx else hugging_face(name)
+        folder = Path(name)
+        if any(folder.glob("*-ubyte*")):
+            return idx_folder(folder)
+        if is_image_folder(folder):
+            return image_folder(folder, layout)
+        return _tokenised(hugging_face(name, layout), tokeniser)
     raise unknown_name(
         "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
     )
+
+
+def _tokenised(found: Dataset | Texts, tokeniser: Tokeniser | None) -> Dataset:
+    return found.tokenised(tokeniser) if isinstance(found, Texts) else found
 
 
 __all__ = [
     "ALL",
     "DATASETS",
     "Dataset",
+    "HashedWords",
+    "Layout",
+    "Letters",
+    "Texts",
+    "Tokeniser",
     "describe",
     "fitted",
     "hugging_face",
     "idx_folder",
+    "image_folder",
     "load",
     "mnist",
     "npz_file",

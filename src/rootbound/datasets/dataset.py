@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -24,12 +24,14 @@ class Dataset:
         classes: the name of each class; label `i` is `classes[i]`.
         train: samples to learn from.
         test: samples to be judged on.
+        vocabulary: where samples are text, the word that each number stands for.
     """
 
     name: str
     classes: tuple[str, ...]
     train: Data
     test: Data
+    vocabulary: tuple[str, ...] = ()
 
     def chosen(self, text: str) -> tuple[int, ...]:
         """Read a list of classes: names, numbers such as `0-4` or `1,3,5-7`, or `all`.
@@ -78,6 +80,7 @@ class Dataset:
             classes=tuple(self.classes[label] for label in chosen),
             train=_relabelled(self.train, chosen),
             test=_relabelled(self.test, chosen),
+            vocabulary=self.vocabulary,
         )
 
     def split(
@@ -154,4 +157,4 @@ def _relabelled(data: Data, chosen: Sequence[int]) -> Data:
     kept = labels >= 0
     if not bool(kept.any()):
         raise InputError("samples of the chosen classes", "none", "check the class list")
-    return Data(data.inputs[kept], labels[kept], data.scaling)
+    return replace(data, inputs=data.inputs[kept], labels=labels[kept])

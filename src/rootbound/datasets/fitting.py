@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.data import Data
 from rootbound.datasets.dataset import Dataset
 from rootbound.errors import InputError
 
@@ -39,11 +40,11 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
             "bring data of that shape: only images, grey or RGB, are converted",
         )
     name = f"{dataset.name} as {'x'.join(map(str, shape))}"
-    parts = (
-        Data(_converted(part.inputs, shape), part.labels, part.scaling)
+    train, test = (
+        replace(part, inputs=_converted(part.inputs, shape))
         for part in (dataset.train, dataset.test)
     )
-    return Dataset(name, dataset.classes, *parts)
+    return Dataset(name, dataset.classes, train, test)
 
 
 def _converted(inputs: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Images that the library `datasets` can read: a folder of files, or a data set on the hub."""
+"""What the library `datasets` can read, images or texts: local files, or a data set on the hub."""
 
 from __future__ import annotations
 
@@ -7,32 +7,35 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from rootbound.data import Data, Scaling
+from rootbound.data import Data
 from rootbound.datasets.dataset import Dataset
+from rootbound.datasets.image_folder import TESTS
+from rootbound.datasets.images import scaling, stacked
+from rootbound.datasets.layout import AS_FOUND, Layout
+from rootbound.datasets.texts import Labelled, Texts
 from rootbound.errors import InputError
 
-TESTS = ("test", "validation", "valid", "val")
-"""Names of the part to be judged on, the first that there is."""
+IMAGE, CLASSES = "Image", "ClassLabel"
+WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 
 
-def hugging_face(name: str) -> Dataset:
-    """Load images with their class: parquet, CSV or JSON files, one folder a class, or the hub's.
+def hugging_face(name: str, layout: Layout = AS_FOUND) -> Dataset | Texts:
+    """Load images or texts with their class: parquet, CSV or JSON files, folders, or the hub's.
 
-    The columns of images and of labels are those that the data set declares as such. Pixels
-    become bytes, grey or RGB, and are scaled by the mean and the deviation of the training
-    images. Nothing in the data set is executed.
+    A column of type Image holds images, otherwise one of strings holds texts. Pixels become
+    bytes, grey or RGB, and are scaled by the mean and the deviation of the training images.
+    Nothing in the data set is executed.
 
     Args:
         name: a folder, or the name of a data set on the hub, such as `uoft-cs/cifar10`.
+        layout: names of columns, where they are not found by their type.
 
     Raises:
         InputError: the library is not installed, there is no such data set, it lacks a column
-            or a part, or an image cannot be read or has another size.
+            or a part, a label is no class, or an image cannot be read or has another size.
     """
     parts = _parts(name)
     train = parts.get("train")
@@ -41,16 +44,18 @@ def hugging_face(name: str) -> Dataset:
         raise InputError(
             f"parts named train and test in {name}", ", ".join(parts), "split and name the data"
         )
-    image, label = _columns(name, train.features)
-    inputs = _images(name, train, image)
-    pixels = inputs[torch.linspace(0, len(inputs) - 1, min(len(inputs), 10_000)).long()] / 255.0
-    scaling = Scaling(255.0, float(pixels.mean()), max(float(pixels.std()), 1e-6))
-    return Dataset(
-        Path(name).name,
-        tuple(train.features[label].names),
-        Data(inputs, _labels(train, label), scaling),
-        Data(_images(name, test, image), _labels(test, label), scaling),
-    )
+    samples, label = _columns(name, train.features, layout)
+    classes = _classes(name, train, label)
+    if type(train.features[samples]).__name__ != IMAGE:
+        held = [
+            _texts(name, part, samples, _labels(name, part, label, classes))
+            for part in (train, test)
+        ]
+        return Texts(Path(name).name, classes, *held)
+    inputs, labels = _images(name, train, samples, _labels(name, train, label, classes), layout)
+    scale = scaling(inputs)
+    others = _images(name, test, samples, _labels(name, test, label, classes), layout)
+    return Dataset(Path(name).name, classes, Data(inputs, labels, scale), Data(*others, scale))
 
 
 def _parts(name: str) -> dict[str, Any]:
@@ -71,51 +76,80 @@ def _parts(name: str) -> dict[str, Any]:
         ) from None
 
 
-def _columns(name: str, features: Any) -> tuple[str, str]:
-    """Return the names of the columns that hold images and classes."""
-    found = []
-    for kind, example in (("Image", "images"), ("ClassLabel", "class labels")):
-        columns = [column for column, of in features.items() if type(of).__name__ == kind]
-        if len(columns) != 1:
+def _columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
+    """Return the names of the columns that hold samples and classes."""
+    kinds = {column: _kind(of) for column, of in features.items()}
+    label = layout.label or _only(name, kinds, CLASSES, "--label-column")
+    wanted = IMAGE if IMAGE in kinds.values() else "string"
+    others = {column: kind for column, kind in kinds.items() if column != label}
+    samples = layout.inputs or _only(name, others, wanted, "--input-column")
+    for column, kind, right in (
+        (samples, kinds.get(samples), (IMAGE, "string", "large_string")),
+        (label, kinds.get(label), (CLASSES, "string", "large_string", *WHOLE)),
+    ):
+        if kind not in right:
             raise InputError(
-                f"one column of {example} (type {kind}) in {name}",
-                ", ".join(f"{column}: {type(of).__name__}" for column, of in features.items()),
-                "cast the column with `datasets`, and save it again",
+                f"{column!r} in {name} to be of type {' or '.join(right[:2])}",
+                kind or f"no such column among {', '.join(kinds)}",
+                "name another column, or cast it with `datasets`",
             )
-        found.append(columns[0])
-    return found[0], found[1]
+    return samples, label
 
 
-def _images(name: str, part: Any, column: str) -> Tensor:
-    """Return all images as bytes `(N, C, H, W)`."""
-    if not len(part):
-        raise InputError(f"images in {name}", "none", "check the files")
-    grey = False
-    stored: Tensor | None = None
-    for index in tqdm(range(len(part)), "images", leave=False, disable=None):
-        try:
-            image = part[index][column]
-            if index == 0:
-                grey = image.mode in ("1", "L")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-        except Exception as error:  # a strange file may fail in any way
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-            raise InputError(
-                f"a readable image at row {index} of {name}", reason, "remove or replace it"
-            ) from None
-        if stored is None:
-            stored = torch.empty(len(part), 1 if grey else 3, *pixels.shape[:2], dtype=torch.uint8)
-        if pixels.shape[:2] != stored.shape[2:]:
-            raise InputError(
-                f"images of {tuple(stored.shape[2:])} pixels, as the first of {name}",
-                f"{pixels.shape[:2]} at row {index}",
-                "resize them",
-            )
-        values = torch.from_numpy(pixels.copy())
-        stored[index] = values if grey else values.permute(2, 0, 1)
-    assert stored is not None
-    return stored
+def _kind(feature: Any) -> str:
+    name = type(feature).__name__
+    return str(feature.dtype) if name == "Value" else name
 
 
-def _labels(part: Any, column: str) -> Tensor:
-    return torch.tensor(part[column][:], dtype=torch.int64)
+def _only(name: str, kinds: dict[str, str], wanted: str, option: str) -> str:
+    found = [column for column, kind in kinds.items() if kind.removeprefix("large_") == wanted]
+    if len(found) != 1:
+        raise InputError(
+            f"one column of type {wanted} in {name}",
+            ", ".join(f"{column}: {kind}" for column, kind in kinds.items()),
+            f"name it by {option}",
+        )
+    return found[0]
+
+
+def _classes(name: str, train: Any, column: str) -> tuple[str, ...]:
+    feature = train.features[column]
+    if type(feature).__name__ == CLASSES:
+        return tuple(feature.names)
+    found = train.unique(column)
+    if None in found:
+        raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
+    return tuple(str(value) for value in sorted(found))
+
+
+def _labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tensor:
+    values = part[column][:]
+    if type(part.features[column]).__name__ == CLASSES:
+        return torch.tensor(values, dtype=torch.int64)
+    numbers = {value: number for number, value in enumerate(classes)}
+    try:
+        return torch.tensor([numbers[str(value)] for value in values], dtype=torch.int64)
+    except KeyError as error:
+        raise InputError(
+            f"classes of the training part in all of {name}", str(error), "remove those rows"
+        ) from None
+
+
+def _images(
+    name: str, part: Any, column: str, labels: Tensor, layout: Layout
+) -> tuple[Tensor, Tensor]:
+    inputs, kept = stacked(
+        len(part),
+        lambda index: part[index][column],
+        lambda index: f"row {index} of {name}",
+        skip=layout.skip_unreadable,
+    )
+    return inputs, labels[kept]
+
+
+def _texts(name: str, part: Any, column: str, labels: Tensor) -> Labelled:
+    texts = part[column][:]
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"a text in row {row} of {name}", str(text), "remove that row")
+    return Labelled(tuple(texts), labels)

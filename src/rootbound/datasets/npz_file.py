@@ -50,7 +50,8 @@ def npz_file(path: Path) -> Dataset:
     sample = inputs[torch.linspace(0, len(inputs) - 1, min(len(inputs), 10_000)).long()] / divisor
     scaling = Scaling(divisor, float(sample.mean()), max(float(sample.std()), 1e-6))
     classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    return Dataset(path.stem, classes, *(Data(*part, scaling) for part in parts))
+    train, test = (Data(*part, scaling) for part in parts)
+    return Dataset(path.stem, classes, train, test)
 
 
 def _read(path: Path) -> tuple[tuple[str, ...], list[NDArray[np.generic]]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from rootbound.data import Data
@@ -25,9 +27,9 @@ def rotations(task: Task, seed: int = 0) -> Task | None:
     if len(shape) != 3 or shape[1] != shape[2]:
         return None
     generator = torch.Generator().manual_seed(seed)
-    turned = [_turned(data, generator) for data in (task.train, task.test)]
+    train, test = (_turned(data, generator) for data in (task.train, task.test))
     names = ("upright", "a quarter", "a half", "three quarters")
-    return Task(f"which way up {task.name} is", names, *turned)
+    return Task(f"which way up {task.name} is", names, train, test)
 
 
 def _turned(data: Data, generator: torch.Generator) -> Data:
@@ -36,4 +38,4 @@ def _turned(data: Data, generator: torch.Generator) -> Data:
     for quarter in (1, 2, 3):
         chosen = turns == quarter
         inputs[chosen] = torch.rot90(data.inputs[chosen], quarter, dims=(2, 3))
-    return Data(inputs, turns, data.scaling)
+    return replace(data, inputs=inputs, labels=turns)

@@ -92,14 +92,15 @@ def carry_out(assignment: Assignment, task: Task, holdings: Holdings) -> list[Re
         except (InputError, RuntimeError) as error:
             records += [_failed(trial, assignment, budget, error) for trial in trials]
             continue
-        run = _Run(assignment, rest, seen, budget, _attacker(task, seen, budget, holdings))
+        held = _attacker(task, seen, budget, holdings)
+        run = _Run(assignment, rest, len(task.classes), seen, budget, held)
         records += run.all(trials)
     return records
 
 
 def _attacker(task: Task, seen: Labelled, budget: Budget, holdings: Holdings) -> Attacker:
     """Return what the attacker holds; its generator is set for each trial."""
-    unlabelled = Data(task.train.inputs, torch.zeros_like(task.train.labels), task.train.scaling)
+    unlabelled = replace(task.train, labels=torch.zeros_like(task.train.labels))
     return Attacker(
         train=seen.train,
         steps=budget.steps,
@@ -116,6 +117,7 @@ class _Run:
 
     assignment: Assignment
     rest: Classifier
+    classes: int
     seen: Labelled
     budget: Budget
     attacker: Attacker
@@ -136,8 +138,7 @@ class _Run:
         subject = self.assignment.subject
         # The arm has no part in the seed: every arm's new head starts from the same weights.
         seed = stable_seed(str(bundle[0].bundle), self.budget, self.assignment.attacker)
-        classes = int(self.seen.test.labels.max()) + 1
-        model = self.rest.with_head(classes, seed)
+        model = self.rest.with_head(self.classes, seed)
         meter: Meter | None = None
         try:
             with seeded(seed) as generator:

@@ -46,7 +46,8 @@ class Labelled:
             return self
         for data in (self.train, self.validation, self.curve, self.test):
             if data is not None and data not in passed:
-                passed[data] = Data(predict(frozen, data).clone(), data.labels)
+                outputs = predict(frozen, data).clone()
+                passed[data] = Data(outputs, data.labels, stratified=data.stratified)
         validation = None if self.validation is None else passed[self.validation]
         return Labelled(passed[self.train], validation, passed[self.curve], passed[self.test])
 
@@ -67,7 +68,8 @@ def draw(task: Task, curve: Data, budget: Budget, seed: int) -> Labelled:
     pool = task.train
     if budget.labels is not None:
         pool, _ = pool.per_class(budget.labels, generator)
-    per_class = int(pool.labels.bincount().min())
+    counts = pool.labels.bincount()
+    per_class = int(counts.min()) if pool.stratified else len(pool) // int((counts > 0).sum())
     if per_class == 1:
         return Labelled(pool, None, curve, task.test)
     held = max(1, min(VALIDATION_LIMIT, int(per_class * VALIDATION_SHARE)))

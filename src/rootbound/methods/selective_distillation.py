@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch, Data
+from rootbound.data import Batch
 from rootbound.errors import InputError
 from rootbound.methods.base import Method, union
 from rootbound.methods.plain import Plain
@@ -71,7 +71,7 @@ class SelectiveDistillation(Method):
     ) -> None:
         desirable = tasks.desirable.train
         wanted = predict(teacher.backbone, desirable).clone()
-        numbered = Data(desirable.inputs, torch.arange(len(desirable)), desirable.scaling)
+        numbered = replace(desirable, labels=torch.arange(len(desirable)))
         seen: list[Tensor] = []
         hook = relu.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
 

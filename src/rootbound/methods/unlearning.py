@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -78,7 +78,7 @@ class Unlearning(Method):
         self, whole: Classifier, tasks: TaskPair, wanted: int, generator: torch.Generator
     ) -> None:
         known = tasks.known_undesirable
-        unwanted = Data(known.inputs, known.labels + wanted, known.scaling)
+        unwanted = replace(known, labels=known.labels + wanted)
         desirable = tasks.desirable.train
         steps = self.recipe.steps(len(desirable))
         pairs = union(desirable, unwanted, self.recipe.batch_size, steps, generator)

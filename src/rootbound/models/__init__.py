@@ -8,6 +8,7 @@ from rootbound.models.foreign import load_weights
 from rootbound.models.published import load_checkpoint
 from rootbound.models.registry import MODELS, build
 from rootbound.models.resnet import resnet_18, resnet_20
+from rootbound.models.text import small_text
 from rootbound.models.vit import small_vit
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "resnet_20",
     "save_model",
     "shallow_cnn",
+    "small_text",
     "small_vit",
     "weights_digest",
 ]

@@ -182,14 +182,17 @@ def unfit(shape: Sequence[int], error: Exception) -> InputError:
     )
 
 
-def _reset(modules: list[nn.Module]) -> None:
-    for part in (part for module in modules for part in module.modules()):
+def _reset(modules: Sequence[nn.Module]) -> None:
+    """Let every module draw its weights anew; one that `resets_children` is asked for all below."""
+    for part in modules:
         reset = getattr(part, "reset_parameters", None)
         if callable(reset):
             reset()
-        elif any(True for _ in part.parameters(recurse=False)):
+        elif next(part.parameters(recurse=False), None) is not None:
             raise InputError(
                 "modules with reset_parameters(), for the from-scratch arm",
                 f"{type(part).__name__}, which holds weights and has none",
                 "give it a reset_parameters() method",
             )
+        if not getattr(part, "resets_children", False):
+            _reset(list(part.children()))

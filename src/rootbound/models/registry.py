@@ -5,30 +5,48 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rootbound.errors import InputError, unknown_name
+from rootbound.models import hugging_face
 from rootbound.models.classifier import Classifier, unfit
 from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.models.resnet import resnet_18, resnet_20
+from rootbound.models.text import small_text
 from rootbound.models.vit import small_vit
 
 MODELS: dict[str, Callable[..., Classifier]] = {
     model.__name__: model
-    for model in (shallow_cnn, deep_cnn, batch_norm_cnn, resnet_20, resnet_18, small_vit)
-}
+    for model in (
+        shallow_cnn, deep_cnn, batch_norm_cnn, resnet_20, resnet_18, small_vit, small_text
+    )
+}  # fmt: skip
+FOR_TEXTS = ("small_text",)
+LARGEST = 4096
+"""Pixels on a side, channels, or tokens of a text."""
 
 
 def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Classifier:
-    """Return a new network of that name, for images of that shape.
+    """Return a new network of that name, for samples of that shape.
+
+    Args:
+        name: one of `MODELS`; `hf:` and the name of a model on the Hugging Face hub or a folder
+            of one, whose weights are loaded; or what `architecture` of such a model says.
+        classes: number of classes.
+        shape: of a sample: (channels, height, width) of an image, (length,) of a text.
+        seed: of new weights.
 
     Raises:
-        InputError: the name is unknown, or the shape is not (channels, height, width).
+        InputError: the name is unknown, or the shape is of another kind.
     """
+    if name.startswith((hugging_face.PRETRAINED, hugging_face.CONFIGURED)):
+        return hugging_face.build(name, classes, seed)
     if name not in MODELS:
-        raise unknown_name("model", name, MODELS)
-    if len(shape) != 3 or min(shape) < 1 or max(shape) > 4096:
+        raise unknown_name("model (or hf:NAME of the hub, hf:FOLDER)", name, MODELS)
+    kind = "texts of (length,)" if name in FOR_TEXTS else "images of (channels, height, width)"
+    axes = 1 if name in FOR_TEXTS else 3
+    if len(shape) != axes or min(shape) < 1 or max(shape) > LARGEST:
         raise InputError(
-            f"images of (channels, height, width) for {name}",
+            f"{kind} for {name}",
             f"shape {shape}",
-            "reshape the data, or wrap a model of your own with Classifier.wrap",
+            "choose another --model, or wrap one of your own with Classifier.wrap",
         )
     try:
         return MODELS[name](classes=classes, shape=shape, seed=seed)

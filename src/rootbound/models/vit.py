@@ -62,12 +62,13 @@ class SelfAttention(nn.Module):
         self.mix = nn.Linear(width, 3 * width)
         self.project = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return tokens `(N, places, width)`."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return tokens `(N, places, width)`; those outside the mask `(N, places)` are not seen."""
         count, places, width = tokens.shape
         mixed = self.mix(tokens).view(count, places, 3, self.heads, width // self.heads)
         query, key, value = mixed.permute(2, 0, 3, 1, 4)
-        seen = functional.scaled_dot_product_attention(query, key, value)
+        visible = None if mask is None else mask[:, None, None]
+        seen = functional.scaled_dot_product_attention(query, key, value, visible)
         outputs: Tensor = self.project(seen.transpose(1, 2).reshape(count, places, width))
         return outputs
 
@@ -88,9 +89,9 @@ class TransformerBlock(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return tokens `(N, places, width)`."""
-        tokens = tokens + self.attention(self.first_norm(tokens))
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return tokens `(N, places, width)`; those outside the mask `(N, places)` are not seen."""
+        tokens = tokens + self.attention(self.first_norm(tokens), mask)
         outputs: Tensor = tokens + self.mlp(self.second_norm(tokens))
         return outputs
 

@@ -1,0 +1,70 @@
+"""Folders of image files, one folder a class: `train/cat/1.png`, `test/cat/2.png`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rootbound.data import Data
+from rootbound.datasets.dataset import Dataset
+from rootbound.datasets.images import scaling, stacked
+from rootbound.datasets.layout import AS_FOUND, Layout
+from rootbound.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+TESTS = ("test", "validation", "valid", "val")
+"""Names of the part to be judged on, the first that there is."""
+
+
+def is_image_folder(folder: Path) -> bool:
+    """Return whether there is a folder `train` with folders of images."""
+    return any(path.suffix.lower() in SUFFIXES for path in folder.glob("train/*/*"))
+
+
+def image_folder(folder: Path, layout: Layout = AS_FOUND) -> Dataset:
+    """Load images from `train` and `test`, a folder for each class; classes are sorted by name.
+
+    Pixels become bytes, grey or RGB, and are scaled by mean and deviation of the training images.
+
+    Args:
+        folder: with the two parts.
+        layout: what to do about images that cannot be read.
+
+    Raises:
+        InputError: a part is missing, a class has no training images, or an image cannot be
+            read or has another size.
+    """
+    test = next((name for name in TESTS if (folder / name).is_dir()), None)
+    if test is None:
+        raise InputError(f"a folder test in {folder}", "none", "split the images")
+    classes = tuple(sorted(path.name for path in (folder / "train").iterdir() if path.is_dir()))
+    inputs, labels = _read(folder / "train", classes, layout)
+    scale = scaling(inputs)
+    held = _read(folder / test, classes, layout)
+    return Dataset(folder.name, classes, Data(inputs, labels, scale), Data(*held, scale))
+
+
+def _read(folder: Path, classes: tuple[str, ...], layout: Layout) -> tuple[Tensor, Tensor]:
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        found = sorted(path for path in (folder / name).glob("*") if _is_image(path))
+        paths += found
+        labels += [label] * len(found)
+
+    def opened(index: int) -> Image.Image:
+        with Image.open(paths[index]) as image:
+            image.load()
+            return image
+
+    inputs, kept = stacked(
+        len(paths), opened, lambda index: str(paths[index]), skip=layout.skip_unreadable
+    )
+    return inputs, torch.tensor(labels)[kept]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES

@@ -1,0 +1,24 @@
+"""What a user says about files that do not say it themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where samples and labels are, and what to do about samples that cannot be read.
+
+    Args:
+        inputs: name of the column with images or texts; found by its type when left out.
+        label: name of the column with classes; likewise.
+        skip_unreadable: leave out images that cannot be read, in place of an error.
+    """
+
+    inputs: str | None = None
+    label: str | None = None
+    skip_unreadable: bool = False
+
+
+AS_FOUND = Layout()
+"""Columns by their types; every image must be readable."""

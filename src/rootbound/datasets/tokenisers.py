@@ -1,0 +1,91 @@
+"""Texts as numbers: what a tokeniser is, and two that need no files."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rootbound.data import PADDING
+
+LENGTH = 64
+"""Tokens of a text at most, where nothing else is said."""
+WORD = re.compile(r"\w+|[^\w\s]")
+
+
+class Tokeniser(Protocol):
+    """Turns texts into numbers; 0 is padding."""
+
+    def __call__(self, texts: Sequence[str], length: int) -> Tensor:
+        """Return tokens `(N, L)` as int32, cut after `length`; L is that of the longest text."""
+
+    def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Return what each number stands for, where it occurs in these texts."""
+
+
+@dataclass(frozen=True)
+class HashedWords:
+    """Words in small letters, each numbered by a checksum: no vocabulary is kept or learned.
+
+    K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009. Words that
+    meet in one number are one word to a model; with 8,192 numbers and 10,000 words about
+    every second word shares its number with another.
+
+    Args:
+        size: how many numbers, padding included.
+    """
+
+    size: int = 8192
+
+    def __call__(self, texts: Sequence[str], length: int) -> Tensor:
+        """Return tokens `(N, L)` as int32."""
+        numbered = [[self._number(word) for word in self._words(text, length)] for text in texts]
+        return padded(numbered)
+
+    def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Return the first word of each number, empty where there is none."""
+        found = [""] * self.size
+        for text in texts:
+            for word in self._words(text, None):
+                number = self._number(word)
+                found[number] = found[number] or word
+        return tuple(found)
+
+    def _words(self, text: str, most: int | None) -> list[str]:
+        return WORD.findall(text.lower())[:most]
+
+    def _number(self, word: str) -> int:
+        return 1 + zlib.crc32(word.encode()) % (self.size - 1)
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Letters, numbered from 2 on as given; 1 stands for any other.
+
+    Args:
+        known: the letters.
+    """
+
+    known: str
+
+    def __call__(self, texts: Sequence[str], length: int) -> Tensor:
+        """Return tokens `(N, L)` as int32."""
+        numbers = {letter: number for number, letter in enumerate(self.known, start=2)}
+        return padded([[numbers.get(letter, 1) for letter in text[:length]] for text in texts])
+
+    def vocabulary(self, texts: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the letters after padding and the unknown one."""
+        return "", "\N{REPLACEMENT CHARACTER}", *self.known
+
+
+def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Return rows of numbers `(N, L)` as int32, filled up to the longest, at least 1."""
+    tokens = torch.full((len(rows), max(1, *map(len, rows))), PADDING, dtype=torch.int32)
+    for place, row in zip(tokens, rows, strict=True):
+        place[: len(row)] = torch.tensor(row, dtype=torch.int32)
+    return tokens

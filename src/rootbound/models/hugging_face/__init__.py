@@ -1,0 +1,10 @@
+"""Networks of the library `transformers`, seen as blocks and a head; their code is never a file's.
+
+Everything else of `rootbound` works without that library: it is imported when a model of it is
+asked for.
+"""
+
+from rootbound.models.hugging_face.network import CONFIGURED, PRETRAINED, build, to_transformers
+from rootbound.models.hugging_face.tokeniser import pretrained_tokeniser
+
+__all__ = ["CONFIGURED", "PRETRAINED", "build", "pretrained_tokeniser", "to_transformers"]

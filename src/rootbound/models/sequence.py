@@ -1,0 +1,46 @@
+"""Sequences of tokens between the blocks of a network: their states, and which of them count."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rootbound.data import PADDING
+
+
+def trimmed(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Return whole tokens `(N, L)` without the columns that are padding in all of them, and a mask.
+
+    So a batch takes as long as its longest text, however long others are. At least one column
+    stays, and a text of nothing but padding counts its first.
+
+    Args:
+        tokens: `(N, L)`, padding at the end.
+    """
+    tokens = tokens.long()
+    mask = tokens != PADDING
+    longest = int(mask.sum(1).max()) if len(tokens) else 0
+    mask = mask[:, : max(1, longest)].clone()
+    mask[:, 0] = True
+    return tokens[:, : max(1, longest)], mask
+
+
+def joined(states: Tensor, mask: Tensor) -> Tensor:
+    """Return one tensor `(N, L, D + 1)`: zero where nothing counts, the mask in the last place.
+
+    What follows may be longer by zeros without being something else.
+    """
+    counted = mask.unsqueeze(2).to(states.dtype)
+    return torch.cat([states * counted, counted], dim=2)
+
+
+def parted(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return states `(N, L, D)` and mask `(N, L)` of what `joined` made."""
+    return outputs[..., :-1], outputs[..., -1] > 0.5
+
+
+def mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean `(N, D)` of the states that count."""
+    counted = mask.unsqueeze(2).to(states.dtype)
+    total: Tensor = (states * counted).sum(1)
+    return total / counted.sum(1).clamp_min(1)
