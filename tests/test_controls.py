@@ -48,12 +48,16 @@ def test_a_small_net_from_scratch_gets_the_same_trials(controlled: Evaluation) -
     assert metrics.methods(controlled)[-2:] == [SMALL_NET, RAW_INPUTS]
 
 
+def blank(*shape: int) -> Data:
+    return Data(torch.zeros(2, *shape), torch.tensor([0, 1]))
+
+
 def test_the_small_net_is_no_control_of_itself_and_needs_images() -> None:
-    names = [one.name for one in controls(shallow_cnn(3, (1, 16, 16)), (1, 16, 16))]
+    names = [one.name for one in controls(shallow_cnn(3, (1, 16, 16)), blank(1, 16, 16))]
     assert names == [RAW_INPUTS]
     flat = Classifier(torch.nn.Sequential(torch.nn.Linear(9, 4)), torch.nn.Linear(4, 3))
-    assert [one.name for one in controls(flat, (9,))] == [RAW_INPUTS]
-    assert [one.name for one in controls(flat, (1, 3, 3))] == [RAW_INPUTS]  # too small for it
+    assert [one.name for one in controls(flat, blank(9))] == [RAW_INPUTS]
+    assert [one.name for one in controls(flat, blank(1, 3, 3))] == [RAW_INPUTS]  # too small for it
 
 
 def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Reading
-from rootbound.attacks.probes.reading import WIDEST
 from rootbound.errors import InputError
 from rootbound.models import Classifier, shallow_cnn, small_vit
+from rootbound.models.pooling import WIDEST
 
 
 @pytest.fixture

@@ -58,8 +58,8 @@ def run(options: Namespace) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    method = _described(options) if options.model is None else Plain()
-    tasks, suite = shared.read_tasks(options), shared.read_suite(options)
+    method, tokeniser = _described(options) if options.model is None else (Plain(), options.model)
+    tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
     folder, other = Path(options.out), options.undefended
     evaluation = evaluate(
         _opened(options, options.checkpoint, tasks),
@@ -76,14 +76,17 @@ def run(options: Namespace) -> int:
     return 0 if limit is None else _judge(evaluation, limit)
 
 
-def _described(options: Namespace) -> Method:
-    """Return the model's method; what the options leave open is as its own description says."""
+def _described(options: Namespace) -> tuple[Method, str]:
+    """Return the model's method, and the name of what texts are tokenised for.
+
+    What the options leave open is as the model's own description says.
+    """
     _, origin = load_checkpoint(options.checkpoint)
     for name in ("data", "undesirable_data", "desirable", "undesirable"):
         shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
     # The name of a method in the file is all that is trusted: its settings are not read.
-    return METHODS.get(origin.method.partition("(")[0], Plain)()
+    return METHODS.get(origin.method.partition("(")[0], Plain)(), origin.tokeniser
 
 
 def _opened(options: Namespace, path: str, tasks: TaskPair) -> Classifier:

@@ -28,6 +28,7 @@ def configure(parser: ArgumentParser) -> None:
         help="data set of neither task: what features learned from it are worth to the attacker "
         "becomes a line to hold methods against",
     )  # fmt: skip
+    parser.add_argument("--epochs", type=int, default=None, help="instead of each method's own")
     shared.add_tasks(parser)
     shared.add_model(parser)
     shared.add_attack(parser, suite="quick-1")
@@ -45,10 +46,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
     methods = _methods(options.methods)
+    if options.epochs is not None:
+        methods = [method.for_epochs(options.epochs) for method in methods]
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = read_challenges(Path(options.external)) if options.external else []
-    tasks, suite = shared.read_tasks(options), shared.read_suite(options)
+    tasks, suite = shared.read_tasks(options, options.model), shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
     folder = Path(options.out)
     evaluation = compare(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
-from rootbound.datasets import ALL, DATASETS, fitted, load
+from rootbound.datasets import ALL, DATASETS, HashedWords, Layout, Tokeniser, fitted, load
 from rootbound.errors import InputError
 from rootbound.models import MODELS
+from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.tasks import TaskPair
 
 DATA = "mnist"
@@ -42,13 +45,29 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
         "--share-undesirable", action="store_true",
         help="give defender and attacker the same undesirable samples, not disjoint halves",
     )  # fmt: skip
+    parser.add_argument(
+        "--input-column", type=str, default=None,
+        help="column of images or texts (default: found by its type)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--label-column", type=str, default=None,
+        help="column of classes (default: found by its type)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--length", type=int, default=64, help="tokens of a text at most (default: 64)"
+    )
+    parser.add_argument(
+        "--skip-unreadable", action="store_true", help="leave out images that cannot be read"
+    )
 
 
 def add_model(parser: ArgumentParser) -> None:
     """Add the option that names the architecture."""
     parser.add_argument(
-        "--model", type=str, default="shallow_cnn", help=f"architecture: {', '.join(MODELS)}"
-    )
+        "--model", type=str, default="shallow_cnn",
+        help=f"architecture: {', '.join(MODELS)}, or {PRETRAINED}NAME for the weights of a model "
+        "of the hub or of a folder",
+    )  # fmt: skip
 
 
 def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
@@ -75,20 +94,36 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
     )  # fmt: skip
 
 
-def read_tasks(options: Namespace) -> TaskPair:
-    """Return the pair of tasks that the options describe; write into them what they left open."""
+def read_tasks(options: Namespace, tokeniser: str = "") -> TaskPair:
+    """Return the pair of tasks that the options describe; write into them what they left open.
+
+    Args:
+        options: as parsed.
+        tokeniser: name of the pretrained model whose tokeniser texts are for, if any.
+    """
     settle(options, "data", DATA)
     settle(options, "undesirable_data", options.data)
     same = options.undesirable_data == options.data
     for role, classes in CLASSES.items():
         settle(options, role, classes if same else ALL)
-    data, share = load(options.data), options.share_undesirable
+    layout = Layout(
+        options.input_column, options.label_column, options.skip_unreadable, options.length
+    )
+    data = load(options.data, tokeniser=_tokeniser(tokeniser), layout=layout)
+    share = options.share_undesirable
     wanted = data.chosen(options.desirable)
     if same:
         return data.split(wanted, data.chosen(options.undesirable), share_undesirable=share)
-    other = fitted(load(options.undesirable_data), data.train.shape)
+    other = load(options.undesirable_data, tokeniser=_tokeniser(tokeniser), layout=layout)
+    other = fitted(other, data.train.shape)
     unwanted = other.task(other.chosen(options.undesirable))
     return TaskPair.of(data.task(wanted), unwanted, share_undesirable=share)
+
+
+def _tokeniser(name: str) -> Callable[[], Tokeniser]:
+    if name.startswith(PRETRAINED):
+        return partial(pretrained_tokeniser, name.removeprefix(PRETRAINED))
+    return HashedWords
 
 
 def settle(options: Namespace, name: str, value: str) -> None:

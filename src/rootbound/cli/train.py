@@ -15,6 +15,7 @@ from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
 from rootbound.models import Classifier, Origin, build, load_model, save_model
+from rootbound.models.hugging_face import PRETRAINED
 from rootbound.training import accuracy
 
 PLAIN_YAML = get_loader("yaml")
@@ -78,14 +79,17 @@ def _dotted(name: str) -> str:
     return name
 
 
-def _given(options: Namespace) -> Classifier | None:
-    """Return the model to go on from, if any; what the options leave open is as its file says."""
+def _given(options: Namespace) -> tuple[Classifier | None, str]:
+    """Return the model to go on from, if any, and the name of what texts are tokenised for.
+
+    What the options leave open is as its file says.
+    """
     if options["from"] is None:
-        return None
+        return None, options.model
     model, origin = load_model(Path(options["from"]))
     shared.settle(options, "data", origin.data)
     shared.settle(options, "desirable", origin.desirable)
-    return model
+    return model, origin.tokeniser
 
 
 def run(options: Namespace) -> int:
@@ -95,8 +99,8 @@ def run(options: Namespace) -> int:
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
     if not -(2**63) <= options.seed < 2**63:
         raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
-    given = _given(options)
-    tasks = shared.read_tasks(options)
+    given, tokeniser = _given(options)
+    tasks = shared.read_tasks(options, tokeniser)
     shape = tasks.desirable.train.shape
     model = given or build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
     method = options.method
@@ -115,6 +119,7 @@ def run(options: Namespace) -> int:
         undesirable=options.undesirable,
         seed=options.seed,
         shared=options.share_undesirable,
+        tokeniser=tokeniser if tokeniser.startswith(PRETRAINED) else "",
     )
     save_model(trained, path, shape, origin)
     reached = accuracy(trained, tasks.desirable.test)

@@ -22,14 +22,14 @@ HUB = "hf:"
 def load(
     name: str,
     *,
-    tokeniser: Tokeniser | None = None,
+    tokeniser: Callable[[], Tokeniser] = HashedWords,
     layout: Layout = AS_FOUND,
 ) -> Dataset:
     """Return the data set of that name, the one in the file or folder of that path, or of the hub.
 
     Args:
         name: of a bundled data set, a path, or `hf:` and a name on the hub.
-        tokeniser: for texts, that of the model they are for.
+        tokeniser: makes that of the model which texts are for.
         layout: what the files do not say themselves.
 
     Raises:
@@ -38,7 +38,7 @@ def load(
     if name in DATASETS:
         return DATASETS[name]()
     if name.startswith(HUB):
-        return _tokenised(hugging_face(name.removeprefix(HUB), layout), tokeniser)
+        return _tokenised(hugging_face(name.removeprefix(HUB), layout), tokeniser, layout)
     if name.endswith(".npz"):
         return npz_file(Path(name))
     if name and Path(name).is_dir():
@@ -47,14 +47,16 @@ def load(
             return idx_folder(folder)
         if is_image_folder(folder):
             return image_folder(folder, layout)
-        return _tokenised(hugging_face(name, layout), tokeniser)
+        return _tokenised(hugging_face(name, layout), tokeniser, layout)
     raise unknown_name(
         "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
     )
 
 
-def _tokenised(found: Dataset | Texts, tokeniser: Tokeniser | None) -> Dataset:
-    return found.tokenised(tokeniser) if isinstance(found, Texts) else found
+def _tokenised(
+    found: Dataset | Texts, tokeniser: Callable[[], Tokeniser], layout: Layout
+) -> Dataset:
+    return found.tokenised(tokeniser(), layout.length) if isinstance(found, Texts) else found
 
 
 __all__ = [

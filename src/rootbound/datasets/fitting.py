@@ -1,4 +1,4 @@
-"""Images of one data set made to fit a network that was built for another's."""
+"""Samples of one data set made to fit a network that was built for another's."""
 
 from __future__ import annotations
 
@@ -17,21 +17,29 @@ CHUNK = 4096
 
 
 def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
-    """Return the data set with images of `shape`; its name says so where they are changed.
+    """Return the data set with samples of `shape`; its name says so where images are changed.
 
+    Texts are filled up with padding, or cut.
     Grey becomes RGB by repetition, RGB becomes grey by luma, sizes change by bilinear
     interpolation with antialiasing. The scaling stays the data set's own.
 
     Args:
-        dataset: of images `(channels, height, width)`.
-        shape: the same three, of the images wanted.
+        dataset: of images `(channels, height, width)` or texts `(length,)`.
+        shape: the same, of the samples wanted.
 
     Raises:
-        InputError: one of them is no image, or channels are neither 1 nor 3.
+        InputError: one is an image and the other is none, or channels are neither 1 nor 3.
     """
     found = dataset.train.shape
     if found == shape:
         return dataset
+    if dataset.train.tokens and len(shape) == 1:
+        added = (0, shape[0] - found[0])  # below 0 it cuts
+        parts = [
+            replace(part, inputs=functional.pad(part.inputs, added))
+            for part in (dataset.train, dataset.test)
+        ]
+        return replace(dataset, train=parts[0], test=parts[1])
     images = len(found) == len(shape) == 3
     if not images or (found[0] != shape[0] and {found[0], shape[0]} != {1, 3}):
         raise InputError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rootbound.errors import InputError
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -13,11 +15,20 @@ class Layout:
         inputs: name of the column with images or texts; found by its type when left out.
         label: name of the column with classes; likewise.
         skip_unreadable: leave out images that cannot be read, in place of an error.
+        length: tokens of a text at most, at least 1.
+
+    Raises:
+        InputError: the length is not positive.
     """
 
     inputs: str | None = None
     label: str | None = None
     skip_unreadable: bool = False
+    length: int = 64
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise InputError("at least 1 token of a text", str(self.length), "raise it")
 
 
 AS_FOUND = Layout()

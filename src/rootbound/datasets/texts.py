@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from rootbound.data import Data
 from rootbound.datasets.dataset import Dataset
-from rootbound.datasets.tokenisers import LENGTH, HashedWords, Letters, Tokeniser
+from rootbound.datasets.layout import AS_FOUND
+from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
 from rootbound.errors import InputError
 from rootbound.tasks import Task, TaskPair
 
@@ -49,7 +51,9 @@ class Texts:
     train: Labelled
     test: Labelled
 
-    def tokenised(self, tokeniser: Tokeniser | None = None, length: int = LENGTH) -> Dataset:
+    def tokenised(
+        self, tokeniser: Tokeniser | None = None, length: int = AS_FOUND.length
+    ) -> Dataset:
         """Return the data set of telling the classes of texts apart.
 
         Args:
@@ -60,7 +64,7 @@ class Texts:
         parts = [tokeniser(part.texts, length) for part in (self.train, self.test)]
         longest = max(tokens.shape[1] for tokens in parts)
         # One width for both: what is longer by padding is the same text.
-        filled = [torch.nn.functional.pad(one, (0, longest - one.shape[1])) for one in parts]
+        filled = [functional.pad(one, (0, longest - one.shape[1])) for one in parts]
         return Dataset(
             self.name,
             self.classes,

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from rootbound.data import PADDING
 
-LENGTH = 64
-"""Tokens of a text at most, where nothing else is said."""
 WORD = re.compile(r"\w+|[^\w\s]")
 
 

@@ -129,7 +129,7 @@ def _run(
     _check(contenders, tasks, suite)
     context = describe_run(tasks, suite, seeds, contenders)
     if suite.controls:
-        contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train.shape)]
+        contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
     if suite.benign and tasks.benign is None:
         tasks = replace(tasks, benign=rotations(tasks.desirable))
     holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)

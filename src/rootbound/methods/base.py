@@ -29,6 +29,8 @@ class Method(ABC):
 
     defends: ClassVar[bool] = True
     """False for the control without intervention."""
+    changes_inputs: ClassVar[bool] = False
+    """Whether it makes, changes or rebuilds inputs as numbers, which tokens of texts are not."""
 
     recipe: Recipe = Recipe()
 
@@ -50,6 +52,12 @@ class Method(ABC):
                 f"a head for {len(tasks.desirable.classes)} desirable classes",
                 f"one for {model.classes}",
                 "build the model with that many classes",
+            )
+        if self.changes_inputs and tasks.desirable.train.tokens:
+            raise InputError(
+                "images, or other samples of numbers",
+                f"texts, for {type(self).__name__}",
+                "choose another method: this one changes its inputs",
             )
         model.check_inputs(tasks.desirable.train.shape)
         fitted = copy.deepcopy(model)

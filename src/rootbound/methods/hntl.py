@@ -49,6 +49,8 @@ class HNTL(Method):
         InputError: a value is out of range.
     """
 
+    changes_inputs = True
+
     undesirable_batch_size: int = 128
     latent: int = 64
     hidden: int = 256

@@ -17,6 +17,7 @@ from rootbound.methods.base import pairs
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.parts.trained_heads import TrainedHeads
 from rootbound.models import Classifier
+from rootbound.models.pooling import is_masked, pooled
 from rootbound.tasks import TaskPair
 from rootbound.training import minimise
 
@@ -114,9 +115,9 @@ class RepNoise(AfterTraining):
 
 
 def outputs_of(model: Classifier, inputs: Tensor) -> list[Tensor]:
-    """Return the outputs `(N, ...)` of every block."""
+    """Return the outputs `(N, ...)` of every block; of texts, the mean over words."""
     outputs = []
     for block in model.blocks:
         inputs = block(inputs)
-        outputs.append(inputs)
+        outputs.append(pooled(block, inputs) if is_masked(block) else inputs)
     return outputs

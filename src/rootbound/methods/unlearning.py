@@ -45,6 +45,8 @@ class Unlearning(Method):
         InputError: a value is not positive.
     """
 
+    changes_inputs = True
+
     recipe: Recipe = Recipe()
     noise_images: int = 256
     noise_steps: int = 40

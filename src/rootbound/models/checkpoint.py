@@ -30,6 +30,7 @@ class Origin:
         undesirable: classes it was made to resist.
         seed: of training.
         shared: whether the defender's undesirable samples are also the attacker's.
+        tokeniser: of texts, `hf:` and the name of the pretrained model it belongs to.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Origin:
     undesirable: str
     seed: int
     shared: bool
+    tokeniser: str = ""
 
 
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -60,7 +62,8 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
         "shape": list(shape),
         "origin": asdict(origin),
     }
-    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # A copy of each: tied weights are two names for one memory, which the format has not.
+    weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
     write_atomically(path, save(weights, {"rootbound": json.dumps(description)}))
 
 
@@ -99,8 +102,9 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
 def _check_types(description: dict[str, Any]) -> None:
     if int(description["classes"]) < 2:
         raise ValueError(f"{description['classes']} classes")
+    origin = {"tokeniser": "", **description["origin"]}  # files of before have none
     for part in fields(Origin):
-        value, expected = description["origin"][part.name], str(part.type)
+        value, expected = origin[part.name], str(part.type)
         if type(value).__name__ != expected:
             raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
 

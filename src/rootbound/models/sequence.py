@@ -7,6 +7,9 @@ from torch import Tensor
 
 from rootbound.data import PADDING
 
+BAG = 1024
+"""Sizes of bags of tokens: wide enough to tell words apart, narrow enough for exact probes."""
+
 
 def trimmed(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Return whole tokens `(N, L)` without the columns that are padding in all of them, and a mask.
@@ -44,3 +47,15 @@ def mean(states: Tensor, mask: Tensor) -> Tensor:
     counted = mask.unsqueeze(2).to(states.dtype)
     total: Tensor = (states * counted).sum(1)
     return total / counted.sum(1).clamp_min(1)
+
+
+def bag(tokens: Tensor, size: int = BAG) -> Tensor:
+    """Return the share of each token in a text, `(N, size)`: what is known without any order.
+
+    Args:
+        tokens: `(N, L)`; padding does not count.
+        size: tokens whose numbers differ by a multiple of it are one.
+    """
+    mask = (tokens != PADDING).float()
+    shares = mask.new_zeros(len(tokens), size).scatter_add_(1, tokens.long() % size, mask)
+    return shares / mask.sum(1, keepdim=True).clamp_min(1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rootbound.errors import InputError
 from rootbound.models.classifier import Classifier
-from rootbound.models.sequence import joined, mean, parted, trimmed
+from rootbound.models.sequence import BAG, bag, joined, mean, parted, trimmed
 from rootbound.models.vit import TransformerBlock
 
 
@@ -19,6 +19,8 @@ class Words(nn.Module):
         length: tokens of a text at most.
         width: of a vector.
     """
+
+    masked = True
 
     def __init__(self, vocabulary: int, length: int, width: int) -> None:
         super().__init__()
@@ -35,11 +37,15 @@ class Words(nn.Module):
         """Return states and mask `(N, L, width + 1)` of tokens `(N, L)`."""
         tokens, mask = trimmed(tokens)
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        return joined(self.meanings(tokens) + self.places(places), mask)
+        # Numbers beyond the vocabulary begin again: any tokeniser will do.
+        numbers = tokens % self.meanings.num_embeddings
+        return joined(self.meanings(numbers) + self.places(places), mask)
 
 
 class MaskedBlock(nn.Module):
     """A transformer block that sees no padding."""
+
+    masked = True
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -62,6 +68,19 @@ class MeanOverWords(nn.Module):
         """Return `(N, width)`."""
         states, mask = parted(outputs)
         return mean(self.norm(states), mask)
+
+
+class BagOfWords(nn.Module):
+    """The share of each token in a text: a model without any weights."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return `(N, BAG)`."""
+        return bag(tokens)
+
+
+def bag_of_words(classes: int) -> Classifier:
+    """Return a linear model of the shares of tokens."""
+    return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG, classes))
 
 
 def small_text(

@@ -8,14 +8,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from rootbound.errors import InputError
 from rootbound.models import Classifier
 from rootbound.models.activations import activations, with_last_activated
-
-WIDEST = 512
-"""Feature maps and tokens are averaged to the finest grid that leaves at most so many numbers."""
+from rootbound.models.pooling import pooled
+from rootbound.models.sequence import bag
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,7 @@ class _Readout(nn.Module):
                 outputs = value = block(outputs)
             if wanted:
                 # A copy, because the next block may work in place.
-                found.append(_flat(value).clone())
-        return torch.cat(found, dim=1) if found else inputs.flatten(1)
-
-
-def _flat(outputs: Tensor) -> Tensor:
-    """Return `(N, D)`, feature maps or tokens averaged so that D stays at most `WIDEST`."""
-    if outputs.dim() == 3 and outputs[0].numel() > WIDEST:
-        places = min(max(1, WIDEST // outputs.shape[2]), outputs.shape[1])
-        outputs = functional.adaptive_avg_pool1d(outputs.transpose(1, 2), places)
-    if outputs.dim() == 4 and outputs[0].numel() > WIDEST:
-        side = max(1, int((WIDEST / outputs.shape[1]) ** 0.5))
-        height, width = outputs.shape[2:]
-        outputs = functional.adaptive_avg_pool2d(outputs, (min(side, height), min(side, width)))
-    return outputs.flatten(1)
+                found.append(pooled(block, value).clone())
+        if found:
+            return torch.cat(found, dim=1)
+        return inputs.flatten(1) if inputs.is_floating_point() else bag(inputs)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.probes.reading import WIDEST
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.errors import InputError
 from rootbound.models import Classifier
+from rootbound.models.pooling import Pooled
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,8 @@ class Truncate(Repair):
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the shorter network, with a head of random weights."""
         *first, last = model.blocks[: -self.blocks]
-        backbone = nn.Sequential(*first, nn.Sequential(last, Flat()))
+        backbone = nn.Sequential(*first, Pooled(last))
         with at_rest(backbone):
             width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())
-
-
-class Flat(nn.Module):
-    """Outputs as features `(N, D)`, maps averaged so that D is at most `WIDEST` or channels."""
-
-    def forward(self, outputs: Tensor) -> Tensor:
-        """Return the features."""
-        if outputs.dim() == 4 and outputs[0].numel() > WIDEST:
-            side = max(1, int((WIDEST / outputs.shape[1]) ** 0.5))
-            grid = min(side, outputs.shape[2]), min(side, outputs.shape[3])
-            outputs = functional.adaptive_avg_pool2d(outputs, grid)
-        return torch.flatten(outputs, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rootbound.data import Batch
 
@@ -36,7 +37,9 @@ class Unrolled:
 
     def __call__(self, weights: Weights, inputs: Tensor) -> Tensor:
         """Return the logits under these weights."""
-        logits: Tensor = functional_call(self.network, {**self.buffers, **weights}, (inputs,))
+        # Of torch's ways to compute attention, the others have no second derivative.
+        with sdpa_kernel(SDPBackend.MATH):
+            logits: Tensor = functional_call(self.network, {**self.buffers, **weights}, (inputs,))
         return logits
 
     def descend(

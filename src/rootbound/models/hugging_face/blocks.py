@@ -80,6 +80,8 @@ class Pooled(Block):
 class Words(Block):
     """A text model's embeddings of tokens `(N, L)`."""
 
+    masked = True
+
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask."""
         tokens, mask = trimmed(tokens)
@@ -96,6 +98,8 @@ class Words(Block):
 
 class Layer(Block):
     """A text model's layer."""
+
+    masked = True
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return states and mask."""
@@ -121,6 +125,8 @@ class First(Block):
 
 class Places(Block):
     """A causal model's embeddings of tokens and places."""
+
+    masked = True
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask."""
