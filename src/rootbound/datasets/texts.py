@@ -70,7 +70,7 @@ class Texts:
             self.classes,
             Data(filled[0], self.train.labels),
             Data(filled[1], self.test.labels),
-            tokeniser.vocabulary(self.train.texts),
+            tokeniser.vocabulary((*self.train.texts, *self.test.texts)),
         )
 
     def next_letters(

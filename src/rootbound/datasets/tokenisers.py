@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -31,14 +32,14 @@ class HashedWords:
     """Words in small letters, each numbered by a checksum: no vocabulary is kept or learned.
 
     K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009. Words that
-    meet in one number are one word to a model; with 8,192 numbers and 10,000 words about
-    every second word shares its number with another.
+    meet in one number are one word to a model; with 16,384 numbers and 10,000 words nearly
+    every second word shares its number with another, mostly a rare one.
 
     Args:
         size: how many numbers, padding included.
     """
 
-    size: int = 8192
+    size: int = 16384
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32."""
@@ -46,12 +47,11 @@ class HashedWords:
         return padded(numbered)
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return the first word of each number, empty where there is none."""
+        """Return the most frequent word of each number, empty where there is none."""
         found = [""] * self.size
-        for text in texts:
-            for word in self._words(text, None):
-                number = self._number(word)
-                found[number] = found[number] or word
+        counted = Counter(word for text in texts for word in self._words(text, None))
+        for word, _ in reversed(counted.most_common()):
+            found[self._number(word)] = word
         return tuple(found)
 
     def _words(self, text: str, most: int | None) -> list[str]:

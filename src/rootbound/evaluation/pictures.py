@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rootbound.attacks.probes.exact_last_layer import best_head
 from rootbound.data import Data
+from rootbound.evaluation.attributions import token_attributions
 from rootbound.files import write_atomically
 from rootbound.models import Classifier
 from rootbound.tasks import Task, TaskPair
@@ -35,13 +36,14 @@ def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
         `view`, `view_labels`: the undesirable test features on their first two principal
         axes, float16 `(N, 2)`, and their classes.
         `filters`, `maps`: the first layer's filters and the last convolution's outputs.
+        Of texts: `words_desirable`, `words_undesirable`, in place of images, and how much each
+        word counts, `shares_…` for the same three as the maps, float16 `(C, L)`.
     """
     desirable, undesirable = _first_of_each(tasks.desirable), _first_of_each(tasks.undesirable)
-    found: dict[str, Array] = {
-        "desirable": desirable.inputs.numpy(),
-        "undesirable": undesirable.inputs.numpy(),
-        **_view(model, tasks.undesirable.test.subset(POINTS)),
-    }
+    found = _view(model, tasks.undesirable.test.subset(POINTS))
+    if desirable.tokens:
+        return found | _words(model, tasks, desirable, undesirable)
+    found |= {"desirable": desirable.inputs.numpy(), "undesirable": undesirable.inputs.numpy()}
     layer = model.last_convolution()
     if layer is None:
         return found
@@ -57,6 +59,27 @@ def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
         ),
         **_insides(model, layer, undesirable),
     }
+    return found
+
+
+def _words(
+    model: Classifier, tasks: TaskPair, desirable: Data, undesirable: Data
+) -> dict[str, Array]:
+    """Return the words of texts and how much each counts; nothing without a vocabulary."""
+    predicted = predict(model, undesirable).argmax(-1)
+    retrained = with_best_head(model, tasks.undesirable)
+    shares = {
+        "original_desirable": token_attributions(model, desirable, desirable.labels),
+        "original_undesirable": token_attributions(model, undesirable, predicted),
+        "retrained_undesirable": token_attributions(retrained, undesirable, undesirable.labels),
+    }
+    found = {f"shares_{name}": _half(one) for name, one in shares.items() if one is not None}
+    if not found or not tasks.desirable.vocabulary:
+        return {}
+    for role, data in (("desirable", desirable), ("undesirable", undesirable)):
+        numbers, vocabulary = data.inputs.tolist(), tasks.desirable.vocabulary
+        words = [[vocabulary[one] or "?" if one else "" for one in row] for row in numbers]
+        found[f"words_{role}"] = np.array(words, dtype=np.str_)
     return found
 
 
@@ -94,9 +117,8 @@ def save_pictures(folder: Path, arrays: Mapping[str, Array]) -> None:
 def _first_of_each(task: Task) -> Data:
     """Return the first test sample of every class: no picking of pretty ones."""
     labels = task.test.labels
-    return task.test.select(
-        torch.stack([(labels == label).nonzero()[0, 0] for label in range(len(task.classes))])
-    )
+    found = [(labels == label).nonzero() for label in range(len(task.classes))]
+    return task.test.select(torch.stack([places[0, 0] for places in found if len(places)]))
 
 
 def _features(model: Classifier, data: Data) -> Tensor:

@@ -87,7 +87,7 @@ def small_text(
     classes: int,
     shape: tuple[int, ...] = (64,),
     seed: int = 0,
-    vocabulary: int = 8192,
+    vocabulary: int = 16384,
     width: int = 96,
     depth: int = 2,
 ) -> Classifier:

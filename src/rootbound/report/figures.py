@@ -12,6 +12,7 @@ from rootbound.report import curves, portraits
 from rootbound.report.page import Figure
 from rootbound.report.portraits import Pictures
 from rootbound.report.theme import styled, to_svg
+from rootbound.report.words import words
 
 Entry = tuple[str, str, str, Callable[[], Plot | None]]
 """File name, title, caption, and how to draw it."""
@@ -55,6 +56,12 @@ def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
          "retrained head (exact, all labels): the true undesirable class. Each map is scaled "
          "to its own maximum; an image without colour has no positive evidence anywhere.",
          lambda: portraits.grad_cam(pictures, classes)),
+        ("words", "Which words count (integrated gradients)",
+         "First test text of each class, seed 0; no picking. With the original head: the true "
+         "class for desirable texts, the predicted one for undesirable texts. With the retrained "
+         "head (exact, all labels): the true undesirable class. Green words speak for the class, "
+         "red ones against it; each text on its own scale.",
+         lambda: words(pictures, classes)),
         ("feature-view", "Undesirable test samples as the models see them",
          "Features before the last layer, projected on their first two principal axes (each "
          "panel its own, the outermost 1 % cut off); colours are the undesirable classes.",

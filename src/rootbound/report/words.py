@@ -1,0 +1,78 @@
+"""Texts with the words that a prediction rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rootbound.report.portraits import Array, Pictures
+from rootbound.report.theme import FAINT
+
+GROUPS = (
+    ("desirable", "shares_original_desirable", "desirable, original head"),
+    ("undesirable", "shares_original_undesirable", "undesirable, original head"),
+    ("undesirable", "shares_retrained_undesirable", "undesirable, retrained head"),
+)
+TEXTS, LETTERS = 5, 96
+"""Of each group, and of a line at most; what is longer is cut."""
+FOR, AGAINST = "#12a150", "#d6455d"
+LINE, LETTER = 0.19, 0.067
+"""Inches: between lines, and of a letter in the size that is used."""
+
+
+def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
+    """Return texts, a line for each method, words coloured by how much they count.
+
+    Args:
+        pictures: of each method.
+        classes: names of the `desirable` and the `undesirable` classes.
+    """
+    shown = {name: parts for name, parts in pictures.items() if GROUPS[0][1] in parts}
+    if not shown:
+        return None
+    margin = 2 + max(
+        map(len, [*shown, *(f"  {one}" for names in classes.values() for one in names)])
+    )
+    count = min(TEXTS, len(next(iter(shown.values()))[GROUPS[0][1]]))
+    rows = sum(1 + count * (1 + len(shown)) for _ in GROUPS)
+    figure = plt.figure(figsize=(LETTER * (margin + LETTERS), LINE * (rows + 1)))
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, margin + LETTERS), ylim=(rows + 0.5, -0.5))
+    panel.set_axis_off()
+    line = 0
+    for role, shares, title in GROUPS:
+        _say(panel, 0, line, title, weight="bold")
+        line += 1
+        for position in range(count):
+            _say(panel, 0, line, f"  {classes[role][position]}", color=FAINT)
+            line += 1
+            for name, parts in shown.items():
+                _say(panel, 0, line, name)
+                _line(
+                    panel, margin, line, parts[f"words_{role}"][position], parts[shares][position]
+                )
+                line += 1
+    return figure
+
+
+def _line(panel: Axes, start: int, line: int, text: Array, shares: Array) -> None:
+    """Write a text word by word, each on the colour of its share."""
+    strongest = float(np.abs(shares.astype(float)).max()) or 1.0
+    column = start
+    for word, share in zip(text, shares.astype(float), strict=False):
+        if not word or column + len(word) > start + LETTERS:
+            break
+        colour = FOR if share > 0 else AGAINST
+        box = {"facecolor": colour, "alpha": 0.6 * abs(share) / strongest, "linewidth": 0, "pad": 1}
+        _say(panel, column, line, str(word), bbox=box)
+        column += len(word) + 1
+
+
+def _say(panel: Axes, column: int, line: int, text: str, **style: object) -> None:
+    panel.text(
+        column + 0.5, line, text, family="DejaVu Sans Mono", fontsize=7.5, va="center",
+        parse_math=False, **style,  # type: ignore[arg-type]
+    )  # fmt: skip
