@@ -153,7 +153,8 @@ ROWS = [
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
     Row(
         f"{TRAIN} --model ''",
-        "a model out of batch_norm_cnn, deep_cnn, resnet_18, resnet_20, shallow_cnn, small_vit",
+        "a model out of batch_norm_cnn, deep_cnn, hf:FOLDER, hf:NAME, resnet_18, resnet_20, "
+        "shallow_cnn, small_text, small_vit",
     ),
     Row(f"{DEMO} --model deepcnn", "did you mean 'deep_cnn'"),
     Row(f"{DEMO} --suite demo1", "did you mean 'demo-1'"),

@@ -107,8 +107,8 @@ def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
 
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     images: Callable[[int], list[Any]] = lambda count: pictures(pixels(count))  # noqa: E731
-    refused(parquet(tmp_path / "a", img=images, number=labels), "one column of class labels")
-    refused(parquet(tmp_path / "b", label=labels), "one column of images")
+    refused(parquet(tmp_path / "a", img=images, number=labels), "one column of type ClassLabel")
+    refused(parquet(tmp_path / "b", label=labels), "one column of type string")
 
 
 def test_without_a_part_to_be_judged_on(tmp_path: Path) -> None:

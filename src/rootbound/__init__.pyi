@@ -7,6 +7,7 @@ from .methods import LossMethod, Method
 from .models import Classifier
 from .records import Evaluation, Record, Training
 from .tasks import Task, TaskPair
+from .training import Recipe
 
 __all__ = [
     "Attack",
@@ -18,6 +19,7 @@ __all__ = [
     "InputError",
     "LossMethod",
     "Method",
+    "Recipe",
     "Record",
     "Scaling",
     "Snapshot",

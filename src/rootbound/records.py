@@ -93,6 +93,7 @@ class Record:
         certificate: numbers that prove how good the trial is, if the attack gives any.
         error: why the trial failed, or None.
         task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
+        losses: cross-entropy on the test samples of `test`, at the same steps, in nats.
     """
 
     arm: Arm
@@ -115,6 +116,7 @@ class Record:
     certificate: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     task: TaskName = "undesirable"
+    losses: tuple[float, ...] = ()
 
     @property
     def preference(self) -> tuple[float, float]:

@@ -215,7 +215,12 @@ def _check(contenders: Sequence[Contender], tasks: TaskPair, suite: Suite) -> No
     contenders[-1].start.reinitialised(seed=0)
     if suite.space is not None:
         suite.space.check()
-    fewest = int(tasks.undesirable.train.labels.bincount().min())
+    samples = tasks.undesirable.train
+    fewest = (
+        int(samples.labels.bincount().min())
+        if samples.stratified
+        else len(samples) // len(tasks.undesirable.classes)
+    )
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:
             raise InputError(

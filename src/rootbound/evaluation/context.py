@@ -105,4 +105,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "training_samples": len(task.train),
         "test_samples": len(task.test),
         "majority": float(counts.max()) / len(task.test),
+        "stratified": task.train.stratified,
     }

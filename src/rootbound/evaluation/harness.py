@@ -234,4 +234,5 @@ def _record(
         certificate=one.certificate,
         error=one.error,
         task=assignment.task,
+        losses=one.losses,
     )

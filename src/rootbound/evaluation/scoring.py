@@ -29,22 +29,24 @@ class Score:
     steps: tuple[int, ...] = ()
     validation: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
     selected: int = 0
     loss: float | None = None
     model: nn.Module | None = None
     certificate: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
-    def add(self, step: int, held: tuple[float, float] | None, test: float) -> bool:
+    def add(self, step: int, held: tuple[float, float] | None, test: tuple[float, float]) -> bool:
         """Append a point; return whether its model is now the selected one.
 
         Args:
             step: of the attack.
             held: accuracy and loss on the validation samples, where there are any.
-            test: accuracy on the curve's samples.
+            test: accuracy and loss on the curve's samples.
         """
         self.steps += (step,)
-        self.test += (test,)
+        self.test += (test[0],)
+        self.losses += (test[1],)
         if held is not None:
             self.validation += (held[0],)
         chosen = held is None or held[0] >= self.validation[self.selected]
@@ -67,7 +69,7 @@ def score(snapshots: Iterator[Snapshot], trials: int, seen: Labelled, steps: int
             point = None if held is None else (held[0][i], held[1][i])
             if not math.isfinite(losses[i] if point is None else point[1]):
                 one.error = one.error or f"outputs are not finite at step {snapshot.step}"
-            elif one.error is None and one.add(snapshot.step, point, curve[i]):
+            elif one.error is None and one.add(snapshot.step, point, (curve[i], losses[i])):
                 # The attack goes on training its model: keep it as it is now.
                 frozen = copy.deepcopy(snapshot.model) if frozen is None else frozen
                 one.model = frozen

@@ -20,6 +20,7 @@ from rootbound.methods.parts.price import Price
 from rootbound.methods.parts.roll_back import held_aside
 from rootbound.models import Classifier
 from rootbound.models.activations import activations, with_last_activated
+from rootbound.models.pooling import is_masked, pooled
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, minimise
 
@@ -140,7 +141,9 @@ class BestResponse(LossMethod):
             with torch.set_grad_enabled(position >= fixed):
                 outputs = block(outputs)
             if position >= fixed and self.depth_weight:
-                hidden = self._projected(outputs[count:])
+                hidden = outputs[count:]
+                # Of texts, what attackers average: places have no meaning of their own there.
+                hidden = self._projected(pooled(block, hidden) if is_masked(block) else hidden)
                 value = explained_variance(hidden, labels, self.ridge)
                 explained = explained + self.depth_weight * value
         features, given = with_last_activated(blocks[-1], outputs)

@@ -89,7 +89,7 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         known = {field.name for field in fields(Origin)}
         origin = Origin(**{k: v for k, v in description["origin"].items() if k in known})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:160]
+        reason = str(error).splitlines()[0][:240]
         raise InputError(
             f"a model of a built-in architecture in {path}", reason, "save it again with rootbound"
         ) from None

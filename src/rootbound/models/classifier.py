@@ -138,11 +138,20 @@ class Classifier(nn.Module):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
-        chosen = blocks[len(blocks) - last :]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            _reset([*chosen, fresh.head])
+            _reset(blocks[len(blocks) - last :])
+            fresh._reset_head(all_blocks=last == len(blocks))
         return fresh
+
+    def _reset_head(self, *, all_blocks: bool) -> None:
+        """Draw the head anew; one that shares its weights has had them drawn by the backbone."""
+        if not any(self.head.weight is weight for weight in self.backbone.parameters()):
+            _reset([self.head])
+        elif not all_blocks:
+            # Blocks that stay must stay as they are: the two part here.
+            bias = self.head.bias is not None
+            self.head = nn.Linear(self.head.in_features, self.head.out_features, bias)
 
     def last_convolution(self) -> nn.Conv2d | None:
         """Return the last convolution of the backbone, if it has one."""

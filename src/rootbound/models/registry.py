@@ -39,7 +39,7 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
     if name.startswith((hugging_face.PRETRAINED, hugging_face.CONFIGURED)):
         return hugging_face.build(name, classes, seed)
     if name not in MODELS:
-        raise unknown_name("model (or hf:NAME of the hub, hf:FOLDER)", name, MODELS)
+        raise unknown_name("model", name, [*MODELS, "hf:NAME", "hf:FOLDER"])
     kind = "texts of (length,)" if name in FOR_TEXTS else "images of (channels, height, width)"
     axes = 1 if name in FOR_TEXTS else 3
     if len(shape) != axes or min(shape) < 1 or max(shape) > LARGEST:

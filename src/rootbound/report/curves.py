@@ -17,10 +17,14 @@ WRAPPED = 34
 """Letters of a title that fit over a panel."""
 
 
-def against_steps(evaluation: Evaluation) -> Figure:
+def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
     """Return a panel for each family and budget: accuracy over steps, a line a method.
 
     Each line is the mean over seeds of the validation-selected trial; the band spans them.
+
+    Args:
+        evaluation: what was measured.
+        losses: show the cross-entropy in place of the accuracy.
     """
     families = [name for name in metrics.columns(evaluation) if name != EXACT]
     budgets = metrics.budgets(evaluation)
@@ -35,8 +39,8 @@ def against_steps(evaluation: Evaluation) -> Figure:
     )
     for row, labels in zip(panels, budgets, strict=True):
         for panel, family in zip(row, families, strict=True):
-            _steps_panel(panel, evaluation, labels, family)
-        row[0].set_ylabel(f"{in_words(labels)}\naccuracy, %")
+            _steps_panel(panel, evaluation, labels, family, losses)
+        row[0].set_ylabel(f"{in_words(labels)}\n{'loss, nats' if losses else 'accuracy, %'}")
     for panel, family in zip(panels[0], families, strict=True):
         panel.set_title(textwrap.fill(family, WRAPPED))
     for panel in panels[-1]:
@@ -102,15 +106,24 @@ def in_words(labels: int | None) -> str:
     return f"{labels} label{'' if labels == 1 else 's'} a class"
 
 
-def _steps_panel(panel: Axes, evaluation: Evaluation, labels: int | None, family: str) -> None:
+def _steps_panel(
+    panel: Axes, evaluation: Evaluation, labels: int | None, family: str, losses: bool
+) -> None:
     chosen = colours(metrics.methods(evaluation))
     for method, colour in chosen.items():
         records = metrics.selected(evaluation, method, labels, family).values()
-        curves = [dict(zip(record.steps, record.test, strict=True)) for record in records]
+        curves = [
+            {
+                step: one if losses else 100 * one
+                for step, one in zip(record.steps, shown, strict=True)
+            }
+            for record in records
+            if (shown := record.losses if losses else record.test)
+        ]
         common = sorted(set.intersection(*map(set, curves))) if curves else []
         if not common:
             continue
-        heights = [[100 * curve[step] for curve in curves] for step in common]
+        heights = [[curve[step] for curve in curves] for step in common]
         style = "--" if method == "scratch" else "-"
         middle = [statistics.fmean(values) for values in heights]
         panel.plot(common, middle, style, color=colour, linewidth=1.6, label=method)
@@ -124,7 +137,8 @@ def _steps_panel(panel: Axes, evaluation: Evaluation, labels: int | None, family
     ticks = [step for step in scored if step <= last / 1.6] + [last]
     panel.set_xticks(ticks, [str(step) for step in ticks])
     panel.minorticks_off()
-    _finish(panel, evaluation)
+    if not losses:
+        _finish(panel, evaluation)
 
 
 def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> None:

@@ -31,7 +31,7 @@ def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
 
 
 def _curves(evaluation: Evaluation) -> list[Entry]:
-    return [
+    found: list[Entry] = [
         ("curves-steps", "Accuracy against the attacker's steps",
          "Mean over seeds of the trial chosen on the attacker's validation samples; bands span "
          "the seeds. Dashed: from random weights. Dotted: always naming the most frequent "
@@ -44,6 +44,12 @@ def _curves(evaluation: Evaluation) -> list[Entry]:
          "samples: a defence that only needs tuning to break rises late.",
          lambda: curves.against_trials(evaluation)),
     ]  # fmt: skip
+    if not evaluation.context["undesirable"].get("stratified", True):
+        found.insert(1, (
+            "curves-loss", "Cross-entropy against the attacker's steps",
+            "Of the same trials on the same samples: what a model of language is judged by.",
+            lambda: curves.against_steps(evaluation, losses=True)))  # fmt: skip
+    return found
 
 
 def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:

@@ -4,7 +4,20 @@ Everything else of `rootbound` works without that library: it is imported when a
 asked for.
 """
 
-from rootbound.models.hugging_face.network import CONFIGURED, PRETRAINED, build, to_transformers
+from rootbound.models.hugging_face.network import (
+    CONFIGURED,
+    PRETRAINED,
+    build,
+    from_transformers,
+    to_transformers,
+)
 from rootbound.models.hugging_face.tokeniser import pretrained_tokeniser
 
-__all__ = ["CONFIGURED", "PRETRAINED", "build", "pretrained_tokeniser", "to_transformers"]
+__all__ = [
+    "CONFIGURED",
+    "PRETRAINED",
+    "build",
+    "from_transformers",
+    "pretrained_tokeniser",
+    "to_transformers",
+]

@@ -61,13 +61,23 @@ def build(name: str, classes: int, seed: int) -> Classifier:
             network = _configured(name.removeprefix(CONFIGURED), classes)
         else:
             network = _pretrained(name.removeprefix(PRETRAINED), classes)
-    return as_classifier(network)
+    return from_transformers(network)
 
 
-def as_classifier(network: Any) -> Classifier:
-    """Return a classifier made of the network's own parts."""
+def from_transformers(network: Any) -> Classifier:
+    """Return a classifier made of the network's own parts, which it shares.
+
+    Args:
+        network: of `transformers`: for images, for sequences, or causal, of a known family.
+
+    Raises:
+        InputError: it is of another family.
+    """
     config = network.config
+    _family(config.model_type)
     make, _, head = FAMILIES[config.model_type]
+    # What is written out in torch has derivatives of any order.
+    network.set_attn_implementation("eager")
     description = {"model_type": config.model_type, **config.to_diff_dict()}
     # A model's own code, which is never run, and where its weights came from.
     kept = {
@@ -87,7 +97,7 @@ def to_transformers(model: Classifier) -> Any:
     if not model.architecture.startswith(CONFIGURED):
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
     network = _configured(model.architecture.removeprefix(CONFIGURED), model.classes)
-    as_classifier(network).load_state_dict(model.state_dict())
+    from_transformers(network).load_state_dict(model.state_dict())
     return network.eval()
 
 
