@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rootbound.attacks.probes.logistic import LogisticProblem
-from rootbound.explained_variance import explained_variance
+from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods import BestResponse
 from rootbound.models import Classifier
 
@@ -36,6 +38,63 @@ def dense_ridge(features: Tensor, labels: Tensor, ridge: float) -> float:
     return float(1 - residual / np.square(y).sum())
 
 
+def dense_wilks(features: Tensor, labels: Tensor) -> float:
+    """Return log det(total) - log det(within) over classes less one, without a ridge."""
+    x: NDArray[np.float64] = features.numpy()
+    total = np.cov(x.T, bias=True)
+    within = np.zeros_like(total)
+    names = np.unique(labels.numpy())
+    for label in names:
+        members = x[labels.numpy() == label]
+        within += len(members) / len(x) * np.cov(members.T, bias=True)
+    return float(np.linalg.slogdet(total)[1] - np.linalg.slogdet(within)[1]) / (len(names) - 1)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_information_is_wilks_lambda(seed: int) -> None:
+    features, labels = sample(seed)
+    found = float(linear_information(features, labels, 1e-13))
+    assert found == pytest.approx(dense_wilks(features, labels), rel=2e-3)
+    # A class that does not occur has no part in it.
+    assert float(linear_information(features, 2 * labels, 1e-13)) == pytest.approx(found, abs=1e-9)
+
+
+def test_information_and_share_agree_where_little_is_explained() -> None:
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(20_000) % 4
+    faint = torch.randn(20_000, 5, generator=generator, dtype=torch.float64)
+    faint[:, 0] += 0.05 * labels
+    share = float(explained_variance(faint, labels, 1e-6))
+    information = float(linear_information(faint, labels, 1e-6))
+    assert 0 < share < 2e-3
+    # Of balanced classes both are means over the degrees of freedom.
+    assert information == pytest.approx(share, rel=0.03)
+
+
+def test_of_one_class_there_is_nothing_to_learn() -> None:
+    features, _ = sample(1)
+    features.requires_grad_(True)
+    value = linear_information(features, torch.full((60,), 2), 1e-3)
+    value.backward()
+    assert float(value.detach()) == 0.0
+    assert features.grad is not None and not features.grad.any()
+
+
+def test_a_class_told_apart_still_has_a_gradient() -> None:
+    """Where the explained variance has none left: moving its mean towards the others' pays."""
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(400) % 4
+    features = torch.randn(400, 3, generator=generator, dtype=torch.float64)
+    features[labels == 0] += 100.0
+    slopes = []
+    for value in (explained_variance, linear_information):
+        moved = features.clone().requires_grad_(True)
+        value(moved, labels, 1e-9).backward()
+        assert moved.grad is not None
+        slopes.append(float(moved.grad[labels == 0].sum()))
+    assert slopes[1] > 100 * slopes[0] > 0
+
+
 @pytest.mark.parametrize("ridge", [1e-6, 1e-3, 1e-1, 10.0])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_equals_a_dense_ridge_solve(seed: int, ridge: float) -> None:
@@ -44,12 +103,21 @@ def test_equals_a_dense_ridge_solve(seed: int, ridge: float) -> None:
     assert found == pytest.approx(dense_ridge(features, labels, ridge), abs=1e-9)
 
 
-def test_gradient_equals_finite_differences() -> None:
+@pytest.mark.parametrize("value", [explained_variance, linear_information])
+def test_gradient_equals_finite_differences(value: Callable[..., Tensor]) -> None:
     features, labels = sample(3, count=12, width=3, classes=3)
     # The ridge is held fixed by design, so the check uses one too small to matter.
     assert torch.autograd.gradcheck(
-        lambda x: explained_variance(x, labels, 1e-12), features.requires_grad_(True)
+        lambda x: value(x, labels, 1e-12), features.requires_grad_(True)
     )
+
+
+@pytest.mark.parametrize("value", [explained_variance, linear_information])
+def test_half_precision_is_solved_in_full(value: Callable[..., Tensor]) -> None:
+    features, labels = sample(4, count=192, width=64)
+    full = float(value(features.bfloat16().float(), labels, 1e-3))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(value(features.bfloat16(), labels, 1e-3)) == pytest.approx(full, rel=1e-5)
 
 
 def test_lies_between_nothing_and_everything() -> None:
@@ -136,8 +204,7 @@ def test_the_loss_is_its_parts_computed_by_hand() -> None:
         own = (inputs.flatten(1) @ first.weight.T + first.bias).clamp_min(0)
         logits = head((own @ last.weight.T + last.bias).clamp_min(0))
         task = -logits.log_softmax(1)[torch.arange(40), wanted].mean()
-    explained = sum(
-        weight * dense_ridge(values, labels, method.ridge)
-        for weight, values in ((1.0, given.clamp_min(0)), (0.5, given), (0.25, hidden))
-    )
+        informed = linear_information(given.clamp_min(0), labels, method.ridge)
+        informed = informed + 0.5 * linear_information(given, labels, method.ridge)
+    explained = float(informed) + 0.25 * dense_ridge(hidden, labels, method.ridge)
     assert found == pytest.approx(float(task) + 0.15 * explained, abs=1e-9)

@@ -6,9 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+LEAST_UNEXPLAINED = 1e-4
+"""Share of the labels' variance that is taken as unexplained whatever the features are."""
+
 
 def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
     """Return the share of the labels' variance that the optimal ridge head explains.
+
+    Its gradient vanishes where classes are told apart already.
 
     Args:
         features: `(N, D)`.
@@ -18,6 +23,50 @@ def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor
     Returns:
         A scalar in [0, 1], differentiable in the features.
     """
+    total, explained = _covariances(features, labels, ridge)
+    return explained.trace() / total.trace()
+
+
+def linear_information(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    """Return how much the optimal ridge head learns of the labels: `-log(Wilks' lambda) / (K - 1)`.
+
+    `(log det T - log det(T - E)) / (K - 1)`, where T is the covariance of K - 1 of the K labels
+    as numbers and E what the head explains of it: twice what features and labels would say of
+    each other, were they jointly normal. Where little is explained it is the explained variance;
+    where much is, its gradient grows as that one's vanishes.
+
+    Args:
+        features: `(N, D)`.
+        labels: `(N,)` int64.
+        ridge: relative to the mean variance of the features.
+
+    Returns:
+        A scalar of at least 0, in nats, differentiable in the features.
+
+    Source: S. Wilks, "Certain generalizations in the analysis of variance", Biometrika, 1932.
+    """
+    total, explained = _covariances(features, labels, ridge)
+    # One label follows from the others, and one that does not occur has no variance.
+    present = total.diagonal().nonzero().squeeze(1)[:-1]
+    if not len(present):
+        return explained.sum() * 0.0
+    total = (1 + LEAST_UNEXPLAINED) * total[present][:, present]
+    information = torch.logdet(total) - torch.logdet(total - explained[present][:, present])
+    return information / len(present)
+
+
+def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Return the covariance `(K, K)` of the one-hot labels, and what the optimal head explains.
+
+    `C' (S + e I)^-1 C` of the covariance S of the features and C of features and labels.
+    """
+    # Under autocast, too: half the digits do not keep a covariance positive definite.
+    with torch.autocast(features.device.type, enabled=False):
+        low = features.dtype in (torch.float16, torch.bfloat16)
+        return _solved(features.float() if low else features, labels, ridge)
+
+
+def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     count, dimension = features.shape
     targets = functional.one_hot(labels).to(features.dtype)
     targets = targets - targets.mean(0)
@@ -32,6 +81,6 @@ def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor
         head = torch.cholesky_solve(correlation, factor)
     # Twice the agreement minus the energy, at the head where this is largest: there the head's
     # own change has no part in the gradient (envelope theorem), so none flows through the solve.
-    energy = (head * (covariance @ head)).sum() + loading * head.square().sum()
-    explained: Tensor = 2 * (head * correlation).sum() - energy
-    return explained / (targets.square().sum() / count)
+    agreement = head.T @ correlation
+    energy = head.T @ (covariance @ head) + loading * (head.T @ head)
+    return targets.T @ targets / count, agreement + agreement.T - energy

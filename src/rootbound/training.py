@@ -77,6 +77,7 @@ def minimise(
     steps: int,
     learning_rate: float,
     title: str = "training",
+    evaluating: bool = False,
 ) -> None:
     """Train the model's parameters in place: one Adam step a batch, one-cycle learning rate.
 
@@ -87,6 +88,7 @@ def minimise(
         steps: how many there will be.
         learning_rate: the peak.
         title: of the progress bar, which only a terminal shows.
+        evaluating: leave BatchNorm and Dropout in evaluation mode.
 
     Raises:
         TrainingDiverged: a weight became NaN or infinite.
@@ -94,7 +96,7 @@ def minimise(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps + 1)
-    model.train()
+    model.train(not evaluating)
     for step, batch in enumerate(tqdm(batches, title, steps, leave=False, disable=None)):
         optimiser.zero_grad(set_to_none=True)
         loss(batch, step / steps).backward()

@@ -14,8 +14,9 @@ from rootbound.attacks import Attack, ExactLastLayer, Repaired
 from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.data import Batch
 from rootbound.errors import InputError
-from rootbound.explained_variance import explained_variance
+from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods.base import LossMethod, pairs
+from rootbound.methods.parts.finish import finish
 from rootbound.methods.parts.price import Price
 from rootbound.methods.parts.roll_back import held_aside
 from rootbound.models import Classifier
@@ -31,35 +32,43 @@ log = logging.getLogger(__name__)
 class BestResponse(LossMethod):
     """Train against the attacker's best linear head, which has a closed form.
 
-    Loss: `CE(desirable) + w(progress) * (R2(h) + before * R2(z) + depth_weight * sum_l R2(P h_l))`
-    with `R2 = tr(C' (S + e I)^-1 C) / tr(Var Y)`, where over an undesirable batch `S (D, D)` is
-    the covariance of the features, `C (D, K)` their covariance with the one-hot labels `Y`,
-    and `e = ridge * tr(S) / D`; h are the last features, z what their activation was given.
-    R2 is the share of the labels' variance that the optimal ridge head explains, from 0
-    (nothing to learn) to 1. Its gradient is exact, because the inner problem is solved and
-    differentiated, not simulated by steps of some optimiser; and R2 does not change when
-    features are rescaled or mixed by an invertible map, so that bad conditioning earns nothing.
+    Loss: `CE(desirable) + w(progress) * (I(h) + before * I(z) + depth_weight * sum_l R2(P h_l))`.
+    Over an undesirable batch, `S (D, D)` is the covariance of the features, `C (D, K)` their
+    covariance with the one-hot labels `Y` of covariance T, `E = C' (S + e I)^-1 C` what the
+    optimal ridge head explains of T, and `e = ridge * tr(S) / D`. `I = -log det(1 - E / T)` per
+    degree of freedom is the information it gets, in nats, and `R2 = tr(E) / tr(T)` the share it
+    explains; h are the last features, z what their activation was given. The gradients are
+    exact, because the inner problem is solved and differentiated, not simulated by steps of some
+    optimiser; and neither changes when features are rescaled or mixed by an invertible map, so
+    that bad conditioning earns nothing. R2 has no gradient where a class is told apart already;
+    I has, and is used where nothing is to be left.
 
     Three parts are for attackers who do more than replace the last layer. The same term on z:
     without it the cheapest way to say nothing is to be dead, and a linear head before the
-    activation, or a leaky one in its place, reads everything. The same term on the outputs
-    `h_l` of the blocks before, each through a fresh random projection `P` in every step, so
-    that few samples see all of a wide layer in the long run. And the first blocks keep the
-    weights they start from: where those are random, they are worth what random ones are worth.
+    activation, or a leaky one in its place, reads everything. R2 of the outputs `h_l` of the
+    blocks before, each through a fresh random projection `P` in every step, so that few samples
+    see all of a wide layer in the long run. And the first blocks keep the weights they start
+    from: where those are random, they are worth what random ones are worth.
+
+    A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps are taken by the
+    last block alone, whose inputs are computed once, on far larger batches.
 
     Paper: none; ours. R2 is the Pillai trace of discriminant analysis (K. Pillai, "Some new
-    test criteria in multivariate analysis", 1955) with a ridge.
+    test criteria in multivariate analysis", 1955) with a ridge, I comes from Wilks' lambda (1932).
 
     Args:
         recipe: how long and how fast to train.
-        undesirable_batch_size: undesirable samples a step; more than `D` is best.
+        undesirable_batch_size: undesirable samples a step; more than `projection` is best.
         weight: final w, at least 0.
         before: weight of the same before the last activation, relative to after it, at least 0.
         depth_weight: of the blocks before the last, relative to the last, at least 0.
-        projection: dimensions that those blocks are projected to.
+        projection: dimensions that wider outputs are projected to.
         fixed_blocks: first blocks that are not trained; at least one block always is.
         ridge: relative to the mean variance of the features, above 0.
         warm_in: share of training over which w rises from 0, in [0, 1].
+        finishing_steps: steps of the last block alone, at the end, if there are other blocks.
+        finishing_batch_size: undesirable samples in each of them.
+        finishing_weight: of the terms there, relative to w, at least 0.
         max_desirable_drop: points of desirable accuracy that may be lost, above 0; then w is
             found along the way, from `weight` on, against a twin trained without the terms on
             the same batches, by a thirtieth of the samples that neither learns from. Training
@@ -71,22 +80,29 @@ class BestResponse(LossMethod):
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: int = 192
-    weight: float = 0.2
+    weight: float = 0.1
     before: float = 0.5
     depth_weight: float = 0.6
     projection: int = 128
     fixed_blocks: int = 1
     ridge: float = 1e-3
     warm_in: float = 0.5
+    finishing_steps: int = 100
+    finishing_batch_size: int = 1024
+    finishing_weight: float = 10.0
     max_desirable_drop: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         positive = 0 < self.ridge < math.inf and self.projection > 0
-        weights = (self.weight, self.before, self.depth_weight, self.fixed_blocks)
+        positive = positive and self.finishing_batch_size > 0
+        weights = (
+            self.weight, self.before, self.depth_weight, self.fixed_blocks,
+            self.finishing_steps, self.finishing_weight,
+        )  # fmt: skip
         if not positive or not all(0 <= value < math.inf for value in weights):
             raise InputError(
-                "weights and fixed_blocks of at least 0, ridge and projection above 0",
+                "weights, fixed_blocks and finishing_steps of at least 0, the rest above 0",
                 repr(self),
                 "correct the value",
             )
@@ -102,6 +118,7 @@ class BestResponse(LossMethod):
         """Descend the loss, with the weight as it is or as its price allows."""
         if self.max_desirable_drop is None:
             super().train(model, tasks, generator)
+            self._finish(model, tasks, generator)
             return
         samples = tasks.desirable.train
         held, rest = held_aside(samples, max(1, len(samples) // 30), generator)
@@ -122,7 +139,28 @@ class BestResponse(LossMethod):
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
         )
+        replace(self, weight=price.weight)._finish(model, tasks, generator)
         log.info("weight %.3g, for %.2f points on held-out samples", price.weight, price.lost or 0)
+
+    def _finish(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        weight = self.weight * self.finishing_weight
+        if not weight:
+            return
+
+        def loss(own: Tensor, wanted: Tensor, others: Tensor, labels: Tensor) -> Tensor:
+            features, explained = self._last(model, torch.cat([own, others]), labels)
+            logits = model.head(features[: len(wanted)])
+            return functional.cross_entropy(logits, wanted) + weight * explained
+
+        finish(
+            model,
+            tasks,
+            self.recipe,
+            loss,
+            steps=self.finishing_steps,
+            undesirable_batch_size=self.finishing_batch_size,
+            generator=generator,
+        )
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return the attack that revives dead units, then climbs what this method descends."""
@@ -146,14 +184,21 @@ class BestResponse(LossMethod):
                 hidden = self._projected(pooled(block, hidden) if is_masked(block) else hidden)
                 value = explained_variance(hidden, labels, self.ridge)
                 explained = explained + self.depth_weight * value
-        features, given = with_last_activated(blocks[-1], outputs)
-        explained = explained + explained_variance(features[count:], labels, self.ridge)
-        if self.before and activations(blocks[-1]):
-            value = explained_variance(self._projected(given[count:]), labels, self.ridge)
-            explained = explained + self.before * value
+        features, last = self._last(model, outputs, labels)
+        explained = explained + last
         weight = self.weight * min(1.0, progress / self.warm_in) if self.warm_in else self.weight
         task = functional.cross_entropy(model.head(features[:count]), wanted)
         return task + weight * explained
+
+    def _last(self, model: Classifier, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features of all samples and the terms of the last, undesirable ones."""
+        block, count = model.blocks[-1], len(labels)
+        features, given = with_last_activated(block, outputs)
+        terms = linear_information(self._projected(features[-count:]), labels, self.ridge)
+        if self.before and activations(block):
+            value = linear_information(self._projected(given[-count:]), labels, self.ridge)
+            terms = terms + self.before * value
+        return features, terms
 
     def _projected(self, outputs: Tensor) -> Tensor:
         flat = outputs.flatten(1)
