@@ -14,6 +14,7 @@ from safetensors.torch import save
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
+from rootbound.models.fit import check_fit
 from rootbound.models.registry import build
 
 
@@ -47,8 +48,15 @@ class Origin:
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
     """Write a model of a built-in architecture, whole or not at all.
 
+    Args:
+        model: to save.
+        path: of the file.
+        shape: of the samples that it was built for.
+        origin: where it comes from.
+
     Raises:
-        InputError: the architecture has no name, or the path cannot be written.
+        InputError: the architecture has no name or is no longer that of the model, or the path
+            cannot be written.
     """
     if not model.architecture:
         raise InputError(
@@ -64,6 +72,14 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
     }
     # A copy of each: tied weights are two names for one memory, which the format has not.
     weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
+    try:
+        _check(weights, model.architecture, model.classes, shape)
+    except ValueError as error:
+        raise InputError(
+            f"a model that is as its architecture and its shape {shape} say",
+            str(error)[:240],
+            "save its state_dict() with safetensors instead",
+        ) from None
     write_atomically(path, save(weights, {"rootbound": json.dumps(description)}))
 
 
@@ -78,12 +94,7 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         _check_types(description)
         shape = tuple(int(size) for size in description["shape"])
         name, classes = str(description["architecture"]), int(description["classes"])
-        with torch.device("meta"):  # without memory: a stranger's file may claim any size
-            expected = build(name, classes, shape).state_dict()
-        if {key: value.shape for key, value in weights.items()} != {
-            key: value.shape for key, value in expected.items()
-        }:
-            raise ValueError(f"weights that do not fit {name} for {classes} classes")
+        _check(weights, name, classes, shape)
         model = build(name, classes, shape)
         model.load_state_dict(weights)
         known = {field.name for field in fields(Origin)}
@@ -97,6 +108,15 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
     if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
         raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
     return model, origin
+
+
+def _check(
+    weights: dict[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
+) -> None:
+    """Raise a `ValueError` where weights are not those of a built-in network."""
+    with torch.device("meta"):  # without memory: a stranger's file may claim any size
+        network = build(name, classes, shape)
+    check_fit(weights, network, f"{name[:80]} for {classes} classes")
 
 
 def _check_types(description: dict[str, Any]) -> None:
