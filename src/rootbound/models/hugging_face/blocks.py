@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rootbound.data import PADDING
 from rootbound.errors import InputError
-from rootbound.models.sequence import joined, parted, trimmed
+from rootbound.models.sequence import joined, last, parted, trimmed
 
 MARK = "_is_hf_initialized"
 """What the library sets on weights that its initialisation shall leave alone."""
@@ -166,8 +166,8 @@ class Last(Block):
     def forward(self, outputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
         states, mask = parted(outputs)
-        last = mask.sum(1) - 1
-        normed: Tensor = self.get_submodule("norm")(states[torch.arange(len(states)), last])
+        ends = states[torch.arange(len(states)), last(mask)]
+        normed: Tensor = self.get_submodule("norm")(ends)
         return normed
 
 
