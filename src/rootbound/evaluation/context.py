@@ -106,4 +106,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "test_samples": len(task.test),
         "majority": float(counts.max()) / len(task.test),
         "stratified": task.train.stratified,
+        "samples": "images" if len(task.train.shape) == 3 else "samples",
     }

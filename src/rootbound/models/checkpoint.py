@@ -110,6 +110,15 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
     return model, origin
 
 
+def saved_shape(path: Path) -> tuple[int, ...]:
+    """Return the shape of the samples that a model which `load_model` reads was built for.
+
+    Raises:
+        InputError: the file is missing, damaged or not ours.
+    """
+    return tuple(int(size) for size in _read(path)[0]["shape"])
+
+
 def _check(
     weights: dict[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
 ) -> None:
