@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
 from rootbound.models.fit import check_fit
+from rootbound.models.hugging_face import own_names
 from rootbound.models.registry import build
 
 
@@ -64,12 +66,6 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
             "one wrapped by hand",
             "save its state_dict() with safetensors instead",
         )
-    description = {
-        "architecture": model.architecture,
-        "classes": model.classes,
-        "shape": list(shape),
-        "origin": asdict(origin),
-    }
     # A copy of each: tied weights are two names for one memory, which the format has not.
     weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
     try:
@@ -80,7 +76,18 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
             str(error)[:240],
             "save its state_dict() with safetensors instead",
         ) from None
-    write_atomically(path, save(weights, {"rootbound": json.dumps(description)}))
+    write_atomically(path, save(weights, described(model, shape, origin)))
+
+
+def described(model: Classifier, shape: tuple[int, ...], origin: Origin) -> dict[str, str]:
+    """Return what a file of weights says of its model."""
+    description = {
+        "architecture": model.architecture,
+        "classes": model.classes,
+        "shape": list(shape),
+        "origin": asdict(origin),
+    }
+    return {"rootbound": json.dumps(description)}
 
 
 def load_model(path: Path) -> tuple[Classifier, Origin]:
@@ -94,6 +101,7 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         _check_types(description)
         shape = tuple(int(size) for size in description["shape"])
         name, classes = str(description["architecture"]), int(description["classes"])
+        weights = own_names(weights, name, classes)
         _check(weights, name, classes, shape)
         model = build(name, classes, shape)
         model.load_state_dict(weights)
@@ -120,7 +128,7 @@ def saved_shape(path: Path) -> tuple[int, ...]:
 
 
 def _check(
-    weights: dict[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
+    weights: Mapping[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
 ) -> None:
     """Raise a `ValueError` where weights are not those of a built-in network."""
     with torch.device("meta"):  # without memory: a stranger's file may claim any size
@@ -138,7 +146,7 @@ def _check_types(description: dict[str, Any]) -> None:
             raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
     if not path.is_file():
         raise InputError(f"a model file at {path}", "no such file", "train one: rootbound train")
     try:

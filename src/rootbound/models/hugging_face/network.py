@@ -62,7 +62,7 @@ def build(name: str, classes: int, seed: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name.startswith(CONFIGURED):
-            network = _configured(name.removeprefix(CONFIGURED), classes)
+            network = configured(name.removeprefix(CONFIGURED), classes)
         else:
             network = _pretrained(name.removeprefix(PRETRAINED), classes)
     return from_transformers(network)
@@ -96,7 +96,7 @@ def to_transformers(model: Classifier) -> Any:
     """
     if not model.architecture.startswith(CONFIGURED):
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
-    network = _configured(model.architecture.removeprefix(CONFIGURED), model.classes)
+    network = configured(model.architecture.removeprefix(CONFIGURED), model.classes)
     same = from_transformers(network)
     try:
         check_fit(model.state_dict(), same, f"the library's {network.config.model_type}")
@@ -108,8 +108,19 @@ def to_transformers(model: Classifier) -> Any:
     return network.eval()
 
 
-def _configured(text: str, classes: int) -> Any:
-    """Return a network by its configuration, with random weights."""
+def auto_class(model: Classifier) -> str:
+    """Return the class of `transformers` that reads a model, empty where it is none of theirs."""
+    if not model.architecture.startswith(CONFIGURED):
+        return ""
+    return _family(json.loads(model.architecture.removeprefix(CONFIGURED))["model_type"])
+
+
+def configured(text: str, classes: int) -> Any:
+    """Return a network of `transformers` by its configuration, with random weights.
+
+    Raises:
+        InputError: the text is no configuration of a known family, or of no sensible size.
+    """
     auto = library()
     try:
         description = _harmless(json.loads(text))
