@@ -34,6 +34,7 @@ from rootbound.models import (
 from rootbound.models.checkpoint import described
 from rootbound.models.hugging_face import library_files
 from rootbound.models.hugging_face.blocks import FAMILIES
+from rootbound.records import Evaluation
 from tiny import transformers
 
 ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
@@ -208,3 +209,26 @@ def test_padding_that_somebody_wrote_into_a_text(pretrained: Path) -> None:
     cut = tokens[:1].clone()
     cut[0, 3:] = 0
     assert not torch.allclose(moved[:1], model(cut)), "what follows is not seen"
+
+
+@pytest.mark.slow
+def test_a_strangers_folder_is_audited_with_the_head_it_has(
+    made: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
+    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    out = ["--out", str(tmp_path / "run")]
+    audit = ["audit", f"hf:{pretrained}", *table, *spent, *out, "--undesirable", "d"]
+    assert main([*audit, "--desirable", "a,b"]) == 2
+    assert "at least two undesirable classes" in capsys.readouterr().err
+    audit = [*audit[:-2], "--undesirable", "c,d"]
+    assert main([*audit, "--desirable", "a,b"]) == 2
+    assert "a head for 2 desirable classes" in capsys.readouterr().err, "another head was drawn"
+    tiny.network("bert", pad_token_id=3, num_labels=2).save_pretrained(tmp_path / "two")
+    tokeniser = pretrained_tokeniser(str(pretrained))
+    tokeniser.inner.save_pretrained(tmp_path / "two")
+    assert main(["audit", f"hf:{tmp_path / 'two'}", *audit[2:], "--desirable", "a,b"]) == 0
+    found = Evaluation.load(tmp_path / "run")
+    model = from_transformers(tiny.network("bert", pad_token_id=3, num_labels=2))
+    assert list(found.context["weights"].values()) == [weights_digest(model.state_dict())]
+    assert {record.error for record in found.records} == {None}

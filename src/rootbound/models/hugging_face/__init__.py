@@ -8,6 +8,7 @@ from rootbound.models.hugging_face.folder import library_files, own_names
 from rootbound.models.hugging_face.network import (
     CONFIGURED,
     PRETRAINED,
+    as_published,
     auto_class,
     build,
     from_transformers,
@@ -18,6 +19,7 @@ from rootbound.models.hugging_face.tokeniser import pretrained_tokeniser
 __all__ = [
     "CONFIGURED",
     "PRETRAINED",
+    "as_published",
     "auto_class",
     "build",
     "from_transformers",

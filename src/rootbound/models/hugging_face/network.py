@@ -68,6 +68,20 @@ def build(name: str, classes: int, seed: int) -> Classifier:
     return from_transformers(network)
 
 
+def as_published(name: str) -> Classifier:
+    """Return the model of a folder or of the hub with the head that it came with.
+
+    Args:
+        name: `hf:` and a name or folder.
+
+    Raises:
+        InputError: as `build` does.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return from_transformers(_pretrained(name.removeprefix(PRETRAINED), None))
+
+
 def from_transformers(network: Any) -> Classifier:
     """Return a classifier made of the network's own parts, which it shares.
 
@@ -138,16 +152,17 @@ def configured(text: str, classes: int) -> Any:
         ) from None
 
 
-def _pretrained(name: str, classes: int) -> Any:
-    """Return a network with the weights of a folder or of the hub."""
+def _pretrained(name: str, classes: int | None) -> Any:
+    """Return a network with the weights of a folder or of the hub; None leaves its classes."""
     auto = library()
     try:
         config = auto.AutoConfig.from_pretrained(name, trust_remote_code=False)
         family = _family(config.model_type)
         # The file's own choice may be a kernel of the hub, which is code.
         config._attn_implementation = ATTENTION
-        if family != CAUSAL:
+        if family != CAUSAL and classes is not None:
             config.num_labels = classes
+        _check({"model_type": config.model_type, **config.to_diff_dict()})
         return getattr(auto, family).from_pretrained(
             name,
             config=config,
