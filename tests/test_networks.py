@@ -16,8 +16,9 @@ from rootbound import datasets
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
 from rootbound.datasets import Letters
 from rootbound.datasets.texts import Labelled, Texts
+from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
-from rootbound.methods import BestResponse
+from rootbound.methods import BestResponse, Method
 from rootbound.models import (
     Classifier,
     Origin,
@@ -31,6 +32,7 @@ from rootbound.models import (
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
 from test_attacks import ODD_ROWS, RENAMED_ROWS, ROWS
+from test_methods import ROWS as METHODS_ROWS
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=1, batch_size=60, learning_rate=3e-3)
@@ -38,6 +40,8 @@ SUITE = Suite(
     "networks-1", tuple(dict.fromkeys((*ROWS, *ODD_ROWS, *RENAMED_ROWS))), (Budget(5, 2),)
 )
 LENGTH = 10
+NOT_FOR_TEXTS = ("CUTI", "HNTL", "SelectiveDistillation", "Unlearning")
+"""Three change what a network is given; one needs activations that can be off."""
 WORDS = ("abc", "bcd", "cde", "def", "efg", "fgh")
 
 
@@ -192,3 +196,17 @@ def test_weights_in_half_precision_are_attacked_in_single(
     suite = Suite("few-1", (LastLayer(), FineTune(2), ExactLastLayer()), (Budget(5, 2),))
     found = evaluate(loaded, tasks, suite=suite, seeds=1, workers=1)
     assert [record.error for record in found.records] == [None] * len(found.records)
+
+
+@pytest.mark.parametrize("method", METHODS_ROWS, ids=repr)
+def test_a_method_trains_a_text_model_or_says_that_it_cannot(method: Method) -> None:
+    model, tasks = text_model(), text_tasks()
+    try:
+        trained = method.for_epochs(1).fit(model, tasks)
+    except InputError as error:
+        assert type(method).__name__ in NOT_FOR_TEXTS
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert type(method).__name__ not in NOT_FOR_TEXTS
+        samples, _ = tasks.desirable.test.batch(slice(None))
+        assert bool(torch.isfinite(trained(samples)).all())
