@@ -17,7 +17,7 @@ from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
 from rootbound.models.fit import check_fit
 from rootbound.models.hugging_face import own_names
-from rootbound.models.registry import build
+from rootbound.models.registry import build, short_name
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _check(
     """Raise a `ValueError` where weights are not those of a built-in network."""
     with torch.device("meta"):  # without memory: a stranger's file may claim any size
         network = build(name, classes, shape)
-    check_fit(weights, network, f"{name[:80]} for {classes} classes")
+    check_fit(weights, network, f"{short_name(name)} for {classes} classes")
 
 
 def _check_types(description: dict[str, Any]) -> None:

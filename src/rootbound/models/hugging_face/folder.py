@@ -72,9 +72,10 @@ def own_names(
     with torch.device("meta"):  # without memory: a stranger's file may claim any size
         network = configured(architecture.removeprefix(CONFIGURED), classes)
     known = network.state_dict(keep_vars=True).values()
+    misfit = f"weights that do not fit {network.config.model_type} for {classes} classes"
     expected = sum({id(value): value.numel() for value in known}.values())
     if sum(value.numel() for value in weights.values()) != expected:
-        raise ValueError(f"weights that do not fit {architecture[:80]} for {classes} classes")
+        raise ValueError(misfit)
     # The library knows what it called them in each of its versions.
     network, info = type(network).from_pretrained(
         None,
@@ -85,5 +86,5 @@ def own_names(
         dtype=torch.float32,
     )
     if any(info.values()):
-        raise ValueError(f"weights that do not fit {architecture[:80]} for {classes} classes")
+        raise ValueError(misfit)
     return from_transformers(network).state_dict()
