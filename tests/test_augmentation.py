@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.attacks.tuning.augmentation import AugmentationName, augment
 from rootbound.augmentation import Augmentation
 from rootbound.data import Data
 from rootbound.errors import InputError
@@ -66,3 +67,12 @@ def test_recipes_change_batches_and_not_data() -> None:
     assert torch.equal(still[0][1], moved[0][1]), "the order is drawn before anything moves"
     assert not torch.equal(still[0][0], moved[0][0])
     assert torch.equal(data.inputs, IMAGES)
+
+
+@pytest.mark.parametrize("name", ["shift", "mixup"])
+def test_tokens_are_neither_moved_nor_blended(name: AugmentationName) -> None:
+    tokens, targets = torch.arange(40).view(8, 5), torch.eye(8)
+    found = augment(name, tokens, targets, generator())
+    assert torch.equal(found[0], tokens) and torch.equal(found[1], targets)
+    images = augment(name, IMAGES, torch.eye(40), generator())
+    assert not torch.equal(images[0], IMAGES)

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, Origin, build, load_model, save_model, shallow_cnn
+from samples import IMAGE as SHAPE
+from samples import samples_for, shape_for
 
-SHAPE = (1, 16, 16)
 ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
 
 
@@ -50,17 +51,18 @@ def store(path: Path, described: object, weights: dict[str, Tensor] | None = Non
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_round_trip_is_bit_identical(name: str, tmp_path: Path) -> None:
-    model = build(name, 3, SHAPE, seed=4)
+    shape = shape_for(name)
+    model = build(name, 3, shape, seed=4)
     path = tmp_path / "new" / "folder" / "model.safetensors"
-    save_model(model, path, SHAPE, ORIGIN)
+    save_model(model, path, shape, ORIGIN)
     loaded, origin = load_model(path)
     assert origin == ORIGIN
     assert loaded.architecture == name
     assert loaded.state_dict().keys() == model.state_dict().keys()
     for key, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value)
-    images = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(loaded.eval()(images), model.eval()(images))
+    samples = samples_for(name)
+    assert torch.equal(loaded.eval()(samples), model.eval()(samples))
 
 
 def test_the_same_model_gives_the_same_file(saved: Path, toy_model: Classifier) -> None:

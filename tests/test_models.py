@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, build, deep_cnn, shallow_cnn
-
-SHAPE = (1, 16, 16)
+from rootbound.models.registry import FOR_TEXTS
+from samples import IMAGE as SHAPE
+from samples import samples_for, shape_for
 
 
 class Nested(nn.Module):
@@ -54,7 +55,7 @@ class Raw(nn.Module):
 
 
 def images(count: int = 5) -> Tensor:
-    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(0))
+    return samples_for("an image model", count)
 
 
 def weights(module: nn.Module) -> dict[str, Tensor]:
@@ -69,16 +70,17 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 @pytest.fixture(params=list(MODELS))
 def model(request: pytest.FixtureRequest) -> Classifier:
-    return build(str(request.param), 3, SHAPE, seed=0)
+    name = str(request.param)
+    return build(name, 3, shape_for(name), seed=0)
 
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_split_anywhere_computes_what_the_whole_does(name: str) -> None:
-    model = build(name, 3, SHAPE).eval()
-    expected = model(images())
+    model, samples = build(name, 3, shape_for(name)).eval(), samples_for(name)
+    expected = model(samples)
     for trained in range(len(model.blocks) + 1):
         prefix, rest = model.split(trained)
-        assert torch.equal(rest(prefix(images())), expected), f"{trained} trained blocks"
+        assert torch.equal(rest(prefix(samples)), expected), f"{trained} trained blocks"
         assert len(rest.blocks) == trained
         assert not any(parameter.requires_grad for parameter in prefix.parameters())
         assert all(parameter.requires_grad for parameter in rest.parameters())
@@ -191,10 +193,10 @@ def test_fresh_weights_are_settled_by_the_seed(
 
 
 def test_with_head_keeps_the_backbone(model: Classifier) -> None:
-    other = model.with_head(7, seed=0)
+    other, samples = model.eval().with_head(7, seed=0), samples_for(model.architecture)
     assert other.classes == 7
-    assert other(images()).shape == (5, 7)
-    assert torch.equal(other.features(images()), model.features(images()))
+    assert other(samples).shape == (5, 7)
+    assert torch.equal(other.features(samples), model.features(samples))
     assert other.architecture == model.architecture
 
 
@@ -230,6 +232,7 @@ def test_weights_that_cannot_be_drawn_anew_are_refused() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 16, 16), (1, 17, 40), (256,), (16, 16)])
 def test_samples_of_another_shape_are_refused(model: Classifier, shape: tuple[int, ...]) -> None:
+    model.check_inputs(shape_for(model.architecture))
     if model.architecture.startswith("resnet") and shape in ((1, 4, 4), (1, 17, 40)):
         model.check_inputs(shape)  # the mean over places makes features of any size
         return
@@ -273,6 +276,7 @@ def test_built_in_networks_are_settled_by_the_seed(make: Callable[..., Classifie
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 20, 31)])
 def test_built_in_networks_take_other_images(model: Classifier, shape: tuple[int, ...]) -> None:
+    shape = shape if model.architecture not in FOR_TEXTS else shape[2:]
     build(model.architecture, 4, shape).check_inputs(shape)
 
 
@@ -284,6 +288,8 @@ def test_built_in_networks_take_other_images(model: Classifier, shape: tuple[int
         ("shallow_cnn", (1, 0, 16), "channels, height, width"),
         ("shallow_cnn", (1, 4, 4), "shape"),
         ("deep_cnn", (1, 4, 4), "shape"),
+        ("small_text", SHAPE, "texts of"),
+        ("small_text", (5000,), "texts of"),
     ],
 )
 def test_networks_that_cannot_be_built_are_refused(

@@ -10,6 +10,20 @@ import pytest
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
 
+def test_examples_are_shown_on_their_pages() -> None:
+    """A formatter that takes a page's line for Python spoils it, and nothing is included."""
+    lines = [
+        line
+        for page in PAGE.parent.rglob("*.md")
+        for line in page.read_text().splitlines()
+        if "examples/" in line and ".py" in line and line.lstrip("`;- ")[:1] in '"8<'
+    ]
+    assert len(lines) > 3
+    for line in lines:
+        assert re.fullmatch(r'--8<-- "(examples/\w+\.py)"', line), line
+        assert (PAGE.parents[1] / line[8:-1]).is_file()
+
+
 @pytest.mark.slow
 def test_the_tutorial_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

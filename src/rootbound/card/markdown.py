@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 HEAD = """---
-library_name: rootbound
+library_name: {library}
 tags: [rootbound, transfer-resistance]
 ---
 """
@@ -16,25 +16,28 @@ import rootbound as rb
 
 model = rb.Classifier.from_pretrained("{place}")
 ```
-Without rootbound: `safetensors.torch.load_file("model.safetensors")` is a state dict.
 """
+WITHOUT = 'Without rootbound: `safetensors.torch.load_file("model.safetensors")` is a state dict.'
+LIBRARY = 'Without rootbound: `transformers.{reader}.from_pretrained("{place}")`.'
 
 
-def to_markdown(card: Mapping[str, Any], place: str) -> str:
+def to_markdown(card: Mapping[str, Any], place: str, reader: str = "") -> str:
     """Return the card in words and tables.
 
     Args:
         card: as `resistance_card` returns it.
         place: folder or hub name that the weights are loaded from.
+        reader: the class of `transformers` that reads them, where there is one.
     """
     wanted, unwanted = card["desirable"], card["undesirable"]
     title = f"{card['model']['architecture']}: {wanted['name']}, resisting {unwanted['name']}"
     accuracy = f"Accuracy on {wanted['name']}: {_number(wanted['accuracy'], ' %')}"
     if wanted["change"] is not None:
         accuracy += f"; against the undefended model {_number(wanted['change'], ' points')}"
+    without = LIBRARY.format(reader=reader, place=_safe(place)) if reader else WITHOUT
     parts = [
-        HEAD + f"# {_safe(title)}",
-        USE.format(place=_safe(place)).rstrip(),
+        HEAD.format(library="transformers" if reader else "rootbound") + f"# {_safe(title)}",
+        USE.format(place=_safe(place)) + without,
         "## What the weights are worth to somebody else",
         _safe(accuracy + "."),
         _cells(card["cells"]),

@@ -17,6 +17,7 @@ from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Method, Plain
 from rootbound.models import MODELS, Classifier, build, load_checkpoint, load_weights
+from rootbound.models.hugging_face import PRETRAINED, as_published
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 from rootbound.tasks import TaskPair
@@ -26,7 +27,8 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "checkpoint", type=str,
-        help="model file, folder of 'rootbound export', or OWNER/NAME on the Hugging Face hub",
+        help="model file, folder of 'rootbound export', or OWNER/NAME on the Hugging Face hub; "
+        "hf:NAME for a plain model of transformers, from a folder or the hub",
     )  # fmt: skip
     parser.add_argument(
         "--undefended", type=str, default=None,
@@ -58,7 +60,7 @@ def run(options: Namespace) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    method, tokeniser = _described(options) if options.model is None else (Plain(), options.model)
+    method, tokeniser = _described(options)
     tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
     folder, other = Path(options.out), options.undefended
     evaluation = evaluate(
@@ -81,6 +83,10 @@ def _described(options: Namespace) -> tuple[Method, str]:
 
     What the options leave open is as the model's own description says.
     """
+    if options.model is not None:
+        return Plain(), ""
+    if options.checkpoint.startswith(PRETRAINED):
+        return Plain(), options.checkpoint
     _, origin = load_checkpoint(options.checkpoint)
     for name in ("data", "undesirable_data", "desirable", "undesirable"):
         shared.settle(options, name, getattr(origin, name))
@@ -91,6 +97,8 @@ def _described(options: Namespace) -> tuple[Method, str]:
 
 def _opened(options: Namespace, path: str, tasks: TaskPair) -> Classifier:
     """Return a model of ours, or a network of somebody else's with the weights of a file."""
+    if path.startswith(PRETRAINED):
+        return as_published(path)
     if options.model is None:
         return load_checkpoint(path)[0]
     shape = tasks.desirable.train.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.card import resistance_card, to_markdown
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
-from rootbound.models import load_model, weights_digest
+from rootbound.models import Classifier, Origin, load_model, weights_digest
+from rootbound.models.checkpoint import described, saved_shape
+from rootbound.models.hugging_face import CONFIGURED, PRETRAINED, auto_class, library_files
 from rootbound.models.published import CARD, CONFIG, README, WEIGHTS, hub
 from rootbound.records import Evaluation
 
@@ -45,29 +48,39 @@ def run(options: Namespace) -> int:
         )
     library = hub() if options.push_to_hub is not None else None
     card = resistance_card(evaluation, name, digest)
-    config = {
-        "library": "rootbound",
-        "architecture": model.architecture,
-        "classes": card["desirable"]["classes"],
-        "origin": asdict(origin),
-    }
     place = options.push_to_hub or folder.resolve().name
-    write_atomically(folder / WEIGHTS, path.read_bytes())
-    write_atomically(folder / CONFIG, _json(config))
-    write_atomically(folder / README, to_markdown(card, place))
+    files = _model_files(path, model, origin, card["desirable"]["classes"])
+    files[README] = to_markdown(card, place, auto_class(model)).encode()
     # Last, because it vouches for the others.
-    write_atomically(folder / CARD, _json(card))
+    files[CARD] = _json(card)
+    for file, content in files.items():
+        write_atomically(folder / file, content)
     sys.stdout.write(f"model and card: {folder}\n")
     if library is not None:
         library.create_repo(options.push_to_hub, exist_ok=True)
         library.upload_folder(
-            repo_id=options.push_to_hub,
-            folder_path=str(folder),
-            allow_patterns=[WEIGHTS, CONFIG, README, CARD],
+            repo_id=options.push_to_hub, folder_path=str(folder), allow_patterns=list(files)
         )
         sys.stdout.write(f"hub: https://huggingface.co/{options.push_to_hub}\n")
     return 0
 
 
-def _json(content: object) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+def _model_files(
+    path: Path, model: Classifier, origin: Origin, classes: Sequence[str]
+) -> dict[str, bytes]:
+    """Return the files that the model is loaded from, by name."""
+    if model.architecture.startswith(CONFIGURED):
+        tokeniser = origin.tokeniser.removeprefix(PRETRAINED)
+        metadata = described(model, saved_shape(path), origin)
+        return library_files(model, classes, tokeniser, metadata)
+    config = {
+        "library": "rootbound",
+        "architecture": model.architecture,
+        "classes": classes,
+        "origin": asdict(origin),
+    }
+    return {WEIGHTS: path.read_bytes(), CONFIG: _json(config)}
+
+
+def _json(content: object) -> bytes:
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

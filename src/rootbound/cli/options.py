@@ -12,7 +12,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
-from rootbound.datasets import ALL, DATASETS, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
 from rootbound.errors import InputError
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
@@ -94,12 +94,20 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
     )  # fmt: skip
 
 
-def read_tasks(options: Namespace, tokeniser: str = "") -> TaskPair:
+def as_found(data: Dataset) -> Dataset:
+    """Return a data set as it is."""
+    return data
+
+
+def read_tasks(
+    options: Namespace, tokeniser: str = "", fit: Callable[[Dataset], Dataset] = as_found
+) -> TaskPair:
     """Return the pair of tasks that the options describe; write into them what they left open.
 
     Args:
         options: as parsed.
         tokeniser: name of the pretrained model whose tokeniser texts are for, if any.
+        fit: makes the desirable data fit a model that is there already.
     """
     settle(options, "data", DATA)
     settle(options, "undesirable_data", options.data)
@@ -109,7 +117,7 @@ def read_tasks(options: Namespace, tokeniser: str = "") -> TaskPair:
     layout = Layout(
         options.input_column, options.label_column, options.skip_unreadable, options.length
     )
-    data = load(options.data, tokeniser=_tokeniser(tokeniser), layout=layout)
+    data = fit(load(options.data, tokeniser=_tokeniser(tokeniser), layout=layout))
     share = options.share_undesirable
     wanted = data.chosen(options.desirable)
     if same:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from rootbound.cli import options as shared
+from rootbound.datasets import Dataset, fitted
 from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
 from rootbound.models import Classifier, Origin, build, load_model, save_model
+from rootbound.models.checkpoint import saved_shape
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.training import accuracy
 
@@ -79,17 +82,32 @@ def _dotted(name: str) -> str:
     return name
 
 
-def _given(options: Namespace) -> tuple[Classifier | None, str]:
-    """Return the model to go on from, if any, and the name of what texts are tokenised for.
+@dataclass(frozen=True)
+class _Given:
+    """A model to go on from, the shape it was built for, and what its texts are tokenised for."""
 
-    What the options leave open is as its file says.
-    """
+    model: Classifier
+    shape: tuple[int, ...]
+    tokeniser: str
+
+    def fit(self, data: Dataset) -> Dataset:
+        """Return the data set, changed where the model cannot take it as it is."""
+        try:
+            self.model.check_inputs(data.train.shape)
+        except InputError:
+            return fitted(data, self.shape)
+        return data
+
+
+def _given(options: Namespace) -> _Given | None:
+    """Return the model to go on from, if any; what the options leave open is as its file says."""
     if options["from"] is None:
-        return None, options.model
-    model, origin = load_model(Path(options["from"]))
+        return None
+    path = Path(options["from"])
+    model, origin = load_model(path)
     shared.settle(options, "data", origin.data)
     shared.settle(options, "desirable", origin.desirable)
-    return model, origin.tokeniser
+    return _Given(model, saved_shape(path), origin.tokeniser)
 
 
 def run(options: Namespace) -> int:
@@ -99,10 +117,15 @@ def run(options: Namespace) -> int:
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
     if not -(2**63) <= options.seed < 2**63:
         raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
-    given, tokeniser = _given(options)
-    tasks = shared.read_tasks(options, tokeniser)
-    shape = tasks.desirable.train.shape
-    model = given or build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
+    given = _given(options)
+    if given is not None:
+        tasks = shared.read_tasks(options, given.tokeniser, given.fit)
+        model, shape, tokeniser = given.model, given.shape, given.tokeniser
+    else:
+        tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
+        tasks = shared.read_tasks(options, tokeniser)
+        shape = tasks.desirable.train.shape
+        model = build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
     method = options.method
     if method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
@@ -119,7 +142,7 @@ def run(options: Namespace) -> int:
         undesirable=options.undesirable,
         seed=options.seed,
         shared=options.share_undesirable,
-        tokeniser=tokeniser if tokeniser.startswith(PRETRAINED) else "",
+        tokeniser=tokeniser,
     )
     save_model(trained, path, shape, origin)
     reached = accuracy(trained, tasks.desirable.test)

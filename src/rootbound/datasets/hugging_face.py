@@ -125,6 +125,9 @@ def _classes(name: str, train: Any, column: str) -> tuple[str, ...]:
 def _labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tensor:
     values = part[column][:]
     if type(part.features[column]).__name__ == CLASSES:
+        # None is said by none at all, or by -1.
+        if any(value is None or value < 0 for value in values):
+            raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
         return torch.tensor(values, dtype=torch.int64)
     numbers = {value: number for number, value in enumerate(classes)}
     try:

@@ -34,17 +34,29 @@ def image_folder(folder: Path, layout: Layout = AS_FOUND) -> Dataset:
         layout: what to do about images that cannot be read.
 
     Raises:
-        InputError: a part is missing, a class has no training images, or an image cannot be
-            read or has another size.
+        InputError: a part is missing, a class to be judged on has no training images, or an
+            image cannot be read or has another size.
     """
     test = next((name for name in TESTS if (folder / name).is_dir()), None)
     if test is None:
         raise InputError(f"a folder test in {folder}", "none", "split the images")
-    classes = tuple(sorted(path.name for path in (folder / "train").iterdir() if path.is_dir()))
+    classes = _classes(folder / "train")
+    if others := set(_classes(folder / test)) - set(classes):
+        raise InputError(
+            f"classes of {folder / 'train'} in {folder / test}",
+            ", ".join(sorted(others)),
+            "remove those folders, or add training images",
+        )
     inputs, labels = _read(folder / "train", classes, layout)
     scale = scaling(inputs)
     held = _read(folder / test, classes, layout)
     return Dataset(folder.name, classes, Data(inputs, labels, scale), Data(*held, scale))
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """Return the names of folders, without hidden ones such as those of editors."""
+    found = (path.name for path in folder.iterdir() if path.is_dir())
+    return tuple(sorted(name for name in found if not name.startswith(".")))
 
 
 def _read(folder: Path, classes: tuple[str, ...], layout: Layout) -> tuple[Tensor, Tensor]:

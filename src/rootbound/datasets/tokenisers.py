@@ -58,7 +58,7 @@ class HashedWords:
         return WORD.findall(text.lower())[:most]
 
     def _number(self, word: str) -> int:
-        return 1 + zlib.crc32(word.encode()) % (self.size - 1)
+        return 1 + zlib.crc32(word.encode("utf-8", "surrogatepass")) % (self.size - 1)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Letters:
 
 def padded(rows: Sequence[Sequence[int]]) -> Tensor:
     """Return rows of numbers `(N, L)` as int32, filled up to the longest, at least 1."""
-    tokens = torch.full((len(rows), max(1, *map(len, rows))), PADDING, dtype=torch.int32)
+    tokens = torch.full((len(rows), max([1, *map(len, rows)])), PADDING, dtype=torch.int32)
     for place, row in zip(tokens, rows, strict=True):
         place[: len(row)] = torch.tensor(row, dtype=torch.int32)
     return tokens

@@ -19,6 +19,7 @@ from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.methods import Method
 from rootbound.models import weights_digest
+from rootbound.models.registry import short_name
 from rootbound.tasks import Task, TaskPair
 
 
@@ -33,7 +34,7 @@ def describe_run(
         "undesirable": _describe_task(tasks.undesirable),
         "defender_undesirable_samples": len(tasks.known_undesirable),
         "shared_undesirable": tasks.shared,
-        "model": model.architecture or type(model.backbone).__name__,
+        "model": short_name(model.architecture) or type(model.backbone).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": len(model.blocks) + 1,
         "weights": {
@@ -106,4 +107,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "test_samples": len(task.test),
         "majority": float(counts.max()) / len(task.test),
         "stratified": task.train.stratified,
+        "samples": "images" if len(task.train.shape) == 3 else "samples",
     }

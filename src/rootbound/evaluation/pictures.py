@@ -22,6 +22,8 @@ from rootbound.tasks import Task, TaskPair
 from rootbound.training import predict
 
 Array = NDArray[np.generic]
+LONGEST = 24
+"""Letters of a word in a figure."""
 POINTS = 600
 """Undesirable test samples in the two-dimensional view."""
 
@@ -74,13 +76,25 @@ def _words(
         "retrained_undesirable": token_attributions(retrained, undesirable, undesirable.labels),
     }
     found = {f"shares_{name}": _half(one) for name, one in shares.items() if one is not None}
-    if not found or not tasks.desirable.vocabulary:
+    sides = (
+        ("desirable", desirable, tasks.desirable),
+        ("undesirable", undesirable, tasks.undesirable),
+    )
+    if not found or not all(task.vocabulary for _, _, task in sides):
         return {}
-    for role, data in (("desirable", desirable), ("undesirable", undesirable)):
-        numbers, vocabulary = data.inputs.tolist(), tasks.desirable.vocabulary
-        words = [[vocabulary[one] or "?" if one else "" for one in row] for row in numbers]
+    for role, data, task in sides:
+        words = [
+            [_shown(task.vocabulary[one]) if one else "" for one in row]
+            for row in data.inputs.tolist()
+        ]
         found[f"words_{role}"] = np.array(words, dtype=np.str_)
     return found
+
+
+def _shown(word: str) -> str:
+    """Return a word as a figure can show it: cut, and without what is no visible letter."""
+    visible = (letter if letter.isprintable() else "\N{MIDDLE DOT}" for letter in word[:LONGEST])
+    return "".join(visible) or "?"
 
 
 def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -> Array:

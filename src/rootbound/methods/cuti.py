@@ -50,6 +50,8 @@ class CUTI(Method):
         InputError: a value is out of range.
     """
 
+    changes_inputs = True  # of blocks, which for texts have a mask among them
+
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: int = 128
     alpha: float = 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from safetensors.torch import save
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
-from rootbound.models.registry import build
+from rootbound.models.fit import check_fit
+from rootbound.models.hugging_face import own_names
+from rootbound.models.registry import build, short_name
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,15 @@ class Origin:
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
     """Write a model of a built-in architecture, whole or not at all.
 
+    Args:
+        model: to save.
+        path: of the file.
+        shape: of the samples that it was built for.
+        origin: where it comes from.
+
     Raises:
-        InputError: the architecture has no name, or the path cannot be written.
+        InputError: the architecture has no name or is no longer that of the model, or the path
+            cannot be written.
     """
     if not model.architecture:
         raise InputError(
@@ -56,15 +66,28 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
             "one wrapped by hand",
             "save its state_dict() with safetensors instead",
         )
+    # A copy of each: tied weights are two names for one memory, which the format has not.
+    weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
+    try:
+        _check(weights, model.architecture, model.classes, shape)
+    except ValueError as error:
+        raise InputError(
+            f"a model that is as its architecture and its shape {shape} say",
+            str(error)[:240],
+            "save its state_dict() with safetensors instead",
+        ) from None
+    write_atomically(path, save(weights, described(model, shape, origin)))
+
+
+def described(model: Classifier, shape: tuple[int, ...], origin: Origin) -> dict[str, str]:
+    """Return what a file of weights says of its model."""
     description = {
         "architecture": model.architecture,
         "classes": model.classes,
         "shape": list(shape),
         "origin": asdict(origin),
     }
-    # A copy of each: tied weights are two names for one memory, which the format has not.
-    weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
-    write_atomically(path, save(weights, {"rootbound": json.dumps(description)}))
+    return {"rootbound": json.dumps(description)}
 
 
 def load_model(path: Path) -> tuple[Classifier, Origin]:
@@ -78,12 +101,8 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         _check_types(description)
         shape = tuple(int(size) for size in description["shape"])
         name, classes = str(description["architecture"]), int(description["classes"])
-        with torch.device("meta"):  # without memory: a stranger's file may claim any size
-            expected = build(name, classes, shape).state_dict()
-        if {key: value.shape for key, value in weights.items()} != {
-            key: value.shape for key, value in expected.items()
-        }:
-            raise ValueError(f"weights that do not fit {name} for {classes} classes")
+        weights = own_names(weights, name, classes)
+        _check(weights, name, classes, shape)
         model = build(name, classes, shape)
         model.load_state_dict(weights)
         known = {field.name for field in fields(Origin)}
@@ -99,6 +118,24 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
     return model, origin
 
 
+def saved_shape(path: Path) -> tuple[int, ...]:
+    """Return the shape of the samples that a model which `load_model` reads was built for.
+
+    Raises:
+        InputError: the file is missing, damaged or not ours.
+    """
+    return tuple(int(size) for size in _read(path)[0]["shape"])
+
+
+def _check(
+    weights: Mapping[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
+) -> None:
+    """Raise a `ValueError` where weights are not those of a built-in network."""
+    with torch.device("meta"):  # without memory: a stranger's file may claim any size
+        network = build(name, classes, shape)
+    check_fit(weights, network, f"{short_name(name)} for {classes} classes")
+
+
 def _check_types(description: dict[str, Any]) -> None:
     if int(description["classes"]) < 2:
         raise ValueError(f"{description['classes']} classes")
@@ -109,7 +146,7 @@ def _check_types(description: dict[str, Any]) -> None:
             raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
     if not path.is_file():
         raise InputError(f"a model file at {path}", "no such file", "train one: rootbound train")
     try:

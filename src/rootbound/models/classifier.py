@@ -38,7 +38,7 @@ class Classifier(nn.Module):
         """Make a classifier of any network whose output comes straight from a linear layer.
 
         Args:
-            module: the network; it is copied.
+            module: the network; it is copied, with half-precision weights as float32.
             head: dotted name of its last linear layer, such as `fc` or `classifier.1`.
             example: in place of the name, inputs to find the layer with: the one whose output
                 is the network's.
@@ -46,7 +46,7 @@ class Classifier(nn.Module):
         Raises:
             InputError: there is no such linear layer.
         """
-        module = copy.deepcopy(module)
+        module = copy.deepcopy(module).float()
         parts = dict(module.named_modules())
         head = _last_to_run(module, example) if head is None else head
         linear = parts.get(head)
@@ -162,7 +162,8 @@ class Classifier(nn.Module):
         """Raise an `InputError` when the network cannot take samples of this shape."""
         try:
             with torch.no_grad():
-                copy.deepcopy(self).eval()(torch.zeros(1, *shape))
+                # Not zeros: to a text model they would be padding, however many.
+                copy.deepcopy(self).eval()(torch.ones(1, *shape))
         except (RuntimeError, ValueError, IndexError) as error:
             raise unfit(shape, error) from None
 

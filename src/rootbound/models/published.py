@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from rootbound.errors import InputError
 from rootbound.models.checkpoint import Origin, load_model
 from rootbound.models.classifier import Classifier
 from rootbound.models.digest import weights_digest
+from rootbound.models.hugging_face import PRETRAINED
 
 WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json", "README.md"
+TOKENISER = "tokenizer_config.json"
+OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
+"""Files of a tokeniser, as `transformers` calls them."""
 LARGEST_CARD = 2**20
 """Bytes."""
 
@@ -29,6 +34,8 @@ def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
         return load_model(Path(name))
     folder = Path(name) if Path(name).is_dir() else _fetched(name)
     model, origin = load_model(folder / WEIGHTS)
+    if origin.tokeniser and (folder / TOKENISER).is_file():
+        origin = replace(origin, tokeniser=f"{PRETRAINED}{folder}")
     if (folder / CARD).is_file():
         _check(folder / CARD, weights_digest(model.state_dict()))
     return model, origin
@@ -56,7 +63,7 @@ def _fetched(name: str) -> Path:
             "train one: rootbound train",
         )
     try:
-        return Path(hub().snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+        return Path(hub().snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD, *OTHERS]))
     except InputError:
         raise
     except Exception as error:  # of whatever the network does

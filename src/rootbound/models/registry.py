@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from rootbound.errors import InputError, unknown_name
@@ -21,6 +22,14 @@ MODELS: dict[str, Callable[..., Classifier]] = {
 FOR_TEXTS = ("small_text",)
 LARGEST = 4096
 """Pixels on a side, channels, or tokens of a text."""
+
+
+def short_name(architecture: str) -> str:
+    """Return what to call an architecture in a report: a configuration is long."""
+    if not architecture.startswith(hugging_face.CONFIGURED):
+        return architecture
+    described = json.loads(architecture.removeprefix(hugging_face.CONFIGURED))
+    return f"{described['model_type']} of transformers"
 
 
 def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Classifier:

@@ -22,10 +22,11 @@ def trimmed(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """
     tokens = tokens.long()
     mask = tokens != PADDING
-    longest = int(mask.sum(1).max()) if len(tokens) else 0
-    mask = mask[:, : max(1, longest)].clone()
+    filled = mask.any(0).nonzero()
+    longest = int(filled[-1]) + 1 if len(filled) else 1
+    mask = mask[:, :longest].clone()
     mask[:, 0] = True
-    return tokens[:, : max(1, longest)], mask
+    return tokens[:, :longest], mask
 
 
 def joined(states: Tensor, mask: Tensor) -> Tensor:
@@ -40,6 +41,12 @@ def joined(states: Tensor, mask: Tensor) -> Tensor:
 def parted(outputs: Tensor) -> tuple[Tensor, Tensor]:
     """Return states `(N, L, D)` and mask `(N, L)` of what `joined` made."""
     return outputs[..., :-1], outputs[..., -1] > 0.5
+
+
+def last(mask: Tensor) -> Tensor:
+    """Return the place `(N,)` of the last token of each text that counts."""
+    places = torch.arange(mask.shape[1], device=mask.device)
+    return (mask * places).amax(1)
 
 
 def mean(states: Tensor, mask: Tensor) -> Tensor:

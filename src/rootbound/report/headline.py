@@ -77,8 +77,9 @@ def _cost(evaluation: Evaluation, method: str, plain: str | None) -> str:
     ours = metrics.points(metrics.desirable(evaluation, method))
     if ours is None:
         return ""
-    task = evaluation.context["desirable"]["name"]
-    sentence = f"On {task} it classifies {ours.mean:.2f} % of the test images correctly"
+    task = evaluation.context["desirable"]
+    samples = task.get("samples", "images")
+    sentence = f"On {task['name']} it classifies {ours.mean:.2f} % of the test {samples} correctly"
     if plain is None:
         return sentence + "."
     loss = metrics.paired(

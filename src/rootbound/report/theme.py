@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -64,9 +65,12 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
 def to_svg(figure: Figure) -> str:
     """Return the figure as SVG text: no date, no random names."""
     buffer = io.StringIO()
-    figure.savefig(
-        buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
-    )
+    with warnings.catch_warnings():
+        # The fonts have not every letter of every language: a box is drawn, and that is all.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        figure.savefig(
+            buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
+        )
     text = buffer.getvalue()
     # Pictures are named by their content, so that equal ones would share a name nobody uses.
     text = re.sub(r' id="image[0-9a-f]+"', "", text)

@@ -28,7 +28,7 @@ class TuneOnDesirable(Repair):
     Args:
         steps: of Adam under a one-cycle learning rate, besides the budget's.
         learning_rate: the peak, above 0.
-        noise: relative to the deviation of each batch of inputs, at least 0.
+        noise: relative to the deviation of each batch of inputs, at least 0; tokens have none.
         batch_size: samples a step.
     """
 
@@ -46,8 +46,10 @@ class TuneOnDesirable(Repair):
 
         def loss(batch: Batch, _: float) -> Tensor:
             inputs, labels = batch
-            noise = torch.randn(inputs.shape, generator=generator) * inputs.std()
-            return functional.cross_entropy(model(inputs + self.noise * noise), labels)
+            if inputs.is_floating_point():
+                noise = torch.randn(inputs.shape, generator=generator) * inputs.std()
+                inputs = inputs + self.noise * noise
+            return functional.cross_entropy(model(inputs), labels)
 
         batches = attacker.desirable.batches(self.batch_size, self.steps, generator)
         minimise(

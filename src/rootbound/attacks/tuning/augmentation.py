@@ -19,12 +19,12 @@ def augment(
 
     `shift` moves every image by up to a tenth of its side; `mixup` blends each sample and
     its target with another's (H. Zhang et al., 2018; one weight a batch, uniform).
-    What is not an image is not shifted.
+    What is not an image is not shifted, and tokens are not blended.
     """
     if name == "shift":
         reach = max(1, round(0.1 * max(inputs.shape[2:], default=0)))
         return Augmentation(reach)(inputs, generator), targets
-    if name == "mixup":
+    if name == "mixup" and inputs.is_floating_point():
         order = torch.randperm(len(inputs), generator=generator)
         weight = 0.5 + 0.5 * float(torch.rand((), generator=generator))
         return (

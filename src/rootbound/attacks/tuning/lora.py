@@ -1,4 +1,4 @@
-"""Low-rank adapters on every convolution and linear layer."""
+"""Low-rank adapters on every convolution and linear map."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rootbound.attacks.tuning.fine_tune import FineTune
+from rootbound.attacks.tuning.partial import NORMS
 from rootbound.models import Classifier
 
 
@@ -36,11 +37,23 @@ class LoRA(FineTune):
         model.backbone.requires_grad_(False)
         added: list[nn.Parameter] = []
         for part in list(model.backbone.modules()):
-            if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-                adapter = _LowRank(part.weight, self.rank)
+            weight = _map(part)
+            if weight is not None:
+                adapter = _LowRank(weight, self.rank)
                 parametrize.register_parametrization(part, "weight", adapter)
                 added += adapter.parameters()
         return [*added, *model.head.parameters()]
+
+
+def _map(part: nn.Module) -> nn.Parameter | None:
+    """Return the matrix or the filters of a module's own, whatever its class is called.
+
+    Those of `transformers` are not all of torch's; a table of words is no map.
+    """
+    weight = getattr(part, "weight", None)
+    if isinstance(part, (nn.Embedding, nn.EmbeddingBag, *NORMS)):
+        return None
+    return weight if isinstance(weight, nn.Parameter) and weight.dim() > 1 else None
 
 
 class _LowRank(nn.Module):

@@ -4,9 +4,12 @@ Everything else of `rootbound` works without that library: it is imported when a
 asked for.
 """
 
+from rootbound.models.hugging_face.folder import library_files, own_names
 from rootbound.models.hugging_face.network import (
     CONFIGURED,
     PRETRAINED,
+    as_published,
+    auto_class,
     build,
     from_transformers,
     to_transformers,
@@ -16,8 +19,12 @@ from rootbound.models.hugging_face.tokeniser import pretrained_tokeniser
 __all__ = [
     "CONFIGURED",
     "PRETRAINED",
+    "as_published",
+    "auto_class",
     "build",
     "from_transformers",
+    "library_files",
+    "own_names",
     "pretrained_tokeniser",
     "to_transformers",
 ]

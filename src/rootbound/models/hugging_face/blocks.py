@@ -13,10 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.data import PADDING
-from rootbound.models.sequence import joined, parted, trimmed
+from rootbound.errors import InputError
+from rootbound.models.sequence import joined, last, parted, trimmed
 
 MARK = "_is_hf_initialized"
 """What the library sets on weights that its initialisation shall leave alone."""
+
+
+def check_known(tokens: Tensor, vocabulary: int) -> None:
+    """Raise an `InputError` where a model has no such token."""
+    highest = int(tokens.max())
+    if highest >= vocabulary:
+        raise InputError(
+            f"tokens below {vocabulary}",
+            str(highest),
+            "tokenise texts with the model's own tokeniser",
+        )
 
 
 class Block(nn.Module):
@@ -40,9 +52,8 @@ class Block(nn.Module):
         with torch.device("meta"):  # only its configuration is read: no memory
             shell = self.kind(self.config)
         with torch.no_grad():
-            for part in self.modules():
-                if part is self:
-                    continue
+            # Children before what holds them, which changes some of theirs.
+            for part in reversed(list(self.modules())[1:]):
                 for value in (part, *part.parameters(False), *part.buffers(False)):
                     value.__dict__.pop(MARK, None)
                 shell._init_weights(part)
@@ -85,6 +96,7 @@ class Words(Block):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask."""
         tokens, mask = trimmed(tokens)
+        check_known(tokens, self.config.vocab_size)
         return joined(self.get_submodule("embeddings")(self.own(tokens)), mask)
 
     def own(self, tokens: Tensor) -> Tensor:
@@ -131,6 +143,7 @@ class Places(Block):
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask."""
         tokens, mask = trimmed(tokens)
+        check_known(tokens, self.config.vocab_size)
         places = torch.arange(tokens.shape[1], device=tokens.device)
         states = self.get_submodule("tokens")(tokens) + self.get_submodule("places")(places)
         return joined(self.get_submodule("drop")(states), mask)
@@ -153,8 +166,8 @@ class Last(Block):
     def forward(self, outputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
         states, mask = parted(outputs)
-        last = mask.sum(1) - 1
-        normed: Tensor = self.get_submodule("norm")(states[torch.arange(len(states)), last])
+        ends = states[torch.arange(len(states)), last(mask)]
+        normed: Tensor = self.get_submodule("norm")(ends)
         return normed
 
 

@@ -12,12 +12,16 @@ from torch import nn
 
 from rootbound.errors import InputError
 from rootbound.models.classifier import Classifier
+from rootbound.models.fit import check_fit
 from rootbound.models.hugging_face.blocks import FAMILIES
 
 PRETRAINED = "hf:"
 """Before the name of a model on the hub, or of its folder."""
 CONFIGURED = "transformers:"
 """Before the configuration, in the `architecture` of such a model."""
+CAUSAL = "AutoModelForCausalLM"
+ATTENTION = "eager"
+LEFT_OUT = ("attn_implementation", "auto_map", "dtype", "torch_dtype", "transformers_version")
 LARGEST_NUMBER, MOST_LAYERS = 10**7, 1000
 """In a stranger's configuration."""
 
@@ -58,10 +62,24 @@ def build(name: str, classes: int, seed: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name.startswith(CONFIGURED):
-            network = _configured(name.removeprefix(CONFIGURED), classes)
+            network = configured(name.removeprefix(CONFIGURED), classes)
         else:
             network = _pretrained(name.removeprefix(PRETRAINED), classes)
     return from_transformers(network)
+
+
+def as_published(name: str) -> Classifier:
+    """Return the model of a folder or of the hub with the head that it came with.
+
+    Args:
+        name: `hf:` and a name or folder.
+
+    Raises:
+        InputError: as `build` does.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return from_transformers(_pretrained(name.removeprefix(PRETRAINED), None))
 
 
 def from_transformers(network: Any) -> Classifier:
@@ -77,13 +95,9 @@ def from_transformers(network: Any) -> Classifier:
     _family(config.model_type)
     make, _, head = FAMILIES[config.model_type]
     # What is written out in torch has derivatives of any order.
-    network.set_attn_implementation("eager")
+    network.set_attn_implementation(ATTENTION)
     description = {"model_type": config.model_type, **config.to_diff_dict()}
-    # A model's own code, which is never run, and where its weights came from.
-    kept = {
-        key: value for key, value in description.items() if key not in ("auto_map", "_name_or_path")
-    }
-    text = json.dumps(kept, sort_keys=True, default=str)
+    text = json.dumps(_harmless(description), sort_keys=True, default=str)
     backbone = nn.Sequential(*make(network))
     return Classifier(backbone, network.get_submodule(head), CONFIGURED + text)
 
@@ -96,54 +110,93 @@ def to_transformers(model: Classifier) -> Any:
     """
     if not model.architecture.startswith(CONFIGURED):
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
-    network = _configured(model.architecture.removeprefix(CONFIGURED), model.classes)
-    from_transformers(network).load_state_dict(model.state_dict())
+    network = configured(model.architecture.removeprefix(CONFIGURED), model.classes)
+    same = from_transformers(network)
+    try:
+        check_fit(model.state_dict(), same, f"the library's {network.config.model_type}")
+    except ValueError as error:
+        raise InputError(
+            "a model with a head as the library has it", str(error), "keep the head it came with"
+        ) from None
+    same.load_state_dict(model.state_dict())
     return network.eval()
 
 
-def _configured(text: str, classes: int) -> Any:
-    """Return a network by its configuration, with random weights."""
-    description = json.loads(text)
-    _check(description)
-    config = library().AutoConfig.for_model(**_with_classes(description, classes))
-    return _new(config)
+def auto_class(model: Classifier) -> str:
+    """Return the class of `transformers` that reads a model, empty where it is none of theirs."""
+    if not model.architecture.startswith(CONFIGURED):
+        return ""
+    return _family(json.loads(model.architecture.removeprefix(CONFIGURED))["model_type"])
 
 
-def _pretrained(name: str, classes: int) -> Any:
-    """Return a network with the weights of a folder or of the hub."""
+def configured(text: str, classes: int) -> Any:
+    """Return a network of `transformers` by its configuration, with random weights.
+
+    Raises:
+        InputError: the text is no configuration of a known family, or of no sensible size.
+    """
+    auto = library()
+    try:
+        description = _harmless(json.loads(text))
+        _check(description)
+        config = auto.AutoConfig.for_model(**_with_classes(description, classes))
+        kind = getattr(auto, _family(config.model_type))
+        return kind.from_config(
+            config, trust_remote_code=False, attn_implementation=ATTENTION, dtype=torch.float32
+        )
+    except InputError:
+        raise
+    except Exception as error:  # a strange description may fail in any way
+        raise InputError(
+            "a configuration of `transformers`", _reason(error), "correct the configuration"
+        ) from None
+
+
+def _pretrained(name: str, classes: int | None) -> Any:
+    """Return a network with the weights of a folder or of the hub; None leaves its classes."""
     auto = library()
     try:
         config = auto.AutoConfig.from_pretrained(name, trust_remote_code=False)
         family = _family(config.model_type)
-        kind = getattr(auto, family)
-        changes = {} if family == "AutoModelForCausalLM" else {"num_labels": classes}
-        return kind.from_pretrained(
+        # The file's own choice may be a kernel of the hub, which is code.
+        config._attn_implementation = ATTENTION
+        if family != CAUSAL and classes is not None:
+            config.num_labels = classes
+        _check({"model_type": config.model_type, **config.to_diff_dict()})
+        return getattr(auto, family).from_pretrained(
             name,
+            config=config,
             trust_remote_code=False,
             use_safetensors=True,
             ignore_mismatched_sizes=True,
-            attn_implementation="eager",
+            attn_implementation=ATTENTION,
             dtype=torch.float32,
-            **changes,
         )
     except InputError:
         raise
     except Exception as error:  # of whatever a strange folder or the network does
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
             f"a model of `transformers` at {name}, its weights as safetensors",
-            reason,
+            _reason(error),
             "check the name or the folder",
         ) from None
 
 
-def _new(config: Any) -> Any:
-    kind = getattr(library(), _family(config.model_type))
-    return kind.from_config(config, trust_remote_code=False, attn_implementation="eager")
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:160]
 
 
-def _family(model_type: str) -> str:
-    if model_type not in FAMILIES:
+def _harmless(description: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without what would fetch or run code, or says how it was stored."""
+    return {
+        key: value
+        for key, value in description.items()
+        if not key.startswith("_") and key not in LEFT_OUT
+    }
+
+
+def _family(model_type: object) -> str:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise InputError(
             f"a model of {', '.join(FAMILIES)}",
             repr(model_type),
@@ -153,18 +206,18 @@ def _family(model_type: str) -> str:
 
 
 def _with_classes(description: dict[str, Any], classes: int) -> dict[str, Any]:
-    if FAMILIES.get(description["model_type"], ("", "AutoModelForCausalLM", ""))[1].endswith("LM"):
+    if _family(description["model_type"]) == CAUSAL:
         return description
     return {**description, "id2label": {}, "label2id": {}, "num_labels": classes}
 
 
 def _check(description: Any) -> None:
     """Raise a `ValueError` where a configuration would build something of no sensible size."""
-    _family(str(description["model_type"]))
+    _family(description["model_type"])
     for key, value in description.items():
         limit = MOST_LAYERS if "layers" in key or key in ("depths", "n_layer") else LARGEST_NUMBER
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int) and not 0 <= abs(number) <= limit:
+            if isinstance(number, int | float) and not abs(number) <= limit:
                 raise ValueError(f"{key} is {number}")
 
 

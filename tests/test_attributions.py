@@ -1,0 +1,166 @@
+"""Which words count: shares that add up, and figures of whatever words there are."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tiny
+from rootbound import report
+from rootbound.data import Data
+from rootbound.datasets import Dataset, Letters
+from rootbound.datasets.texts import Labelled, Texts
+from rootbound.evaluation.attributions import token_attributions
+from rootbound.evaluation.pictures import LONGEST, Array, pictures, save_pictures
+from rootbound.models import Classifier, from_transformers, small_text
+from rootbound.models.sequence import joined, parted, trimmed
+from rootbound.models.text import Words, bag_of_words
+from rootbound.report.words import words
+from rootbound.tasks import TaskPair
+
+GOLDEN = Path(__file__).parent / "golden"
+EVIL = '<img src=x onerror="alert(1)">'
+
+
+def of_transformers(family: str) -> Classifier:
+    return from_transformers(tiny.network(family)).eval()
+
+
+def ours() -> Classifier:
+    return small_text(tiny.CLASSES, (10,), vocabulary=40).eval()
+
+
+def without_words(model: Classifier, tokens: Tensor) -> Tensor:
+    """Return logits where every state after the first block is zero."""
+    states, mask = parted(model.blocks[0](tokens))
+    outputs = joined(torch.zeros_like(states), mask)
+    for block in model.blocks[1:]:
+        outputs = block(outputs)
+    logits: Tensor = model.head(outputs)
+    return logits
+
+
+@pytest.mark.parametrize(
+    "make",
+    [ours, *(lambda family=family: of_transformers(family) for family in tiny.TEXTS)],
+    ids=["ours", *tiny.TEXTS],
+)
+def test_shares_add_up_to_the_difference_of_logits(make: Callable[[], Classifier]) -> None:
+    model, tokens = make(), tiny.samples("bert")
+    targets = torch.tensor([0, 1, 2, 1])
+    shares = token_attributions(model, Data(tokens, targets), targets)
+    assert shares is not None and shares.shape == tokens.shape
+    assert not bool(shares[tokens == 0].any()), "padding has a share"
+    with torch.no_grad():
+        gained = (model(tokens) - without_words(model, tokens)).gather(1, targets[:, None])[:, 0]
+    assert float(gained.abs().max()) > 1e-2, "nothing to explain"
+    torch.testing.assert_close(shares.sum(1), gained, rtol=0.02, atol=5e-3)
+
+
+def test_shares_of_a_linear_model_are_known() -> None:
+    """A mean of vectors, read linearly: a word's share is its own logit over their number."""
+
+    class Mean(nn.Module):
+        def forward(self, outputs: Tensor) -> Tensor:
+            states, mask = parted(outputs)
+            return states.sum(1) / mask.sum(1, keepdim=True)
+
+    model = Classifier(nn.Sequential(Words(9, 6, 8), Mean()), nn.Linear(8, 3)).eval()
+    tokens = torch.tensor([[3, 4, 5, 0, 0], [8, 0, 0, 0, 0]])
+    shares = token_attributions(model, Data(tokens, torch.tensor([2, 0])), torch.tensor([2, 0]))
+    states, mask = parted(model.blocks[0](trimmed(tokens)[0]))
+    logits = states @ model.head.weight[[2, 0]].unsqueeze(2)
+    expected = logits[..., 0] * mask / mask.sum(1, keepdim=True)
+    assert shares is not None
+    torch.testing.assert_close(
+        shares, nn.functional.pad(expected, (0, 2)).detach()[:, : shares.shape[1]]
+    )
+
+
+def test_no_shares_where_no_states_are_passed_on(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    texts = Data(tiny.samples("bert"), torch.zeros(4).long())
+    assert token_attributions(bag_of_words(3), texts, texts.labels) is None
+    images = toy_tasks.desirable.test
+    assert token_attributions(toy_model, images, images.labels) is None
+
+
+STRANGE = (
+    EVIL,
+    "]]>",
+    "&amp;",
+    "--",
+    "$x^2$",
+    "\x00\x0b\x1b",
+    "日本語",
+    "🌱",
+    "w" * 100_000,
+    "\n",
+    " ",
+)
+
+
+def strange_tasks() -> TaskPair:
+    """Return tasks whose words are what a stranger would write."""
+    generator = torch.Generator().manual_seed(0)
+
+    def part(count: int) -> Data:
+        tokens = torch.randint(1, len(STRANGE) + 1, (count * 4, 8), generator=generator)
+        tokens[0, 2:] = 0
+        return Data(tokens, torch.arange(4).repeat(count))
+
+    return Dataset(EVIL, (EVIL, "b", "c", "d"), part(10), part(5), ("", *STRANGE)).split(
+        [0, 1], [2, 3]
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, Array]:
+    return pictures(small_text(2, (8,), vocabulary=20), strange_tasks())
+
+
+def test_words_are_cut_and_visible(
+    drawn: dict[str, Array],
+) -> None:
+    shown = {str(word) for word in drawn["words_desirable"].flat}
+    assert shown <= {"", "?", "···", "w" * LONGEST, *(one[:LONGEST] for one in STRANGE), "·"}
+    assert drawn["words_desirable"].nbytes < 10_000
+    assert not drawn["words_desirable"][drawn["words_desirable"] == ""].any()
+
+
+def test_each_side_has_its_own_words() -> None:
+    def side(letters: str) -> Texts:
+        part = Labelled(tuple(letters * 6), torch.arange(6 * len(letters)) % 2)
+        return Texts(letters, ("a", "b"), part, part)
+
+    first, second = side("ab").tokenised(Letters("ab")), side("xyz").tokenised(Letters("xyz"))
+    pair = TaskPair.of(first.task([0, 1]), second.task([0, 1]))
+    found = pictures(small_text(2, (1,), vocabulary=9), pair)
+    assert set(found["words_desirable"].flat) <= set("ab")
+    assert set(found["words_undesirable"].flat) <= set("xyz")
+
+
+def test_words_of_strangers_are_escaped_and_whole(drawn: dict[str, Array], tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "records.json", tmp_path)
+    save_pictures(tmp_path, {f"BestResponse/{name}": value for name, value in drawn.items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report.write(tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert "<img src=x" not in page and "&lt;img src=x" in page
+    assert ElementTree.parse(tmp_path / "figures" / "words.svg")
+
+
+def test_no_figure_without_words() -> None:
+    assert (
+        words({"Plain": {"view": np.zeros((3, 2))}}, {"desirable": [], "undesirable": []}) is None
+    )

@@ -1,0 +1,234 @@
+"""A published model of `transformers` is one to that library alone, and to us."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+import tiny
+from rootbound.card import SCHEMA
+from rootbound.cli.main import main
+from rootbound.errors import InputError
+from rootbound.files import write_atomically
+from rootbound.models import (
+    Classifier,
+    Origin,
+    build,
+    from_transformers,
+    load_checkpoint,
+    load_model,
+    pretrained_tokeniser,
+    save_model,
+    weights_digest,
+)
+from rootbound.models.checkpoint import described
+from rootbound.models.hugging_face import library_files
+from rootbound.models.hugging_face.blocks import FAMILIES
+from rootbound.records import Evaluation
+from tiny import transformers
+
+ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+NAMES = ("games", "<b>mail</b>", "müsli")
+families = pytest.mark.parametrize("family", list(tiny.ROWS))
+
+
+def publish(model: Classifier, folder: Path, family: str) -> Path:
+    metadata = described(model, tiny.shape(family), ORIGIN)
+    for name, content in library_files(model, NAMES, "", metadata).items():
+        write_atomically(folder / name, content)
+    return folder
+
+
+@families
+def test_the_library_reads_what_is_published(family: str, tmp_path: Path) -> None:
+    model, samples = from_transformers(tiny.network(family)).eval(), tiny.samples(family)
+    publish(model, tmp_path, family)
+    plain = getattr(transformers, FAMILIES[family][1]).from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(tiny.logits(plain, samples), model(samples), rtol=0, atol=1e-5)
+    if family != "gpt2":
+        assert tuple(plain.config.id2label.values()) == NAMES
+
+
+@families
+def test_we_read_it_too(family: str, tmp_path: Path) -> None:
+    model, samples = from_transformers(tiny.network(family)).eval(), tiny.samples(family)
+    loaded, origin = load_checkpoint(str(publish(model, tmp_path, family)))
+    assert origin == ORIGIN
+    assert weights_digest(loaded.state_dict()) == weights_digest(model.state_dict())
+    assert torch.equal(loaded.eval()(samples), model(samples))
+    save_model(loaded, tmp_path / "again.safetensors", tiny.shape(family), origin)
+    again, _ = load_model(tmp_path / "again.safetensors")
+    assert torch.equal(again.eval()(samples), model(samples))
+
+
+def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:
+    path = publish(from_transformers(tiny.network("bert")), tmp_path, "bert") / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name in ("classifier.bias", "bert.embeddings.word_embeddings.weight"):
+        save_file({key: weights[key] for key in weights if key != name}, path, metadata)
+        with pytest.raises(InputError, match="do not fit"):
+            load_checkpoint(str(tmp_path))
+    save_file({**weights, "stranger": torch.zeros(1)}, path, metadata)
+    with pytest.raises(InputError, match="do not fit"):
+        load_checkpoint(str(tmp_path))
+
+
+WORDS = ("chess", "dice", "spam", "post", "http", "html")
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a network and its tokeniser, whose padding is not 0."""
+    folder = tmp_path_factory.mktemp("hub") / "tiny bert"
+    tokenizers = pytest.importorskip("tokenizers")
+    known = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", *WORDS]
+    numbers = {word: number for number, word in enumerate(known)}
+    inner = tokenizers.Tokenizer(tokenizers.models.WordLevel(numbers, unk_token="[UNK]"))
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    inner.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]",
+        unk_token="[UNK]",
+    )  # fmt: skip
+    fast.save_pretrained(folder)
+    tiny.network("bert", pad_token_id=3).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which texts are, and a model was trained, attacked and published."""
+    hf = pytest.importorskip("datasets")
+    root = tmp_path_factory.mktemp("published")
+    hf.config.HF_DATASETS_CACHE = str(root / "cache")
+    (root / "texts").mkdir()
+    for part, rows in (("train", 80), ("test", 16)):
+        with (root / "texts" / f"{part}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["words", "kind"])
+            for row in range(rows):
+                text = " ".join((WORDS[row % 4], WORDS[4], WORDS[row % 4])[: 1 + row % 3])
+                writer.writerow([text, "abcd"[row % 4]])
+    table = ["--data", str(root / "texts"), "--input-column", "words", "--label-column", "kind"]
+    split = ["--desirable", "a,b", "--undesirable", "c,d", "--epochs", "1"]
+    model, run, out = (str(root / name) for name in ("m.safetensors", "run", "out"))
+    assert main(["train", *table, *split, "--model", f"hf:{pretrained}", "--out", model]) == 0
+    spent = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
+    assert main(["audit", model, *table, *spent, "--out", run]) == 0
+    assert main(["export", model, run, "--out", out]) == 0
+    return root
+
+
+READER = """
+import json, sys
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder = sys.argv[1]
+model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+tokeniser = AutoTokenizer.from_pretrained(folder)
+batch = tokeniser(json.loads(sys.argv[2]), padding=True, return_tensors="pt")
+print(json.dumps([model(**batch).logits.tolist(), model.config.id2label]))
+assert not any(name.startswith("rootbound") for name in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_from_the_command_line_to_plain_transformers(made: Path) -> None:
+    texts = ["chess http chess", "spam", "unheard dice dice"]
+    shown = subprocess.run(
+        [sys.executable, "-c", READER, str(made / "out"), json.dumps(texts)],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    found, names = json.loads(shown.splitlines()[-1])
+    assert names == {"0": "a", "1": "b"}
+    model = load_model(made / "m.safetensors")[0].eval()
+    tokens = pretrained_tokeniser(str(made / "out"))(texts, 16)
+    torch.testing.assert_close(model(tokens), torch.tensor(found), rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) -> None:
+    card = json.loads((made / "out" / "card.json").read_text())
+    jsonschema.validate(card, SCHEMA)
+    assert card["model"]["architecture"] == "bert of transformers"
+    readme = (made / "out" / "README.md").read_text()
+    assert "library_name: transformers" in readme
+    assert 'AutoModelForSequenceClassification.from_pretrained("out")' in readme
+    loaded, origin = load_checkpoint(str(made / "out"))
+    assert origin.tokeniser == f"hf:{made / 'out'}", "that of another machine"
+    table = ["--input-column", "words", "--label-column", "kind"]
+    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    out = ["--out", str(tmp_path / "again")]
+    assert main(["audit", str(made / "out"), *table, *spent, *out]) == 0
+    assert weights_digest(loaded.state_dict()) == card["weights_sha256"]
+
+
+def test_pieces_of_words_are_numbered_as_the_model_knows_them(pretrained: Path) -> None:
+    tokeniser = pretrained_tokeniser(str(pretrained))
+    texts = ["chess", "", "dice unheard spam"]
+    tokens = tokeniser(texts, 16)
+    names: Any = tokeniser.vocabulary()
+    assert [[names[number] for number in row] for row in tokens.tolist()] == [
+        ["[CLS]", "chess", "[SEP]", "[PAD]", "[PAD]"],
+        ["[CLS]", "[SEP]", "[PAD]", "[PAD]", "[PAD]"],
+        ["[CLS]", "dice", "[UNK]", "spam", "[SEP]"],
+    ]
+    assert tokens[1].tolist()[2:] == [0, 0, 0], "padding is 0 with us"
+    assert tokeniser(texts, 3).shape == (3, 3)
+    model = build(f"hf:{pretrained}", 3, (5,)).eval()
+    plain = transformers.AutoModelForSequenceClassification.from_pretrained(pretrained).eval()
+    batch = tokeniser.inner(texts, padding=True, return_tensors="pt")
+    expected = plain(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    torch.testing.assert_close(model(tokens), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_length_without_room_for_words_is_kept(length: int, pretrained: Path) -> None:
+    tokeniser = pretrained_tokeniser(str(pretrained))
+    assert tokeniser(["chess dice"], length).shape == (1, length)
+
+
+def test_padding_that_somebody_wrote_into_a_text(pretrained: Path) -> None:
+    tokens = pretrained_tokeniser(str(pretrained))(["chess [PAD] dice", "dice"], 16)
+    model = build(f"hf:{pretrained}", 3, (5,)).eval()
+    without, moved = model(tokens[1:]), model(tokens)
+    torch.testing.assert_close(moved[1:], without, rtol=0, atol=1e-5)
+    cut = tokens[:1].clone()
+    cut[0, 3:] = 0
+    assert not torch.allclose(moved[:1], model(cut)), "what follows is not seen"
+
+
+@pytest.mark.slow
+def test_a_strangers_folder_is_audited_with_the_head_it_has(
+    made: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
+    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    out = ["--out", str(tmp_path / "run")]
+    audit = ["audit", f"hf:{pretrained}", *table, *spent, *out, "--undesirable", "d"]
+    assert main([*audit, "--desirable", "a,b"]) == 2
+    assert "at least two undesirable classes" in capsys.readouterr().err
+    audit = [*audit[:-2], "--undesirable", "c,d"]
+    assert main([*audit, "--desirable", "a,b"]) == 2
+    assert "a head for 2 desirable classes" in capsys.readouterr().err, "another head was drawn"
+    tiny.network("bert", pad_token_id=3, num_labels=2).save_pretrained(tmp_path / "two")
+    tokeniser = pretrained_tokeniser(str(pretrained))
+    tokeniser.inner.save_pretrained(tmp_path / "two")
+    assert main(["audit", f"hf:{tmp_path / 'two'}", *audit[2:], "--desirable", "a,b"]) == 0
+    found = Evaluation.load(tmp_path / "run")
+    model = from_transformers(tiny.network("bert", pad_token_id=3, num_labels=2))
+    assert list(found.context["weights"].values()) == [weights_digest(model.state_dict())]
+    assert {record.error for record in found.records} == {None}

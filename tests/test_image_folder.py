@@ -1,0 +1,134 @@
+"""Folders of image files, read without the library `datasets`."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rootbound import datasets
+from rootbound.datasets import Dataset, Layout
+from rootbound.errors import InputError
+
+NAMES = ("<b>cat", "dog & co", "eel-é")
+SKIP = Layout(skip_unreadable=True)
+
+
+@pytest.fixture(autouse=True)
+def _without_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.import_module
+
+    def absent(name: str, package: str | None = None) -> Any:
+        if name == "datasets":
+            raise ImportError(name)
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", absent)
+
+
+def image(value: int, side: int = 6, mode: str = "RGB") -> Image.Image:
+    pixels = np.full((side, side) if mode == "L" else (side, side, 3), value, dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def zoo(tmp_path: Path) -> Path:
+    """Six training and two test images a class, in a folder whose name asks for trouble."""
+    folder = tmp_path / "my zoo [1] ü"
+    for part, count in (("train", 6), ("test", 2)):
+        for label, name in enumerate(NAMES):
+            (folder / part / name).mkdir(parents=True)
+            for row in range(count):
+                image(20 * label + row).save(folder / part / name / f"{row}.png")
+    return folder
+
+
+def load(folder: Path, layout: Layout = SKIP) -> Dataset:
+    return datasets.load(str(folder), layout=layout)
+
+
+def refused(folder: Path, message: str, layout: Layout | None = None) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load(folder, layout or Layout())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_every_image_is_where_it_belongs(zoo: Path) -> None:
+    found = load(zoo)
+    assert (found.name, found.classes) == (zoo.name, NAMES)
+    assert found.train.inputs[:, 0, 0, 0].tolist() == [
+        20 * a + b for a in range(3) for b in range(6)
+    ]
+    assert found.test.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert found.train.shape == (3, 6, 6)
+
+
+def test_hidden_folders_are_no_classes(zoo: Path) -> None:
+    (zoo / "train" / ".ipynb_checkpoints").mkdir()
+    (zoo / "test" / ".cache").mkdir()
+    (zoo / "train" / NAMES[0] / "Thumbs.db").write_bytes(b"no image")
+    assert load(zoo, Layout()).classes == NAMES
+
+
+def test_grey_is_as_the_first_image_says(zoo: Path) -> None:
+    image(7, mode="L").save(zoo / "train" / NAMES[1] / "0.png")
+    assert load(zoo).train.inputs[6, :, 0, 0].tolist() == [7, 7, 7]
+    image(7, mode="L").save(zoo / "train" / NAMES[0] / "0.png")
+    assert load(zoo).train.shape == (1, 6, 6)
+
+
+def test_images_of_several_sizes_are_refused(zoo: Path) -> None:
+    path = zoo / "train" / NAMES[2] / "4.png"
+    image(3, side=9).save(path)
+    for layout in (Layout(), SKIP):
+        refused(zoo, r"\(9, 9\) at .*4\.png", layout)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\nnot quite"])
+def test_one_corrupt_image_is_named_and_left_out_only_if_asked(
+    part: str, content: bytes, zoo: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = zoo / part / NAMES[1] / "1.png"
+    path.write_bytes(content)
+    refused(zoo, "a readable image at .*1.png")
+    with caplog.at_level(logging.WARNING):
+        found = load(zoo)
+    assert str(path) in caplog.text
+    data = {"train": found.train, "test": found.test}
+    whole = {"train": 18, "test": 6}
+    assert {name: len(one) for name, one in data.items()} == whole | {part: whole[part] - 1}
+    assert data[part].labels.bincount()[1] == {"train": 5, "test": 1}[part]
+    shown = data["train"].inputs[:, 0, 0, 0] // 20
+    assert shown.tolist() == data["train"].labels.tolist(), "a label went to another image"
+
+
+def test_an_image_larger_than_any_memory_is_not_opened(
+    zoo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # the test's images have 36
+    refused(zoo, "decompression bomb")
+
+
+def test_a_class_without_images_is_named_when_it_is_chosen(zoo: Path) -> None:
+    for path in (zoo / "train" / NAMES[0]).iterdir():
+        path.unlink()
+    found = load(zoo)
+    found.task([1, 2])
+    with pytest.raises(InputError, match="none of class '<b>cat'"):
+        found.task([0, 1])
+
+
+def test_a_class_that_cannot_be_learned_is_refused(zoo: Path) -> None:
+    (zoo / "test" / "yak").mkdir()
+    refused(zoo, "yak")
+
+
+def test_without_a_part_to_be_judged_on(zoo: Path) -> None:
+    (zoo / "test").rename(zoo / "tset")
+    refused(zoo, "a folder test")

@@ -1,0 +1,199 @@
+"""Tables of texts that `datasets` reads: columns are found, wrong ones named in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rootbound import datasets
+from rootbound.datasets import Layout, Texts
+from rootbound.errors import InputError
+
+hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
+
+WORDS = ("a small game", "a <b>mail</b> server", "a chess engine", "", "x" * 100_000, "日本語")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+def texts(count: int) -> list[str]:
+    return [f"{WORDS[row % 6]}" for row in range(count)]
+
+
+def table(folder: Path, form: str, **columns: Sequence[Any]) -> Path:
+    """Write a train part of these columns, and their first six rows as the test part."""
+    folder.mkdir(parents=True)
+    for part, count in (("train", None), ("test", 6)):
+        rows = {name: list(values)[:count] for name, values in columns.items()}
+        path = folder / f"{part}.{form}"
+        if form == "json":
+            lines = [dict(zip(rows, row, strict=True)) for row in zip(*rows.values(), strict=True)]
+            path.write_text("\n".join(json.dumps(line) for line in lines))
+        else:
+            made = hf.Dataset.from_dict(rows)
+            made.to_csv(path) if form == "csv" else made.to_parquet(path)
+    return folder
+
+
+def read(folder: Path, **layout: Any) -> Texts:
+    found = datasets.hugging_face(str(folder), Layout(**layout))
+    assert isinstance(found, Texts)
+    return found
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (["web", "<i>games</i>", "net"], ("<i>games</i>", "net", "web")),
+        ([10, 9, -2], ("-2", "9", "10")),
+        ([True, False, True], ("False", "True")),
+    ],
+    ids=["strings", "numbers", "booleans"],
+)
+def test_classes_are_the_labels_in_order(
+    form: str, labels: list[Any], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = table(tmp_path / "a b é", form, words=texts(12)[:3] * 4, kind=labels * 4)
+    found = read(folder, label="kind", inputs="words")
+    assert (found.name, found.classes) == ("a b é", names)
+    assert [found.classes[one] for one in found.train.labels[:3]] == [str(one) for one in labels]
+    assert found.train.texts == tuple(texts(12)[:3] * 4)
+    assert len(found.test.texts) == 6
+
+
+def test_named_classes_are_kept_in_their_order(tmp_path: Path) -> None:
+    features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["z", "a"])})
+    (tmp_path / "zoo").mkdir()
+    for part in ("train", "validation"):
+        rows = {"text": texts(6), "label": [0, 1] * 3}
+        hf.Dataset.from_dict(rows, features=features).to_parquet(
+            tmp_path / "zoo" / f"{part}.parquet"
+        )
+    found = read(tmp_path / "zoo")
+    assert found.classes == ("z", "a")
+    assert found.train.texts == tuple(texts(6)) and found.test.labels.tolist() == [0, 1] * 3
+    tasks = datasets.load(str(tmp_path / "zoo"), layout=Layout(length=5)).task([1, 0])
+    assert (tasks.classes, tasks.train.shape) == (("a", "z"), (5,))
+
+
+@pytest.mark.parametrize(
+    ("columns", "layout", "message"),
+    [
+        ({"label": [0.5, 1.5, 1.0] * 4}, {"label": "label"}, "'label' in .* to be of type"),
+        ({"label": ["a", "b", None] * 4}, {"label": "label"}, "a class in every row"),
+        ({"label": [["a"], ["b"], ["c"]] * 4}, {"label": "label"}, "to be of type"),
+        ({"label": ["a", "b", "c"] * 4}, {}, "one column of type ClassLabel"),
+        ({"label": ["a", "b", "c"] * 4}, {"label": "no", "inputs": "text"}, "no such column among"),
+        (
+            {"label": [1, 2, 3] * 4, "other": texts(12)},
+            {"label": "label"},
+            "one column of type string",
+        ),
+        ({"label": [1, 2, 3] * 4}, {"label": "label", "inputs": "label"}, "to be of type"),
+    ],
+)
+def test_columns_that_do_not_serve(
+    columns: dict[str, list[Any]], layout: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    folder = table(tmp_path / "zoo", "parquet", text=texts(12), **columns)
+    with pytest.raises(InputError, match=message) as caught:
+        read(folder, **layout)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def parts(folder: Path, features: Any, **rows: Any) -> Path:
+    folder.mkdir()
+    for part, columns in rows.items():
+        made = hf.Dataset.from_dict(columns, features=features)
+        made.to_parquet(folder / f"{part}.parquet")
+    return folder
+
+
+PLAIN = {"text": "string", "label": "string"}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (["a", "b"], ["a", "c"], "classes of the training part in all of"),
+        (["a", "b"], ["a", None], "classes of the training part in all of"),
+    ],
+)
+def test_classes_that_training_does_not_have(
+    train: list[Any], test: list[Any], message: str, tmp_path: Path
+) -> None:
+    features = hf.Features({name: hf.Value(kind) for name, kind in PLAIN.items()})
+    made = {
+        part: {"text": ["one", "two"], "label": labels}
+        for part, labels in (("train", train), ("test", test))
+    }
+    folder = parts(tmp_path / "zoo", features, **made)
+    with pytest.raises(InputError, match=message):
+        read(folder, label="label", inputs="text")
+
+
+@pytest.mark.parametrize("wrong", [None, -1])
+def test_rows_without_a_class_are_named(wrong: int | None, tmp_path: Path) -> None:
+    """As in the test parts of competitions, where the hub has -1."""
+    features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "b"])})
+    made = {part: {"text": ["x", "y", "z"], "label": [0, 1, wrong]} for part in ("train", "test")}
+    folder = parts(tmp_path / "zoo", features, **made)
+    with pytest.raises(InputError, match="a class in every row") as caught:
+        datasets.load(str(folder))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_row_without_a_text_is_named(tmp_path: Path) -> None:
+    folder = table(
+        tmp_path / "zoo", "parquet", text=["one", None, "three"] * 2, label=["a", "b", "a"] * 2
+    )
+    with pytest.raises(InputError, match="a text in row 1"):
+        read(folder, label="label", inputs="text")
+
+
+def test_a_class_without_samples_is_named_when_it_is_chosen(tmp_path: Path) -> None:
+    features = hf.Features(
+        {"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "<b>", "c"])}
+    )
+    made = {part: {"text": texts(4), "label": [0, 2] * 2} for part in ("train", "test")}
+    found = datasets.load(str(parts(tmp_path / "zoo", features, **made)))
+    found.task([0, 2])
+    with pytest.raises(InputError, match="none of class '<b>'"):
+        found.task([0, 1])
+
+
+def test_a_part_without_rows_is_refused(tmp_path: Path) -> None:
+    features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "b"])})
+    made = {
+        "train": {"text": texts(4), "label": [0, 1] * 2},
+        "test": {"text": [], "label": []},
+    }
+    with pytest.raises(InputError) as caught:
+        datasets.load(str(parts(tmp_path / "zoo", features, **made)))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_text_of_any_length_becomes_tokens(tmp_path: Path) -> None:
+    folder = table(tmp_path / "zoo", "parquet", text=texts(12), label=["a", "b"] * 6)
+    found = datasets.load(str(folder), layout=Layout("text", "label", length=4))
+    assert found.train.shape == (4,)
+    assert found.train.inputs[3].tolist() == [0, 0, 0, 0]
+    assert int((found.train.inputs[4] != 0).sum()) == 1
+    assert torch.equal(found.train.inputs[:6], found.test.inputs)
+
+
+def test_the_projects_table_of_texts() -> None:
+    folder = Path(__file__).parents[2] / "shared" / "data" / "debian-sections"
+    if not folder.is_dir():
+        pytest.skip("the folder of development data is not here")
+    found = datasets.load(str(folder))
+    assert len(found.classes) == 10 and found.train.tokens
