@@ -102,7 +102,8 @@ class BestResponse(LossMethod):
         )  # fmt: skip
         if not positive or not all(0 <= value < math.inf for value in weights):
             raise InputError(
-                "weights, fixed_blocks and finishing_steps of at least 0, the rest above 0",
+                "weights, fixed_blocks and finishing_steps of at least 0, "
+                "ridge, projection and finishing_batch_size above 0",
                 repr(self),
                 "correct the value",
             )
