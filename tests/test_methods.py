@@ -163,7 +163,7 @@ def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: Ta
     [
         (lambda: Recipe(epochs=0), "positive epochs"),
         (lambda: Recipe(learning_rate=-1.0), "positive epochs"),
-        (lambda: BestResponse(weight=-0.1), "weights, fixed_blocks and finishing_steps"),
+        (lambda: BestResponse(weight=-0.1), "weight of at least 0; got -0.1"),
         (lambda: BestResponse(ridge=0.0), "above 0"),
         (lambda: BestResponse(warm_in=1.5), "warm_in in"),
         (lambda: SelectiveDistillation(target=1.0), "target < 0"),

@@ -94,19 +94,17 @@ class BestResponse(LossMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive = 0 < self.ridge < math.inf and self.projection > 0
-        positive = positive and self.finishing_batch_size > 0
-        weights = (
-            self.weight, self.before, self.depth_weight, self.fixed_blocks,
-            self.finishing_steps, self.finishing_weight,
-        )  # fmt: skip
-        if not positive or not all(0 <= value < math.inf for value in weights):
-            raise InputError(
-                "weights, fixed_blocks and finishing_steps of at least 0, "
-                "ridge, projection and finishing_batch_size above 0",
-                repr(self),
-                "correct the value",
-            )
+        for name in (
+            "weight", "before", "depth_weight", "fixed_blocks", "finishing_steps",
+            "finishing_weight",
+        ):  # fmt: skip
+            if not 0 <= getattr(self, name) < math.inf:
+                raise InputError(
+                    f"{name} of at least 0", str(getattr(self, name)), "correct the value"
+                )
+        for name in ("ridge", "projection", "finishing_batch_size"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} above 0", str(getattr(self, name)), "correct the value")
         if not 0 <= self.warm_in <= 1:
             raise InputError("warm_in in [0, 1]", str(self.warm_in), "correct the value")
         drop = self.max_desirable_drop
