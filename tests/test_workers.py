@@ -45,7 +45,9 @@ def test_a_failure_reaches_the_caller(workers: int) -> None:
 @pytest.mark.slow
 def test_ctrl_c_ends_soon_with_one_line_and_leaves_no_process(tmp_path: Path) -> None:
     """As a terminal does it: the interrupt goes to the whole process group."""
-    program = [sys.executable, "-m", "rootbound", "demo", "--workers", "2", "--out", "run"]
+    # A shell starts what it puts in the background with interrupts ignored, and that is inherited.
+    heard = ["env", "--default-signal=INT"]
+    program = [*heard, sys.executable, "-m", "rootbound", "demo", "--workers", "2", "--out", "run"]
     running = subprocess.Popen(
         program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
