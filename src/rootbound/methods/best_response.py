@@ -21,7 +21,7 @@ from rootbound.methods.parts.price import Price
 from rootbound.methods.parts.roll_back import held_aside
 from rootbound.models import Classifier
 from rootbound.models.activations import activations, with_last_activated
-from rootbound.models.pooling import is_masked, pooled
+from rootbound.models.pooling import pooled
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, minimise
 
@@ -46,9 +46,10 @@ class BestResponse(LossMethod):
     Three parts are for attackers who do more than replace the last layer. The same term on z:
     without it the cheapest way to say nothing is to be dead, and a linear head before the
     activation, or a leaky one in its place, reads everything. R2 of the outputs `h_l` of the
-    blocks before, each through a fresh random projection `P` in every step, so that few samples
-    see all of a wide layer in the long run. And the first blocks keep the weights they start
-    from: where those are random, they are worth what random ones are worth.
+    blocks before, averaged over places as a probe reads them, each through a fresh random
+    projection `P` in every step, so that few samples see all of a wide layer in the long run.
+    And the first blocks keep the weights they start from: where those are random, they are worth
+    what random ones are worth.
 
     A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps are taken by the
     last block alone, whose inputs are computed once, on far larger batches.
@@ -178,9 +179,7 @@ class BestResponse(LossMethod):
             with torch.set_grad_enabled(position >= fixed):
                 outputs = block(outputs)
             if position >= fixed and self.depth_weight:
-                hidden = outputs[count:]
-                # Of texts, what attackers average: places have no meaning of their own there.
-                hidden = self._projected(pooled(block, hidden) if is_masked(block) else hidden)
+                hidden = self._projected(pooled(block, outputs[count:]))
                 value = explained_variance(hidden, labels, self.ridge)
                 explained = explained + self.depth_weight * value
         features, last = self._last(model, outputs, labels)
