@@ -12,34 +12,48 @@ from pathlib import Path
 import pytest
 import torch
 
-from rootbound.evaluation.workers import run_all
+from rootbound.errors import InputError
+from rootbound.evaluation.workers import Engine, InProcess, Pool, engine_for
 
 
 def work(job: int, offset: int) -> tuple[int, int, int]:
     if job < 0:
-        raise ValueError("a bad job")
+        raise InputError("a good job", "a bad one", "mend it")
     return job + offset, torch.get_num_threads(), os.getpid()
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_every_job_is_done(workers: int) -> None:
+ENGINES = [InProcess(), pytest.param(Pool(2), marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=repr)
+def test_every_job_is_done(engine: Engine) -> None:
     found: list[tuple[int, int, int]] = []
 
     def follow(job: int, result: tuple[int, int, int]) -> list[int]:
         found.append(result)
         return [job + 100] if job < 100 else []
 
-    done = list(run_all(work, [1, 2, 3], (10,), follow=follow, workers=workers))
+    with engine.open(work, (10,)) as crew:
+        done = list(crew.run([1, 2, 3], follow))
     assert sorted(done) == [1, 2, 3, 101, 102, 103]
     assert sorted(result for result, _, _ in found) == [11, 12, 13, 111, 112, 113]
     assert {threads for _, threads, _ in found} == {1}
-    assert (os.getpid() in {process for _, _, process in found}) == (workers == 1)
+    assert (os.getpid() in {process for _, _, process in found}) == (crew.workers == 1)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_failure_reaches_the_caller(workers: int) -> None:
-    with pytest.raises(ValueError, match="a bad job"):
-        list(run_all(work, [-1, 1], (0,), follow=lambda *_: [], workers=workers))
+@pytest.mark.parametrize("engine", ENGINES, ids=repr)
+def test_a_failure_reaches_the_caller(engine: Engine) -> None:
+    with (
+        pytest.raises(InputError, match="expected a good job; got a bad one; mend it"),
+        engine.open(work, (0,)) as crew,
+    ):
+        list(crew.run([-1, 1], lambda *_: []))
+
+
+def test_a_number_of_workers_is_an_engine() -> None:
+    assert [engine_for(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
+    with pytest.raises(InputError, match="at least 1 worker"):
+        engine_for(0)
 
 
 @pytest.mark.slow

@@ -14,6 +14,11 @@ class InputError(ValueError):
 
     def __init__(self, expected: str, got: str, fix: str) -> None:
         super().__init__(f"expected {expected}; got {got}; {fix}")
+        self._parts = expected, got, fix
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Let the error pass from process to process."""
+        return type(self), self._parts
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -70,7 +70,7 @@ def run(options: Namespace) -> int:
         adaptive=method.adaptive_attacks(),
         suite=suite,
         seeds=shared.read_seeds(options, suite),
-        workers=options.workers,
+        workers=shared.read_engine(options),
         folder=folder,
     )
     present(evaluation, folder)

@@ -60,7 +60,7 @@ def run(options: Namespace) -> int:
         model,
         suite=suite,
         seeds=shared.read_seeds(options, suite),
-        workers=options.workers,
+        workers=shared.read_engine(options),
         folder=folder,
     )
     present(evaluation, folder)

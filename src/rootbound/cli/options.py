@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from rootbound import distributed
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
 from rootbound.errors import InputError
+from rootbound.evaluation import Engine, RayCluster
+from rootbound.evaluation.workers import engine_for
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.tasks import TaskPair
+from rootbound.user_code import load_code
 
 DATA = "mnist"
 CLASSES = {"desirable": "0-4", "undesirable": "5-9"}
@@ -89,8 +91,13 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
         "confirms on attacker seeds of its own)",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, default=max(1, min(os.cpu_count() or 1, 8)),
+        "--workers", type=int, default=None,
         help="processes, one thread each (default: the number of cores, at most 8)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ray", type=str, nargs="?", const="auto", default=None, metavar="ADDRESS",
+        help="instead of --workers: the CPUs of a Ray cluster, HOST:PORT of its head or the one "
+        "that this machine is part of; needs the extra ray",
     )  # fmt: skip
 
 
@@ -163,6 +170,22 @@ def read_seeds(options: Namespace, suite: Suite) -> int:
     return 1 if suite.confirmed else 3
 
 
+def read_engine(options: Namespace) -> Engine:
+    """Return where jobs are to be done."""
+    if distributed.started() > 1:
+        raise InputError(
+            "one process",
+            f"{distributed.started()} started by torchrun",
+            "use --workers or --ray: only `rootbound train` is for torchrun",
+        )
+    if options.ray is None:
+        default = max(1, min(os.cpu_count() or 1, 8))
+        return engine_for(default if options.workers is None else options.workers)
+    if options.workers is not None:
+        raise InputError("--workers or --ray", "both", "leave one out")
+    return RayCluster(options.ray)
+
+
 def load_named(name: str) -> object | None:
     """Return what `file.py:name` names; None for any other text.
 
@@ -185,21 +208,10 @@ def load_named_class(name: str) -> str:
     path, colon, attribute = name.rpartition(":")
     if not colon or not path.endswith(".py"):
         return name
-    module_name = f"rootbound_user_{Path(path).stem}"
-    specification = importlib.util.spec_from_file_location(module_name, path)
-    if specification is None or specification.loader is None or not Path(path).is_file():
-        raise InputError(f"a Python file at {path}", "no such file", "check the path")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[module_name] = module
-    try:
-        specification.loader.exec_module(module)
-    except Exception as error:  # anything may go wrong in a file of someone else's
-        raise InputError(
-            f"to be able to run {path}", f"{type(error).__name__}: {error}", "correct the file"
-        ) from None
+    module = load_code(path)
     if not hasattr(module, attribute):
         raise InputError(f"a class {attribute} in {path}", "none of that name", "check the name")
-    return f"{module_name}.{attribute}"
+    return f"{module.__name__}.{attribute}"
 
 
 def _parts(text: str | None) -> list[str]:

@@ -20,7 +20,7 @@ from rootbound.evaluation.course import Course
 from rootbound.evaluation.harness import Holdings
 from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
 from rootbound.evaluation.journal import Journal
-from rootbound.evaluation.workers import run_all
+from rootbound.evaluation.workers import Engine, engine_for
 from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
@@ -36,7 +36,7 @@ def compare(
     *,
     suite: Suite | str = "demo-1",
     seeds: int = 3,
-    workers: int = 1,
+    workers: int | Engine = 1,
     folder: Path | str | None = None,
 ) -> Evaluation:
     """Train with each method and seed, attack everything, and return what was measured.
@@ -48,7 +48,7 @@ def compare(
             every method.
         suite: attacks and budgets, or the name of them.
         seeds: how many; seed `i` draws weights, batches and the attacker's labels.
-        workers: processes.
+        workers: processes; or where to find them, as `evaluation.RayCluster()`.
         folder: where records go as they come, and pictures; nowhere when left out.
 
     Raises:
@@ -78,7 +78,7 @@ def evaluate(
     adaptive: Sequence[Attack] = (),
     suite: Suite | str = "demo-1",
     seeds: int = 3,
-    workers: int = 1,
+    workers: int | Engine = 1,
     folder: Path | str | None = None,
 ) -> Evaluation:
     """Attack models that exist, beside fresh weights of their architecture.
@@ -91,7 +91,7 @@ def evaluate(
         adaptive: attacks that know the defence, besides the suite's; every arm meets them.
         suite: attacks and budgets, or the name of them.
         seeds: the attacker's, and those of the fresh weights.
-        workers: processes.
+        workers: processes; or where to find them, as `evaluation.RayCluster()`.
         folder: where records go as they come, and pictures; nowhere when left out.
 
     Raises:
@@ -120,12 +120,13 @@ def _run(
     suite: Suite,
     sibling: Classifier | None,
     seeds: int,
-    workers: int,
+    workers: int | Engine,
     folder: Path | str | None,
 ) -> Evaluation:
     """Attack every contender; the last is the model from scratch."""
-    if seeds < 1 or workers < 1:
-        raise InputError("at least 1 seed and 1 worker", f"{seeds} and {workers}", "raise them")
+    if seeds < 1:
+        raise InputError("at least 1 seed", str(seeds), "raise it")
+    engine = engine_for(workers)
     _check(contenders, tasks, suite)
     context = describe_run(tasks, suite, seeds, contenders)
     if suite.controls:
@@ -142,15 +143,16 @@ def _run(
     steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
     started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
     try:
-        with tqdm(desc="training and attacking", total=len(entries), disable=None) as bar:
-            for _ in run_all(
-                work, entries, (tasks, holdings), follow=steps.follow, workers=workers
-            ):
+        with (
+            engine.open(work, (tasks, holdings)) as crew,
+            tqdm(desc="training and attacking", total=len(entries), disable=None) as bar,
+        ):
+            for _ in crew.run(entries, steps.follow):
                 bar.total = len(entries) + steps.assigned
                 bar.update()
     finally:
         journal.save()
-    return journal.finish(time.perf_counter() - started, workers)
+    return journal.finish(time.perf_counter() - started, crew.workers)
 
 
 @dataclass

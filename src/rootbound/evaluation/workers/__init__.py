@@ -1,0 +1,22 @@
+"""Running independent jobs: in this process, in several, or on a cluster."""
+
+from rootbound.errors import InputError
+from rootbound.evaluation.workers.crew import Crew, Engine
+from rootbound.evaluation.workers.in_process import InProcess
+from rootbound.evaluation.workers.pool import Pool
+from rootbound.evaluation.workers.ray_cluster import RayCluster
+
+__all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "engine_for"]
+
+
+def engine_for(workers: int | Engine) -> Engine:
+    """Return an engine of so many processes; or the one that is given.
+
+    Raises:
+        InputError: there are none.
+    """
+    if isinstance(workers, Engine):
+        return workers
+    if workers < 1:
+        raise InputError("at least 1 worker", str(workers), "raise it")
+    return InProcess() if workers == 1 else Pool(workers)

@@ -1,0 +1,64 @@
+"""What every engine is: a place where jobs are done, whoever does them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, TypeVar
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Crew(ABC, Generic[Job, Result]):
+    """Does jobs, all with one function."""
+
+    workers: int
+    """How many jobs are done at the same time."""
+
+    @abstractmethod
+    def submit(self, job: Job) -> None:
+        """Have a job done; those submitted first start first."""
+
+    @abstractmethod
+    def finished(self) -> Iterator[tuple[Job, Result]]:
+        """Yield jobs with their results as they end, until none is left.
+
+        Jobs may be submitted meanwhile. What a job raises is raised here.
+        """
+
+    def run(
+        self, jobs: Sequence[Job], follow: Callable[[Job, Result], Sequence[Job]]
+    ) -> Iterator[Job]:
+        """Do every job, and those that its result gives rise to; yield each when it is done.
+
+        Args:
+            jobs: in the order in which they shall start.
+            follow: takes a job and its result, in this process, and returns what is to follow.
+        """
+        for job in jobs:
+            self.submit(job)
+        for job, result in self.finished():
+            for following in follow(job, result):
+                self.submit(following)
+            yield job
+
+
+class Engine(ABC):
+    """Where jobs are done. Subclasses are frozen dataclasses.
+
+    Whichever it is, a job finds the same numbers as long as it has the same number of torch
+    threads on the same kind of machine: one, unless told.
+    """
+
+    @abstractmethod
+    def open(
+        self, function: Callable[..., Result], shared: tuple[Any, ...]
+    ) -> AbstractContextManager[Crew[Any, Result]]:
+        """Return a crew that calls `function(job, *shared)`; left by an exception, it stops.
+
+        Args:
+            function: of a module's top level, so that it can be sent to other processes.
+            shared: further arguments, the same for all jobs; sent once.
+        """

@@ -1,0 +1,28 @@
+"""What a process does first that works for another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from rootbound.memory import keep_freed_memory
+
+
+def settle_in(threads: int) -> None:
+    """Make this process a worker with so many threads."""
+    # Ctrl-C reaches the whole group: the parent alone answers it, and ends the workers.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    # NumPy's and SciPy's own threads would fight over the cores with the other workers.
+    threadpool_limits(threads)
+    # Progress bars of several processes would overwrite each other: the parent shows one.
+    os.environ["TQDM_DISABLE"] = "1"
+    # Nor do they need a lock between processes, which an interrupted one would leave behind.
+    tqdm.set_lock(threading.RLock())

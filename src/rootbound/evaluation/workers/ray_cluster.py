@@ -1,0 +1,199 @@
+"""Jobs on the machines of a Ray cluster, https://docs.ray.io: one remote task each."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import pickle
+import socket
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from rootbound.errors import InputError
+from rootbound.evaluation.workers.crew import Crew, Engine, Job, Result
+from rootbound.evaluation.workers.process import settle_in
+from rootbound.memory import release_freed_memory
+from rootbound.user_code import loaded_code
+
+Value = TypeVar("Value")
+
+RETRIES = 5
+"""How many times a task is done again whose machine or process was lost."""
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TQDM_PATCH_PRINT": "0",
+}
+"""Nothing is reported to anybody, no warnings of what is to come, nothing done to `print`."""
+
+
+@dataclass(frozen=True)
+class RayCluster(Engine):
+    """A cluster that runs: as many jobs at once as it has CPUs, or CPUs to a job's threads.
+
+    Args:
+        address: `HOST:PORT` of its head; `auto` for the one that this machine is part of;
+            `local` starts one of this machine alone, and ends it.
+        threads: torch threads of each job.
+
+    Raises:
+        InputError: Ray is not installed, or there is no such cluster.
+    """
+
+    address: str = "auto"
+    threads: int = 1
+
+    @contextlib.contextmanager
+    def open(
+        self, function: Callable[..., Value], shared: tuple[Any, ...]
+    ) -> Iterator[Crew[Any, Value]]:
+        """Connect, unless the program is connected already; and take back what is not done."""
+        ray = _library()
+        mine = not ray.is_initialized()
+        if mine:
+            _connect(ray, self.address)
+        try:
+            crew: _Cluster[Any, Value] = _Cluster(ray, function, shared, self.threads)
+            try:
+                yield crew
+            except BaseException:
+                crew.cancel()
+                raise
+        finally:
+            if mine:
+                ray.shutdown()
+
+
+class _Cluster(Crew[Job, Result]):
+    def __init__(
+        self, ray: Any, function: Callable[..., Result], shared: tuple[Any, ...], threads: int
+    ) -> None:
+        self._ray, self._function, self._threads = ray, function, threads
+        for module in loaded_code():
+            # Other machines need not have the user's files.
+            ray.cloudpickle.register_pickle_by_value(module)
+        self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
+        # An interrupted job is not one that was lost, and what a job raises is the caller's.
+        self._task = ray.remote(num_cpus=threads, max_retries=RETRIES)(_attend)
+        self._shared = ray.put(shared)
+        # For as long as a model is known here the cluster keeps it.
+        self._models: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
+        self._pending: dict[Any, Job] = {}
+
+    def submit(self, job: Job) -> None:
+        packed, models = self._packed(job)
+        self._pending[
+            self._task.remote(
+                self._function, self._threads, _versions(), [self._shared], packed, models
+            )
+        ] = job
+
+    def finished(self) -> Iterator[tuple[Job, Result]]:
+        while self._pending:
+            (done, *_), _ = self._ray.wait(list(self._pending), fetch_local=False)
+            yield self._pending.pop(done), self._result(done)
+
+    def cancel(self) -> None:
+        """Stop what is running, and start no more."""
+        for reference in self._pending:
+            self._ray.cancel(reference, force=True)
+
+    def _packed(self, job: Job) -> tuple[bytes, list[Any]]:
+        """Return a job with numbers in place of its models, and the models as the cluster has them.
+
+        Many jobs have one model: it is sent once.
+        """
+        models: dict[nn.Module, int] = {}
+
+        def number(value: object) -> int | None:
+            if not isinstance(value, nn.Module):
+                return None
+            if value not in self._models:
+                self._models[value] = self._ray.put(value)
+            return models.setdefault(value, len(models))
+
+        buffer = io.BytesIO()
+        pickler = self._ray.cloudpickle.CloudPickler(buffer)
+        pickler.persistent_id = number
+        pickler.dump(job)
+        return buffer.getvalue(), [self._models[model] for model in models]
+
+    def _result(self, reference: Any) -> Result:
+        errors = self._ray.exceptions
+        try:
+            found: Result = self._ray.get(reference)
+        except errors.RayTaskError as error:
+            raise error.cause from None
+        except errors.RayError as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise RuntimeError(f"a job was lost {RETRIES + 1} times: {reason}") from None
+        return found
+
+
+_held: dict[str, tuple[Any, ...]] = {}
+"""What every job of a run needs, in a process that works for it."""
+
+
+def _attend(
+    function: Callable[..., Value],
+    threads: int,
+    versions: str,
+    shared: list[Any],
+    packed: bytes,
+    models: list[Any],
+) -> Value:
+    """Do a job in a process of the cluster."""
+    ray = _library()
+    if versions != _versions():
+        raise InputError(f"{versions} on every machine", _versions(), "install the same there")
+    name = shared[0].hex()
+    if name not in _held:
+        settle_in(threads)
+        _held.clear()
+        _held[name] = ray.get(shared[0])
+    unpickler = pickle.Unpickler(io.BytesIO(packed))
+    unpickler.persistent_load = ray.get(models).__getitem__  # type: ignore[method-assign]
+    try:
+        return function(unpickler.load(), *_held[name])
+    finally:
+        release_freed_memory()
+
+
+def _versions() -> str:
+    """Return what must be the same wherever jobs are done."""
+    return f"rootbound {version('rootbound')} with torch {torch.__version__.partition('+')[0]}"
+
+
+def _library() -> Any:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError:
+        raise InputError(
+            "the library Ray, to run on a cluster", "none installed", "pip install 'rootbound[ray]'"
+        ) from None
+    return ray
+
+
+def _connect(ray: Any, address: str) -> None:
+    own = {"include_dashboard": False} if address == "local" else {}
+    host, _, port = address.rpartition(":")
+    try:
+        if host and port.isdecimal():
+            # Where nothing listens Ray would go on asking for minutes.
+            socket.create_connection((host, int(port)), timeout=10).close()
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, RuntimeError, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"a Ray cluster at {address!r}", reason, "start one with `ray start --head`"
+        ) from None

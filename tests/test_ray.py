@@ -1,0 +1,127 @@
+"""Jobs on a real Ray cluster of two node processes, of which one is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import rootbound as rb
+from rootbound.attacks import Suite
+from rootbound.errors import InputError
+from rootbound.evaluation import RayCluster, compare
+from rootbound.evaluation.workers import Crew
+from rootbound.methods import BestResponse, Plain
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe
+from timeless import timeless
+
+ray: Any = pytest.importorskip("ray", reason="the extra is not installed")
+cluster_utils: Any = pytest.importorskip("ray.cluster_utils")
+
+pytestmark = pytest.mark.slow
+SMALL = {"num_cpus": 1, "object_store_memory": 200 << 20, "include_dashboard": False}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Start a head and one more node; stay connected, so that no process starts twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        # As on other machines, where tests and package are installed for the workers to find.
+        found = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        patch.setenv("PYTHONPATH", os.pathsep.join(found))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        started = cluster_utils.Cluster(initialize_head=True, head_node_args=SMALL)
+        started.add_node(**SMALL)
+        try:
+            with RayCluster(started.address).open(work, (0,)):
+                yield started
+            assert not ray.is_initialized()
+        finally:
+            started.shutdown()
+
+
+def work(job: int, offset: int) -> tuple[int, int]:
+    if job < 0:
+        raise InputError("a good job", "a bad one", "mend it")
+    return job + offset, torch.get_num_threads()
+
+
+def test_no_cluster_is_an_error_in_one_line() -> None:
+    with (
+        pytest.raises(InputError, match=r"a Ray cluster at .*`ray start --head`"),
+        RayCluster("127.0.0.1:1").open(work, (0,)),
+    ):
+        pass
+
+
+def test_every_job_is_done(cluster: Any) -> None:
+    found: list[tuple[int, int]] = []
+
+    def follow(job: int, result: tuple[int, int]) -> list[int]:
+        found.append(result)
+        return [job + 100] if job < 100 else []
+
+    with RayCluster(cluster.address).open(work, (10,)) as crew:
+        assert crew.workers == 2
+        done = list(crew.run(range(3), follow))
+    assert sorted(done) == [0, 1, 2, 100, 101, 102]
+    assert sorted(found) == [(job + 10, 1) for job in sorted(done)]
+
+
+def test_a_failure_reaches_the_caller(cluster: Any) -> None:
+    with (
+        pytest.raises(InputError, match="expected a good job; got a bad one; mend it"),
+        RayCluster(cluster.address).open(work, (0,)) as crew,
+    ):
+        list(crew.run([-1, 1], lambda *_: []))
+
+
+@dataclass(frozen=True)
+class Unlucky(RayCluster):
+    """Loses a machine after so many jobs, with all that runs there."""
+
+    lose: Callable[[], None] = lambda: None
+    after: int = 4
+
+    @contextlib.contextmanager
+    def open(
+        self, function: Callable[..., Any], shared: tuple[Any, ...]
+    ) -> Iterator[Crew[Any, Any]]:
+        with super().open(function, shared) as crew:
+            finished = crew.finished
+
+            def watched() -> Iterator[tuple[Any, Any]]:
+                for count, done in enumerate(finished(), 1):
+                    yield done
+                    if count == self.after:
+                        self.lose()
+
+            crew.finished = watched  # type: ignore[method-assign]
+            yield crew
+
+
+def test_nothing_is_lost_with_a_machine(
+    cluster: Any, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    """The records are those of one process, byte for byte."""
+    fast = Recipe(epochs=1, batch_size=30)
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    (other,) = cluster.worker_nodes
+
+    def found(workers: int | RayCluster) -> list[str]:
+        evaluation = compare(
+            (Plain(fast), BestResponse(fast)), toy_tasks, model,
+            suite=toy_suite, seeds=1, workers=workers,
+        )  # fmt: skip
+        return timeless(evaluation)
+
+    engine = Unlucky(cluster.address, lose=lambda: cluster.remove_node(other, allow_graceful=False))
+    assert found(engine) == found(1)
+    assert [node["Alive"] for node in ray.nodes()].count(True) == 1
