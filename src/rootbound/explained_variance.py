@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.distributed import largest, summed, total
+
 LEAST_UNEXPLAINED = 1e-4
 """Share of the labels' variance that is taken as unexplained whatever the features are."""
 
@@ -67,12 +69,14 @@ def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor
 
 
 def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    count, dimension = features.shape
-    targets = functional.one_hot(labels).to(features.dtype)
-    targets = targets - targets.mean(0)
-    centred = features - features.mean(0)
-    covariance = centred.T @ centred / count
-    correlation = centred.T @ targets / count
+    # Where several processes train together the samples are those of all of them.
+    dimension, count = features.shape[1], total(len(features))
+    classes, part = largest(int(labels.max())) + 1, len(features) / count
+    targets = functional.one_hot(labels, classes).to(features.dtype)
+    targets = targets - summed(part * targets.mean(0))
+    centred = features - summed(part * features.mean(0))
+    covariance = summed(centred.T @ centred / count)
+    correlation = summed(centred.T @ targets / count)
     with torch.no_grad():
         # The ridge is a constant to the gradient, or shrinking every feature would seem to
         # help; the floor keeps the factor positive definite when all features are equal.
@@ -83,4 +87,4 @@ def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Ten
     # own change has no part in the gradient (envelope theorem), so none flows through the solve.
     agreement = head.T @ correlation
     energy = head.T @ (covariance @ head) + loading * (head.T @ head)
-    return targets.T @ targets / count, agreement + agreement.T - energy
+    return summed(targets.T @ targets / count), agreement + agreement.T - energy

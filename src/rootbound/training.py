@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from rootbound import distributed
 from rootbound.augmentation import Augmentation
 from rootbound.data import Batch, Data
 from rootbound.errors import InputError
@@ -81,6 +82,8 @@ def minimise(
 ) -> None:
     """Train the model's parameters in place: one Adam step a batch, one-cycle learning rate.
 
+    Where several processes train together, each takes its part of every batch.
+
     Args:
         model: whose parameters with `requires_grad` are trained.
         loss: of a batch and of the progress through training, from 0 to 1.
@@ -99,7 +102,8 @@ def minimise(
     model.train(not evaluating)
     for step, batch in enumerate(tqdm(batches, title, steps, leave=False, disable=None)):
         optimiser.zero_grad(set_to_none=True)
-        loss(batch, step / steps).backward()
+        loss(distributed.share(batch), step / steps).backward()
+        distributed.average(model)
         optimiser.step()
         schedule.step()
     optimiser.zero_grad(set_to_none=True)

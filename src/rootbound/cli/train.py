@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
+from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.datasets import Dataset, fitted
 from rootbound.errors import InputError, unknown_name
@@ -111,7 +112,12 @@ def _given(options: Namespace) -> _Given | None:
 
 
 def run(options: Namespace) -> int:
-    """Train, save, and say how well the model does."""
+    """Train, save, and say how well the model does; together with the others under `torchrun`."""
+    with distributed.joined():
+        return _run(options)
+
+
+def _run(options: Namespace) -> int:
     path = Path(options.out)
     if path.is_dir():
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
@@ -133,6 +139,8 @@ def run(options: Namespace) -> int:
         method = method.for_epochs(options.epochs)
     make_folder(path.parent)
     trained = method.fit(model, tasks, seed=options.seed)
+    if not distributed.first():
+        return 0
     origin = Origin(
         method=repr(method),
         arm="defended" if method.defends else "undefended",

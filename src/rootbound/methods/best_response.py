@@ -204,5 +204,5 @@ class BestResponse(LossMethod):
             return flat
         # Uniform entries serve as well as normal ones and are four times cheaper to draw.
         random = torch.rand(flat.shape[1], self.projection, device=flat.device) - 0.5
-        projected: Tensor = flat @ random
+        projected: Tensor = flat @ random.to(flat.dtype)
         return projected

@@ -1,0 +1,111 @@
+"""Trainings whose every loss is kept: by one process, or by those that torchrun starts.
+
+torchrun --nproc-per-node 2 tests/together.py FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound import distributed
+from rootbound.data import Batch
+from rootbound.explained_variance import explained_variance, linear_information
+from rootbound.methods import BestResponse, LossMethod
+from rootbound.models import Classifier, build
+from rootbound.training import Recipe
+from toy import toy_dataset
+
+RECIPE = Recipe(epochs=3, batch_size=36)
+
+
+def precisely(batch: Batch) -> Batch:
+    """Return the batch in float64: Adam makes much of what float32 rounds away."""
+    return batch[0].double(), batch[1]
+
+
+@dataclass(frozen=True)
+class Watched(BestResponse):
+    """The method with its finishing steps left out, as their losses are not seen here."""
+
+    finishing_steps: int = 0
+    undesirable_batch_size: int = 48
+    seen: list[float] = field(default_factory=list)
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        found = super().loss(model, precisely(desirable), precisely(undesirable), progress)
+        self.seen.append(float(found.detach()))
+        return found
+
+
+@dataclass(frozen=True)
+class WatchedPlain(LossMethod):
+    """Training without intervention."""
+
+    seen: list[float] = field(default_factory=list)
+
+    def loss(
+        self, model: Classifier, desirable: Batch, _undesirable: Batch, _progress: float
+    ) -> Tensor:
+        inputs, labels = precisely(desirable)
+        found = functional.cross_entropy(model(inputs), labels)
+        self.seen.append(float(found.detach()))
+        return found
+
+
+ROWS: dict[str, tuple[Watched | WatchedPlain, str]] = {
+    "Plain": (WatchedPlain(RECIPE), "shallow_cnn"),
+    "BestResponse": (Watched(RECIPE, weight=0.3, warm_in=0.0, projection=16), "shallow_cnn"),
+    "batch norm": (WatchedPlain(RECIPE), "batch_norm_cnn"),
+}
+
+
+def trained(row: str) -> dict[str, Tensor]:
+    """Return the weights and, as `losses`, the curve of one training."""
+    method, name = ROWS[row]
+    seen: list[float] = []
+    tasks = toy_dataset().split([0, 1, 2], [3, 4, 5])
+    start = build(name, 3, (1, 16, 16), seed=0).double()
+    # What checks that a network can take the samples would give it float32.
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = replace(method, seen=seen).fit(start, tasks, seed=0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return {**model.state_dict(), "losses": torch.tensor(seen, dtype=torch.float64)}
+
+
+def gradients() -> dict[str, Tensor]:
+    """Return values and gradients of the closed forms, those in all samples that are held."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 4
+    features = torch.randn(60, 7, generator=generator, dtype=torch.float64) + labels[:, None]
+    # The highest class is one that not every process has.
+    features, labels = distributed.share((features, torch.where(labels == 3, labels + 1, labels)))
+    found = {}
+    for value in (explained_variance, linear_information):
+        moved = features.clone().requires_grad_(True)
+        result = value(moved, labels, 1e-3)
+        # As in training: every process's own loss, of which the mean is descended.
+        (result / distributed.processes()).backward()
+        assert moved.grad is not None
+        found[value.__name__] = result.detach()
+        found[f"{value.__name__}, gradient"] = moved.grad
+    return found
+
+
+def everything() -> dict[str, dict[str, Tensor]]:
+    return {"closed forms": gradients(), **{row: trained(row) for row in ROWS}}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    with distributed.joined():
+        torch.save(everything(), Path(sys.argv[1]) / f"{torch.distributed.get_rank()}.pt")
