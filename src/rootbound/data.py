@@ -104,12 +104,23 @@ class Data:
     def batches(self, size: int, steps: int, generator: torch.Generator) -> Iterator[Batch]:
         """Yield `steps` batches of `size` samples (all samples if fewer), reshuffled each epoch."""
         size = min(size, len(self))
-        order, position = torch.randperm(len(self), generator=generator), 0
+        order, position = self._order(generator), 0
         for _ in range(steps):
             if position + size > len(self):
-                order, position = torch.randperm(len(self), generator=generator), 0
+                order, position = self._order(generator), 0
             yield self.batch(order[position : position + size])
             position += size
+
+    def to(self, device: torch.device) -> Data:
+        """Return the data on a device."""
+        if self.labels.device == device:
+            return self
+        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """Draw an order of the samples: where the generator is, whatever device they are on."""
+        order = torch.randperm(len(self), generator=generator, device=generator.device)
+        return order.to(self.labels.device)
 
     def select(self, index: Tensor) -> Data:
         """Return the samples at `index` as data of their own."""
@@ -123,7 +134,7 @@ class Data:
         Raises:
             InputError: a class has no more than `count` samples.
         """
-        order = torch.randperm(len(self), generator=generator)
+        order = self._order(generator)
         if not self.stratified:
             return self._first(order, count * len(self.labels.unique()))
         shuffled = self.labels[order]
@@ -137,7 +148,7 @@ class Data:
                     f"{len(members)} of class {label}",
                     "ask for fewer labels a class or bring more data",
                 )
-            rank[members] = torch.arange(len(members))
+            rank[members] = torch.arange(len(members), device=rank.device)
         return self.select(order[rank < count]), self.select(order[rank >= count])
 
     def _first(self, order: Tensor, count: int) -> tuple[Data, Data]:
@@ -150,11 +161,12 @@ class Data:
     def halves(self, generator: torch.Generator) -> tuple[Data, Data]:
         """Split every class into two halves at random (the second gets the odd sample)."""
         if not self.stratified:
-            return self._first(torch.randperm(len(self), generator=generator), len(self) // 2)
+            return self._first(self._order(generator), len(self) // 2)
         first, second = [], []
         for label in self.labels.unique().tolist():
             members = (self.labels == label).nonzero().squeeze(1)
-            members = members[torch.randperm(len(members), generator=generator)]
+            shuffled = torch.randperm(len(members), generator=generator, device=generator.device)
+            members = members[shuffled.to(members.device)]
             first.append(members[: len(members) // 2])
             second.append(members[len(members) // 2 :])
         return self.select(torch.cat(first)), self.select(torch.cat(second))
@@ -163,4 +175,5 @@ class Data:
         """Return at most `size` samples, evenly spaced, the same at every call."""
         if size >= len(self):
             return self
-        return self.select(torch.linspace(0, len(self) - 1, size).long())
+        places = torch.linspace(0, len(self) - 1, size, device="cpu").long()
+        return self.select(places.to(self.labels.device))

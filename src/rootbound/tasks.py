@@ -60,6 +60,10 @@ class Task:
                 "resize one of them",
             )
 
+    def to(self, device: torch.device) -> Task:
+        """Return the task with its data on a device."""
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class TaskPair:
@@ -78,6 +82,16 @@ class TaskPair:
     known_undesirable: Data
     shared: bool = False
     benign: Task | None = None
+
+    def to(self, device: torch.device) -> TaskPair:
+        """Return the pair with its data on a device."""
+        return replace(
+            self,
+            desirable=self.desirable.to(device),
+            undesirable=self.undesirable.to(device),
+            known_undesirable=self.known_undesirable.to(device),
+            benign=None if self.benign is None else self.benign.to(device),
+        )
 
     @classmethod
     def of(

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from rootbound import distributed
 from rootbound.augmentation import Augmentation
 from rootbound.data import Batch, Data
+from rootbound.devices import autocast, random_stream
 from rootbound.errors import InputError
 
 Item = TypeVar("Item")
@@ -65,9 +66,10 @@ class TrainingDiverged(RuntimeError):
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
     """Give a generator, and torch's global stream, this seed; restore the stream afterwards."""
-    with torch.random.fork_rng(devices=[]):
+    device = torch.get_default_device()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield torch.Generator().manual_seed(seed)
+        yield random_stream(seed)
 
 
 def minimise(
@@ -102,7 +104,9 @@ def minimise(
     model.train(not evaluating)
     for step, batch in enumerate(tqdm(batches, title, steps, leave=False, disable=None)):
         optimiser.zero_grad(set_to_none=True)
-        loss(distributed.share(batch), step / steps).backward()
+        with autocast():
+            value = loss(distributed.share(batch), step / steps)
+        value.backward()
         distributed.average(model)
         optimiser.step()
         schedule.step()

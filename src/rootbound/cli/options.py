@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound import distributed
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.devices import DEVICES, find_device
 from rootbound.errors import InputError
 from rootbound.evaluation import Engine, RayCluster
 from rootbound.evaluation.workers import engine_for
@@ -94,11 +95,19 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
         "--workers", type=int, default=None,
         help="processes, one thread each (default: the number of cores, at most 8)",
     )  # fmt: skip
+    add_device(parser)
     parser.add_argument(
         "--ray", type=str, nargs="?", const="auto", default=None, metavar="ADDRESS",
         help="instead of --workers: the CPUs of a Ray cluster, HOST:PORT of its head or the one "
         "that this machine is part of; needs the extra ray",
     )  # fmt: skip
+
+
+def add_device(parser: ArgumentParser) -> None:
+    """Add the option that says where tensors live."""
+    parser.add_argument(
+        "--device", type=str, default="cpu", help=f"{', '.join(DEVICES)} (default: cpu)"
+    )
 
 
 def as_found(data: Dataset) -> Dataset:
@@ -179,11 +188,13 @@ def read_engine(options: Namespace) -> Engine:
             "use --workers or --ray: only `rootbound train` is for torchrun",
         )
     if options.ray is None:
+        device = str(find_device(options.device))
         default = max(1, min(os.cpu_count() or 1, 8))
-        return engine_for(default if options.workers is None else options.workers)
+        workers = default if options.workers is None else options.workers
+        return engine_for(workers, device)
     if options.workers is not None:
         raise InputError("--workers or --ray", "both", "leave one out")
-    return RayCluster(options.ray)
+    return RayCluster(options.ray, device=options.device)
 
 
 def load_named(name: str) -> object | None:

@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.datasets import Dataset, fitted
+from rootbound.devices import PRECISIONS, computing_in, find_device, on
 from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
@@ -40,6 +41,11 @@ def configure(parser: ArgumentParser) -> None:
         "--from", type=str, default=None,
         help="model file to go on from, in place of new weights; its architecture, data and "
         "desirable classes are taken too, where nothing else is said",
+    )  # fmt: skip
+    shared.add_device(parser)
+    parser.add_argument(
+        "--precision", type=str, default=PRECISIONS[0],
+        help=f"of the products of matrices: {', '.join(PRECISIONS)} (default: {PRECISIONS[0]})",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
     parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
@@ -138,7 +144,9 @@ def _run(options: Namespace) -> int:
     if options.epochs is not None:
         method = method.for_epochs(options.epochs)
     make_folder(path.parent)
-    trained = method.fit(model, tasks, seed=options.seed)
+    device = find_device(options.device)
+    with on(device), computing_in(options.precision):
+        trained = method.fit(model.to(device), tasks.to(device), seed=options.seed).cpu()
     if not distributed.first():
         return 0
     origin = Origin(

@@ -48,7 +48,7 @@ def compare(
             every method.
         suite: attacks and budgets, or the name of them.
         seeds: how many; seed `i` draws weights, batches and the attacker's labels.
-        workers: processes; or where to find them, as `evaluation.RayCluster()`.
+        workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
         folder: where records go as they come, and pictures; nowhere when left out.
 
     Raises:
@@ -91,7 +91,7 @@ def evaluate(
         adaptive: attacks that know the defence, besides the suite's; every arm meets them.
         suite: attacks and budgets, or the name of them.
         seeds: the attacker's, and those of the fresh weights.
-        workers: processes; or where to find them, as `evaluation.RayCluster()`.
+        workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
         folder: where records go as they come, and pictures; nowhere when left out.
 
     Raises:
@@ -144,7 +144,7 @@ def _run(
     started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
     try:
         with (
-            engine.open(work, (tasks, holdings)) as crew,
+            engine.open(work, (tasks, holdings, engine.device)) as crew,
             tqdm(desc="training and attacking", total=len(entries), disable=None) as bar,
         ):
             for _ in crew.run(entries, steps.follow):

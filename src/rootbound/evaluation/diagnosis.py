@@ -230,10 +230,11 @@ def _train_mode_accuracy(model: Classifier, data: Data) -> float:
 
 def _names(model: Classifier, data: Data) -> dict[str, float]:
     logits = predict(model, data, BATCH)
-    said = torch.zeros(model.classes, model.classes)
-    said.index_put_((data.labels, logits.argmax(1)), torch.ones(len(data)), accumulate=True)
-    best = linear_sum_assignment(said.numpy(), maximize=True)
+    said = logits.new_zeros(model.classes, model.classes)
+    said.index_put_((data.labels, logits.argmax(1)), logits.new_ones(len(data)), accumulate=True)
+    counts = said.cpu().numpy()
+    best = linear_sum_assignment(counts, maximize=True)
     return {
         "own_accuracy_undesirable": _accuracy(logits, data),
-        "renamed_accuracy_undesirable": float(said.numpy()[best].sum()) / len(data),
+        "renamed_accuracy_undesirable": float(counts[best].sum()) / len(data),
     }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
+import torch
+
+from rootbound.devices import find_device, on, with_float64
 from rootbound.evaluation.assignments import Assignment, Subject
 from rootbound.evaluation.diagnosis import diagnose
 from rootbound.evaluation.harness import Holdings, carry_out
@@ -64,21 +69,57 @@ Job = Entry | Assignment
 Result = Outcome | list[Record]
 
 
-def work(job: Job, tasks: TaskPair, holdings: Holdings) -> Result:
-    """Do what the job says."""
-    if isinstance(job, Assignment):
-        task = tasks.benign if job.task == "benign" else tasks.undesirable
-        assert task is not None  # without a benign task nobody is assigned to it
-        return carry_out(job, task, holdings)
-    model, training = job.trained or _made_ready(job.contender, job.seed, tasks)
-    arm, name = job.contender.arm, job.contender.name
-    diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
-    shown = pictures(model, tasks) if job.pictured else {}
-    return Outcome(Subject(arm, name, job.seed, model), training, diagnosis, shown)
+def work(job: Job, tasks: TaskPair, holdings: Holdings, device: str) -> Result:
+    """Do what the job says, and bring what it finds to the processor.
+
+    Args:
+        job: what is to be done.
+        tasks: what is desirable and what is not.
+        holdings: what attackers hold besides labels.
+        device: where to train; and to attack, which takes float64, where there is any.
+    """
+    training_device = find_device(device)
+    with on(place := with_float64(training_device)):
+        tasks, holdings = _resident(tasks, holdings, place)
+        if isinstance(job, Assignment):
+            task = tasks.benign if job.task == "benign" else tasks.undesirable
+            assert task is not None  # without a benign task nobody is assigned to it
+            subject = replace(job.subject, model=_moved(job.subject.model, place))
+            return carry_out(replace(job, subject=subject), task, holdings)
+        with on(training_device):
+            model, training = job.trained or _made_ready(job, tasks.to(training_device))
+        model = _moved(model, place)
+        arm, name = job.contender.arm, job.contender.name
+        diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
+        shown = pictures(model, tasks) if job.pictured else {}
+    subject = Subject(arm, name, job.seed, model.cpu())
+    return Outcome(subject, training, diagnosis, shown)
 
 
-def _made_ready(contender: Contender, seed: int, tasks: TaskPair) -> tuple[Classifier, Training]:
-    model, settings, seconds = contender.start, "as given", 0.0
+@lru_cache(maxsize=1)
+def _resident(
+    tasks: TaskPair, holdings: Holdings, device: torch.device
+) -> tuple[TaskPair, Holdings]:
+    """Return what every job of a process needs on a device: it is brought there once."""
+    desirable, sibling = holdings.desirable, holdings.sibling
+    there = Holdings(
+        desirable=None if desirable is None else desirable.to(device),
+        sibling=None if sibling is None else _moved(sibling, device),
+    )
+    return tasks.to(device), there
+
+
+def _moved(model: Classifier, device: torch.device) -> Classifier:
+    """Return the model on a device; a copy, unless it is there."""
+    if model.head.weight.device == device:
+        return model
+    return copy.deepcopy(model).to(device)
+
+
+def _made_ready(entry: Entry, tasks: TaskPair) -> tuple[Classifier, Training]:
+    contender, seed = entry.contender, entry.seed
+    model = _moved(contender.start, tasks.desirable.train.labels.device)
+    settings, seconds = "as given", 0.0
     if contender.method is not None:
         started = time.perf_counter()
         model = contender.method.fit(model.reinitialised(seed), tasks, seed=seed)

@@ -45,7 +45,8 @@ def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
     found = _view(model, tasks.undesirable.test.subset(POINTS))
     if desirable.tokens:
         return found | _words(model, tasks, desirable, undesirable)
-    found |= {"desirable": desirable.inputs.numpy(), "undesirable": undesirable.inputs.numpy()}
+    found |= {"desirable": desirable.inputs.cpu().numpy()}
+    found |= {"undesirable": undesirable.inputs.cpu().numpy()}
     layer = model.last_convolution()
     if layer is None:
         return found
@@ -112,7 +113,7 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
     maps = maps.nan_to_num(0.0, 0.0, 0.0)
     strongest = maps.flatten(1).amax(1).clamp_min(1e-12)
     scaled: Tensor = maps / strongest[:, None, None] * 255
-    return scaled.round().byte().numpy()
+    return scaled.round().byte().cpu().numpy()
 
 
 def with_best_head(model: Classifier, task: Task) -> Classifier:
@@ -147,7 +148,7 @@ def _view(model: Classifier, data: Data) -> dict[str, Array]:
     points = centred @ directions[:2].T
     # The sign of a principal axis is arbitrary: fix it, so that figures can be compared.
     points *= torch.where(points.abs().amax(0) == points.amax(0), 1.0, -1.0)
-    return {"view": _half(points), "view_labels": data.labels.byte().numpy()}
+    return {"view": _half(points), "view_labels": data.labels.byte().cpu().numpy()}
 
 
 def _insides(model: Classifier, layer: nn.Module, data: Data) -> dict[str, Array]:
@@ -167,4 +168,4 @@ def _half(values: Tensor) -> Array:
     values = values.nan_to_num(0.0, 0.0, 0.0)
     largest = float(values.abs().max())
     scaled: Tensor = values * (1e3 / largest) if largest > 6e4 else values
-    return scaled.numpy().astype(np.float16)
+    return scaled.cpu().numpy().astype(np.float16)

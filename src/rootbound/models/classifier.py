@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -115,9 +116,9 @@ class Classifier(nn.Module):
 
     def with_head(self, classes: int, seed: int) -> Classifier:
         """Return a copy with a fresh head for another number of classes."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with _drawn_on_cpu(seed):
             head = nn.Linear(self.head.in_features, classes)
+        head.to(self.head.weight.device)
         return Classifier(copy.deepcopy(self.backbone), head, self.architecture)
 
     def reinitialised(self, seed: int, last: int | None = None) -> Classifier:
@@ -131,18 +132,17 @@ class Classifier(nn.Module):
             InputError: there are not so many blocks, or a part holds weights of its own
                 and cannot reset them.
         """
-        fresh = copy.deepcopy(self)
+        fresh = copy.deepcopy(self).cpu()
         blocks = fresh.blocks
         last = len(blocks) if last is None else last
         if not 0 <= last <= len(blocks):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with _drawn_on_cpu(seed):
             _reset(blocks[len(blocks) - last :])
             fresh._reset_head(all_blocks=last == len(blocks))
-        return fresh
+        return fresh.to(self.head.weight.device)
 
     def _reset_head(self, *, all_blocks: bool) -> None:
         """Draw the head anew; one that shares its weights has had them drawn by the backbone."""
@@ -166,6 +166,14 @@ class Classifier(nn.Module):
                 copy.deepcopy(self).eval()(torch.ones(1, *shape))
         except (RuntimeError, ValueError, IndexError) as error:
             raise unfit(shape, error) from None
+
+
+@contextlib.contextmanager
+def _drawn_on_cpu(seed: int) -> Iterator[None]:
+    """Draw from a stream with this seed: the same weights, whatever device they are for."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _last_to_run(module: nn.Module, example: Tensor | None) -> str:

@@ -62,15 +62,15 @@ class ExactLastLayer(Probe, StackedAttack):
         """Yield all solutions once, along the path from the largest penalty to the smallest."""
         features = attacker.train.inputs
         mean, basis = coordinates(features, trials[0].coordinates, trials[0].kept)
-        inputs = place(features, mean, basis, bias=True).numpy()
-        problem = LogisticProblem(inputs, attacker.train.labels.numpy(), model.classes)
+        inputs = place(features, mean, basis, bias=True).cpu().numpy()
+        problem = LogisticProblem(inputs, attacker.train.labels.cpu().numpy(), model.classes)
         weights = np.zeros((model.classes, inputs.shape[1]))
         solved: dict[float, tuple[Matrix, dict[str, float]]] = {}
         for trial in sorted(trials, key=lambda trial: -trial.penalty):
             weights, certificate = problem.solve(weights, trial.penalty, trial.iterations)
             solved[trial.penalty] = weights, certificate
         solutions = [solved[trial.penalty] for trial in trials]
-        heads = torch.from_numpy(np.stack([weights for weights, _ in solutions]))
+        heads = torch.from_numpy(np.stack([weights for weights, _ in solutions])).to(mean.device)
         certificates = tuple(certificate for _, certificate in solutions)
         # Two products of the samples with the heads for each evaluation of the objective.
         flops = 4.0 * inputs.size * model.classes * problem.evaluations
@@ -121,7 +121,10 @@ def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
     """
     mean, basis = coordinates(features.inputs, "standardised")
     problem = LogisticProblem(
-        place(features.inputs, mean, basis, bias=True).numpy(), features.labels.numpy(), classes
+        place(features.inputs, mean, basis, bias=True).cpu().numpy(),
+        features.labels.cpu().numpy(),
+        classes,
     )
     weights, _ = problem.solve(np.zeros((classes, basis.shape[1] + 1)), penalty, iterations=200)
-    return WhitenedHeads(mean, basis, torch.from_numpy(weights).unsqueeze(0)).as_linear(0)
+    heads = torch.from_numpy(weights).unsqueeze(0).to(mean.device)
+    return WhitenedHeads(mean, basis, heads).as_linear(0)

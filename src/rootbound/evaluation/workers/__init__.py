@@ -9,8 +9,8 @@ from rootbound.evaluation.workers.ray_cluster import RayCluster
 __all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "engine_for"]
 
 
-def engine_for(workers: int | Engine) -> Engine:
-    """Return an engine of so many processes; or the one that is given.
+def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:
+    """Return an engine of so many processes on a device; or the one that is given.
 
     Raises:
         InputError: there are none.
@@ -19,4 +19,4 @@ def engine_for(workers: int | Engine) -> Engine:
         return workers
     if workers < 1:
         raise InputError("at least 1 worker", str(workers), "raise it")
-    return InProcess() if workers == 1 else Pool(workers)
+    return InProcess(device=device) if workers == 1 else Pool(workers, device=device)

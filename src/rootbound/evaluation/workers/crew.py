@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -45,12 +46,20 @@ class Crew(ABC, Generic[Job, Result]):
             yield job
 
 
+@dataclass(frozen=True, kw_only=True)
 class Engine(ABC):
     """Where jobs are done. Subclasses are frozen dataclasses.
 
     Whichever it is, a job finds the same numbers as long as it has the same number of torch
-    threads on the same kind of machine: one, unless told.
+    threads on the same kind of machine and device.
+
+    Args:
+        threads: torch threads of each job.
+        device: for its tensors: `cpu`, `cuda`, `mps`, or `auto`.
     """
+
+    threads: int = 1
+    device: str = "cpu"
 
     @abstractmethod
     def open(

@@ -18,13 +18,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class InProcess(Engine):
-    """This process.
-
-    Args:
-        threads: torch threads.
-    """
-
-    threads: int = 1
+    """This process."""
 
     @contextlib.contextmanager
     def open(

@@ -27,11 +27,9 @@ class Pool(Engine):
 
     Args:
         workers: how many.
-        threads: torch threads of each.
     """
 
     workers: int
-    threads: int = 1
 
     @contextlib.contextmanager
     def open(

@@ -37,19 +37,23 @@ QUIET = {
 
 @dataclass(frozen=True)
 class RayCluster(Engine):
-    """A cluster that runs: as many jobs at once as it has CPUs, or CPUs to a job's threads.
+    """A cluster that runs: as many jobs at once as it has CPUs for their threads.
+
+    On accelerators each job has one to itself.
 
     Args:
         address: `HOST:PORT` of its head; `auto` for the one that this machine is part of;
             `local` starts one of this machine alone, and ends it.
-        threads: torch threads of each job.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
     """
 
     address: str = "auto"
-    threads: int = 1
+
+    def _share(self) -> dict[str, int]:
+        """Return what a job takes of the cluster, by the cluster's names."""
+        return {"CPU": self.threads, **({"GPU": 1} if self.device == "cuda" else {})}
 
     @contextlib.contextmanager
     def open(
@@ -61,7 +65,7 @@ class RayCluster(Engine):
         if mine:
             _connect(ray, self.address)
         try:
-            crew: _Cluster[Any, Value] = _Cluster(ray, function, shared, self.threads)
+            crew: _Cluster[Any, Value] = _Cluster(ray, function, shared, self._share())
             try:
                 yield crew
             except BaseException:
@@ -74,15 +78,29 @@ class RayCluster(Engine):
 
 class _Cluster(Crew[Job, Result]):
     def __init__(
-        self, ray: Any, function: Callable[..., Result], shared: tuple[Any, ...], threads: int
+        self,
+        ray: Any,
+        function: Callable[..., Result],
+        shared: tuple[Any, ...],
+        share: dict[str, int],
     ) -> None:
-        self._ray, self._function, self._threads = ray, function, threads
+        self._ray, self._function, self._threads = ray, function, share["CPU"]
         for module in loaded_code():
             # Other machines need not have the user's files.
             ray.cloudpickle.register_pickle_by_value(module)
-        self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)) // threads)
-        # An interrupted job is not one that was lost, and what a job raises is the caller's.
-        self._task = ray.remote(num_cpus=threads, max_retries=RETRIES)(_attend)
+        there = ray.cluster_resources()
+        self.workers = min(int(there.get(name, 0)) // count for name, count in share.items())
+        if not self.workers:
+            raise InputError(
+                " and ".join(f"{count} {name}" for name, count in share.items())
+                + " in the cluster",
+                ", ".join(f"{there.get(name, 0):g} {name}" for name in share),
+                "add machines to it",
+            )
+        # What a job raises is the caller's; only what was lost is done again.
+        self._task = ray.remote(
+            num_cpus=share["CPU"], num_gpus=share.get("GPU", 0), max_retries=RETRIES
+        )(_attend)
         self._shared = ray.put(shared)
         # For as long as a model is known here the cluster keeps it.
         self._models: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()

@@ -102,8 +102,8 @@ def root(inputs: Tensor) -> Tensor:
 def inner_products(rows: Tensor) -> Tensor:
     """Return `A A'` of A `(n, m)` in float64, for half the price: it is symmetric."""
     # Transposed, A is as Fortran stores it, and need not be copied.
-    upper = dsyrk(1.0, rows.contiguous().numpy().T, trans=True)
-    return torch.from_numpy(upper + np.triu(upper, 1).T)
+    upper = dsyrk(1.0, rows.contiguous().cpu().numpy().T, trans=True)
+    return torch.from_numpy(upper + np.triu(upper, 1).T).to(rows.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,20 +140,20 @@ class LinearHessian:
     @cached_property
     def largest(self) -> tuple[float, Tensor]:
         """`sigma_1` and `u_1 (k,)`, with `B'u_1 = sqrt(sigma_1) v_1`."""
-        width = len(self.hessian)
+        width, hessian = len(self.hessian), self.hessian.cpu().numpy()
         try:
             # Lanczos needs some products with H where all of eigh costs as much as forming it.
-            _, found = eigsh(self.hessian.numpy(), 1, which="LA", v0=np.ones(width))
+            _, found = eigsh(hessian, 1, which="LA", v0=np.ones(width))
         except ArpackNoConvergence:
-            _, found = scipy.linalg.eigh(self.hessian.numpy(), subset_by_index=[width - 1] * 2)
-        left = self.seen @ torch.from_numpy(found[:, 0])
+            _, found = scipy.linalg.eigh(hessian, subset_by_index=[width - 1] * 2)
+        left = self.seen @ torch.from_numpy(found[:, 0]).to(self.root.device)
         return float(left.square().sum()), left / left.norm()
 
     @cached_property
     def smallest(self) -> tuple[float, Tensor]:
         """`sigma_k` and `u_k (k,)`, with `B'u_k = sqrt(sigma_k) v_k`."""
-        _, found = scipy.linalg.eigh(self.gram.numpy(), subset_by_index=[0, 0])
-        left = torch.from_numpy(found[:, 0])
+        _, found = scipy.linalg.eigh(self.gram.cpu().numpy(), subset_by_index=[0, 0])
+        left = torch.from_numpy(found[:, 0]).to(self.root.device)
         # B'u has the digits that the eigenvalue itself loses where it is small.
         return float((self.seen.T @ left).square().sum()), left
 

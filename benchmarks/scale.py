@@ -1,0 +1,209 @@
+"""What the whole costs, as ratios of pairs that take turns: python benchmarks/scale.py [ROWS].
+
+Rows: import, help, resume, plain, malloc, workers, ray; all of them when left out. The two sides
+of a pair run one after the other, so that other jobs on the machine slow both alike; a ratio is
+the median over pairs, with the smallest and the largest.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import torch
+from ray.cluster_utils import Cluster
+from torch.nn import functional
+
+import rootbound as rb
+from rootbound.attacks import Budget, FineTune, Suite
+from rootbound.evaluation import Engine, InProcess, Pool, RayCluster, evaluate
+from rootbound.memory import keep_freed_memory
+from rootbound.methods import Plain
+from rootbound.training import Recipe
+
+PAIRS = 7
+TRAINING = """
+import sys, time, torch, rootbound as rb
+from rootbound.memory import keep_freed_memory
+torch.set_num_threads(1)
+sys.argv[1] == "kept" and keep_freed_memory()
+digits = rb.datasets.mnist().split(range(5), range(5, 10))
+method = rb.methods.{method}(recipe=rb.Recipe(epochs=1))
+started = time.process_time()
+method.fit(rb.models.{model}(5, digits.desirable.train.shape), digits)
+print(time.process_time() - started)
+"""
+
+
+def show(what: str, goal: str, slow: list[float], fast: list[float]) -> None:
+    """Print one row: how many times as long the first side takes."""
+    ratios = [a / b for a, b in zip(slow, fast, strict=True)]
+    print(
+        f"| {what} | {goal} | {statistics.median(ratios):.2f} [{min(ratios):.2f}-{max(ratios):.2f}]"
+        f" | {statistics.median(slow):.3g} s against {statistics.median(fast):.3g} s |",
+        flush=True,
+    )
+
+
+def turns(
+    one: Callable[[], float], other: Callable[[], float], pairs: int = PAIRS
+) -> tuple[list[float], list[float]]:
+    """Return what two sides measure that take turns, after one turn that does not count."""
+    one(), other()
+    found = [(one(), other()) for _ in range(pairs)]
+    return [a for a, _ in found], [b for _, b in found]
+
+
+def wall(run: Callable[[], object]) -> Callable[[], float]:
+    """Return a function that runs and says how many seconds it took."""
+
+    def measured() -> float:
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
+
+    return measured
+
+
+def command(*arguments: str) -> Callable[[], float]:
+    """Return a function that runs a program and says how much processor time it took."""
+
+    def measured() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return measured
+
+
+def imports() -> None:
+    """Import of the package, and of what compares, against torch's (processor seconds)."""
+    for what in ("rootbound", "rootbound; rootbound.compare"):
+        sides = turns(command("-c", f"import {what}"), command("-c", "import torch"))
+        show(f"`import {what}`: `import torch`", "<= 1.3", *sides)
+
+
+def overview() -> None:
+    """Help of the command line against an interpreter that does nothing (processor seconds)."""
+    sides = turns(command("-m", "rootbound", "--help"), command("-c", "pass"))
+    show("`rootbound --help`: `python -c pass`", "<= 0.3 s", *sides)
+
+
+def resumed() -> None:
+    """The command for a finished run against `import torch` (processor seconds)."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (
+            "-m rootbound compare --methods Plain,BestResponse --epochs 1 --suite demo-1 --labels "
+            f"10 --steps 20 --seeds 1 --workers 1 --out {folder}"
+        ).split()
+        command(*arguments)()
+        sides = turns(command(*arguments), command("-c", "import torch"))
+    show("`compare` of a finished run, report included: `import torch`", "<= 3 s", *sides)
+
+
+def plain() -> None:
+    """One epoch by hand against the same by the package."""
+    digits = rb.datasets.mnist().split(range(5), range(5, 10))
+    data, recipe = digits.desirable.train, Recipe(epochs=1)
+    inputs, labels = data.batch(slice(None))
+    padded = functional.pad(inputs, (1, 1, 1, 1), mode="replicate")
+    steps = recipe.steps(len(data))
+
+    def by_hand() -> None:
+        torch.manual_seed(0)
+        model = rb.models.shallow_cnn(5).train()
+        optimiser = torch.optim.Adam(model.parameters(), recipe.learning_rate, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, recipe.learning_rate, total_steps=steps + 1
+        )
+        order = torch.randperm(len(labels))
+        for step in range(steps):
+            index = order[step * 128 : (step + 1) * 128]
+            # Every image moved by up to one pixel, as the recipe says.
+            down, right = torch.randint(3, (2, 128))
+            windows = padded[index].unfold(2, 28, 1).unfold(3, 28, 1)
+            batch = windows[torch.arange(128), :, down, right]
+            optimiser.zero_grad(set_to_none=True)
+            functional.cross_entropy(model(batch), labels[index]).backward()
+            optimiser.step()
+            schedule.step()
+
+    def packaged() -> None:
+        Plain(recipe).fit(rb.models.shallow_cnn(5), digits)
+
+    sides = turns(wall(by_hand), wall(packaged), 5)
+    show("a loop by hand: an epoch of `Plain`, checks included", ">= 1.0", *sides)
+
+
+def malloc() -> None:
+    """Training where freed memory goes back to the kernel against where it is kept."""
+    for method, model in (("Plain", "shallow_cnn"), ("BestResponse", "shallow_cnn")):
+        program = TRAINING.format(method=method, model=model)
+
+        def side(kind: str, program: str = program) -> Callable[[], float]:
+            arguments = [sys.executable, "-c", program, kind]
+            return lambda: float(subprocess.run(arguments, check=True, capture_output=True).stdout)
+
+        sides = turns(side("returned"), side("kept"), 5)
+        show(f"{method}, {model}, memory returned: kept (processor seconds)", "> 1", *sides)
+
+
+def trials(engine: Engine, count: int, steps: int) -> None:
+    """Fine-tune in as many bundles as there are trials."""
+    digits = rb.datasets.mnist().split(range(5), range(5, 10))
+    rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+    chosen = [FineTune(None, "kept", "adam", rate, size) for rate in rates for size in (64, 96)]
+    suite = Suite("scale", tuple(chosen[:count]), (Budget(100, steps),))
+    evaluate(rb.models.shallow_cnn(5), digits, suite=suite, seeds=2, workers=engine)
+
+
+def workers() -> None:
+    """One process against two, from cold."""
+    sides = turns(
+        wall(lambda: trials(InProcess(), 10, 150)), wall(lambda: trials(Pool(2), 10, 150)), 5
+    )
+    show("40 fine-tunings by 1 worker: by 2, from cold", ">= 1.7", *sides)
+
+
+def ray() -> None:
+    """Two processes of a pool against two of a Ray cluster that runs."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    head = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    try:
+        cluster = RayCluster(head.address)
+        sides = turns(
+            wall(lambda: trials(Pool(2), 10, 150)), wall(lambda: trials(cluster, 10, 150)), 5
+        )
+        show("the same by a pool of 2: by Ray with 2 CPUs", ">= 0.9", *sides)
+    finally:
+        head.shutdown()
+
+
+if __name__ == "__main__":
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    load = os.getloadavg()[0]
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; "
+        f"load {load:.1f} at the start\n"
+    )
+    print("| what: against | goal | ratio | medians |\n|---|---|---|---|")
+    rows: dict[str, Callable[[], None]] = {
+        "import": imports,
+        "help": overview,
+        "resume": resumed,
+        "plain": plain,
+        "malloc": malloc,
+        "workers": workers,
+        "ray": ray,
+    }
+    for name in sys.argv[1:] or rows:
+        rows[name]()

@@ -1,0 +1,90 @@
+"""Where tensors live, the processor or an accelerator, and how precisely training computes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+
+import torch
+
+from rootbound.errors import InputError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("float32", "bfloat16")
+
+_precision = ContextVar("precision", default=PRECISIONS[0])
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of a name; for `auto`, an accelerator where there is one.
+
+    Under `torchrun` each process of a machine has an accelerator of its own.
+
+    Raises:
+        InputError: there is no such device on this machine.
+    """
+    kind = name.partition(":")[0]
+    if kind not in DEVICES:
+        raise unknown_name("device", name, DEVICES)
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if kind == "auto":
+        kind = name = next(one for one, found in there.items() if found)
+    if not there[kind]:
+        raise InputError(f"a machine with {kind}", "none here", "pass --device auto")
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return torch.device(name)
+
+
+def with_float64(device: torch.device) -> torch.device:
+    """Return the device, or the processor in its place where it has no float64."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+@contextlib.contextmanager
+def on(device: torch.device) -> Iterator[None]:
+    """Create every tensor there for which nothing else is said.
+
+    So whoever writes a method or an attack need not think of devices. On the processor nothing
+    is done: there it is so already, and every call of torch would become a little slower.
+    """
+    with device if device.type != "cpu" else contextlib.nullcontext():
+        yield
+
+
+@contextlib.contextmanager
+def computing_in(precision: str) -> Iterator[None]:
+    """Let training compute in `float32`, or what gains by it in `bfloat16`; weights stay float32.
+
+    Raises:
+        InputError: another precision.
+    """
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    before = _precision.set(precision)
+    try:
+        yield
+    finally:
+        _precision.reset(before)
+
+
+def autocast() -> AbstractContextManager[object]:
+    """Return what the loss of one step is computed in.
+
+    Anew for each step: autocast keeps the weights that it has rounded until it is left.
+    """
+    if _precision.get() == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(torch.get_default_device().type, torch.bfloat16)
+
+
+def random_stream(seed: int) -> torch.Generator:
+    """Return a generator for tensors of the device at hand."""
+    return torch.Generator(torch.get_default_device()).manual_seed(seed)
