@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from rootbound.data import PADDING, Data
@@ -32,6 +31,8 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
         data: texts.
         targets: class of each text.
     """
+    from captum.attr import IntegratedGradients  # noqa: PLC0415  # slow to import
+
     first, *others = model.blocks
     if not others or not is_masked(first):
         return None

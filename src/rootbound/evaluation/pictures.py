@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -103,6 +102,8 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
 
     Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, https://arxiv.org/abs/1610.02391.
     """
+    from captum.attr import LayerAttribution, LayerGradCam  # noqa: PLC0415  # slow to import
+
     inputs, _ = data.batch(slice(None))
     with torch.enable_grad():
         maps = LayerGradCam(model, layer).attribute(
