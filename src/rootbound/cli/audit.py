@@ -46,6 +46,11 @@ def configure(parser: ArgumentParser) -> None:
     shared.add_tasks(parser, default="that of the model's own description")
     shared.add_attack(parser)
     parser.add_argument(
+        "--minutes", type=float, default=None,
+        help="attack for about so long, in place of trying everything: each setting of the suite a "
+        "little, those that win more and more, all arms alike; with more minutes an audit goes on",
+    )  # fmt: skip
+    parser.add_argument(
         "--fail-if-advantage-over", type=float, default=None,
         help="end with exit code 1 where the weights are worth more to an attacker than so many "
         "points over random ones, on average over seeds, with any number of labels",
@@ -62,6 +67,8 @@ def run(options: Namespace) -> int:
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
     method, tokeniser = _described(options)
     tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
+    if options.minutes is not None:
+        suite = suite.within(options.minutes)
     folder, other = Path(options.out), options.undefended
     evaluation = evaluate(
         _opened(options, options.checkpoint, tasks),
