@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.datasets.layout import AS_FOUND
 from rootbound.errors import InputError
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
@@ -59,6 +60,11 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     parser.add_argument(
         "--skip-unreadable", action="store_true", help="leave out images that cannot be read"
     )
+    parser.add_argument(
+        "--in-memory", type=float, default=AS_FOUND.in_memory,
+        help="GiB of images to keep in memory at most; a part of a data set that is larger stays "
+        f"in a file of the folder ROOTBOUND_CACHE (default: {AS_FOUND.in_memory:g})",
+    )  # fmt: skip
 
 
 def add_model(parser: ArgumentParser) -> None:
@@ -115,7 +121,11 @@ def read_tasks(
     for role, classes in CLASSES.items():
         settle(options, role, classes if same else ALL)
     layout = Layout(
-        options.input_column, options.label_column, options.skip_unreadable, options.length
+        options.input_column,
+        options.label_column,
+        options.skip_unreadable,
+        options.length,
+        options.in_memory,
     )
     data = fit(load(options.data, tokeniser=_tokeniser(tokeniser), layout=layout))
     share = options.share_undesirable
