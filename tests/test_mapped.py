@@ -128,9 +128,7 @@ def test_a_file_gives_what_memory_gives(
 
 def test_tasks_are_the_same_and_stay_in_the_file(tmp_path: Path) -> None:
     path = idx(tmp_path)
-    there, here = (
-        loaded(path, layout).split([0, 2], [3, 4, 5]) for layout in (ON_DISK, IN_MEMORY)
-    )
+    there, here = (loaded(path, layout).split([0, 2], [3, 4, 5]) for layout in (ON_DISK, IN_MEMORY))
     pairs = (
         (there.desirable.train, here.desirable.train),
         (there.undesirable.train, here.undesirable.train),
@@ -159,9 +157,7 @@ def test_samples_made_to_fit_are_the_same(shape: tuple[int, ...], tmp_path: Path
 
 def test_turned_images_are_the_same(tmp_path: Path) -> None:
     path = idx(tmp_path)
-    there, here = (
-        rotations(loaded(path, layout).task([0, 1])) for layout in (ON_DISK, IN_MEMORY)
-    )
+    there, here = (rotations(loaded(path, layout).task([0, 1])) for layout in (ON_DISK, IN_MEMORY))
     assert there is not None and here is not None
     same(there.train, here.train)
 
@@ -220,7 +216,7 @@ def test_without_room_nothing_is_begun(
 
     path = idx(tmp_path)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: Full)
-    with pytest.raises(InputError, match="free space in .*ROOTBOUND_CACHE") as caught:
+    with pytest.raises(InputError, match=r"free space in .*ROOTBOUND_CACHE") as caught:
         loaded(path, ON_DISK)
     assert len(str(caught.value).splitlines()) == 1
     assert not list(store.iterdir())
