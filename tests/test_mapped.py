@@ -10,8 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import datasets as hf
 import numpy as np
 import pytest
 import torch
@@ -26,6 +26,8 @@ from rootbound.datasets.rotations import rotations
 from rootbound.errors import InputError
 from rootbound.mapped import Mapped
 from toy import toy_dataset, write_idx_folder
+
+hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 
 ON_DISK, IN_MEMORY = Layout(in_memory=0), Layout()
 
@@ -53,7 +55,7 @@ def plain_idx(folder: Path) -> Path:
 
 def npz(folder: Path) -> Path:
     random = np.random.default_rng(0)
-    images = {
+    images: dict[str, Any] = {
         f"x_{part}": random.integers(256, size=(count, 5, 4, 3)).astype(np.uint8)
         for part, count in (("train", 12), ("test", 6))
     }
@@ -65,7 +67,10 @@ def npz(folder: Path) -> Path:
 
 def floats(folder: Path) -> Path:
     random = np.random.default_rng(0)
-    rows = {"x_train": random.normal(size=(12, 7)), "x_test": random.normal(size=(6, 7))}
+    rows: dict[str, Any] = {
+        "x_train": random.normal(size=(12, 7)),
+        "x_test": random.normal(size=(6, 7)),
+    }
     np.savez(folder / "toy.npz", y_train=np.arange(12) % 3, y_test=np.arange(6) % 3, **rows)
     return folder / "toy.npz"
 
@@ -215,7 +220,7 @@ def test_without_room_nothing_is_begun(
         free = 10
 
     path = idx(tmp_path)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: Full)
+    monkeypatch.setattr("rootbound.datasets.cache.shutil.disk_usage", lambda _: Full)
     with pytest.raises(InputError, match=r"free space in .*ROOTBOUND_CACHE") as caught:
         loaded(path, ON_DISK)
     assert len(str(caught.value).splitlines()) == 1

@@ -67,12 +67,13 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     )  # fmt: skip
 
 
-def add_model(parser: ArgumentParser) -> None:
-    """Add the option that names the architecture."""
+def add_model(parser: ArgumentParser, *, own: bool = False) -> None:
+    """Add the option that names the architecture; it may be the user's own where that is said."""
+    more = ", or file.py:function that returns a torch.nn.Module" if own else ""
     parser.add_argument(
         "--model", type=str, default="shallow_cnn",
         help=f"architecture: {', '.join(MODELS)}, or {PRETRAINED}NAME for the weights of a model "
-        "of the hub or of a folder",
+        f"of the hub or of a folder{more}",
     )  # fmt: skip
 
 
