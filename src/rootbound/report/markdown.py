@@ -25,12 +25,15 @@ def as_words(text: str) -> str:
 
 def table_to_markdown(table: Table) -> str:
     """Return one table as Markdown."""
-    lines = [_row(list(table.columns)), _row(["---"] * len(table.columns))]
+    lines = [_row([_text(column) for column in table.columns]), _row(["---"] * len(table.columns))]
     return "\n".join([*lines, *(_row([_cell(cell) for cell in row]) for row in table.rows)])
 
 
 def _cell(cell: Cell) -> str:
-    text = f"{cell.text} ({cell.note})" if cell.note else cell.text
+    return _text(f"{cell.text} ({cell.note})" if cell.note else cell.text)
+
+
+def _text(text: str) -> str:
     return as_words(text).replace("|", "\\|")
 
 
