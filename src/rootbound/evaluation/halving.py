@@ -17,8 +17,8 @@ FACTOR = 4
 """Of the settings on a rung one in so many goes on, with so many times the steps."""
 TOP = 3
 """The last rung; the first has a quarter of the budget's steps, this one 16 times as many."""
-AT_ONCE = 8
-"""Bundles of new settings in a round."""
+AT_ONCE = 4
+"""Bundles of new settings in a round: few, because a round that has begun is finished."""
 
 
 @dataclass
