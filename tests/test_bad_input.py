@@ -177,6 +177,7 @@ ROWS = [
     *(Row(f"{AUDIT} --seeds {value}", "seed") for value in ("0", "-1", "x")),
     *(Row(f"{AUDIT} --workers {value}", "worker") for value in ("0", "-1", "x")),
     Row(f"{DEMO.replace('--quick', '')} --seeds 0", "at least 1 seed"),
+    *(Row(f"{AUDIT} --minutes {value}", "minutes") for value in ("0", "-1", "x", "nan", "inf")),
     Row(f"{DEMO} --workers 0", "at least 1 worker.*raise"),
     *(
         Row(f"{command} --labels {value}", "at least 1 label a class.*raise the number of labels")

@@ -101,6 +101,9 @@ def test_scaling_leaves_the_stored_inputs_alone(scaling: Scaling, dtype: torch.d
     batch.add_(1)
     assert torch.equal(stored, before)
     assert batch.dtype == torch.float32
+    for inputs, _ in (*data.in_order(2), *data.in_order(2)):
+        assert inputs.dtype == torch.float32
+    assert torch.equal(stored, before)
 
 
 @given(labels=label_lists, size=st.integers(1, 70))

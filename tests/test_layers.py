@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "rootbound"
 
 # From the ground up. Parts on one floor (one tuple) do not know each other, except below.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "memory"),
+    ("errors", "mapped", "memory"),
     ("distributed", "devices"),
     ("files", "data", "augmentation", "explained_variance", "user_code"),
     ("records", "tasks"),

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import lookalikes
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, build, deep_cnn, shallow_cnn
 from rootbound.models.registry import FOR_TEXTS
@@ -118,6 +119,54 @@ def test_a_head_that_does_not_come_last_is_asked_for(make: Callable[[], nn.Modul
     for example in (None, images()):
         with pytest.raises(InputError, match="whose outputs are the logits"):
             Classifier.wrap(make(), example=example)
+
+
+@pytest.mark.parametrize("head", ["trunk.1", "hidden"])
+def test_a_head_with_more_behind_it_is_refused(head: str) -> None:
+    module = nn.Sequential()
+    module.add_module("trunk", nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.ReLU()))
+    module.add_module("hidden", nn.Linear(8, 4))
+    module.add_module("last", nn.Linear(4, 4))
+    with pytest.raises(InputError, match=f"does more after {head}"):
+        Classifier.wrap(module, head, images())
+
+
+LOOKALIKES = [
+    (lookalikes.TorchvisionResNet, "fc"),
+    (lookalikes.TorchvisionMobileNet, "classifier.1"),
+    (lookalikes.TorchvisionVisionTransformer, "heads.head"),
+    (lookalikes.TimmVisionTransformer, "head"),
+]
+
+
+@pytest.mark.parametrize(("make", "head"), LOOKALIKES)
+def test_networks_of_other_libraries_are_wrapped_and_come_back(
+    make: Callable[[], nn.Module], head: str
+) -> None:
+    module, samples = make().eval(), torch.rand(5, 3, 16, 16)
+    for model in (Classifier.wrap(module), Classifier.wrap(module, example=samples)):
+        assert model.place == head
+        assert torch.allclose(model.eval()(samples), module(samples), atol=1e-6)
+        fresh = model.with_head(3, seed=1).reinitialised(seed=2)
+        assert not same(weights(fresh.unwrapped()), weights(module))
+        back = make().eval()
+        back.load_state_dict(fresh.unwrapped().state_dict())
+        assert torch.allclose(back(samples), fresh.eval()(samples), atol=1e-6)
+    assert same(weights(model.unwrapped()), weights(module))
+
+
+def test_weights_that_are_one_stay_one_when_a_network_comes_back() -> None:
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    module[2].weight = module[0].weight
+    back = Classifier.wrap(module).unwrapped()
+    assert isinstance(back, nn.Sequential)
+    assert back[2].weight is back[0].weight
+    assert same(weights(back), weights(module))
+
+
+def test_a_network_that_was_not_wrapped_does_not_come_back(model: Classifier) -> None:
+    with pytest.raises(InputError, match="made by wrap"):
+        model.unwrapped()
 
 
 @pytest.mark.parametrize("trained", [-1, 99])

@@ -11,6 +11,7 @@ from _pytest.mark import ParameterSet
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import lookalikes
 import tiny
 from rootbound import datasets
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
@@ -101,7 +102,7 @@ def layer_norm() -> Classifier:
     return Classifier(convolutions(lambda width: nn.LayerNorm([width, 6, 6])), nn.Linear(32, 3))
 
 
-def tied() -> Classifier:
+def tied_with_batch_norm() -> Classifier:
     backbone = nn.Sequential(*convolutions(nn.BatchNorm2d).children(), Residual())
     return Classifier(backbone, nn.Linear(32, 3))
 
@@ -113,6 +114,14 @@ def no_bias() -> Classifier:
 def wrapped_in_half_precision() -> Classifier:
     module = nn.Sequential(*convolutions(nn.BatchNorm2d).children(), nn.Linear(32, 3))
     return Classifier.wrap(module.bfloat16(), "2")
+
+
+def of_others(make: Callable[[], nn.Module]) -> Callable[[], Classifier]:
+    def made() -> Classifier:
+        return Classifier.wrap(make())
+
+    made.__name__ = make.__name__
+    return made
 
 
 def of_transformers(family: str) -> Callable[[], Classifier]:
@@ -140,8 +149,12 @@ def row(
 
 
 NETWORKS = [
-    *(row(make, image_tasks) for make in (group_norm, layer_norm, tied, no_bias)),
+    *(row(make, image_tasks) for make in (group_norm, layer_norm, tied_with_batch_norm, no_bias)),
     row(wrapped_in_half_precision, image_tasks),
+    *(
+        row(of_others(make), image_tasks, slow=True)
+        for make in (lookalikes.TorchvisionResNet, lookalikes.TimmVisionTransformer)
+    ),
     row(text_model, text_tasks),
     row(language_model, letter_tasks, slow=True),
     *(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rootbound.errors import InputError
+from rootbound.mapped import Mapped, rows_of
 
 Batch = tuple[Tensor, Tensor]
 """Inputs `(N, *shape)` as float32, normalised, or int64 tokens; and labels `(N,)` as int64."""
@@ -32,7 +33,8 @@ class Data:
     """Labelled samples, kept as they came (bytes stay bytes) and scaled a batch at a time.
 
     Args:
-        inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type.
+        inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type;
+            or `Mapped`, which stays in a file.
         labels: `(N,)` int64, from 0.
         scaling: applied to every batch, but not to tokens.
         stratified: whether draws are the same from every class. Where labels are the next
@@ -63,8 +65,13 @@ class Data:
                 f"{self.labels.dtype}, smallest {self.labels.min().item()}",
                 "convert the labels before building Data",
             )
-        # A finite sum proves finite inputs, in one pass and without a copy.
-        finite = not self.inputs.is_floating_point() or bool(self.inputs.sum().isfinite())
+        # A finite sum proves finite inputs, in one pass and without a copy. What is in a file
+        # has been checked when it was written.
+        finite = (
+            not self.inputs.is_floating_point()
+            or isinstance(self.inputs, Mapped)
+            or bool(self.inputs.sum().isfinite())
+        )
         if not finite and not bool(torch.isfinite(self.inputs).all()):
             raise InputError(
                 "finite inputs",
@@ -93,8 +100,9 @@ class Data:
         if scaling == Scaling() and inputs.dtype == torch.float32:
             return inputs, self.labels[index]
         factor = 1.0 / (scaling.divisor * scaling.deviation)
-        scaled = inputs.float().mul_(factor).sub_(scaling.mean / scaling.deviation)
-        return scaled, self.labels[index]
+        # A copy in any case: a slice of what is float32 already is the stored inputs themselves.
+        copied = inputs.to(torch.float32, copy=True)
+        return copied.mul_(factor).sub_(scaling.mean / scaling.deviation), self.labels[index]
 
     def in_order(self, size: int) -> Iterator[Batch]:
         """Yield every sample once, in order, at most `size` at a time."""
@@ -124,7 +132,7 @@ class Data:
 
     def select(self, index: Tensor) -> Data:
         """Return the samples at `index` as data of their own."""
-        return replace(self, inputs=self.inputs[index], labels=self.labels[index])
+        return replace(self, inputs=rows_of(self.inputs, index), labels=self.labels[index])
 
     def per_class(self, count: int, generator: torch.Generator) -> tuple[Data, Data]:
         """Draw `count` samples of every class; return them and the rest.

@@ -94,6 +94,7 @@ class Record:
         error: why the trial failed, or None.
         task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
         losses: cross-entropy on the test samples of `test`, at the same steps, in nats.
+        rung: in a run with a time limit, how often the setting was given four times the steps.
     """
 
     arm: Arm
@@ -117,6 +118,7 @@ class Record:
     error: str | None = None
     task: TaskName = "undesirable"
     losses: tuple[float, ...] = ()
+    rung: int = 0
 
     @property
     def preference(self) -> tuple[float, float]:

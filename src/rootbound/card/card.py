@@ -101,6 +101,8 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
         "Anyone can throw the weights away and train from scratch: that is what they are held "
         "against.",
     ]
+    if context.get("time", {}).get("stopped"):
+        found.append("The time was over before all settings were tried.")
     if not context["adaptive"]:
         found.append("No attack that knows the method was tried: the result is not verified.")
     if context["seeds"] == 1 and not context["rules"]["attackers"]:

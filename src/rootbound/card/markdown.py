@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from rootbound.report.markdown import as_words
 
 HEAD = """---
 library_name: {library}
@@ -17,6 +18,11 @@ import rootbound as rb
 model = rb.Classifier.from_pretrained("{place}")
 ```
 """
+OWN = """```python
+from safetensors.torch import load_file
+
+network.load_state_dict(load_file("model.safetensors"))  # a network as it was trained
+```"""
 WITHOUT = 'Without rootbound: `safetensors.torch.load_file("model.safetensors")` is a state dict.'
 LIBRARY = 'Without rootbound: `transformers.{reader}.from_pretrained("{place}")`.'
 
@@ -27,21 +33,22 @@ def to_markdown(card: Mapping[str, Any], place: str, reader: str = "") -> str:
     Args:
         card: as `resistance_card` returns it.
         place: folder or hub name that the weights are loaded from.
-        reader: the class of `transformers` that reads them, where there is one.
+        reader: the class of `transformers` that reads them, where there is one; `torch` where
+            it is a network of somebody's own.
     """
     wanted, unwanted = card["desirable"], card["undesirable"]
     title = f"{card['model']['architecture']}: {wanted['name']}, resisting {unwanted['name']}"
     accuracy = f"Accuracy on {wanted['name']}: {_number(wanted['accuracy'], ' %')}"
     if wanted["change"] is not None:
         accuracy += f"; against the undefended model {_number(wanted['change'], ' points')}"
-    without = LIBRARY.format(reader=reader, place=_safe(place)) if reader else WITHOUT
+    library = {"": "rootbound", "torch": "pytorch"}.get(reader, "transformers")
     parts = [
-        HEAD.format(library="transformers" if reader else "rootbound") + f"# {_safe(title)}",
-        USE.format(place=_safe(place)) + without,
+        HEAD.format(library=library) + f"# {as_words(title)}",
+        _use(as_words(place), reader),
         "## What the weights are worth to somebody else",
-        _safe(accuracy + "."),
+        as_words(accuracy + "."),
         _cells(card["cells"]),
-        _safe(f"The most frequent class is {unwanted['majority']:.1f} %. {_benign(card)}"),
+        as_words(f"The most frequent class is {unwanted['majority']:.1f} %. {_benign(card)}"),
         "## Warnings",
         _list(f"**{one['flag']}**: {one['evidence']}" for one in card["flags"]) or "None.",
         "## Limits",
@@ -51,6 +58,13 @@ def to_markdown(card: Mapping[str, Any], place: str, reader: str = "") -> str:
         f"Weights: SHA-256 `{card['weights_sha256']}`. All numbers: `card.json`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _use(place: str, reader: str) -> str:
+    if reader == "torch":
+        return OWN
+    without = LIBRARY.format(reader=reader, place=place) if reader else WITHOUT
+    return USE.format(place=place) + without
 
 
 def _benign(card: Mapping[str, Any]) -> str:
@@ -83,9 +97,4 @@ def _number(value: Mapping[str, Any] | None, unit: str = "") -> str:
 
 
 def _list(texts: Any) -> str:
-    return "\n".join(f"- {_safe(text)}" for text in texts)
-
-
-def _safe(text: str) -> str:
-    """Return a text of somebody else's on one line, with nothing that a page would run."""
-    return html.escape(" ".join(text.split()), quote=False)
+    return "\n".join(f"- {as_words(text)}" for text in texts)

@@ -6,18 +6,26 @@ import math
 import sys
 from pathlib import Path
 
-import torch
 from jsonargparse import ArgumentParser, Namespace
-from torch import nn
 
 from rootbound import metrics
 from rootbound.cli import options as shared
+from rootbound.cli.networks import (
+    ONE_OF,
+    add_head,
+    is_own,
+    named_network,
+    own_network,
+    weights_file,
+)
 from rootbound.cli.result import present
 from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Method, Plain
-from rootbound.models import MODELS, Classifier, build, load_checkpoint, load_weights
+from rootbound.models import Classifier, Origin, load_checkpoint
+from rootbound.models.checkpoint import saved_origin
 from rootbound.models.hugging_face import PRETRAINED, as_published
+from rootbound.models.published import TOKENISER
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 from rootbound.tasks import TaskPair
@@ -37,14 +45,16 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--model", type=str, default=None,
         help="where the files hold weights alone (safetensors, or PyTorch's without code): the "
-        f"network, as {', '.join(MODELS)} or file.py:function that returns one",
+        f"network, as {ONE_OF}",
     )  # fmt: skip
-    parser.add_argument(
-        "--head", type=str, default=None,
-        help="with --model file.py:function: the last linear layer's name, if it is not found",
-    )  # fmt: skip
+    add_head(parser)
     shared.add_tasks(parser, default="that of the model's own description")
     shared.add_attack(parser)
+    parser.add_argument(
+        "--minutes", type=float, default=None,
+        help="attack for about so long, in place of trying everything: each setting of the suite a "
+        "little, those that win more and more, all arms alike; with more minutes an audit goes on",
+    )  # fmt: skip
     parser.add_argument(
         "--fail-if-advantage-over", type=float, default=None,
         help="end with exit code 1 where the weights are worth more to an attacker than so many "
@@ -62,6 +72,8 @@ def run(options: Namespace) -> int:
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
     method, tokeniser = _described(options)
     tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
+    if options.minutes is not None:
+        suite = suite.within(options.minutes)
     folder, other = Path(options.out), options.undefended
     evaluation = evaluate(
         _opened(options, options.checkpoint, tasks),
@@ -83,11 +95,15 @@ def _described(options: Namespace) -> tuple[Method, str]:
 
     What the options leave open is as the model's own description says.
     """
-    if options.model is not None:
-        return Plain(), ""
-    if options.checkpoint.startswith(PRETRAINED):
+    if options.model is None and options.checkpoint.startswith(PRETRAINED):
         return Plain(), options.checkpoint
-    _, origin = load_checkpoint(options.checkpoint)
+    if options.model is None:
+        origin: Origin | None = load_checkpoint(options.checkpoint)[1]
+    else:
+        origin = saved_origin(weights_file(options.checkpoint))
+    if origin is None:
+        folder = Path(options.model or "").parent
+        return Plain(), f"{PRETRAINED}{folder}" if (folder / TOKENISER).is_file() else ""
     for name in ("data", "undesirable_data", "desirable", "undesirable"):
         shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
@@ -101,20 +117,9 @@ def _opened(options: Namespace, path: str, tasks: TaskPair) -> Classifier:
         return as_published(path)
     if options.model is None:
         return load_checkpoint(path)[0]
-    shape = tasks.desirable.train.shape
-    if options.model in MODELS:
-        model = build(options.model, len(tasks.desirable.classes), shape)
-        load_weights(model, Path(path))
-        return model
-    make = shared.load_named(options.model)
-    if not callable(make) or not isinstance(module := make(), nn.Module):
-        raise InputError(
-            f"{', '.join(MODELS)} or file.py:function that returns a torch.nn.Module",
-            repr(options.model),
-            "correct --model",
-        )
-    load_weights(module, Path(path))
-    return Classifier.wrap(module, options.head, torch.zeros(1, *shape))
+    if is_own(options.model):
+        return own_network(options.model, options.head, tasks.desirable, path)
+    return named_network(options.model, tasks.desirable, path)
 
 
 def _judge(evaluation: Evaluation, limit: float) -> int:

@@ -11,10 +11,11 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.card import resistance_card, to_markdown
+from rootbound.cli.networks import add_head, is_own, own_network
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models import Classifier, Origin, load_model, weights_digest
-from rootbound.models.checkpoint import described, saved_shape
+from rootbound.models.checkpoint import described, saved_origin, saved_shape
 from rootbound.models.hugging_face import CONFIGURED, PRETRAINED, auto_class, library_files
 from rootbound.models.published import CARD, CONFIG, README, WEIGHTS, hub
 from rootbound.records import Evaluation
@@ -28,6 +29,11 @@ def configure(parser: ArgumentParser) -> None:
         "--out", type=str, default="rootbound-export", help="folder for weights, config and card"
     )
     parser.add_argument(
+        "--model", type=str, default=None,
+        help="where that was trained with --model file.py:function: the same",
+    )  # fmt: skip
+    add_head(parser)
+    parser.add_argument(
         "--push-to-hub", type=str, default=None,
         help="OWNER/NAME on the Hugging Face hub; you are logged in with `hf auth login`",
     )  # fmt: skip
@@ -36,7 +42,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Write the folder, and send it to the hub if that is asked for."""
     path, folder = Path(options.checkpoint), Path(options.out)
-    model, origin = load_model(path)
+    model, origin = _opened(options, path)
     evaluation, digest = Evaluation.load(Path(options.run)), weights_digest(model.state_dict())
     attacked = evaluation.context.get("weights", {})
     name = next((name for name, other in attacked.items() if other == digest), None)
@@ -50,7 +56,8 @@ def run(options: Namespace) -> int:
     card = resistance_card(evaluation, name, digest)
     place = options.push_to_hub or folder.resolve().name
     files = _model_files(path, model, origin, card["desirable"]["classes"])
-    files[README] = to_markdown(card, place, auto_class(model)).encode()
+    reader = "torch" if model.place else auto_class(model)
+    files[README] = to_markdown(card, place, reader).encode()
     # Last, because it vouches for the others.
     files[CARD] = _json(card)
     for file, content in files.items():
@@ -63,6 +70,16 @@ def run(options: Namespace) -> int:
         )
         sys.stdout.write(f"hub: https://huggingface.co/{options.push_to_hub}\n")
     return 0
+
+
+def _opened(options: Namespace, path: Path) -> tuple[Classifier, Origin]:
+    """Return the model of a file, and where it comes from."""
+    if not is_own(options.model):
+        return load_model(path)
+    model, origin = own_network(options.model, options.head, place=str(path)), saved_origin(path)
+    if origin is None:
+        raise InputError(f"a file of 'rootbound train' at {path}", "another", "train it first")
+    return model, origin
 
 
 def _model_files(

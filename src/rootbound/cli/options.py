@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound import distributed
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.datasets.layout import AS_FOUND
 from rootbound.devices import DEVICES, find_device
 from rootbound.errors import InputError
 from rootbound.evaluation import Engine, RayCluster
@@ -62,14 +63,20 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     parser.add_argument(
         "--skip-unreadable", action="store_true", help="leave out images that cannot be read"
     )
+    parser.add_argument(
+        "--in-memory", type=float, default=AS_FOUND.in_memory,
+        help="GiB of images to keep in memory at most; a part of a data set that is larger stays "
+        f"in a file of the folder ROOTBOUND_CACHE (default: {AS_FOUND.in_memory:g})",
+    )  # fmt: skip
 
 
-def add_model(parser: ArgumentParser) -> None:
-    """Add the option that names the architecture."""
+def add_model(parser: ArgumentParser, *, own: bool = False) -> None:
+    """Add the option that names the architecture; it may be the user's own where that is said."""
+    more = ", or file.py:function that returns a torch.nn.Module" if own else ""
     parser.add_argument(
         "--model", type=str, default="shallow_cnn",
         help=f"architecture: {', '.join(MODELS)}, or {PRETRAINED}NAME for the weights of a model "
-        "of the hub or of a folder",
+        f"of the hub or of a folder{more}",
     )  # fmt: skip
 
 
@@ -131,7 +138,11 @@ def read_tasks(
     for role, classes in CLASSES.items():
         settle(options, role, classes if same else ALL)
     layout = Layout(
-        options.input_column, options.label_column, options.skip_unreadable, options.length
+        options.input_column,
+        options.label_column,
+        options.skip_unreadable,
+        options.length,
+        options.in_memory,
     )
     data = fit(load(options.data, tokeniser=_tokeniser(tokeniser), layout=layout))
     share = options.share_undesirable

@@ -13,15 +13,17 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from rootbound import distributed
 from rootbound.cli import options as shared
+from rootbound.cli.networks import add_head, is_own, own_network
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import PRECISIONS, computing_in, find_device, on
 from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
 from rootbound.models import Classifier, Origin, build, load_model, save_model
-from rootbound.models.checkpoint import saved_shape
+from rootbound.models.checkpoint import save_wrapped, saved_shape
 from rootbound.models.hugging_face import PRETRAINED
-from rootbound.training import accuracy
+from rootbound.tasks import TaskPair
+from rootbound.training import accuracy, seeded
 
 PLAIN_YAML = get_loader("yaml")
 
@@ -30,7 +32,8 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     set_loader("yaml", _load_settings, (yaml.YAMLError,))
     shared.add_tasks(parser)
-    shared.add_model(parser)
+    shared.add_model(parser, own=True)
+    add_head(parser)
     # The default is put in by `prepare`: as the parser's own, its settings would be kept
     # where another method is named.
     parser.add_argument(
@@ -40,7 +43,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from", type=str, default=None,
         help="model file to go on from, in place of new weights; its architecture, data and "
-        "desirable classes are taken too, where nothing else is said",
+        "desirable classes are taken too, where nothing else is said; with --model "
+        "file.py:function a file of its weights",
     )  # fmt: skip
     shared.add_device(parser)
     parser.add_argument(
@@ -108,13 +112,30 @@ class _Given:
 
 def _given(options: Namespace) -> _Given | None:
     """Return the model to go on from, if any; what the options leave open is as its file says."""
-    if options["from"] is None:
+    if options["from"] is None or is_own(options.model):
         return None
     path = Path(options["from"])
     model, origin = load_model(path)
     shared.settle(options, "data", origin.data)
     shared.settle(options, "desirable", origin.desirable)
     return _Given(model, saved_shape(path), origin.tokeniser)
+
+
+def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], str]:
+    """Return tasks, the model to train, the shape of its samples, and its tokeniser's name."""
+    given = _given(options)
+    if given is not None:
+        tasks = shared.read_tasks(options, given.tokeniser, given.fit)
+        return tasks, given.model, given.shape, given.tokeniser
+    tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
+    tasks = shared.read_tasks(options, tokeniser)
+    shape, classes = tasks.desirable.train.shape, len(tasks.desirable.classes)
+    if is_own(options.model):
+        with seeded(options.seed):
+            model = own_network(options.model, options.head, tasks.desirable, options["from"])
+    else:
+        model = build(options.model, classes, shape, seed=options.seed)
+    return tasks, model, shape, tokeniser
 
 
 def run(options: Namespace) -> int:
@@ -129,15 +150,7 @@ def _run(options: Namespace) -> int:
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
     if not -(2**63) <= options.seed < 2**63:
         raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
-    given = _given(options)
-    if given is not None:
-        tasks = shared.read_tasks(options, given.tokeniser, given.fit)
-        model, shape, tokeniser = given.model, given.shape, given.tokeniser
-    else:
-        tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
-        tasks = shared.read_tasks(options, tokeniser)
-        shape = tasks.desirable.train.shape
-        model = build(options.model, len(tasks.desirable.classes), shape, seed=options.seed)
+    tasks, model, shape, tokeniser = _begun(options)
     method = options.method
     if method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
@@ -160,7 +173,7 @@ def _run(options: Namespace) -> int:
         shared=options.share_undesirable,
         tokeniser=tokeniser,
     )
-    save_model(trained, path, shape, origin)
+    (save_wrapped if model.place else save_model)(trained, path, shape, origin)
     reached = accuracy(trained, tasks.desirable.test)
     sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
     return 0

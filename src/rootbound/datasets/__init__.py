@@ -40,11 +40,11 @@ def load(
     if name.startswith(HUB):
         return _tokenised(hugging_face(name.removeprefix(HUB), layout), tokeniser, layout)
     if name.endswith(".npz"):
-        return npz_file(Path(name))
+        return npz_file(Path(name), layout)
     if name and Path(name).is_dir():
         folder = Path(name)
         if any(folder.glob("*-ubyte*")):
-            return idx_folder(folder)
+            return idx_folder(folder, layout)
         if is_image_folder(folder):
             return image_folder(folder, layout)
         return _tokenised(hugging_face(name, layout), tokeniser, layout)

@@ -154,7 +154,7 @@ def _relabelled(data: Data, chosen: Sequence[int]) -> Data:
     translation = torch.full((size,), -1, dtype=torch.int64)
     translation[torch.tensor(list(chosen))] = torch.arange(len(chosen))
     labels = translation[data.labels]
-    kept = labels >= 0
-    if not bool(kept.any()):
+    kept = (labels >= 0).nonzero().squeeze(1)
+    if not len(kept):
         raise InputError("samples of the chosen classes", "none", "check the class list")
-    return replace(data, inputs=data.inputs[kept], labels=labels[kept])
+    return replace(data.select(kept), labels=labels[kept])

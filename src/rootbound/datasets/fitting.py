@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.datasets.cache import changed
 from rootbound.datasets.dataset import Dataset
 from rootbound.errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""
-CHUNK = 4096
 
 
 def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
@@ -56,10 +56,8 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
 
 
 def _converted(inputs: Tensor, shape: tuple[int, ...]) -> Tensor:
-    outputs = inputs.new_empty((len(inputs), *shape))
-    # A part at a time: as floating point the whole would need four times the memory.
-    for start in range(0, len(inputs), CHUNK):
-        part = inputs[start : start + CHUNK].float()
+    def fit(part: Tensor, _: slice) -> Tensor:
+        part = part.float()
         if shape[0] < part.shape[1]:
             part = torch.einsum("nchw,c->nhw", part, part.new_tensor(LUMA)).unsqueeze(1)
         if part.shape[2:] != shape[1:]:
@@ -67,5 +65,6 @@ def _converted(inputs: Tensor, shape: tuple[int, ...]) -> Tensor:
                 part, list(shape[1:]), mode="bilinear", align_corners=False, antialias=True
             )
         whole = part if inputs.is_floating_point() else part.round()
-        outputs[start : start + CHUNK] = whole.expand(-1, shape[0], -1, -1)
-    return outputs
+        return whole.to(inputs.dtype).expand(-1, shape[0], -1, -1)
+
+    return changed(inputs, shape, fit, f"fitted to {shape}")

@@ -145,7 +145,8 @@ def _images(
         len(part),
         lambda index: part[index][column],
         lambda index: f"row {index} of {name}",
-        skip=layout.skip_unreadable,
+        f"{part._fingerprint} {column}",
+        layout,
     )
     return inputs, labels[kept]
 

@@ -7,12 +7,15 @@ Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digit
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import math
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +24,8 @@ from rootbound.errors import InputError
 
 LARGEST = 4 * 2**30
 """Bytes a file may unpack to; a larger claim is refused before anything is allocated."""
+
+AGAIN = "the file is damaged or of another format: fetch it again"
 
 
 def read(path: Path, md5: str | None = None) -> Tensor:
@@ -42,40 +47,83 @@ def read(path: Path, md5: str | None = None) -> Tensor:
     return _parse(content, path)
 
 
+def claimed(path: Path) -> tuple[int, ...]:
+    """Return the shape that a file says it has.
+
+    Raises:
+        InputError: the file is missing, damaged or not IDX.
+    """
+    with _opened(path) as file:
+        return _shape(_head(file), path)
+
+
+def parts(path: Path, samples: int) -> Iterator[Tensor]:
+    """Yield the samples of a file of any size, at most so many at a time.
+
+    Raises:
+        InputError: as `read`, at the latest when the last samples are taken.
+    """
+    with _opened(path) as file:
+        shape = _shape(_head(file), path)
+        for start in range(0, shape[0], samples):
+            some = (min(samples, shape[0] - start), *shape[1:])
+            content = file.read(math.prod(some))
+            if len(content) != math.prod(some):
+                raise _other_size(shape, f"none after sample {start}", path)
+            yield torch.frombuffer(bytearray(content), dtype=torch.uint8).view(some)
+        if file.read(1):
+            raise _other_size(shape, "more", path)
+
+
 def _content(path: Path) -> bytes:
+    with _opened(path) as file:
+        # A plain file is given as much memory as is asked for, however small it is.
+        size = LARGEST if path.suffix == ".gz" else path.stat().st_size
+        content = file.read(min(size, LARGEST) + 1)
+    if len(content) > LARGEST:
+        raise InputError(f"{path} of at most {LARGEST} bytes", "more", "split the file")
+    return content
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
     try:
-        if path.suffix != ".gz":
-            return path.read_bytes()
-        with gzip.open(path) as file:
-            content = file.read(LARGEST + 1)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield cast(IO[bytes], file)
     except FileNotFoundError:
         raise InputError(f"an IDX file at {path}", "no such file", "check the folder") from None
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(
             f"a readable IDX file at {path}", str(error), "the file is damaged: fetch it again"
         ) from None
-    if len(content) > LARGEST:
-        raise InputError(f"{path} of at most {LARGEST} bytes", "more", "split the file")
-    return content
+
+
+def _head(file: IO[bytes]) -> bytes:
+    start = file.read(4)
+    return start + file.read(4 * min(4, start[3] if len(start) == 4 else 0))
 
 
 def _parse(content: bytes, path: Path) -> Tensor:
-    again = "the file is damaged or of another format: fetch it again"
+    shape = _shape(content, path)
+    size = len(content) - 4 - 4 * len(shape)
+    # Without values the other sizes would be anything, even too large for a tensor.
+    if size != math.prod(shape) or (0 in shape and max(shape) > LARGEST // 2**16):
+        raise _other_size(shape, str(size), path)
+    values = torch.frombuffer(bytearray(content[4 + 4 * len(shape) :] or b"\0"), dtype=torch.uint8)
+    return values[: math.prod(shape)].view(shape)
+
+
+def _shape(content: bytes, path: Path) -> tuple[int, ...]:
+    """Return the shape in the head of a file."""
     if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 4:
         raise InputError(
-            f"an IDX file of unsigned bytes at {path}", f"it begins with {content[:4]!r}", again
+            f"an IDX file of unsigned bytes at {path}", f"it begins with {content[:4]!r}", AGAIN
         )
     dimensions, start = content[3], 4 + 4 * content[3]
     if len(content) < start:
-        raise InputError(f"a whole IDX header in {path}", f"{len(content)} bytes", again)
-    shape = struct.unpack(f">{dimensions}I", content[4:start])
-    # Without values the other sizes would be anything, even too large for a tensor.
-    if len(content) - start != math.prod(shape) or (0 in shape and max(shape) > LARGEST // 2**16):
-        raise InputError(
-            f"{math.prod(shape)} values of shape {shape} in {path}",
-            f"{len(content) - start}",
-            again,
-        )
-    return torch.frombuffer(bytearray(content[start:] or b"\0"), dtype=torch.uint8)[
-        : math.prod(shape)
-    ].view(shape)
+        raise InputError(f"a whole IDX header in {path}", f"{len(content)} bytes", AGAIN)
+    return struct.unpack(f">{dimensions}I", content[4:start])
+
+
+def _other_size(shape: tuple[int, ...], found: str, path: Path) -> InputError:
+    return InputError(f"{math.prod(shape)} values of shape {shape} in {path}", found, AGAIN)

@@ -2,48 +2,73 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
-from rootbound.data import Data, Scaling
+from rootbound.data import Data
 from rootbound.datasets import idx
+from rootbound.datasets.cache import CHUNK, kept, stamp
 from rootbound.datasets.dataset import Dataset
+from rootbound.datasets.images import scaling
+from rootbound.datasets.layout import AS_FOUND, Layout
 from rootbound.errors import InputError
+from rootbound.mapped import Mapped
 
 
-def idx_folder(folder: Path) -> Dataset:
+def idx_folder(folder: Path, layout: Layout = AS_FOUND) -> Dataset:
     """Load `train-…`, `t10k-…` `images-idx3-ubyte` and `labels-idx1-ubyte`, plain or `.gz`.
 
     Pixels are scaled by the mean and the deviation of the training images.
 
+    Args:
+        folder: with the files.
+        layout: says how much may be in memory.
+
     Raises:
         InputError: a file is missing, damaged, or images and labels do not fit.
     """
-    images = _images(folder, "train")
+    parts = [
+        (_images(_path(folder, f"{prefix}-images-idx3-ubyte"), layout), _labels(folder, prefix))
+        for prefix in ("train", "t10k")
+    ]
+    (images, labels), _ = parts
     if images.numel() < 2:  # they have no deviation
         raise InputError(f"at least one sample in {folder}", "none", "check the files")
-    pixels = images.float() / 255.0
-    scaling = Scaling(255.0, float(pixels.mean()), max(float(pixels.std()), 1e-6))
-    train = Data(images, _find(folder, "train-labels-idx1-ubyte", 1).long(), scaling)
-    test = Data(_images(folder, "t10k"), _find(folder, "t10k-labels-idx1-ubyte", 1).long(), scaling)
-    classes = tuple(str(label) for label in range(int(train.labels.max()) + 1))
-    return Dataset(folder.name, classes, train, test)
+    scale = scaling(images, None if isinstance(images, Mapped) else len(images))
+    train, test = (Data(*part, scale) for part in parts)
+    return Dataset(folder.name, tuple(map(str, range(int(labels.max()) + 1))), train, test)
 
 
-def _images(folder: Path, prefix: str) -> Tensor:
-    return _find(folder, f"{prefix}-images-idx3-ubyte", 3).unsqueeze(1)
+def _images(path: Path, layout: Layout) -> Tensor:
+    shape = _checked(idx.claimed(path), 3, path)
+    if math.prod(shape) <= layout.in_memory * 2**30:
+        return idx.read(path).unsqueeze(1)
+    places = torch.arange(shape[0]).split(CHUNK)
+    images = (part.unsqueeze(1) for part in idx.parts(path, CHUNK))
+    return kept(shape[0], zip(images, places, strict=False), stamp([path]), layout)[0]
 
 
-def _find(folder: Path, name: str, dimensions: int) -> Tensor:
+def _labels(folder: Path, prefix: str) -> Tensor:
+    path = _path(folder, f"{prefix}-labels-idx1-ubyte")
+    _checked(idx.claimed(path), 1, path)
+    return idx.read(path).long()
+
+
+def _checked(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int, ...]:
+    if len(shape) != dimensions:
+        raise InputError(
+            f"{dimensions} dimensions in {path}", f"{len(shape)}", "check the files' names"
+        )
+    return shape
+
+
+def _path(folder: Path, name: str) -> Path:
     paths = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
     if not paths:
         raise InputError(
             f"{name} or {name}.gz in {folder}", "neither", "point --data at a folder of IDX files"
         )
-    values = idx.read(paths[0])
-    if values.dim() != dimensions:
-        raise InputError(
-            f"{dimensions} dimensions in {paths[0]}", f"{values.dim()}", "check the files' names"
-        )
-    return values
+    return paths[0]

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from rootbound.data import Data
+from rootbound.datasets.cache import stamp
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.images import scaling, stacked
 from rootbound.datasets.layout import AS_FOUND, Layout
@@ -73,7 +74,7 @@ def _read(folder: Path, classes: tuple[str, ...], layout: Layout) -> tuple[Tenso
             return image
 
     inputs, kept = stacked(
-        len(paths), opened, lambda index: str(paths[index]), skip=layout.skip_unreadable
+        len(paths), opened, lambda index: str(paths[index]), stamp(paths), layout
     )
     return inputs, torch.tensor(labels)[kept]
 

@@ -16,19 +16,24 @@ class Layout:
         label: name of the column with classes; likewise.
         skip_unreadable: leave out images that cannot be read, in place of an error.
         length: tokens of a text at most, at least 1.
+        in_memory: GiB of images that are kept in memory at most, at least 0; a part of a data set
+            that is larger is decoded into a file and read from there.
 
     Raises:
-        InputError: the length is not positive.
+        InputError: a number is too small.
     """
 
     inputs: str | None = None
     label: str | None = None
     skip_unreadable: bool = False
     length: int = 64
+    in_memory: float = 4.0
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise InputError("at least 1 token of a text", str(self.length), "raise it")
+        if not self.in_memory >= 0:
+            raise InputError("at least 0 GiB in memory", str(self.in_memory), "raise it")
 
 
 AS_FOUND = Layout()

@@ -5,17 +5,23 @@ Format: a zip archive of arrays, https://numpy.org/doc/stable/reference/generate
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rootbound.data import Data, Scaling
+from rootbound.data import Data
+from rootbound.datasets.cache import CHUNK, Part, kept, stamp
 from rootbound.datasets.dataset import Dataset
+from rootbound.datasets.images import scaling
+from rootbound.datasets.layout import AS_FOUND, Layout
 from rootbound.errors import InputError
 
 LARGEST = 8 * 2**30
@@ -27,47 +33,34 @@ NAMES = (
 """What the four arrays may be called: by Keras, and by MedMNIST."""
 
 
-def npz_file(path: Path) -> Dataset:
+def npz_file(path: Path, layout: Layout = AS_FOUND) -> Dataset:
     """Load inputs and labels for training and testing; nothing in the file is executed.
 
     Images `(N, H, W)` or `(N, H, W, C)` with 1 or 3 channels become `(N, C, H, W)`; any other
     inputs are taken as they are. Labels are whole numbers from 0, `(N,)` or `(N, 1)`. Inputs
     are scaled by the mean and the deviation of the training samples.
 
+    Args:
+        path: of the file.
+        layout: says how much may be in memory.
+
     Raises:
         InputError: the file is missing, damaged or too large, or an array is missing or not of
             that form.
     """
-    names, arrays = _read(path)
-    parts = [
-        (_inputs(path, names[at], arrays[at]), _labels(path, names[at + 1], arrays[at + 1]))
-        for at in (0, 2)
-    ]
-    (inputs, labels), _ = parts
-    if inputs.numel() < 2:  # they have no deviation
-        raise InputError(f"at least one sample in {path}", "none", "check the file")
-    divisor = 255.0 if inputs.dtype == torch.uint8 else 1.0
-    sample = inputs[torch.linspace(0, len(inputs) - 1, min(len(inputs), 10_000)).long()] / divisor
-    scaling = Scaling(divisor, float(sample.mean()), max(float(sample.std()), 1e-6))
-    classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    train, test = (Data(*part, scaling) for part in parts)
-    return Dataset(path.stem, classes, train, test)
-
-
-def _read(path: Path) -> tuple[tuple[str, ...], list[NDArray[np.generic]]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > LARGEST:
-            raise InputError(f"{path} of at most {LARGEST} bytes", str(size), "split the file")
+        names, large = _names(path, layout)
         with np.load(path, allow_pickle=False) as file:
-            names = next((names for names in NAMES if set(names) <= set(file.files)), None)
-            if names is None:
-                wanted = " or ".join(", ".join(names) for names in NAMES)
-                raise InputError(
-                    f"arrays {wanted} in {path}", ", ".join(file.files)[:160], "rename them"
-                )
-            return names, [file[name] for name in names]
+            arrays = {name: file[name] for name in names if name not in large}
+        parts = [
+            (
+                _streamed(path, names[at], layout)
+                if names[at] in large
+                else _inputs(path, names[at], arrays[names[at]]),
+                _labels(path, names[at + 1], arrays[names[at + 1]]),
+            )
+            for at in (0, 2)
+        ]
     except InputError:
         raise
     except FileNotFoundError:
@@ -77,6 +70,51 @@ def _read(path: Path) -> tuple[tuple[str, ...], list[NDArray[np.generic]]]:
         raise InputError(
             f"a readable .npz file at {path}", reason, "the file is damaged or holds objects"
         ) from None
+    (inputs, labels), _ = parts
+    if inputs.numel() < 2:  # they have no deviation
+        raise InputError(f"at least one sample in {path}", "none", "check the file")
+    classes = tuple(str(label) for label in range(int(labels.max()) + 1))
+    train, test = (Data(*part, scaling(inputs)) for part in parts)
+    return Dataset(path.stem, classes, train, test)
+
+
+def _names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
+    """Return the names of the four arrays, and of those inputs too large for memory."""
+    with zipfile.ZipFile(path) as archive:
+        sizes = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
+    names = next((names for names in NAMES if set(names) <= set(sizes)), None)
+    if names is None:
+        wanted = " or ".join(", ".join(names) for names in NAMES)
+        raise InputError(f"arrays {wanted} in {path}", ", ".join(sizes)[:160], "rename them")
+    large = {name for name in names[::2] if sizes[name] > layout.in_memory * 2**30}
+    size = sum(sizes[name] for name in names if name not in large)
+    if size > LARGEST:
+        raise InputError(f"{path} of at most {LARGEST} bytes", str(size), "split the file")
+    return names, large
+
+
+def _streamed(path: Path, name: str, layout: Layout) -> Tensor:
+    """Return inputs that are too large for memory."""
+    with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        read_head = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+        version = npy.read_magic(file)
+        if version not in read_head:
+            raise ValueError(f"{name} of version {version}")
+        shape, transposed, kind = read_head[version](file)
+        if kind.hasobject or transposed:
+            raise ValueError(f"{name} holds objects, or its last index counts first")
+        row = kind.itemsize * math.prod(shape[1:])
+
+        def parts() -> Iterator[Part]:
+            for start in range(0, shape[0], CHUNK):
+                count = min(CHUNK, shape[0] - start)
+                content = file.read(count * row)
+                values = np.frombuffer(content, kind).reshape(count, *shape[1:])
+                yield _inputs(path, name, values.copy()), torch.arange(start, start + count)
+            if file.read(1):  # at the end the checksum is looked at, too
+                raise ValueError(f"{name} is longer than its head says")
+
+        return kept(shape[0], parts(), f"{stamp([path])} {name}", layout)[0]
 
 
 def _inputs(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:

@@ -40,6 +40,7 @@ class Assignment:
     attacker: int
     stage: Stage = "screen"
     task: TaskName = "undesirable"
+    rung: int = 0
 
 
 Tried = Mapping[str, Attack]
@@ -63,6 +64,26 @@ def screening(subject: Subject, suite: Suite, *, benign: bool = False) -> list[A
         *_assignments(subject, suite.blind, blind, subject.seed, "screen"),
         *(replace(assignment, task="benign") for assignment in harmless),
     ]
+
+
+def once(subject: Subject, suite: Suite, *, benign: bool = False) -> list[Assignment]:
+    """Return those assignments of a screening in which no setting is chosen by how well it does.
+
+    They are the settings for one label a class, and the harmless third task.
+    """
+    return [
+        one
+        for one in screening(subject, suite, benign=benign)
+        if one.task == "benign" or all(budget.labels == 1 for budget in one.budgets)
+    ]
+
+
+def rung(
+    subject: Subject, trials: Sequence[Attack], budgets: tuple[Budget, ...], number: int
+) -> list[Assignment]:
+    """Return the assignments that give settings the steps of these budgets, on one rung."""
+    found = _assignments(subject, trials, budgets, subject.seed, "screen")
+    return [replace(one, rung=number) for one in found]
 
 
 def searching(
@@ -119,7 +140,7 @@ def lengthening(
     found: list[Assignment] = []
     trained = [one for one in tried.values() if one.tier in ("fine-tuning", "repair")]
     for budget in suite.budgets:
-        trials = _best(trained, confirmed, budget, 1)
+        trials = best(trained, confirmed, budget, 1)
         longer = replace(budget, steps=budget.steps * suite.longer)
         attacker = subject.seed + 1
         found += _assignments(subject.meets(attacker), trials, (longer,), attacker, "longer")
@@ -140,11 +161,11 @@ def _best_of_tiers(
         if tier != "control"
     ]
     groups += [([one for one in trials if one.family == name], 1) for name in (PRACTICAL, EXACT)]
-    chosen = (trial for group, most in groups for trial in _best(group, records, budget, most))
+    chosen = (trial for group, most in groups for trial in best(group, records, budget, most))
     return list(dict.fromkeys(chosen))
 
 
-def _best(
+def best(
     trials: Sequence[Attack], records: Sequence[Record], budget: Budget, count: int
 ) -> list[Attack]:
     """Return the settings with the highest mean preference over attackers."""

@@ -17,13 +17,14 @@ from rootbound.evaluation.assignments import Assignment
 from rootbound.evaluation.context import describe_run
 from rootbound.evaluation.controls import controls
 from rootbound.evaluation.course import Course
+from rootbound.evaluation.halving import Halving, TimeLimit
 from rootbound.evaluation.harness import Holdings
 from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
 from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.workers import Engine, engine_for
 from rootbound.methods import Method
 from rootbound.models import Classifier
-from rootbound.records import Evaluation
+from rootbound.records import Evaluation, Record
 from rootbound.tasks import TaskPair
 
 log = logging.getLogger(__name__)
@@ -136,23 +137,44 @@ def _run(
     holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
     names = [contender.name for contender in contenders]
     journal = Journal(context, names, suite, None if folder is None else Path(folder))
-    if journal.before.complete:
+    if journal.before.complete and not _has_more(suite.minutes, journal.before):
         log.info("%s holds this run, complete: nothing is done again", folder)
         return journal.before
-    known, benign = journal.before.records, tasks.benign is not None
-    steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
     started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
+    benign, suite = tasks.benign is not None, _usable(suite, holdings)
+    known = journal.before.records
     try:
         with (
             engine.open(work, (tasks, holdings, engine.device)) as crew,
             tqdm(desc="training and attacking", total=len(entries), disable=None) as bar,
         ):
+            course = _course(suite, known, len(entries), crew.workers, benign=benign)
+            steps = _Steps(journal, course)
             for _ in crew.run(entries, steps.follow):
                 bar.total = len(entries) + steps.assigned
                 bar.update()
     finally:
         journal.save()
-    return journal.finish(time.perf_counter() - started, crew.workers)
+    seconds = time.perf_counter() - started
+    if isinstance(course, Halving):
+        return journal.finish(seconds, crew.workers, time=course.account())
+    return journal.finish(seconds, crew.workers)
+
+
+def _course(
+    suite: Suite, known: Sequence[Record], subjects: int, workers: int, *, benign: bool
+) -> Course | Halving:
+    """Return what says who is attacked when: all stages for each, or halving for all at once."""
+    if suite.minutes is None:
+        return Course(suite, known, benign=benign)
+    limit = TimeLimit(suite.minutes, workers)
+    return Halving(suite, known, benign=benign, subjects=subjects, limit=limit)
+
+
+def _has_more(minutes: float | None, before: Evaluation) -> bool:
+    """Return whether a run that a time limit has stopped is now given more time."""
+    had = before.context.get("time", {})
+    return minutes is not None and had.get("stopped") is True and minutes > had["minutes"]
 
 
 @dataclass
@@ -160,7 +182,7 @@ class _Steps:
     """Takes results as they come, keeps them, and says what follows."""
 
     journal: Journal
-    course: Course
+    course: Course | Halving
     assigned: int = 0
 
     def follow(self, job: Job, result: Result) -> list[Assignment]:

@@ -15,11 +15,8 @@ from rootbound.evaluation.assignments import (
     screening,
     searching,
 )
+from rootbound.evaluation.known import Known
 from rootbound.records import Record
-
-Key = tuple[object, ...]
-"""What tells one trial's record from every other's."""
-
 
 Stage = Callable[[Sequence[Record], Tried], list[Assignment]]
 """What is to be done next, out of the records so far and the trials they are of."""
@@ -47,9 +44,8 @@ class Course:
     def __init__(self, suite: Suite, known: Iterable[Record] = (), *, benign: bool = False) -> None:
         self._suite = suite
         self._benign = benign
-        self._known = {_key_of(record): record for record in known}
+        self._known = Known(known)
         self._subjects: dict[tuple[str, int], _Stages] = {}
-        self._recalled: list[Record] = []
 
     def begin(self, subject: Subject) -> list[Assignment]:
         """Return what is to be done first with a new subject."""
@@ -72,55 +68,17 @@ class Course:
 
     def take_recalled(self) -> list[Record]:
         """Return the records from before that have been used since the last call."""
-        recalled, self._recalled = self._recalled, []
-        return recalled
+        return self._known.take_recalled()
 
     def _next_stage(self, subject: Subject) -> list[Assignment]:
         stages = self._subjects[subject.method, subject.seed]
         for stage in stages.coming:
             assignments = stage(stages.found, stages.tried)
             stages.tried |= {repr(one): one for part in assignments for one in part.trials}
-            new = [one for one in assignments if not self._recall(one, stages)]
+            new = [one for one in assignments if not self._known.holds(one)]
+            for assignment in assignments:
+                stages.found += self._known.recall(assignment)
             if new:
                 stages.open = {id(one) for one in new}
                 return new
         return []
-
-    def _recall(self, assignment: Assignment, stages: _Stages) -> bool:
-        """Take an assignment's records from before, if they are all there."""
-        keys = _keys(assignment)
-        if not all(key in self._known for key in keys):
-            return False
-        records = [self._known[key] for key in keys]
-        stages.found += records
-        self._recalled += records
-        return True
-
-
-def _keys(assignment: Assignment) -> list[Key]:
-    subject = assignment.subject
-    return [
-        (
-            subject.method,
-            subject.seed,
-            assignment.attacker,
-            assignment.stage,
-            assignment.task,
-            budget.labels,
-            repr(trial),
-        )
-        for budget in assignment.budgets
-        for trial in assignment.trials
-    ]
-
-
-def _key_of(record: Record) -> Key:
-    return (
-        record.method,
-        record.seed,
-        record.attacker,
-        record.stage,
-        record.task,
-        record.labels,
-        record.attack,
-    )

@@ -235,4 +235,5 @@ def _record(
         error=one.error,
         task=assignment.task,
         losses=one.losses,
+        rung=assignment.rung,
     )

@@ -109,9 +109,9 @@ class Journal:
         if time.monotonic() - self._saved > 20 * self._cost:
             self.save()
 
-    def finish(self, seconds: float, workers: int) -> Evaluation:
-        """Mark the run as complete."""
-        context = {**self.evaluation.context, "seconds": seconds, "workers": workers}
+    def finish(self, seconds: float, workers: int, **more: Any) -> Evaluation:
+        """Mark the run as complete; keep what else there is to say of it."""
+        context = {**self.evaluation.context, "seconds": seconds, "workers": workers, **more}
         self.evaluation = replace(self.evaluation, context=context, complete=True)
         self.save()
         return self.evaluation
@@ -153,6 +153,7 @@ class Journal:
             ("screen", "search", "confirm", "longer").index(record.stage),
             record.attacker,
             self._labels[record.labels],
+            record.rung,
             # What a search has proposed is in no list: it stays in the order of its numbers.
             (self._blind if record.labels == 1 else self._settings).get(
                 record.attack, len(self._settings)

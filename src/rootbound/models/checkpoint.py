@@ -79,6 +79,23 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
     write_atomically(path, save(weights, described(model, shape, origin)))
 
 
+def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
+    """Write the network that was wrapped as its own `load_state_dict` reads it.
+
+    Args:
+        model: made by `Classifier.wrap`.
+        path: of the file.
+        shape: of the samples that it takes.
+        origin: where it comes from.
+
+    Raises:
+        InputError: the model is none that was wrapped, or the path cannot be written.
+    """
+    state = model.unwrapped().state_dict()
+    weights = {name: value.clone().contiguous() for name, value in state.items()}
+    write_atomically(path, save(weights, described(model, shape, origin)))
+
+
 def described(model: Classifier, shape: tuple[int, ...], origin: Origin) -> dict[str, str]:
     """Return what a file of weights says of its model."""
     description = {
@@ -101,12 +118,13 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         _check_types(description)
         shape = tuple(int(size) for size in description["shape"])
         name, classes = str(description["architecture"]), int(description["classes"])
+        if not name:
+            raise ValueError("one of a network of somebody's own: name that by --model")
         weights = own_names(weights, name, classes)
         _check(weights, name, classes, shape)
         model = build(name, classes, shape)
         model.load_state_dict(weights)
-        known = {field.name for field in fields(Origin)}
-        origin = Origin(**{k: v for k, v in description["origin"].items() if k in known})
+        origin = _origin(description)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:240]
         raise InputError(
@@ -118,6 +136,16 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
     return model, origin
 
 
+def saved_origin(path: Path) -> Origin | None:
+    """Return where the weights of a file come from, if it is one of ours that says so."""
+    try:
+        description, _ = _read(path)
+        _check_types(description)
+        return _origin(description)
+    except (InputError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def saved_shape(path: Path) -> tuple[int, ...]:
     """Return the shape of the samples that a model which `load_model` reads was built for.
 
@@ -125,6 +153,11 @@ def saved_shape(path: Path) -> tuple[int, ...]:
         InputError: the file is missing, damaged or not ours.
     """
     return tuple(int(size) for size in _read(path)[0]["shape"])
+
+
+def _origin(description: Mapping[str, Any]) -> Origin:
+    known = {field.name for field in fields(Origin)}
+    return Origin(**{k: v for k, v in description["origin"].items() if k in known})
 
 
 def _check(

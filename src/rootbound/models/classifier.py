@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import copy
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from rootbound.errors import InputError
+
+RESETS = ("reset_parameters", "_reset_parameters", "init_weights")
+"""Methods that draw weights anew, as torch, its attention, and timm call them."""
 
 
 class Classifier(nn.Module):
@@ -24,13 +27,17 @@ class Classifier(nn.Module):
         backbone: maps inputs `(N, *shape)` to features `(N, D)`.
         head: the last layer.
         architecture: the name in `MODELS` that builds this network, if there is one.
+        place: where the head belongs in a network that was wrapped, such as `fc`.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Linear, architecture: str = "") -> None:
+    def __init__(
+        self, backbone: nn.Module, head: nn.Linear, architecture: str = "", place: str = ""
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.architecture = architecture
+        self.place = place
 
     @classmethod
     def wrap(
@@ -40,16 +47,19 @@ class Classifier(nn.Module):
 
         Args:
             module: the network; it is copied, with half-precision weights as float32.
-            head: dotted name of its last linear layer, such as `fc` or `classifier.1`.
-            example: in place of the name, inputs to find the layer with: the one whose output
-                is the network's.
+            head: dotted name of its last linear layer, such as `fc` or `classifier.1`. When left
+                out, the one whose output is the network's, by the example; without an example,
+                the last layer of the network if that is linear.
+            example: inputs to run the network with, once; what the classifier makes of them must
+                be what the network does.
 
         Raises:
-            InputError: there is no such linear layer.
+            InputError: there is no such linear layer, or something follows it.
         """
         module = copy.deepcopy(module).float()
         parts = dict(module.named_modules())
-        head = _last_to_run(module, example) if head is None else head
+        if head is None:
+            head = _last(parts) if example is None else _last_to_run(module, example)
         linear = parts.get(head)
         if not head or not isinstance(linear, nn.Linear):
             found = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
@@ -58,9 +68,24 @@ class Classifier(nn.Module):
                 repr(head),
                 "pass the name of the one whose outputs are the logits, or an example",
             )
-        parent, _, name = head.rpartition(".")
-        setattr(module.get_submodule(parent), name, nn.Identity())
-        return cls(module, linear)
+        expected = None if example is None else _outputs(module, example)
+        made = cls(_replaced(module, head, nn.Identity()), linear, place=head)
+        if example is not None:
+            _check_same(expected, made, example)
+        return made
+
+    def unwrapped(self) -> nn.Module:
+        """Return a copy of the network that was wrapped, with these weights under its own names.
+
+        Its `state_dict()` is what the network itself loads, without `rootbound`.
+
+        Raises:
+            InputError: the classifier is none that was wrapped.
+        """
+        if not self.place:
+            raise InputError("a classifier made by wrap", "another", "use its own state_dict()")
+        whole = copy.deepcopy(self)  # at once, so that weights which are one stay one
+        return _replaced(whole.backbone, self.place, whole.head)
 
     @classmethod
     def from_pretrained(cls, name: str) -> Classifier:
@@ -119,7 +144,7 @@ class Classifier(nn.Module):
         with _drawn_on_cpu(seed):
             head = nn.Linear(self.head.in_features, classes)
         head.to(self.head.weight.device)
-        return Classifier(copy.deepcopy(self.backbone), head, self.architecture)
+        return Classifier(copy.deepcopy(self.backbone), head, self.architecture, self.place)
 
     def reinitialised(self, seed: int, last: int | None = None) -> Classifier:
         """Return a copy with fresh random weights in the head and the last blocks.
@@ -176,6 +201,43 @@ def _drawn_on_cpu(seed: int) -> Iterator[None]:
         yield
 
 
+def _last(parts: Mapping[str, nn.Module]) -> str:
+    """Return the name of the last layer if that is linear, else nothing: who knows what follows."""
+    leaves = [(name, part) for name, part in parts.items() if not list(part.children())]
+    name, part = leaves[-1]
+    return name if isinstance(part, nn.Linear) else ""
+
+
+def _replaced(module: nn.Module, name: str, part: nn.Module) -> nn.Module:
+    """Return the network with another part of that name."""
+    parent, _, own = name.rpartition(".")
+    setattr(module.get_submodule(parent), own, part)
+    return module
+
+
+def _outputs(module: nn.Module, example: Tensor) -> object:
+    with torch.no_grad():
+        return copy.deepcopy(module).eval()(example)
+
+
+def _check_same(expected: object, made: Classifier, example: Tensor) -> None:
+    """Raise an `InputError` where a network's outputs are not what its head makes."""
+    found: object = None
+    with contextlib.suppress(RuntimeError):  # features may not even fit
+        found = _outputs(made, example)
+    if not (
+        isinstance(expected, Tensor)
+        and isinstance(found, Tensor)
+        and expected.shape == found.shape
+        and torch.allclose(expected, found, rtol=1e-4, atol=1e-5)
+    ):
+        raise InputError(
+            "a network whose outputs come straight from its head",
+            f"one that does more after {made.place}",
+            "name another head, or leave what follows to the loss",
+        )
+
+
 def _last_to_run(module: nn.Module, example: Tensor | None) -> str:
     """Return the name of the linear layer whose output is the network's, empty if there is none."""
     if example is None:
@@ -203,10 +265,12 @@ def unfit(shape: Sequence[int], error: Exception) -> InputError:
 def _reset(modules: Sequence[nn.Module]) -> None:
     """Let every module draw its weights anew; one that `resets_children` is asked for all below."""
     for part in modules:
-        reset = getattr(part, "reset_parameters", None)
+        holds_weights = next(part.parameters(recurse=False), None) is not None
+        names = RESETS if holds_weights else RESETS[:1]
+        reset = next((one for one in (getattr(part, name, None) for name in names) if one), None)
         if callable(reset):
             reset()
-        elif next(part.parameters(recurse=False), None) is not None:
+        elif holds_weights:
             raise InputError(
                 "modules with reset_parameters(), for the from-scratch arm",
                 f"{type(part).__name__}, which holds weights and has none",

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rootbound.errors import InputError
+from rootbound.models.classifier import Classifier
+from rootbound.models.hugging_face import own_names
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 NESTED = ("state_dict", "model_state_dict", "model")
@@ -21,7 +23,8 @@ NESTED = ("state_dict", "model_state_dict", "model")
 def load_weights(module: nn.Module, path: Path) -> None:
     """Load a file of weights into a network; nothing in the file is executed.
 
-    A safetensors file, or a PyTorch file of tensors and plain values (`weights_only`).
+    A safetensors file, or a PyTorch file of tensors and plain values (`weights_only`). Those of a
+    network of `transformers` may have that library's names.
 
     Raises:
         InputError: the file is missing, damaged, of another kind or would run code, its
@@ -29,8 +32,10 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """
     weights = _read(path)
     try:
+        if isinstance(module, Classifier):
+            weights = own_names(weights, module.architecture, module.classes)
         module.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"weights in {path} that fit the network", reason, "check --model, or the file"

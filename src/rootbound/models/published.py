@@ -36,9 +36,14 @@ def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
     model, origin = load_model(folder / WEIGHTS)
     if origin.tokeniser and (folder / TOKENISER).is_file():
         origin = replace(origin, tokeniser=f"{PRETRAINED}{folder}")
+    check_card(folder, model)
+    return model, origin
+
+
+def check_card(folder: Path, model: Classifier) -> None:
+    """Raise an `InputError` where a folder has a card that is damaged or of other weights."""
     if (folder / CARD).is_file():
         _check(folder / CARD, weights_digest(model.state_dict()))
-    return model, origin
 
 
 def hub() -> Any:

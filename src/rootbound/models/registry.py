@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from rootbound.errors import InputError, unknown_name
 from rootbound.models import hugging_face
@@ -20,6 +21,8 @@ MODELS: dict[str, Callable[..., Classifier]] = {
     )
 }  # fmt: skip
 FOR_TEXTS = ("small_text",)
+LARGEST_CONFIG = 2**20
+"""Bytes."""
 LARGEST = 4096
 """Pixels on a side, channels, or tokens of a text."""
 
@@ -30,6 +33,27 @@ def short_name(architecture: str) -> str:
         return architecture
     described = json.loads(architecture.removeprefix(hugging_face.CONFIGURED))
     return f"{described['model_type']} of transformers"
+
+
+def described_by(path: Path) -> str:
+    """Return the architecture that a `config.json` describes: ours, or one of `transformers`.
+
+    Raises:
+        InputError: the file is missing, damaged, or describes neither.
+    """
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"more than {LARGEST_CONFIG} bytes")
+        text = path.read_text(encoding="utf-8")
+        described = json.loads(text)
+        if "model_type" in described:
+            return hugging_face.CONFIGURED + text
+        return str(described["architecture"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(
+            f"a configuration with model_type or architecture at {path}", reason, "correct --model"
+        ) from None
 
 
 def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Classifier:

@@ -53,6 +53,7 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
             "budget, the same for every arm",
         ),
         ("Budgets", "; ".join(budgets)),
+        *spent(context),
         *_rules(context["rules"]),
         (
             "Seeds",
@@ -64,6 +65,32 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
             f"the selected trial of each family is scored on all of them, curves on "
             f"{context['curve_samples']} fixed ones",
         ),
+    ]
+
+
+def spent(context: Mapping[str, Any]) -> list[Pair]:
+    """Return what was done in a limited time; nothing where it was not limited."""
+    if "time" not in context:
+        return []
+    limit = context["time"]
+    rungs = "; ".join(
+        f"{in_words(one['labels'])}: "
+        + ", ".join(
+            f"{count} settings with {steps} steps"
+            for count, steps in zip(one["settings"], one["steps"], strict=True)
+            if count
+        )
+        for one in limit["rungs"]
+    )
+    end = "The time was over before all was tried" if limit["stopped"] else "All was tried in time"
+    return [
+        (
+            "Time limit",
+            f"{limit['minutes']:g} minutes, of which {limit['spent'] / 60:.1f} were spent, in "
+            f"{limit['rounds']} rounds of the same trials for every arm: each setting with a "
+            "quarter of the steps, the best quarter of them, by validation on any arm, with four "
+            f"times as many, and so on ({rungs}). {end}.",
+        )
     ]
 
 

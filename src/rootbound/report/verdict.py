@@ -7,10 +7,11 @@ from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
 from rootbound.report.cells import change, interval
 from rootbound.report.curves import in_words
+from rootbound.report.settings import spent
 
 
 def verdict(evaluation: Evaluation, method: str) -> list[str]:
-    """Return a sentence for each number of labels.
+    """Return a sentence for each number of labels, and one about the time if it was limited.
 
     Args:
         evaluation: with a scratch arm; without one nothing can be said.
@@ -28,7 +29,7 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
             f"and {_reached(fresh)} from random ones: {change(gain).text} points "
             f"({interval(gain, 2)})."
         )
-    return sentences
+    return [*sentences, *(f"{name}: {text}" for name, text in spent(evaluation.context))]
 
 
 def _reached(value: Estimate) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, fields, replace
 
 from rootbound.attacks.base import Attack
@@ -28,6 +29,7 @@ class Suite:
         attackers: how many attacker seeds they meet.
         adaptive: how many of the attacks know a method, and were added for it.
         longer: how many times the steps the best setting gets once more; 0 for not at all.
+        minutes: after which nothing new is begun, where the time is limited; see `within`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Suite:
     attackers: int = 1
     longer: int = 0
     adaptive: int = 0
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         if not self.attacks or not self.budgets:
@@ -64,9 +67,26 @@ class Suite:
         more = (*self.attacks, *attacks)
         return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(attacks))
 
+    def within(self, minutes: float) -> Suite:
+        """Return the suite for a limited time: its settings, each a little, the best ones more.
+
+        Its later stages are left out. A run with more minutes goes on where this one ended.
+
+        Raises:
+            InputError: the time is not above 0.
+        """
+        if not 0 < minutes < math.inf:
+            raise InputError("a number of minutes above 0", str(minutes), "raise it")
+        name = f"{self.name} by halving"
+        return replace(
+            self, name=name, space=None, confirmed=0, attackers=1, longer=0, minutes=minutes
+        )
+
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change with any setting."""
-        deciding = (part.name for part in fields(self) if part.name not in ("name", "adaptive"))
+        """Twelve hexadecimal digits that change with any setting, but not with the minutes."""
+        names = [part.name for part in fields(self)]
+        deciding = (name for name in names if name not in ("name", "adaptive", "minutes"))
         settings = [repr(getattr(self, name)) for name in deciding]
+        settings += ["by halving"] if self.minutes is not None else []
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

@@ -19,7 +19,8 @@ class LoRA(FineTune):
 
     E. Hu et al., "LoRA", 2021, section 4. Differs from the paper: convolutions have adapters
     too, with the weight seen as a matrix of outputs by everything else; and no scale `alpha`,
-    which is one with the learning rate.
+    which is one with the learning rate. The library `peft` trains the same change, but finds
+    what to adapt by the names of whole models; here it is whatever follows the frozen part.
 
     Args:
         rank: of the change, at least 1.

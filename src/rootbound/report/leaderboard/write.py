@@ -17,7 +17,7 @@ from rootbound.report.leaderboard.claims import Challenge, Claim, papers
 from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier
 from rootbound.report.leaderboard.table import plain, table
-from rootbound.report.markdown import table_to_markdown
+from rootbound.report.markdown import as_words, table_to_markdown
 from rootbound.report.page import environment
 from rootbound.report.settings import settings
 from rootbound.report.theme import for_page, styled, to_svg
@@ -94,7 +94,8 @@ def _markdown(
     evaluation: Evaluation, rows: Sequence[Entry], claims: Sequence[Claim], command: str
 ) -> str:
     found = table(rows, evaluation.context["suite"])
-    parts = [f"# {_title(evaluation)}", f"`{command}`" if command else "", found.caption]
+    called = f"<code>{as_words(command)}</code>" if command else ""
+    parts = [f"# {as_words(_title(evaluation))}", called, as_words(found.caption)]
     parts += [table_to_markdown(found), CHALLENGE]
     parts += [f"- {one.method}, reported: {one.claim} ({one.source})" for one in claims]
     return "\n\n".join(part for part in parts if part) + "\n"

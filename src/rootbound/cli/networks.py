@@ -1,0 +1,79 @@
+"""Networks of users and strangers: by name, by a configuration, or by a function in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+from torch import nn
+
+from rootbound.cli.options import load_named
+from rootbound.errors import InputError
+from rootbound.models import MODELS, Classifier, build, load_weights
+from rootbound.models.published import WEIGHTS, check_card
+from rootbound.models.registry import described_by
+from rootbound.tasks import Task
+
+ONE_OF = f"{', '.join(MODELS)}, a config.json, or file.py:function that returns a torch.nn.Module"
+
+
+def add_head(parser: ArgumentParser) -> None:
+    """Add the option that names the last layer of a network of the user's own."""
+    parser.add_argument(
+        "--head", type=str, default=None,
+        help="with --model file.py:function: the last linear layer's name, if it is not found",
+    )  # fmt: skip
+
+
+def is_own(name: str | None) -> bool:
+    """Return whether a model is named as `file.py:function`."""
+    return name is not None and name.rpartition(":")[0].endswith(".py")
+
+
+def weights_file(place: str) -> Path:
+    """Return the file of weights at a place: itself, or the one in a published folder."""
+    path = Path(place)
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def own_network(
+    name: str, head: str | None, task: Task | None = None, place: str | None = None
+) -> Classifier:
+    """Return the network that a function in a file of the user's makes; the file is executed.
+
+    Args:
+        name: `file.py:function`.
+        head: name of its last linear layer; found when left out.
+        task: with samples to find and to check the head by.
+        place: file or published folder of its weights; its own when left out.
+
+    Raises:
+        InputError: there is no such function, it returns no network, the weights do not fit, or
+            a card in the folder is of others.
+    """
+    make = load_named(name)
+    if not callable(make) or not isinstance(module := make(), nn.Module):
+        raise InputError(ONE_OF, repr(name), "correct --model")
+    if place is not None:
+        load_weights(module, weights_file(place))
+    example = None if task is None else task.train.batch(slice(0, 1))[0]
+    model = Classifier.wrap(module, head, example)
+    if place is not None and Path(place).is_dir():
+        check_card(Path(place), model)
+    return model
+
+
+def named_network(name: str, task: Task, place: str) -> Classifier:
+    """Return a network by its name or its `config.json`, with the weights at a place.
+
+    Raises:
+        InputError: there is no such network, or the weights do not fit.
+    """
+    if name not in MODELS and not name.endswith(".json"):
+        raise InputError(ONE_OF, repr(name), "correct --model")
+    architecture = name if name in MODELS else described_by(Path(name))
+    model = build(architecture, len(task.classes), task.train.shape)
+    load_weights(model, weights_file(place))
+    if Path(place).is_dir():
+        check_card(Path(place), model)
+    return model

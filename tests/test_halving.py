@@ -1,0 +1,187 @@
+"""A run with a time limit: equal trials for every arm, more of them where attacks are winning."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks.suites.space import Space
+from rootbound.cli.main import main
+from rootbound.evaluation import evaluate, jobs
+from rootbound.evaluation.halving import FACTOR, TimeLimit
+from rootbound.models import shallow_cnn
+from rootbound.records import Evaluation, Record
+from rootbound.report.settings import settings
+from rootbound.report.verdict import verdict
+from rootbound.tasks import TaskPair
+
+RATES = (1e-4, 1e-3, 3e-3, 1e-2)
+BLIND = (FineTune(None, "kept", "adam", 1e-2), ExactLastLayer(1e-3))
+SUITE = Suite(
+    "timed-1",
+    attacks=(
+        *(LastLayer("adam", rate) for rate in RATES),
+        *(ExactLastLayer(penalty) for penalty in (1e-1, 1e-3)),
+        *(FineTune(None, "kept", "adam", rate) for rate in (*RATES, 3e-2)),
+        *(FineTune(None, "kept", "sgd", rate) for rate in (*RATES, 3e-2, 1e-1)),
+    ),
+    budgets=(Budget(1, 4), Budget(5, 8)),
+    blind=BLIND,
+    space=Space(proposals=2),
+    benign=(ExactLastLayer(1e-3),),
+    confirmed=1,
+    longer=2,
+)
+ARMS = ("undefended", "defended", "scratch")
+Cells = dict[tuple[int | None, int, str], set[tuple[str, int]]]
+
+
+def run(tasks: TaskPair, folder: Path | None, minutes: float = 60.0) -> Evaluation:
+    model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    return evaluate(
+        model,
+        tasks,
+        undefended=model.reinitialised(5),
+        suite=SUITE.within(minutes),
+        seeds=2,
+        folder=folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(toy_tasks: TaskPair) -> Evaluation:
+    return run(toy_tasks, None)
+
+
+def cells(evaluation: Evaluation, method: str) -> Cells:
+    found: Cells = defaultdict(set)
+    for one in evaluation.records:
+        if one.method == method:
+            found[one.labels, one.rung, one.task].add((one.attack, one.seed))
+    return found
+
+
+def timeless(records: tuple[Record, ...]) -> list[dict[str, Any]]:
+    return [asdict(one) | {"seconds": 0.0} for one in records]
+
+
+def test_every_arm_has_the_same_trials_on_every_rung(whole: Evaluation) -> None:
+    expected = cells(whole, "scratch")
+    assert all(cells(whole, arm) == expected for arm in ARMS)
+    trained = sum(not isinstance(one, ExactLastLayer) for one in SUITE.attacks)
+    assert len(expected[5, 0, "undesirable"]) == 2 * len(SUITE.attacks)
+    assert len(expected[5, 1, "undesirable"]) >= 2 * (trained // FACTOR)
+    assert expected[1, 0, "undesirable"] == {(repr(one), i) for one in BLIND for i in (0, 1)}
+    assert len(expected[5, 0, "benign"]) == 2
+    assert {one.stage for one in whole.records} == {"screen"}
+
+
+def test_a_rung_has_four_times_the_steps_of_the_one_below(whole: Evaluation) -> None:
+    for one in whole.records:
+        if one.labels != 1 and one.task == "undesirable" and any(one.steps):
+            assert one.steps[-1] == 2 * FACTOR**one.rung
+
+
+def test_those_that_win_go_on_and_nobody_else(whole: Evaluation) -> None:
+    """At the end of a whole run, who was promoted is at least the best quarter of each arm.
+
+    Others were promoted when the rung was shorter; the worst half of every arm never was.
+    """
+    above = {attack for attack, _ in cells(whole, "scratch")[5, 1, "undesirable"]}
+    losers: list[set[str]] = []
+    for arm in ARMS:
+        means: dict[str, list[float]] = defaultdict(list)
+        for one in whole.records:
+            here = (one.method, one.labels, one.rung, one.task)
+            if here == (arm, 5, 0, "undesirable") and any(one.steps):
+                means[one.attack].append(one.preference[0])
+        order = sorted(means, key=lambda attack: -statistics.fmean(means[attack]))
+        last = statistics.fmean(means[order[len(order) // FACTOR - 1]])
+        certain = {one for one in order if statistics.fmean(means[one]) > last}
+        assert certain <= above
+        losers.append(set(order[-3:]))
+    assert not set.intersection(*losers) & above
+    assert not any(attack.startswith("ExactLastLayer") for attack in above)
+
+
+def test_where_the_time_ends_nothing_else_changes(
+    whole: Evaluation, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def allows(_: TimeLimit, _seconds: float) -> bool:
+        nonlocal asked
+        asked += 1
+        return asked < 2
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TimeLimit, "allows", allows)
+        short = run(toy_tasks, tmp_path, minutes=1)
+    assert short.complete and short.context["time"]["stopped"]
+    known = timeless(whole.records)
+    assert 0 < len(short.records) < len(known)
+    assert all(one in known for one in timeless(short.records))
+    assert all(cells(short, arm) == cells(short, "scratch") for arm in ARMS)
+    assert timeless(run(toy_tasks, tmp_path, minutes=1).records) == timeless(short.records)
+    longer = run(toy_tasks, tmp_path, minutes=60)
+    assert timeless(longer.records) == known
+    assert not longer.context["time"]["stopped"]
+    assert longer.context["time"]["rungs"] == whole.context["time"]["rungs"]
+
+
+def test_an_interrupted_run_goes_on(
+    whole: Evaluation, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, done = jobs.work, 0
+
+    def stopped(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == 30:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rootbound.evaluation.comparison.work", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(toy_tasks, tmp_path)
+    left = Evaluation.load(tmp_path)
+    assert not left.complete and left.records
+    assert timeless(run(toy_tasks, tmp_path).records) == timeless(whole.records)
+
+
+def test_the_first_round_is_made_whatever_the_time(toy_tasks: TaskPair) -> None:
+    found = run(toy_tasks, None, minutes=1e-9)
+    assert found.context["time"]["rounds"] == 1
+    assert found.context["time"]["stopped"]
+    assert {one.arm for one in found.records} >= {"defended", "undefended", "scratch"}
+
+
+def test_reports_say_what_was_spent(whole: Evaluation) -> None:
+    said = dict(settings(whole))["Time limit"]
+    for text in ("60 minutes", "All was tried in time", "17 settings with 2 steps"):
+        assert text in said
+    assert said in verdict(whole, "defended")[-1]
+
+
+@pytest.mark.slow
+def test_an_audit_keeps_to_its_minutes(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(tmp_path / "m.safetensors")
+    split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    assert main(["train", *split, "--epochs", "1", "--method", "Plain", "--out", model]) == 0
+    more = ["--suite", "standard-1", "--workers", "1", "--out", str(tmp_path / "run")]
+    few = ["--labels", "5", "--steps", "20", "--minutes", "0.1"]
+    capsys.readouterr()
+    assert main(["audit", model, *more, *few]) == 0
+    assert "The time was over before all was tried." in capsys.readouterr().out
+    found = Evaluation.load(tmp_path / "run")
+    assert found.context["seconds"] < 30
+    assert found.context["seeds"] == 3

@@ -1,0 +1,332 @@
+"""Data sets larger than memory: the same samples from a file, whatever is done with them."""
+
+from __future__ import annotations
+
+import gzip
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rootbound import datasets, mapped
+from rootbound.cli.main import main
+from rootbound.data import Data
+from rootbound.datasets import Dataset, Layout, cache, fitted
+from rootbound.datasets.rotations import rotations
+from rootbound.errors import InputError
+from rootbound.mapped import Mapped
+from toy import toy_dataset, write_idx_folder
+
+hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
+
+ON_DISK, IN_MEMORY = Layout(in_memory=0), Layout()
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep files in a folder of the test's, and let no choice of rows be small."""
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "käche dir"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(mapped, "SMALL", -1)
+    return tmp_path / "käche dir"
+
+
+def idx(folder: Path) -> Path:
+    write_idx_folder(folder / "toy", toy_dataset())
+    return folder / "toy"
+
+
+def plain_idx(folder: Path) -> Path:
+    for path in idx(folder).glob("*.gz"):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    return folder / "toy"
+
+
+def npz(folder: Path) -> Path:
+    random = np.random.default_rng(0)
+    images: dict[str, Any] = {
+        f"x_{part}": random.integers(256, size=(count, 5, 4, 3)).astype(np.uint8)
+        for part, count in (("train", 12), ("test", 6))
+    }
+    np.savez_compressed(
+        folder / "toy.npz", y_train=np.arange(12) % 3, y_test=np.arange(6) % 3, **images
+    )
+    return folder / "toy.npz"
+
+
+def floats(folder: Path) -> Path:
+    random = np.random.default_rng(0)
+    rows: dict[str, Any] = {
+        "x_train": random.normal(size=(12, 7)),
+        "x_test": random.normal(size=(6, 7)),
+    }
+    np.savez(folder / "toy.npz", y_train=np.arange(12) % 3, y_test=np.arange(6) % 3, **rows)
+    return folder / "toy.npz"
+
+
+def image_folder(folder: Path) -> Path:
+    random = np.random.default_rng(0)
+    for part, count in (("train", 6), ("test", 2)):
+        for name in ("<b>cat", "dog é"):
+            place = folder / "zoo ü" / part / name
+            place.mkdir(parents=True)
+            for row in range(count):
+                pixels = random.integers(256, size=(5, 6, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(place / f"{row}.png")
+    return folder / "zoo ü"
+
+
+def parquet(folder: Path) -> Path:
+    random = np.random.default_rng(0)
+    features = hf.Features({"img": hf.Image(), "label": hf.ClassLabel(names=["a", "b", "c"])})
+    (folder / "zoo").mkdir()
+    for part, count in (("train", 12), ("test", 6)):
+        pixels = random.integers(256, size=(count, 5, 6, 3)).astype(np.uint8)
+        rows = {"img": list(map(Image.fromarray, pixels)), "label": [i % 3 for i in range(count)]}
+        hf.Dataset.from_dict(rows, features=features).to_parquet(folder / "zoo" / f"{part}.parquet")
+    return folder / "zoo"
+
+
+def same(one: Data, other: Data) -> None:
+    assert torch.equal(one.labels, other.labels)
+    assert (one.scaling, one.shape, len(one)) == (other.scaling, other.shape, len(other))
+    assert one.inputs.dtype == other.inputs.dtype
+    for mine, theirs in zip(one.in_order(5), other.in_order(5), strict=True):
+        assert torch.equal(mine[0], theirs[0]) and torch.equal(mine[1], theirs[1])
+    drawn = [
+        [batch for batch, _ in data.batches(4, 7, torch.Generator().manual_seed(0))]
+        for data in (one, other)
+    ]
+    assert all(torch.equal(*pair) for pair in zip(*drawn, strict=True))
+
+
+def loaded(path: Path, layout: Layout) -> Dataset:
+    return datasets.load(str(path), layout=layout)
+
+
+@pytest.mark.parametrize("make", [idx, plain_idx, npz, floats, image_folder, parquet])
+def test_a_file_gives_what_memory_gives(
+    make: Callable[[Path], Path], tmp_path: Path, store: Path
+) -> None:
+    path = make(tmp_path)
+    here, there = loaded(path, IN_MEMORY), loaded(path, ON_DISK)
+    assert there.classes == here.classes
+    for one, other in ((there.train, here.train), (there.test, here.test)):
+        assert isinstance(one.inputs, Mapped) and not isinstance(other.inputs, Mapped)
+        same(one, other)
+    written = {path: path.stat().st_mtime_ns for path in store.iterdir()}
+    assert len(written) == 4, "each part's samples and their numbers"
+    same(loaded(path, ON_DISK).train, here.train)
+    assert {path: path.stat().st_mtime_ns for path in store.iterdir()} == written
+
+
+def test_tasks_are_the_same_and_stay_in_the_file(tmp_path: Path) -> None:
+    path = idx(tmp_path)
+    there, here = (loaded(path, layout).split([0, 2], [3, 4, 5]) for layout in (ON_DISK, IN_MEMORY))
+    pairs = (
+        (there.desirable.train, here.desirable.train),
+        (there.undesirable.train, here.undesirable.train),
+        (there.known_undesirable, here.known_undesirable),
+        (there.undesirable.test, here.undesirable.test),
+    )
+    for one, other in pairs:
+        assert isinstance(one.inputs, Mapped)
+        same(one, other)
+    generator = [torch.Generator().manual_seed(3) for _ in range(2)]
+    drawn = [
+        tasks.undesirable.train.per_class(4, one)
+        for tasks, one in zip((there, here), generator, strict=True)
+    ]
+    for one, other in zip(*drawn, strict=True):
+        same(one, other)
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 16), (1, 8, 20)])
+def test_samples_made_to_fit_are_the_same(shape: tuple[int, ...], tmp_path: Path) -> None:
+    path = idx(tmp_path)
+    there, here = (fitted(loaded(path, layout), shape) for layout in (ON_DISK, IN_MEMORY))
+    assert isinstance(there.train.inputs, Mapped) and there.name == here.name
+    same(there.train, here.train)
+
+
+def test_turned_images_are_the_same(tmp_path: Path) -> None:
+    path = idx(tmp_path)
+    there, here = (rotations(loaded(path, layout).task([0, 1])) for layout in (ON_DISK, IN_MEMORY))
+    assert there is not None and here is not None
+    same(there.train, here.train)
+
+
+COMPUTATIONS: list[Callable[[Tensor], Tensor]] = [
+    lambda x: x[3],
+    lambda x: x[2:9:3],
+    lambda x: x[torch.tensor([4, 4, 0])],
+    lambda x: x[x.flatten(1).float().mean(1) > 100],
+    lambda x: x[:, 0],
+    lambda x: x[..., None],
+    lambda x: x.float().mean(0),
+    lambda x: torch.cat([x, x]),
+    lambda x: 2 + x,
+    lambda x: x.flatten(1),
+    lambda x: x.contiguous(),
+    lambda x: torch.from_numpy(x.numpy()),
+    lambda x: torch.stack(list(x)),
+]
+
+
+@pytest.mark.parametrize("compute", COMPUTATIONS)
+@pytest.mark.parametrize("rows", [None, torch.tensor([7, 3, 3, 11, 0, 5, 2, 9, 1])])
+def test_it_takes_part_as_a_tensor(
+    compute: Callable[[Tensor], Tensor], rows: Tensor | None, tmp_path: Path
+) -> None:
+    values = torch.randint(256, (12, 2, 3), dtype=torch.uint8)
+    np.save(tmp_path / "a.npy", values.numpy())
+    expected = compute(values if rows is None else values[rows])
+    found = compute(Mapped(tmp_path / "a.npy", rows))
+    assert torch.equal(found, expected) and not isinstance(found, Mapped)
+
+
+def test_another_process_is_sent_the_name_of_the_file(tmp_path: Path) -> None:
+    values = torch.randint(256, (5000, 100), dtype=torch.uint8)
+    np.save(tmp_path / "a.npy", values.numpy())
+    data = Data(Mapped(tmp_path / "a.npy"), torch.zeros(5000, dtype=torch.int64))
+    sent = pickle.dumps(data.inputs)
+    assert len(sent) < 1000
+    assert torch.equal(pickle.loads(sent)[:], values)
+
+
+def test_few_rows_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "SMALL", 100)
+    np.save(tmp_path / "a.npy", np.zeros((20, 10), np.uint8))
+    data = Data(Mapped(tmp_path / "a.npy"), torch.arange(20) % 2)
+    assert not isinstance(data.subset(10).inputs, Mapped)
+    assert isinstance(data.subset(11).inputs, Mapped)
+
+
+def test_without_room_nothing_is_begun(
+    tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        free = 10
+
+    path = idx(tmp_path)
+    monkeypatch.setattr("rootbound.datasets.cache.shutil.disk_usage", lambda _: Full)
+    with pytest.raises(InputError, match=r"free space in .*ROOTBOUND_CACHE") as caught:
+        loaded(path, ON_DISK)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not list(store.iterdir())
+
+
+def test_a_file_that_ends_early_leaves_nothing(tmp_path: Path, store: Path) -> None:
+    path = plain_idx(tmp_path) / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(InputError, match="values of shape"):
+        loaded(path.parent, ON_DISK)
+    assert not list(store.glob("*"))
+
+
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, store: Path) -> None:
+    path = floats(tmp_path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["x_train"][3, 2] = np.inf
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="finite"):
+        loaded(path, ON_DISK)
+    assert not list(store.iterdir())
+
+
+def test_what_was_left_out_stays_left_out(tmp_path: Path) -> None:
+    path = image_folder(tmp_path)
+    (path / "train" / "<b>cat" / "2.png").write_bytes(b"no image")
+    for _ in range(2):
+        found = loaded(path, Layout(in_memory=0, skip_unreadable=True))
+        assert found.train.labels.tolist() == [0] * 5 + [1] * 6
+        assert len(found.train.inputs) == 11
+    with pytest.raises(InputError, match=r"a readable image at .*2\.png"):
+        loaded(path, ON_DISK)
+
+
+@pytest.mark.slow
+def test_a_run_from_the_command_line_is_the_same(tmp_path: Path) -> None:
+    split = ["--data", str(idx(tmp_path)), "--desirable", "0-2", "--undesirable", "3-5"]
+    there, here = tmp_path / "there.safetensors", tmp_path / "here.safetensors"
+    on_disk = ["--in-memory", "0"]
+    assert main(["train", *split, "--epochs", "1", "--out", str(here)]) == 0
+    assert main(["train", *split, "--epochs", "1", *on_disk, "--out", str(there)]) == 0
+    assert there.read_bytes() == here.read_bytes()
+    spent = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "2"]
+    assert main(["audit", str(there), *spent, *on_disk, "--out", str(tmp_path / "run")]) == 0
+
+
+GIB = 2**30
+LIMITED = """
+import resource, sys
+import torch
+from torch import nn
+from rootbound import datasets
+from rootbound.attacks import Budget, FineTune, LastLayer, Suite
+from rootbound.evaluation import evaluate
+from rootbound.methods import Plain
+from rootbound.models import Classifier
+from rootbound.training import Recipe
+
+torch.set_num_threads(1)
+status = open("/proc/self/status").read()
+used = int(status.split("VmData:")[1].split()[0]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[3]), -1))
+layout = datasets.Layout(in_memory=float(sys.argv[2]))
+tasks = datasets.load(sys.argv[1], layout=layout).split([0, 1, 2], [3, 4, 5])
+model = Classifier(nn.Sequential(nn.AvgPool2d(16), nn.Flatten()), nn.Linear(64, 3))
+plain = Plain(Recipe(epochs=1, batch_size=512)).fit(model, tasks)
+suite = Suite("two", (LastLayer(), FineTune(None)), (Budget(10, 5),))
+found = evaluate(plain, tasks, suite=suite, seeds=1)
+(training,) = (one for one in found.trainings if one.arm == "defended")
+assert training.desirable_accuracy > 0.9, training
+assert not any(one.error for one in found.records)
+print(len(tasks.desirable.train), "samples")
+"""
+
+
+def write_gibibyte(folder: Path) -> None:
+    """Write 1 GiB of images of 128 x 128, six classes that differ in what is bright."""
+    side, count = 128, GIB // 128**2
+    patterns = np.zeros((6, side, side), np.uint8)
+    for label in range(6):
+        patterns[label, 20 * label : 20 * label + 20] = 200
+    folder.mkdir()
+    for prefix, size in (("train", count), ("t10k", 600)):
+        labels = (np.arange(size) % 6).astype(np.uint8)
+        head = bytes([0, 0, 8, 1]) + struct.pack(">I", size)
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
+        with (folder / f"{prefix}-images-idx3-ubyte").open("wb") as file:
+            file.write(bytes([0, 0, 8, 3]) + struct.pack(">3I", size, side, side))
+            for start in range(0, size, 4096):
+                file.write(patterns[labels[start : start + 4096]].data)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA"), reason="no limit on memory here")
+def test_a_gibibyte_is_trained_on_and_attacked_in_far_less_memory(tmp_path: Path) -> None:
+    folder = tmp_path / "large"
+    write_gibibyte(folder)
+
+    def run(in_memory: str) -> subprocess.CompletedProcess[str]:
+        given = [sys.executable, "-c", LIMITED, str(folder), in_memory, str(512 * 2**20)]
+        return subprocess.run(given, capture_output=True, text=True, check=False)
+
+    whole = run("4")
+    assert whole.returncode != 0 and "Memory" in whole.stderr + whole.stdout, whole.stderr[-500:]
+    found = run("0.5")
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert "32769 samples" in found.stdout

@@ -1,0 +1,158 @@
+"""A network of the user's own, from the command line: trained, attacked, published, and back.
+
+All of it in folders with spaces and letters beyond ASCII in their names.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+import tiny
+from rootbound.cli.main import main
+from rootbound.models import from_transformers, load_weights
+from rootbound.models.published import CARD, CONFIG, README, WEIGHTS
+from rootbound.models.registry import build, described_by
+from rootbound.records import Evaluation
+
+NETWORK = """
+from torch import nn
+
+def network():
+    hidden = nn.Linear(256, 8), nn.BatchNorm1d(8), nn.ReLU()
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(8, 3))
+
+def not_last():
+    return nn.Sequential(nn.Flatten(), nn.Linear(256, 3), nn.Softmax(1))
+"""
+SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
+SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(256, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)
+    )
+
+
+class Made:
+    """Where everything lies."""
+
+    def __init__(self, root: Path) -> None:
+        self.model, self.run, self.folder = (
+            root / "mein ü.safetensors",
+            root / "a run",
+            root / "öut",
+        )
+        self.named = ("--model", f"{root / 'my net.py'}:network")
+
+
+@pytest.fixture(scope="module")
+def original(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    root = tmp_path_factory.mktemp("own") / "eine Mappe 漢字"
+    root.mkdir()
+    (root / "my net.py").write_text(NETWORK)
+    shutil.copytree(toy_folder, root / "the data")
+    made = Made(root)
+    data = ("--data", str(root / "the data"), *SPLIT)
+    train = ["train", *made.named, *data, "--epochs", "1", "--out", str(made.model)]
+    assert main(train) == 0
+    audit = ["audit", str(made.model), *made.named, *SPENT, "--out", str(made.run)]
+    assert main(audit) == 0
+    export = ["export", str(made.model), str(made.run), *made.named, "--out", str(made.folder)]
+    assert main(export) == 0
+    return made
+
+
+@pytest.fixture
+def made(original: Made, tmp_path: Path) -> Made:
+    """Give a copy that a test may damage."""
+    return Made(Path(shutil.copytree(original.model.parent, tmp_path / "noch eine Mappe")))
+
+
+@pytest.mark.slow
+def test_its_own_load_state_dict_reads_what_is_published(made: Made) -> None:
+    assert {path.name for path in made.folder.iterdir()} == {WEIGHTS, CONFIG, README, CARD}
+    plain = network()
+    plain.load_state_dict(load_file(made.folder / WEIGHTS))
+    assert "network.load_state_dict" in (made.folder / README).read_text()
+    trained = Evaluation.load(made.run)
+    assert trained.context["adaptive"], "the file says by which method it was trained"
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_weights_of_the_network(made: Made, tmp_path: Path) -> None:
+    torch.save(load_file(made.model), tmp_path / "w.pt")
+    out = tmp_path / "further.safetensors"
+    data = ("--data", str(made.model.parent / "the data"), *SPLIT, "--method", "Plain")
+    begun = ("--from", str(tmp_path / "w.pt"), "--epochs", "1", "--out", str(out))
+    assert main(["train", *made.named, *data, *begun]) == 0
+    assert load_file(out).keys() == network().state_dict().keys()
+
+
+@pytest.mark.slow
+def test_a_card_of_other_weights_is_not_believed(
+    made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = json.loads((made.folder / CARD).read_text())
+    card["weights_sha256"] = "0" * 64
+    (made.folder / CARD).write_text(json.dumps(card))
+    capsys.readouterr()
+    assert main(["audit", str(made.folder), *made.named, *SPENT]) == 2
+    assert "do not trust the card" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["audit", "MODEL"], "name that by --model"),
+        (["export", "MODEL", "RUN"], "name that by --model"),
+        (["audit", "MODEL", "--model", "FILE:nothing"], "a class nothing in"),
+        (["audit", "MODEL", "--model", "FILE:not_last"], "fit the network"),
+        (["train", "--model", "FILE:not_last", "--data", "DATA", *SPLIT], "whose outputs are"),
+        (["train", "--model", "FILE:not_last", "--head", "1", "--data", "DATA", *SPLIT], "after 1"),
+        (["audit", "MODEL", "--model", "nowhere/config.json"], "No such file"),
+    ],
+)
+def test_what_is_missing_is_named(
+    command: list[str], said: str, made: Made, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = made.model.parent
+    places = {"MODEL": made.model, "RUN": made.run, "DATA": root / "the data"}
+    words = [str(places.get(word, word)) for word in command]
+    words = [word.replace("FILE", str(root / "my net.py")) for word in words]
+    capsys.readouterr()
+    assert main(words) == 2
+    written = capsys.readouterr().err
+    assert said in written and len(written.splitlines()) == 1
+
+
+@pytest.mark.parametrize("family", ["bert", "vit"])
+def test_weights_and_configuration_of_transformers_are_read_without_its_folder(
+    family: str, tmp_path: Path
+) -> None:
+    given = tiny.network(family)
+    given.save_pretrained(tmp_path / "x y")
+    architecture = described_by(tmp_path / "x y" / "config.json")
+    model = build(architecture, given.config.num_labels, tuple(tiny.samples(family).shape[1:]))
+    load_weights(model, tmp_path / "x y" / "model.safetensors")
+    expected = from_transformers(given).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("content", ["", "[]", "3", "{}", "{" * 100_000, '"model_type"'])
+def test_a_configuration_that_is_none_is_refused(
+    content: str, tmp_path: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text(content)
+    torch.save(network().state_dict(), tmp_path / "w.pt")
+    named = ("--model", str(tmp_path / "config.json"), "--data", str(toy_folder), *SPLIT)
+    assert main(["audit", str(tmp_path / "w.pt"), *named, *SPENT]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
