@@ -140,9 +140,26 @@ def _run(
     if journal.before.complete and not _has_more(suite.minutes, journal.before):
         log.info("%s holds this run, complete: nothing is done again", folder)
         return journal.before
-    started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
-    benign, suite = tasks.benign is not None, _usable(suite, holdings)
-    known = journal.before.records
+    return _carried_out(
+        _entries(contenders, seeds, journal),
+        journal,
+        _usable(suite, holdings),
+        tasks,
+        holdings,
+        engine,
+    )
+
+
+def _carried_out(
+    entries: Sequence[Job],
+    journal: Journal,
+    suite: Suite,
+    tasks: TaskPair,
+    holdings: Holdings,
+    engine: Engine,
+) -> Evaluation:
+    """Make every entry ready and attack it; return all that was found."""
+    started, known, benign = time.perf_counter(), journal.before.records, tasks.benign is not None
     try:
         with (
             engine.open(work, (tasks, holdings, engine.device)) as crew,
