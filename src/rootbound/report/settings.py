@@ -21,13 +21,15 @@ def _tasks(context: Mapping[str, Any]) -> list[Pair]:
     desirable, undesirable = context["desirable"], context["undesirable"]
     known = f"{context['defender_undesirable_samples']} samples, "
     known += "shared with" if context["shared_undesirable"] else "disjoint from"
+    start = ", trained from the weights that it came with" if context.get("pretrained") else ""
     return [
         ("Desirable task", f"{desirable['name']}: {_counts(desirable)}"),
         ("Undesirable task", f"{undesirable['name']}: {_counts(undesirable)} (the attacker's)"),
         ("The defender's undesirable samples", f"{known} the attacker's"),
         (
             "Model",
-            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters",
+            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters"
+            + start,
         ),
     ]
 
@@ -56,8 +58,8 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         *_rules(context["rules"]),
         (
             "Seeds",
-            f"{context['seeds']}: each draws weights, batches and the attacker's labels, and "
-            "scratch weights of its own",
+            f"{context['seeds']}: each draws {'' if context.get('pretrained') else 'weights, '}"
+            "batches and the attacker's labels, and scratch weights of its own",
         ),
         (
             "Test samples",

@@ -20,7 +20,7 @@ def overview(evaluation: Evaluation) -> Table:
             Cell(method),
             *_desirable(evaluation, method),
             *(
-                percent(metrics.points(metrics.attacked(evaluation, method, everything, family)))
+                _reached(evaluation, method, everything, family)
                 for family in (PRACTICAL, EXACT, *tuned)
             ),
             *_effort(evaluation, method),
@@ -45,6 +45,13 @@ def overview(evaluation: Evaluation) -> Table:
         ),
         rows,
     )
+
+
+def _reached(evaluation: Evaluation, method: str, labels: int | None, family: str) -> Cell:
+    """Return the attacker's accuracy in a cell, a dash where nothing was tried."""
+    if not metrics.trials(evaluation, method, labels, family):
+        return Cell("–")
+    return percent(metrics.points(metrics.attacked(evaluation, method, labels, family)))
 
 
 def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
@@ -139,10 +146,7 @@ def accuracies(evaluation: Evaluation) -> Table:
         (
             Cell(method),
             Cell(in_words(labels)),
-            *(
-                percent(metrics.points(metrics.attacked(evaluation, method, labels, family)))
-                for family in families
-            ),
+            *(_reached(evaluation, method, labels, family) for family in families),
         )
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)

@@ -16,6 +16,8 @@ INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
 """Text and axes, grid and notes, background: on a page these follow the reader's theme."""
 SCRATCH = "#4c8dd6"
 PALETTE = ("#7d8790", "#12a150", "#e08a1e", "#a55fd0", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
+DASHES = ("-", "-.", ":")
+"""Of the first methods, those whose colours begin again, and so on."""
 CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -60,6 +62,13 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
     known = [method for method in methods if method != "scratch"]
     chosen = {method: PALETTE[i % len(PALETTE)] for i, method in enumerate(known)}
     return chosen | {"scratch": SCRATCH}
+
+
+def dashes(methods: Sequence[str]) -> dict[str, str]:
+    """Return a line style for each method: those that share a colour differ by it."""
+    known = [method for method in methods if method != "scratch"]
+    chosen = {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
+    return chosen | {"scratch": "--"}
 
 
 def to_svg(figure: Figure) -> str:
