@@ -46,7 +46,7 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         ),
         (
             "The attacker chooses",
-            f"settings and stopping step on {share:.0%} of its labels, at most {limit} a class; "
+            f"settings and stopping step on {100 * share:.0f} % of its labels, at most {limit} a class; "
             "never on test samples",
         ),
         (
@@ -71,7 +71,7 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
 
 def _adaptive(count: int) -> str:
     if count:
-        return f"{count} attacks know the method."
+        return f"{count} attack{'s know' if count > 1 else ' knows'} the method."
     return "No attack knows the method: the result is not verified."
 
 
