@@ -82,7 +82,8 @@ def main(name: str, out: str) -> None:
         named = zip(SETTINGS, (rate, epochs, weight, depth, fixed), strict=True)
         models[", ".join(f"{one} {value:g}" for one, value in named)] = method.fit(model, tasks)
     evaluation = rb.evaluate(models, tasks, undefended=plain, suite=SUITE, seeds=1, folder=out)
-    print("| | desirable | exact, 50 labels | strongest, 10 | strongest, 50 |\n|---|---|---|---|---|")
+    print("| | desirable | exact, 50 labels | strongest, 10 | strongest, 50 |")
+    print("|---|---|---|---|---|")
     print("\n".join(row(evaluation, one) for one in rb.metrics.methods(evaluation)))
 
 

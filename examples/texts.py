@@ -85,9 +85,7 @@ def from_an_encoder(
     )
     model = rb.models.build(f"hf:{encoder}", 5, data.train.shape)
     suite = suite or attacks((2e-4, 1e-3), (30, 40), 32)
-    return rb.compare(
-        methods, tasks, model, suite=suite, seeds=1, folder=out, pretrained=True
-    )
+    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=out, pretrained=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The examples on real data run, here on a few made-up samples: tables written as users have them."""
+"""The examples on real data run, here on a few made-up samples in tables as users have them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ SECTIONS = (
 CIFAR_10 = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
 )  # fmt: skip
-SUITE = Suite(
-    "toy", (ExactLastLayer(1e-2), FineTune(), LoRA()), (Budget(2, 2), Budget(4, 2))
-)
+SUITE = Suite("toy", (ExactLastLayer(1e-2), FineTune(), LoRA()), (Budget(2, 2), Budget(4, 2)))
 
 
 @pytest.fixture(autouse=True)

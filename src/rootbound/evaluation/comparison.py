@@ -63,9 +63,7 @@ def compare(
             "each method once, and at least one", ", ".join(names) or "none", "list them"
         )
     contenders = [
-        Contender(
-            "defended" if method.defends else "undefended", name, model, method, pretrained
-        )
+        Contender("defended" if method.defends else "undefended", name, model, method, pretrained)
         for method, name in zip(methods, names, strict=True)
     ]
     contenders.append(Contender("scratch", "scratch", model))

@@ -46,8 +46,8 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         ),
         (
             "The attacker chooses",
-            f"settings and stopping step on {100 * share:.0f} % of its labels, at most {limit} a class; "
-            "never on test samples",
+            f"settings and stopping step on {100 * share:.0f} % of its labels, at most {limit} a "
+            "class; never on test samples",
         ),
         (
             "Suite",

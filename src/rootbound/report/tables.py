@@ -98,7 +98,7 @@ def steps(evaluation: Evaluation) -> Table:
         "fastest of all trials reaches 90 % and 95 % of what the strongest attack gets from the "
         "undefended model; models are scored at steps 3, 10, 32, … and the last. "
         "'Not reached' means not within the budget, and is no number.",
-        ("method", *(f"{family}: {100 * share:.0f} %" for family, _ in columns for share in SHARES)),
+        ("method", *(f"{name}: {100 * share:.0f} %" for name, _ in columns for share in SHARES)),
         tuple(rows),
     )
 
