@@ -21,10 +21,10 @@ from rootbound.models.hugging_face import pretrained_tokeniser
 from rootbound.training import minimise
 
 DESIRABLE, UNDESIRABLE = "games,science,sound,graphics,text", "net,admin,mail,web,database"
-LENGTH = 24
+LENGTH = 16
 
 
-def attacks(rates: tuple[float, float], steps: tuple[int, int], batch_size: int) -> rb.Suite:
+def attacks(rates: tuple[float, ...], steps: tuple[int, int], batch_size: int) -> rb.Suite:
     """Return the last layer in practice and exactly, all layers, and low-rank adapters."""
     train = partial(rb.attacks.FineTune, None, "kept", "adam", batch_size=batch_size)
     adapt = partial(rb.attacks.LoRA, None, "kept", "adam", batch_size=batch_size)
@@ -34,7 +34,7 @@ def attacks(rates: tuple[float, float], steps: tuple[int, int], batch_size: int)
             *(rb.attacks.LastLayer("adam", rate) for rate in (1e-3, 1e-2, 1e-1)),
             *(rb.attacks.ExactLastLayer(penalty) for penalty in (1e-1, 1e-2, 1e-3, 1e-4)),
             *(train(learning_rate=rate) for rate in rates),
-            *(adapt(learning_rate=rate) for rate in rates),
+            *(adapt(learning_rate=4 * rate) for rate in rates),
         ),
         (rb.Budget(10, steps[0]), rb.Budget(50, steps[1])),
     )
@@ -59,19 +59,20 @@ class Published(rb.Method):
 
 
 def from_nothing(
-    sections: str, out: str, suite: rb.Suite | None = None, epochs: int = 10, seeds: int = 3
+    sections: str, out: str, suite: rb.Suite | None = None, epochs: int = 5, seeds: int = 3
 ) -> rb.Evaluation:
     data = rb.datasets.load(sections, layout=rb.datasets.Layout(length=LENGTH))
     tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
     recipe = rb.Recipe(epochs, 128, 3e-3)
-    methods = (rb.methods.Plain(recipe), rb.methods.BestResponse(recipe))
+    # Chosen on held-out training texts: benchmarks/results/text_settings.md.
+    methods = (rb.methods.Plain(recipe), rb.methods.BestResponse(recipe, fixed_blocks=0))
     model = rb.models.small_text(5, data.train.shape)
     suite = suite or attacks((1e-3, 4e-3), (60, 80), 128)
     return rb.compare(methods, tasks, model, suite=suite, seeds=seeds, folder=out)
 
 
 def from_an_encoder(
-    sections: str, out: str, encoder: str, suite: rb.Suite | None = None, epochs: int = 3
+    sections: str, out: str, encoder: str, suite: rb.Suite | None = None, epochs: int = 1
 ) -> rb.Evaluation:
     own = partial(pretrained_tokeniser, encoder)
     data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
@@ -80,11 +81,11 @@ def from_an_encoder(
         Published(rb.Recipe(epochs, 64, 1e-2)),
         rb.methods.Plain(rb.Recipe(epochs, 64, 2e-4)),
         rb.methods.BestResponse(
-            rb.Recipe(epochs, 64, 2e-4), undesirable_batch_size=96, fixed_blocks=5
+            rb.Recipe(epochs, 64, 5e-4), undesirable_batch_size=96, fixed_blocks=5
         ),
     )
     model = rb.models.build(f"hf:{encoder}", 5, data.train.shape)
-    suite = suite or attacks((2e-4, 1e-3), (30, 40), 32)
+    suite = suite or attacks((5e-4,), (20, 30), 32)
     return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=out, pretrained=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import textwrap
 
@@ -170,7 +171,13 @@ def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> No
 def _finish(panel: Axes, evaluation: Evaluation) -> None:
     majority = 100 * float(evaluation.context["undesirable"]["majority"])
     panel.axhline(majority, color=FAINT, linewidth=1, linestyle=":")
-    panel.set_ylim(0, 102)
+    panel.set_ylim(0, _top(evaluation))
+
+
+def _top(evaluation: Evaluation) -> float:
+    """Return where the accuracy's axis ends: at 100 %, unless nothing comes near."""
+    highest = max((100 * max(one.test) for one in evaluation.records if one.test), default=100.0)
+    return 102.0 if highest > 60 else 10 * math.ceil(highest / 10 + 0.2)
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

@@ -107,7 +107,8 @@ def _steps_cell(reached: list[int | None]) -> Cell:
     if not reached:
         return Cell("n/a")
     missing = sum(step is None for step in reached)
-    note = f"{missing} of {len(reached)} seeds not reached" if missing else ""
+    some = 0 < missing < len(reached)
+    note = f"{missing} of {len(reached)} seeds not reached" if some else ""
     median = metrics.median_steps(reached)
     if median is None:
         return Cell("not reached", note, "good")

@@ -47,7 +47,7 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
         _say(panel, 0, line, title, weight="bold")
         line += 1
         for position in range(count):
-            _say(panel, 0, line, f"  {classes[role][position]}", color=FAINT)
+            _say(panel, 0, line, f"  {_name(shown, classes, role, position)}", color=FAINT)
             line += 1
             for name, parts in shown.items():
                 _say(panel, 0, line, name)
@@ -56,6 +56,13 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
                 )
                 line += 1
     return figure
+
+
+def _name(shown: Pictures, classes: Mapping[str, list[str]], role: str, position: int) -> str:
+    """Return the class of a text: of letters, some never come next and are not among the texts."""
+    labels = next(iter(shown.values())).get(f"labels_{role}")
+    name = classes[role][position if labels is None else int(labels[position])]
+    return name if name.strip() and name.isprintable() else repr(name)
 
 
 def _line(panel: Axes, start: int, line: int, text: Array, shares: Array) -> None:
