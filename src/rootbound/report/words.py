@@ -39,8 +39,9 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
     )
     count = min(TEXTS, len(next(iter(shown.values()))[GROUPS[0][1]]))
     rows = sum(1 + count * (1 + len(shown)) for _ in GROUPS)
-    figure = plt.figure(figsize=(LETTER * (margin + LETTERS), LINE * (rows + 1)))
-    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, margin + LETTERS), ylim=(rows + 0.5, -0.5))
+    wide = margin + _longest(shown, count)
+    figure = plt.figure(figsize=(LETTER * wide, LINE * (rows + 1)))
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(rows + 0.5, -0.5))
     panel.set_axis_off()
     line = 0
     for role, shares, title in GROUPS:
@@ -56,6 +57,17 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
                 )
                 line += 1
     return figure
+
+
+def _longest(shown: Pictures, count: int) -> int:
+    """Return the letters of the longest text, blanks between words included, or of a line."""
+    texts = (
+        text
+        for parts in shown.values()
+        for role, _, _ in GROUPS
+        for text in parts[f"words_{role}"][:count]
+    )
+    return min(LETTERS, max(sum(len(word) + 1 for word in text if word) for text in texts))
 
 
 def _name(shown: Pictures, classes: Mapping[str, list[str]], role: str, position: int) -> str:
