@@ -58,13 +58,17 @@ def describe_run(
         "validation_limit": VALIDATION_LIMIT,
         "curve_samples": CURVE_SAMPLES,
         "seeds": seeds,
-        "versions": {
-            "rootbound": version("rootbound"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "rootbound": version("rootbound"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
     }
 
 

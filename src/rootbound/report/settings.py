@@ -8,6 +8,8 @@ from typing import Any
 from rootbound.records import Evaluation
 from rootbound.report.curves import in_words
 
+MOST_CLASSES = 20
+"""Classes that are listed."""
 Pair = tuple[str, str]
 
 
@@ -23,8 +25,8 @@ def _tasks(context: Mapping[str, Any]) -> list[Pair]:
     known += "shared with" if context["shared_undesirable"] else "disjoint from"
     start = ", trained from the weights that it came with" if context.get("pretrained") else ""
     return [
-        ("Desirable task", f"{desirable['name']}: {_counts(desirable)}"),
-        ("Undesirable task", f"{undesirable['name']}: {_counts(undesirable)} (the attacker's)"),
+        ("Desirable task", f"{_named(desirable)}: {_counts(desirable)}"),
+        ("Undesirable task", f"{_named(undesirable)}: {_counts(undesirable)} (the attacker's)"),
         ("The defender's undesirable samples", f"{known} the attacker's"),
         (
             "Model",
@@ -104,6 +106,14 @@ def _machine(context: Mapping[str, Any]) -> list[Pair]:
     if "seconds" in context:
         pairs.append(("Time", f"{context['seconds']:.0f} s for training and attacking everything"))
     return pairs
+
+
+def _named(task: Mapping[str, Any]) -> str:
+    """Return a task's name, with those of its classes where they are few and no numbers."""
+    classes = [str(one) for one in task["classes"]]
+    if len(classes) > MOST_CLASSES or all(one.isdecimal() for one in classes):
+        return str(task["name"])
+    return f"{task['name']} ({', '.join(classes)})"
 
 
 def _counts(task: Mapping[str, Any]) -> str:
