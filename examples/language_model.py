@@ -15,7 +15,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import rootbound as rb
 
 CONTEXT = 24
-RECIPE = rb.Recipe(epochs=2, batch_size=256, learning_rate=3e-3)
 SUITE = rb.Suite(
     "language-1",
     (
@@ -28,7 +27,7 @@ SUITE = rb.Suite(
 )
 
 
-def main(name: str, out: str) -> rb.Evaluation:
+def main(name: str, out: str, suite: rb.Suite = SUITE, epochs: int = 2) -> rb.Evaluation:
     texts = rb.datasets.hugging_face(name.removeprefix("hf:"))
     assert isinstance(texts, rb.datasets.Texts), "images have no next letter"
     half = len(texts.classes) // 2
@@ -39,8 +38,9 @@ def main(name: str, out: str) -> rb.Evaluation:
         bos_token_id=None, eos_token_id=None, tie_word_embeddings=False,
     )  # fmt: skip
     model = rb.models.from_transformers(GPT2LMHeadModel(config)).reinitialised(0)
-    methods = (rb.methods.Plain(RECIPE), rb.methods.BestResponse(RECIPE, fixed_blocks=0))
-    return rb.compare(methods, tasks, model, suite=SUITE, seeds=1, folder=out)
+    recipe = rb.Recipe(epochs, batch_size=256, learning_rate=3e-3)
+    methods = (rb.methods.Plain(recipe), rb.methods.BestResponse(recipe, fixed_blocks=0))
+    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=out)
 
 
 if __name__ == "__main__":

@@ -145,7 +145,7 @@ ROWS = [
     Row(f"{AUDIT} --undesirable 2-5", "remove the overlap"),
     # Names.
     Row(f"{TRAIN} --data mnsit", "did you mean 'mnist'"),
-    Row(f"{TRAIN} --data nowhere/at/all", r"data set \(or a folder"),
+    Row(f"{TRAIN} --data nowhere/at/all", "nowhere/at/all; got no such folder; check the path"),
     Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
     Row(f"{TRAIN} --data own.py", r"data set \(or a folder"),
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),

@@ -153,3 +153,20 @@ def test_too_few_labels_are_known_before_training(
 ) -> None:
     with pytest.raises(InputError, match="fewer labels a class than the attacker's 30"):
         compare(METHODS, toy_tasks, toy_model)
+
+
+def test_methods_train_from_the_weights_that_are_given(
+    toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    fresh = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    learned = Plain(Recipe(epochs=8, batch_size=30)).fit(fresh, toy_tasks)
+    barely = Plain(Recipe(epochs=1, batch_size=30, learning_rate=1e-9))
+    reached = {}
+    for pretrained in (True, False):
+        found = compare(
+            (barely,), toy_tasks, learned, suite=toy_suite, seeds=1, pretrained=pretrained
+        )
+        assert found.context["pretrained"] is pretrained
+        reached[pretrained] = found.trainings[0].desirable_accuracy or 0.0
+    assert reached[True] == rb.training.accuracy(learned, toy_tasks.desirable.test)
+    assert reached[True] > reached[False]

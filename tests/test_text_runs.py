@@ -13,7 +13,7 @@ from rootbound.attacks import Budget, FineTune, LastLayer, Suite
 from rootbound.cli import main
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.evaluation import evaluate
-from rootbound.methods import Plain
+from rootbound.methods import BestResponse, Plain
 from rootbound.models import Classifier, load_model, small_text
 from rootbound.records import Evaluation
 from rootbound.report.figures import draw
@@ -117,6 +117,18 @@ def test_a_label_column_of_numbers_with_a_point(
 def test_an_image_model_is_not_for_texts(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *options(table)]) == 2
     assert "images of (channels, height, width)" in capsys.readouterr().err
+
+
+def test_the_last_steps_take_texts_of_any_length() -> None:
+    """Desirable texts fill several batches of different lengths; undesirable ones are longer."""
+    words = ["one two", "three four five", *["six"] * 1022, "seven", "eight nine ten", *["x"] * 6]
+    texts = (*words, *["a longer text of words"] * 16)
+    labels = torch.arange(len(texts)) % 2 + 2 * (torch.arange(len(texts)) >= len(words))
+    part = Labelled(texts, labels)
+    tasks = Texts("lengths", ("a", "b", "c", "d"), part, part).tokenised().split([0, 1], [2, 3])
+    model = small_text(2, tasks.desirable.train.shape, width=32, vocabulary=64)
+    method = BestResponse(Recipe(epochs=1, batch_size=512), 8, finishing_steps=1)
+    assert method.fit(model, tasks).classes == 2
 
 
 def language() -> Texts:

@@ -14,6 +14,7 @@ from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
 from rootbound.methods import METHODS, GenericFeatures, Method, Plain
 from rootbound.models import build
+from rootbound.models.hugging_face import PRETRAINED
 from rootbound.report.leaderboard import read_challenges, write_leaderboard
 
 
@@ -62,6 +63,7 @@ def run(options: Namespace) -> int:
         seeds=shared.read_seeds(options, suite),
         workers=shared.read_engine(options),
         folder=folder,
+        pretrained=options.model.startswith(PRETRAINED),
     )
     present(evaluation, folder)
     command = shlex.join(["rootbound", *sys.argv[1:]]) if sys.argv[1:2] == ["compare"] else ""

@@ -13,7 +13,7 @@ from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
 from rootbound.datasets.texts import Texts
 from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
-from rootbound.errors import unknown_name
+from rootbound.errors import InputError, unknown_name
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
 HUB = "hf:"
@@ -48,6 +48,11 @@ def load(
         if is_image_folder(folder):
             return image_folder(folder, layout)
         return _tokenised(hugging_face(name, layout), tokeniser, layout)
+    if "/" in name or name.startswith("."):
+        raise InputError(
+            f"a folder or an .npz file at {name}", "no such folder",
+            f"check the path; a data set of the hub is {HUB}OWNER/NAME",
+        )  # fmt: skip
     raise unknown_name(
         "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
     )

@@ -13,7 +13,7 @@ from rootbound.models.sequence import joined, parted
 STEPS = 64
 """Of the integral; with half as many, a norm over states near zero leaves errors of a tenth."""
 AT_ONCE = 64
-"""Texts through the network at a time: a step of the integral is a text."""
+"""Texts through the network at a time, or all there are: a step of the integral is a text."""
 
 
 def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor | None:
@@ -54,7 +54,7 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
             target=targets,
             additional_forward_args=(mask,),
             n_steps=STEPS,
-            internal_batch_size=AT_ONCE,
+            internal_batch_size=max(AT_ONCE, len(states)),
         )
     found = shares.detach().sum(2).float().nan_to_num(0.0, 0.0, 0.0)
     return torch.where(inputs[:, : found.shape[1]] != PADDING, found, 0.0)

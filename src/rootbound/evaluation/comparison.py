@@ -39,6 +39,7 @@ def compare(
     seeds: int = 3,
     workers: int | Engine = 1,
     folder: Path | str | None = None,
+    pretrained: bool = False,
 ) -> Evaluation:
     """Train with each method and seed, attack everything, and return what was measured.
 
@@ -46,11 +47,13 @@ def compare(
         methods: one of each class; those that do not defend are the undefended arm.
         tasks: what is desirable and what is not.
         model: the architecture; its weights are drawn anew for every seed, the same for
-            every method.
+            every method, unless they are `pretrained`.
         suite: attacks and budgets, or the name of them.
         seeds: how many; seed `i` draws weights, batches and the attacker's labels.
         workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
         folder: where records go as they come, and pictures; nowhere when left out.
+        pretrained: train every method from the model's own weights. Scratch is random all the
+            same: what the given weights are worth is known from a method that keeps them.
 
     Raises:
         InputError: a method comes twice, the suite is unknown, or a number is not positive.
@@ -61,7 +64,7 @@ def compare(
             "each method once, and at least one", ", ".join(names) or "none", "list them"
         )
     contenders = [
-        Contender("defended" if method.defends else "undefended", name, model, method)
+        Contender("defended" if method.defends else "undefended", name, model, method, pretrained)
         for method, name in zip(methods, names, strict=True)
     ]
     contenders.append(Contender("scratch", "scratch", model))

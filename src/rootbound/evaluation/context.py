@@ -37,6 +37,7 @@ def describe_run(
         "model": short_name(model.architecture) or type(model.backbone).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": len(model.blocks) + 1,
+        "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
             one.name: weights_digest(one.start.state_dict())
             for one in contenders
@@ -57,13 +58,17 @@ def describe_run(
         "validation_limit": VALIDATION_LIMIT,
         "curve_samples": CURVE_SAMPLES,
         "seeds": seeds,
-        "versions": {
-            "rootbound": version("rootbound"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": _versions(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "rootbound": version("rootbound"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
     }
 
 
@@ -74,6 +79,7 @@ def _digest(tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Cont
         found.update(code)
     for contender in contenders:
         found.update(f"{contender.arm} {contender.name} {contender.method!r}".encode())
+        found.update(b"pretrained" if contender.pretrained else b"")
         for name, value in contender.start.state_dict().items():
             found.update(name.encode())
             found.update(value.contiguous().numpy().tobytes())

@@ -30,12 +30,14 @@ class Contender:
         name: in reports; different for each contender.
         start: the given weights, or the architecture whose weights are drawn by the seed.
         method: trains from `start`; None where the weights are to be attacked as they are.
+        pretrained: whether it trains from the weights of `start`, not from new ones.
     """
 
     arm: Arm
     name: str
     start: Classifier
     method: Method | None = None
+    pretrained: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,8 @@ def _made_ready(entry: Entry, tasks: TaskPair) -> tuple[Classifier, Training]:
     settings, seconds = "as given", 0.0
     if contender.method is not None:
         started = time.perf_counter()
-        model = contender.method.fit(model.reinitialised(seed), tasks, seed=seed)
+        start = model if contender.pretrained else model.reinitialised(seed)
+        model = contender.method.fit(start, tasks, seed=seed)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
     elif contender.arm == "scratch":
         model, settings = model.reinitialised(seed), "random weights"

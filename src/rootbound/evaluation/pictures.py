@@ -23,6 +23,8 @@ from rootbound.training import predict
 Array = NDArray[np.generic]
 LONGEST = 24
 """Letters of a word in a figure."""
+SHOWN = 16
+"""Classes of which a sample is shown."""
 POINTS = 600
 """Undesirable test samples in the two-dimensional view."""
 
@@ -38,7 +40,8 @@ def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
         axes, float16 `(N, 2)`, and their classes.
         `filters`, `maps`: the first layer's filters and the last convolution's outputs.
         Of texts: `words_desirable`, `words_undesirable`, in place of images, and how much each
-        word counts, `shares_…` for the same three as the maps, float16 `(C, L)`.
+        word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; `labels_…`,
+        the class of each text, int16 `(C,)`.
     """
     desirable, undesirable = _first_of_each(tasks.desirable), _first_of_each(tasks.undesirable)
     found = _view(model, tasks.undesirable.test.subset(POINTS))
@@ -88,6 +91,7 @@ def _words(
             for row in data.inputs.tolist()
         ]
         found[f"words_{role}"] = np.array(words, dtype=np.str_)
+        found[f"labels_{role}"] = data.labels.short().numpy()
     return found
 
 
@@ -131,10 +135,10 @@ def save_pictures(folder: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def _first_of_each(task: Task) -> Data:
-    """Return the first test sample of every class: no picking of pretty ones."""
+    """Return the first test sample of every class that has one: no picking of pretty ones."""
     labels = task.test.labels
     found = [(labels == label).nonzero() for label in range(len(task.classes))]
-    return task.test.select(torch.stack([places[0, 0] for places in found if len(places)]))
+    return task.test.select(torch.stack([one[0, 0] for one in found if len(one)][:SHOWN]))
 
 
 def _features(model: Classifier, data: Data) -> Tensor:

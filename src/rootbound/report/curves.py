@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import textwrap
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rootbound import metrics
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.theme import FAINT, colours
+from rootbound.report.theme import FAINT, colours, dashes
 
 WRAPPED = 34
 """Letters of a title that fit over a panel."""
@@ -26,7 +27,8 @@ def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
         evaluation: what was measured.
         losses: show the cross-entropy in place of the accuracy.
     """
-    families = [name for name in metrics.columns(evaluation) if name != EXACT]
+    # What is solved at once has no course.
+    families = [name for name in metrics.columns(evaluation) if name not in (EXACT, "probe")]
     budgets = metrics.budgets(evaluation)
     figure, panels = plt.subplots(
         len(budgets),
@@ -80,13 +82,13 @@ def against_trials(evaluation: Evaluation) -> Figure:
         layout="constrained",
     )  # fmt: skip
     for panel, labels in zip(panels[0], budgets, strict=True):
+        styles = dashes(metrics.methods(evaluation))
         for method, colour in colours(metrics.methods(evaluation)).items():
             heights = [100 * one for one in metrics.best_so_far(evaluation, method, labels)]
-            style = "--" if method == "scratch" else "-"
             panel.plot(
                 range(1, len(heights) + 1),
                 heights,
-                style,
+                styles[method],
                 color=colour,
                 linewidth=1.6,
                 label=method,
@@ -109,8 +111,9 @@ def in_words(labels: int | None) -> str:
 def _steps_panel(
     panel: Axes, evaluation: Evaluation, labels: int | None, family: str, losses: bool
 ) -> None:
-    chosen = colours(metrics.methods(evaluation))
-    for method, colour in chosen.items():
+    names = metrics.methods(evaluation)
+    styles = dashes(names)
+    for method, colour in colours(names).items():
         records = metrics.selected(evaluation, method, labels, family).values()
         curves = [
             {
@@ -124,9 +127,8 @@ def _steps_panel(
         if not common:
             continue
         heights = [[curve[step] for curve in curves] for step in common]
-        style = "--" if method == "scratch" else "-"
         middle = [statistics.fmean(values) for values in heights]
-        panel.plot(common, middle, style, color=colour, linewidth=1.6, label=method)
+        panel.plot(common, middle, styles[method], color=colour, linewidth=1.6, label=method)
         low, high = [min(values) for values in heights], [max(values) for values in heights]
         panel.fill_between(common, low, high, color=colour, alpha=0.15, linewidth=0)
     panel.set_xscale("log")
@@ -142,7 +144,7 @@ def _steps_panel(
 
 
 def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> None:
-    budgets = metrics.budgets(evaluation)
+    budgets, styles = metrics.budgets(evaluation), dashes(metrics.methods(evaluation))
     for method, colour in colours(metrics.methods(evaluation)).items():
         found = [
             (position, values)
@@ -153,7 +155,7 @@ def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> No
             continue
         middle = [100 * statistics.fmean(values.values()) for _, values in found]
         positions = [position for position, _ in found]
-        style = "o--" if method == "scratch" else "o-"
+        style = f"o{styles[method]}"
         panel.plot(
             positions, middle, style, color=colour, markersize=3.5, linewidth=1.6, label=method
         )
@@ -169,7 +171,13 @@ def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> No
 def _finish(panel: Axes, evaluation: Evaluation) -> None:
     majority = 100 * float(evaluation.context["undesirable"]["majority"])
     panel.axhline(majority, color=FAINT, linewidth=1, linestyle=":")
-    panel.set_ylim(0, 102)
+    panel.set_ylim(0, _top(evaluation))
+
+
+def _top(evaluation: Evaluation) -> float:
+    """Return where the accuracy's axis ends: at 100 %, unless nothing comes near."""
+    highest = max((100 * max(one.test) for one in evaluation.records if one.test), default=100.0)
+    return 102.0 if highest > 60 else 10 * math.ceil(highest / 10 + 0.2)
 
 
 def _legend(figure: Figure, panel: Axes) -> None:

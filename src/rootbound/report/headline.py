@@ -15,7 +15,8 @@ def headline(evaluation: Evaluation) -> list[str]:
     """Answer the founding question in plain words."""
     context = evaluation.context
     plain = metrics.undefended(evaluation)
-    defended = [name for name in metrics.methods(evaluation) if name not in (plain, "scratch")]
+    arms = {training.method: training.arm for training in evaluation.trainings}
+    defended = [name for name in metrics.methods(evaluation) if arms[name] == "defended"]
     if not defended or EXACT not in metrics.families(evaluation):
         return ["No defended model has been evaluated yet."]
     method = _lowest(evaluation, defended)

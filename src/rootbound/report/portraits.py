@@ -17,6 +17,9 @@ Array = NDArray[Any]
 Pictures = Mapping[str, Mapping[str, Array]]
 """By method, then by name, as `evaluation.pictures` makes them."""
 
+NAMED = 12
+"""Classes that a legend has room for."""
+
 CAMS = (
     ("desirable", "cam_original_desirable", "desirable, original head"),
     ("undesirable", "cam_original_undesirable", "undesirable, original head"),
@@ -122,8 +125,10 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
         panel.set_title(method)
         panel.set_xticks([])
         panel.set_yticks([])
-    handles, labels = panels[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(classes), markerscale=2)
+    if len(classes) <= NAMED:
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        ncols = min(len(classes), 6)
+        figure.legend(handles, labels, loc="outside lower center", ncols=ncols, markerscale=2)
     return figure
 
 

@@ -63,7 +63,7 @@ def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: str
         return Cell("n/a")
     median = metrics.kaplan_meier_median(found)
     missed = sum(not reached for _, reached in found)
-    note = f"{missed} of {len(found)} not reached" if missed else ""
+    note = f"{missed} of {len(found)} not reached" if 0 < missed < len(found) else ""
     return Cell("not reached", note, "good") if median is None else Cell(times(median), note)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from rootbound.records import Evaluation
 from rootbound.report.curves import in_words
 
+MOST_CLASSES = 20
+"""Classes that are listed."""
 Pair = tuple[str, str]
 
 
@@ -21,13 +23,15 @@ def _tasks(context: Mapping[str, Any]) -> list[Pair]:
     desirable, undesirable = context["desirable"], context["undesirable"]
     known = f"{context['defender_undesirable_samples']} samples, "
     known += "shared with" if context["shared_undesirable"] else "disjoint from"
+    start = ", trained from the weights that it came with" if context.get("pretrained") else ""
     return [
-        ("Desirable task", f"{desirable['name']}: {_counts(desirable)}"),
-        ("Undesirable task", f"{undesirable['name']}: {_counts(undesirable)} (the attacker's)"),
+        ("Desirable task", f"{_named(desirable)}: {_counts(desirable)}"),
+        ("Undesirable task", f"{_named(undesirable)}: {_counts(undesirable)} (the attacker's)"),
         ("The defender's undesirable samples", f"{known} the attacker's"),
         (
             "Model",
-            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters",
+            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters"
+            + start,
         ),
     ]
 
@@ -44,8 +48,8 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         ),
         (
             "The attacker chooses",
-            f"settings and stopping step on {share:.0%} of its labels, at most {limit} a class; "
-            "never on test samples",
+            f"settings and stopping step on {100 * share:.0f} % of its labels, at most {limit} a "
+            "class; never on test samples",
         ),
         (
             "Suite",
@@ -57,8 +61,8 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         *_rules(context["rules"]),
         (
             "Seeds",
-            f"{context['seeds']}: each draws weights, batches and the attacker's labels, and "
-            "scratch weights of its own",
+            f"{context['seeds']}: each draws {'' if context.get('pretrained') else 'weights, '}"
+            "batches and the attacker's labels, and scratch weights of its own",
         ),
         (
             "Test samples",
@@ -96,7 +100,7 @@ def spent(context: Mapping[str, Any]) -> list[Pair]:
 
 def _adaptive(count: int) -> str:
     if count:
-        return f"{count} attacks know the method."
+        return f"{count} attack{'s know' if count > 1 else ' knows'} the method."
     return "No attack knows the method: the result is not verified."
 
 
@@ -129,6 +133,14 @@ def _machine(context: Mapping[str, Any]) -> list[Pair]:
     if "seconds" in context:
         pairs.append(("Time", f"{context['seconds']:.0f} s for training and attacking everything"))
     return pairs
+
+
+def _named(task: Mapping[str, Any]) -> str:
+    """Return a task's name, with those of its classes where they are few and no numbers."""
+    classes = [str(one) for one in task["classes"]]
+    if len(classes) > MOST_CLASSES or all(one.isdecimal() for one in classes):
+        return str(task["name"])
+    return f"{task['name']} ({', '.join(classes)})"
 
 
 def _counts(task: Mapping[str, Any]) -> str:

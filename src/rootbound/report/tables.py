@@ -20,7 +20,7 @@ def overview(evaluation: Evaluation) -> Table:
             Cell(method),
             *_desirable(evaluation, method),
             *(
-                percent(metrics.points(metrics.attacked(evaluation, method, everything, family)))
+                _reached(evaluation, method, everything, family)
                 for family in (PRACTICAL, EXACT, *tuned)
             ),
             *_effort(evaluation, method),
@@ -45,6 +45,13 @@ def overview(evaluation: Evaluation) -> Table:
         ),
         rows,
     )
+
+
+def _reached(evaluation: Evaluation, method: str, labels: int | None, family: str) -> Cell:
+    """Return the attacker's accuracy in a cell, a dash where nothing was tried."""
+    if not metrics.trials(evaluation, method, labels, family):
+        return Cell("–")
+    return percent(metrics.points(metrics.attacked(evaluation, method, labels, family)))
 
 
 def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
@@ -91,7 +98,7 @@ def steps(evaluation: Evaluation) -> Table:
         "fastest of all trials reaches 90 % and 95 % of what the strongest attack gets from the "
         "undefended model; models are scored at steps 3, 10, 32, … and the last. "
         "'Not reached' means not within the budget, and is no number.",
-        ("method", *(f"{family}: {share:.0%}" for family, _ in columns for share in SHARES)),
+        ("method", *(f"{name}: {100 * share:.0f} %" for name, _ in columns for share in SHARES)),
         tuple(rows),
     )
 
@@ -100,7 +107,8 @@ def _steps_cell(reached: list[int | None]) -> Cell:
     if not reached:
         return Cell("n/a")
     missing = sum(step is None for step in reached)
-    note = f"{missing} of {len(reached)} seeds not reached" if missing else ""
+    some = 0 < missing < len(reached)
+    note = f"{missing} of {len(reached)} seeds not reached" if some else ""
     median = metrics.median_steps(reached)
     if median is None:
         return Cell("not reached", note, "good")
@@ -139,10 +147,7 @@ def accuracies(evaluation: Evaluation) -> Table:
         (
             Cell(method),
             Cell(in_words(labels)),
-            *(
-                percent(metrics.points(metrics.attacked(evaluation, method, labels, family)))
-                for family in families
-            ),
+            *(_reached(evaluation, method, labels, family) for family in families),
         )
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)

@@ -16,7 +16,11 @@ INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
 """Text and axes, grid and notes, background: on a page these follow the reader's theme."""
 SCRATCH = "#4c8dd6"
 PALETTE = ("#7d8790", "#12a150", "#e08a1e", "#a55fd0", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
+DASHES = ("-", "-.", ":")
+"""Of the first methods, those whose colours begin again, and so on."""
 CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
+WIDENED = 1.9
+"""Pixels of a page for a point of a figure, at most."""
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rootbound",
@@ -62,6 +66,13 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
     return chosen | {"scratch": SCRATCH}
 
 
+def dashes(methods: Sequence[str]) -> dict[str, str]:
+    """Return a line style for each method: those that share a colour differ by it."""
+    known = [method for method in methods if method != "scratch"]
+    chosen = {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
+    return chosen | {"scratch": "--"}
+
+
 def to_svg(figure: Figure) -> str:
     """Return the figure as SVG text: no date, no random names."""
     buffer = io.StringIO()
@@ -84,7 +95,10 @@ def for_page(svg: str, name: str, title: str) -> str:
         svg = svg.replace(f": {colour}", f": {follows}")
     svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
+    width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', svg)
+    # A figure of few panels is not blown up: letters are of one size on the page.
+    most = f' style="max-width: {WIDENED * float(width[1]):.0f}px"' if width else ""
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg height="[^"]*"', "<svg", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"{most}', 1)

@@ -39,15 +39,16 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
     )
     count = min(TEXTS, len(next(iter(shown.values()))[GROUPS[0][1]]))
     rows = sum(1 + count * (1 + len(shown)) for _ in GROUPS)
-    figure = plt.figure(figsize=(LETTER * (margin + LETTERS), LINE * (rows + 1)))
-    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, margin + LETTERS), ylim=(rows + 0.5, -0.5))
+    wide = margin + _longest(shown, count)
+    figure = plt.figure(figsize=(LETTER * wide, LINE * (rows + 1)))
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(rows + 0.5, -0.5))
     panel.set_axis_off()
     line = 0
     for role, shares, title in GROUPS:
         _say(panel, 0, line, title, weight="bold")
         line += 1
         for position in range(count):
-            _say(panel, 0, line, f"  {classes[role][position]}", color=FAINT)
+            _say(panel, 0, line, f"  {_name(shown, classes, role, position)}", color=FAINT)
             line += 1
             for name, parts in shown.items():
                 _say(panel, 0, line, name)
@@ -56,6 +57,24 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
                 )
                 line += 1
     return figure
+
+
+def _longest(shown: Pictures, count: int) -> int:
+    """Return the letters of the longest text, blanks between words included, or of a line."""
+    texts = (
+        text
+        for parts in shown.values()
+        for role, _, _ in GROUPS
+        for text in parts[f"words_{role}"][:count]
+    )
+    return min(LETTERS, max(sum(len(word) + 1 for word in text if word) for text in texts))
+
+
+def _name(shown: Pictures, classes: Mapping[str, list[str]], role: str, position: int) -> str:
+    """Return the class of a text: of letters, some never come next and are not among the texts."""
+    labels = next(iter(shown.values())).get(f"labels_{role}")
+    name = classes[role][position if labels is None else int(labels[position])]
+    return name if name.strip() and name.isprintable() else repr(name)
 
 
 def _line(panel: Axes, start: int, line: int, text: Array, shares: Array) -> None:

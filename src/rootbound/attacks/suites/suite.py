@@ -63,7 +63,8 @@ class Suite:
         """Return the suite with more attacks, under a name that says so."""
         if not attacks:
             return self
-        name = f"{self.name} with {len(attacks)} adaptive attacks"
+        many = "s" if len(attacks) > 1 else ""
+        name = f"{self.name} with {len(attacks)} adaptive attack{many}"
         more = (*self.attacks, *attacks)
         return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(attacks))
 

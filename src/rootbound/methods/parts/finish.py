@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rootbound.data import Data
 from rootbound.models import Classifier
@@ -47,8 +48,10 @@ def finish(
     if len(model.blocks) < 2 or not steps:
         return
     prefix = nn.Sequential(*model.blocks[:-1])
-    desirable = _passed_on(prefix, tasks.desirable.train, recipe, generator)
-    undesirable = _passed_on(prefix, tasks.known_undesirable, None, generator)
+    desirable, undesirable = _as_long(
+        _passed_on(prefix, tasks.desirable.train, recipe, generator),
+        _passed_on(prefix, tasks.known_undesirable, None, generator),
+    )
     minimise(
         nn.ModuleList([model.blocks[-1], model.head]),
         lambda pair, _: loss(*pair[0], *pair[1]),
@@ -70,10 +73,22 @@ def _passed_on(
     """Return what the prefix makes of samples, augmented once if there is a recipe."""
     few = predict(prefix, samples.subset(64))
     chosen = samples.subset(max(1, MEMORY * len(few) // few.nbytes))
-    if recipe is None:
+    if recipe is None or samples.tokens:
         return Data(predict(prefix, chosen), chosen.labels)
     parts = [
         predict(prefix, Data(recipe.augmentation(inputs, generator), labels))
         for inputs, labels in chosen.in_order(1024)
     ]
     return Data(torch.cat(parts), chosen.labels)
+
+
+def _as_long(*several: Data) -> list[Data]:
+    """Return states of texts with room for the longest of them; anything else as it is."""
+    sizes = {one.inputs.shape[1:] for one in several}
+    if len(sizes) == 1:
+        return list(several)
+    longest = max(one.inputs.shape[1] for one in several)
+    return [
+        Data(functional.pad(one.inputs, (0, 0, 0, longest - one.inputs.shape[1])), one.labels)
+        for one in several
+    ]

@@ -50,10 +50,12 @@ def _point(panel: Axes, entry: Entry, colour: str) -> None:
     worst, change = entry.standing.worst, entry.standing.change
     height, loss = float(entry.worst or 0.0), _loss(entry)
     vertical = None if worst is None or entry.challenge is not None else worst.advantage
-    panel.errorbar(
+    drawn = panel.errorbar(
         [loss], [height], xerr=_bars(change), yerr=_bars(vertical), fmt="o", color=colour,
         elinewidth=0.8, markersize=5, alpha=0.9,
     )  # fmt: skip
+    for bar in drawn[2]:
+        bar.set_alpha(0.35)  # names are written across them
 
 
 def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:

@@ -1,0 +1,21 @@
+#!/bin/sh
+# A model that exists already is made resistant: it tells photographs apart, and shall be no help in
+# telling clothes apart.
+#
+#   sh examples/existing_model.sh CIFAR10 FASHION [OUT]
+#
+# CIFAR10: a folder of parquet files, or hf:uoft-cs/cifar10. FASHION: a folder of IDX files, such as
+# Debian's /usr/share/datasets/fashion-mnist; its images are made to fit. EPOCHS and ATTACK change
+# how long it takes.
+set -eu
+data=$1 other=$2 out=${3:-existing-model} epochs=${EPOCHS:-3}
+
+# Stands for the model that you have.
+rootbound train --data "$data" --undesirable-data "$other" --model batch_norm_cnn \
+    --method Plain --epochs "$epochs" --out "$out/plain.safetensors"
+
+# Its architecture, data and classes are in its file.
+rootbound train --from "$out/plain.safetensors" --undesirable-data "$other" \
+    --method BestResponse --epochs "$epochs" --out "$out/defended.safetensors"
+rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
+    ${ATTACK:---suite quick-1 --seeds 1} --out "$out"

@@ -1,0 +1,98 @@
+"""A model that tells games from graphics and shall be no help in telling mail from databases.
+
+python examples/texts.py SECTIONS [OUT] [ENCODER]
+
+SECTIONS: a folder of parquet or CSV files with package descriptions and their archive sections, or
+hf:NAME of the hub. ENCODER: a folder with a BERT such as all-MiniLM-L6-v2, from whose weights every
+method then starts; without it, a small transformer learns from nothing. "Scratch" are random
+weights in either case; what the published encoder is worth by itself, the row `Published` shows.
+"""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch.nn.functional import cross_entropy
+
+import rootbound as rb
+from rootbound.models.hugging_face import pretrained_tokeniser
+from rootbound.training import minimise
+
+DESIRABLE, UNDESIRABLE = "games,science,sound,graphics,text", "net,admin,mail,web,database"
+LENGTH = 16
+
+
+def attacks(rates: tuple[float, ...], steps: tuple[int, int], batch_size: int) -> rb.Suite:
+    """Return the last layer in practice and exactly, all layers, and low-rank adapters."""
+    train = partial(rb.attacks.FineTune, None, "kept", "adam", batch_size=batch_size)
+    adapt = partial(rb.attacks.LoRA, None, "kept", "adam", batch_size=batch_size)
+    return rb.Suite(
+        "texts-1",
+        (
+            *(rb.attacks.LastLayer("adam", rate) for rate in (1e-3, 1e-2, 1e-1)),
+            *(rb.attacks.ExactLastLayer(penalty) for penalty in (1e-1, 1e-2, 1e-3, 1e-4)),
+            *(train(learning_rate=rate) for rate in rates),
+            *(adapt(learning_rate=4 * rate) for rate in rates),
+        ),
+        (rb.Budget(10, steps[0]), rb.Budget(50, steps[1])),
+    )
+
+
+@dataclass(frozen=True)
+class Published(rb.Method):
+    """Another control: the encoder as it was published, below a new last layer."""
+
+    defends: ClassVar[bool] = False
+
+    def train(self, model: rb.Classifier, tasks: rb.TaskPair, generator: torch.Generator) -> None:
+        model.backbone.requires_grad_(False)
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model,
+            lambda batch, _: cross_entropy(model(batch[0]), batch[1]),
+            self.recipe.batches(tasks.desirable.train, steps, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+        )
+
+
+def from_nothing(
+    sections: str, out: str, suite: rb.Suite | None = None, epochs: int = 5, seeds: int = 3
+) -> rb.Evaluation:
+    data = rb.datasets.load(sections, layout=rb.datasets.Layout(length=LENGTH))
+    tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
+    recipe = rb.Recipe(epochs, 128, 3e-3)
+    # Chosen on held-out training texts: benchmarks/results/text_settings.md.
+    methods = (rb.methods.Plain(recipe), rb.methods.BestResponse(recipe, fixed_blocks=0))
+    model = rb.models.small_text(5, data.train.shape)
+    suite = suite or attacks((1e-3, 4e-3), (60, 80), 128)
+    return rb.compare(methods, tasks, model, suite=suite, seeds=seeds, folder=out)
+
+
+def from_an_encoder(
+    sections: str, out: str, encoder: str, suite: rb.Suite | None = None, epochs: int = 1
+) -> rb.Evaluation:
+    own = partial(pretrained_tokeniser, encoder)
+    data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
+    tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
+    methods = (
+        Published(rb.Recipe(epochs, 64, 1e-2)),
+        rb.methods.Plain(rb.Recipe(epochs, 64, 2e-4)),
+        rb.methods.BestResponse(
+            rb.Recipe(epochs, 64, 5e-4), undesirable_batch_size=96, fixed_blocks=5
+        ),
+    )
+    model = rb.models.build(f"hf:{encoder}", 5, data.train.shape)
+    suite = suite or attacks((5e-4,), (20, 30), 32)
+    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=out, pretrained=True)
+
+
+if __name__ == "__main__":
+    sections, out, *encoder = sys.argv[1:] if len(sys.argv) > 2 else [sys.argv[1], "texts"]
+    if encoder:
+        from_an_encoder(sections, out, encoder[0])
+    else:
+        from_nothing(sections, out)
+    print(rb.report.write(out))

@@ -1,0 +1,137 @@
+"""The examples on real data run, here on a few made-up samples in tables as users have them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rootbound as rb
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA, Suite
+from rootbound.records import Evaluation
+from test_examples import EXAMPLES, load
+
+hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
+Image: Any = pytest.importorskip("PIL.Image", reason="the extra `data` is not installed")
+transformers: Any = pytest.importorskip("transformers", reason="the extra is not installed")
+
+SECTIONS = (
+    "games", "science", "sound", "graphics", "text", "net", "admin", "mail", "web", "database"
+)  # fmt: skip
+CIFAR_10 = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
+)  # fmt: skip
+SUITE = Suite("toy", (ExactLastLayer(1e-2), FineTune(), LoRA()), (Budget(2, 2), Budget(4, 2)))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hf.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def sections(tmp_path: Path) -> str:
+    folder = tmp_path / "sections"
+    folder.mkdir()
+    features = hf.Features(text=hf.Value("string"), label=hf.ClassLabel(names=list(SECTIONS)))
+    for part, count in (("train", 240), ("test", 60)):
+        rows = range(count)
+        texts = [f"tool {row % 7} for {SECTIONS[row % 10]} and {row % 3}" for row in rows]
+        columns = {"text": texts, "label": [row % 10 for row in rows]}
+        hf.Dataset.from_dict(columns, features).to_parquet(str(folder / f"{part}.parquet"))
+    return str(folder)
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> str:
+    folder = tmp_path / "my photographs"
+    folder.mkdir()
+    features = hf.Features(img=hf.Image(), label=hf.ClassLabel(names=list(CIFAR_10)))
+    generator = np.random.default_rng(0)
+    for part, count in (("train", 80), ("test", 20)):
+        labels = [row % 10 for row in range(count)]
+        pixels = generator.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
+        columns = {"img": [Image.fromarray(one) for one in pixels], "label": labels}
+        hf.Dataset.from_dict(columns, features).to_parquet(str(folder / f"{part}.parquet"))
+    return str(folder)
+
+
+def encoder(folder: Path) -> str:
+    """Return a folder with a tiny BERT and its tokeniser."""
+    folder.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "tool", "for", "and", *SECTIONS]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=24, max_position_embeddings=32,
+    )  # fmt: skip
+    transformers.BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+def check(found: Evaluation, methods: set[str]) -> None:
+    assert found.complete
+    assert {record.error for record in found.records} == {None}
+    assert {record.method for record in found.records} == methods | {"scratch"}
+
+
+@pytest.fixture
+def texts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return load("texts", monkeypatch)
+
+
+def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    check(texts.from_nothing(sections, out, SUITE, epochs=1, seeds=1), {"Plain", "BestResponse"})
+    rb.report.write(out)
+    assert (out / "figures" / "words.svg").is_file()
+
+
+def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path) -> None:
+    found = texts.from_an_encoder(
+        sections, tmp_path / "run", encoder(tmp_path / "tiny"), SUITE, epochs=1
+    )
+    check(found, {"Published", "Plain", "BestResponse"})
+    page = rb.report.write(tmp_path / "run").read_text()
+    assert "trained from the weights that it came with" in page
+
+
+def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("language_model", monkeypatch)
+    found = module.main(sections, tmp_path / "run", SUITE, epochs=1)
+    check(found, {"Plain", "BestResponse"})
+    rb.report.write(tmp_path / "run")
+    assert (tmp_path / "run" / "figures" / "curves-loss.svg").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh"])
+def test_shell(script: str, photographs: str, tmp_path: Path) -> None:
+    """As a user runs it, in folders with blanks in their names."""
+    second = [photographs] if script == "existing_model.sh" else []
+    found = subprocess.run(
+        ["sh", EXAMPLES / script, photographs, *second, tmp_path / "a run"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "OMP_NUM_THREADS": "1",
+            "HF_DATASETS_CACHE": str(tmp_path / "cache"),
+            "EPOCHS": "1",
+            "ATTACK": "--suite demo-1 --labels 2 --steps 2 --seeds 1 --workers 1",
+        },
+    )
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "from these weights" in found.stdout
+    check(Evaluation.load(tmp_path / "a run"), {"defended", "undefended"})
+    assert (tmp_path / "a run" / "report.html").is_file()
