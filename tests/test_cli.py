@@ -266,8 +266,9 @@ def test_audit_writes_records_and_report(audited: Path) -> None:
     files = run_files(audited)
     assert {"records.json", "pictures.npz", "report.html", "summary.md"} < files
     assert "figures/curves-steps.svg" in files
-    others = {name for name in files if not name.startswith("figures/")}
-    assert others == {"records.json", "pictures.npz", "report.html", "summary.md"}
+    others = {name for name in files if not name.startswith(("figures/", "records/"))}
+    assert others == {"spec.json", "records.json", "pictures.npz", "report.html", "summary.md"}
+    assert "records/run.json" in files
     evaluation = Evaluation.load(audited)
     assert evaluation.complete
     assert {(training.arm, training.seed) for training in evaluation.trainings} == {

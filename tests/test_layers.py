@@ -15,7 +15,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "memory"),
     ("files", "data", "augmentation", "explained_variance"),
     ("records", "tasks"),
-    ("datasets", "models", "training"),
+    ("datasets", "models", "training", "runs"),
     ("attacks",),
     ("methods",),
     ("evaluation",),
@@ -25,7 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("card",),
     ("cli",),
 )
-WITHOUT_TORCH = ("errors", "files", "records", "metrics", "flags", "report", "card")
+WITHOUT_TORCH = ("errors", "files", "records", "runs", "metrics", "flags", "report", "card")
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

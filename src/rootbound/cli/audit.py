@@ -22,6 +22,8 @@ from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 from rootbound.tasks import TaskPair
 
+OUT = "rootbound-audit"
+
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
@@ -50,9 +52,7 @@ def configure(parser: ArgumentParser) -> None:
         help="end with exit code 1 where the weights are worth more to an attacker than so many "
         "points over random ones, on average over seeds, with any number of labels",
     )  # fmt: skip
-    parser.add_argument(
-        "--out", type=str, default="rootbound-audit", help="folder for records, report and figures"
-    )
+    shared.add_folder(parser, OUT)
 
 
 def run(options: Namespace) -> int:
@@ -62,7 +62,7 @@ def run(options: Namespace) -> int:
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
     method, tokeniser = _described(options)
     tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
-    folder, other = Path(options.out), options.undefended
+    folder, other = shared.run_folder(options, OUT), options.undefended
     evaluation = evaluate(
         _opened(options, options.checkpoint, tasks),
         tasks,

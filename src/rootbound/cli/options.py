@@ -16,6 +16,7 @@ from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Toke
 from rootbound.errors import InputError
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
+from rootbound.runs import RunFolder
 from rootbound.tasks import TaskPair
 
 DATA = "mnist"
@@ -97,6 +98,21 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
 def as_found(data: Dataset) -> Dataset:
     """Return a data set as it is."""
     return data
+
+
+def add_folder(parser: ArgumentParser, default: str) -> None:
+    """Add the option that says where a run goes."""
+    parser.add_argument(
+        "--out", type=str, default=None,
+        help="folder for records, report and figures, of this run alone; one that was interrupted "
+        f"goes on there (default: {default}, or one beside it where that holds another run)",
+    )  # fmt: skip
+
+
+def run_folder(options: Namespace, default: str) -> RunFolder:
+    """Return the folder that the options name, or the default, or one beside that."""
+    path = Path(default if options.out is None else options.out)
+    return RunFolder(path, options.arguments, beside=options.out is None)
 
 
 def read_tasks(

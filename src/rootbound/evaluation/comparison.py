@@ -14,7 +14,7 @@ from rootbound.attacks import Attack, Suite, find_suite
 from rootbound.datasets.rotations import rotations
 from rootbound.errors import InputError
 from rootbound.evaluation.assignments import Assignment
-from rootbound.evaluation.context import describe_run
+from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.controls import controls
 from rootbound.evaluation.course import Course
 from rootbound.evaluation.harness import Holdings
@@ -24,6 +24,7 @@ from rootbound.evaluation.workers import run_all
 from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
+from rootbound.runs import RunFolder
 from rootbound.tasks import TaskPair
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def compare(
     suite: Suite | str = "demo-1",
     seeds: int = 3,
     workers: int = 1,
-    folder: Path | str | None = None,
+    folder: RunFolder | Path | str | None = None,
 ) -> Evaluation:
     """Train with each method and seed, attack everything, and return what was measured.
 
@@ -49,10 +50,12 @@ def compare(
         suite: attacks and budgets, or the name of them.
         seeds: how many; seed `i` draws weights, batches and the attacker's labels.
         workers: processes.
-        folder: where records go as they come, and pictures; nowhere when left out.
+        folder: of this run and no other: records go there as they come, and pictures; a run
+            that was interrupted goes on. Nowhere when left out.
 
     Raises:
-        InputError: a method comes twice, the suite is unknown, or a number is not positive.
+        InputError: the folder holds another run, a method comes twice, the suite is unknown, or
+            a number is not positive.
     """
     names = [type(method).__name__ for method in methods]
     if len(set(names)) != len(names) or not names:
@@ -79,7 +82,7 @@ def evaluate(
     suite: Suite | str = "demo-1",
     seeds: int = 3,
     workers: int = 1,
-    folder: Path | str | None = None,
+    folder: RunFolder | Path | str | None = None,
 ) -> Evaluation:
     """Attack models that exist, beside fresh weights of their architecture.
 
@@ -92,10 +95,12 @@ def evaluate(
         suite: attacks and budgets, or the name of them.
         seeds: the attacker's, and those of the fresh weights.
         workers: processes.
-        folder: where records go as they come, and pictures; nowhere when left out.
+        folder: of this run and no other: records go there as they come, and pictures; a run
+            that was interrupted goes on. Nowhere when left out.
 
     Raises:
-        InputError: the suite is unknown, a number is not positive, or there is no model.
+        InputError: the folder holds another run, the suite is unknown, a number is not positive,
+            or there is no model.
     """
     models = {"defended": defended} if isinstance(defended, Classifier) else dict(defended)
     if not models or {"undefended", "scratch"} & set(models):
@@ -121,36 +126,37 @@ def _run(
     sibling: Classifier | None,
     seeds: int,
     workers: int,
-    folder: Path | str | None,
+    folder: RunFolder | Path | str | None,
 ) -> Evaluation:
     """Attack every contender; the last is the model from scratch."""
     if seeds < 1 or workers < 1:
         raise InputError("at least 1 seed and 1 worker", f"{seeds} and {workers}", "raise them")
     _check(contenders, tasks, suite)
-    context = describe_run(tasks, suite, seeds, contenders)
+    spec = specification(tasks, suite, seeds, contenders)
+    context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
+    claimed = None if folder is None else _as_folder(folder).claim(spec, context)
     if suite.controls:
         contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
     if suite.benign and tasks.benign is None:
         tasks = replace(tasks, benign=rotations(tasks.desirable))
     holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
     names = [contender.name for contender in contenders]
-    journal = Journal(context, names, suite, None if folder is None else Path(folder))
-    if journal.before.complete:
+    journal = Journal(context, names, suite, claimed)
+    if (before := journal.whole()) is not None:
         log.info("%s holds this run, complete: nothing is done again", folder)
-        return journal.before
-    known, benign = journal.before.records, tasks.benign is not None
-    steps = _Steps(journal, Course(_usable(suite, holdings), known, benign=benign))
-    started, entries = time.perf_counter(), _entries(contenders, seeds, journal)
-    try:
-        with tqdm(desc="training and attacking", total=len(entries), disable=None) as bar:
-            for _ in run_all(
-                work, entries, (tasks, holdings), follow=steps.follow, workers=workers
-            ):
-                bar.total = len(entries) + steps.assigned
-                bar.update()
-    finally:
-        journal.save()
+        return before
+    course = Course(_usable(suite, holdings), journal.recall, benign=tasks.benign is not None)
+    steps, started = _Steps(journal, course), time.perf_counter()
+    jobs = steps.begin(_entries(contenders, seeds))
+    with tqdm(desc="training and attacking", total=len(jobs), disable=None) as bar:
+        for _ in run_all(work, jobs, (tasks, holdings), follow=steps.follow, workers=workers):
+            bar.total = len(jobs) + steps.assigned
+            bar.update()
     return journal.finish(time.perf_counter() - started, workers)
+
+
+def _as_folder(folder: RunFolder | Path | str) -> RunFolder:
+    return folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
 
 
 @dataclass
@@ -161,6 +167,14 @@ class _Steps:
     course: Course
     assigned: int = 0
 
+    def begin(self, entries: Sequence[Entry]) -> list[Job]:
+        """Return what is to be done: all that was not done before."""
+        jobs: list[Job] = []
+        for entry in entries:
+            ready = self.journal.recall_model(entry.contender, entry.seed, pictured=entry.pictured)
+            jobs += [entry] if ready is None else self.course.begin(ready.subject)
+        return jobs
+
     def follow(self, job: Job, result: Result) -> list[Assignment]:
         """Return the assignments that a job's result gives rise to."""
         if isinstance(result, Outcome):
@@ -168,26 +182,20 @@ class _Steps:
             new = self.course.begin(result.subject)
         else:
             assert isinstance(job, Assignment)  # nothing else has records
-            self.journal.add_records(result)
+            self.journal.add_records(job, result)
             new = self.course.advance(job, result)
-        self.journal.add_records(self.course.take_recalled())
         self.assigned += len(new)
         return new
 
 
-def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Job]:
+def _entries(contenders: Sequence[Contender], seeds: int) -> list[Entry]:
     """Return what is to be made ready, the longest first so that no worker ends with it."""
     by_length = sorted(
         contenders,
         key=lambda one: ("defended", "undefended", "scratch", "control").index(one.arm),
     )
     return [
-        Entry(
-            contender,
-            seed,
-            pictured=seed == 0 and contender.arm in ("defended", "undefended"),
-            trained=journal.trained(contender, seed),
-        )
+        Entry(contender, seed, pictured=seed == 0 and contender.arm in ("defended", "undefended"))
         for seed in range(seeds)
         for contender in by_length
     ]

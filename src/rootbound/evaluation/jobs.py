@@ -41,13 +41,11 @@ class Entry:
         contender: what it is.
         seed: of weights and training.
         pictured: whether the report shows pictures of it.
-        trained: the outcome of training where that is known from before.
     """
 
     contender: Contender
     seed: int
     pictured: bool
-    trained: tuple[Classifier, Training] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,21 +68,26 @@ def work(job: Job, tasks: TaskPair, holdings: Holdings) -> Result:
         task = tasks.benign if job.task == "benign" else tasks.undesirable
         assert task is not None  # without a benign task nobody is assigned to it
         return carry_out(job, task, holdings)
-    model, training = job.trained or _made_ready(job.contender, job.seed, tasks)
+    model, training = _made_ready(job.contender, job.seed, tasks)
     arm, name = job.contender.arm, job.contender.name
     diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
     shown = pictures(model, tasks) if job.pictured else {}
     return Outcome(Subject(arm, name, job.seed, model), training, diagnosis, shown)
 
 
+def given(contender: Contender, seed: int) -> Classifier:
+    """Return the weights that a contender has, or begins with: random ones where it is to."""
+    random = contender.method is not None or contender.arm == "scratch"
+    return contender.start.reinitialised(seed) if random else contender.start
+
+
 def _made_ready(contender: Contender, seed: int, tasks: TaskPair) -> tuple[Classifier, Training]:
-    model, settings, seconds = contender.start, "as given", 0.0
+    model, seconds = given(contender, seed), 0.0
+    settings = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         started = time.perf_counter()
-        model = contender.method.fit(model.reinitialised(seed), tasks, seed=seed)
+        model = contender.method.fit(model, tasks, seed=seed)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
-    elif contender.arm == "scratch":
-        model, settings = model.reinitialised(seed), "random weights"
     meant = contender.arm in ("defended", "undefended")
     desirable = accuracy(model, tasks.desirable.test) if meant else None
     return model, Training(contender.arm, contender.name, settings, seed, desirable, seconds)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
-from rootbound.records import Evaluation
+from rootbound.records import PARTS, Evaluation
 from rootbound.report.figures import draw
 from rootbound.report.markdown import to_markdown
 from rootbound.report.page import to_html
@@ -61,15 +61,19 @@ def write(folder: Path | str) -> Path:
 
 
 def load_pictures(folder: Path) -> Pictures:
-    """Read `pictures.npz` of a run folder; nothing if there is none.
+    """Read `pictures.npz` of a run folder, or those that have come so far; nothing without any.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: a file is damaged.
     """
-    path = folder / "pictures.npz"
-    if not path.is_file():
-        return {}
+    whole = folder / "pictures.npz"
     found: dict[str, dict[str, NDArray[Any]]] = {}
+    for path in [whole] if whole.is_file() else sorted((folder / PARTS).glob("*.npz")):
+        _add_pictures(found, path)
+    return found
+
+
+def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:
@@ -79,7 +83,6 @@ def load_pictures(folder: Path) -> Pictures:
         raise InputError(
             f"pictures in {path}", str(error)[:160], "delete the file or run again"
         ) from None
-    return found
 
 
 def _title(evaluation: Evaluation) -> str:
