@@ -6,6 +6,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -85,6 +86,10 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
         help="instead of the suite's: optimiser steps for each of --labels, such as 60,100,160",
     )  # fmt: skip
     parser.add_argument(
+        "--trial-limit", type=float, default=60.0,
+        help="minutes that one trial may take; then it counts as failed (default: 60)",
+    )  # fmt: skip
+    parser.add_argument(
         "--seeds", type=int, default=None,
         help="number of seeds; each draws weights and labels (default: 3, or 1 with a suite that "
         "confirms on attacker seeds of its own)",
@@ -158,7 +163,7 @@ def settle(options: Namespace, name: str, value: str) -> None:
 
 def read_suite(options: Namespace) -> Suite:
     """Return the suite that the options describe."""
-    suite = find_suite(options.suite)
+    suite = replace(find_suite(options.suite), trial_limit=60 * options.trial_limit)
     if options.labels is None and options.steps is None:
         return suite
     labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]

@@ -20,6 +20,7 @@ from rootbound.evaluation.course import Course
 from rootbound.evaluation.harness import Holdings
 from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
 from rootbound.evaluation.journal import Journal
+from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.workers import run_all
 from rootbound.methods import Method
 from rootbound.models import Classifier
@@ -134,13 +135,14 @@ def _run(
     _check(contenders, tasks, suite)
     spec = specification(tasks, suite, seeds, contenders)
     context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
-    claimed = None if folder is None else _as_folder(folder).claim(spec, context)
     if suite.controls:
         contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
     if suite.benign and tasks.benign is None:
         tasks = replace(tasks, benign=rotations(tasks.desirable))
-    holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
+    limits = Limits(suite.trial_limit, Limits.memory / workers)
+    holdings = Holdings(tasks.desirable.train, sibling, limits)
     names = [contender.name for contender in contenders]
+    claimed = None if folder is None else _as_folder(folder).claim(spec, context)
     journal = Journal(context, names, suite, claimed)
     if (before := journal.whole()) is not None:
         log.info("%s holds this run, complete: nothing is done again", folder)

@@ -78,6 +78,7 @@ def specification(
             "versions": {"rootbound": version("rootbound"), "torch": torch.__version__},
             "suite": {"name": suite.name, "digest": suite.digest},
             "budgets": [repr(budget) for budget in suite.budgets],
+            "trial_limit": suite.trial_limit,
             "seeds": seeds,
             "arms": {
                 one.name: {

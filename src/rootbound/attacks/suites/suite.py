@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, fields, replace
 
 from rootbound.attacks.base import Attack
 from rootbound.attacks.budget import Budget
 from rootbound.attacks.suites.space import Space
 from rootbound.errors import InputError
+
+BESIDE = ("name", "adaptive", "trial_limit")
+"""Fields that change nothing of what a suite asks."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Suite:
         attackers: how many attacker seeds they meet.
         adaptive: how many of the attacks know a method, and were added for it.
         longer: how many times the steps the best setting gets once more; 0 for not at all.
+        trial_limit: seconds that a trial may take; then it has failed. Meant for those that hang,
+            and no part of the digest.
     """
 
     name: str
@@ -41,10 +47,13 @@ class Suite:
     attackers: int = 1
     longer: int = 0
     adaptive: int = 0
+    trial_limit: float = 3600.0
 
     def __post_init__(self) -> None:
         if not self.attacks or not self.budgets:
             raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
+        if not 0 < self.trial_limit < math.inf:
+            raise InputError("a trial_limit above 0 s", str(self.trial_limit), "raise it")
         if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
             raise InputError(
                 "a suite with fixed settings for one label a class",
@@ -67,6 +76,6 @@ class Suite:
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting."""
-        deciding = (part.name for part in fields(self) if part.name not in ("name", "adaptive"))
+        deciding = (part.name for part in fields(self) if part.name not in BESIDE)
         settings = [repr(getattr(self, name)) for name in deciding]
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]
