@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "rootbound"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "memory"),
     ("files", "data", "augmentation", "explained_variance"),
-    ("records", "tasks"),
+    ("records", "tasks", "savepoints"),
     ("datasets", "models", "training", "runs"),
     ("attacks",),
     ("methods",),

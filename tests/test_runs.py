@@ -202,7 +202,7 @@ def test_damaged_pieces_are_done_again(place: Path) -> None:
 
 
 def test_one_folder_is_claimed_by_one_of_two_specs(tmp_path: Path) -> None:
-    context = {"budgets": []}
+    context = {"seeds": 1}
     RunFolder(tmp_path).claim(Spec({"seeds": 1}), context)
     with pytest.raises(InputError, match="where seeds is 1, not 2"):
         RunFolder(tmp_path).claim(Spec({"seeds": 2}), context)

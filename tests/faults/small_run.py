@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import rootbound as rb
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Plain
-from rootbound.records import Evaluation
+from rootbound.records import Diagnosis, Evaluation, Record, Training
 from rootbound.training import Recipe
 from toy import toy_dataset
 
@@ -45,8 +44,9 @@ def run(folder: Path | str | None, workers: int = 1, suite: Suite = SUITE) -> Ev
 
 def timeless(evaluation: Evaluation) -> list[dict[str, Any]]:
     """Return everything that was found, in order, but for the seconds."""
-    entries = (*evaluation.trainings, *evaluation.diagnoses, *evaluation.records)
+    entries: list[Training | Diagnosis | Record] = [*evaluation.trainings]
+    entries += [*evaluation.diagnoses, *evaluation.records]
     return [
-        {name: value for name, value in asdict(entry).items() if name != "seconds"}
+        {name: value for name, value in vars(entry).items() if name != "seconds"}
         for entry in entries
     ]

@@ -19,6 +19,7 @@ from rootbound.methods import METHODS, Method
 from rootbound.models import Classifier, Origin, build, load_model, save_model
 from rootbound.models.checkpoint import saved_shape
 from rootbound.models.hugging_face import PRETRAINED
+from rootbound.savepoints import Savepoints
 from rootbound.training import accuracy
 
 PLAIN_YAML = get_loader("yaml")
@@ -42,6 +43,11 @@ def configure(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
     parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
+    parser.add_argument(
+        "--checkpoint-every", type=float, default=10.0,
+        help="minutes after which training is saved beside --out; the same command goes on there "
+        "when it was killed, to the same weights (default: 10)",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=str, default="model.safetensors", help="file for the trained model"
     )
@@ -117,6 +123,8 @@ def run(options: Namespace) -> int:
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
     if not -(2**63) <= options.seed < 2**63:
         raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
+    if not options.checkpoint_every >= 0:
+        raise InputError("minutes of at least 0", str(options.checkpoint_every), "correct it")
     given = _given(options)
     if given is not None:
         tasks = shared.read_tasks(options, given.tokeniser, given.fit)
@@ -132,7 +140,8 @@ def run(options: Namespace) -> int:
     if options.epochs is not None:
         method = method.for_epochs(options.epochs)
     make_folder(path.parent)
-    trained = method.fit(model, tasks, seed=options.seed)
+    savepoints = Savepoints(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
+    trained = method.fit(model, tasks, seed=options.seed, savepoints=savepoints)
     origin = Origin(
         method=repr(method),
         arm="defended" if method.defends else "undefended",
@@ -145,6 +154,7 @@ def run(options: Namespace) -> int:
         tokeniser=tokeniser,
     )
     save_model(trained, path, shape, origin)
+    savepoints.clear()
     reached = accuracy(trained, tasks.desirable.test)
     sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
     return 0

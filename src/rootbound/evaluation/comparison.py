@@ -149,7 +149,7 @@ def _run(
         return before
     course = Course(_usable(suite, holdings), journal.recall, benign=tasks.benign is not None)
     steps, started = _Steps(journal, course), time.perf_counter()
-    jobs = steps.begin(_entries(contenders, seeds))
+    jobs = steps.begin(_entries(contenders, seeds, journal))
     with tqdm(desc="training and attacking", total=len(jobs), disable=None) as bar:
         for _ in run_all(work, jobs, (tasks, holdings), follow=steps.follow, workers=workers):
             bar.total = len(jobs) + steps.assigned
@@ -190,14 +190,19 @@ class _Steps:
         return new
 
 
-def _entries(contenders: Sequence[Contender], seeds: int) -> list[Entry]:
+def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Entry]:
     """Return what is to be made ready, the longest first so that no worker ends with it."""
     by_length = sorted(
         contenders,
         key=lambda one: ("defended", "undefended", "scratch", "control").index(one.arm),
     )
     return [
-        Entry(contender, seed, pictured=seed == 0 and contender.arm in ("defended", "undefended"))
+        Entry(
+            contender,
+            seed,
+            pictured=seed == 0 and contender.arm in ("defended", "undefended"),
+            savepoints=journal.savepoints(contender.name, seed),
+        )
         for seed in range(seeds)
         for contender in by_length
     ]

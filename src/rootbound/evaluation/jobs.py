@@ -12,6 +12,7 @@ from rootbound.evaluation.pictures import Array, pictures
 from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Arm, Diagnosis, Record, Training
+from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
@@ -41,11 +42,13 @@ class Entry:
         contender: what it is.
         seed: of weights and training.
         pictured: whether the report shows pictures of it.
+        savepoints: of its training, where the run's folder can be seen.
     """
 
     contender: Contender
     seed: int
     pictured: bool
+    savepoints: Savepoints | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ def work(job: Job, tasks: TaskPair, holdings: Holdings) -> Result:
         task = tasks.benign if job.task == "benign" else tasks.undesirable
         assert task is not None  # without a benign task nobody is assigned to it
         return carry_out(job, task, holdings)
-    model, training = _made_ready(job.contender, job.seed, tasks)
+    model, training = _made_ready(job, tasks)
     arm, name = job.contender.arm, job.contender.name
     diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
     shown = pictures(model, tasks) if job.pictured else {}
@@ -81,12 +84,15 @@ def given(contender: Contender, seed: int) -> Classifier:
     return contender.start.reinitialised(seed) if random else contender.start
 
 
-def _made_ready(contender: Contender, seed: int, tasks: TaskPair) -> tuple[Classifier, Training]:
+def _made_ready(entry: Entry, tasks: TaskPair) -> tuple[Classifier, Training]:
+    contender, seed, savepoints = entry.contender, entry.seed, entry.savepoints
     model, seconds = given(contender, seed), 0.0
     settings = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         started = time.perf_counter()
-        model = contender.method.fit(model, tasks, seed=seed)
+        if savepoints is not None and not savepoints.folder.parents[1].is_dir():
+            savepoints = None  # on a host that does not see the folder
+        model = contender.method.fit(model, tasks, seed=seed, savepoints=savepoints)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
     meant = contender.arm in ("defended", "undefended")
     desirable = accuracy(model, tasks.desirable.test) if meant else None

@@ -20,6 +20,7 @@ from rootbound.files import write_atomically
 from rootbound.models import Classifier
 from rootbound.records import Diagnosis, Evaluation, Record, Training
 from rootbound.runs import RunFolder
+from rootbound.savepoints import Savepoints
 
 Kept = TypeVar("Kept")
 Place = tuple[int | str, ...]
@@ -104,6 +105,8 @@ class Journal:
             path = self._folder.weights(training.method, training.seed)
             self._folder.check()
             write_atomically(path, save(weights))
+        if (savepoints := self.savepoints(training.method, training.seed)) is not None:
+            savepoints.clear()
         if outcome.pictures:
             self._folder.keep(name, as_npz(_named(training.method, outcome.pictures)), "npz")
         # Last, because it vouches for the others.
@@ -116,6 +119,12 @@ class Journal:
         self._records |= dict(zip(places, records, strict=True))
         part = Evaluation({}, (), tuple(records), complete=False)
         self._keep(_name(*_keys(assignment)), part, places)
+
+    def savepoints(self, method: str, seed: int) -> Savepoints | None:
+        """Return where a training is saved while it goes on."""
+        if self._folder is None:
+            return None
+        return Savepoints(self._folder.weights(method, seed).with_suffix(".unfinished"))
 
     def finish(self, seconds: float, workers: int) -> Evaluation:
         """Write the complete run and return it; another process may have done so before."""
