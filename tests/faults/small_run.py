@@ -10,7 +10,7 @@ import torch
 import rootbound as rb
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
 from rootbound.evaluation import compare
-from rootbound.methods import BestResponse, Plain
+from rootbound.methods import AdversarialHead, Plain
 from rootbound.records import Diagnosis, Evaluation, Record, Training
 from rootbound.training import Recipe
 from toy import toy_dataset
@@ -29,14 +29,12 @@ SUITE = Suite(
     attackers=1,
     longer=2,
 )
-PIECES = 24
-"""Files of finished work in the folder of the complete run, about."""
 
 
 def run(folder: Path | str | None, workers: int = 1, suite: Suite = SUITE) -> Evaluation:
     """Run the comparison, or what is missing of it."""
     torch.set_num_threads(1)
-    methods = (Plain(RECIPE), BestResponse(RECIPE, finishing_steps=5))
+    methods = (Plain(RECIPE), AdversarialHead(RECIPE, heads=1, hidden=0, undesirable_batch_size=30))
     tasks = toy_dataset().split([0, 1, 2], [3, 4, 5])
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     return compare(methods, tasks, model, suite=suite, seeds=1, workers=workers, folder=folder)
