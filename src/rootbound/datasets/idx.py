@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rootbound.errors import InputError
 
+PIECE = 2**20
 LARGEST = 4 * 2**30
 """Bytes a file may unpack to; a larger claim is refused before anything is allocated."""
 
@@ -47,7 +48,7 @@ def _content(path: Path) -> bytes:
         if path.suffix != ".gz":
             return path.read_bytes()
         with gzip.open(path) as file:
-            content = file.read(LARGEST + 1)
+            content = _unpacked(file)
     except FileNotFoundError:
         raise InputError(f"an IDX file at {path}", "no such file", "check the folder") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -57,6 +58,15 @@ def _content(path: Path) -> bytes:
     if len(content) > LARGEST:
         raise InputError(f"{path} of at most {LARGEST} bytes", "more", "split the file")
     return content
+
+
+def _unpacked(file: gzip.GzipFile) -> bytes:
+    """Return what a file holds, or a little more than `LARGEST` of it."""
+    found = bytearray()
+    # A single read would ask for memory for all that there may be.
+    while len(found) <= LARGEST and (part := file.read(PIECE)):
+        found += part
+    return bytes(found)
 
 
 def _parse(content: bytes, path: Path) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ CONTEXT = {
     "suite_digest", "trials", "undesirable", "validation_limit", "validation_share", "versions",
 }  # fmt: skip
 """What a report says of the run itself."""
+
+DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, NotImplementedError,
+    RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged archive of arrays raises."""
 
 
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
@@ -79,10 +86,9 @@ def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None
             for key in archive.files:
                 method, _, name = key.partition("/")
                 found.setdefault(method, {})[name] = archive[key]
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"pictures in {path}", str(error)[:160], "delete the file or run again"
-        ) from None
+    except DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"pictures in {path}", reason, "delete the file or run again") from None
 
 
 def _title(evaluation: Evaluation) -> str:
