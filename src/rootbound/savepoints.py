@@ -212,7 +212,8 @@ def _packed(state: object) -> bytes:
     def outlined(value: Any) -> Any:
         if isinstance(value, Tensor):
             # A fused optimiser reads its state in the order in which the weights lie in memory.
-            order = sorted(range(value.dim()), key=lambda axis: -value.stride(axis))
+            strides = value.stride()
+            order = sorted(range(value.dim()), key=strides.__getitem__, reverse=True)
             name = str(len(tensors))
             tensors[name] = value.detach().permute(order).clone(memory_format=CONTIGUOUS)
             return {"tensor": [name, order]}

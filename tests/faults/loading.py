@@ -80,7 +80,7 @@ def samples(root: Path) -> None:
     write_idx_folder(root / "data", toy)
     images = {"x_train": toy.train.inputs[:20, 0].numpy(), "y_train": toy.train.labels[:20].numpy()}
     images |= {"x_test": toy.test.inputs[:20, 0].numpy(), "y_test": toy.test.labels[:20].numpy()}
-    np.savez(root / "data.npz", **images)
+    np.savez(root / "data.npz", allow_pickle=False, **images)
     _savepoint(root)
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from faults.small_run import RECIPE
 from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot, Suite
-from rootbound.evaluation import comparison, evaluate, limits
+from rootbound.evaluation import evaluate, limits
 from rootbound.flags import flags
 from rootbound.methods import Plain
 from rootbound.models import Classifier
@@ -58,7 +58,7 @@ def _spin(_: nn.Module) -> None:
 
 
 def _sleep_whatever_comes(_: nn.Module) -> None:
-    for _ in range(2):
+    for _again in range(2):
         with contextlib.suppress(Exception):
             time.sleep(100)
 
@@ -104,7 +104,7 @@ def test_one_failed_record_and_the_run_goes_on(
     how: str, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(comparison.Limits, "memory", 0.2)
+    monkeypatch.setattr(limits.Limits, "memory", 0.2)
     suite = Suite(
         "failing", (ExactLastLayer(1e-3), Fails(how), ExactLastLayer(1e-2)), (Budget(5, 4),),
         trial_limit=0.5,
