@@ -210,9 +210,9 @@ def test_one_folder_is_claimed_by_one_of_two_specs(tmp_path: Path) -> None:
     assert Spec.load(tmp_path).content == {"seeds": 1}
 
 
-@pytest.mark.parametrize("action", ["list", "show", "diff"])
+@pytest.mark.parametrize("action", ["list", "show", "diff", "resume"])
 def test_looking_at_runs_needs_no_torch(action: str, place: Path) -> None:
-    folders = {"list": [], "show": ["first"], "diff": ["first", "first"]}[action]
+    folders = {"list": [], "show": ["first"], "diff": ["first", "first"]}.get(action, ["first"])
     words = ["runs", action, *folders]
     program = f"import sys; from rootbound.cli import main; code = main({words!r}); "
     program += "sys.exit(code or 'torch' in sys.modules)"

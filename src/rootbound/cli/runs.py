@@ -81,7 +81,10 @@ def _show(folders: Sequence[Path]) -> int:
 
 def _resume(folders: Sequence[Path]) -> int:
     (folder,) = _exactly(1, folders, "resume")
-    spec = Spec.load(folder)
+    spec, page = Spec.load(folder), folder / "report.html"
+    if page.is_file() and Evaluation.load(folder).complete:
+        sys.stdout.write(f"complete, nothing is missing\nreport: {page}\n")
+        return 0
     if not spec.command:
         raise InputError(
             f"a run in {folder} that a command began", "one of a program", "start that again"
