@@ -75,7 +75,7 @@ def _killed(kills: int) -> Iterator[str]:
         "| engine | kills | runs completed | records lost | doubled | unequal | unreadable | "
         "finished pieces at the kills, fewest to most | s |"
     )
-    lines: list[str] = []
+    yield "|---|---|---|---|---|---|---|---|---|"
     for engine in ENGINES:
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
@@ -84,12 +84,10 @@ def _killed(kills: int) -> Iterator[str]:
         if any(harm):
             raise SystemExit(f"{engine.name}: lost, doubled, unequal, unreadable: {harm}")
         pieces = f"{min(tally.pieces)} to {max(tally.pieces)}"
-        lines.append(
+        yield (
             f"| {engine.name} | {tally.kills} | {tally.runs} | {tally.lost} | {tally.doubled} | "
             f"{tally.unequal} | {tally.unreadable} | {pieces} | {time.monotonic() - started:.0f} |"
         )
-    yield "|---|---|---|---|---|---|---|---|---|"
-    yield from lines
     yield ""
 
 
