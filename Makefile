@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: help demo test test-fast lint docs format bench clean
+.PHONY: help demo test test-fast lint docs format bench torture clean
 
 help:  ## show these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ format: $(STAMP)  ## let ruff rewrite what it can
 
 bench: $(STAMP)  ## the numbers of the README (minutes)
 	$(BIN)/python benchmarks/seed_experiment.py
+
+torture: $(STAMP)  ## the fault tests many times: kills, damaged files, odd settings (hours)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris || true
+	$(BIN)/python benchmarks/torture.py
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .coverage

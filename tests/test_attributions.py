@@ -19,7 +19,7 @@ from rootbound.data import Data
 from rootbound.datasets import Dataset, Letters
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.evaluation.attributions import token_attributions
-from rootbound.evaluation.pictures import LONGEST, Array, pictures, save_pictures
+from rootbound.evaluation.pictures import LONGEST, Array, as_npz, pictures
 from rootbound.models import Classifier, from_transformers, small_text
 from rootbound.models.sequence import joined, parted, trimmed
 from rootbound.models.text import Words, bag_of_words
@@ -151,7 +151,8 @@ def test_each_side_has_its_own_words() -> None:
 
 def test_words_of_strangers_are_escaped_and_whole(drawn: dict[str, Array], tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "records.json", tmp_path)
-    save_pictures(tmp_path, {f"BestResponse/{name}": value for name, value in drawn.items()})
+    named = {f"BestResponse/{name}": value for name, value in drawn.items()}
+    (tmp_path / "pictures.npz").write_bytes(as_npz(named))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report.write(tmp_path)

@@ -112,7 +112,9 @@ class Row:
 ROWS = [
     # The command itself.
     Row("trian", "did you mean 'train'"),
-    Row("zzz", "a command out of audit, compare, demo, export, list, report, train.*pick one"),
+    Row(
+        "zzz", "a command out of audit, compare, demo, export, list, report, runs, train.*pick one"
+    ),
     Row("--verbose", "a command out of"),
     Row("audit", "required: checkpoint"),
     Row("report", "required: folder"),

@@ -66,7 +66,7 @@ def test_records_on_disk_are_those_returned(comparison: tuple[Evaluation, Path])
     with np.load(folder / "pictures.npz", allow_pickle=False) as archive:
         assert "BestResponse/cam_original_desirable" in archive.files
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["models", "pictures.npz", "records.json"]
+    assert names == ["models", "pictures.npz", "records", "records.json", "spec.json"]
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
 from rootbound.attacks.suites.space import Space
 from rootbound.evaluation import Subject, attack, evaluate, jobs
-from rootbound.evaluation.assignments import searching
+from rootbound.evaluation.assignments import Assignment, screening, searching
 from rootbound.evaluation.course import Course
+from rootbound.evaluation.harness import NOTHING, carry_out
 from rootbound.models import Classifier, shallow_cnn
 from rootbound.records import Evaluation, Record
 from rootbound.tasks import TaskPair
@@ -148,13 +148,13 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(
     monkeypatch.setattr("rootbound.evaluation.comparison.work", stopped)
     with pytest.raises(KeyboardInterrupt):
         run()
-    left = json.loads((tmp_path / "records.json").read_text())
-    assert left["complete"] is False
-    assert left["records"]
+    left = Evaluation.load(tmp_path)
+    assert not left.complete
+    assert left.records
     done = 13  # once more, and this time at once: what the first sitting found must stay
     with pytest.raises(KeyboardInterrupt):
         run()
-    assert json.loads((tmp_path / "records.json").read_text())["records"] == left["records"]
+    assert Evaluation.load(tmp_path) == left
     done = 0
     monkeypatch.setattr("rootbound.evaluation.comparison.work", counted)
     again = run()
@@ -195,8 +195,11 @@ def test_the_search_sees_nothing_of_the_benign_task(
 def test_nothing_known_is_asked_for_again(toy_tasks: TaskPair, toy_model: Classifier) -> None:
     subject = Subject("defended", "x", 0, toy_model)
     plain = Suite("plain", SUITE.attacks, (Budget(5, 4),))
-    records = attack(subject, toy_tasks.undesirable, plain)
-    course = Course(plain, records)
-    assert course.begin(subject) == []
-    assert len(course.take_recalled()) == len(records)
-    assert course.take_recalled() == []
+    asked: list[Assignment] = []
+
+    def recall(assignment: Assignment) -> list[Record]:
+        asked.append(assignment)
+        return carry_out(assignment, toy_tasks.undesirable, NOTHING)
+
+    assert Course(plain, recall).begin(subject) == []
+    assert [one.trials for one in asked] == [one.trials for one in screening(subject, plain)]

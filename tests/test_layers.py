@@ -15,8 +15,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "mapped", "memory"),
     ("distributed", "devices"),
     ("files", "data", "augmentation", "explained_variance", "user_code"),
-    ("records", "tasks"),
-    ("datasets", "models", "training"),
+    ("records", "tasks", "savepoints"),
+    ("datasets", "models", "training", "runs"),
     ("attacks",),
     ("methods",),
     ("evaluation",),
@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("card",),
     ("cli",),
 )
-WITHOUT_TORCH = ("errors", "files", "records", "metrics", "flags", "report", "card")
+WITHOUT_TORCH = ("errors", "files", "records", "runs", "metrics", "flags", "report", "card")
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

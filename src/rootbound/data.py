@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -91,6 +92,14 @@ class Data:
     def tokens(self) -> bool:
         """Whether inputs are numbers of tokens."""
         return self.inputs.dtype in TOKENS
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of labels, scaling, shape and a hundred samples."""
+        found = hashlib.sha256(repr((self.scaling, self.inputs.shape, self.inputs.dtype)).encode())
+        for part in (self.labels, self.subset(100).inputs):
+            found.update(part.contiguous().view(torch.uint8).numpy().tobytes())
+        return found.hexdigest()[:16]
 
     def batch(self, index: Tensor | slice) -> Batch:
         """Return the samples at `index`, scaled."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from rootbound.errors import InputError
@@ -15,6 +17,34 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         InputError: the folder cannot be written.
     """
+    with _written_aside(path, content) as temporary:
+        temporary.replace(path)
+
+
+def write_once(path: Path, content: bytes | str) -> bool:
+    """Write a file where there is none, whole or not at all; of several writers one does.
+
+    Returns:
+        Whether this one did; else there is a file already, and it stays.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with _written_aside(path, content) as temporary:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
+    """Give the name of a file beside `path` with that content, on the disk and not only on its way.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
     encoded = content.encode() if isinstance(content, str) else content
     make_folder(path.parent)
     temporary: str | None = None
@@ -22,8 +52,10 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(encoded)
+            file.flush()
+            os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        yield Path(temporary)
     except OSError as error:
         raise _unwritable(path, error) from None
     finally:

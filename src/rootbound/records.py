@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
@@ -24,6 +24,11 @@ TaskName = Literal["undesirable", "benign"]
 Stage = Literal["screen", "search", "confirm", "longer"]
 FORMAT = 2
 """Version of the JSON layout; raised when a reader of the old one would go wrong."""
+WHOLE, PARTS, BEGUN = "records.json", "records", "run.json"
+"""A complete run; the folder of what has come so far, a file for each piece of work, of the same
+layout; and in it the file that is written first, with the context."""
+MALFORMED = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged file raises."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,12 @@ class Record:
     rung: int = 0
 
     @property
+    def key(self) -> tuple[str | int | None, ...]:
+        """What tells it from every other record of its run."""
+        whose = (self.method, self.seed, self.attacker)
+        return (*whose, self.stage, self.task, self.labels, self.attack)
+
+    @property
     def preference(self) -> tuple[float, float]:
         """By what an attacker chooses: validation accuracy, then the lower loss. Not the test."""
         loss = math.inf if self.validation_loss is None else self.validation_loss
@@ -167,41 +178,82 @@ class Evaluation:
 
     def save(self, folder: Path | str) -> None:
         """Write `records.json` into a folder, whole or not at all."""
-        write_atomically(Path(folder) / "records.json", self.to_json())
+        write_atomically(Path(folder) / WHOLE, self.to_json())
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read `records.json` from a folder.
+        """Read `records.json` from a folder; of a run that is not complete, what there is.
 
         Raises:
             InputError: it is missing, damaged, or of another format.
         """
-        path = Path(folder) / "records.json"
+        folder = Path(folder)
+        if not (folder / WHOLE).exists() and (folder / PARTS / BEGUN).is_file():
+            return cls._gathered(folder / PARTS)
+        return cls.read(folder / WHOLE)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read one file of records.
+
+        Raises:
+            InputError: it is missing, damaged, or of another format.
+        """
         try:
-            content = json.loads(path.read_text())
-            if content["format"] != FORMAT:
-                raise InputError(
-                    f"records of format {FORMAT} in {path}",
-                    f"format {content['format']}",
-                    "use the version of rootbound that wrote them",
-                )
-            if not isinstance(content["context"], dict):
-                raise TypeError("the context is not a table")
-            return cls(
-                context=content["context"],
-                trainings=tuple(_build(Training, entry) for entry in content["trainings"]),
-                records=tuple(_build(Record, entry) for entry in content["records"]),
-                complete=bool(content["complete"]),
-                diagnoses=tuple(_build(Diagnosis, entry) for entry in content.get("diagnoses", ())),
-            )
+            return cls._parsed(path)
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"records at {path}", "no such file", "check the folder") from None
         except InputError:
             raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except MALFORMED as error:
+            raise _damaged(path, error) from None
+
+    @classmethod
+    def _parsed(cls, path: Path) -> Self:
+        content = json.loads(path.read_text())
+        if content["format"] != FORMAT:
             raise InputError(
-                f"records in {path}", f"{type(error).__name__}: {error}", "run it again"
-            ) from None
+                f"records of format {FORMAT} in {path}",
+                f"format {content['format']}",
+                "use the version of rootbound that wrote them",
+            )
+        if not isinstance(content["context"], dict):
+            raise TypeError("the context is not a table")
+        return cls(
+            context=content["context"],
+            trainings=tuple(_build(Training, entry) for entry in content["trainings"]),
+            records=tuple(_build(Record, entry) for entry in content["records"]),
+            complete=bool(content["complete"]),
+            diagnoses=tuple(_build(Diagnosis, entry) for entry in content.get("diagnoses", ())),
+        )
+
+    @classmethod
+    def _gathered(cls, folder: Path) -> Self:
+        """Put the parts of a run together; each says where its entries belong."""
+        parts = [cls.read(path) for path in sorted(folder.glob("*.json")) if path.name != BEGUN]
+        try:
+            return replace(
+                cls.read(folder / BEGUN),
+                trainings=_in_place((part, part.trainings) for part in parts),
+                diagnoses=_in_place((part, part.diagnoses) for part in parts),
+                records=_in_place((part, part.records) for part in parts),
+            )
+        except MALFORMED as error:
+            raise _damaged(folder, error) from None
+
+
+def _in_place(found: Iterable[tuple[Evaluation, Sequence[Entry]]]) -> tuple[Entry, ...]:
+    """Return entries of parts in the order of the places that their part's context gives."""
+    placed = [
+        (place, entry)
+        for part, entries in found
+        for place, entry in zip(part.context["places"], entries, strict=bool(entries))
+    ]
+    return tuple(entry for _, entry in sorted(placed, key=lambda one: one[0]))
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"records in {path}", f"{type(error).__name__}: {error}", "run it again")
 
 
 def _one_entry_a_line(content: dict[str, Any]) -> str:

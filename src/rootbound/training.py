@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from rootbound.augmentation import Augmentation
 from rootbound.data import Batch, Data
 from rootbound.devices import autocast, random_stream
 from rootbound.errors import InputError
+from rootbound.savepoints import Phase, Stateful
 
 Item = TypeVar("Item")
 
@@ -81,6 +82,7 @@ def minimise(
     learning_rate: float,
     title: str = "training",
     evaluating: bool = False,
+    changes: Sequence[Stateful] | None = None,
 ) -> None:
     """Train the model's parameters in place: one Adam step a batch, one-cycle learning rate.
 
@@ -94,22 +96,32 @@ def minimise(
         learning_rate: the peak.
         title: of the progress bar, which only a terminal shows.
         evaluating: leave BatchNorm and Dropout in evaluation mode.
+        changes: what else the loss changes, none of it drawn from the batches' generator; `()` if
+            nothing. Then a training that was killed goes on within this loop where it has
+            savepoints; when left out, the loop begins again.
 
     Raises:
+        SavepointUnfit: what is saved is not of this training.
         TrainingDiverged: a weight became NaN or infinite.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps + 1)
     model.train(not evaluating)
-    for step, batch in enumerate(tqdm(batches, title, steps, leave=False, disable=None)):
+    phase = Phase({"model": model, "optimiser": optimiser, "schedule": schedule}, changes)
+    coming = tqdm(
+        phase.remaining(batches), title, steps, leave=False, disable=None, initial=phase.position
+    )
+    for batch in coming:
         optimiser.zero_grad(set_to_none=True)
         with autocast():
-            value = loss(distributed.share(batch), step / steps)
+            value = loss(distributed.share(batch), phase.position / steps)
         value.backward()
         distributed.average(model)
         optimiser.step()
         schedule.step()
+        phase.seen()
+    phase.end()
     optimiser.zero_grad(set_to_none=True)
     model.eval()
     check_finite(model)

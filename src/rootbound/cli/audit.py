@@ -30,6 +30,8 @@ from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 from rootbound.tasks import TaskPair
 
+OUT = "rootbound-audit"
+
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
@@ -60,9 +62,7 @@ def configure(parser: ArgumentParser) -> None:
         help="end with exit code 1 where the weights are worth more to an attacker than so many "
         "points over random ones, on average over seeds, with any number of labels",
     )  # fmt: skip
-    parser.add_argument(
-        "--out", type=str, default="rootbound-audit", help="folder for records, report and figures"
-    )
+    shared.add_folder(parser, OUT)
 
 
 def run(options: Namespace) -> int:
@@ -74,7 +74,7 @@ def run(options: Namespace) -> int:
     tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
     if options.minutes is not None:
         suite = suite.within(options.minutes)
-    folder, other = Path(options.out), options.undefended
+    folder, other = shared.run_folder(options, OUT), options.undefended
     evaluation = evaluate(
         _opened(options, options.checkpoint, tasks),
         tasks,

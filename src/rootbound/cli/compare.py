@@ -16,6 +16,9 @@ from rootbound.methods import METHODS, GenericFeatures, Method, Plain
 from rootbound.models import build
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.report.leaderboard import read_challenges, write_leaderboard
+from rootbound.runs import Spec
+
+OUT = "rootbound-compare"
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -38,10 +41,7 @@ def configure(parser: ArgumentParser) -> None:
         help="JSON list of what others got out of a method's weights: method, advantage in "
         "points, attack, link",
     )  # fmt: skip
-    parser.add_argument(
-        "--out", type=str, default="rootbound-compare",
-        help="folder for records, report and leaderboard; an interrupted run goes on there",
-    )  # fmt: skip
+    shared.add_folder(parser, OUT)
 
 
 def run(options: Namespace) -> int:
@@ -54,7 +54,7 @@ def run(options: Namespace) -> int:
     challenges = read_challenges(Path(options.external)) if options.external else []
     tasks, suite = shared.read_tasks(options, options.model), shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
-    folder = Path(options.out)
+    folder = shared.run_folder(options, OUT)
     evaluation = compare(
         methods,
         tasks,
@@ -65,9 +65,9 @@ def run(options: Namespace) -> int:
         folder=folder,
         pretrained=options.model.startswith(PRETRAINED),
     )
-    present(evaluation, folder)
-    command = shlex.join(["rootbound", *sys.argv[1:]]) if sys.argv[1:2] == ["compare"] else ""
-    page = write_leaderboard(folder, challenges, command=command)
+    written = present(evaluation, folder)
+    command = shlex.join(["rootbound", *Spec.load(written).command])
+    page = write_leaderboard(written, challenges, command=command)
     sys.stdout.write(f"leaderboard: {page}\n")
     return 0
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
@@ -23,6 +21,8 @@ METHODS: tuple[Method, ...] = (
     Unlearning(Recipe(epochs=4), impair_rate=0.002, repair_rate=0.002),
 )
 
+OUT = "rootbound-demo"
+
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
@@ -39,9 +39,7 @@ def configure(parser: ArgumentParser) -> None:
         default=None,
         help="passes over the data, instead of each method's own",
     )
-    parser.add_argument(
-        "--out", type=str, default="rootbound-demo", help="folder for records, report and figures"
-    )
+    shared.add_folder(parser, OUT)
 
 
 def run(options: Namespace) -> int:
@@ -53,7 +51,7 @@ def run(options: Namespace) -> int:
         if options.epochs < 1:
             raise InputError("at least 1 epoch", str(options.epochs), "raise --epochs")
         chosen = tuple(method.for_epochs(options.epochs) for method in chosen)
-    folder = Path(options.out)
+    folder = shared.run_folder(options, OUT)
     evaluation = compare(
         chosen,
         tasks,

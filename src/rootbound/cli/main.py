@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "train with several methods, attack them all, and rank them",
     "export": "publish a model with its resistance card",
     "report": "make the report of a run folder again from its records",
+    "runs": "list, show and compare runs; go on with one that was interrupted",
     "list": "show methods, attacks, models, data sets and suites",
 }
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -61,7 +62,10 @@ def _run(given: list[str]) -> int:
         options = parser.parse_args(prepare(rest))
     except SystemExit as ended:  # after --help or --print_config
         return int(ended.code or DONE)
-    return int(command.run(parser.instantiate(options)))
+    settings = parser.instantiate(options)
+    # As they were given, so that a run can be begun again with them.
+    settings.arguments = tuple(given)
+    return int(command.run(settings))
 
 
 def _log_to_stderr() -> None:

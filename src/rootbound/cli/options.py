@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -19,6 +21,7 @@ from rootbound.evaluation import Engine, RayCluster
 from rootbound.evaluation.workers import engine_for
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
+from rootbound.runs import RunFolder
 from rootbound.tasks import TaskPair
 from rootbound.user_code import load_code
 
@@ -94,6 +97,10 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
         help="instead of the suite's: optimiser steps for each of --labels, such as 60,100,160",
     )  # fmt: skip
     parser.add_argument(
+        "--trial-limit", type=float, default=60.0,
+        help="minutes that one trial may take; then it counts as failed (default: 60)",
+    )  # fmt: skip
+    parser.add_argument(
         "--seeds", type=int, default=None,
         help="number of seeds; each draws weights and labels (default: 3, or 1 with a suite that "
         "confirms on attacker seeds of its own)",
@@ -120,6 +127,21 @@ def add_device(parser: ArgumentParser) -> None:
 def as_found(data: Dataset) -> Dataset:
     """Return a data set as it is."""
     return data
+
+
+def add_folder(parser: ArgumentParser, default: str) -> None:
+    """Add the option that says where a run goes."""
+    parser.add_argument(
+        "--out", type=str, default=None,
+        help="folder for records, report and figures, of this run alone; one that was interrupted "
+        f"goes on there (default: {default}, or one beside it where that holds another run)",
+    )  # fmt: skip
+
+
+def run_folder(options: Namespace, default: str) -> RunFolder:
+    """Return the folder that the options name, or the default, or one beside that."""
+    path = Path(default if options.out is None else options.out)
+    return RunFolder(path, options.arguments, beside=options.out is None)
 
 
 def read_tasks(
@@ -169,7 +191,7 @@ def settle(options: Namespace, name: str, value: str) -> None:
 
 def read_suite(options: Namespace) -> Suite:
     """Return the suite that the options describe."""
-    suite = find_suite(options.suite)
+    suite = replace(find_suite(options.suite), trial_limit=60 * options.trial_limit)
     if options.labels is None and options.steps is None:
         return suite
     labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]

@@ -22,6 +22,7 @@ from rootbound.methods import METHODS, Method
 from rootbound.models import Classifier, Origin, build, load_model, save_model
 from rootbound.models.checkpoint import save_wrapped, saved_shape
 from rootbound.models.hugging_face import PRETRAINED
+from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy, seeded
 
@@ -53,6 +54,11 @@ def configure(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
     parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
+    parser.add_argument(
+        "--checkpoint-every", type=float, default=10.0,
+        help="minutes after which training is saved beside --out; the same command goes on there "
+        "when it was killed, to the same weights (default: 10)",
+    )  # fmt: skip
     parser.add_argument(
         "--out", type=str, default="model.safetensors", help="file for the trained model"
     )
@@ -150,6 +156,8 @@ def _run(options: Namespace) -> int:
         raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
     if not -(2**63) <= options.seed < 2**63:
         raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
+    if not options.checkpoint_every >= 0:
+        raise InputError("minutes of at least 0", str(options.checkpoint_every), "correct it")
     tasks, model, shape, tokeniser = _begun(options)
     method = options.method
     if method is None:
@@ -158,8 +166,11 @@ def _run(options: Namespace) -> int:
         method = method.for_epochs(options.epochs)
     make_folder(path.parent)
     device = find_device(options.device)
+    savepoints = Savepoints(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
     with on(device), computing_in(options.precision):
-        trained = method.fit(model.to(device), tasks.to(device), seed=options.seed).cpu()
+        trained = method.fit(
+            model.to(device), tasks.to(device), seed=options.seed, savepoints=savepoints
+        ).cpu()
     if not distributed.first():
         return 0
     origin = Origin(
@@ -174,6 +185,7 @@ def _run(options: Namespace) -> int:
         tokeniser=tokeniser,
     )
     (save_wrapped if model.place else save_model)(trained, path, shape, origin)
+    savepoints.clear()
     reached = accuracy(trained, tasks.desirable.test)
     sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
     return 0

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from rootbound.errors import InputError
 
+PIECE = 2**20
 LARGEST = 4 * 2**30
 """Bytes a file may unpack to; a larger claim is refused before anything is allocated."""
 
@@ -77,9 +78,7 @@ def parts(path: Path, samples: int) -> Iterator[Tensor]:
 
 def _content(path: Path) -> bytes:
     with _opened(path) as file:
-        # A plain file is given as much memory as is asked for, however small it is.
-        size = LARGEST if path.suffix == ".gz" else path.stat().st_size
-        content = file.read(min(size, LARGEST) + 1)
+        content = _unpacked(file)
     if len(content) > LARGEST:
         raise InputError(f"{path} of at most {LARGEST} bytes", "more", "split the file")
     return content
@@ -101,6 +100,15 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 def _head(file: IO[bytes]) -> bytes:
     start = file.read(4)
     return start + file.read(4 * min(4, start[3] if len(start) == 4 else 0))
+
+
+def _unpacked(file: IO[bytes]) -> bytes:
+    """Return what a file holds, or a little more than `LARGEST` of it."""
+    found = bytearray()
+    # A single read would ask for memory for all that there may be.
+    while len(found) <= LARGEST and (part := file.read(PIECE)):
+        found += part
+    return bytes(found)
 
 
 def _parse(content: bytes, path: Path) -> Tensor:

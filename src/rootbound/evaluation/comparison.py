@@ -14,17 +14,19 @@ from rootbound.attacks import Attack, Suite, find_suite
 from rootbound.datasets.rotations import rotations
 from rootbound.errors import InputError
 from rootbound.evaluation.assignments import Assignment
-from rootbound.evaluation.context import describe_run
+from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.controls import controls
 from rootbound.evaluation.course import Course
 from rootbound.evaluation.halving import Halving, TimeLimit
 from rootbound.evaluation.harness import Holdings
 from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
 from rootbound.evaluation.journal import Journal
+from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.workers import Engine, engine_for
 from rootbound.methods import Method
 from rootbound.models import Classifier
-from rootbound.records import Evaluation, Record
+from rootbound.records import Evaluation
+from rootbound.runs import RunFolder
 from rootbound.tasks import TaskPair
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ def compare(
     suite: Suite | str = "demo-1",
     seeds: int = 3,
     workers: int | Engine = 1,
-    folder: Path | str | None = None,
+    folder: RunFolder | Path | str | None = None,
     pretrained: bool = False,
 ) -> Evaluation:
     """Train with each method and seed, attack everything, and return what was measured.
@@ -51,12 +53,14 @@ def compare(
         suite: attacks and budgets, or the name of them.
         seeds: how many; seed `i` draws weights, batches and the attacker's labels.
         workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
-        folder: where records go as they come, and pictures; nowhere when left out.
+        folder: of this run and no other: records go there as they come, and pictures; a run
+            that was interrupted goes on. Nowhere when left out.
         pretrained: train every method from the model's own weights. Scratch is random all the
             same: what the given weights are worth is known from a method that keeps them.
 
     Raises:
-        InputError: a method comes twice, the suite is unknown, or a number is not positive.
+        InputError: the folder holds another run, a method comes twice, the suite is unknown, or
+            a number is not positive.
     """
     names = [type(method).__name__ for method in methods]
     if len(set(names)) != len(names) or not names:
@@ -83,7 +87,7 @@ def evaluate(
     suite: Suite | str = "demo-1",
     seeds: int = 3,
     workers: int | Engine = 1,
-    folder: Path | str | None = None,
+    folder: RunFolder | Path | str | None = None,
 ) -> Evaluation:
     """Attack models that exist, beside fresh weights of their architecture.
 
@@ -96,10 +100,12 @@ def evaluate(
         suite: attacks and budgets, or the name of them.
         seeds: the attacker's, and those of the fresh weights.
         workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
-        folder: where records go as they come, and pictures; nowhere when left out.
+        folder: of this run and no other: records go there as they come, and pictures; a run
+            that was interrupted goes on. Nowhere when left out.
 
     Raises:
-        InputError: the suite is unknown, a number is not positive, or there is no model.
+        InputError: the folder holds another run, the suite is unknown, a number is not positive,
+            or there is no model.
     """
     models = {"defended": defended} if isinstance(defended, Classifier) else dict(defended)
     if not models or {"undefended", "scratch"} & set(models):
@@ -125,24 +131,27 @@ def _run(
     sibling: Classifier | None,
     seeds: int,
     workers: int | Engine,
-    folder: Path | str | None,
+    folder: RunFolder | Path | str | None,
 ) -> Evaluation:
     """Attack every contender; the last is the model from scratch."""
     if seeds < 1:
         raise InputError("at least 1 seed", str(seeds), "raise it")
     engine = engine_for(workers)
     _check(contenders, tasks, suite)
-    context = describe_run(tasks, suite, seeds, contenders)
+    spec = specification(tasks, suite, seeds, contenders)
+    context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
     if suite.controls:
         contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
     if suite.benign and tasks.benign is None:
         tasks = replace(tasks, benign=rotations(tasks.desirable))
-    holdings = Holdings(desirable=tasks.desirable.train, sibling=sibling)
+    limits = Limits(suite.trial_limit, Limits.memory / engine.together)
+    holdings = Holdings(tasks.desirable.train, sibling, limits)
     names = [contender.name for contender in contenders]
-    journal = Journal(context, names, suite, None if folder is None else Path(folder))
-    if journal.before.complete and not _has_more(suite.minutes, journal.before):
+    claimed = None if folder is None else _as_folder(folder).claim(spec, context)
+    journal = Journal(context, names, suite, claimed)
+    if (before := journal.whole()) is not None:
         log.info("%s holds this run, complete: nothing is done again", folder)
-        return journal.before
+        return before
     return _carried_out(
         _entries(contenders, seeds, journal),
         journal,
@@ -154,47 +163,34 @@ def _run(
 
 
 def _carried_out(
-    entries: Sequence[Job],
+    entries: Sequence[Entry],
     journal: Journal,
     suite: Suite,
     tasks: TaskPair,
     holdings: Holdings,
     engine: Engine,
 ) -> Evaluation:
-    """Make every entry ready and attack it; return all that was found."""
-    started, known, benign = time.perf_counter(), journal.before.records, tasks.benign is not None
-    try:
-        with (
-            engine.open(work, (tasks, holdings, engine.device)) as crew,
-            tqdm(desc="training and attacking", total=len(entries), disable=None) as bar,
-        ):
-            course = _course(suite, known, len(entries), crew.workers, benign=benign)
-            steps = _Steps(journal, course)
-            for _ in crew.run(entries, steps.follow):
-                bar.total = len(entries) + steps.assigned
+    """Make every entry ready and attack it, unless that was done; return all that was found."""
+    started, benign = time.perf_counter(), tasks.benign is not None
+    with engine.open(work, (tasks, holdings, engine.device)) as crew:
+        course: Course | Halving = Course(suite, journal.recall, benign=benign)
+        if suite.minutes is not None:
+            limit = TimeLimit(suite.minutes, crew.workers)
+            course = Halving(suite, journal, benign=benign, subjects=len(entries), limit=limit)
+        steps = _Steps(journal, course)
+        jobs = steps.begin(entries)
+        with tqdm(desc="training and attacking", total=len(jobs), disable=None) as bar:
+            for _ in crew.run(jobs, steps.follow):
+                bar.total = len(jobs) + steps.assigned
                 bar.update()
-    finally:
-        journal.save()
     seconds = time.perf_counter() - started
     if isinstance(course, Halving):
         return journal.finish(seconds, crew.workers, time=course.account())
     return journal.finish(seconds, crew.workers)
 
 
-def _course(
-    suite: Suite, known: Sequence[Record], subjects: int, workers: int, *, benign: bool
-) -> Course | Halving:
-    """Return what says who is attacked when: all stages for each, or halving for all at once."""
-    if suite.minutes is None:
-        return Course(suite, known, benign=benign)
-    limit = TimeLimit(suite.minutes, workers)
-    return Halving(suite, known, benign=benign, subjects=subjects, limit=limit)
-
-
-def _has_more(minutes: float | None, before: Evaluation) -> bool:
-    """Return whether a run that a time limit has stopped is now given more time."""
-    had = before.context.get("time", {})
-    return minutes is not None and had.get("stopped") is True and minutes > had["minutes"]
+def _as_folder(folder: RunFolder | Path | str) -> RunFolder:
+    return folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
 
 
 @dataclass
@@ -205,6 +201,14 @@ class _Steps:
     course: Course | Halving
     assigned: int = 0
 
+    def begin(self, entries: Sequence[Entry]) -> list[Job]:
+        """Return what is to be done: all that was not done before."""
+        jobs: list[Job] = []
+        for entry in entries:
+            ready = self.journal.recall_model(entry.contender, entry.seed, pictured=entry.pictured)
+            jobs += [entry] if ready is None else self.course.begin(ready.subject)
+        return jobs
+
     def follow(self, job: Job, result: Result) -> list[Assignment]:
         """Return the assignments that a job's result gives rise to."""
         if isinstance(result, Outcome):
@@ -212,14 +216,13 @@ class _Steps:
             new = self.course.begin(result.subject)
         else:
             assert isinstance(job, Assignment)  # nothing else has records
-            self.journal.add_records(result)
+            self.journal.add_records(job, result)
             new = self.course.advance(job, result)
-        self.journal.add_records(self.course.take_recalled())
         self.assigned += len(new)
         return new
 
 
-def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Job]:
+def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Entry]:
     """Return what is to be made ready, the longest first so that no worker ends with it."""
     by_length = sorted(
         contenders,
@@ -230,7 +233,7 @@ def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> l
             contender,
             seed,
             pictured=seed == 0 and contender.arm in ("defended", "undefended"),
-            trained=journal.trained(contender, seed),
+            savepoints=journal.savepoints(contender.name, seed),
         )
         for seed in range(seeds)
         for contender in by_length

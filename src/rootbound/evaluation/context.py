@@ -20,6 +20,7 @@ from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDAT
 from rootbound.methods import Method
 from rootbound.models import weights_digest
 from rootbound.models.registry import short_name
+from rootbound.runs import Spec
 from rootbound.tasks import Task, TaskPair
 
 
@@ -29,7 +30,6 @@ def describe_run(
     """Return the context that a report needs beside the records."""
     model = contenders[-1].start
     return {
-        "run": _digest(tasks, suite, seeds, contenders),
         "desirable": _describe_task(tasks.desirable),
         "undesirable": _describe_task(tasks.undesirable),
         "defender_undesirable_samples": len(tasks.known_undesirable),
@@ -72,26 +72,39 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _digest(tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> str:
-    """Return hexadecimal digits that differ when anything that decides the result does."""
-    found = hashlib.sha256(f"{suite.digest} {seeds} {tasks.shared} {version('rootbound')}".encode())
-    for code in _foreign_code([contender.method for contender in contenders], suite):
-        found.update(code)
-    for contender in contenders:
-        found.update(f"{contender.arm} {contender.name} {contender.method!r}".encode())
-        found.update(b"pretrained" if contender.pretrained else b"")
-        for name, value in contender.start.state_dict().items():
-            found.update(name.encode())
-            found.update(value.contiguous().numpy().tobytes())
-    for task in (tasks.desirable, tasks.undesirable):
-        for data in (task.train, task.test):
-            found.update(repr((data.scaling, len(data))).encode())
-            found.update(data.subset(100).inputs.contiguous().numpy().tobytes())
-    return found.hexdigest()[:12]
+def specification(
+    tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]
+) -> Spec:
+    """Return everything that decides what the run finds: with another value it is another run."""
+    weights = {id(one.start): weights_digest(one.start.state_dict()) for one in contenders}
+    return Spec(
+        {
+            "versions": {"rootbound": version("rootbound"), "torch": torch.__version__},
+            "suite": {"name": suite.name, "digest": suite.digest},
+            "budgets": [repr(budget) for budget in suite.budgets],
+            "trial_limit": suite.trial_limit,
+            "seeds": seeds,
+            "arms": {
+                one.name: {
+                    "arm": one.arm,
+                    "method": "given weights" if one.method is None else repr(one.method),
+                    "weights": weights[id(one.start)],
+                    "pretrained": one.pretrained,
+                }
+                for one in contenders
+            },
+            "shared_undesirable": tasks.shared,
+            "data": {
+                task.name: {"training": task.train.digest, "test": task.test.digest}
+                for task in (tasks.desirable, tasks.undesirable)
+            },
+            "code": _foreign_code([contender.method for contender in contenders], suite),
+        }
+    )
 
 
-def _foreign_code(methods: Sequence[Method | None], suite: Suite) -> list[bytes]:
-    """Return the text of files outside this package that methods and attacks are written in.
+def _foreign_code(methods: Sequence[Method | None], suite: Suite) -> dict[str, str]:
+    """Return digests of files outside this package that methods and attacks are written in.
 
     Their authors change them between runs; what is in the package has a version.
     """
@@ -101,7 +114,8 @@ def _foreign_code(methods: Sequence[Method | None], suite: Suite) -> list[bytes]
         for name in modules
         if name.partition(".")[0] != "rootbound"
     }
-    return [Path(path).read_bytes() for path in sorted(filter(None, paths)) if Path(path).is_file()]
+    files = [Path(path) for path in sorted(filter(None, paths)) if Path(path).is_file()]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
 def _describe_task(task: Task) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rootbound.attacks import Attack, Suite
@@ -15,7 +15,6 @@ from rootbound.evaluation.assignments import (
     screening,
     searching,
 )
-from rootbound.evaluation.known import Known
 from rootbound.records import Record
 
 Stage = Callable[[Sequence[Record], Tried], list[Assignment]]
@@ -31,20 +30,38 @@ class _Stages:
     found: list[Record] = field(default_factory=list)
     tried: dict[str, Attack] = field(default_factory=dict)
 
+    def in_order(self) -> list[Record]:
+        """Return what was found as if it had come one by one.
+
+        What is proposed next and how ties end depend on the order, which must not depend on the
+        number of workers, nor on where a run was interrupted.
+        """
+        position = {name: place for place, name in enumerate(self.tried)}
+        return sorted(
+            self.found,
+            key=lambda one: (position[one.attack], one.stage, str(one.labels), one.attacker),
+        )
+
+
+Recall = Callable[[Assignment], Sequence[Record] | None]
+"""Records from before; None where an assignment is still to be carried out."""
+
+
+def nothing(_: Assignment) -> None:
+    """Recall no records."""
+
 
 class Course:
     """Says what is to be done next for every subject.
 
     Args:
         suite: attacks and rules.
-        known: records from before, which are not made again.
+        recall: returns an assignment's records from before, which are not made again.
         benign: whether there is a benign task.
     """
 
-    def __init__(self, suite: Suite, known: Iterable[Record] = (), *, benign: bool = False) -> None:
-        self._suite = suite
-        self._benign = benign
-        self._known = Known(known)
+    def __init__(self, suite: Suite, recall: Recall = nothing, *, benign: bool = False) -> None:
+        self._suite, self._recall, self._benign = suite, recall, benign
         self._subjects: dict[tuple[str, int], _Stages] = {}
 
     def begin(self, subject: Subject) -> list[Assignment]:
@@ -66,19 +83,19 @@ class Course:
         stages.open.discard(id(done))
         return [] if stages.open else self._next_stage(done.subject)
 
-    def take_recalled(self) -> list[Record]:
-        """Return the records from before that have been used since the last call."""
-        return self._known.take_recalled()
-
     def _next_stage(self, subject: Subject) -> list[Assignment]:
         stages = self._subjects[subject.method, subject.seed]
         for stage in stages.coming:
-            assignments = stage(stages.found, stages.tried)
+            assignments = stage(stages.in_order(), stages.tried)
             stages.tried |= {repr(one): one for part in assignments for one in part.trials}
-            new = [one for one in assignments if not self._known.holds(one)]
-            for assignment in assignments:
-                stages.found += self._known.recall(assignment)
+            new = [one for one in assignments if not self._take_up(one, stages)]
             if new:
                 stages.open = {id(one) for one in new}
                 return new
         return []
+
+    def _take_up(self, assignment: Assignment, stages: _Stages) -> bool:
+        """Take an assignment's records from before; return whether there are any."""
+        records = self._recall(assignment)
+        stages.found += records or ()
+        return records is not None

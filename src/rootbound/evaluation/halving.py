@@ -10,7 +10,7 @@ from typing import Any
 
 from rootbound.attacks import Attack, Budget, StackedAttack, Suite
 from rootbound.evaluation.assignments import Assignment, Subject, best, once, rung
-from rootbound.evaluation.known import Known
+from rootbound.evaluation.journal import Journal
 from rootbound.records import Record
 
 FACTOR = 4
@@ -69,7 +69,7 @@ class Halving:
 
     Args:
         suite: attacks and budgets.
-        known: records from before, which are not made again.
+        journal: holds records from before, which are not made again.
         benign: whether there is a benign task.
         subjects: how many there will be.
         limit: after which no round is begun, the first excepted.
@@ -78,14 +78,14 @@ class Halving:
     def __init__(
         self,
         suite: Suite,
-        known: Iterable[Record] = (),
+        journal: Journal,
         *,
         benign: bool = False,
         subjects: int,
         limit: TimeLimit,
     ) -> None:
         self._suite, self._benign, self._limit = suite, benign, limit
-        self._known = Known(known)
+        self._journal = journal
         self._expected, self._subjects = subjects, list[Subject]()
         self._budgets = tuple(one for one in suite.budgets if one.labels != 1)
         self._untried = _by_turns(suite.attacks) if self._budgets else iter(())
@@ -110,10 +110,6 @@ class Halving:
         self._wall += time.monotonic() - self._begun
         return self._next_round()
 
-    def take_recalled(self) -> list[Record]:
-        """Return the records from before that have been used since the last call."""
-        return self._known.take_recalled()
-
     def account(self) -> dict[str, Any]:
         """Return what was spent, for the record."""
         return {
@@ -133,11 +129,15 @@ class Halving:
 
     def _next_round(self) -> list[Assignment]:
         for proposed in self._coming:
-            new = [one for one in proposed.assignments if not self._known.holds(one)]
+            new = [one for one in proposed.assignments if not self._journal.holds(one)]
             if new and self._rounds and not self._fits(proposed):
                 self._stopped = True
                 return []
-            recalled = [one for each in proposed.assignments for one in self._known.recall(each)]
+            recalled = [
+                record
+                for assignment in proposed.assignments
+                for record in self._journal.recall(assignment) or ()
+            ]
             self._records += recalled
             self._limit.before += sum(one.seconds for one in recalled)
             self._rounds += 1

@@ -18,6 +18,7 @@ from rootbound.errors import InputError
 from rootbound.evaluation.assignments import Assignment, Subject, screening
 from rootbound.evaluation.flops import Meter
 from rootbound.evaluation.labels import CURVE_SAMPLES, Labelled, draw
+from rootbound.evaluation.limits import Limits, TrialStopped
 from rootbound.evaluation.scoring import Score, measure, score
 from rootbound.evaluation.seeds import stable_seed
 from rootbound.models import Classifier
@@ -28,10 +29,11 @@ from rootbound.training import seeded
 
 @dataclass(frozen=True, eq=False)
 class Holdings:
-    """What attackers hold besides labels, where they hold it."""
+    """What attackers hold besides labels, where they hold it, and what a trial may take."""
 
     desirable: Data | None = None
     sibling: Classifier | None = None
+    limits: Limits = Limits()
 
     def meet(self, needs: Sequence[str]) -> bool:
         """Return whether an attack with these needs can be run."""
@@ -93,7 +95,8 @@ def carry_out(assignment: Assignment, task: Task, holdings: Holdings) -> list[Re
             records += [_failed(trial, assignment, budget, error) for trial in trials]
             continue
         held = _attacker(task, seen, budget, holdings)
-        run = _Run(assignment, rest, len(task.classes), seen, budget, held)
+        classes, limits = len(task.classes), holdings.limits
+        run = _Run(assignment, rest, classes, seen, budget, held, limits)
         records += run.all(trials)
     return records
 
@@ -121,6 +124,7 @@ class _Run:
     seen: Labelled
     budget: Budget
     attacker: Attacker
+    limits: Limits
 
     def all(self, trials: Sequence[Attack]) -> list[Record]:
         """Return a record for each trial, in order, the best of each family judged."""
@@ -141,11 +145,11 @@ class _Run:
         model = self.rest.with_head(self.classes, seed)
         meter: Meter | None = None
         try:
-            with seeded(seed) as generator:
+            with self.limits.kept(len(bundle)), seeded(seed) as generator:
                 held = replace(self.attacker, generator=generator, given_head=subject.model.head)
                 meter = Meter(_transfer(bundle, model, held))
                 scores = score(iter(meter), len(bundle), self.seen, self.budget.steps)
-        except (RuntimeError, ValueError, ArithmeticError, IndexError, TypeError) as error:
+        except (Exception, TrialStopped) as error:  # an attack is anybody's code
             if len(bundle) > 1:
                 return [done for trial in bundle for done in self._together([trial])]
             scores = [Score(0, error=_reason(error))]
@@ -196,7 +200,7 @@ def _selected(trials: dict[Attack, _Trial]) -> list[Attack]:
     return list(best.values())
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 

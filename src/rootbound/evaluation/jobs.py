@@ -17,6 +17,7 @@ from rootbound.evaluation.pictures import Array, pictures
 from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Arm, Diagnosis, Record, Training
+from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
@@ -48,13 +49,13 @@ class Entry:
         contender: what it is.
         seed: of weights and training.
         pictured: whether the report shows pictures of it.
-        trained: the outcome of training where that is known from before.
+        savepoints: of its training, where the run's folder can be seen.
     """
 
     contender: Contender
     seed: int
     pictured: bool
-    trained: tuple[Classifier, Training] | None = None
+    savepoints: Savepoints | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ def work(job: Job, tasks: TaskPair, holdings: Holdings, device: str) -> Result:
             subject = replace(job.subject, model=_moved(job.subject.model, place))
             return carry_out(replace(job, subject=subject), task, holdings)
         with on(training_device):
-            model, training = job.trained or _made_ready(job, tasks.to(training_device))
+            model, training = _made_ready(job, tasks.to(training_device))
         model = _moved(model, place)
         arm, name = job.contender.arm, job.contender.name
         diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
@@ -104,7 +105,8 @@ def _resident(
 ) -> tuple[TaskPair, Holdings]:
     """Return what every job of a process needs on a device: it is brought there once."""
     desirable, sibling = holdings.desirable, holdings.sibling
-    there = Holdings(
+    there = replace(
+        holdings,
         desirable=None if desirable is None else desirable.to(device),
         sibling=None if sibling is None else _moved(sibling, device),
     )
@@ -118,17 +120,23 @@ def _moved(model: Classifier, device: torch.device) -> Classifier:
     return copy.deepcopy(model).to(device)
 
 
+def given(contender: Contender, seed: int) -> Classifier:
+    """Return the weights that a contender has, or begins with: random ones where it is to."""
+    trained = contender.method is not None and not contender.pretrained
+    random = trained or contender.arm == "scratch"
+    return contender.start.reinitialised(seed) if random else contender.start
+
+
 def _made_ready(entry: Entry, tasks: TaskPair) -> tuple[Classifier, Training]:
-    contender, seed = entry.contender, entry.seed
-    model = _moved(contender.start, tasks.desirable.train.labels.device)
-    settings, seconds = "as given", 0.0
+    contender, seed, savepoints = entry.contender, entry.seed, entry.savepoints
+    model, seconds = _moved(given(contender, seed), tasks.desirable.train.labels.device), 0.0
+    settings = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         started = time.perf_counter()
-        start = model if contender.pretrained else model.reinitialised(seed)
-        model = contender.method.fit(start, tasks, seed=seed)
+        if savepoints is not None and not savepoints.folder.parents[1].is_dir():
+            savepoints = None  # on a host that does not see the folder
+        model = contender.method.fit(model, tasks, seed=seed, savepoints=savepoints)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
-    elif contender.arm == "scratch":
-        model, settings = model.reinitialised(seed), "random weights"
     meant = contender.arm in ("defended", "undefended")
     desirable = accuracy(model, tasks.desirable.test) if meant else None
     return model, Training(contender.arm, contender.name, settings, seed, desirable, seconds)

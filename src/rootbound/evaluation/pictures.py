@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from rootbound.attacks.probes.exact_last_layer import best_head
 from rootbound.data import Data
 from rootbound.evaluation.attributions import token_attributions
-from rootbound.files import write_atomically
 from rootbound.models import Classifier
 from rootbound.tasks import Task, TaskPair
 from rootbound.training import predict
@@ -127,11 +126,20 @@ def with_best_head(model: Classifier, task: Task) -> Classifier:
     return Classifier(copy.deepcopy(model.backbone), best_head(features, len(task.classes)))
 
 
-def save_pictures(folder: Path, arrays: Mapping[str, Array]) -> None:
-    """Write `pictures.npz` into a folder, whole or not at all."""
+def as_npz(arrays: Mapping[str, Array]) -> bytes:
+    """Return the content of a file with these arrays."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_atomically(folder / "pictures.npz", buffer.getvalue())
+    return buffer.getvalue()
+
+
+def read_npz(path: Path) -> dict[str, Array] | None:
+    """Return the arrays of a file, None if there is none or it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception:  # whatever is wrong with it, the pictures can be made again
+        return None
 
 
 def _first_of_each(task: Task) -> Data:

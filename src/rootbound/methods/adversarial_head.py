@@ -75,6 +75,7 @@ class AdversarialHead(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="AdversarialHead",
+            changes=[heads],
         )
 
     def loss(

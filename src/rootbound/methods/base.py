@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,9 +16,12 @@ from torch import Tensor
 from rootbound.attacks import Attack
 from rootbound.data import Batch, Data
 from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.models import Classifier, weights_digest
+from rootbound.savepoints import Savepoints, SavepointUnfit
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, check_finite, minimise, seeded
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,22 @@ class Method(ABC):
     recipe: Recipe = Recipe()
 
     @final
-    def fit(self, model: Classifier, tasks: TaskPair, *, seed: int = 0) -> Classifier:
+    def fit(
+        self,
+        model: Classifier,
+        tasks: TaskPair,
+        *,
+        seed: int = 0,
+        savepoints: Savepoints | None = None,
+    ) -> Classifier:
         """Return a trained copy of the model; the same seed gives the same weights.
 
         Args:
             model: where training starts from; it is left as it is.
             tasks: the desirable task and the undesirable samples the defender knows.
             seed: of everything random.
+            savepoints: where the training is saved, so that it goes on there when it was killed,
+                to the same weights on the same machine with as many threads.
 
         Raises:
             InputError: the model does not fit the desirable task.
@@ -60,11 +74,36 @@ class Method(ABC):
                 "choose another method: this one changes its inputs",
             )
         model.check_inputs(tasks.desirable.train.shape)
-        fitted = copy.deepcopy(model)
-        with seeded(seed) as generator:
-            self.train(fitted, tasks, generator)
+        try:
+            fitted = self._fitted(model, tasks, seed, savepoints)
+        except SavepointUnfit as reason:
+            assert savepoints is not None  # nothing else raises it
+            log.info("%s: the training begins again", reason)
+            savepoints.clear()
+            fitted = self._fitted(model, tasks, seed, savepoints)
         check_finite(fitted)
         return fitted.eval().requires_grad_(True)
+
+    def _fitted(
+        self, model: Classifier, tasks: TaskPair, seed: int, savepoints: Savepoints | None
+    ) -> Classifier:
+        fitted = copy.deepcopy(model)
+        with seeded(seed) as generator, contextlib.ExitStack() as stack:
+            if savepoints is not None:
+                training = self._training(model, tasks, seed)
+                stack.enter_context(savepoints.kept(training, generator))
+            self.train(fitted, tasks, generator)
+        return fitted
+
+    def _training(self, model: Classifier, tasks: TaskPair, seed: int) -> str:
+        """Return text that differs when anything does that decides the weights."""
+        data = (tasks.desirable.train, tasks.known_undesirable)
+        parts = [
+            f"{self!r} {seed} torch {torch.__version__} with {torch.get_num_threads()} threads",
+            weights_digest(model.state_dict()),
+            *(samples.digest for samples in data),
+        ]
+        return " ".join(parts)
 
     @abstractmethod
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
@@ -105,7 +144,10 @@ class LossMethod(Method):
     def loss(
         self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
     ) -> Tensor:
-        """Return the loss to descend; `progress` runs from 0 to 1 over training."""
+        """Return the loss to descend; `progress` runs from 0 to 1 over training.
+
+        It changes nothing but the gradients, and what the model itself counts along.
+        """
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend `loss` on fresh pairs of batches."""
@@ -117,6 +159,7 @@ class LossMethod(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
+            changes=(),
         )
 
 

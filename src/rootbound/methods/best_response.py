@@ -138,6 +138,7 @@ class BestResponse(LossMethod):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
+            changes=[price],
         )
         replace(self, weight=price.weight)._finish(model, tasks, generator)
         log.info("weight %.3g, for %.2f points on held-out samples", price.weight, price.lost or 0)

@@ -93,6 +93,7 @@ class ConditionNumber(AfterTraining):
             steps=steps,
             learning_rate=self.immunisation.learning_rate,
             title=type(self).__name__,
+            changes=(),
         )
 
     def loss(self, model: Classifier, desirable: Batch, undesirable: Batch) -> Tensor:

@@ -47,6 +47,7 @@ class GenericFeatures(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=f"{self.data}, unrelated",
+            changes=(),
         )
         model.backbone.requires_grad_(False)
         data = tasks.desirable.train
@@ -58,4 +59,5 @@ class GenericFeatures(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="its last layer",
+            changes=(),
         )

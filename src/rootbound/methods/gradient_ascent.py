@@ -81,6 +81,7 @@ class GradientAscent(AfterTraining):
             steps=self.steps,
             learning_rate=self.learning_rate,
             title="GradientAscent",
+            changes=[heads],
         )
 
     def loss(

@@ -79,6 +79,7 @@ class HNTL(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="HNTL: content and style",
+            changes=(),
         )
         parts.requires_grad_(False)
         bias = model.head.bias is not None
@@ -90,6 +91,7 @@ class HNTL(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="HNTL: distillation",
+            changes=(),
         )
         with torch.no_grad():
             model.head.weight.copy_(whole.head.weight[:wanted])

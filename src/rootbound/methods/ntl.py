@@ -90,6 +90,7 @@ class NTL(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="NTL",
+            changes=[heads],
         )
 
     def loss(

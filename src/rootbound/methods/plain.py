@@ -37,4 +37,5 @@ class Plain(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="Plain",
+            changes=(),
         )

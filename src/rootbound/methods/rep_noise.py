@@ -93,6 +93,7 @@ class RepNoise(AfterTraining):
             steps=self.steps,
             learning_rate=self.learning_rate,
             title="RepNoise",
+            changes=[heads],
         )
 
     def loss(

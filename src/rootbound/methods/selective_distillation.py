@@ -91,6 +91,7 @@ class SelectiveDistillation(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="SelectiveDistillation",
+            changes=(),
         )
         hook.remove()
 
@@ -110,6 +111,7 @@ class SelectiveDistillation(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="new head",
+            changes=(),
         )
 
 

@@ -91,6 +91,7 @@ class Unlearning(Method):
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="Unlearning: learn",
+            changes=(),
         )
 
     def _noise(self, whole: Classifier, tasks: TaskPair, wanted: int) -> Data:
@@ -137,6 +138,7 @@ class Unlearning(Method):
             steps=steps,
             learning_rate=rate,
             title=f"Unlearning: {title}",
+            changes=(),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
-from rootbound.records import Evaluation
+from rootbound.records import PARTS, Evaluation
 from rootbound.report.figures import draw
 from rootbound.report.markdown import to_markdown
 from rootbound.report.page import to_html
@@ -24,6 +25,12 @@ CONTEXT = {
     "suite_digest", "trials", "undesirable", "validation_limit", "validation_share", "versions",
 }  # fmt: skip
 """What a report says of the run itself."""
+
+DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, NotImplementedError,
+    RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What reading a damaged archive of arrays raises."""
 
 
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
@@ -61,25 +68,27 @@ def write(folder: Path | str) -> Path:
 
 
 def load_pictures(folder: Path) -> Pictures:
-    """Read `pictures.npz` of a run folder; nothing if there is none.
+    """Read `pictures.npz` of a run folder, or those that have come so far; nothing without any.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: a file is damaged.
     """
-    path = folder / "pictures.npz"
-    if not path.is_file():
-        return {}
+    whole = folder / "pictures.npz"
     found: dict[str, dict[str, NDArray[Any]]] = {}
+    for path in [whole] if whole.is_file() else sorted((folder / PARTS).glob("*.npz")):
+        _add_pictures(found, path)
+    return found
+
+
+def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for key in archive.files:
                 method, _, name = key.partition("/")
                 found.setdefault(method, {})[name] = archive[key]
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError, AttributeError) as error:
-        raise InputError(
-            f"pictures in {path}", str(error)[:160], "delete the file or run again"
-        ) from None
-    return found
+    except DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"pictures in {path}", reason, "delete the file or run again") from None
 
 
 def _title(evaluation: Evaluation) -> str:

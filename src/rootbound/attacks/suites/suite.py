@@ -11,6 +11,9 @@ from rootbound.attacks.budget import Budget
 from rootbound.attacks.suites.space import Space
 from rootbound.errors import InputError
 
+BESIDE = ("name", "adaptive", "trial_limit")
+"""Fields that change nothing of what a suite asks."""
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -30,6 +33,8 @@ class Suite:
         adaptive: how many of the attacks know a method, and were added for it.
         longer: how many times the steps the best setting gets once more; 0 for not at all.
         minutes: after which nothing new is begun, where the time is limited; see `within`.
+        trial_limit: seconds that a trial may take; then it has failed. Meant for those that hang,
+            and no part of the digest.
     """
 
     name: str
@@ -44,10 +49,13 @@ class Suite:
     longer: int = 0
     adaptive: int = 0
     minutes: float | None = None
+    trial_limit: float = 3600.0
 
     def __post_init__(self) -> None:
         if not self.attacks or not self.budgets:
             raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
+        if not 0 < self.trial_limit < math.inf:
+            raise InputError("a trial_limit above 0 s", str(self.trial_limit), "raise it")
         if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
             raise InputError(
                 "a suite with fixed settings for one label a class",
@@ -85,9 +93,8 @@ class Suite:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that change with any setting, but not with the minutes."""
-        names = [part.name for part in fields(self)]
-        deciding = (name for name in names if name not in ("name", "adaptive", "minutes"))
+        """Twelve hexadecimal digits that change with any setting, but not with limits of time."""
+        deciding = (part.name for part in fields(self) if part.name not in BESIDE)
         settings = [repr(getattr(self, name)) for name in deciding]
         settings += ["by halving"] if self.minutes is not None else []
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

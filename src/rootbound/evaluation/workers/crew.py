@@ -61,6 +61,11 @@ class Engine(ABC):
     threads: int = 1
     device: str = "cpu"
 
+    @property
+    @abstractmethod
+    def together(self) -> int:
+        """How many jobs share the memory of one machine."""
+
     @abstractmethod
     def open(
         self, function: Callable[..., Result], shared: tuple[Any, ...]

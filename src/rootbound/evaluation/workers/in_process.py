@@ -20,6 +20,11 @@ Value = TypeVar("Value")
 class InProcess(Engine):
     """This process."""
 
+    @property
+    def together(self) -> int:
+        """One."""
+        return 1
+
     @contextlib.contextmanager
     def open(
         self, function: Callable[..., Value], shared: tuple[Any, ...]

@@ -31,6 +31,11 @@ class Pool(Engine):
 
     workers: int
 
+    @property
+    def together(self) -> int:
+        """As many as there are processes."""
+        return self.workers
+
     @contextlib.contextmanager
     def open(
         self, function: Callable[..., Value], shared: tuple[Any, ...]

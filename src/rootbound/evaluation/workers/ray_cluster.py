@@ -55,6 +55,11 @@ class RayCluster(Engine):
         """Return what a job takes of the cluster, by the cluster's names."""
         return {"CPU": self.threads, **({"GPU": 1} if self.device == "cuda" else {})}
 
+    @property
+    def together(self) -> int:
+        """As many as this machine has processors for; of the others nothing is known yet."""
+        return max(1, (os.cpu_count() or 1) // self.threads)
+
     @contextlib.contextmanager
     def open(
         self, function: Callable[..., Value], shared: tuple[Any, ...]

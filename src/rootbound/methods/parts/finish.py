@@ -64,6 +64,7 @@ def finish(
         learning_rate=SHARE * recipe.learning_rate,
         title="finishing",
         evaluating=True,
+        changes=(),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from rootbound.data import Data
 from rootbound.models import Classifier
@@ -47,6 +49,15 @@ class Price:
             self.checks = math.floor(progress * CHECKS)
             self._check()
         return self.weight
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how far the weight has moved; the twin is trained as the model is."""
+        return {"weight": self.weight, "lost": self.lost, "checks": self.checks}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Be as a state says."""
+        self.weight, self.lost = float(state_dict["weight"]), state_dict["lost"]
+        self.checks = int(state_dict["checks"])
 
     def _check(self) -> None:
         now = 100 * (accuracy(self.twin, self.held) - accuracy(self.model, self.held))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,15 @@ class TrainedHeads:
             self._optimiser.zero_grad(set_to_none=True)
             self.losses(readings, labels).sum().backward()
             self._optimiser.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the heads' weights and how far their optimiser is."""
+        return {"heads": self.heads.state_dict(), "optimiser": self._optimiser.state_dict()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Be as a state says."""
+        self.heads.load_state_dict(state_dict["heads"])
+        self._optimiser.load_state_dict(state_dict["optimiser"])
 
     def learn_all(self, read: Callable[[Tensor], Readings], batches: Iterable[Batch]) -> None:
         """Learn from batches of inputs, read by a network that does not change."""

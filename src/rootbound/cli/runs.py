@@ -1,0 +1,139 @@
+"""Show runs and what sets them apart, or go on with one that was interrupted."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.cli import main
+from rootbound.errors import InputError
+from rootbound.records import Evaluation
+from rootbound.runs import Difference, Spec, difference, find_runs
+
+SHOWN = 10
+"""Lines about results that differ; the rest is counted."""
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "action", type=str, choices=list(ACTIONS),
+        help="list: the runs below a folder (default: this one); show: one run; resume: do what "
+        "is missing of one, by the command that began it; diff: what two runs do not share",
+    )  # fmt: skip
+    parser.add_argument("folders", type=str, nargs="*", help="run folders")
+
+
+def run(options: Namespace) -> int:
+    """Do what is asked for."""
+    action, folders = ACTIONS[options.action], [Path(folder) for folder in options.folders]
+    return action(folders)
+
+
+def _list(folders: Sequence[Path]) -> int:
+    (root,) = _exactly(1, folders or [Path()], "list")
+    if not root.is_dir():
+        raise InputError(f"a folder at {root}", "none", "check the path")
+    for folder in find_runs(root):
+        try:
+            line = _line(Evaluation.load(folder))
+        except InputError as error:
+            line = str(error)
+        sys.stdout.write(f"{folder}  {line}\n")
+    return 0
+
+
+def _line(evaluation: Evaluation) -> str:
+    context = evaluation.context
+    return "  ".join(
+        [
+            f"{context.get('run', '?'):12}",
+            "complete  " if evaluation.complete else "unfinished",
+            str(context.get("date", "?")),
+            f"{context.get('suite', '?')}, {context.get('seeds', '?')} seeds,",
+            f"{len(evaluation.trainings)} models, {len(evaluation.records)} trials",
+        ]
+    )
+
+
+def _show(folders: Sequence[Path]) -> int:
+    (folder,) = _exactly(1, folders, "show")
+    spec, evaluation = _read(folder)
+    lines = [_line(evaluation)]
+    if spec.command:
+        lines.append(f"command: {shlex.join(['rootbound', *spec.command])}  (in {spec.directory})")
+    lines += [f"{name}: {value}" for name, value, _ in spec.differs_from(Spec({}))]
+    done = Counter((one.method, one.seed, one.error is None) for one in evaluation.records)
+    lines += [
+        f"{one.method}, seed {one.seed}: {done[one.method, one.seed, True]} trials finished, "
+        f"{done[one.method, one.seed, False]} failed"
+        for one in evaluation.trainings
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _resume(folders: Sequence[Path]) -> int:
+    (folder,) = _exactly(1, folders, "resume")
+    spec, page = Spec.load(folder), folder / "report.html"
+    if page.is_file() and Evaluation.load(folder).complete:
+        sys.stdout.write(f"complete, nothing is missing\nreport: {page}\n")
+        return 0
+    if not spec.command:
+        raise InputError(
+            f"a run in {folder} that a command began", "one of a program", "start that again"
+        )
+    if not Path(spec.directory).is_dir():
+        raise InputError(
+            f"the directory {spec.directory}, in which the run was begun", "none", "make it"
+        )
+    command = [*spec.command, "--out", str(folder.resolve())]
+    sys.stderr.write(f"rootbound: {shlex.join(['rootbound', *command])}\n")
+    # Paths in the command start there.
+    os.chdir(spec.directory)
+    return main(command)
+
+
+def _diff(folders: Sequence[Path]) -> int:
+    one, other = _exactly(2, folders, "diff")
+    found = difference(_read(one), _read(other))
+    sys.stdout.write("\n".join([f"A: {one}", f"B: {other}", *_described(found)]) + "\n")
+    return 0
+
+
+def _described(found: Difference) -> Iterator[str]:
+    yield from (f"{name}: A {here}, B {there}" for name, here, there in found.specs)
+    if not found.specs:
+        yield "the specs are the same"
+    yield f"models, diagnoses and trials: {found.equal} the same but for the seconds, "
+    yield f"  {len(found.unequal)} not, {found.only[0]} in A alone, {found.only[1]} in B alone"
+    yield from (f"  {name}" for name in found.unequal[:SHOWN])
+    if len(found.unequal) > SHOWN:
+        yield f"  and {len(found.unequal) - SHOWN} more"
+    if found.furthest:
+        yield f"  accuracies are up to {found.furthest:.2f} points apart"
+
+
+def _read(folder: Path) -> tuple[Spec, Evaluation]:
+    return Spec.load(folder), Evaluation.load(folder)
+
+
+def _exactly(count: int, folders: Sequence[Path], action: str) -> Sequence[Path]:
+    if len(folders) != count:
+        wanted = f"{count} folder{'s' if count > 1 else ''} after runs {action}"
+        raise InputError(wanted, str(len(folders)), "name them")
+    return folders
+
+
+ACTIONS: dict[str, Callable[[Sequence[Path]], int]] = {
+    "list": _list,
+    "show": _show,
+    "resume": _resume,
+    "diff": _diff,
+}

@@ -1,0 +1,95 @@
+"""What one trial may take of the machine: an attack that hangs or eats is one failed record."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+if sys.platform == "linux":
+    import resource
+
+LONGEST = 1e8
+"""Seconds that an alarm can be set to, at most."""
+AGAIN = 10.0
+"""Seconds after which an attack that has swallowed the first stop is stopped once more."""
+
+
+class TrialStopped(BaseException):
+    """A trial was stopped; no `Exception`, so that an attack does not take it for its own."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a trial may take, and how much memory.
+
+    Time is kept in the main thread of a process, on systems that have alarms, and between steps
+    of Python: a single call that never returns is not stopped. Memory is limited on Linux.
+
+    Args:
+        seconds: of one trial, above 0.
+        memory: share of what is available when it starts, in (0, 1].
+    """
+
+    seconds: float = 3600.0
+    memory: float = 0.9
+
+    @contextlib.contextmanager
+    def kept(self, trials: int) -> Iterator[None]:
+        """Stop what runs inside when so many trials should have been over.
+
+        Raises:
+            TrialStopped: they are not.
+            MemoryError: or torch's RuntimeError, where an allocation goes beyond the limit.
+        """
+        with _alarm(self.seconds * trials), _allowance(self.memory):
+            yield
+
+
+@contextlib.contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    armed = True
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if armed:
+            raise TrialStopped(f"took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST), AGAIN)
+    try:
+        yield
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _allowance(share: float) -> Iterator[None]:
+    """Refuse allocations beyond what is used now and a share of what is left."""
+    if sys.platform != "linux":
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = _kibibytes("/proc/self/status", "VmData") + int(
+        share * _kibibytes("/proc/meminfo", "MemAvailable")
+    )
+    allowed = most * 1024 if hard == resource.RLIM_INFINITY else min(most * 1024, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _kibibytes(path: str, name: str) -> int:
+    lines = Path(path).read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

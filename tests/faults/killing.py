@@ -1,0 +1,128 @@
+"""Runs that are killed (SIGKILL, as by a machine that dies) at random moments, and resumed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+from faults.small_run import run, timeless
+from rootbound.errors import InputError
+from rootbound.records import PARTS, Evaluation
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A way to run: one more of them is one more row.
+
+    Args:
+        name: for the page of results.
+        run: does the run in a folder, or what is missing of it; called in a new process.
+    """
+
+    name: str
+    run: Callable[[Path], object]
+
+
+def in_process(folder: Path) -> None:
+    """Run in one process."""
+    run(folder)
+
+
+def in_pool(folder: Path) -> None:
+    """Run in two worker processes."""
+    run(folder, workers=2)
+
+
+ENGINES = (Engine("in process", in_process), Engine("pool of 2", in_pool))
+
+
+@dataclass
+class Tally:
+    """What was seen."""
+
+    kills: int = 0
+    runs: int = 0
+    lost: int = 0
+    doubled: int = 0
+    unequal: int = 0
+    unreadable: int = 0
+    pieces: list[int] = field(default_factory=list)
+    """Finished pieces of work at each kill."""
+
+
+def torture(engine: Engine, root: Path, kills: int, seed: int = 0) -> Tally:
+    """Kill runs until there were so many kills; resume each until it is complete.
+
+    Args:
+        engine: how runs are run.
+        root: an empty folder.
+        kills: how many.
+        seed: of the moments.
+    """
+    tally, moments = Tally(), random.Random(seed)
+    started = time.monotonic()
+    _process(engine.run, root / "undisturbed").join()
+    whole, seconds = Evaluation.load(root / "undisturbed"), time.monotonic() - started
+    while tally.kills < kills:
+        folder = root / str(tally.runs)
+        while not _ended(engine.run, folder, moments.uniform(0.1, seconds), tally):
+            _look(folder, whole, tally)
+            if tally.kills >= kills:
+                _process(engine.run, folder).join()
+                break
+        _compare(Evaluation.load(folder), whole, tally)
+        tally.runs += 1
+    return tally
+
+
+def _process(function: Callable[[Path], object], folder: Path) -> multiprocessing.Process:
+    """Start a run in a process that has no part of this one's state, and torch loaded already."""
+    context: ForkServerContext = multiprocessing.get_context("forkserver")
+    # Of what is installed: the server does not look where this process does.
+    context.set_forkserver_preload(["rootbound.evaluation", "rootbound.methods"])
+    process = context.Process(target=function, args=(folder,))
+    process.start()
+    return process  # type: ignore[return-value]
+
+
+def _ended(function: Callable[[Path], object], folder: Path, seconds: float, tally: Tally) -> bool:
+    """Run for so long, then kill; return whether the run came to its end before."""
+    process = _process(function, folder)
+    process.join(seconds)
+    if process.is_alive() and process.pid is not None:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    if process.exitcode == -signal.SIGKILL:
+        tally.kills += 1
+        return False
+    assert process.exitcode == 0, f"ended with {process.exitcode}"
+    return True
+
+
+def _look(folder: Path, whole: Evaluation, tally: Tally) -> None:
+    """Read what a kill has left: it must be readable, and records of the whole run."""
+    pieces = [path for path in folder.glob(f"{PARTS}/*.json") if path.stem != "run"]
+    tally.pieces.append(len(pieces))
+    if not (folder / PARTS / "run.json").exists():
+        return
+    try:
+        left = timeless(Evaluation.load(folder))
+    except InputError:
+        tally.unreadable += 1
+        return
+    known = timeless(whole)
+    tally.unequal += sum(one not in known for one in left)
+
+
+def _compare(found: Evaluation, whole: Evaluation, tally: Tally) -> None:
+    keys, wanted = [one.key for one in found.records], [one.key for one in whole.records]
+    tally.doubled += len(keys) - len(set(keys))
+    tally.lost += len(set(wanted) - set(keys)) + (not found.complete)
+    tally.unequal += timeless(found) != timeless(whole)

@@ -1,0 +1,34 @@
+"""Damaged files and odd settings, in short: refused in one line, whatever they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults.configuring import COMMANDS, torment_settings
+from faults.loading import READERS, Reader, samples, torment
+
+EXAMPLES, SETTINGS = 60, 15
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("samples")
+    samples(place)
+    return place
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
+def test_damaged_files_are_refused(reader: Reader, root: Path) -> None:
+    reader.read(root) if reader.name != "card" else None
+    outcomes = torment(reader, root, EXAMPLES)
+    assert sum(outcomes.values()) >= EXAMPLES
+    assert outcomes["refused"] > EXAMPLES // 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_odd_settings_are_refused(command: str, tmp_path: Path) -> None:
+    codes = torment_settings(command, tmp_path, SETTINGS)
+    assert codes[2] > 0

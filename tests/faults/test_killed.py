@@ -1,0 +1,19 @@
+"""kill -9, in short: after it, what was finished is there, and a resumed run finds the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults.killing import ENGINES, Engine, torture
+
+KILLS = {"in process": 3, "pool of 2": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+def test_killed_runs_go_on_and_find_the_same(engine: Engine, tmp_path: Path) -> None:
+    tally = torture(engine, tmp_path, KILLS[engine.name], seed=1)
+    assert tally.kills >= KILLS[engine.name]
+    assert (tally.lost, tally.doubled, tally.unequal, tally.unreadable) == (0, 0, 0, 0)

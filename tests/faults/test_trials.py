@@ -1,0 +1,141 @@
+"""Attacks that raise, answer NaN, hang or take all memory: a failed record; the run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from faults.small_run import RECIPE
+from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot, Suite
+from rootbound.evaluation import evaluate, limits
+from rootbound.flags import flags
+from rootbound.methods import Plain
+from rootbound.models import Classifier
+from rootbound.records import Evaluation
+from rootbound.report import write
+from rootbound.tasks import TaskPair
+
+MARK = 7.0
+GIBIBYTE = 2**30
+
+
+@dataclass(frozen=True)
+class Fails(Attack):
+    """Goes wrong on the defended network, which it knows by its mark, and is harmless elsewhere."""
+
+    how: str = "raise"
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        yield Snapshot(1, model)
+        weights = [value for value in model.state_dict().values() if value.numel()]
+        if any(bool((value == MARK).any()) for value in weights):
+            HARM[self.how](model)
+        yield Snapshot(attacker.steps, model)
+
+
+def _raise(_: nn.Module) -> None:
+    raise KeyError("of its own\nand a second line")
+
+
+def _nan(model: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(math.nan)
+
+
+def _spin(_: nn.Module) -> None:
+    while True:
+        pass
+
+
+def _sleep_whatever_comes(_: nn.Module) -> None:
+    for _again in range(2):
+        with contextlib.suppress(Exception):
+            time.sleep(100)
+
+
+def _eat(_: nn.Module) -> None:
+    # Never written to, so that nothing but the limit is in the way.
+    eaten = [torch.empty(GIBIBYTE, dtype=torch.uint8) for _ in range(100_000)]
+    raise AssertionError(len(eaten))
+
+
+def _eat_objects(_: nn.Module) -> None:
+    bytearray(2**46)
+
+
+HARM = {
+    "raise": _raise,
+    "nan": _nan,
+    "spin": _spin,
+    "sleep": _sleep_whatever_comes,
+    "eat": _eat,
+    "eat objects": _eat_objects,
+}
+SAYS = {
+    "raise": "KeyError: 'of its own",
+    "nan": "outputs are not finite at step 4",
+    "spin": "TrialStopped: took longer than 0.5 s",
+    "sleep": "TrialStopped: took longer than 0.5 s",
+    "eat": "RuntimeError: ",
+    "eat objects": "MemoryError: ",
+}
+
+
+def marked(model: Classifier) -> Classifier:
+    """Return the model with one weight that attacks know it by."""
+    found = copy.deepcopy(model)
+    with torch.no_grad():
+        next(found.blocks[-1].parameters()).view(-1)[0] = MARK
+    return found
+
+
+@pytest.mark.parametrize("how", HARM)
+def test_one_failed_record_and_the_run_goes_on(
+    how: str, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(limits.Limits, "memory", 0.2)
+    suite = Suite(
+        "failing", (ExactLastLayer(1e-3), Fails(how), ExactLastLayer(1e-2)), (Budget(5, 4),),
+        trial_limit=0.5,
+    )  # fmt: skip
+    undefended = Plain(RECIPE).fit(toy_model, toy_tasks, seed=0)
+    started = time.monotonic()
+    evaluate(
+        marked(toy_model), toy_tasks, undefended=undefended, suite=suite, seeds=1, folder=tmp_path
+    )
+    assert time.monotonic() - started < 60
+    found = Evaluation.load(tmp_path)
+    assert found.complete
+    assert len(found.records) == 3 * 3
+    failed = [record for record in found.records if record.error is not None]
+    (record,) = failed
+    assert record.method == "defended" and record.error is not None
+    assert record.error.startswith(SAYS[how]), record.error
+    assert "\n" not in record.error
+    raised = {(one.flag, one.method) for one in flags(found)}
+    assert ("fewer finished trials", "defended") in raised
+    assert "fewer finished trials" in write(tmp_path).read_text()
+
+
+def test_limits_end_with_what_they_were_for() -> None:
+    with pytest.raises(limits.TrialStopped), limits.Limits(seconds=0.05).kept(1):
+        _spin(nn.Identity())
+    time.sleep(0.1)  # nothing rings any more
+    with limits.Limits(seconds=0.05).kept(trials=100):
+        time.sleep(0.1)
+    torch.empty(GIBIBYTE, dtype=torch.uint8)
+    strict = replace(limits.Limits(), memory=0.001)
+    with pytest.raises(RuntimeError), strict.kept(1):
+        torch.empty(GIBIBYTE, dtype=torch.uint8)
+    torch.empty(GIBIBYTE, dtype=torch.uint8)

@@ -1,0 +1,213 @@
+"""Trainings that are stopped anywhere go on to the same weights, bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from rootbound.data import Batch
+from rootbound.methods import (
+    HNTL,
+    MLAC,
+    NTL,
+    AdversarialHead,
+    BestResponse,
+    ConditionNumber,
+    GradientAscent,
+    LossMethod,
+    Method,
+    Plain,
+    RepNoise,
+    SelectiveDistillation,
+    Unlearning,
+)
+from rootbound.models import Classifier, batch_norm_cnn, shallow_cnn
+from rootbound.savepoints import Phase, Savepoints
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe
+
+SHORT = Recipe(epochs=1, batch_size=30)
+METHODS: tuple[Method, ...] = (
+    Plain(SHORT),
+    BestResponse(SHORT, finishing_steps=4),
+    BestResponse(SHORT, finishing_steps=4, max_desirable_drop=1.0, warm_in=0.2),
+    SelectiveDistillation(SHORT, head_epochs=1),
+    Unlearning(SHORT, noise_images=4, noise_steps=2, retained=20),
+    GradientAscent(SHORT, steps=4, head_steps=2),
+    AdversarialHead(SHORT, undesirable_batch_size=30),
+    NTL(SHORT, undesirable_batch_size=30),
+    HNTL(SHORT, undesirable_batch_size=30, latent=4, hidden=8),
+    RepNoise(SHORT, steps=4, head_steps=2),
+    ConditionNumber(SHORT),
+    # Its own loop begins again: what its simulated attackers draw lies between the batches.
+    MLAC(SHORT, outer_steps=3),
+)
+
+
+class Stopped(BaseException):
+    """In place of a kill."""
+
+
+def fit(
+    method: Method, model: Classifier, tasks: TaskPair, savepoints: Savepoints | None = None
+) -> dict[str, Tensor]:
+    return method.fit(model, tasks, seed=3, savepoints=savepoints).state_dict()
+
+
+def stop_after(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let phases see so many batches in all, then stop at once."""
+    seen, left = Phase.seen, batches
+
+    def counted(self: Phase) -> None:
+        nonlocal left
+        seen(self)
+        left -= 1
+        if left == 0:
+            raise Stopped
+
+    monkeypatch.setattr(Phase, "seen", counted)
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(first[name], second[name]) for name in first
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS, ids=repr)
+def test_a_stopped_training_goes_on_to_the_same_weights(
+    method: Method, toy_tasks: TaskPair, tmp_path: Path
+) -> None:
+    model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    whole = fit(method, model, toy_tasks)
+    savepoints = Savepoints(tmp_path / "unfinished", every=0.0)
+    for batches in (2, 3, 5):
+        with pytest.MonkeyPatch.context() as patch:
+            stop_after(batches, patch)
+            try:
+                found = fit(method, model, toy_tasks, savepoints)
+            except Stopped:
+                continue
+            break
+    else:
+        assert list(savepoints.folder.iterdir())
+        found = fit(method, model, toy_tasks, savepoints)
+    assert same(found, whole)
+
+
+def test_it_goes_on_where_it_was_and_not_from_the_beginning(
+    toy_tasks: TaskPair, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = batch_norm_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    method, savepoints = Plain(SHORT), Savepoints(tmp_path / "unfinished", every=0.0)
+    whole = fit(method, model, toy_tasks)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(Stopped):
+            fit(method, model, toy_tasks, savepoints)
+    with caplog.at_level(logging.INFO):
+        found = fit(method, model, toy_tasks, savepoints)
+    assert "going on from batch 4" in caplog.text
+    assert same(found, whole)
+    # Once more, from the end: nothing is left to learn.
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert same(fit(method, model, toy_tasks, savepoints), whole)
+    assert "going on from batch 6" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["another seed", "half a file", "empty", "no outline"])
+def test_what_is_not_of_this_training_is_left_aside(
+    damage: str, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
+) -> None:
+    method, savepoints = Plain(SHORT), Savepoints(tmp_path / "unfinished", every=0.0)
+    whole = fit(method, toy_model, toy_tasks)
+    method.fit(toy_model, toy_tasks, seed=4, savepoints=savepoints)
+    (path,) = savepoints.folder.iterdir()
+    if damage == "half a file":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "no outline":
+        path.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    assert same(fit(method, toy_model, toy_tasks, savepoints), whole)
+
+
+@dataclass(frozen=True)
+class Drawing(LossMethod):
+    """Breaks its word: the loss draws from the batches' generator."""
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        DRAWN.append(generator)
+        super().train(model, tasks, generator)
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        noise = torch.randn(1, generator=DRAWN[-1])
+        return torch.nn.functional.cross_entropy(model(desirable[0]), desirable[1]) * noise.exp()
+
+
+DRAWN: list[torch.Generator] = []
+
+
+def test_a_loss_that_draws_batches_numbers_is_found_out(
+    toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    method, savepoints = Drawing(SHORT), Savepoints(tmp_path / "unfinished", every=0.0)
+    whole = fit(method, toy_model, toy_tasks)
+    with pytest.MonkeyPatch.context() as patch:
+        stop_after(3, patch)
+        with pytest.raises(Stopped):
+            fit(method, toy_model, toy_tasks, savepoints)
+    with caplog.at_level(logging.INFO):
+        assert same(fit(method, toy_model, toy_tasks, savepoints), whole)
+    assert "other batches came before: the training begins again" in caplog.text
+
+
+def test_short_trainings_write_nothing(
+    toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
+) -> None:
+    savepoints = Savepoints(tmp_path / "unfinished")
+    fit(BestResponse(SHORT, finishing_steps=2), toy_model, toy_tasks, savepoints)
+    assert not savepoints.folder.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on_to_the_same_file(toy_folder: Path, tmp_path: Path) -> None:
+    """kill -9 for real, in the loop and again in what follows it."""
+    words = [
+        sys.executable, "-m", "rootbound", "train", "--data", str(toy_folder), "--desirable",
+        "0-2", "--undesirable", "3-5", "--method", "BestResponse", "--epochs", "30",
+        "--checkpoint-every", "0.0005",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    quiet = subprocess.DEVNULL
+    whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
+    subprocess.run([*words, "--out", str(whole)], check=True, env=environment, stdout=quiet)
+    unfinished = Path(f"{killed}.unfinished")
+    for phase in ("0.safetensors", "1.safetensors"):
+        running = subprocess.Popen([*words, "--out", str(killed)], env=environment, stderr=quiet)
+        ends = time.monotonic() + 120
+        while not (unfinished / phase).exists() and time.monotonic() < ends:
+            time.sleep(0.005)
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+        assert (unfinished / phase).exists() and not killed.exists()
+    done = subprocess.run(
+        [*words, "--out", str(killed)], check=True, env=environment, capture_output=True, text=True
+    )
+    assert "going on from batch" in done.stderr
+    assert killed.read_bytes() == whole.read_bytes()
+    assert not unfinished.exists()
