@@ -40,7 +40,7 @@ def sections(tmp_path: Path) -> str:
     folder = tmp_path / "sections"
     folder.mkdir()
     features = hf.Features(text=hf.Value("string"), label=hf.ClassLabel(names=list(SECTIONS)))
-    for part, count in (("train", 240), ("test", 60)):
+    for part, count in (("train", 120), ("test", 30)):
         rows = range(count)
         texts = [f"tool {row % 7} for {SECTIONS[row % 10]} and {row % 3}" for row in rows]
         columns = {"text": texts, "label": [row % 10 for row in rows]}
