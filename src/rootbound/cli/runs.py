@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.cli import main
 from rootbound.errors import InputError
 from rootbound.records import Evaluation
-from rootbound.runs import Difference, Spec, difference, find_runs
+from rootbound.runs import Difference, RunFolder, Spec, difference, find_runs
 
 SHOWN = 10
 """Lines about results that differ; the rest is counted."""
@@ -82,7 +82,7 @@ def _show(folders: Sequence[Path]) -> int:
 def _resume(folders: Sequence[Path]) -> int:
     (folder,) = _exactly(1, folders, "resume")
     spec, page = Spec.load(folder), folder / "report.html"
-    if page.is_file() and Evaluation.load(folder).complete:
+    if page.is_file() and (whole := RunFolder(folder).whole()) and whole.complete:
         sys.stdout.write(f"complete, nothing is missing\nreport: {page}\n")
         return 0
     if not spec.command:

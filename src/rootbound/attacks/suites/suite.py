@@ -11,7 +11,7 @@ from rootbound.attacks.budget import Budget
 from rootbound.attacks.suites.space import Space
 from rootbound.errors import InputError
 
-BESIDE = ("name", "adaptive", "trial_limit")
+BESIDE = ("name", "adaptive", "trial_limit", "minutes")
 """Fields that change nothing of what a suite asks."""
 
 
