@@ -108,6 +108,10 @@ class Unlucky(RayCluster):
             yield crew
 
 
+def _alive() -> int:
+    return [node["Alive"] for node in ray.nodes()].count(True)
+
+
 def test_nothing_is_lost_with_a_machine(
     cluster: Any, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
