@@ -62,6 +62,8 @@ def _run(given: list[str]) -> int:
         options = parser.parse_args(prepare(rest))
     except SystemExit as ended:  # after --help or --print_config
         return int(ended.code or DONE)
+    except (OverflowError, RecursionError) as error:  # which the parser lets through
+        raise InputError("options of a usual size", str(error), "correct them") from None
     settings = parser.instantiate(options)
     # As they were given, so that a run can be begun again with them.
     settings.arguments = tuple(given)

@@ -26,6 +26,8 @@ PIECE = 2**20
 LARGEST = 4 * 2**30
 """Bytes a file may unpack to; a larger claim is refused before anything is allocated."""
 
+DENSEST = 1032
+"""Bytes that one of DEFLATE can stand for, at most (https://zlib.net/zlib_tech.html)."""
 AGAIN = "the file is damaged or of another format: fetch it again"
 
 
@@ -55,7 +57,7 @@ def claimed(path: Path) -> tuple[int, ...]:
         InputError: the file is missing, damaged or not IDX.
     """
     with _opened(path) as file:
-        return _shape(_head(file), path)
+        return _claim(file, path)
 
 
 def parts(path: Path, samples: int) -> Iterator[Tensor]:
@@ -65,7 +67,7 @@ def parts(path: Path, samples: int) -> Iterator[Tensor]:
         InputError: as `read`, at the latest when the last samples are taken.
     """
     with _opened(path) as file:
-        shape = _shape(_head(file), path)
+        shape = _claim(file, path)
         for start in range(0, shape[0], samples):
             some = (min(samples, shape[0] - start), *shape[1:])
             content = file.read(math.prod(some))
@@ -95,6 +97,15 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise InputError(
             f"a readable IDX file at {path}", str(error), "the file is damaged: fetch it again"
         ) from None
+
+
+def _claim(file: IO[bytes], path: Path) -> tuple[int, ...]:
+    """Return the shape in the head, unless there cannot be as many values in the file."""
+    shape = _shape(_head(file), path)
+    room = path.stat().st_size * (DENSEST if path.suffix == ".gz" else 1)
+    if math.prod(shape) > room:
+        raise _other_size(shape, f"room for {room} at most", path)
+    return shape
 
 
 def _head(file: IO[bytes]) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,6 @@ CONTEXT = {
     "suite_digest", "trials", "undesirable", "validation_limit", "validation_share", "versions",
 }  # fmt: skip
 """What a report says of the run itself."""
-
-DAMAGED = (
-    OSError, ValueError, EOFError, KeyError, AttributeError, MemoryError, NotImplementedError,
-    RuntimeError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What reading a damaged archive of arrays raises."""
 
 
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
@@ -86,7 +78,7 @@ def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None
             for key in archive.files:
                 method, _, name = key.partition("/")
                 found.setdefault(method, {})[name] = archive[key]
-    except DAMAGED as error:
+    except Exception as error:  # NumPy reads heads as Python: its parser raises what it likes
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(f"pictures in {path}", reason, "delete the file or run again") from None
 
