@@ -156,6 +156,21 @@ def test_an_interrupted_run_goes_on(
     assert timeless(run(toy_tasks, tmp_path).records) == timeless(whole.records)
 
 
+def test_rungs_of_equally_many_steps_are_kept_apart(toy_tasks: TaskPair, tmp_path: Path) -> None:
+    # The fifth is alone in its round, and wins: so it is alone on the next rung, too.
+    hopeless = tuple(FineTune(None, "kept", "adam", rate) for rate in (1e-9, 2e-9, 3e-9, 4e-9))
+    trials = (*hopeless, FineTune(None, "kept", "adam", 1e-4, head="probe"))
+    suite = Suite("one step", trials, (Budget(20, 1),)).within(60.0)
+    model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    kept, gone = (
+        evaluate(model, toy_tasks, suite=suite, seeds=1, folder=folder)
+        for folder in (tmp_path / "run", None)
+    )
+    assert {one.steps[-1] for one in kept.records if one.rung < 2} == {1}
+    assert {one.rung for one in kept.records} >= {0, 1}
+    assert timeless(kept.records) == timeless(gone.records)
+
+
 def test_the_first_round_is_made_whatever_the_time(toy_tasks: TaskPair) -> None:
     found = run(toy_tasks, None, minutes=1e-9)
     assert found.context["time"]["rounds"] == 1

@@ -220,7 +220,7 @@ def _keys(assignment: Assignment) -> list[tuple[str | int | None, ...]]:
     subject = assignment.subject
     whose = (subject.method, subject.seed, assignment.attacker, assignment.stage, assignment.task)
     return [
-        (*whose, budget.labels, budget.steps, repr(trial))
+        (*whose, assignment.rung, budget.labels, budget.steps, repr(trial))
         for budget in assignment.budgets
         for trial in assignment.trials
     ]
