@@ -1,45 +1,61 @@
-"""CIFAR-10 animals | vehicles, ResNet-20: what resistance costs, and what any features are worth.
+"""CIFAR-10, ResNet-20: what resistance costs, and what any features are worth.
 
-python benchmarks/photographs.py CIFAR10 [--fashion FOLDER] [--epochs 6] [--only NAME ...]
+python benchmarks/photographs.py CIFAR10 [--classes animals] [--seeds 1] [--test] [--epochs 6]
+                                 [--width 16] [--precision bfloat16] [--fashion FOLDER]
+                                 [--only NAME ...] [--figure FILE]
 
-CIFAR10: the data set as `--data` takes it. A fifth of its training images takes the test set's
-place, so that settings may be chosen by what this prints. Every model is attacked with 10 and 100
-labels a class by the same six trials; the best of each number of labels by test accuracy is shown,
-which flatters every row alike. Beside BestResponse stand `Plain`, random weights, features learned
-from clothes, and a network whose first blocks are random. Trials are kept in
-results/photographs.jsonl, where an interrupted run goes on; a Markdown table is printed.
+CIFAR10: the data set as `--data` takes it. Animals are desirable and vehicles not, or, with
+`--classes half`, classes 0-4 and 5-9. A fifth of the training images takes the test set's place, so
+that settings may be chosen by what this prints; `--test` is for what is reported. Every model is
+attacked with 10 and 100 labels a class by the same trials of fine-tuning, beside the exact last
+layer with all labels; the best trial of each number of labels by test accuracy is shown, which
+flatters every row alike. Beside BestResponse and every published method stand `Plain`, random
+weights, features learned from clothes, and a network whose first blocks are random. Trials are kept
+in results/photographs.jsonl, where an interrupted run goes on; a Markdown table of means over seeds
+is printed, and the frontier drawn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
 from rootbound.datasets import Dataset, load
+from rootbound.devices import PRECISIONS, computing_in
 from rootbound.evaluation import Subject, attack
+from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
-from rootbound.methods import BestResponse, GenericFeatures, Method, Plain
-from rootbound.models import resnet_20
+from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
+from rootbound.models import Classifier, resnet_20
+from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy
 
 TRIALS = Path(__file__).parent / "results" / "photographs.jsonl"
-ANIMALS, VEHICLES = (2, 3, 4, 5, 6, 7), (0, 1, 8, 9)
+CLASSES = {
+    "animals": ((2, 3, 4, 5, 6, 7), (0, 1, 8, 9)),
+    "half": ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)),
+}
+"""Desirable and undesirable classes."""
 EXACT = Suite("exact", (ExactLastLayer(1e-3, "standardised"),), (Budget(None, 1),))
 TUNED: tuple[Attack, ...] = (
     *(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3)),
-    *(Repaired(ReinitialiseLast(last), FineTune(None, "kept", "adam", 4e-3)) for last in (3, 6)),
+    Repaired(ReinitialiseLast(3), FineTune(None, "kept", "adam", 4e-3)),
 )
 SUITE = Suite("photographs", TUNED, (Budget(10, 60), Budget(100, 80)))
 DRAWS = 2
+RANDOM = "random weights"
 
 
 @dataclass(frozen=True)
@@ -51,10 +67,15 @@ class Trial:
         settings: the method as Python would write it.
         epochs: over the desirable images.
         seconds: of training.
-        desirable: accuracy on held-out animals.
-        exact: of the best last layer for vehicles, with all labels.
+        desirable: accuracy on desirable classes.
+        exact: of the best last layer for the others, with all labels.
         few: of the strongest attack with 10 labels a class, mean over draws of labels.
         more: of the strongest attack with 100 labels a class.
+        classes: a key of `CLASSES`.
+        seed: of the training.
+        precision: of training and attacks.
+        test: whether on the test set.
+        width: channels of the network's first group.
     """
 
     name: str
@@ -65,6 +86,31 @@ class Trial:
     exact: float
     few: float
     more: float
+    classes: str = "animals"
+    seed: int = 0
+    precision: str = PRECISIONS[0]
+    test: bool = False
+    width: int = 16
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all models of a table have in common; `Trial` says what the fields mean."""
+
+    classes: str
+    precision: str
+    test: bool
+    width: int
+
+    def tasks(self, name: str) -> TaskPair:
+        """Return the two tasks, with a fifth of the training images as test images or not."""
+        full = load(name)
+        if not self.test:
+            order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(5))
+            front, back = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
+            parts = full.train.select(front), full.train.select(back)
+            full = Dataset("CIFAR-10, held out", full.classes, *parts)
+        return full.split(*CLASSES[self.classes])
 
 
 def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
@@ -72,81 +118,142 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
     augmentation = Augmentation(shift=3, flip=True)
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=augmentation)
     ours = BestResponse(recipe, undesirable_batch_size=160)
+    published = {
+        name: replace(made, recipe=replace(made.recipe, epochs=epochs, augmentation=augmentation))
+        for name, made in ((name, method()) for name, method in METHODS.items())
+    }
     return {
-        "Plain": Plain(recipe),
-        "random weights": None,
+        **published,
+        "Plain": replace(published["Plain"], recipe=recipe),
+        RANDOM: None,
         "features of clothes": GenericFeatures(replace(recipe, epochs=3), fashion),
-        "first four blocks random": BestResponse(recipe, 16, weight=0, fixed_blocks=4),
-        "last block only": replace(ours, depth_weight=0.0),
+        "first four blocks random": replace(ours, weight=0.0, fixed_blocks=4),
         "BestResponse": ours,
-        "weight 0.2": replace(ours, weight=0.2),
+        "as before: from the start, slowly": replace(ours, wait=0.0, warm_in=0.5),
+        "last block only": replace(ours, depth_weight=0.0),
+        "weight 0.03": replace(ours, weight=0.03, finishing_weight=30.0),
+        "weight 0.3": replace(ours, weight=0.3, finishing_weight=3.0),
         "depth weight 2": replace(ours, depth_weight=2.0),
         "depth weight 6": replace(ours, depth_weight=6.0),
         "first four blocks random, too": replace(ours, fixed_blocks=4),
     }
 
 
-def held_out(name: str) -> TaskPair:
-    """Return animals and vehicles with a fifth of the training images as test images."""
-    full = load(name)
-    order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(5))
-    front, back = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
-    parts = full.train.select(front), full.train.select(back)
-    return Dataset("CIFAR-10, held out", full.classes, *parts).split(ANIMALS, VEHICLES)
-
-
-def tried(name: str, method: Method | None, tasks: TaskPair) -> Trial:
+def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
     """Train and attack one variant."""
-    model, started = resnet_20(len(ANIMALS)), time.perf_counter()
-    if method is not None:
-        model = method.fit(model, tasks)
-    seconds = time.perf_counter() - started if method is not None else 0.0
+    desirable = CLASSES[setting.classes][0]
+    model = resnet_20(len(desirable), seed=seed, width=setting.width)
+    started = time.perf_counter()
+    with computing_in(setting.precision):
+        if method is not None:
+            model = method.fit(model, tasks, seed=seed)
+        seconds = time.perf_counter() - started if method is not None else 0.0
+        few, more = strongest(name, model, tasks, seed)
+        subject = Subject("defended", name, seed, model)
+        (exact,) = attack(subject, tasks.undesirable, EXACT)
+    return Trial(
+        name, repr(method), 0 if method is None else method.recipe.epochs, seconds,
+        100 * accuracy(model, tasks.desirable.test), 100 * exact.test[-1], few, more,
+        setting.classes, seed, setting.precision, setting.test, setting.width,
+    )  # fmt: skip
+
+
+def strongest(name: str, model: Classifier, tasks: TaskPair, seed: int) -> tuple[float, float]:
+    """Return the percentages of the best attacks with 10 and with 100 labels a class."""
     best: dict[int | None, list[float]] = {10: [], 100: []}
     for draw in range(DRAWS):
-        drawn = model if method is not None else model.reinitialised(draw)
-        records = attack(Subject("defended", name, draw, drawn), tasks.undesirable, SUITE)
+        drawn = model.reinitialised(DRAWS * seed + draw) if name == RANDOM else model
+        subject = Subject("defended", name, DRAWS * seed + draw, drawn)
+        records = attack(subject, tasks.undesirable, SUITE)
         for labels, found in best.items():
-            found.append(100 * max(one.test[-1] for one in records if one.labels == labels))
-    (exact,) = attack(Subject("defended", name, 0, model), tasks.undesirable, EXACT)
-    few, more = (sum(one) / len(one) for one in (best[10], best[100]))
-    desirable = 100 * accuracy(model, tasks.desirable.test)
-    epochs = 0 if method is None else method.recipe.epochs
-    return Trial(name, repr(method), epochs, seconds, desirable, 100 * exact.test[-1], few, more)
+            finished = [one.test[-1] for one in records if one.labels == labels and one.test]
+            found.append(100 * max(finished))
+    return statistics.fmean(best[10]), statistics.fmean(best[100])
 
 
-def kept() -> dict[tuple[str, int], Trial]:
-    """Return the trials made so far."""
+def kept() -> dict[tuple[object, ...], Trial]:
+    """Return the trials made so far, by what tells them apart."""
     if not TRIALS.is_file():
         return {}
     trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
-    return {(trial.settings, trial.epochs): trial for trial in trials}
+    return {
+        (one.settings, one.epochs, one.seed, one.classes, one.precision, one.test, one.width): one
+        for one in trials
+    }
+
+
+def found(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
+    """Return a trial, made now if it is not among those kept."""
+    epochs = 0 if method is None else method.recipe.epochs
+    key = (repr(method), epochs, seed, *astuple(setting))
+    trial = kept().get(key)
+    if trial is None:
+        trial = tried(name, method, setting, tasks, seed)
+        with TRIALS.open("a") as file:
+            file.write(json.dumps(asdict(trial)) + "\n")
+    return replace(trial, name=name)
+
+
+def mean(trials: Sequence[Trial], field: str) -> float:
+    """Return the mean of a field."""
+    return statistics.fmean(getattr(trial, field) for trial in trials)
+
+
+def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
+    """Draw what every variant costs against the worse of its two advantages over random weights."""
+    by_name = {trials[0].name: trials for trials in rows}
+    plain, scratch = by_name["Plain"], by_name[RANDOM]
+    with styled():
+        figure, panel = plt.subplots(figsize=(8, 5), layout="constrained")
+        for name, trials in by_name.items():
+            if name == RANDOM:
+                continue
+            gain = max(mean(trials, one) - mean(scratch, one) for one in ("few", "more"))
+            if name == "features of clothes":
+                panel.axhline(gain, linestyle="--", linewidth=1)
+                panel.annotate(name, (0, gain), fontsize=8)
+                continue
+            lost = mean(plain, "desirable") - mean(trials, "desirable")
+            panel.plot([lost], [gain], "o", color="C1" if "Best" in trials[0].settings else "C0")
+            panel.annotate(
+                name, (lost, gain), xytext=(4, 4), textcoords="offset points", fontsize=7
+            )
+        panel.axhline(0, linewidth=1, color="0.7")
+        panel.set_xlabel("desirable accuracy lost against the undefended model, points")
+        panel.set_ylabel("worse advantage over scratch, 10 and 100 labels a class, points")
+        write_atomically(file, to_svg(figure))
 
 
 def main(options: argparse.Namespace) -> None:
-    """Make the trials that are missing, and print the table."""
+    """Make the trials that are missing, print the table and draw the frontier."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    tasks = held_out(options.data)
+    setting = Setting(options.classes, options.precision, options.test, options.width)
+    tasks, rows = setting.tasks(options.data), []
     print("| variant | desirable | exact last layer | 10 labels | 100 labels | training, s |")
     print("|---|---|---|---|---|---|")
     for name, method in variants(options.epochs, options.fashion).items():
         if options.only and name not in options.only:
             continue
-        key = repr(method), 0 if method is None else method.recipe.epochs
-        trial = kept().get(key)
-        if trial is None:
-            trial = tried(name, method, tasks)
-            with TRIALS.open("a") as file:
-                file.write(json.dumps(asdict(trial)) + "\n")
-        cells = [trial.desirable, trial.exact, trial.few, trial.more]
-        shown = " | ".join(f"{value:.1f}" for value in cells)
-        print(f"| {name} | {shown} | {trial.seconds:.0f} |", flush=True)
+        trials = [found(name, method, setting, tasks, seed) for seed in range(options.seeds)]
+        rows.append(trials)
+        fields = ("desirable", "exact", "few", "more")
+        shown = " | ".join(f"{mean(trials, field):.1f}" for field in fields)
+        print(f"| {name} | {shown} | {mean(trials, 'seconds'):.0f} |", flush=True)
+    if options.figure:
+        frontier(rows, options.figure)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
+    parser.add_argument("--classes", choices=CLASSES, default="animals")
     parser.add_argument("--fashion", default="/usr/share/datasets/fashion-mnist")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    parser.add_argument("--test", action="store_true")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--figure", type=Path)
     main(parser.parse_args())

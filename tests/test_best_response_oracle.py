@@ -184,7 +184,10 @@ def test_of_noise_it_is_the_share_of_dimensions(count: int, width: int) -> None:
     assert sum(values) / len(values) == pytest.approx(width / (count - 1), rel=0.05)
 
 
-def test_the_loss_is_its_parts_computed_by_hand() -> None:
+@pytest.mark.parametrize(
+    ("progress", "weight"), [(0.0, 0.0), (0.19, 0.0), (0.4, 0.15), (0.6, 0.3), (1.0, 0.3)]
+)
+def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) -> None:
     generator = torch.Generator().manual_seed(4)
     first, last, head = nn.Linear(9, 8), nn.Linear(8, 6), nn.Linear(6, 3)
     backbone = nn.Sequential(
@@ -195,9 +198,15 @@ def test_the_loss_is_its_parts_computed_by_hand() -> None:
     others = torch.randn(60, 1, 3, 3, generator=generator, dtype=torch.float64)
     wanted, labels = torch.arange(40) % 3, torch.arange(60) % 4
     method = BestResponse(
-        weight=0.3, before=0.5, depth_weight=0.25, projection=8, fixed_blocks=0, warm_in=0.5
+        weight=0.3,
+        before=0.5,
+        depth_weight=0.25,
+        projection=8,
+        fixed_blocks=0,
+        wait=0.2,
+        warm_in=0.4,
     )
-    found = float(method.loss(model, (inputs, wanted), (others, labels), progress=0.25).detach())
+    found = float(method.loss(model, (inputs, wanted), (others, labels), progress).detach())
     with torch.no_grad():
         hidden = (others.flatten(1) @ first.weight.T + first.bias).clamp_min(0)
         given = hidden @ last.weight.T + last.bias
@@ -207,4 +216,4 @@ def test_the_loss_is_its_parts_computed_by_hand() -> None:
         informed = linear_information(given.clamp_min(0), labels, method.ridge)
         informed = informed + 0.5 * linear_information(given, labels, method.ridge)
     explained = float(informed) + 0.25 * dense_ridge(hidden, labels, method.ridge)
-    assert found == pytest.approx(float(task) + 0.15 * explained, abs=1e-9)
+    assert found == pytest.approx(float(task) + weight * explained, abs=1e-9)

@@ -42,7 +42,7 @@ FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
 ROWS: tuple[Method, ...] = (
     Plain(FAST),
     BestResponse(FAST, undesirable_batch_size=45),
-    BestResponse(FAST, before=0.0, depth_weight=0.0, fixed_blocks=0, warm_in=0.0),
+    BestResponse(FAST, before=0.0, depth_weight=0.0, fixed_blocks=0, wait=0.0, warm_in=0.0),
     BestResponse(FAST, projection=8, fixed_blocks=9),
     SelectiveDistillation(FAST, target=-2.0, head_epochs=4),
     Unlearning(
@@ -166,6 +166,7 @@ def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: Ta
         (lambda: BestResponse(weight=-0.1), "weight of at least 0; got -0.1"),
         (lambda: BestResponse(ridge=0.0), "above 0"),
         (lambda: BestResponse(warm_in=1.5), "warm_in in"),
+        (lambda: BestResponse(wait=-0.1), "wait in"),
         (lambda: SelectiveDistillation(target=1.0), "target < 0"),
         (lambda: Unlearning(retained=0), "positive settings"),
     ],

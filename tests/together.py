@@ -62,7 +62,10 @@ class WatchedPlain(LossMethod):
 
 ROWS: dict[str, tuple[Watched | WatchedPlain, str]] = {
     "Plain": (WatchedPlain(RECIPE), "shallow_cnn"),
-    "BestResponse": (Watched(RECIPE, weight=0.3, warm_in=0.0, projection=16), "shallow_cnn"),
+    "BestResponse": (
+        Watched(RECIPE, weight=0.3, wait=0.0, warm_in=0.0, projection=16),
+        "shallow_cnn",
+    ),
     "batch norm": (WatchedPlain(RECIPE), "batch_norm_cnn"),
 }
 

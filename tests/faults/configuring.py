@@ -29,7 +29,17 @@ SIMPLE = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(), st.text(max_size=12),
     st.sampled_from(EXTREME), st.sampled_from(("mnist", "0-4", "all", "Plain", "demo-1")),
 )  # fmt: skip
-FIELDS = ("weight", "recipe", "ridge", "warm_in", "epochs", "batch_size", "projection", "before")
+FIELDS = (
+    "weight",
+    "recipe",
+    "ridge",
+    "wait",
+    "warm_in",
+    "epochs",
+    "batch_size",
+    "projection",
+    "before",
+)
 TABLE = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=6), SIMPLE, max_size=4)
 METHOD = st.one_of(
     SIMPLE,

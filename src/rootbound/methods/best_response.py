@@ -66,7 +66,9 @@ class BestResponse(LossMethod):
         projection: dimensions that wider outputs are projected to.
         fixed_blocks: first blocks that are not trained; at least one block always is.
         ridge: relative to the mean variance of the features, above 0.
-        warm_in: share of training over which w rises from 0, in [0, 1].
+        wait: share of training before the terms come in, in [0, 1]; no undesirable sample is
+            looked at until then.
+        warm_in: share of training over which w then rises from 0, in [0, 1].
         finishing_steps: steps of the last block alone, at the end, if there are other blocks.
         finishing_batch_size: undesirable samples in each of them.
         finishing_weight: of the terms there, relative to w, at least 0.
@@ -87,7 +89,8 @@ class BestResponse(LossMethod):
     projection: int = 128
     fixed_blocks: int = 1
     ridge: float = 1e-3
-    warm_in: float = 0.5
+    wait: float = 0.4
+    warm_in: float = 0.1
     finishing_steps: int = 100
     finishing_batch_size: int = 1024
     finishing_weight: float = 10.0
@@ -106,8 +109,9 @@ class BestResponse(LossMethod):
         for name in ("ridge", "projection", "finishing_batch_size"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} above 0", str(getattr(self, name)), "correct the value")
-        if not 0 <= self.warm_in <= 1:
-            raise InputError("warm_in in [0, 1]", str(self.warm_in), "correct the value")
+        for name in ("wait", "warm_in"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} in [0, 1]", str(getattr(self, name)), "correct the value")
         drop = self.max_desirable_drop
         if drop is not None and not (0 < drop < math.inf and self.weight > 0):
             raise InputError(
@@ -123,7 +127,9 @@ class BestResponse(LossMethod):
         samples = tasks.desirable.train
         held, rest = held_aside(samples, max(1, len(samples) // 30), generator)
         tasks = replace(tasks, desirable=replace(tasks.desirable, train=rest))
-        price = Price(model, held, self.max_desirable_drop, self.weight, self.warm_in)
+        price = Price(
+            model, held, self.max_desirable_drop, self.weight, min(1.0, self.wait + self.warm_in)
+        )
         steps = self.recipe.steps(len(rest))
 
         def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
@@ -173,21 +179,27 @@ class BestResponse(LossMethod):
     ) -> Tensor:
         """Return the desirable cross-entropy plus the weighted explained variances."""
         (inputs, wanted), (others, labels) = desirable, undesirable
-        blocks, count = model.blocks, len(wanted)
+        blocks, count, weight = model.blocks, len(wanted), self._weight(progress)
         fixed = min(self.fixed_blocks, len(blocks) - 1)
-        outputs, explained = torch.cat([inputs, others]), torch.zeros(())
+        outputs, explained = torch.cat([inputs, others]) if weight else inputs, torch.zeros(())
         for position, block in enumerate(blocks[:-1]):
             with torch.set_grad_enabled(position >= fixed):
                 outputs = block(outputs)
-            if position >= fixed and self.depth_weight:
+            if weight and position >= fixed and self.depth_weight:
                 hidden = self._projected(pooled(block, outputs[count:]))
                 value = explained_variance(hidden, labels, self.ridge)
                 explained = explained + self.depth_weight * value
+        if not weight:
+            return functional.cross_entropy(model.head(blocks[-1](outputs)), wanted)
         features, last = self._last(model, outputs, labels)
-        explained = explained + last
-        weight = self.weight * min(1.0, progress / self.warm_in) if self.warm_in else self.weight
         task = functional.cross_entropy(model.head(features[:count]), wanted)
-        return task + weight * explained
+        return task + weight * (explained + last)
+
+    def _weight(self, progress: float) -> float:
+        """Return w at that progress through training, in [0, 1]."""
+        if progress < self.wait:
+            return 0.0
+        return self.weight * min(1.0, (progress - self.wait) / self.warm_in if self.warm_in else 1)
 
     def _last(self, model: Classifier, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features of all samples and the terms of the last, undesirable ones."""

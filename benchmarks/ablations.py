@@ -1,0 +1,306 @@
+"""What each part of BestResponse buys, on held-out training samples of MNIST.
+
+python benchmarks/ablations.py [--only NAME ...] [--folds 4] [--data mnist] [--desirable 0-4]
+                               [--undesirable 5-9]
+
+The training images are cut into six parts; in fold k the k-th takes the test set's place, and k is
+the seed of everything. Attacks: the exact last layer with all labels, and the best by test accuracy
+of five trials of fine-tuning with 10 and with 100 labels a class, two draws each, which flatters
+every row alike. Rows are kept in results/ablations.jsonl, where an interrupted run goes on; a
+Markdown table of means is printed, with the standard error of the desirable accuracy paired with
+`Plain`'s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional
+
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite
+from rootbound.data import Batch
+from rootbound.datasets import Dataset, load
+from rootbound.evaluation import Subject, attack
+from rootbound.explained_variance import explained_variance, linear_information
+from rootbound.memory import keep_freed_memory
+from rootbound.methods import BestResponse, Method, Plain
+from rootbound.models import Classifier, shallow_cnn
+from rootbound.tasks import TaskPair
+from rootbound.training import accuracy
+
+TRIALS = Path(__file__).parent / "results" / "ablations.jsonl"
+PARTS = 6
+EXACT = Suite("exact", (ExactLastLayer(1e-3, "standardised"),), (Budget(None, 1),))
+TUNED = Suite(
+    "ablations",
+    (
+        *(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3)),
+        *(FineTune(2, start, "adam", 4e-3) for start in ("kept", "re-initialised")),
+        FineTune(3, "kept", "adam", 4e-3),
+    ),
+    (Budget(10, 60), Budget(100, 80)),
+)
+DRAWS = 2
+
+
+@dataclass(frozen=True)
+class More(BestResponse):
+    """One term more, of the undesirable batch's last features; subclasses write it.
+
+    Args:
+        more: its weight, relative to the others.
+    """
+
+    more: float = 1.0
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Return the loss with the term."""
+        value = super().loss(model, desirable, undesirable, progress)
+        weight = self._weight(progress)
+        return value + weight * self.more * self.term(model, *undesirable) if weight else value
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the term of an undesirable batch."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class FewShot(More):
+    """What a ridge head of `shots` samples explains of the rest, differentiated through."""
+
+    shots: int = 50
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the share explained of samples that the head has not seen, at least 0."""
+        features = model.features(inputs)
+        targets = functional.one_hot(labels).to(features.dtype)
+        support, query = features[: self.shots], features[self.shots :]
+        middle, mean = support.mean(0), targets[: self.shots].mean(0)
+        support, query = support - middle, query - middle
+        products = support @ support.T
+        ridge = 0.1 * products.diagonal().mean().detach() + 1e-8
+        head = torch.linalg.solve(
+            products + ridge * torch.eye(self.shots), targets[: self.shots] - mean
+        )
+        wanted = targets[self.shots :] - mean
+        missed = (query @ support.T @ head - wanted).square().sum()
+        explained: Tensor = 1 - missed / wanted.square().sum()
+        least: Tensor = explained.clamp_min(0)
+        return least
+
+
+@dataclass(frozen=True)
+class RandomFeatures(More):
+    """The best response of a head on 96 fresh random ReLU features of the last ones."""
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the information of the random features."""
+        features = model.features(inputs)
+        spread = features.std(0).detach() + 1e-6
+        standard = (features - features.mean(0).detach()) / spread
+        mixed = standard @ torch.randn(features.shape[1], 96) / math.sqrt(features.shape[1])
+        hidden = functional.relu(mixed + torch.randn(96))
+        return linear_information(hidden, labels, self.ridge)
+
+
+@dataclass(frozen=True)
+class Pillai(More):
+    """R2, the trace, in place of the information after the activation (weigh `more` 1 or 2)."""
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the share explained, less the information that the loss has of them."""
+        features = model.features(inputs)
+        known = linear_information(features, labels, self.ridge)
+        return 2 * explained_variance(features, labels, self.ridge) - known
+
+
+@dataclass(frozen=True)
+class WithinClasses(More):
+    """Covariances within classes in place of all samples': the trace of Hotelling and Lawley."""
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the sum of `E / (1 - E)`, less the information that the loss has of them."""
+        features = model.features(inputs)
+        targets = functional.one_hot(labels).to(features.dtype)
+        counts = targets.sum(0).clamp_min(1)
+        means = (targets.T @ features) / counts[:, None]
+        within = features - targets @ means
+        covariance = within.T @ within / len(features)
+        loading = self.ridge * covariance.diagonal().mean().detach() + 1e-8
+        between = (means - features.mean(0)) * (counts / len(features)).sqrt()[:, None]
+        solved = torch.linalg.solve(covariance + loading * torch.eye(len(covariance)), between.T)
+        trace: Tensor = (between * solved.T).sum() / (targets.shape[1] - 1)
+        return 0.2 * trace - linear_information(features, labels, self.ridge)
+
+
+@dataclass(frozen=True)
+class Simulated(More):
+    """First-order: some steps of fine-tuning everything, then no better than knowing nothing.
+
+    Args:
+        inner_steps: of the simulated attacker, with a new head.
+        inner_rate: of its gradient descent.
+    """
+
+    inner_steps: int = 3
+    inner_rate: float = 0.1
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return what its cross-entropy on the other half of the batch lacks of log K."""
+        classes, half = int(labels.max()) + 1, len(labels) // 2
+        attacker = model.with_head(classes, int(torch.randint(2**31, ())))
+        own = dict(model.backbone.named_parameters(prefix="backbone"))
+        fast = {
+            name: own.get(name, value.detach().requires_grad_())
+            for name, value in attacker.named_parameters()
+        }
+        for _ in range(self.inner_steps):
+            logits = functional_call(attacker, fast, inputs[:half])
+            loss = functional.cross_entropy(logits, labels[:half])
+            slopes = torch.autograd.grad(loss, list(fast.values()), allow_unused=True)
+            fast = {
+                name: value if slope is None else value - self.inner_rate * slope.detach()
+                for (name, value), slope in zip(fast.items(), slopes, strict=True)
+            }
+        logits = functional_call(attacker, fast, inputs[half:])
+        missing = math.log(classes) - functional.cross_entropy(logits, labels[half:])
+        return functional.relu(missing)
+
+
+ABLATIONS: dict[str, Method | None] = {
+    "Plain": Plain(),
+    "Plain, peak rate 0.01": Plain(BestResponse().recipe),
+    "scratch": None,
+    "first block random, no defence": BestResponse(weight=0.0),
+    "BestResponse": BestResponse(),
+    "from the start, slowly": BestResponse(wait=0.0, warm_in=0.5),
+    "wait 0.4, at once": BestResponse(warm_in=0.0),
+    "wait 0.6, at once": BestResponse(wait=0.6, warm_in=0.0),
+    "weight 0.05": BestResponse(weight=0.05, finishing_weight=20.0),
+    "weight 0.2": BestResponse(weight=0.2, finishing_weight=5.0),
+    "depth weight 0": BestResponse(depth_weight=0.0),
+    "depth weight 0.3": BestResponse(depth_weight=0.3),
+    "nothing before the activation": BestResponse(before=0.0),
+    "first block trained": BestResponse(fixed_blocks=0),
+    "no last steps": BestResponse(finishing_steps=0),
+    "projection 64": BestResponse(projection=64),
+    "256 undesirable samples": BestResponse(undesirable_batch_size=256),
+    "ridge 1e-1": BestResponse(ridge=1e-1),
+    "ridge 1e-2": BestResponse(ridge=1e-2),
+    "ridge 1e-5": BestResponse(ridge=1e-5),
+    "trace (Pillai) after the activation": Pillai(),
+    "within classes (Hotelling, Lawley)": WithinClasses(),
+    "few-shot response, too": FewShot(),
+    "random ReLU features, too": RandomFeatures(),
+    "three simulated steps, too": Simulated(),
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one model keeps and what it is worth to attackers, in percent."""
+
+    settings: str
+    tasks: str
+    fold: int
+    seconds: float
+    desirable: float
+    exact: float
+    few: float
+    more: float
+
+
+def fold(options: argparse.Namespace, number: int) -> TaskPair:
+    """Return the tasks with one part of the training images in the test set's place."""
+    full = load(options.data)
+    order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(99))
+    parts = list(order.chunk(PARTS))
+    held = full.train.select(parts.pop(number))
+    data = Dataset(
+        f"{options.data}, held out", full.classes, full.train.select(torch.cat(parts)), held
+    )
+    return data.split(data.chosen(options.desirable), data.chosen(options.undesirable))
+
+
+def tried(method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
+    """Train and attack one variant."""
+    model = shallow_cnn(len(tasks.desirable.classes), seed=number)
+    started = time.process_time()
+    if method is not None:
+        model = method.fit(model, tasks, seed=number)
+    seconds = time.process_time() - started
+    (exact,) = attack(Subject("defended", name, number, model), tasks.undesirable, EXACT)
+    best: dict[int | None, list[float]] = {10: [], 100: []}
+    for draw in range(DRAWS):
+        subject = Subject("defended", name, DRAWS * number + draw, model)
+        records = attack(subject, tasks.undesirable, TUNED)
+        for labels, found in best.items():
+            found.append(100 * max(one.test[-1] for one in records if one.labels == labels))
+    return Trial(
+        repr(method), name, number, seconds, 100 * accuracy(model, tasks.desirable.test),
+        100 * exact.test[-1], statistics.fmean(best[10]), statistics.fmean(best[100]),
+    )  # fmt: skip
+
+
+def kept() -> dict[tuple[str, str, int], Trial]:
+    """Return the trials made so far, by what tells them apart."""
+    if not TRIALS.is_file():
+        return {}
+    trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
+    return {(trial.settings, trial.tasks, trial.fold): trial for trial in trials}
+
+
+def row(name: str, trials: list[Trial], plain: list[Trial]) -> str:
+    """Return a line of the table."""
+    fields = ("desirable", "exact", "few", "more", "seconds")
+    means = {field: statistics.fmean(getattr(one, field) for one in trials) for field in fields}
+    lost = [one.desirable - other.desirable for one, other in zip(trials, plain, strict=False)]
+    error = statistics.stdev(lost) / math.sqrt(len(lost)) if len(lost) > 1 else math.nan
+    change = f"{statistics.fmean(lost):+.2f} ± {error:.2f}" if lost else "–"
+    numbers = " | ".join(f"{means[field]:.1f}" for field in fields[1:])
+    return f"| {name} | {means['desirable']:.2f} | {change} | {numbers} |"
+
+
+def main(options: argparse.Namespace) -> None:
+    """Make the trials that are missing, and print the table."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    name = f"{options.data} {options.desirable}|{options.undesirable}"
+    pairs = [fold(options, number) for number in range(options.folds)]
+    print("| variant | desirable | change | exact | 10 labels | 100 labels | training, s |")
+    print(f"|{'---|' * 7}")
+    plain: list[Trial] = []
+    for variant, method in ABLATIONS.items():
+        if options.only and variant not in options.only:
+            continue
+        trials = []
+        for number, tasks in enumerate(pairs):
+            trial = kept().get((repr(method), name, number))
+            if trial is None:
+                trial = replace(tried(method, tasks, variant, number), tasks=name)
+                with TRIALS.open("a") as file:
+                    file.write(json.dumps(asdict(trial)) + "\n")
+            trials.append(trial)
+        plain = plain or trials
+        print(row(variant, trials, plain), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--desirable", default="0-4")
+    parser.add_argument("--undesirable", default="5-9")
+    main(parser.parse_args())
