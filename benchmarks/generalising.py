@@ -1,6 +1,7 @@
 """What BestResponse is worth where the defender knows less than the attacker.
 
 python benchmarks/generalising.py OUT [--fashion /usr/share/datasets/fashion-mnist] [--seeds 3]
+                                   [--only NAME ...]
 
 MNIST, `shallow_cnn`, 0-4 desirable. The defender has few undesirable samples, samples of some
 undesirable classes only, samples without labels (clusters of pixels take their place), or digits
@@ -84,6 +85,8 @@ def main(options: argparse.Namespace) -> None:
     heads = ["the defender knows", "change", "exact last layer, %", "undefended", *columns]
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for name, tasks in settings(options.fashion):
+        if options.only and name not in options.only:
+            continue
         evaluation = compare(
             (Plain(), BestResponse()),
             tasks,
@@ -107,5 +110,6 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*")
     parser.add_argument("--workers", type=int, default=1)
     main(parser.parse_args())

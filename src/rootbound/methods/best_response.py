@@ -82,8 +82,8 @@ class BestResponse(LossMethod):
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    undesirable_batch_size: int = 192
-    weight: float = 0.1
+    undesirable_batch_size: int = 256
+    weight: float = 0.15
     before: float = 0.5
     depth_weight: float = 0.6
     projection: int = 128
