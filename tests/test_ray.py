@@ -40,6 +40,7 @@ def cluster() -> Iterator[Any]:
         found = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         patch.setenv("PYTHONPATH", os.pathsep.join(found))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")
         started = cluster_utils.Cluster(initialize_head=True, head_node_args=SMALL)
         started.add_node(**SMALL)
         try:

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Generic
 
 from torch import multiprocessing
@@ -17,10 +18,8 @@ from rootbound.evaluation.workers.process import settle_in
 from rootbound.memory import release_freed_memory
 from rootbound.user_code import CarriedCode
 
-START = "forkserver" if sys.platform == "linux" else "spawn"
-"""As Python itself does from 3.14 on: one process imports, and all workers are copies of it."""
 LOADED = ["rootbound.evaluation.jobs", "torch._dynamo"]
-"""What that process imports: what jobs need, and what torch loads with its first optimiser."""
+"""What is imported once for all workers: what jobs need, and what the first optimiser needs."""
 
 
 class Worker(Generic[Job, Result]):
@@ -35,9 +34,7 @@ class Worker(Generic[Job, Result]):
     def __init__(
         self, function: Callable[..., Result], shared: tuple[Any, ...], threads: int
     ) -> None:
-        context = multiprocessing.get_context(START)
-        if START == "forkserver":
-            context.set_forkserver_preload(LOADED)
+        context = _context()
         self.line, there = context.Pipe()
         """Ready to be read when a job has ended, or the process has."""
         # The user's files are loaded before anything arrives that may need them.
@@ -80,6 +77,18 @@ class Worker(Generic[Job, Result]):
         # A process that has died says so when its result is asked for.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.line.send(what)
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    """Return how processes are started: where that is safe as copies of one that has imported.
+
+    Python does so itself from 3.14 on.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    return context
 
 
 def _cause(code: int | None) -> str:
