@@ -32,7 +32,7 @@ def configure(parser: ArgumentParser) -> None:
         help="data set of neither task: what features learned from it are worth to the attacker "
         "becomes a line to hold methods against",
     )  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=None, help="instead of each method's own")
+    shared.add_training(parser)
     shared.add_tasks(parser)
     shared.add_model(parser)
     shared.add_attack(parser, suite="quick-1")
@@ -46,9 +46,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    methods = _methods(options.methods)
-    if options.epochs is not None:
-        methods = [method.for_epochs(options.epochs) for method in methods]
+    methods = [shared.with_training(method, options) for method in _methods(options.methods)]
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = read_challenges(Path(options.external)) if options.external else []
