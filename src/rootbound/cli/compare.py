@@ -9,13 +9,13 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
-from rootbound.cli.result import present
+from rootbound.cli.result import current, present
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
 from rootbound.methods import METHODS, GenericFeatures, Method, Plain
 from rootbound.models import build
 from rootbound.models.hugging_face import PRETRAINED
-from rootbound.report.leaderboard import read_challenges, write_leaderboard
+from rootbound.report import leaderboard
 from rootbound.runs import Spec
 
 OUT = "rootbound-compare"
@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
     methods = [shared.with_training(method, options) for method in _methods(options.methods)]
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
-    challenges = read_challenges(Path(options.external)) if options.external else []
+    challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
     tasks, suite = shared.read_tasks(options, options.model), shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
     folder = shared.run_folder(options, OUT)
@@ -64,8 +64,12 @@ def run(options: Namespace) -> int:
         pretrained=options.model.startswith(PRETRAINED),
     )
     written = present(evaluation, folder)
-    command = shlex.join(["rootbound", *Spec.load(written).command])
-    page = write_leaderboard(written, challenges, command=command)
+    page, sources = written / "leaderboard.html", [written / "records.json"]
+    if options.external:
+        sources.append(Path(options.external))
+    if not current(page, *sources):
+        command = shlex.join(["rootbound", *Spec.load(written).command])
+        page = leaderboard.write_leaderboard(written, challenges, command=command)
     sys.stdout.write(f"leaderboard: {page}\n")
     return 0
 
