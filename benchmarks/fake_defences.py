@@ -27,7 +27,7 @@ from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import Plain
 from rootbound.records import Evaluation
-from rootbound.report.curves import in_words
+from rootbound.report.cells import in_words
 
 COMMON = {"best setting on the edge of its grid", "still rising at the end"}
 """Flags of the attack's own limits, which name no trick."""

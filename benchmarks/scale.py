@@ -1,8 +1,8 @@
 """What the whole costs, as ratios of pairs that take turns: python benchmarks/scale.py [ROWS].
 
-Rows: import, help, resume, plain, malloc, workers, ray; all of them when left out. The two sides
-of a pair run one after the other, so that other jobs on the machine slow both alike; a ratio is
-the median over pairs, with the smallest and the largest.
+Rows: import, help, resume, plain, malloc, start, workers, ray; all of them when left out. The two
+sides of a pair run one after the other, so that other jobs on the machine slow both alike; a ratio
+is the median over pairs, with the smallest and the largest.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from ray.cluster_utils import Cluster
 from torch.nn import functional
 
 import rootbound as rb
-from rootbound.attacks import Budget, FineTune, Suite
-from rootbound.evaluation import Engine, InProcess, Pool, RayCluster, evaluate
+from rootbound.evaluation.workers.ray_cluster import SETTINGS
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import Plain
 from rootbound.training import Recipe
@@ -39,6 +38,29 @@ method = rb.methods.{method}(recipe=rb.Recipe(epochs=1))
 started = time.process_time()
 method.fit(rb.models.{model}(5, digits.desirable.train.shape), digits)
 print(time.process_time() - started)
+"""
+
+COMPARING = """
+import time, rootbound as rb
+from rootbound.attacks import Budget, FineTune, Suite
+from rootbound.evaluation import InProcess, Pool, RayCluster, evaluate
+digits = rb.datasets.mnist().split(range(5), range(5, 10))
+settings = [(rate, size) for rate in (1e-4, 3e-4, 1e-3, 3e-3) for size in (64, 96)]
+attacks = tuple(FineTune(None, "kept", "adam", rate, size) for rate, size in settings)
+suite = Suite("scale", attacks, (Budget(100, 400),))
+started = time.perf_counter()
+evaluate(rb.models.shallow_cnn(5), digits, suite=suite, seeds=4, workers={engine})
+print(time.perf_counter() - started)
+"""
+"""All that one model meets is one bundle, of more than 5 seconds; 8 models meet it."""
+STARTING = """
+import os, time
+from rootbound.evaluation import Pool
+for _ in range(2):
+    started = time.perf_counter()
+    with Pool(2).open(os.path.join, ("a",)) as crew:
+        list(crew.run(("b", "c"), lambda *_: ()))
+    print(time.perf_counter() - started)
 """
 
 
@@ -149,40 +171,44 @@ def malloc() -> None:
         program = TRAINING.format(method=method, model=model)
 
         def side(kind: str, program: str = program) -> Callable[[], float]:
-            arguments = [sys.executable, "-c", program, kind]
-            return lambda: float(subprocess.run(arguments, check=True, capture_output=True).stdout)
+            return lambda: printed(program, kind)[0]
 
         sides = turns(side("returned"), side("kept"), 5)
         show(f"{method}, {model}, memory returned: kept (processor seconds)", "> 1", *sides)
 
 
-def trials(engine: Engine, count: int, steps: int) -> None:
-    """Fine-tune in as many bundles as there are trials."""
-    digits = rb.datasets.mnist().split(range(5), range(5, 10))
-    rates = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-    chosen = [FineTune(None, "kept", "adam", rate, size) for rate in rates for size in (64, 96)]
-    suite = Suite("scale", tuple(chosen[:count]), (Budget(100, steps),))
-    evaluate(rb.models.shallow_cnn(5), digits, suite=suite, seeds=2, workers=engine)
+def printed(program: str, *arguments: str) -> list[float]:
+    """Return the numbers that a program prints, a process of its own."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [float(word) for word in done.stdout.split()]
+
+
+def comparing(engine: str) -> Callable[[], float]:
+    """Return a function that says how many seconds an engine takes, in a new process."""
+    return lambda: printed(COMPARING.format(engine=engine))[0]
 
 
 def workers() -> None:
-    """One process against two, from cold."""
-    sides = turns(
-        wall(lambda: trials(InProcess(), 10, 150)), wall(lambda: trials(Pool(2), 10, 150)), 5
-    )
-    show("40 fine-tunings by 1 worker: by 2, from cold", ">= 1.7", *sides)
+    """One process against two, their start included."""
+    sides = turns(comparing("InProcess()"), comparing("Pool(2)"), 3)
+    show("8 bundles of 8 fine-tunings by 1 worker: by 2, from cold", ">= 1.7", *sides)
+
+
+def start() -> None:
+    """The first pool of a process, which imports everything, against the next."""
+    found = [printed(STARTING) for _ in range(PAIRS)]
+    first, second = [one[0] for one in found], [one[1] for one in found]
+    show("a pool of 2 that does nothing, the first: the second", "", first, second)
 
 
 def ray() -> None:
-    """Two processes of a pool against two of a Ray cluster that runs."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    """Two processes of a pool against two of a Ray cluster that runs, both from cold."""
+    os.environ |= SETTINGS
     head = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
-        cluster = RayCluster(head.address)
-        sides = turns(
-            wall(lambda: trials(Pool(2), 10, 150)), wall(lambda: trials(cluster, 10, 150)), 5
-        )
-        show("the same by a pool of 2: by Ray with 2 CPUs", ">= 0.9", *sides)
+        sides = turns(comparing("Pool(2)"), comparing(f"RayCluster({head.address!r})"), 3)
+        show("the same bundles by a pool of 2: by Ray with 2 CPUs", ">= 0.9", *sides)
     finally:
         head.shutdown()
 
@@ -202,6 +228,7 @@ if __name__ == "__main__":
         "resume": resumed,
         "plain": plain,
         "malloc": malloc,
+        "start": start,
         "workers": workers,
         "ray": ray,
     }

@@ -20,7 +20,7 @@ from rootbound.evaluation import compare
 from rootbound.methods import SOPHON, Plain
 from rootbound.metrics import Draw
 from rootbound.records import Evaluation, Record
-from rootbound.report.curves import in_words
+from rootbound.report.cells import in_words
 
 SEEDS, STEPS = 3, 50
 SIMULATED = FineTune(None, "kept", "sgd", 0.01, batch_size=32, schedule="constant")

@@ -1,7 +1,7 @@
 """The fault tests of `tests/faults`, many times; writes a page of what was seen.
 
 make torture                                        # hours beside other work
-python benchmarks/torture.py --kills 50 --files 10000 --settings 10000
+python benchmarks/torture.py --only kills --engines 'Ray, 2 CPUs' --out page.md
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ FUZZ = ROOT / "benchmarks" / "fuzz.py"
 def main() -> None:
     """Run what is asked for, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
+    names = [engine.name for engine in ENGINES]
+    parser.add_argument("--only", choices=SECTIONS, nargs="+", default=list(SECTIONS))
+    parser.add_argument("--engines", choices=names, nargs="+", default=names)
     parser.add_argument("--kills", type=int, default=50, help="of each engine")
     parser.add_argument("--files", type=int, default=10_000, help="damaged ones in all")
     parser.add_argument("--settings", type=int, default=10_000, help="odd ones in all")
@@ -42,11 +45,8 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore", HypothesisWarning)
     lines = [*_head()]
-    for section in (
-        _killed(options.kills), _damaged(options.files), _odd(options.settings),
-        _fuzzed(options.fuzz),
-    ):  # fmt: skip
-        for line in section:
+    for name in options.only:
+        for line in SECTIONS[name](options):
             print(line, flush=True)
             lines.append(line)
         options.out.write_text("\n".join(lines) + "\n")
@@ -68,7 +68,7 @@ def _head() -> Iterator[str]:
     yield ""
 
 
-def _killed(kills: int) -> Iterator[str]:
+def _killed(options: argparse.Namespace) -> Iterator[str]:
     yield "## kill -9 of a comparison at random moments, each resumed to the end"
     yield ""
     yield (
@@ -76,10 +76,10 @@ def _killed(kills: int) -> Iterator[str]:
         "finished pieces at the kills, fewest to most | s |"
     )
     yield "|---|---|---|---|---|---|---|---|---|"
-    for engine in ENGINES:
+    for engine in (one for one in ENGINES if one.name in options.engines):
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            tally = torture(engine, Path(folder), kills)
+            tally = torture(engine, Path(folder), options.kills)
         harm = (tally.lost, tally.doubled, tally.unequal, tally.unreadable)
         if any(harm):
             raise SystemExit(f"{engine.name}: lost, doubled, unequal, unreadable: {harm}")
@@ -91,7 +91,7 @@ def _killed(kills: int) -> Iterator[str]:
     yield ""
 
 
-def _damaged(files: int) -> Iterator[str]:
+def _damaged(options: argparse.Namespace) -> Iterator[str]:
     yield "## Damaged files (hypothesis): only documented errors, 10 s, 1 GiB, nothing run"
     yield ""
     yield "| reader | files | refused | read all the same | s |"
@@ -100,7 +100,7 @@ def _damaged(files: int) -> Iterator[str]:
         samples(Path(folder))
         for reader in READERS:
             started = time.monotonic()
-            found = torment(reader, Path(folder), -(-files // len(READERS)))
+            found = torment(reader, Path(folder), -(-options.files // len(READERS)))
             yield (
                 f"| {reader.name} | {sum(found.values())} | {found['refused']} | {found['read']} | "
                 f"{time.monotonic() - started:.0f} |"
@@ -108,7 +108,7 @@ def _damaged(files: int) -> Iterator[str]:
     yield ""
 
 
-def _odd(examples: int) -> Iterator[str]:
+def _odd(options: argparse.Namespace) -> Iterator[str]:
     yield "## Odd settings (hypothesis), as --config: exit code 0 or 2, one line"
     yield ""
     yield "| command | files | refused | understood | s |"
@@ -116,7 +116,7 @@ def _odd(examples: int) -> Iterator[str]:
     for command in COMMANDS:
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            codes = torment_settings(command, Path(folder), -(-examples // len(COMMANDS)))
+            codes = torment_settings(command, Path(folder), -(-options.settings // len(COMMANDS)))
         yield (
             f"| {command} | {sum(codes.values())} | {codes[2]} | {codes[0]} | "
             f"{time.monotonic() - started:.0f} |"
@@ -124,7 +124,7 @@ def _odd(examples: int) -> Iterator[str]:
     yield ""
 
 
-def _fuzzed(runs: int) -> Iterator[str]:
+def _fuzzed(options: argparse.Namespace) -> Iterator[str]:
     yield "## Binary readers under atheris, which follows what the code does with the bytes"
     yield ""
     if importlib.util.find_spec("atheris") is None:
@@ -134,11 +134,14 @@ def _fuzzed(runs: int) -> Iterator[str]:
     yield "|---|---|---|"
     for name in ("idx", "npz", "model"):
         started = time.monotonic()
-        command = [sys.executable, str(FUZZ), name, f"-runs={runs}", "-timeout=10"]
+        command = [sys.executable, str(FUZZ), name, f"-runs={options.fuzz}", "-timeout=10"]
         command += ["-rss_limit_mb=2048", "-seed=1", "-verbosity=0"]
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
-        yield f"| {name} | {runs} | {time.monotonic() - started:.0f} |"
+        yield f"| {name} | {options.fuzz} | {time.monotonic() - started:.0f} |"
+
+
+SECTIONS = {"kills": _killed, "files": _damaged, "settings": _odd, "fuzz": _fuzzed}
 
 
 if __name__ == "__main__":

@@ -11,10 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from rootbound.devices import computing_in, find_device, on, random_stream
+from rootbound.attacks import Suite
+from rootbound.augmentation import Augmentation
+from rootbound.devices import PRECISIONS, computing_in, find_device, on, random_stream
 from rootbound.errors import InputError
-from rootbound.methods import BestResponse
-from rootbound.models import Classifier
+from rootbound.evaluation.context import specification
+from rootbound.evaluation.jobs import Contender
+from rootbound.methods import BestResponse, Plain
+from rootbound.models import Classifier, weights_digest
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy, minimise
 
@@ -75,11 +79,31 @@ def test_a_step_is_computed_as_precisely_as_told(precision: str) -> None:
 
 def test_half_precision_trains_as_well(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     method = BestResponse(Recipe(epochs=8, batch_size=30))
-    reached = []
-    for precision in ("float32", "bfloat16"):
-        with computing_in(precision):
-            reached.append(accuracy(method.fit(toy_model, toy_tasks), toy_tasks.desirable.test))
-    assert min(reached) > 0.9
+    trained = [method.in_precision(one).fit(toy_model, toy_tasks) for one in PRECISIONS]
+    assert min(accuracy(one, toy_tasks.desirable.test) for one in trained) > 0.9
+    digests = {weights_digest(one.state_dict()) for one in trained}
+    assert len(digests) == len(PRECISIONS)
+    with computing_in("bfloat16"):
+        assert weights_digest(method.fit(toy_model, toy_tasks).state_dict()) in digests
+
+
+def test_another_precision_is_another_run_and_the_usual_one_is_the_run_of_before(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    plain = Plain(Recipe(epochs=1))
+    before = "Recipe(epochs=1, batch_size=128, learning_rate=0.002, augmentation="
+    assert repr(plain.recipe) == f"{before}{Augmentation(shift=1)!r})"
+    assert plain.in_precision("float32") == plain
+    half = plain.in_precision("bfloat16")
+    assert repr(half.recipe).endswith(", precision='bfloat16')")
+    specs = [
+        specification(toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)])
+        for one in (plain, half)
+    ]
+    ((name, *_),) = specs[0].differs_from(specs[1])
+    assert name == "arms.Plain.method"
+    with pytest.raises(InputError, match="expected a precision"):
+        plain.in_precision("float64")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ import rootbound as rb
 from rootbound.attacks import Suite
 from rootbound.errors import InputError
 from rootbound.evaluation import RayCluster, compare
-from rootbound.evaluation.workers import Crew
+from rootbound.evaluation.workers import Crew, WorkerDied
+from rootbound.evaluation.workers.crew import Salvage, no_salvage
 from rootbound.methods import BestResponse, Plain
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
@@ -38,6 +40,7 @@ def cluster() -> Iterator[Any]:
         found = [str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         patch.setenv("PYTHONPATH", os.pathsep.join(found))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")
         started = cluster_utils.Cluster(initialize_head=True, head_node_args=SMALL)
         started.add_node(**SMALL)
         try:
@@ -84,6 +87,25 @@ def test_a_failure_reaches_the_caller(cluster: Any) -> None:
         list(crew.run([-1, 1], lambda *_: []))
 
 
+def deadly(job: int, offset: int) -> int:
+    """Kill the process of job 1, whenever it is tried."""
+    if job == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job + offset
+
+
+def test_what_ends_its_process_again_is_left_to_the_caller(cluster: Any) -> None:
+    def salvage(job: int, _: WorkerDied, alone: Callable[[int], int]) -> int:
+        assert job == 1
+        return -alone(9)
+
+    with RayCluster(cluster.address).open(deadly, (10,), salvage) as crew:
+        found: dict[int, int] = {}
+        list(crew.run(range(3), lambda job, result: found.update({job: result}) or ()))
+    assert found == {0: 10, 2: 12, 1: -19}
+    assert list(found)[-1] == 1
+
+
 @dataclass(frozen=True)
 class Unlucky(RayCluster):
     """Loses a machine after so many jobs, with all that runs there."""
@@ -93,9 +115,12 @@ class Unlucky(RayCluster):
 
     @contextlib.contextmanager
     def open(
-        self, function: Callable[..., Any], shared: tuple[Any, ...]
+        self,
+        function: Callable[..., Any],
+        shared: tuple[Any, ...],
+        salvage: Salvage[Any, Any] = no_salvage,
     ) -> Iterator[Crew[Any, Any]]:
-        with super().open(function, shared) as crew:
+        with super().open(function, shared, salvage) as crew:
             finished = crew.finished
 
             def watched() -> Iterator[tuple[Any, Any]]:

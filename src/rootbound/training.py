@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
 from typing import TypeVar
 
 import torch
@@ -15,8 +16,8 @@ from tqdm import tqdm
 from rootbound import distributed
 from rootbound.augmentation import Augmentation
 from rootbound.data import Batch, Data
-from rootbound.devices import autocast, random_stream
-from rootbound.errors import InputError
+from rootbound.devices import PRECISIONS, autocast, computing_in, random_stream
+from rootbound.errors import InputError, unknown_name
 from rootbound.savepoints import Phase, Stateful
 
 Item = TypeVar("Item")
@@ -32,21 +33,38 @@ class Recipe:
         learning_rate: the peak, reached after 30 % of the steps (L. Smith, N. Topin,
             "Super-convergence", 2018, https://arxiv.org/abs/1708.07120).
         augmentation: of every batch of images.
+        precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and what
+            is solved in closed form stay as they are.
 
     Raises:
-        InputError: a value is not positive.
+        InputError: a value is not positive, or the precision is unknown.
     """
 
     epochs: int = 5
     batch_size: int = 128
     learning_rate: float = 2e-3
     augmentation: Augmentation = Augmentation(shift=1)
+    precision: str = PRECISIONS[0]
 
     def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
         if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
             raise InputError(
                 "positive epochs, batch size and learning rate", repr(self), "raise it"
             )
+
+    def __repr__(self) -> str:
+        """Name the usual precision nowhere: digests and records from before it could be chosen."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.precision == PRECISIONS[0]:
+            del values["precision"]
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Return what training runs in for its precision; the usual one changes nothing."""
+        usual = self.precision == PRECISIONS[0]
+        return contextlib.nullcontext() if usual else computing_in(self.precision)
 
     def steps(self, samples: int) -> int:
         """Return how many steps these epochs take over that many samples."""

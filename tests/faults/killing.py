@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from faults.small_run import run, timeless
 from rootbound.errors import InputError
+from rootbound.evaluation import RayCluster
+from rootbound.evaluation.workers.ray_cluster import SETTINGS
 from rootbound.records import PARTS, Evaluation
 
 
@@ -23,16 +28,12 @@ class Engine:
 
     Args:
         name: for the page of results.
-        run: does the run in a folder, or what is missing of it; called in a new process.
+        open: gives, for the length of a test, what does the run in a folder, or what is missing of
+            it; called in a new process.
     """
 
     name: str
-    run: Callable[[Path], object]
-
-
-def in_process(folder: Path) -> None:
-    """Run in one process."""
-    run(folder)
+    open: Callable[[], AbstractContextManager[Callable[[Path], object]]]
 
 
 def in_pool(folder: Path) -> None:
@@ -40,7 +41,30 @@ def in_pool(folder: Path) -> None:
     run(folder, workers=2)
 
 
-ENGINES = (Engine("in process", in_process), Engine("pool of 2", in_pool))
+def on_cluster(folder: Path, address: str) -> None:
+    """Run on a Ray cluster."""
+    run(folder, workers=RayCluster(address))
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[Callable[[Path], object]]:
+    """Start a cluster, which outlives the runs that are killed."""
+    os.environ |= SETTINGS
+    from ray.cluster_utils import Cluster  # noqa: PLC0415  # an extra
+
+    node = {"num_cpus": 2, "object_store_memory": 200 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        yield partial(on_cluster, address=cluster.address)
+    finally:
+        cluster.shutdown()
+
+
+ENGINES = (
+    Engine("in process", lambda: contextlib.nullcontext(run)),
+    Engine("pool of 2", lambda: contextlib.nullcontext(in_pool)),
+    Engine("Ray, 2 CPUs", _cluster),
+)
 
 
 @dataclass
@@ -66,18 +90,25 @@ def torture(engine: Engine, root: Path, kills: int, seed: int = 0) -> Tally:
         kills: how many.
         seed: of the moments.
     """
-    tally, moments = Tally(), random.Random(seed)
+    with engine.open() as function:
+        return _tortured(function, root, kills, random.Random(seed))
+
+
+def _tortured(
+    function: Callable[[Path], object], root: Path, kills: int, moments: random.Random
+) -> Tally:
+    tally = Tally()
     # The first process waits for what all others find loaded: no measure of a run.
     _process(_nothing, root).join()
     started = time.monotonic()
-    _process(engine.run, root / "undisturbed").join()
+    _process(function, root / "undisturbed").join()
     whole, seconds = Evaluation.load(root / "undisturbed"), time.monotonic() - started
     while tally.kills < kills:
         folder = root / str(tally.runs)
-        while not _ended(engine.run, folder, moments.uniform(0.1, seconds), tally):
+        while not _ended(function, folder, moments.uniform(0.1, seconds), tally):
             _look(folder, whole, tally)
             if tally.kills >= kills:
-                _process(engine.run, folder).join()
+                _process(function, folder).join()
                 break
         _compare(Evaluation.load(folder), whole, tally)
         tally.runs += 1

@@ -9,7 +9,7 @@ import torch
 
 import rootbound as rb
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
-from rootbound.evaluation import compare
+from rootbound.evaluation import Engine, compare
 from rootbound.methods import AdversarialHead, Plain
 from rootbound.records import Diagnosis, Evaluation, Record, Training
 from rootbound.training import Recipe
@@ -31,7 +31,7 @@ SUITE = Suite(
 )
 
 
-def run(folder: Path | str | None, workers: int = 1, suite: Suite = SUITE) -> Evaluation:
+def run(folder: Path | str | None, workers: int | Engine = 1, suite: Suite = SUITE) -> Evaluation:
     """Run the comparison, or what is missing of it."""
     torch.set_num_threads(1)
     methods = (Plain(RECIPE), AdversarialHead(RECIPE, heads=1, hidden=0, undesirable_batch_size=30))

@@ -9,10 +9,13 @@ import pytest
 from faults.killing import ENGINES, Engine, torture
 
 KILLS = {"in process": 3, "pool of 2": 1}
+"""In the long form alone under Ray, where every run takes long to begin."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.name)
+@pytest.mark.parametrize(
+    "engine", [one for one in ENGINES if one.name in KILLS], ids=lambda engine: engine.name
+)
 def test_killed_runs_go_on_and_find_the_same(engine: Engine, tmp_path: Path) -> None:
     tally = torture(engine, tmp_path, KILLS[engine.name], seed=1)
     assert tally.kills >= KILLS[engine.name]

@@ -9,13 +9,13 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
-from rootbound.cli.result import present
+from rootbound.cli.result import current, present
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
 from rootbound.methods import METHODS, GenericFeatures, Method, Plain
 from rootbound.models import build
 from rootbound.models.hugging_face import PRETRAINED
-from rootbound.report.leaderboard import read_challenges, write_leaderboard
+from rootbound.report import leaderboard
 from rootbound.runs import Spec
 
 OUT = "rootbound-compare"
@@ -32,7 +32,7 @@ def configure(parser: ArgumentParser) -> None:
         help="data set of neither task: what features learned from it are worth to the attacker "
         "becomes a line to hold methods against",
     )  # fmt: skip
-    parser.add_argument("--epochs", type=int, default=None, help="instead of each method's own")
+    shared.add_training(parser)
     shared.add_tasks(parser)
     shared.add_model(parser)
     shared.add_attack(parser, suite="quick-1")
@@ -46,12 +46,10 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    methods = _methods(options.methods)
-    if options.epochs is not None:
-        methods = [method.for_epochs(options.epochs) for method in methods]
+    methods = [shared.with_training(method, options) for method in _methods(options.methods)]
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
-    challenges = read_challenges(Path(options.external)) if options.external else []
+    challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
     tasks, suite = shared.read_tasks(options, options.model), shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
     folder = shared.run_folder(options, OUT)
@@ -66,8 +64,12 @@ def run(options: Namespace) -> int:
         pretrained=options.model.startswith(PRETRAINED),
     )
     written = present(evaluation, folder)
-    command = shlex.join(["rootbound", *Spec.load(written).command])
-    page = write_leaderboard(written, challenges, command=command)
+    page, sources = written / "leaderboard.html", [written / "records.json"]
+    if options.external:
+        sources.append(Path(options.external))
+    if not current(page, *sources):
+        command = shlex.join(["rootbound", *Spec.load(written).command])
+        page = leaderboard.write_leaderboard(written, challenges, command=command)
     sys.stdout.write(f"leaderboard: {page}\n")
     return 0
 

@@ -15,7 +15,7 @@ from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.cli.networks import add_head, is_own, own_network
 from rootbound.datasets import Dataset, fitted
-from rootbound.devices import PRECISIONS, computing_in, find_device, on
+from rootbound.devices import find_device, on
 from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
@@ -48,12 +48,8 @@ def configure(parser: ArgumentParser) -> None:
         "file.py:function a file of its weights",
     )  # fmt: skip
     shared.add_device(parser)
-    parser.add_argument(
-        "--precision", type=str, default=PRECISIONS[0],
-        help=f"of the products of matrices: {', '.join(PRECISIONS)} (default: {PRECISIONS[0]})",
-    )  # fmt: skip
+    shared.add_training(parser)
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
-    parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
     parser.add_argument(
         "--checkpoint-every", type=float, default=10.0,
         help="minutes after which training is saved beside --out; the same command goes on there "
@@ -162,12 +158,11 @@ def _run(options: Namespace) -> int:
     method = options.method
     if method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
-    if options.epochs is not None:
-        method = method.for_epochs(options.epochs)
+    method = shared.with_training(method, options)
     make_folder(path.parent)
     device = find_device(options.device)
     savepoints = Savepoints(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
-    with on(device), computing_in(options.precision):
+    with on(device):
         trained = method.fit(
             model.to(device), tasks.to(device), seed=options.seed, savepoints=savepoints
         ).cpu()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rootbound.attacks import Attack, Budget, StackedAttack, Suite
@@ -41,6 +41,31 @@ class Assignment:
     stage: Stage = "screen"
     task: TaskName = "undesirable"
     rung: int = 0
+
+
+def bundles(trials: Iterable[Attack]) -> list[tuple[Attack, ...]]:
+    """Group trials that can be trained together."""
+    groups: dict[Hashable, list[Attack]] = {}
+    for trial in trials:
+        key = trial.bundle if isinstance(trial, StackedAttack) else trial
+        groups.setdefault(key, []).append(trial)
+    return [tuple(group) for group in groups.values()]
+
+
+def divided(assignment: Assignment) -> list[Assignment]:
+    """Return one assignment for each bundle and budget; of one bundle, for each trial.
+
+    What is a single trial already cannot be divided: then none.
+    """
+    parts = bundles(assignment.trials)
+    if len(parts) == len(assignment.budgets) == 1:
+        parts = [(trial,) for trial in assignment.trials]
+    found = [
+        replace(assignment, trials=part, budgets=(budget,))
+        for budget in assignment.budgets
+        for part in parts
+    ]
+    return found if len(found) > 1 else []
 
 
 Tried = Mapping[str, Attack]
@@ -200,16 +225,15 @@ def _assignments(
     """Group the trials that apply by where they cut the model, a few bundles at a time."""
     if not budgets:
         return
-    groups: dict[Hashable, dict[Hashable, list[Attack]]] = {}
+    groups: dict[Hashable, list[Attack]] = {}
     for trial in trials:
         # A control has no network to train: only new heads on what it shows make sense.
         if subject.arm == "control" and trial.cut_key(subject.model) != 0:
             continue
         if trial.applies_to(subject.model):
-            key = trial.bundle if isinstance(trial, StackedAttack) else trial
-            groups.setdefault(trial.cut_key(subject.model), {}).setdefault(key, []).append(trial)
-    for bundles in groups.values():
-        together = list(bundles.values())
+            groups.setdefault(trial.cut_key(subject.model), []).append(trial)
+    for group in groups.values():
+        together = bundles(group)
         for start in range(0, len(together), AT_ONCE):
             chosen = tuple(
                 trial for bundle in together[start : start + AT_ONCE] for trial in bundle

@@ -19,7 +19,7 @@ from rootbound.evaluation.controls import controls
 from rootbound.evaluation.course import Course
 from rootbound.evaluation.halving import Halving, TimeLimit
 from rootbound.evaluation.harness import Holdings
-from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, work
+from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, salvage, work
 from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.workers import Engine, engine_for
@@ -144,7 +144,7 @@ def _run(
         contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
     if suite.benign and tasks.benign is None:
         tasks = replace(tasks, benign=rotations(tasks.desirable))
-    limits = Limits(suite.trial_limit, Limits.memory / engine.together)
+    limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
     holdings = Holdings(tasks.desirable.train, sibling, limits)
     names = [contender.name for contender in contenders]
     claimed = None if folder is None else _as_folder(folder).claim(spec, context)
@@ -172,7 +172,7 @@ def _carried_out(
 ) -> Evaluation:
     """Make every entry ready and attack it, unless that was done; return all that was found."""
     started, benign = time.perf_counter(), tasks.benign is not None
-    with engine.open(work, (tasks, holdings, engine.device)) as crew:
+    with engine.open(work, (tasks, holdings, engine.device), salvage) as crew:
         course: Course | Halving = Course(suite, journal.recall, benign=benign)
         if suite.minutes is not None:
             limit = TimeLimit(suite.minutes, crew.workers)

@@ -15,7 +15,7 @@ import torch
 from rootbound.attacks import Attack, Attacker, Budget, Snapshot, StackedAttack, Suite
 from rootbound.data import Data
 from rootbound.errors import InputError
-from rootbound.evaluation.assignments import Assignment, Subject, screening
+from rootbound.evaluation.assignments import Assignment, Subject, bundles, screening
 from rootbound.evaluation.flops import Meter
 from rootbound.evaluation.labels import CURVE_SAMPLES, Labelled, draw
 from rootbound.evaluation.limits import Limits, TrialStopped
@@ -92,13 +92,24 @@ def carry_out(assignment: Assignment, task: Task, holdings: Holdings) -> list[Re
         try:
             seen = labelled[budget].through(frozen, passed)
         except (InputError, RuntimeError) as error:
-            records += [_failed(trial, assignment, budget, error) for trial in trials]
+            left = replace(assignment, trials=tuple(trials), budgets=(budget,))
+            records += failed(left, error)
             continue
         held = _attacker(task, seen, budget, holdings)
         classes, limits = len(task.classes), holdings.limits
         run = _Run(assignment, rest, classes, seen, budget, held, limits)
         records += run.all(trials)
     return records
+
+
+def failed(assignment: Assignment, error: Exception) -> list[Record]:
+    """Return the records of trials that failed before they had begun, or with their process."""
+    lost = Score(0, error=_reason(error))
+    return [
+        _record(trial, assignment, budget, lost, 0.0, 0.0)
+        for budget in assignment.budgets
+        for trial in assignment.trials
+    ]
 
 
 def _attacker(task: Task, seen: Labelled, budget: Budget, holdings: Holdings) -> Attacker:
@@ -129,14 +140,14 @@ class _Run:
     def all(self, trials: Sequence[Attack]) -> list[Record]:
         """Return a record for each trial, in order, the best of each family judged."""
         finished: dict[Attack, _Trial] = {}
-        for bundle in _bundles(trials):
+        for bundle in bundles(trials):
             for trial, done in zip(bundle, self._together(bundle), strict=True):
                 finished[trial] = done
         for trial in _selected(finished):
             finished[trial] = self._judged(finished[trial])
         return [finished[trial].record.as_written() for trial in trials]
 
-    def _together(self, bundle: list[Attack]) -> list[_Trial]:
+    def _together(self, bundle: Sequence[Attack]) -> list[_Trial]:
         """Run trials together; when that fails, each alone, so that one failure stays one."""
         started = time.perf_counter()
         subject = self.assignment.subject
@@ -149,9 +160,9 @@ class _Run:
                 held = replace(self.attacker, generator=generator, given_head=subject.model.head)
                 meter = Meter(_transfer(bundle, model, held))
                 scores = score(iter(meter), len(bundle), self.seen, self.budget.steps)
-        except (Exception, TrialStopped) as error:  # an attack is anybody's code
+        except (Exception, SystemExit, TrialStopped) as error:  # an attack is anybody's code
             if len(bundle) > 1:
-                return [done for trial in bundle for done in self._together([trial])]
+                return [done for trial in bundle for done in self._together((trial,))]
             scores = [Score(0, error=_reason(error))]
         seconds = (time.perf_counter() - started) / len(bundle)
         flops = meter.flops / len(bundle) if meter is not None else 0.0
@@ -172,16 +183,9 @@ class _Run:
         return replace(trial, record=record)
 
 
-def _bundles(trials: Sequence[Attack]) -> Iterator[list[Attack]]:
-    """Group trials that can be trained together."""
-    groups: dict[object, list[Attack]] = {}
-    for trial in trials:
-        key = trial.bundle if isinstance(trial, StackedAttack) else trial
-        groups.setdefault(key, []).append(trial)
-    yield from groups.values()
-
-
-def _transfer(bundle: list[Attack], model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+def _transfer(
+    bundle: Sequence[Attack], model: Classifier, attacker: Attacker
+) -> Iterator[Snapshot]:
     first = bundle[0]
     if isinstance(first, StackedAttack):
         return first.transfer_together(bundle, model, attacker)  # type: ignore[arg-type]
@@ -202,10 +206,6 @@ def _selected(trials: dict[Attack, _Trial]) -> list[Attack]:
 
 def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-
-
-def _failed(trial: Attack, assignment: Assignment, budget: Budget, error: Exception) -> Record:
-    return _record(trial, assignment, budget, Score(0, error=_reason(error)), 0.0, 0.0)
 
 
 def _record(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 
 from rootbound.devices import find_device, on, with_float64
-from rootbound.evaluation.assignments import Assignment, Subject
+from rootbound.evaluation.assignments import Assignment, Subject, divided
 from rootbound.evaluation.diagnosis import diagnose
-from rootbound.evaluation.harness import Holdings, carry_out
+from rootbound.evaluation.harness import Holdings, carry_out, failed
 from rootbound.evaluation.pictures import Array, pictures
+from rootbound.evaluation.workers import WorkerDied
 from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Arm, Diagnosis, Record, Training
@@ -97,6 +99,34 @@ def work(job: Job, tasks: TaskPair, holdings: Holdings, device: str) -> Result:
         shown = pictures(model, tasks) if job.pictured else {}
     subject = Subject(arm, name, job.seed, model.cpu())
     return Outcome(subject, training, diagnosis, shown)
+
+
+def salvage(job: Job, death: WorkerDied, alone: Callable[[Job], Result]) -> Result:
+    """Return the records of an assignment that ends its process: of each trial that does, failed.
+
+    Args:
+        job: what was to be done.
+        death: how its process ended.
+        alone: does a part of it in a process of its own.
+
+    Raises:
+        RuntimeError: it is a training, without which there is nothing to attack.
+    """
+    if isinstance(job, Entry):
+        name = job.contender.name
+        raise RuntimeError(f"{name}, seed {job.seed}, was not made ready in two attempts: {death}")
+    parts = divided(job)
+    if not parts:
+        return failed(job, death)
+    records: list[Record] = []
+    for part in parts:
+        try:
+            found = alone(part)
+        except WorkerDied as again:
+            found = salvage(part, again, alone)
+        assert isinstance(found, list)  # nothing but a training has another result
+        records += found
+    return records
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
+import os
 import signal
 import sys
 import threading
@@ -29,15 +31,18 @@ class Limits:
     """How long a trial may take, and how much memory.
 
     Time is kept in the main thread of a process, on systems that have alarms, and between steps
-    of Python: a single call that never returns is not stopped. Memory is limited on Linux.
+    of Python. A single compiled call that never returns ends only with its process, which only
+    one that works for another may. Memory is limited on Linux.
 
     Args:
         seconds: of one trial, above 0.
         memory: share of what is available when it starts, in (0, 1].
+        patience: seconds beyond the limit after which the process is ended; None: never.
     """
 
     seconds: float = 3600.0
     memory: float = 0.9
+    patience: float | None = None
 
     @contextlib.contextmanager
     def kept(self, trials: int) -> Iterator[None]:
@@ -47,8 +52,24 @@ class Limits:
             TrialStopped: they are not.
             MemoryError: or torch's RuntimeError, where an allocation goes beyond the limit.
         """
-        with _alarm(self.seconds * trials), _allowance(self.memory):
+        seconds = self.seconds * trials
+        with _end(seconds, self.patience), _alarm(seconds), _allowance(self.memory):
             yield
+
+
+@contextlib.contextmanager
+def _end(seconds: float, patience: float | None) -> Iterator[None]:
+    """End the process, with exit code 1, where what runs inside heeds no alarm."""
+    if patience is None:
+        yield
+        return
+    # A thread of its own that needs no Python: the call may hold the interpreter's lock.
+    with Path(os.devnull).open("w") as nowhere:
+        faulthandler.dump_traceback_later(min(seconds + patience, LONGEST), exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager

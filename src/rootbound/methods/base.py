@@ -88,7 +88,11 @@ class Method(ABC):
         self, model: Classifier, tasks: TaskPair, seed: int, savepoints: Savepoints | None
     ) -> Classifier:
         fitted = copy.deepcopy(model)
-        with seeded(seed) as generator, contextlib.ExitStack() as stack:
+        with (
+            seeded(seed) as generator,
+            self.recipe.computing(),
+            contextlib.ExitStack() as stack,
+        ):
             if savepoints is not None:
                 training = self._training(model, tasks, seed)
                 stack.enter_context(savepoints.kept(training, generator))
@@ -119,6 +123,14 @@ class Method(ABC):
     def for_epochs(self, epochs: int) -> Self:
         """Return the same method with another number of epochs."""
         return replace(self, recipe=replace(self.recipe, epochs=epochs))
+
+    def in_precision(self, precision: str) -> Self:
+        """Return the same method that trains in `float32` or `bfloat16`.
+
+        Raises:
+            InputError: another precision.
+        """
+        return replace(self, recipe=replace(self.recipe, precision=precision))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes long to import
 
 LEVEL = 0.95
 """Of every interval."""
@@ -53,11 +53,11 @@ def estimate(values: Sequence[float]) -> Estimate:
     if count == 1:
         return Estimate(mean, -math.inf, math.inf, 1)
     error = statistics.stdev(values) / math.sqrt(count)
-    half = float(student.ppf(0.5 + LEVEL / 2, count - 1)) * error
+    half = float(stdtrit(count - 1, 0.5 + LEVEL / 2)) * error
     if error == 0.0:
         p_value = 1.0 if mean == 0.0 else 0.0
     else:
-        p_value = 2 * float(student.sf(abs(mean) / error, count - 1))
+        p_value = 2 * float(stdtr(count - 1, -abs(mean) / error))
     return Estimate(mean, mean - half, mean + half, count, p_value)
 
 

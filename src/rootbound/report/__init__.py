@@ -1,5 +1,8 @@
-"""Reports: pure functions of records, read by people."""
+"""Reports: pure functions of records, read by people.
 
-from rootbound.report.render import html, write
+What the package offers is listed in `__init__.pyi`; drawing is loaded when it is first asked for.
+"""
 
-__all__ = ["html", "write"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -36,6 +36,13 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
+def in_words(labels: int | None) -> str:
+    """Return `10 labels a class` or `all labels`."""
+    if labels is None:
+        return "all labels"
+    return f"{labels} label{'' if labels == 1 else 's'} a class"
+
+
 def percent(value: Estimate | None) -> Cell:
     """Return an accuracy as `97.7 %`, with its interval."""
     if value is None:

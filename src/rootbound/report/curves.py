@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from rootbound import metrics
 from rootbound.records import EXACT, Evaluation
+from rootbound.report.cells import in_words
 from rootbound.report.theme import FAINT, colours, dashes
 
 WRAPPED = 34
@@ -99,13 +100,6 @@ def against_trials(evaluation: Evaluation) -> Figure:
     panels[0][0].set_ylabel("accuracy, %")
     _legend(figure, panels[0][0])
     return figure
-
-
-def in_words(labels: int | None) -> str:
-    """Return `10 labels a class` or `all labels`."""
-    if labels is None:
-        return "all labels"
-    return f"{labels} label{'' if labels == 1 else 's'} a class"
 
 
 def _steps_panel(

@@ -7,8 +7,7 @@ import math
 from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.cells import change, interval
-from rootbound.report.curves import in_words
+from rootbound.report.cells import change, in_words, interval
 
 
 def headline(evaluation: Evaluation) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
-from rootbound.report.cells import Cell, Table, change, interval, percent, times
-from rootbound.report.curves import in_words
+from rootbound.report.cells import Cell, Table, change, in_words, interval, percent, times
 
 
 def resistance(evaluation: Evaluation) -> Table:

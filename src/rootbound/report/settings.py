@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootbound.records import Evaluation
-from rootbound.report.curves import in_words
+from rootbound.report.cells import in_words
 
 MOST_CLASSES = 20
 """Classes that are listed."""

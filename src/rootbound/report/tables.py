@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from rootbound import metrics
 from rootbound.records import EXACT, PRACTICAL, Evaluation
-from rootbound.report.cells import Cell, Table, change, interval, percent
-from rootbound.report.curves import in_words
+from rootbound.report.cells import Cell, Table, change, in_words, interval, percent
 
 SHARES = (0.90, 0.95)
 """Of what the undefended model reaches: the goals that steps are counted to."""

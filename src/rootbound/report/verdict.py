@@ -5,8 +5,7 @@ from __future__ import annotations
 from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
-from rootbound.report.cells import change, interval
-from rootbound.report.curves import in_words
+from rootbound.report.cells import change, in_words, interval
 from rootbound.report.settings import spent
 
 

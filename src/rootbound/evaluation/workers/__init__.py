@@ -1,12 +1,12 @@
 """Running independent jobs: in this process, in several, or on a cluster."""
 
 from rootbound.errors import InputError
-from rootbound.evaluation.workers.crew import Crew, Engine
+from rootbound.evaluation.workers.crew import Crew, Engine, WorkerDied
 from rootbound.evaluation.workers.in_process import InProcess
 from rootbound.evaluation.workers.pool import Pool
 from rootbound.evaluation.workers.ray_cluster import RayCluster
 
-__all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "engine_for"]
+__all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "engine_for"]
 
 
 def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:

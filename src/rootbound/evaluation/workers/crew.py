@@ -12,6 +12,27 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+class WorkerDied(RuntimeError):
+    """The process that did a job ended before the job did: killed, crashed, or hung and ended."""
+
+
+Salvage = Callable[[Job, WorkerDied, Callable[[Job], Result]], Result]
+"""What becomes of a job whose process died again when nothing else was done beside it.
+
+Takes the job, how its process died, and a function that does a part of it in a process of its own
+and raises `WorkerDied`; returns what can be had, or raises.
+"""
+
+
+def no_salvage(job: Job, death: WorkerDied, _: Callable[[Job], Result]) -> Result:
+    """Give up.
+
+    Raises:
+        WorkerDied: always.
+    """
+    raise WorkerDied(f"{job} cannot be done: {death}")
+
+
 class Crew(ABC, Generic[Job, Result]):
     """Does jobs, all with one function."""
 
@@ -26,7 +47,8 @@ class Crew(ABC, Generic[Job, Result]):
     def finished(self) -> Iterator[tuple[Job, Result]]:
         """Yield jobs with their results as they end, until none is left.
 
-        Jobs may be submitted meanwhile. What a job raises is raised here.
+        Jobs may be submitted meanwhile. What a job raises is raised here. One whose process
+        dies is done again when all others are, in a process of its own.
         """
 
     def run(
@@ -66,13 +88,25 @@ class Engine(ABC):
     def together(self) -> int:
         """How many jobs share the memory of one machine."""
 
+    @property
+    def patience(self) -> float | None:
+        """Seconds beyond its limit after which a hung trial's process is ended; None: never.
+
+        Never is for jobs that are done in the caller's own process.
+        """
+        return None
+
     @abstractmethod
     def open(
-        self, function: Callable[..., Result], shared: tuple[Any, ...]
+        self,
+        function: Callable[..., Result],
+        shared: tuple[Any, ...],
+        salvage: Salvage[Any, Result] = no_salvage,
     ) -> AbstractContextManager[Crew[Any, Result]]:
         """Return a crew that calls `function(job, *shared)`; left by an exception, it stops.
 
         Args:
             function: of a module's top level, so that it can be sent to other processes.
             shared: further arguments, the same for all jobs; sent once.
+            salvage: of a job that ends the process it is done in.
         """

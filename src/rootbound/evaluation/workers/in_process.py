@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
-from rootbound.evaluation.workers.crew import Crew, Engine, Job, Result
+from rootbound.evaluation.workers.crew import Crew, Engine, Job, Result, Salvage, no_salvage
 
 Value = TypeVar("Value")
 
@@ -27,9 +27,12 @@ class InProcess(Engine):
 
     @contextlib.contextmanager
     def open(
-        self, function: Callable[..., Value], shared: tuple[Any, ...]
+        self,
+        function: Callable[..., Value],
+        shared: tuple[Any, ...],
+        _salvage: Salvage[Any, Value] = no_salvage,
     ) -> Iterator[Crew[Any, Value]]:
-        """Set the number of threads, and set it back."""
+        """Set the number of threads, and set it back. What ends this process ends all."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:

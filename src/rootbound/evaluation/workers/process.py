@@ -26,3 +26,6 @@ def settle_in(threads: int) -> None:
     os.environ["TQDM_DISABLE"] = "1"
     # Nor do they need a lock between processes, which an interrupted one would leave behind.
     tqdm.set_lock(threading.RLock())
+    # With its first optimiser torch loads its compiler: seconds that belong to no trial, and that
+    # a trial's limit would leave half loaded.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])

@@ -18,21 +18,31 @@ import torch
 from torch import nn
 
 from rootbound.errors import InputError
-from rootbound.evaluation.workers.crew import Crew, Engine, Job, Result
+from rootbound.evaluation.workers.crew import (
+    Crew,
+    Engine,
+    Job,
+    Result,
+    Salvage,
+    WorkerDied,
+    no_salvage,
+)
 from rootbound.evaluation.workers.process import settle_in
 from rootbound.memory import release_freed_memory
 from rootbound.user_code import loaded_code
 
 Value = TypeVar("Value")
 
-RETRIES = 5
-"""How many times a task is done again whose machine or process was lost."""
-QUIET = {
+RETRIES = 2
+"""How many times a task is done again beside others whose machine or process was lost."""
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TQDM_PATCH_PRINT": "0",
+    "RAY_worker_niceness": "0",
 }
-"""Nothing is reported to anybody, no warnings of what is to come, nothing done to `print`."""
+"""Nothing is reported to anybody, no warnings of what is to come, nothing done to `print`; and jobs
+of a cluster that is started here have this process's priority, where Ray would take 15 off it."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +54,14 @@ class RayCluster(Engine):
     Args:
         address: `HOST:PORT` of its head; `auto` for the one that this machine is part of;
             `local` starts one of this machine alone, and ends it.
+        patience: seconds beyond its limit after which a hung trial's process is ended.
 
     Raises:
         InputError: Ray is not installed, or there is no such cluster.
     """
 
     address: str = "auto"
+    patience: float | None = 60.0
 
     def _share(self) -> dict[str, int]:
         """Return what a job takes of the cluster, by the cluster's names."""
@@ -62,7 +74,10 @@ class RayCluster(Engine):
 
     @contextlib.contextmanager
     def open(
-        self, function: Callable[..., Value], shared: tuple[Any, ...]
+        self,
+        function: Callable[..., Value],
+        shared: tuple[Any, ...],
+        salvage: Salvage[Any, Value] = no_salvage,
     ) -> Iterator[Crew[Any, Value]]:
         """Connect, unless the program is connected already; and take back what is not done."""
         ray = _library()
@@ -70,7 +85,7 @@ class RayCluster(Engine):
         if mine:
             _connect(ray, self.address)
         try:
-            crew: _Cluster[Any, Value] = _Cluster(ray, function, shared, self._share())
+            crew: _Cluster[Any, Value] = _Cluster(ray, function, shared, self._share(), salvage)
             try:
                 yield crew
             except BaseException:
@@ -88,8 +103,10 @@ class _Cluster(Crew[Job, Result]):
         function: Callable[..., Result],
         shared: tuple[Any, ...],
         share: dict[str, int],
+        salvage: Salvage[Job, Result],
     ) -> None:
         self._ray, self._function, self._threads = ray, function, share["CPU"]
+        self._salvage = salvage
         for module in loaded_code():
             # Other machines need not have the user's files.
             ray.cloudpickle.register_pickle_by_value(module)
@@ -102,27 +119,57 @@ class _Cluster(Crew[Job, Result]):
                 ", ".join(f"{there.get(name, 0):g} {name}" for name in share),
                 "add machines to it",
             )
-        # What a job raises is the caller's; only what was lost is done again.
-        self._task = ray.remote(
-            num_cpus=share["CPU"], num_gpus=share.get("GPU", 0), max_retries=RETRIES
-        )(_attend)
+        # What was lost is done again, but not by Ray: a job may be what kills its process.
+        self._task = ray.remote(num_cpus=share["CPU"], num_gpus=share.get("GPU", 0), max_retries=0)(
+            _attend
+        )
         self._shared = ray.put(shared)
         # For as long as a model is known here the cluster keeps it.
         self._models: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
-        self._pending: dict[Any, Job] = {}
+        self._pending: dict[Any, tuple[Job, int]] = {}
+        """What is under way, and how many times each was lost."""
+        self._suspects: list[Job] = []
 
     def submit(self, job: Job) -> None:
-        packed, models = self._packed(job)
-        self._pending[
-            self._task.remote(
-                self._function, self._threads, _versions(), [self._shared], packed, models
-            )
-        ] = job
+        self._submit(job, 0)
 
     def finished(self) -> Iterator[tuple[Job, Result]]:
-        while self._pending:
+        while self._pending or self._suspects:
+            if not self._pending:
+                suspect = self._suspects.pop(0)
+                yield suspect, self._again(suspect)
+                continue
             (done, *_), _ = self._ray.wait(list(self._pending), fetch_local=False)
-            yield self._pending.pop(done), self._result(done)
+            job, losses = self._pending.pop(done)
+            try:
+                result = self._result(done)
+            except WorkerDied:
+                if losses < RETRIES:
+                    self._submit(job, losses + 1)
+                else:
+                    self._suspects.append(job)
+                continue
+            yield job, result
+
+    def _submit(self, job: Job, losses: int) -> None:
+        self._pending[self._begun(job)] = job, losses
+
+    def _begun(self, job: Job) -> Any:
+        packed, models = self._packed(job)
+        return self._task.remote(
+            self._function, self._threads, _versions(), [self._shared], packed, models
+        )
+
+    def _again(self, job: Job) -> Result:
+        """Do a job once more while nothing else is done; or return what can be had of it."""
+
+        def alone(part: Job) -> Result:
+            return self._result(self._begun(part))
+
+        try:
+            return alone(job)
+        except WorkerDied as death:
+            return self._salvage(job, death, alone)
 
     def cancel(self) -> None:
         """Stop what is running, and start no more."""
@@ -157,7 +204,7 @@ class _Cluster(Crew[Job, Result]):
             raise error.cause from None
         except errors.RayError as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise RuntimeError(f"a job was lost {RETRIES + 1} times: {reason}") from None
+            raise WorkerDied(reason) from None
         return found
 
 
@@ -196,7 +243,7 @@ def _versions() -> str:
 
 
 def _library() -> Any:
-    for name, value in QUIET.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
         import ray  # noqa: PLC0415  # an extra, and slow to import

@@ -1,6 +1,8 @@
-"""The leaderboard: every method of a run on one page that anyone can challenge."""
+"""The leaderboard: every method of a run on one page that anyone can challenge.
 
-from rootbound.report.leaderboard.claims import Challenge, read_challenges
-from rootbound.report.leaderboard.write import write_leaderboard
+What the package offers is listed in `__init__.pyi`; drawing is loaded when it is first asked for.
+"""
 
-__all__ = ["Challenge", "read_challenges", "write_leaderboard"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

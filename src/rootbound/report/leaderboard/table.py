@@ -9,8 +9,7 @@ from rootbound import metrics
 from rootbound.flags import FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple
-from rootbound.report.cells import Cell, Table, change, percent, times
-from rootbound.report.curves import in_words
+from rootbound.report.cells import Cell, Table, change, in_words, percent, times
 from rootbound.report.leaderboard.entries import DISQUALIFYING, Entry
 
 COLUMNS = (

@@ -1,0 +1,3 @@
+from .render import html, write
+
+__all__ = ["html", "write"]

@@ -1,0 +1,148 @@
+"""Attacks and trainings that end the process they run in: what dies is a failed record, no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import rootbound as rb
+from faults.small_run import RECIPE
+from faults.test_trials import MARK, marked
+from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, LastLayer, Snapshot, Suite
+from rootbound.evaluation import Engine, InProcess, Pool, compare, evaluate
+from rootbound.flags import flags
+from rootbound.methods import Plain
+from rootbound.models import Classifier
+from rootbound.records import Evaluation
+from rootbound.tasks import TaskPair
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Deadly(Attack):
+    """Ends its process on the defended network, which it knows by its mark."""
+
+    how: str = "killed"
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        yield Snapshot(1, model)
+        if any(bool((value == MARK).any()) for value in model.state_dict().values()):
+            HARM[self.how]()
+        yield Snapshot(attacker.steps, model)
+
+
+def _kill() -> None:
+    """As the system does where memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang() -> None:
+    """One compiled call that holds the interpreter: no alarm and no other thread is heard."""
+    sum(range(10**15))
+
+
+HARM = {"killed": _kill, "aborts": os.abort, "hangs": _hang, "leaves": lambda: os._exit(7)}
+SAYS = {
+    "killed": "was ended by SIGKILL, as the system does where memory runs out",
+    "aborts": "was ended by SIGABRT",
+    "hangs": "was ended, as where a single call goes on beyond the limit",
+    "leaves": "ended with exit code 7",
+}
+ENTIRE = (LastLayer("adam", 0.1), LastLayer("adam", 0.2), ExactLastLayer(1e-3))
+SUITE = Suite(
+    "deadly", (*ENTIRE, *map(Deadly, HARM)), (Budget(5, 4), Budget(10, 4)), trial_limit=2.0
+)
+
+
+def _refuse() -> None:
+    raise KeyError("in place of what would end the process of the test")
+
+
+def test_what_ends_its_process_is_a_failed_record_and_all_else_as_ever(
+    toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undefended = Plain(RECIPE).fit(toy_model, toy_tasks, seed=0)
+
+    def found(engine: Engine, folder: Path) -> Evaluation:
+        evaluate(
+            marked(toy_model), toy_tasks, undefended=undefended, suite=SUITE, seeds=1,
+            workers=engine, folder=folder,
+        )  # fmt: skip
+        return Evaluation.load(folder)
+
+    dying = found(Pool(2, patience=1.0), tmp_path / "dying")
+    for how in HARM:
+        monkeypatch.setitem(HARM, how, _refuse)
+    refusing = found(InProcess(), tmp_path / "refusing")
+
+    assert dying.complete
+    assert [_found(one) for one in dying.records] == [_found(one) for one in refusing.records]
+    lost = {one.attack: one for one in dying.records if one.error is not None}
+    assert len([one for one in dying.records if one.error is not None]) == 2 * len(HARM)
+    for how, words in SAYS.items():
+        record = lost[repr(Deadly(how))]
+        assert (record.method, record.error) == ("defended", f"WorkerDied: its process {words}")
+    raised = {(one.flag, one.method) for one in flags(dying)}
+    assert ("fewer finished trials", "defended") in raised
+
+
+def _found(record: Any) -> dict[str, Any]:
+    """Return what does not depend on how a trial failed, nor on what it was divided from.
+
+    Of the trials that a process carries out together only the best are judged on all test samples.
+    """
+    unlike = {"seconds", "flops", "steps", "test", "losses", "validation", "accuracy"}
+    if record.error is None:
+        unlike = {"seconds", "accuracy"}
+    found = {name: value for name, value in vars(record).items() if name not in unlike}
+    return {**found, "error": record.error is not None}
+
+
+def once(job: int, marker: Path) -> int:
+    """Kill the process of job 1, the first time."""
+    if job == 1 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 10 * job
+
+
+def test_what_was_killed_for_no_fault_of_its_own_is_done_again(tmp_path: Path) -> None:
+    with Pool(2).open(once, (tmp_path / "marker",)) as crew:
+        results: list[tuple[int, int]] = []
+
+        def follow(job: int, result: int) -> list[int]:
+            results.append((job, result))
+            return [5] if job == 1 else []
+
+        assert sorted(crew.run([0, 1, 2, 3], follow)) == [0, 1, 2, 3, 5]
+    assert sorted(results) == [(job, 10 * job) for job in (0, 1, 2, 3, 5)]
+    assert results[-2:] == [(1, 10), (5, 50)]  # after all others, alone
+
+
+@dataclass(frozen=True)
+class Dying(Plain):
+    """A method whose training ends its process."""
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        HARM["killed"]()
+
+
+def test_a_training_that_dies_twice_is_named(toy_tasks: TaskPair, tmp_path: Path) -> None:
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    suite = replace(SUITE, attacks=ENTIRE)
+    with pytest.raises(RuntimeError, match=r"^Dying, seed 0, .* by SIGKILL[^\n]*$"):
+        compare(
+            (Dying(RECIPE),), toy_tasks, model, suite=suite, seeds=1, workers=Pool(2),
+            folder=tmp_path,
+        )  # fmt: skip
+    kept = Evaluation.load(tmp_path)
+    assert not kept.complete
+    assert {one.method for one in kept.records} == {"scratch"}
