@@ -54,7 +54,11 @@ def _curves(evaluation: Evaluation) -> list[Entry]:
 
 def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
     context = evaluation.context
-    classes = {role: list(context[role]["classes"]) for role in ("desirable", "undesirable")}
+    classes = {
+        role: list(context[role]["classes"])
+        for role in ("desirable", "undesirable")
+        if context[role] is not None
+    }
     return [
         ("grad-cam", "Where the models look (Grad-CAM)",
          "First test image of each class, seed 0; no picking. With the original head: the "
