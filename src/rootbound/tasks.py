@@ -21,6 +21,7 @@ class Task:
         train: samples to learn from.
         test: samples to be judged on, never seen by methods or attacks.
         vocabulary: where samples are text, the word or letter that each number stands for.
+        conversion: in words, how samples were made to fit another data set's; empty if unchanged.
 
     Raises:
         InputError: fewer than two classes, or labels outside them.
@@ -31,6 +32,7 @@ class Task:
     train: Data
     test: Data
     vocabulary: tuple[str, ...] = ()
+    conversion: str = ""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

@@ -133,4 +133,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "majority": float(counts.max()) / len(task.test),
         "stratified": task.train.stratified,
         "samples": "images" if len(task.train.shape) == 3 else "samples",
+        "conversion": task.conversion,
     }

@@ -165,4 +165,6 @@ def _named(task: Mapping[str, Any]) -> str:
 
 
 def _counts(task: Mapping[str, Any]) -> str:
-    return f"{task['training_samples']} training and {task['test_samples']} test samples"
+    how = task.get("conversion")
+    counts = f"{task['training_samples']} training and {task['test_samples']} test samples"
+    return f"{counts}, {how}" if how else counts
