@@ -53,14 +53,14 @@ def held_out(name: str) -> TaskPair:
     )
 
 
-def row(evaluation: rb.Evaluation, name: str) -> str:
+def row(evaluation: rb.Evaluation, name: str, most: int) -> str:
     """Return a model's row: desirable accuracy, exact last layer, strongest attacks."""
     attacked = rb.metrics.attacked
     found = [
         rb.metrics.desirable(evaluation, name),
-        attacked(evaluation, name, 50, EXACT),
+        attacked(evaluation, name, most, EXACT),
         attacked(evaluation, name, 10),
-        attacked(evaluation, name, 50),
+        attacked(evaluation, name, most),
     ]
     means = (rb.metrics.points(one) for one in found)
     cells = ("–" if one is None else f"{one.mean:.1f}" for one in means)
@@ -81,7 +81,7 @@ def main(name: str, out: str) -> None:
     evaluation = rb.evaluate(models, tasks, undefended=plain, suite=SUITE, seeds=1, folder=out)
     print("| | desirable | exact, 50 labels | strongest, 10 | strongest, 50 |")
     print("|---|---|---|---|---|")
-    print("\n".join(row(evaluation, one) for one in rb.metrics.methods(evaluation)))
+    print("\n".join(row(evaluation, one, 50) for one in rb.metrics.methods(evaluation)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A model that exists already is made resistant: it tells photographs apart, and shall be no help in
-# telling clothes apart.
+# A model that exists already is made resistant: it tells photographs of animals apart, and shall be
+# no help in telling clothes apart.
 #
 #   sh examples/existing_model.sh CIFAR10 FASHION [OUT]
 #
@@ -11,7 +11,8 @@ set -eu
 data=$1 other=$2 out=${3:-existing-model} epochs=${EPOCHS:-3}
 
 # Stands for the model that you have.
-rootbound train --data "$data" --undesirable-data "$other" --model batch_norm_cnn \
+rootbound train --data "$data" --desirable bird,cat,deer,dog,frog,horse \
+    --undesirable-data "$other" --model resnet_20 \
     --method Plain --epochs "$epochs" --out "$out/plain.safetensors"
 
 # Its architecture, data and classes are in its file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from rootbound.data import Data, Scaling
 from rootbound.datasets import Dataset, fitted
 from rootbound.errors import InputError
 from rootbound.models import load_model
+from rootbound.records import Evaluation
 from toy import write_idx_folder
 
 NAMES = ("cat", "dog", "7")
@@ -71,6 +73,33 @@ def test_numbers_that_are_not_bytes_stay_what_they_are() -> None:
     assert not torch.equal(found, found.round())
 
 
+@pytest.mark.parametrize(
+    ("found", "shape", "conversion"),
+    [
+        ((1, 8, 8), (1, 8, 8), ""),
+        ((1, 8, 8), (3, 8, 8), "one channel repeated three times"),
+        ((3, 8, 8), (1, 8, 8), "colours turned to grey by luma"),
+        ((1, 8, 8), (1, 5, 9), "resized from 8x8 to 5x9 bilinearly, with antialiasing"),
+        (
+            (1, 28, 28),
+            (3, 32, 32),
+            "resized from 28x28 to 32x32 bilinearly, with antialiasing, one channel repeated three "
+            "times",
+        ),
+        ((4,), (6,), "filled up with padding from 4 to 6 tokens"),
+        ((4,), (3,), "cut from 4 to 3 tokens"),
+    ],
+)
+def test_the_conversion_is_stated(
+    found: tuple[int, ...], shape: tuple[int, ...], conversion: str
+) -> None:
+    zoo = dataset(found)
+    if len(found) == 1:
+        texts = Data(zoo.train.inputs.int(), zoo.train.labels)
+        zoo = replace(zoo, train=texts, test=texts)
+    assert fitted(zoo, shape).task([0, 1]).conversion == conversion
+
+
 @pytest.mark.parametrize("shape", [(4, 8, 8), (64,), (1, 64)])
 def test_what_cannot_be_converted_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="only images"):
@@ -108,3 +137,6 @@ def test_an_existing_model_is_made_to_resist_another_data_set(
     attack = ["--labels", "2", "--steps", "3", "--seeds", "1", "--workers", "1"]
     assert main(["audit", str(defended), *attack, "--out", str(tmp_path / "run")]) == 0
     assert "other as 1x16x16 0-2" in capsys.readouterr().out
+    how = "resized from 20x20 to 16x16 bilinearly, with antialiasing"
+    assert Evaluation.load(tmp_path / "run").context["undesirable"]["conversion"] == how
+    assert how in (tmp_path / "run" / "report.html").read_text()

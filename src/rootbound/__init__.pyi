@@ -6,7 +6,7 @@ from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
 from .models import Classifier
 from .records import Evaluation, Record, Training
-from .tasks import Task, TaskPair
+from .tasks import Task, TaskPair, Tasks
 from .training import Recipe
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Suite",
     "Task",
     "TaskPair",
+    "Tasks",
     "Training",
     "attacks",
     "compare",

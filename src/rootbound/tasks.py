@@ -1,8 +1,9 @@
-"""A task, and the pair of tasks an experiment is about: one to do well, one to resist."""
+"""A task, and the tasks an experiment is about: one to resist, and one to do well."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 
@@ -20,6 +21,7 @@ class Task:
         train: samples to learn from.
         test: samples to be judged on, never seen by methods or attacks.
         vocabulary: where samples are text, the word or letter that each number stands for.
+        conversion: in words, how samples were made to fit another data set's; empty if unchanged.
 
     Raises:
         InputError: fewer than two classes, or labels outside them.
@@ -30,6 +32,7 @@ class Task:
     train: Data
     test: Data
     vocabulary: tuple[str, ...] = ()
+    conversion: str = ""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -66,8 +69,38 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class TaskPair:
-    """What a model is for, and what it must not be turned into.
+class Tasks:
+    """What a model must not be turned into, and what else is known of it: enough to attack it.
+
+    Args:
+        desirable: the task the model is for; None where nobody said.
+        undesirable: the task it must resist; its training data are the attacker's.
+        known_undesirable: the defender's undesirable samples; None where nobody knows them.
+        shared: whether defender and attacker hold the same samples.
+        benign: a harmless third task, which a defended model must still be able to learn.
+    """
+
+    desirable: Task | None
+    undesirable: Task
+    known_undesirable: Data | None
+    shared: bool = False
+    benign: Task | None = None
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same with all data on a device."""
+        held = ("desirable", "undesirable", "known_undesirable", "benign")
+        there = {name: one.to(device) for name in held if (one := getattr(self, name)) is not None}
+        return replace(self, **there)
+
+    @staticmethod
+    def alone(undesirable: Task) -> Tasks:
+        """Return what is known where only the undesirable task is: all of its data attack."""
+        return Tasks(None, undesirable, None)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskPair(Tasks):
+    """What a model is for, and what it must not be turned into: enough to defend it.
 
     Args:
         desirable: the task the model is for.
@@ -78,20 +111,7 @@ class TaskPair:
     """
 
     desirable: Task
-    undesirable: Task
     known_undesirable: Data
-    shared: bool = False
-    benign: Task | None = None
-
-    def to(self, device: torch.device) -> TaskPair:
-        """Return the pair with its data on a device."""
-        return replace(
-            self,
-            desirable=self.desirable.to(device),
-            undesirable=self.undesirable.to(device),
-            known_undesirable=self.known_undesirable.to(device),
-            benign=None if self.benign is None else self.benign.to(device),
-        )
 
     @classmethod
     def of(

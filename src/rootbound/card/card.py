@@ -12,7 +12,7 @@ from rootbound.errors import InputError
 from rootbound.flags import flags
 from rootbound.metrics import Estimate, Standing
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.settings import settings
+from rootbound.report.settings import UNKNOWN_PURPOSE, settings
 
 SCHEMA: dict[str, Any] = json.loads(
     Path(__file__).with_name("schema.json").read_text(encoding="utf-8")
@@ -61,16 +61,16 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
 
 
 def _tasks(evaluation: Evaluation, standing: Standing) -> dict[str, Any]:
-    tasks = {
-        role: {name: evaluation.context[role][name] for name in ("name", "classes")}
-        for role in ("desirable", "undesirable")
+    context, names = evaluation.context, ("name", "classes")
+    wanted, unwanted = context["desirable"], context["undesirable"]
+    kept = {"accuracy": _plain(standing.desirable), "change": _plain(standing.change)}
+    return {
+        "desirable": wanted and {**{name: wanted[name] for name in names}, **kept},
+        "undesirable": {
+            **{name: unwanted[name] for name in names},
+            "majority": 100 * unwanted["majority"],
+        },
     }
-    tasks["desirable"] |= {
-        "accuracy": _plain(standing.desirable),
-        "change": _plain(standing.change),
-    }
-    tasks["undesirable"]["majority"] = 100 * evaluation.context["undesirable"]["majority"]
-    return tasks
 
 
 def _cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, Any]:
@@ -101,6 +101,8 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
         "Anyone can throw the weights away and train from scratch: that is what they are held "
         "against.",
     ]
+    if context["desirable"] is None:
+        found.append(UNKNOWN_PURPOSE)
     if context.get("time", {}).get("stopped"):
         found.append("The time was over before all settings were tried.")
     if not context["adaptive"]:

@@ -37,16 +37,14 @@ def to_markdown(card: Mapping[str, Any], place: str, reader: str = "") -> str:
             it is a network of somebody's own.
     """
     wanted, unwanted = card["desirable"], card["undesirable"]
-    title = f"{card['model']['architecture']}: {wanted['name']}, resisting {unwanted['name']}"
-    accuracy = f"Accuracy on {wanted['name']}: {_number(wanted['accuracy'], ' %')}"
-    if wanted["change"] is not None:
-        accuracy += f"; against the undefended model {_number(wanted['change'], ' points')}"
+    good = "" if wanted is None else f"{wanted['name']}, "
+    title = f"{card['model']['architecture']}: {good}resisting {unwanted['name']}"
     library = {"": "rootbound", "torch": "pytorch"}.get(reader, "transformers")
     parts = [
         HEAD.format(library=library) + f"# {as_words(title)}",
         _use(as_words(place), reader),
         "## What the weights are worth to somebody else",
-        as_words(accuracy + "."),
+        as_words(_kept(wanted)),
         _cells(card["cells"]),
         as_words(f"The most frequent class is {unwanted['majority']:.1f} %. {_benign(card)}"),
         "## Warnings",
@@ -65,6 +63,15 @@ def _use(place: str, reader: str) -> str:
         return OWN
     without = LIBRARY.format(reader=reader, place=place) if reader else WITHOUT
     return USE.format(place=place) + without
+
+
+def _kept(wanted: Mapping[str, Any] | None) -> str:
+    if wanted is None:
+        return "What the model is for was not said: of what it does well nothing is known."
+    accuracy = f"Accuracy on {wanted['name']}: {_number(wanted['accuracy'], ' %')}"
+    if wanted["change"] is not None:
+        accuracy += f"; against the undefended model {_number(wanted['change'], ' points')}"
+    return accuracy + "."
 
 
 def _benign(card: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ from rootbound.models.hugging_face import PRETRAINED, as_published
 from rootbound.models.published import TOKENISER
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
-from rootbound.tasks import TaskPair
+from rootbound.tasks import Tasks
 
 OUT = "rootbound-audit"
 
@@ -71,7 +71,9 @@ def run(options: Namespace) -> int:
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
     method, tokeniser = _described(options)
-    tasks, suite = shared.read_tasks(options, tokeniser), shared.read_suite(options)
+    alone = shared.read_undesirable(options, tokeniser)
+    tasks = alone or shared.read_tasks(options, tokeniser)
+    suite = shared.read_suite(options)
     if options.minutes is not None:
         suite = suite.within(options.minutes)
     folder, other = shared.run_folder(options, OUT), options.undefended
@@ -111,15 +113,15 @@ def _described(options: Namespace) -> tuple[Method, str]:
     return METHODS.get(origin.method.partition("(")[0], Plain)(), origin.tokeniser
 
 
-def _opened(options: Namespace, path: str, tasks: TaskPair) -> Classifier:
+def _opened(options: Namespace, path: str, tasks: Tasks) -> Classifier:
     """Return a model of ours, or a network of somebody else's with the weights of a file."""
     if path.startswith(PRETRAINED):
         return as_published(path)
     if options.model is None:
         return load_checkpoint(path)[0]
     if is_own(options.model):
-        return own_network(options.model, options.head, tasks.desirable, path)
-    return named_network(options.model, tasks.desirable, path)
+        return own_network(options.model, options.head, tasks.undesirable, path)
+    return named_network(options.model, tasks, path)
 
 
 def _judge(evaluation: Evaluation, limit: float) -> int:

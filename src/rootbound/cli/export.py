@@ -54,6 +54,12 @@ def run(options: Namespace) -> int:
         )
     library = hub() if options.push_to_hub is not None else None
     card = resistance_card(evaluation, name, digest)
+    if card["desirable"] is None:
+        raise InputError(
+            f"a run that says what {path} is for",
+            f"none in {options.run}",
+            "audit it with --desirable",
+        )
     place = options.push_to_hub or folder.resolve().name
     files = _model_files(path, model, origin, card["desirable"]["classes"])
     reader = "torch" if model.place else auto_class(model)

@@ -10,9 +10,10 @@ from torch import nn
 from rootbound.cli.options import load_named
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, build, load_weights
+from rootbound.models.foreign import classes_of_head
 from rootbound.models.published import WEIGHTS, check_card
 from rootbound.models.registry import described_by
-from rootbound.tasks import Task
+from rootbound.tasks import Task, Tasks
 
 ONE_OF = f"{', '.join(MODELS)}, a config.json, or file.py:function that returns a torch.nn.Module"
 
@@ -63,16 +64,24 @@ def own_network(
     return model
 
 
-def named_network(name: str, task: Task, place: str) -> Classifier:
+def named_network(name: str, tasks: Tasks, place: str) -> Classifier:
     """Return a network by its name or its `config.json`, with the weights at a place.
 
+    Args:
+        name: of a built-in network, or the path of a configuration.
+        tasks: what it is for, or what else its samples are known by.
+        place: file or published folder of its weights.
+
     Raises:
-        InputError: there is no such network, or the weights do not fit.
+        InputError: there is no such network, or the weights do not fit, or do not say for how many
+            classes they are where nobody else does.
     """
     if name not in MODELS and not name.endswith(".json"):
         raise InputError(ONE_OF, repr(name), "correct --model")
     architecture = name if name in MODELS else described_by(Path(name))
-    model = build(architecture, len(task.classes), task.train.shape)
+    wanted = tasks.desirable
+    count = classes_of_head(weights_file(place)) if wanted is None else len(wanted.classes)
+    model = build(architecture, count, tasks.undesirable.train.shape)
     load_weights(model, weights_file(place))
     if Path(place).is_dir():
         check_card(Path(place), model)

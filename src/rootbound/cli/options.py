@@ -23,7 +23,7 @@ from rootbound.methods import Method
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.runs import RunFolder
-from rootbound.tasks import TaskPair
+from rootbound.tasks import TaskPair, Tasks
 from rootbound.user_code import load_code
 
 DATA = "mnist"
@@ -177,6 +177,35 @@ def read_tasks(
     same = options.undesirable_data == options.data
     for role, classes in CLASSES.items():
         settle(options, role, classes if same else ALL)
+    data = fit(_loaded(options, options.data, tokeniser))
+    share = options.share_undesirable
+    wanted = data.chosen(options.desirable)
+    if same:
+        return data.split(wanted, data.chosen(options.undesirable), share_undesirable=share)
+    other = fitted(_loaded(options, options.undesirable_data, tokeniser), data.train.shape)
+    unwanted = other.task(other.chosen(options.undesirable))
+    return TaskPair.of(data.task(wanted), unwanted, share_undesirable=share)
+
+
+def read_undesirable(options: Namespace, tokeniser: str = "") -> Tasks | None:
+    """Return the undesirable task alone; None where anything is said of the desirable one.
+
+    Nothing is said of it by a data set of undesirable classes, or by classes of one data set that
+    are called undesirable. Without either, `read_tasks` has its defaults.
+
+    Args:
+        options: as parsed.
+        tokeniser: name of the pretrained model whose tokeniser texts are for, if any.
+    """
+    other = options.undesirable_data
+    whole = other is None and options.undesirable is None
+    if options.desirable is not None or whole or (other is not None and options.data is not None):
+        return None
+    data = _loaded(options, other or options.data or DATA, tokeniser)
+    return Tasks.alone(data.task(data.chosen(options.undesirable or ALL)))
+
+
+def _loaded(options: Namespace, name: str, tokeniser: str) -> Dataset:
     layout = Layout(
         options.input_column,
         options.label_column,
@@ -184,15 +213,7 @@ def read_tasks(
         options.length,
         options.in_memory,
     )
-    data = fit(load(options.data, tokeniser=_tokeniser(tokeniser), layout=layout))
-    share = options.share_undesirable
-    wanted = data.chosen(options.desirable)
-    if same:
-        return data.split(wanted, data.chosen(options.undesirable), share_undesirable=share)
-    other = load(options.undesirable_data, tokeniser=_tokeniser(tokeniser), layout=layout)
-    other = fitted(other, data.train.shape)
-    unwanted = other.task(other.chosen(options.undesirable))
-    return TaskPair.of(data.task(wanted), unwanted, share_undesirable=share)
+    return load(name, tokeniser=_tokeniser(tokeniser), layout=layout)
 
 
 def _tokeniser(name: str) -> Callable[[], Tokeniser]:

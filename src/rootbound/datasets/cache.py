@@ -43,7 +43,7 @@ def kept(count: int, parts: Iterable[Part], source: str, layout: Layout) -> Part
     Raises:
         InputError: there are no samples, or no space for them.
     """
-    path = _folder() / f"{hashlib.sha256(source.encode()).hexdigest()[:32]}.npy"
+    path = cache_folder() / f"{hashlib.sha256(source.encode()).hexdigest()[:32]}.npy"
     numbers = path.with_suffix(".rows.npy")
     if path.is_file() and numbers.is_file():
         return Mapped(path), torch.from_numpy(np.load(numbers))
@@ -88,16 +88,24 @@ def changed(
     return kept(len(values), parts, source, Layout(in_memory=0))[0]
 
 
+def cache_folder() -> Path:
+    """Return the folder of what is kept.
+
+    Raises:
+        InputError: none is named, and this user has no home.
+    """
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER])
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rootbound"
+    except RuntimeError:
+        raise InputError("a home of this user", "none", f"name a folder in {FOLDER}") from None
+
+
 def stamp(paths: Iterable[Path]) -> str:
     """Return a text that changes when one of the files does."""
     states = [(str(path.resolve()), path.stat()) for path in paths]
     return repr([(name, state.st_size, state.st_mtime_ns) for name, state in states])
-
-
-def _folder() -> Path:
-    if FOLDER in os.environ:
-        return Path(os.environ[FOLDER])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rootbound"
 
 
 def _check_space(folder: Path, size: int) -> None:

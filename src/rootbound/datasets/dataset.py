@@ -25,6 +25,7 @@ class Dataset:
         train: samples to learn from.
         test: samples to be judged on.
         vocabulary: where samples are text, the word that each number stands for.
+        conversion: in words, how samples were made to fit another data set's; empty if unchanged.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Dataset:
     train: Data
     test: Data
     vocabulary: tuple[str, ...] = ()
+    conversion: str = ""
 
     def chosen(self, text: str) -> tuple[int, ...]:
         """Read a list of classes: names, numbers such as `0-4` or `1,3,5-7`, or `all`.
@@ -81,6 +83,7 @@ class Dataset:
             train=_relabelled(self.train, chosen),
             test=_relabelled(self.test, chosen),
             vocabulary=self.vocabulary,
+            conversion=self.conversion,
         )
 
     def split(

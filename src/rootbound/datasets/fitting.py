@@ -17,9 +17,9 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
-    """Return the data set with samples of `shape`; its name says so where images are changed.
+    """Return the data set with samples of `shape`; its name and `conversion` say how.
 
-    Texts are filled up with padding, or cut.
+    Texts are filled up with padding, or cut, under their own name.
     Grey becomes RGB by repetition, RGB becomes grey by luma, sizes change by bilinear
     interpolation with antialiasing. The scaling stays the data set's own.
 
@@ -39,7 +39,9 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
             replace(part, inputs=functional.pad(part.inputs, added))
             for part in (dataset.train, dataset.test)
         ]
-        return replace(dataset, train=parts[0], test=parts[1])
+        verb = "filled up with padding" if added[1] > 0 else "cut"
+        how = f"{verb} from {found[0]} to {shape[0]} tokens"
+        return replace(dataset, train=parts[0], test=parts[1], conversion=how)
     images = len(found) == len(shape) == 3
     if not images or (found[0] != shape[0] and {found[0], shape[0]} != {1, 3}):
         raise InputError(
@@ -52,7 +54,20 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
         replace(part, inputs=_converted(part.inputs, shape))
         for part in (dataset.train, dataset.test)
     )
-    return Dataset(name, dataset.classes, train, test)
+    return replace(dataset, name=name, train=train, test=test, conversion=_in_words(found, shape))
+
+
+def _in_words(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Return how images of one shape become such of another."""
+    steps = []
+    if shape[0] < found[0]:
+        steps.append("colours turned to grey by luma")
+    if found[1:] != shape[1:]:
+        sizes = (f"{height}x{width}" for _, height, width in (found, shape))
+        steps.append(f"resized from {' to '.join(sizes)} bilinearly, with antialiasing")
+    if shape[0] > found[0]:
+        steps.append("one channel repeated three times")
+    return ", ".join(steps)
 
 
 def _converted(inputs: Tensor, shape: tuple[int, ...]) -> Tensor:

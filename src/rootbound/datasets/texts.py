@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from torch.nn import functional
 from rootbound.data import Data
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.layout import AS_FOUND
+from rootbound.datasets.remembered import remembered
 from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
 from rootbound.errors import InputError
 from rootbound.tasks import Task, TaskPair
@@ -61,7 +64,7 @@ class Texts:
             length: tokens of a text at most.
         """
         tokeniser = tokeniser or HashedWords()
-        parts = [tokeniser(part.texts, length) for part in (self.train, self.test)]
+        parts = [_tokens(tokeniser, part.texts, length) for part in (self.train, self.test)]
         longest = max(tokens.shape[1] for tokens in parts)
         # One width for both: what is longer by padding is the same text.
         filled = [functional.pad(one, (0, longest - one.shape[1])) for one in parts]
@@ -70,8 +73,15 @@ class Texts:
             self.classes,
             Data(filled[0], self.train.labels),
             Data(filled[1], self.test.labels),
-            tokeniser.vocabulary((*self.train.texts, *self.test.texts)),
+            # Texts that reports show come first: where words share a number, theirs are right.
+            tokeniser.vocabulary((*self._shown(), *self.train.texts, *self.test.texts)),
         )
+
+    def _shown(self) -> list[str]:
+        """Return the first test text of each class."""
+        labels = self.test.labels.tolist()
+        places = (labels.index(one) for one in range(len(self.classes)) if one in labels)
+        return [self.test.texts[place] for place in places]
 
     def next_letters(
         self, desirable: Sequence[int], undesirable: Sequence[int], context: int = 32, step: int = 3
@@ -101,6 +111,18 @@ class Texts:
             names = ", ".join(self.classes[label] for label in chosen)
             both.append(Task(f"{self.name}: {names}, next letter", known, train, test, known))
         return TaskPair.of(*both)
+
+
+def _tokens(tokeniser: Tokeniser, texts: Sequence[str], length: int) -> Tensor:
+    """Return tokens as they were found before, where the tokeniser says what it is."""
+    if not tokeniser.identity:
+        return tokeniser(texts, length)
+    contents = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        contents.update(len(encoded).to_bytes(8, "little") + encoded)
+    source = f"tokens {length} {contents.hexdigest()} {tokeniser.identity}"
+    return remembered(source, partial(tokeniser, texts, length))
 
 
 def _contexts(text: str, letters: Letters, context: int, step: int) -> Data:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,11 +20,15 @@ WORD = re.compile(r"\w+|[^\w\s]")
 class Tokeniser(Protocol):
     """Turns texts into numbers; 0 is padding."""
 
+    @property
+    def identity(self) -> str:
+        """A text that changes whenever any text would get other numbers; empty if there is none."""
+
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32, cut after `length`; L is that of the longest text."""
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return what each number stands for, where it occurs in these texts."""
+        """Return what each number stands for, where it first occurs in these texts."""
 
 
 @dataclass(frozen=True)
@@ -41,16 +45,21 @@ class HashedWords:
 
     size: int = 16384
 
+    @property
+    def identity(self) -> str:
+        """What is a word, and which letters have small ones, is a matter of Unicode's version."""
+        return f"{self!r} {WORD.pattern} Unicode {unicodedata.unidata_version}"
+
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32."""
         numbered = [[self._number(word) for word in self._words(text, length)] for text in texts]
         return padded(numbered)
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return the most frequent word of each number, empty where there is none."""
+        """Return the first word of each number in these texts, empty where there is none."""
         found = [""] * self.size
-        counted = Counter(word for text in texts for word in self._words(text, None))
-        for word, _ in reversed(counted.most_common()):
+        words = dict.fromkeys(word for text in texts for word in self._words(text, None))
+        for word in reversed(words):
             found[self._number(word)] = word
         return tuple(found)
 
@@ -70,6 +79,11 @@ class Letters:
     """
 
     known: str
+
+    @property
+    def identity(self) -> str:
+        """The letters."""
+        return repr(self)
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32."""

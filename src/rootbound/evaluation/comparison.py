@@ -27,7 +27,7 @@ from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
 from rootbound.runs import RunFolder
-from rootbound.tasks import TaskPair
+from rootbound.tasks import TaskPair, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def compare(
 
 def evaluate(
     defended: Classifier | Mapping[str, Classifier],
-    tasks: TaskPair,
+    tasks: Tasks,
     *,
     undefended: Classifier | None = None,
     adaptive: Sequence[Attack] = (),
@@ -94,7 +94,8 @@ def evaluate(
     Args:
         defended: the model that is claimed to resist; or several of them by name, which share
             the other arms.
-        tasks: what is desirable and what is not.
+        tasks: what is desirable and what is not; or `Tasks.alone(task)`, where only the undesirable
+            one is known. Then attacks that need desirable samples are left out.
         undefended: the same without intervention, for comparison.
         adaptive: attacks that know the defence, besides the suite's; every arm meets them.
         suite: attacks and budgets, or the name of them.
@@ -126,7 +127,7 @@ def evaluate(
 
 def _run(
     contenders: Sequence[Contender],
-    tasks: TaskPair,
+    tasks: Tasks,
     suite: Suite,
     sibling: Classifier | None,
     seeds: int,
@@ -142,10 +143,11 @@ def _run(
     context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
     if suite.controls:
         contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
-    if suite.benign and tasks.benign is None:
-        tasks = replace(tasks, benign=rotations(tasks.desirable))
+    wanted = tasks.desirable
+    if suite.benign and tasks.benign is None and wanted is not None:
+        tasks = replace(tasks, benign=rotations(wanted))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
-    holdings = Holdings(tasks.desirable.train, sibling, limits)
+    holdings = Holdings(None if wanted is None else wanted.train, sibling, limits)
     names = [contender.name for contender in contenders]
     claimed = None if folder is None else _as_folder(folder).claim(spec, context)
     journal = Journal(context, names, suite, claimed)
@@ -166,7 +168,7 @@ def _carried_out(
     entries: Sequence[Entry],
     journal: Journal,
     suite: Suite,
-    tasks: TaskPair,
+    tasks: Tasks,
     holdings: Holdings,
     engine: Engine,
 ) -> Evaluation:
@@ -249,13 +251,14 @@ def _usable(suite: Suite, holdings: Holdings) -> Suite:
     )
 
 
-def _check(contenders: Sequence[Contender], tasks: TaskPair, suite: Suite) -> None:
+def _check(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
     """Raise what can be known to be wrong before hours of work."""
+    wanted = tasks.desirable
     for contender in contenders:
         contender.start.check_inputs(tasks.undesirable.train.shape)
-        if contender.start.classes != len(tasks.desirable.classes):
+        if wanted is not None and contender.start.classes != len(wanted.classes):
             raise InputError(
-                f"a model with a head for {len(tasks.desirable.classes)} desirable classes",
+                f"a model with a head for {len(wanted.classes)} desirable classes",
                 f"one for {contender.start.classes}",
                 "build the model with that many classes",
             )

@@ -21,19 +21,24 @@ from rootbound.methods import Method
 from rootbound.models import weights_digest
 from rootbound.models.registry import short_name
 from rootbound.runs import Spec
-from rootbound.tasks import Task, TaskPair
+from rootbound.tasks import Task, Tasks
 
 
 def describe_run(
-    tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]
+    tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]
 ) -> dict[str, Any]:
-    """Return the context that a report needs beside the records."""
-    model = contenders[-1].start
+    """Return the context that a report needs beside the records.
+
+    What nobody said of the desirable task, and so of the defender, is None.
+    """
+    model, wanted, known = contenders[-1].start, tasks.desirable, tasks.known_undesirable
+    used = [trial for trial in suite.attacks if trial.applies_to(model)]
+    left = [trial for trial in used if wanted is None and "desirable" in trial.needs]
     return {
-        "desirable": _describe_task(tasks.desirable),
+        "desirable": None if wanted is None else _describe_task(wanted),
         "undesirable": _describe_task(tasks.undesirable),
-        "defender_undesirable_samples": len(tasks.known_undesirable),
-        "shared_undesirable": tasks.shared,
+        "defender_undesirable_samples": None if known is None else len(known),
+        "shared_undesirable": None if known is None else tasks.shared,
         "model": short_name(model.architecture) or type(model.backbone).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": len(model.blocks) + 1,
@@ -45,7 +50,8 @@ def describe_run(
         },
         "suite": suite.name,
         "suite_digest": suite.digest,
-        "trials": sum(trial.applies_to(model) for trial in suite.attacks),
+        "trials": len(used) - len(left),
+        "left_out": len(left),
         "rules": {
             "proposals": suite.space.proposals if suite.space else 0,
             "confirmed": suite.confirmed,
@@ -72,9 +78,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def specification(
-    tasks: TaskPair, suite: Suite, seeds: int, contenders: Sequence[Contender]
-) -> Spec:
+def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:
     """Return everything that decides what the run finds: with another value it is another run."""
     weights = {id(one.start): weights_digest(one.start.state_dict()) for one in contenders}
     return Spec(
@@ -97,6 +101,7 @@ def specification(
             "data": {
                 task.name: {"training": task.train.digest, "test": task.test.digest}
                 for task in (tasks.desirable, tasks.undesirable)
+                if task is not None
             },
             "code": _foreign_code([contender.method for contender in contenders], suite),
         }
@@ -128,4 +133,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "majority": float(counts.max()) / len(task.test),
         "stratified": task.train.stratified,
         "samples": "images" if len(task.train.shape) == 3 else "samples",
+        "conversion": task.conversion,
     }

@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from rootbound.data import Data
 from rootbound.models import Classifier
 from rootbound.models.activations import ACTIVATIONS
-from rootbound.tasks import TaskPair
+from rootbound.tasks import Tasks
 from rootbound.training import predict, seeded
 
 MEASURES = {
@@ -43,7 +43,8 @@ MEASURES = {
     "smallest, for undesirable samples, a fresh head and train mode",
     "gradient_ratio": "that, over the same of the layer with the largest",
     "train_mode_difference": "desirable accuracy in evaluation mode minus that in train mode",
-    "changing_outputs": "share of inputs that get other outputs when asked again",
+    "changing_outputs": "largest share, over tasks, of inputs that get other outputs when asked "
+    "again",
     "not_finite_desirable": "share of desirable inputs with NaN or infinite outputs",
     "not_finite_undesirable": "the same of undesirable inputs",
     "largest_logit": "of any class at any desirable input, without its sign",
@@ -51,7 +52,8 @@ MEASURES = {
     "true class, where it has as many",
     "renamed_accuracy_undesirable": "the same once its outputs are renamed in the best way",
 }
-"""What each number means. One that does not exist for a network is left out."""
+"""What each number means. One that does not exist for a network, or would need desirable samples
+where there are none, is left out."""
 
 SAMPLES = 512
 """Training samples of each task that are looked at, at most."""
@@ -67,7 +69,7 @@ LAYERS = (
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def diagnose(model: Classifier, tasks: TaskPair) -> dict[str, float]:
+def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
     """Return the numbers of `MEASURES` that exist for a network; all of them finite.
 
     The same network and samples give the same numbers. Shares and accuracies are in [0, 1].
@@ -77,18 +79,20 @@ def diagnose(model: Classifier, tasks: TaskPair) -> dict[str, float]:
         tasks: of whose training samples a part is used.
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
-    desirable = tasks.desirable.train.subset(SAMPLES)
     undesirable = tasks.undesirable.train.subset(SAMPLES)
     with seeded(0):
         found = {
-            **_units(model, desirable, "desirable"),
             **_units(model, undesirable, "undesirable"),
-            **_features(model, desirable, undesirable),
+            **_features(model, undesirable),
             **_running_variances(model),
             **_spectra(model),
             **_gradients(model, undesirable, len(tasks.undesirable.classes)),
-            **_outputs(model, desirable, undesirable),
+            **_outputs(model, undesirable, "undesirable"),
         }
+        if tasks.desirable is not None:
+            changing = found["changing_outputs"]
+            found |= _at_desirable(model, tasks.desirable.train.subset(SAMPLES))
+            found["changing_outputs"] = max(changing, found["changing_outputs"])
         if model.classes == len(tasks.undesirable.classes):
             found |= _names(model, undesirable)
     return {name: found[name] for name in MEASURES if math.isfinite(found.get(name, math.nan))}
@@ -133,10 +137,9 @@ def _units(model: Classifier, data: Data, name: str) -> dict[str, float]:
     }
 
 
-def _features(model: Classifier, desirable: Data, undesirable: Data) -> dict[str, float]:
-    scale = predict(model.backbone, desirable, BATCH).double().square().mean().sqrt()
+def _features(model: Classifier, undesirable: Data) -> dict[str, float]:
     features = predict(model.backbone, undesirable, BATCH).double()
-    found = {"feature_scale": float(scale)}
+    found = {}
     if bool(features.isfinite().all()):
         deviations = _singular_values(features - features.mean(0))
         variances = deviations.square()
@@ -203,16 +206,24 @@ def _gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
     return {"gradient_smallest": min(below), "gradient_ratio": min(below) / largest}
 
 
-def _outputs(model: Classifier, desirable: Data, undesirable: Data) -> dict[str, float]:
-    logits, other = predict(model, desirable, BATCH), predict(model, undesirable, BATCH)
-    again = predict(model, desirable, BATCH)
+def _outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
+    logits, again = (predict(model, data, BATCH) for _ in range(2))
     same = torch.isclose(logits, again, rtol=1e-4, atol=1e-6, equal_nan=True).all(1)
     return {
+        "changing_outputs": float((~same).float().mean()),
+        f"not_finite_{name}": float((~logits.isfinite().all(1)).float().mean()),
+    }
+
+
+def _at_desirable(model: Classifier, desirable: Data) -> dict[str, float]:
+    logits = predict(model, desirable, BATCH)
+    scale = predict(model.backbone, desirable, BATCH).double().square().mean().sqrt()
+    return {
+        **_units(model, desirable, "desirable"),
+        **_outputs(model, desirable, "desirable"),
+        "feature_scale": float(scale),
         "train_mode_difference": _accuracy(logits, desirable)
         - _train_mode_accuracy(model, desirable),
-        "changing_outputs": float((~same).float().mean()),
-        "not_finite_desirable": float((~logits.isfinite().all(1)).float().mean()),
-        "not_finite_undesirable": float((~other.isfinite().all(1)).float().mean()),
         "largest_logit": float(logits.nan_to_num(0.0).abs().max()),
     }
 

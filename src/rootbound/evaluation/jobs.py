@@ -20,7 +20,7 @@ from rootbound.methods import Method
 from rootbound.models import Classifier
 from rootbound.records import Arm, Diagnosis, Record, Training
 from rootbound.savepoints import Savepoints
-from rootbound.tasks import TaskPair
+from rootbound.tasks import TaskPair, Tasks
 from rootbound.training import accuracy
 
 
@@ -74,7 +74,7 @@ Job = Entry | Assignment
 Result = Outcome | list[Record]
 
 
-def work(job: Job, tasks: TaskPair, holdings: Holdings, device: str) -> Result:
+def work(job: Job, tasks: Tasks, holdings: Holdings, device: str) -> Result:
     """Do what the job says, and bring what it finds to the processor.
 
     Args:
@@ -130,9 +130,7 @@ def salvage(job: Job, death: WorkerDied, alone: Callable[[Job], Result]) -> Resu
 
 
 @lru_cache(maxsize=1)
-def _resident(
-    tasks: TaskPair, holdings: Holdings, device: torch.device
-) -> tuple[TaskPair, Holdings]:
+def _resident(tasks: Tasks, holdings: Holdings, device: torch.device) -> tuple[Tasks, Holdings]:
     """Return what every job of a process needs on a device: it is brought there once."""
     desirable, sibling = holdings.desirable, holdings.sibling
     there = replace(
@@ -157,16 +155,17 @@ def given(contender: Contender, seed: int) -> Classifier:
     return contender.start.reinitialised(seed) if random else contender.start
 
 
-def _made_ready(entry: Entry, tasks: TaskPair) -> tuple[Classifier, Training]:
+def _made_ready(entry: Entry, tasks: Tasks) -> tuple[Classifier, Training]:
     contender, seed, savepoints = entry.contender, entry.seed, entry.savepoints
-    model, seconds = _moved(given(contender, seed), tasks.desirable.train.labels.device), 0.0
+    model, seconds = _moved(given(contender, seed), tasks.undesirable.train.labels.device), 0.0
     settings = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
+        assert isinstance(tasks, TaskPair)  # nothing is trained without a desirable task
         started = time.perf_counter()
         if savepoints is not None and not savepoints.folder.parents[1].is_dir():
             savepoints = None  # on a host that does not see the folder
         model = contender.method.fit(model, tasks, seed=seed, savepoints=savepoints)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
-    meant = contender.arm in ("defended", "undefended")
-    desirable = accuracy(model, tasks.desirable.test) if meant else None
-    return model, Training(contender.arm, contender.name, settings, seed, desirable, seconds)
+    wanted, meant = tasks.desirable, contender.arm in ("defended", "undefended")
+    reached = accuracy(model, wanted.test) if meant and wanted is not None else None
+    return model, Training(contender.arm, contender.name, settings, seed, reached, seconds)

@@ -16,7 +16,7 @@ from rootbound.attacks.probes.exact_last_layer import best_head
 from rootbound.data import Data
 from rootbound.evaluation.attributions import token_attributions
 from rootbound.models import Classifier
-from rootbound.tasks import Task, TaskPair
+from rootbound.tasks import Task, Tasks
 from rootbound.training import predict
 
 Array = NDArray[np.generic]
@@ -28,8 +28,8 @@ POINTS = 600
 """Undesirable test samples in the two-dimensional view."""
 
 
-def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
-    """Return the arrays behind the figures of one model.
+def pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
+    """Return the arrays behind the figures of one model; without those of a task nobody named.
 
     Returns:
         `desirable`, `undesirable`: the first test image of each class, uint8 `(C, …)`.
@@ -42,49 +42,52 @@ def pictures(model: Classifier, tasks: TaskPair) -> dict[str, Array]:
         word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; `labels_…`,
         the class of each text, int16 `(C,)`.
     """
-    desirable, undesirable = _first_of_each(tasks.desirable), _first_of_each(tasks.undesirable)
     found = _view(model, tasks.undesirable.test.subset(POINTS))
-    if desirable.tokens:
-        return found | _words(model, tasks, desirable, undesirable)
-    found |= {"desirable": desirable.inputs.cpu().numpy()}
-    found |= {"undesirable": undesirable.inputs.cpu().numpy()}
+    sides = {"undesirable": tasks.undesirable}
+    if tasks.desirable is not None:
+        sides["desirable"] = tasks.desirable
+    samples = {role: _first_of_each(task) for role, task in sides.items()}
+    if samples["undesirable"].tokens:
+        return found | _words(model, sides, samples)
+    found |= {role: data.inputs.cpu().numpy() for role, data in samples.items()}
     layer = model.last_convolution()
     if layer is None:
         return found
-    retrained = with_best_head(model, tasks.undesirable)
-    predicted = predict(model, undesirable).argmax(-1)
-    new_layer = retrained.last_convolution()
-    assert new_layer is not None  # it is a copy of a model that has one
-    found |= {
-        "cam_original_desirable": grad_cam(model, layer, desirable, desirable.labels),
-        "cam_original_undesirable": grad_cam(model, layer, undesirable, predicted),
-        "cam_retrained_undesirable": grad_cam(
-            retrained, new_layer, undesirable, undesirable.labels
-        ),
-        **_insides(model, layer, undesirable),
+    for name, (shown, role, targets) in _questions(model, sides, samples).items():
+        last = shown.last_convolution()
+        assert last is not None  # it is the model, or a copy of it
+        found[f"cam_{name}"] = grad_cam(shown, last, samples[role], targets)
+    return found | _insides(model, layer, samples["undesirable"])
+
+
+def _questions(
+    model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
+) -> dict[str, tuple[Classifier, str, Tensor]]:
+    """Return what is asked by name: which model, about samples of which task, for which classes."""
+    unwanted = samples["undesirable"]
+    retrained = with_best_head(model, sides["undesirable"])
+    asked = {
+        "original_undesirable": (model, "undesirable", predict(model, unwanted).argmax(-1)),
+        "retrained_undesirable": (retrained, "undesirable", unwanted.labels),
     }
-    return found
+    if "desirable" in samples:
+        asked["original_desirable"] = (model, "desirable", samples["desirable"].labels)
+    return asked
 
 
 def _words(
-    model: Classifier, tasks: TaskPair, desirable: Data, undesirable: Data
+    model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
 ) -> dict[str, Array]:
     """Return the words of texts and how much each counts; nothing without a vocabulary."""
-    predicted = predict(model, undesirable).argmax(-1)
-    retrained = with_best_head(model, tasks.undesirable)
-    shares = {
-        "original_desirable": token_attributions(model, desirable, desirable.labels),
-        "original_undesirable": token_attributions(model, undesirable, predicted),
-        "retrained_undesirable": token_attributions(retrained, undesirable, undesirable.labels),
-    }
-    found = {f"shares_{name}": _half(one) for name, one in shares.items() if one is not None}
-    sides = (
-        ("desirable", desirable, tasks.desirable),
-        ("undesirable", undesirable, tasks.undesirable),
-    )
-    if not found or not all(task.vocabulary for _, _, task in sides):
+    found: dict[str, Array] = {}
+    for name, (shown, role, targets) in _questions(model, sides, samples).items():
+        shares = token_attributions(shown, samples[role], targets)
+        if shares is not None:
+            found[f"shares_{name}"] = _half(shares)
+    if not found or not all(task.vocabulary for task in sides.values()):
         return {}
-    for role, data, task in sides:
+    for role, task in sides.items():
+        data = samples[role]
         words = [
             [_shown(task.vocabulary[one]) if one else "" for one in row]
             for row in data.inputs.tolist()

@@ -18,6 +18,10 @@ from rootbound.models.hugging_face import own_names
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 NESTED = ("state_dict", "model_state_dict", "model")
 """Where training scripts keep the weights in what they save."""
+HEADS = (
+    "head.weight", "classifier.weight", "classifier.out_proj.weight", "classifier.1.weight",
+    "score.weight",
+)  # fmt: skip
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
@@ -42,6 +46,25 @@ def load_weights(module: nn.Module, path: Path) -> None:
         ) from None
     if not all(bool(torch.isfinite(value).all()) for value in module.state_dict().values()):
         raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
+
+
+def classes_of_head(path: Path) -> int:
+    """Return how many classes a file's last layer tells apart; nothing in it is executed.
+
+    The last layer is known by one of the names that networks here and in `transformers` give it.
+
+    Raises:
+        InputError: the file is missing, damaged, or of another kind, or has no such layer.
+    """
+    weights = _read(path)
+    heads = [weights[name] for name in HEADS if name in weights and weights[name].dim() == 2]
+    if not heads:
+        raise InputError(
+            f"a last layer called {' or '.join(HEADS)} in {path}",
+            "none, so that it is not known for how many classes the weights are",
+            "name the classes by --desirable",
+        )
+    return len(heads[0])
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -54,7 +54,11 @@ def _curves(evaluation: Evaluation) -> list[Entry]:
 
 def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
     context = evaluation.context
-    classes = {role: list(context[role]["classes"]) for role in ("desirable", "undesirable")}
+    classes = {
+        role: list(context[role]["classes"])
+        for role in ("desirable", "undesirable")
+        if context[role] is not None
+    }
     return [
         ("grad-cam", "Where the models look (Grad-CAM)",
          "First test image of each class, seed 0; no picking. With the original head: the "
@@ -66,8 +70,8 @@ def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
          "First test text of each class, seed 0; no picking. With the original head: the true "
          "class for desirable texts, the predicted one for undesirable texts. With the retrained "
          "head (exact, all labels): the true undesirable class. Green words speak for the class, "
-         "red ones against it; each text on its own scale. Of hashed words, one that shares its "
-         "number with a more frequent one is shown as that one.",
+         "red ones against it; each text on its own scale. Of hashed words, two of "
+         "these texts with one number are both shown as the first of them.",
          lambda: words(pictures, classes)),
         ("feature-view", "Undesirable test samples as the models see them",
          "Features before the last layer, projected on their first two principal axes (each "

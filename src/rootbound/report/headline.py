@@ -8,6 +8,7 @@ from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cells import change, in_words, interval
+from rootbound.report.settings import UNKNOWN_PURPOSE
 
 
 def headline(evaluation: Evaluation) -> list[str]:
@@ -74,10 +75,12 @@ def _versus(evaluation: Evaluation, plain: str | None, labels: int | None) -> st
 
 
 def _cost(evaluation: Evaluation, method: str, plain: str | None) -> str:
+    task = evaluation.context["desirable"]
+    if task is None:
+        return UNKNOWN_PURPOSE
     ours = metrics.points(metrics.desirable(evaluation, method))
     if ours is None:
         return ""
-    task = evaluation.context["desirable"]
     samples = task.get("samples", "images")
     sentence = f"On {task['name']} it classifies {ours.mean:.2f} % of the test {samples} correctly"
     if plain is None:

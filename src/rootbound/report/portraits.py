@@ -32,13 +32,14 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
 
     Args:
         pictures: of each method.
-        classes: names of the `desirable` and the `undesirable` classes.
+        classes: names of the `desirable` and the `undesirable` classes, where they are known.
     """
-    shown = {name: parts for name, parts in pictures.items() if CAMS[0][1] in parts}
+    shown = {name: parts for name, parts in pictures.items() if CAMS[-1][1] in parts}
     if not shown:
         return None
     any_method = next(iter(shown.values()))
-    widths = [min(len(any_method[images]), 8) for images, _, _ in CAMS]
+    groups = [group for group in CAMS if group[0] in classes]
+    widths = [min(len(any_method[images]), 8) for images, _, _ in groups]
     # A narrow empty column between the groups.
     ratios = [ratio for width in widths for ratio in (*[1.0] * width, 0.35)][:-1]
     figure, panels = plt.subplots(
@@ -53,7 +54,7 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     for row, name in zip(panels, ["image", *shown], strict=True):
         row[0].text(-0.2, 0.5, name, transform=row[0].transAxes, ha="right", va="center")
     start = 0
-    for (images, cams, title), width in zip(CAMS, widths, strict=True):
+    for (images, cams, title), width in zip(groups, widths, strict=True):
         group = panels[:, start : start + width]
         middle = group[0][width // 2]
         middle.annotate(title, (0.5, 1.35), xycoords="axes fraction", ha="center", weight="bold")

@@ -84,6 +84,6 @@ def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None
 
 
 def _title(evaluation: Evaluation) -> str:
-    desirable = evaluation.context["desirable"]["name"]
-    undesirable = evaluation.context["undesirable"]["name"]
-    return f"rootbound: good at {desirable}, resisting {undesirable}"
+    wanted, unwanted = evaluation.context["desirable"], evaluation.context["undesirable"]
+    good = "" if wanted is None else f"good at {wanted['name']}, "
+    return f"rootbound: {good}resisting {unwanted['name']}"

@@ -10,6 +10,10 @@ from rootbound.report.cells import in_words
 
 MOST_CLASSES = 20
 """Classes that are listed."""
+UNKNOWN_PURPOSE = (
+    "What the model is for was not said, so whether it does anything well is not known: a network "
+    "that does nothing well resists everything."
+)
 Pair = tuple[str, str]
 
 
@@ -21,19 +25,28 @@ def settings(evaluation: Evaluation) -> list[Pair]:
 
 def _tasks(context: Mapping[str, Any]) -> list[Pair]:
     desirable, undesirable = context["desirable"], context["undesirable"]
-    known = f"{context['defender_undesirable_samples']} samples, "
-    known += "shared with" if context["shared_undesirable"] else "disjoint from"
     start = ", trained from the weights that it came with" if context.get("pretrained") else ""
     return [
-        ("Desirable task", f"{_named(desirable)}: {_counts(desirable)}"),
+        (
+            "Desirable task",
+            "not given" if desirable is None else f"{_named(desirable)}: {_counts(desirable)}",
+        ),
         ("Undesirable task", f"{_named(undesirable)}: {_counts(undesirable)} (the attacker's)"),
-        ("The defender's undesirable samples", f"{known} the attacker's"),
+        ("The defender's undesirable samples", _known(context)),
         (
             "Model",
             f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters"
             + start,
         ),
     ]
+
+
+def _known(context: Mapping[str, Any]) -> str:
+    count = context["defender_undesirable_samples"]
+    if count is None:
+        return "not known; the attacker's may be among them"
+    relation = "shared with" if context["shared_undesirable"] else "disjoint from"
+    return f"{count} samples, {relation} the attacker's"
 
 
 def _attacker(context: Mapping[str, Any]) -> list[Pair]:
@@ -43,8 +56,8 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         (
             "The attacker knows",
             "the weights, labelled undesirable samples, every attack of the suite; it may "
-            "retrain any number of layers, and for some attacks holds desirable or unlabelled "
-            "undesirable samples. " + _adaptive(context["adaptive"]),
+            f"retrain any number of layers, and for some attacks holds {_further(context)}. "
+            + _adaptive(context["adaptive"]),
         ),
         (
             "The attacker chooses",
@@ -98,6 +111,14 @@ def spent(context: Mapping[str, Any]) -> list[Pair]:
     ]
 
 
+def _further(context: Mapping[str, Any]) -> str:
+    if context["desirable"] is not None:
+        return "desirable or unlabelled undesirable samples"
+    left = context["left_out"]
+    without = f"{left} that need them are left out" if left else "none needs them"
+    return f"unlabelled undesirable samples, but no desirable ones ({without})"
+
+
 def _adaptive(count: int) -> str:
     if count:
         return f"{count} attack{'s know' if count > 1 else ' knows'} the method."
@@ -144,4 +165,6 @@ def _named(task: Mapping[str, Any]) -> str:
 
 
 def _counts(task: Mapping[str, Any]) -> str:
-    return f"{task['training_samples']} training and {task['test_samples']} test samples"
+    how = task.get("conversion")
+    counts = f"{task['training_samples']} training and {task['test_samples']} test samples"
+    return f"{counts}, {how}" if how else counts

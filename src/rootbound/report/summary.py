@@ -48,7 +48,7 @@ def _drawn(context: Mapping[str, Any]) -> str:
 
 def _limits(evaluation: Evaluation) -> list[str]:
     context = evaluation.context
-    shared = context["shared_undesirable"]
+    known = context["defender_undesirable_samples"] is not None
     return [
         "Weights can always be thrown away: what can be shown is the advantage over scratch, "
         "not that the undesirable task cannot be learned.",
@@ -57,8 +57,15 @@ def _limits(evaluation: Evaluation) -> list[str]:
         "The exact last layer is the global optimum of its training loss for each penalty "
         "(duality gap in the record); the penalty is chosen on the attacker's validation samples. "
         "It says nothing of attackers who retrain more.",
-        f"{_drawn(context)} on one pair of tasks and one architecture; the defender knew samples "
-        "of every undesirable class. Intervals cover these seeds, not other data.",
-        "The defender's and the attacker's undesirable samples are "
-        + ("the same." if shared else "disjoint halves of the training set."),
+        f"{_drawn(context)} on one {'pair of tasks' if known else 'task'} and one architecture"
+        + ("; the defender knew samples of every undesirable class" if known else "")
+        + ". Intervals cover these seeds, not other data.",
+        _held(context["shared_undesirable"]),
     ]
+
+
+def _held(shared: bool | None) -> str:
+    if shared is None:
+        return "Which undesirable samples the defender held is not known."
+    same = "the same" if shared else "disjoint halves of the training set"
+    return f"The defender's and the attacker's undesirable samples are {same}."

@@ -58,7 +58,9 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     plain, own = metrics.undefended(evaluation), metrics.desirable(evaluation, method)
     value = metrics.points(own)
     if value is None:
-        return Cell("n/a"), Cell("–")
+        arms = {one.arm for one in evaluation.trainings if one.method == method}
+        meant = evaluation.context["desirable"] is None and not arms & {"scratch", "control"}
+        return Cell("not given" if meant else "n/a"), Cell("–")
     accuracy = Cell(f"{value.mean:.2f} %", interval(value, 2, bounded=True))
     if plain in (None, method):
         return accuracy, Cell("–")

@@ -6,11 +6,11 @@ from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
 from rootbound.report.cells import change, in_words, interval
-from rootbound.report.settings import spent
+from rootbound.report.settings import UNKNOWN_PURPOSE, spent
 
 
 def verdict(evaluation: Evaluation, method: str) -> list[str]:
-    """Return a sentence for each number of labels, and one about the time if it was limited.
+    """Return a sentence for each number of labels, and one for each limit of what they say.
 
     Args:
         evaluation: with a scratch arm; without one nothing can be said.
@@ -28,6 +28,8 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
             f"and {_reached(fresh)} from random ones: {change(gain).text} points "
             f"({interval(gain, 2)})."
         )
+    if evaluation.context["desirable"] is None:
+        sentences.append(UNKNOWN_PURPOSE)
     return [*sentences, *(f"{name}: {text}" for name, text in spent(evaluation.context))]
 
 

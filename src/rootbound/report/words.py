@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,22 +29,23 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
 
     Args:
         pictures: of each method.
-        classes: names of the `desirable` and the `undesirable` classes.
+        classes: names of the `desirable` and the `undesirable` classes, where they are known.
     """
-    shown = {name: parts for name, parts in pictures.items() if GROUPS[0][1] in parts}
+    shown = {name: parts for name, parts in pictures.items() if GROUPS[-1][1] in parts}
     if not shown:
         return None
+    groups = [group for group in GROUPS if group[0] in classes]
     margin = 2 + max(
         map(len, [*shown, *(f"  {one}" for names in classes.values() for one in names)])
     )
-    count = min(TEXTS, len(next(iter(shown.values()))[GROUPS[0][1]]))
-    rows = sum(1 + count * (1 + len(shown)) for _ in GROUPS)
-    wide = margin + _longest(shown, count)
+    count = min(TEXTS, len(next(iter(shown.values()))[groups[0][1]]))
+    rows = sum(1 + count * (1 + len(shown)) for _ in groups)
+    wide = margin + _longest(shown, count, classes)
     figure = plt.figure(figsize=(LETTER * wide, LINE * (rows + 1)))
     panel = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(rows + 0.5, -0.5))
     panel.set_axis_off()
     line = 0
-    for role, shares, title in GROUPS:
+    for role, shares, title in groups:
         _say(panel, 0, line, title, weight="bold")
         line += 1
         for position in range(count):
@@ -59,12 +60,12 @@ def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None
     return figure
 
 
-def _longest(shown: Pictures, count: int) -> int:
+def _longest(shown: Pictures, count: int, roles: Iterable[str]) -> int:
     """Return the letters of the longest text, blanks between words included, or of a line."""
     texts = (
         text
         for parts in shown.values()
-        for role, _, _ in GROUPS
+        for role in roles
         for text in parts[f"words_{role}"][:count]
     )
     return min(LETTERS, max(sum(len(word) + 1 for word in text if word) for text in texts))

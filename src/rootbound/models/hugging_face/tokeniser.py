@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -23,6 +26,21 @@ class PretrainedTokeniser:
     """
 
     inner: Any
+
+    @property
+    def identity(self) -> str:
+        """A digest of vocabulary and rules; empty where the library does not give them away."""
+        backend = getattr(self.inner, "backend_tokenizer", None)
+        if backend is None:
+            return ""
+        rules = json.loads(backend.to_str())
+        # What the last call asked for, and the next one asks for anew.
+        for name in ("truncation", "padding"):
+            rules.pop(name, None)
+        own = [getattr(self.inner, name) for name in ("pad_token_id", "truncation_side")]
+        versions = [version(name) for name in ("tokenizers", "transformers")]
+        described = json.dumps([type(self.inner).__name__, *own, *versions, rules], sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()
 
     def vocabulary(self, texts: Iterable[str] = ()) -> tuple[str, ...]:
         """Return what each number stands for, in whatever texts."""

@@ -1,0 +1,207 @@
+"""What is kept in files is what was made, or it does not count; tokens are found once."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from rootbound.datasets import HashedWords, Letters, cache
+from rootbound.datasets.remembered import CHECK, VALUES, remembered
+from rootbound.datasets.texts import Labelled, Texts
+
+VALUES_MADE = torch.arange(12, dtype=torch.int32).view(3, 4)
+TEXTS = ("grows in its own pot", "and badly elsewhere", "", "\ud800 漢字")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "käche dir"))
+    return tmp_path / "käche dir"
+
+
+@dataclass
+class Counted:
+    """Says how often it was asked."""
+
+    values: Tensor = field(default_factory=lambda: VALUES_MADE)
+    asked: int = 0
+
+    def __call__(self) -> Tensor:
+        self.asked += 1
+        return self.values
+
+
+@pytest.mark.parametrize(
+    "values",
+    [VALUES_MADE, VALUES_MADE.t(), torch.empty(0, 1).int(), torch.tensor([0.5, float("nan")])],
+    ids=["whole", "not contiguous", "empty", "not finite"],
+)
+def test_made_once(values: Tensor, folder: Path) -> None:
+    make = Counted(values)
+    first, second = (remembered("source", make) for _ in range(2))
+    assert make.asked == 1
+    for found in (first, second):
+        assert found.dtype == values.dtype
+        assert torch.equal(found.nan_to_num(7.0), values.nan_to_num(7.0))
+    assert [path.suffix for path in folder.iterdir()] == [".safetensors"]
+
+
+def test_another_source_is_made_anew() -> None:
+    make = Counted()
+    remembered("one", make)
+    remembered("another", make)
+    assert make.asked == 2
+
+
+class Bomb:
+    """Leaves a file where it is opened carelessly."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def flipped(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "cut": lambda content: content[:-3],
+    "one bit": flipped,
+    "text": lambda _: b"no tensors",
+    "a head of 10 GB": lambda content: (10 * 2**30).to_bytes(8, "little") + content[8:],
+    "without its digest": lambda _: save({VALUES: VALUES_MADE}),
+    "of others": lambda _: save({VALUES: VALUES_MADE + 1, CHECK: torch.zeros(32).byte()}),
+    "a digest of another kind": lambda _: save({VALUES: VALUES_MADE, CHECK: torch.zeros(3)}),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_file_does_not_count(name: str, folder: Path) -> None:
+    remembered("source", Counted())
+    (path,) = folder.iterdir()
+    path.write_bytes(DAMAGE[name](path.read_bytes()))
+    make = Counted()
+    assert torch.equal(remembered("source", make), VALUES_MADE)
+    assert make.asked == 1
+    assert torch.equal(remembered("source", make), VALUES_MADE)
+    assert make.asked == 1, "it is not mended"
+
+
+def test_nothing_in_a_file_is_run(folder: Path, tmp_path: Path) -> None:
+    remembered("source", Counted())
+    (path,) = folder.iterdir()
+    path.write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
+    assert torch.equal(remembered("source", Counted()), VALUES_MADE)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_without_a_folder_it_is_made_each_time(folder: Path) -> None:
+    folder.write_text("a file is in its place")
+    make = Counted()
+    for asked in (1, 2):
+        assert torch.equal(remembered("source", make), VALUES_MADE)
+        assert make.asked == asked
+
+
+def test_without_a_home_it_is_made_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("no home")
+
+    for name in (cache.FOLDER, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert torch.equal(remembered("source", Counted()), VALUES_MADE)
+
+
+@dataclass
+class Watched:
+    """A tokeniser that says how often it was asked."""
+
+    identity: str
+    asked: int = 0
+
+    def __call__(self, texts: Sequence[str], length: int) -> Tensor:
+        self.asked += 1
+        return HashedWords()(texts, length)
+
+    def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
+        return HashedWords().vocabulary(texts)
+
+
+def texts(*more: str) -> Texts:
+    part = Labelled((*TEXTS, *more), torch.arange(len(TEXTS) + len(more)) % 2)
+    return Texts("toy texts", ("a", "b"), part, Labelled(TEXTS[:2], torch.tensor([0, 1])))
+
+
+@pytest.mark.parametrize(
+    ("identity", "more", "length", "asked"),
+    [
+        ("one", (), 8, 0),
+        ("one", (), 7, 2),
+        ("two", (), 8, 2),
+        # The test texts are the same.
+        ("one", ("pot",), 8, 1),
+        ("", (), 8, 2),
+    ],
+)
+def test_tokens_are_found_once(
+    identity: str, more: tuple[str, ...], length: int, asked: int
+) -> None:
+    before = texts().tokenised(Watched("one"), 8)
+    again = Watched(identity)
+    found = texts(*more).tokenised(again, length)
+    assert again.asked == asked
+    assert torch.equal(found.train.inputs[:4, :3], before.train.inputs[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (HashedWords(), HashedWords(99)),
+        (Letters("ab"), Letters("ba")),
+        (HashedWords(), Letters("")),
+    ],
+    ids=repr,
+)
+def test_different_tokenisers_are_told_apart(one: Any, other: Any) -> None:
+    assert one.identity != other.identity
+
+
+def test_words_that_are_shown_are_the_right_ones() -> None:
+    """With so few numbers every word shares its own."""
+    few, shown = HashedWords(4), "pot"
+    many = Labelled(tuple(f"word {row}" for row in range(50)), torch.arange(50) % 2)
+    test = Labelled((shown, "elsewhere", *many.texts), torch.arange(52) % 2)
+    found = Texts("toy texts", ("a", "b"), many, test).tokenised(few)
+    assert found.vocabulary[int(found.test.inputs[0, 0])] == shown
+
+
+def test_a_pretrained_tokeniser_is_known_by_its_rules(tmp_path: Path) -> None:
+    transformers: Any = pytest.importorskip("transformers")
+    from rootbound.models.hugging_face import pretrained_tokeniser  # noqa: PLC0415
+
+    def tokeniser(*words: str) -> Any:
+        folder = tmp_path / "-".join(words)
+        folder.mkdir()
+        special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+        (folder / "vocab.txt").write_text("\n".join([*special, *words]))
+        transformers.BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+        return pretrained_tokeniser(str(folder))
+
+    one, other = tokeniser("grows", "well"), tokeniser("well", "grows")
+    before = one.identity
+    one(["grows well", "grows"], 3)
+    assert before == one.identity
+    assert before and before != other.identity
