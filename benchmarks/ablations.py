@@ -34,6 +34,7 @@ from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.models import Classifier, shallow_cnn
+from rootbound.models.pooling import pooled
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
@@ -74,6 +75,16 @@ class More(BestResponse):
         """Return the term of an undesirable batch."""
         raise NotImplementedError
 
+    def outputs(self, model: Classifier, inputs: Tensor) -> list[Tensor]:
+        """Return the output of every block that is trained, without gradients of the others."""
+        found = []
+        for position, block in enumerate(model.blocks):
+            with torch.set_grad_enabled(position >= self.fixed_blocks):
+                inputs = block(inputs)
+            if position >= self.fixed_blocks:
+                found.append(inputs)
+        return found
+
 
 @dataclass(frozen=True)
 class FewShot(More):
@@ -83,17 +94,35 @@ class FewShot(More):
 
     def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the share explained of samples that the head has not seen, at least 0."""
-        features = model.features(inputs)
+        return generalised(self.outputs(model, inputs)[-1], labels, self.shots)
+
+
+@dataclass(frozen=True)
+class FewShotEverywhere(FewShot):
+    """The same for the outputs of every block that is trained, averaged over places."""
+
+    def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the mean share explained over blocks."""
+        blocks = model.blocks[self.fixed_blocks :]
+        found = [
+            generalised(pooled(block, outputs).flatten(1), labels, self.shots)
+            for block, outputs in zip(blocks, self.outputs(model, inputs), strict=True)
+        ]
+        return torch.stack(found).mean()
+
+
+def generalised(features: Tensor, labels: Tensor, shots: int) -> Tensor:
+    """Return the share of the other labels' variance that a ridge head of some samples explains."""
+    with torch.autocast("cpu", enabled=False):
+        features = features.float()
         targets = functional.one_hot(labels).to(features.dtype)
-        support, query = features[: self.shots], features[self.shots :]
-        middle, mean = support.mean(0), targets[: self.shots].mean(0)
+        support, query = features[:shots], features[shots:]
+        middle, mean = support.mean(0), targets[:shots].mean(0)
         support, query = support - middle, query - middle
         products = support @ support.T
         ridge = 0.1 * products.diagonal().mean().detach() + 1e-8
-        head = torch.linalg.solve(
-            products + ridge * torch.eye(self.shots), targets[: self.shots] - mean
-        )
-        wanted = targets[self.shots :] - mean
+        head = torch.linalg.solve(products + ridge * torch.eye(shots), targets[:shots] - mean)
+        wanted = targets[shots:] - mean
         missed = (query @ support.T @ head - wanted).square().sum()
         explained: Tensor = 1 - missed / wanted.square().sum()
         least: Tensor = explained.clamp_min(0)
@@ -106,7 +135,7 @@ class RandomFeatures(More):
 
     def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the information of the random features."""
-        features = model.features(inputs)
+        features = self.outputs(model, inputs)[-1]
         spread = features.std(0).detach() + 1e-6
         standard = (features - features.mean(0).detach()) / spread
         mixed = standard @ torch.randn(features.shape[1], 96) / math.sqrt(features.shape[1])
@@ -120,7 +149,7 @@ class Pillai(More):
 
     def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the share explained, less the information that the loss has of them."""
-        features = model.features(inputs)
+        features = self.outputs(model, inputs)[-1]
         known = linear_information(features, labels, self.ridge)
         return 2 * explained_variance(features, labels, self.ridge) - known
 
@@ -131,7 +160,7 @@ class WithinClasses(More):
 
     def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the sum of `E / (1 - E)`, less the information that the loss has of them."""
-        features = model.features(inputs)
+        features = self.outputs(model, inputs)[-1]
         targets = functional.one_hot(labels).to(features.dtype)
         counts = targets.sum(0).clamp_min(1)
         means = (targets.T @ features) / counts[:, None]
@@ -160,7 +189,11 @@ class Simulated(More):
         """Return what its cross-entropy on the other half of the batch lacks of log K."""
         classes, half = int(labels.max()) + 1, len(labels) // 2
         attacker = model.with_head(classes, int(torch.randint(2**31, ())))
-        own = dict(model.backbone.named_parameters(prefix="backbone"))
+        fixed = {
+            id(one) for block in model.blocks[: self.fixed_blocks] for one in block.parameters()
+        }
+        named = model.backbone.named_parameters(prefix="backbone")
+        own = {name: value for name, value in named if id(value) not in fixed}
         fast = {
             name: own.get(name, value.detach().requires_grad_())
             for name, value in attacker.named_parameters()
@@ -189,6 +222,9 @@ ABLATIONS: dict[str, Method | None] = {
     "… trace (Pillai) after the activation": Pillai(),
     "… within classes (Hotelling, Lawley)": WithinClasses(),
     "… few-shot response, too": FewShot(),
+    "… few-shot response, weight 0.3": FewShot(more=0.3),
+    "… few-shot response, weight 0.1": FewShot(more=0.1),
+    "… few-shot response everywhere": FewShotEverywhere(),
     "… random ReLU features, too": RandomFeatures(),
     "… three simulated steps, too": Simulated(),
     "… ridge 1e-1": BestResponse(ridge=1e-1),

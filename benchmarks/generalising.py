@@ -6,7 +6,8 @@ python benchmarks/generalising.py OUT [--fashion /usr/share/datasets/fashion-mni
 MNIST, `shallow_cnn`, 0-4 desirable. The defender has few undesirable samples, samples of some
 undesirable classes only, samples without labels (clusters of pixels take their place), or digits
 where the attacker comes with clothes. Attackers are those of `SUITE`. Records of each setting go
-to a folder in OUT, where an interrupted run goes on; a Markdown table is printed.
+to a folder in OUT, where an interrupted run goes on; a Markdown table is printed. Its first row has
+a harmless third task, too: to tell by which quarter turn a desirable image is rotated.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from rootbound.models import shallow_cnn
 from rootbound.tasks import TaskPair
 
 CLUSTERS = 10
+HALF = "half of all samples"
+"""As everywhere else: the attacker has the other half."""
 SUITE = Suite(
     "generalising",
     attacks=(
@@ -41,6 +44,11 @@ SUITE = Suite(
     ),
     budgets=(Budget(10, 60), Budget(100, 80), Budget(None, 100)),
 )
+HARMLESS = replace(
+    SUITE,
+    name="generalising, harmless task",
+    benign=tuple(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3)),
+)
 
 
 def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
@@ -49,7 +57,7 @@ def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
     pair = digits.split(range(5), range(5, 10))
     generator = torch.Generator().manual_seed(0)
     known = pair.known_undesirable
-    yield "half of all samples", pair
+    yield HALF, pair
     for count in (1000, 100):
         some, _ = known.per_class(count // 5, generator)
         yield f"{count:,} samples", replace(pair, known_undesirable=some)
@@ -83,6 +91,7 @@ def main(options: argparse.Namespace) -> None:
     """Run what is missing, and print the table."""
     columns = [f"advantage, {labels}" for labels in ("10", "100", "all labels")]
     heads = ["the defender knows", "change", "exact last layer, %", "undefended", *columns]
+    heads.append("harmless task, points lost")
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for name, tasks in settings(options.fashion):
         if options.only and name not in options.only:
@@ -91,7 +100,7 @@ def main(options: argparse.Namespace) -> None:
             (Plain(), BestResponse()),
             tasks,
             shallow_cnn(5),
-            suite=SUITE,
+            suite=HARMLESS if name == HALF else SUITE,
             seeds=options.seeds,
             workers=options.workers,
             folder=options.out / name.replace(" ", "_").replace(",", ""),
@@ -102,7 +111,8 @@ def main(options: argparse.Namespace) -> None:
             for labels in metrics.budgets(evaluation)
         ]
         exact = [shown(one.exact, signed=False) for one in (ours, plain)]
-        print(f"| {' | '.join([name, shown(ours.change), *exact, *gains])} |", flush=True)
+        cells = [name, shown(ours.change), *exact, *gains, shown(ours.benign, signed=False)]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":

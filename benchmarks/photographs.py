@@ -28,6 +28,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
+from ablations import FewShot, FewShotEverywhere
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -132,6 +133,8 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "first four blocks random": replace(ours, weight=0.0, fixed_blocks=4),
         "BestResponse": ours,
         "as before: from the start, slowly": replace(ours, wait=0.0, warm_in=0.5),
+        "few-shot response, too": FewShot(recipe),
+        "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
         "last block only": replace(ours, depth_weight=0.0),
         "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
         "depth weight 2": replace(ours, depth_weight=2.0),
