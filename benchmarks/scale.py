@@ -1,8 +1,8 @@
 """What the whole costs, as ratios of pairs that take turns: python benchmarks/scale.py [ROWS].
 
-Rows: import, help, resume, plain, malloc, start, workers, ray; all of them when left out. The two
-sides of a pair run one after the other, so that other jobs on the machine slow both alike; a ratio
-is the median over pairs, with the smallest and the largest.
+Rows: import, help, resume, plain, diagnosis, malloc, start, workers, ray; all of them when left
+out. The two sides of a pair run one after the other, so that other jobs on the machine slow both
+alike; a ratio is the median over pairs, with the smallest and the largest.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from ray.cluster_utils import Cluster
 from torch.nn import functional
 
 import rootbound as rb
+from rootbound.evaluation.diagnosis import diagnose
 from rootbound.evaluation.workers.ray_cluster import SETTINGS
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import Plain
-from rootbound.training import Recipe
+from rootbound.training import Recipe, accuracy
 
 PAIRS = 7
 TRAINING = """
@@ -40,6 +41,27 @@ method.fit(rb.models.{model}(5, digits.desirable.train.shape), digits)
 print(time.process_time() - started)
 """
 
+STEPS = """
+import resource, sys, torch, rootbound as rb
+from rootbound.memory import keep_freed_memory
+torch.set_num_threads(1)
+sys.argv[1] == "kept" and keep_freed_memory()
+model = rb.models.build("{model}", 5, {shape}).train()
+optimiser = torch.optim.Adam(model.parameters(), 1e-3, fused=True)
+inputs, labels = torch.randn(128, *{shape}), torch.arange(128) % 5
+def step():
+    optimiser.zero_grad(set_to_none=True)
+    torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+    optimiser.step()
+step(), step()
+before = resource.getrusage(resource.RUSAGE_SELF)
+for _ in range({steps}):
+    step()
+after = resource.getrusage(resource.RUSAGE_SELF)
+spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+print(spent / {steps}, (after.ru_minflt - before.ru_minflt) / {steps})
+"""
+"""Processor seconds and page faults of a bare step, by itself in its process."""
 COMPARING = """
 import time, rootbound as rb
 from rootbound.attacks import Budget, FineTune, Suite
@@ -69,7 +91,7 @@ def show(what: str, goal: str, slow: list[float], fast: list[float]) -> None:
     ratios = [a / b for a, b in zip(slow, fast, strict=True)]
     print(
         f"| {what} | {goal} | {statistics.median(ratios):.2f} [{min(ratios):.2f}-{max(ratios):.2f}]"
-        f" | {statistics.median(slow):.3g} s against {statistics.median(fast):.3g} s |",
+        f" | {statistics.median(slow):.3g} against {statistics.median(fast):.3g} |",
         flush=True,
     )
 
@@ -165,8 +187,24 @@ def plain() -> None:
     show("a loop by hand: an epoch of `Plain`, checks included", ">= 1.0", *sides)
 
 
+def diagnosis() -> None:
+    """All numbers about a network against one pass over the test samples."""
+    digits = rb.datasets.mnist().split(range(5), range(5, 10))
+    model = rb.models.shallow_cnn(5)
+    sides = turns(
+        wall(lambda: diagnose(model, digits)), wall(lambda: accuracy(model, digits.desirable.test))
+    )
+    show("diagnosis of a network: its accuracy", "<= 1 s", *sides)
+
+
 def malloc() -> None:
     """Training where freed memory goes back to the kernel against where it is kept."""
+    for model, shape, steps in (("shallow_cnn", (1, 28, 28), 200), ("resnet_20", (3, 32, 32), 4)):
+        bare = STEPS.format(model=model, shape=shape, steps=steps)
+        found = [(printed(bare, "returned"), printed(bare, "kept")) for _ in range(5)]
+        for number, what in enumerate(("processor seconds", "page faults")):
+            sides = [one[number] for one, _ in found], [other[number] for _, other in found]
+            show(f"a bare step of {model}, memory returned: kept ({what})", "> 1", *sides)
     for method, model in (("Plain", "shallow_cnn"), ("BestResponse", "shallow_cnn")):
         program = TRAINING.format(method=method, model=model)
 
@@ -221,12 +259,13 @@ if __name__ == "__main__":
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}; "
         f"load {load:.1f} at the start\n"
     )
-    print("| what: against | goal | ratio | medians |\n|---|---|---|---|")
+    print("| what: against | goal | ratio | medians (s, or as said) |\n|---|---|---|---|")
     rows: dict[str, Callable[[], None]] = {
         "import": imports,
         "help": overview,
         "resume": resumed,
         "plain": plain,
+        "diagnosis": diagnosis,
         "malloc": malloc,
         "start": start,
         "workers": workers,

@@ -243,6 +243,13 @@ def test_config_file_may_name_another_method(
     assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1))
 
 
+def test_the_model_file_says_in_which_precision_it_was_trained(
+    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, train(toy_folder, tmp_path / "m", "--method", "Plain", "--precision", "bfloat16"))
+    assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1).in_precision("bfloat16"))
+
+
 def test_printed_config_gives_the_same_model(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

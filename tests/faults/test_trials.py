@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -46,6 +47,10 @@ def _raise(_: nn.Module) -> None:
     raise KeyError("of its own\nand a second line")
 
 
+def _exit(_: nn.Module) -> None:
+    sys.exit("enough")
+
+
 def _nan(model: nn.Module) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
@@ -75,6 +80,7 @@ def _eat_objects(_: nn.Module) -> None:
 
 HARM = {
     "raise": _raise,
+    "exit": _exit,
     "nan": _nan,
     "spin": _spin,
     "sleep": _sleep_whatever_comes,
@@ -83,6 +89,7 @@ HARM = {
 }
 SAYS = {
     "raise": "KeyError: 'of its own",
+    "exit": "SystemExit: enough",
     "nan": "outputs are not finite at step 4",
     "spin": "TrialStopped: took longer than 0.5 s",
     "sleep": "TrialStopped: took longer than 0.5 s",

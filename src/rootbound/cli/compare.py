@@ -9,6 +9,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
+from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
@@ -32,7 +33,7 @@ def configure(parser: ArgumentParser) -> None:
         help="data set of neither task: what features learned from it are worth to the attacker "
         "becomes a line to hold methods against",
     )  # fmt: skip
-    shared.add_training(parser)
+    add_recipe(parser)
     shared.add_tasks(parser)
     shared.add_model(parser)
     shared.add_attack(parser, suite="quick-1")
@@ -46,7 +47,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    methods = [shared.with_training(method, options) for method in _methods(options.methods)]
+    methods = [with_recipe(method, options) for method in _methods(options.methods)]
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []

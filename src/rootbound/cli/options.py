@@ -15,11 +15,10 @@ from rootbound import distributed
 from rootbound.attacks import SUITES, Budget, Suite, find_suite
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
 from rootbound.datasets.layout import AS_FOUND
-from rootbound.devices import DEVICES, PRECISIONS, find_device
+from rootbound.devices import DEVICES, find_device
 from rootbound.errors import InputError
 from rootbound.evaluation import Engine, RayCluster
 from rootbound.evaluation.workers import engine_for
-from rootbound.methods import Method
 from rootbound.models import MODELS
 from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.runs import RunFolder
@@ -123,23 +122,6 @@ def add_device(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--device", type=str, default="cpu", help=f"{', '.join(DEVICES)} (default: cpu)"
     )
-
-
-def add_training(parser: ArgumentParser) -> None:
-    """Add the options that change a method's recipe."""
-    parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
-    parser.add_argument(
-        "--precision", type=str, default=None,
-        help="instead of the method's own: of the products of matrices in training, "
-        f"{' or '.join(PRECISIONS)}",
-    )  # fmt: skip
-
-
-def with_training(method: Method, options: Namespace) -> Method:
-    """Return a method with the recipe that the options ask for."""
-    if options.epochs is not None:
-        method = method.for_epochs(options.epochs)
-    return method if options.precision is None else method.in_precision(options.precision)
 
 
 def as_found(data: Dataset) -> Dataset:

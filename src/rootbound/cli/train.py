@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.cli.networks import add_head, is_own, own_network
+from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import find_device, on
 from rootbound.errors import InputError, unknown_name
@@ -48,7 +49,7 @@ def configure(parser: ArgumentParser) -> None:
         "file.py:function a file of its weights",
     )  # fmt: skip
     shared.add_device(parser)
-    shared.add_training(parser)
+    add_recipe(parser)
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches")
     parser.add_argument(
         "--checkpoint-every", type=float, default=10.0,
@@ -158,7 +159,7 @@ def _run(options: Namespace) -> int:
     method = options.method
     if method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
-    method = shared.with_training(method, options)
+    method = with_recipe(method, options)
     make_folder(path.parent)
     device = find_device(options.device)
     savepoints = Savepoints(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)

@@ -1,0 +1,25 @@
+"""Options that change how every method trains."""
+
+from __future__ import annotations
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.devices import PRECISIONS
+from rootbound.methods import Method
+
+
+def add_recipe(parser: ArgumentParser) -> None:
+    """Add the options that change a method's recipe."""
+    parser.add_argument("--epochs", type=int, default=None, help="instead of the method's own")
+    parser.add_argument(
+        "--precision", type=str, default=None,
+        help="instead of the method's own: of the products of matrices in training, "
+        f"{' or '.join(PRECISIONS)}",
+    )  # fmt: skip
+
+
+def with_recipe(method: Method, options: Namespace) -> Method:
+    """Return a method with the recipe that the options ask for."""
+    if options.epochs is not None:
+        method = method.for_epochs(options.epochs)
+    return method if options.precision is None else method.in_precision(options.precision)
