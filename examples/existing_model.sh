@@ -5,14 +5,14 @@
 #   sh examples/existing_model.sh CIFAR10 FASHION [OUT]
 #
 # CIFAR10: a folder of parquet files, or hf:uoft-cs/cifar10. FASHION: a folder of IDX files, such as
-# Debian's /usr/share/datasets/fashion-mnist; its images are made to fit. EPOCHS and ATTACK change
-# how long it takes.
+# Debian's /usr/share/datasets/fashion-mnist; its images are made to fit. MODEL, EPOCHS and ATTACK
+# change how long it takes.
 set -eu
 data=$1 other=$2 out=${3:-existing-model} epochs=${EPOCHS:-3}
 
 # Stands for the model that you have.
 rootbound train --data "$data" --desirable bird,cat,deer,dog,frog,horse \
-    --undesirable-data "$other" --model resnet_20 \
+    --undesirable-data "$other" --model "${MODEL:-resnet_20}" \
     --method Plain --epochs "$epochs" --out "$out/plain.safetensors"
 
 # Its architecture, data and classes are in its file.

@@ -78,7 +78,8 @@ def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
          "panel its own, the outermost 1 % cut off); colours are the undesirable classes.",
          lambda: portraits.feature_view(pictures, classes["undesirable"])),
         ("filters", "Filters of the first layer",
-         "Up to 16; each row on its own scale, red positive, blue negative.",
+         "Up to 16, each the mean over its channels; each row on its own scale, red positive, blue "
+         "negative.",
          lambda: portraits.filters(pictures)),
         ("feature-maps", "Outputs of the last convolution for one undesirable image",
          "Up to 16 channels, after the ReLU; each row on its own scale.",

@@ -19,6 +19,8 @@ Pictures = Mapping[str, Mapping[str, Array]]
 
 NAMED = 12
 """Classes that a legend has room for."""
+LETTERS = 11
+"""Of a class's name that the width of an image has room for."""
 
 CAMS = (
     ("desirable", "cam_original_desirable", "desirable, original head"),
@@ -56,15 +58,19 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     start = 0
     for (images, cams, title), width in zip(groups, widths, strict=True):
         group = panels[:, start : start + width]
-        middle = group[0][width // 2]
-        middle.annotate(title, (0.5, 1.35), xycoords="axes fraction", ha="center", weight="bold")
+        middle, place = group[0][width // 2], 0.5 if width % 2 else -0.03
+        middle.annotate(title, (place, 1.35), xycoords="axes fraction", ha="center", weight="bold")
         for position in range(width):
             column = group[:, position]
-            column[0].set_title(classes[images][position], fontsize=8, pad=2)
+            column[0].set_title(_short(classes[images][position]), fontsize=8, pad=2)
             maps = [parts[cams][position] for parts in shown.values()]
             _overlay(column, any_method[images][position], maps)
         start += width + 1
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
 def _overlay(column: Iterable[Axes], image: Array, cams: Sequence[Array]) -> None:
