@@ -91,7 +91,7 @@ def main(options: argparse.Namespace) -> None:
     """Run what is missing, and print the table."""
     columns = [f"advantage, {labels}" for labels in ("10", "100", "all labels")]
     heads = ["the defender knows", "change", "exact last layer, %", "undefended", *columns]
-    heads.append("harmless task, points lost")
+    heads.append("harmless task, change")
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for name, tasks in settings(options.fashion):
         if options.only and name not in options.only:
@@ -111,7 +111,7 @@ def main(options: argparse.Namespace) -> None:
             for labels in metrics.budgets(evaluation)
         ]
         exact = [shown(one.exact, signed=False) for one in (ours, plain)]
-        cells = [name, shown(ours.change), *exact, *gains, shown(ours.benign, signed=False)]
+        cells = [name, shown(ours.change), *exact, *gains, shown(ours.benign)]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
