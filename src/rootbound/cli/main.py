@@ -11,6 +11,7 @@ from importlib.metadata import version
 from jsonargparse import ArgumentError, ArgumentParser
 
 from rootbound.errors import InputError, unknown_name
+from rootbound.memory import keep_freed_memory
 
 COMMANDS = {
     "demo": "train with and without a defence, attack everything, and show it (minutes)",
@@ -67,6 +68,7 @@ def _run(given: list[str]) -> int:
     settings = parser.instantiate(options)
     # As they were given, so that a run can be begun again with them.
     settings.arguments = tuple(given)
+    keep_freed_memory()
     return int(command.run(settings))
 
 
