@@ -219,7 +219,7 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
                 panel.annotate(name, (0, gain), fontsize=8)
                 continue
             lost = mean(plain, "desirable") - mean(trials, "desirable")
-            panel.plot([lost], [gain], "o", color="C1" if "Best" in trials[0].settings else "C0")
+            panel.plot([lost], [gain], "o", color="C1" if "wait=" in trials[0].settings else "C0")
             panel.annotate(
                 name, (lost, gain), xytext=(4, 4), textcoords="offset points", fontsize=7
             )
