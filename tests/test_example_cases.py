@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -115,7 +116,8 @@ def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh"])
 def test_shell(script: str, photographs: str, tmp_path: Path) -> None:
     """As a user runs it, in folders with blanks in their names."""
-    second = [photographs] if script == "existing_model.sh" else []
+    other = shutil.copytree(photographs, tmp_path / "my clothes")
+    second = [other] if script == "existing_model.sh" else []
     found = subprocess.run(
         ["sh", EXAMPLES / script, photographs, *second, tmp_path / "a run"],
         capture_output=True,
