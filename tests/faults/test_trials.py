@@ -19,7 +19,6 @@ from faults.small_run import RECIPE
 from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot, Suite
 from rootbound.evaluation import evaluate, limits
 from rootbound.flags import flags
-from rootbound.memory import release_freed_memory
 from rootbound.methods import Plain
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
@@ -144,8 +143,6 @@ def test_limits_end_with_what_they_were_for() -> None:
         time.sleep(0.1)
     torch.empty(GIBIBYTE, dtype=torch.uint8)
     strict = replace(limits.Limits(), memory=0.001)
-    # What an earlier test's process keeps for the next tensor is no new memory.
-    release_freed_memory()
     with pytest.raises(RuntimeError), strict.kept(1):
         torch.empty(GIBIBYTE, dtype=torch.uint8)
     torch.empty(GIBIBYTE, dtype=torch.uint8)
