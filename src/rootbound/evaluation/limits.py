@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from rootbound.memory import release_freed_memory
+
 if sys.platform == "linux":
     import resource
 
@@ -100,6 +102,8 @@ def _allowance(share: float) -> Iterator[None]:
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    # What the process keeps for the next tensor would count as used now.
+    release_freed_memory()
     most = _kibibytes("/proc/self/status", "VmData") + int(
         share * _kibibytes("/proc/meminfo", "MemAvailable")
     )

@@ -108,7 +108,7 @@ def _cause(code: int | None) -> str:
 def _serve(_code: CarriedCode, threads: int, line: Connection) -> None:
     """Do what comes along the line until nobody is at its other end."""
     settle_in(threads)
-    with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         function, shared = line.recv()
         while True:
             _answer(line, *_done(line, function, shared))
