@@ -79,9 +79,9 @@ class More(BestResponse):
         """Return the output of every block that is trained, without gradients of the others."""
         found = []
         for position, block in enumerate(model.blocks):
-            with torch.set_grad_enabled(position >= self.fixed_blocks):
+            with torch.set_grad_enabled(position >= self.kept_blocks):
                 inputs = block(inputs)
-            if position >= self.fixed_blocks:
+            if position >= self.kept_blocks:
                 found.append(inputs)
         return found
 
@@ -103,7 +103,7 @@ class FewShotEverywhere(FewShot):
 
     def term(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
         """Return the mean share explained over blocks."""
-        blocks = model.blocks[self.fixed_blocks :]
+        blocks = model.blocks[self.kept_blocks :]
         found = [
             generalised(pooled(block, outputs).flatten(1), labels, self.shots)
             for block, outputs in zip(blocks, self.outputs(model, inputs), strict=True)
@@ -190,7 +190,7 @@ class Simulated(More):
         classes, half = int(labels.max()) + 1, len(labels) // 2
         attacker = model.with_head(classes, int(torch.randint(2**31, ())))
         fixed = {
-            id(one) for block in model.blocks[: self.fixed_blocks] for one in block.parameters()
+            id(one) for block in model.blocks[: self.kept_blocks] for one in block.parameters()
         }
         named = model.backbone.named_parameters(prefix="backbone")
         own = {name: value for name, value in named if id(value) not in fixed}
@@ -230,7 +230,16 @@ ABLATIONS: dict[str, Method | None] = {
     "… ridge 1e-1": BestResponse(ridge=1e-1),
     "… ridge 1e-2": BestResponse(ridge=1e-2),
     "… ridge 1e-5": BestResponse(ridge=1e-5),
-    "… first block trained": BestResponse(fixed_blocks=0),
+    "… first block trained to the end": BestResponse(kept_blocks=0),
+    "… first block trained to the end, weight 0.25": BestResponse(
+        kept_blocks=0, weight=0.25, finishing_weight=6.0
+    ),
+    "… the first two blocks": BestResponse(kept_blocks=2),
+    "256 undesirable samples, weight 0.2": BestResponse(weight=0.2, finishing_weight=7.5),
+    "256 undesirable samples, weight 0.12": BestResponse(weight=0.12, finishing_weight=12.5),
+    "… depth weight 1.2": BestResponse(depth_weight=1.2),
+    "… depth weight 2": BestResponse(depth_weight=2.0),
+    "… 60 last steps": BestResponse(finishing_steps=60),
     "… no last steps": BestResponse(finishing_steps=0),
     "192 undesirable samples, weight 0.1": FEWER,
     "… first block random, no defence": replace(FEWER, weight=0.0),

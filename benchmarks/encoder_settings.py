@@ -37,7 +37,7 @@ SUITE = Suite(
     ),
     (Budget(10, 20), Budget(20, 20)),
 )
-SETTINGS = ("rate", "weight", "fixed blocks", "projection")
+SETTINGS = ("rate", "weight", "kept blocks", "projection")
 CANDIDATES = (
     (5e-4, 0.15, 0, 64),
     (5e-4, 0.5, 0, 64),
@@ -70,12 +70,12 @@ def main(name: str, encoder: str, out: str) -> None:
     with computing_in("bfloat16"):
         plain = Plain(Recipe(EPOCHS, 64, 2e-4)).fit(model, tasks)
         for candidate in CANDIDATES:
-            rate, weight, fixed, projection = candidate
+            rate, weight, kept, projection = candidate
             method = BestResponse(
                 Recipe(EPOCHS, 64, rate),
                 undesirable_batch_size=128,
                 weight=weight,
-                fixed_blocks=int(fixed),
+                kept_blocks=int(kept),
                 projection=int(projection),
                 finishing_steps=30,
                 finishing_batch_size=512,

@@ -130,16 +130,21 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "Plain": replace(published["Plain"], recipe=recipe),
         RANDOM: None,
         "features of clothes": GenericFeatures(replace(recipe, epochs=3), fashion),
-        "first four blocks random": replace(ours, weight=0.0, fixed_blocks=4),
+        "first four blocks random": replace(ours, weight=0.0, kept_blocks=4),
         "BestResponse": ours,
         "as before: from the start, slowly": replace(ours, wait=0.0, warm_in=0.5),
         "few-shot response, too": FewShot(recipe),
         "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
+        "first block trained": replace(ours, kept_blocks=0),
+        "first block trained, depth weight 2": replace(ours, kept_blocks=0, depth_weight=2.0),
+        "first block trained, weight 0.05": replace(
+            ours, kept_blocks=0, weight=0.05, finishing_weight=30.0
+        ),
         "last block only": replace(ours, depth_weight=0.0),
         "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
         "depth weight 2": replace(ours, depth_weight=2.0),
         "depth weight 6": replace(ours, depth_weight=6.0),
-        "first four blocks random, too": replace(ours, fixed_blocks=4),
+        "first four blocks random, too": replace(ours, kept_blocks=4),
     }
 
 

@@ -31,7 +31,7 @@ SUITE = Suite(
     ),
     (Budget(10, 40), Budget(50, 40)),
 )
-SETTINGS = ("rate", "weight", "fixed blocks")
+SETTINGS = ("rate", "weight", "kept blocks")
 CANDIDATES = (
     (1e-2, 0.1, 1),  # the defaults
     (3e-3, 0.1, 0),
@@ -74,8 +74,8 @@ def main(name: str, out: str) -> None:
     plain = Plain(Recipe(EPOCHS, 128, 3e-3)).fit(model, tasks)
     models = {}
     for candidate in CANDIDATES:
-        rate, weight, fixed = candidate
-        method = BestResponse(Recipe(EPOCHS, 128, rate), weight=weight, fixed_blocks=fixed)
+        rate, weight, kept = candidate
+        method = BestResponse(Recipe(EPOCHS, 128, rate), weight=weight, kept_blocks=kept)
         named = zip(SETTINGS, candidate, strict=True)
         models[", ".join(f"{one} {value:g}" for one, value in named)] = method.fit(model, tasks)
     evaluation = rb.evaluate(models, tasks, undefended=plain, suite=SUITE, seeds=1, folder=out)

@@ -202,7 +202,7 @@ def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) 
         before=0.5,
         depth_weight=0.25,
         projection=8,
-        fixed_blocks=0,
+        kept_blocks=0,
         wait=0.2,
         warm_in=0.4,
     )

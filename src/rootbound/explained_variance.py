@@ -74,17 +74,20 @@ def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Ten
     classes, part = largest(int(labels.max())) + 1, len(features) / count
     targets = functional.one_hot(labels, classes).to(features.dtype)
     targets = targets - summed(part * targets.mean(0))
-    centred = features - summed(part * features.mean(0))
-    covariance = summed(centred.T @ centred / count)
-    correlation = summed(centred.T @ targets / count)
+    # The centre is a constant to the gradient as well: what the head misses adds up to nothing.
+    centred = features - summed(part * features.detach().mean(0))
     with torch.no_grad():
+        covariance = summed(centred.T @ centred / count)
+        correlation = summed(centred.T @ targets / count)
         # The ridge is a constant to the gradient, or shrinking every feature would seem to
         # help; the floor keeps the factor positive definite when all features are equal.
         loading = ridge * covariance.trace() / dimension + 1e-8
         factor = torch.linalg.cholesky(covariance + loading * torch.eye(dimension).to(covariance))
         head = torch.cholesky_solve(correlation, factor)
     # Twice the agreement minus the energy, at the head where this is largest: there the head's
-    # own change has no part in the gradient (envelope theorem), so none flows through the solve.
-    agreement = head.T @ correlation
-    energy = head.T @ (covariance @ head) + loading * (head.T @ head)
+    # own change has no part in the gradient (envelope theorem), so none flows through the solve,
+    # nor through a covariance (D, D), only through K predictions of each sample.
+    predictions = centred @ head
+    agreement = summed(predictions.T @ targets / count)
+    energy = summed(predictions.T @ predictions / count) + loading * (head.T @ head)
     return summed(targets.T @ targets / count), agreement + agreement.T - energy

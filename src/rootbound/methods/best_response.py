@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +23,7 @@ from rootbound.methods.parts.roll_back import held_aside
 from rootbound.models import Classifier
 from rootbound.models.activations import activations, with_last_activated
 from rootbound.models.pooling import pooled
+from rootbound.models.statistics import running_statistics_left
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, minimise
 
@@ -48,8 +50,8 @@ class BestResponse(LossMethod):
     activation, or a leaky one in its place, reads everything. R2 of the outputs `h_l` of the
     blocks before, averaged over places as a probe reads them, each through a fresh random
     projection `P` in every step, so that few samples see all of a wide layer in the long run.
-    And the first blocks keep the weights they start from: where those are random, they are worth
-    what random ones are worth.
+    And the first blocks stay as they are once the terms come in: what they have learned by then
+    serves any task, and to change it for this one costs more than it takes away.
 
     A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps are taken by the
     last block alone, whose inputs are computed once, on far larger batches.
@@ -64,7 +66,8 @@ class BestResponse(LossMethod):
         before: weight of the same before the last activation, relative to after it, at least 0.
         depth_weight: of the blocks before the last, relative to the last, at least 0.
         projection: dimensions that wider outputs are projected to.
-        fixed_blocks: first blocks that are not trained; at least one block always is.
+        kept_blocks: first blocks that are not trained once the terms come in; the last one always
+            is.
         ridge: relative to the mean variance of the features, above 0.
         wait: share of training before the terms come in, in [0, 1]; no undesirable sample is
             looked at until then.
@@ -87,7 +90,7 @@ class BestResponse(LossMethod):
     before: float = 0.5
     depth_weight: float = 0.6
     projection: int = 128
-    fixed_blocks: int = 1
+    kept_blocks: int = 1
     ridge: float = 1e-3
     wait: float = 0.4
     warm_in: float = 0.1
@@ -99,7 +102,7 @@ class BestResponse(LossMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in (
-            "weight", "before", "depth_weight", "fixed_blocks", "finishing_steps",
+            "weight", "before", "depth_weight", "kept_blocks", "finishing_steps",
             "finishing_weight",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
@@ -155,9 +158,9 @@ class BestResponse(LossMethod):
             return
 
         def loss(own: Tensor, wanted: Tensor, others: Tensor, labels: Tensor) -> Tensor:
-            features, explained = self._last(model, torch.cat([own, others]), labels)
-            logits = model.head(features[: len(wanted)])
-            return functional.cross_entropy(logits, wanted) + weight * explained
+            block = model.blocks[-1]
+            task = functional.cross_entropy(model.head(block(own)), wanted)
+            return task + weight * self._last(block, others, labels)
 
         finish(
             model,
@@ -179,20 +182,23 @@ class BestResponse(LossMethod):
     ) -> Tensor:
         """Return the desirable cross-entropy plus the weighted explained variances."""
         (inputs, wanted), (others, labels) = desirable, undesirable
-        blocks, count, weight = model.blocks, len(wanted), self._weight(progress)
-        fixed = min(self.fixed_blocks, len(blocks) - 1)
-        outputs, explained = torch.cat([inputs, others]) if weight else inputs, torch.zeros(())
-        for position, block in enumerate(blocks[:-1]):
-            with torch.set_grad_enabled(position >= fixed):
-                outputs = block(outputs)
-            if weight and position >= fixed and self.depth_weight:
-                hidden = self._projected(pooled(block, outputs[count:]))
-                value = explained_variance(hidden, labels, self.ridge)
-                explained = explained + self.depth_weight * value
+        blocks, weight = model.blocks, self._weight(progress)
+        kept = min(self.kept_blocks, len(blocks) - 1) if progress >= self.wait else 0
+        *_, features = _passed_on(blocks, inputs, kept)
+        task = functional.cross_entropy(model.head(features), wanted)
         if not weight:
-            return functional.cross_entropy(model.head(blocks[-1](outputs)), wanted)
-        features, last = self._last(model, outputs, labels)
-        task = functional.cross_entropy(model.head(features[:count]), wanted)
+            return task
+        explained = torch.zeros(())
+        # Passed on by themselves: so does BatchNorm meet them when somebody fine-tunes, and what
+        # it remembers for evaluation stays that of the desirable task.
+        with running_statistics_left(model):
+            outputs = others
+            for position, outputs in enumerate(_passed_on(blocks[:-1], others, kept)):
+                if position >= kept and self.depth_weight:
+                    hidden = self._projected(pooled(blocks[position], outputs))
+                    value = explained_variance(hidden, labels, self.ridge)
+                    explained = explained + self.depth_weight * value
+            last = self._last(blocks[-1], outputs, labels)
         return task + weight * (explained + last)
 
     def _weight(self, progress: float) -> float:
@@ -201,15 +207,14 @@ class BestResponse(LossMethod):
             return 0.0
         return self.weight * min(1.0, (progress - self.wait) / self.warm_in if self.warm_in else 1)
 
-    def _last(self, model: Classifier, outputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features of all samples and the terms of the last, undesirable ones."""
-        block, count = model.blocks[-1], len(labels)
+    def _last(self, block: nn.Module, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the terms of the last block, of what the blocks before make of a batch."""
         features, given = with_last_activated(block, outputs)
-        terms = linear_information(self._projected(features[-count:]), labels, self.ridge)
+        terms = linear_information(self._projected(features), labels, self.ridge)
         if self.before and activations(block):
-            value = linear_information(self._projected(given[-count:]), labels, self.ridge)
+            value = linear_information(self._projected(given), labels, self.ridge)
             terms = terms + self.before * value
-        return features, terms
+        return terms
 
     def _projected(self, outputs: Tensor) -> Tensor:
         flat = outputs.flatten(1)
@@ -219,3 +224,11 @@ class BestResponse(LossMethod):
         random = torch.rand(flat.shape[1], self.projection, device=flat.device) - 0.5
         projected: Tensor = flat @ random.to(flat.dtype)
         return projected
+
+
+def _passed_on(blocks: Sequence[nn.Module], inputs: Tensor, kept: int) -> Iterator[Tensor]:
+    """Yield what every block makes of a batch, without gradients of the first ones."""
+    for position, block in enumerate(blocks):
+        with torch.set_grad_enabled(position >= kept):
+            inputs = block(inputs)
+        yield inputs
