@@ -37,12 +37,10 @@ SUITE = Suite(
     ),
     (Budget(10, 20), Budget(20, 20)),
 )
-SETTINGS = ("rate", "weight", "kept blocks", "projection")
+SETTINGS = ("rate", "weight", "projection")
 CANDIDATES = (
-    (5e-4, 0.15, 0, 64),
-    (5e-4, 0.5, 0, 64),
-    (5e-4, 0.15, 5, 64),
-    (5e-4, 0.5, 5, 64),
+    (5e-4, 0.15, 64),
+    (5e-4, 0.5, 64),
 )
 
 
@@ -70,12 +68,13 @@ def main(name: str, encoder: str, out: str) -> None:
     with computing_in("bfloat16"):
         plain = Plain(Recipe(EPOCHS, 64, 2e-4)).fit(model, tasks)
         for candidate in CANDIDATES:
-            rate, weight, kept, projection = candidate
+            rate, weight, projection = candidate
             method = BestResponse(
                 Recipe(EPOCHS, 64, rate),
                 undesirable_batch_size=128,
                 weight=weight,
-                kept_blocks=int(kept),
+                first_weight=0.6,
+                settled=1.0,
                 projection=int(projection),
                 finishing_steps=30,
                 finishing_batch_size=512,

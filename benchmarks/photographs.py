@@ -10,7 +10,7 @@ that settings may be chosen by what this prints; `--test` is for what is reporte
 attacked with 10 and 100 labels a class by the same trials of fine-tuning, beside the exact last
 layer with all labels; the best trial of each number of labels by test accuracy is shown, which
 flatters every row alike. Beside BestResponse and every published method stand `Plain`, random
-weights, features learned from clothes, and a network whose first blocks are random. Trials are kept
+weights, features learned from clothes, and parts of BestResponse left out. Trials are kept
 in results/photographs.jsonl, where an interrupted run goes on; a Markdown table of means over seeds
 is printed, and the frontier drawn.
 """
@@ -28,7 +28,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from ablations import FewShot, FewShotEverywhere
+from ablations import FewShotEverywhere
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -107,13 +107,16 @@ class Setting:
 
     def tasks(self, name: str) -> TaskPair:
         """Return the two tasks, with a fifth of the training images as test images or not."""
-        full = load(name)
-        if not self.test:
-            order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(5))
-            front, back = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
-            parts = full.train.select(front), full.train.select(back)
-            full = Dataset("CIFAR-10, held out", full.classes, *parts)
+        full = load(name) if self.test else held_out(load(name))
         return full.split(*CLASSES[self.classes])
+
+
+def held_out(full: Dataset) -> Dataset:
+    """Return the data set with a fifth of its training samples in the place of the test set."""
+    order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(5))
+    front, back = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
+    parts = full.train.select(front), full.train.select(back)
+    return Dataset(f"{full.name}, held out", full.classes, *parts)
 
 
 def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
@@ -130,21 +133,13 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "Plain": replace(published["Plain"], recipe=recipe),
         RANDOM: None,
         "features of clothes": GenericFeatures(replace(recipe, epochs=3), fashion),
-        "first four blocks random": replace(ours, weight=0.0, kept_blocks=4),
         "BestResponse": ours,
-        "as before: from the start, slowly": replace(ours, wait=0.0, warm_in=0.5),
-        "few-shot response, too": FewShot(recipe),
-        "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
-        "first block trained": replace(ours, kept_blocks=0),
-        "first block trained, depth weight 2": replace(ours, kept_blocks=0, depth_weight=2.0),
-        "first block trained, weight 0.05": replace(
-            ours, kept_blocks=0, weight=0.05, finishing_weight=30.0
-        ),
-        "last block only": replace(ours, depth_weight=0.0),
+        "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
+        "depth weight 1": replace(ours, depth_weight=1.0),
+        "first weight 0.6": replace(ours, first_weight=0.6),
+        "weight 0.1": replace(ours, weight=0.1, finishing_weight=15.0),
         "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
-        "depth weight 2": replace(ours, depth_weight=2.0),
-        "depth weight 6": replace(ours, depth_weight=6.0),
-        "first four blocks random, too": replace(ours, kept_blocks=4),
+        "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
     }
 
 

@@ -31,12 +31,12 @@ SUITE = Suite(
     ),
     (Budget(10, 40), Budget(50, 40)),
 )
-SETTINGS = ("rate", "weight", "kept blocks")
+SETTINGS = ("rate", "weight", "settled")
 CANDIDATES = (
-    (1e-2, 0.1, 1),  # the defaults
-    (3e-3, 0.1, 0),
-    (3e-3, 0.3, 0),
-    (1e-2, 0.3, 1),
+    (1e-2, 0.1, 0.0),
+    (3e-3, 0.1, 1.0),
+    (3e-3, 0.3, 1.0),
+    (1e-2, 0.3, 0.0),
 )
 
 
@@ -74,8 +74,10 @@ def main(name: str, out: str) -> None:
     plain = Plain(Recipe(EPOCHS, 128, 3e-3)).fit(model, tasks)
     models = {}
     for candidate in CANDIDATES:
-        rate, weight, kept = candidate
-        method = BestResponse(Recipe(EPOCHS, 128, rate), weight=weight, kept_blocks=kept)
+        rate, weight, settled = candidate
+        method = BestResponse(
+            Recipe(EPOCHS, 128, rate), weight=weight, first_weight=0.6, settled=settled
+        )
         named = zip(SETTINGS, candidate, strict=True)
         models[", ".join(f"{one} {value:g}" for one, value in named)] = method.fit(model, tasks)
     evaluation = rb.evaluate(models, tasks, undefended=plain, suite=SUITE, seeds=1, folder=out)

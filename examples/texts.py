@@ -65,7 +65,10 @@ def from_nothing(
     tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
     recipe = rb.Recipe(epochs, 128, 3e-3)
     # Chosen on held-out training texts: benchmarks/results/text_settings.md.
-    methods = (rb.methods.Plain(recipe), rb.methods.BestResponse(recipe, kept_blocks=0))
+    methods = (
+        rb.methods.Plain(recipe),
+        rb.methods.BestResponse(recipe, first_weight=0.6, settled=1.0),
+    )
     model = rb.models.small_text(5, data.train.shape)
     suite = suite or attacks((1e-3, 4e-3), (60, 80), 128)
     return rb.compare(methods, tasks, model, suite=suite, seeds=seeds, folder=out)
@@ -89,7 +92,8 @@ def from_an_encoder(
             undesirable_batch_size=128,
             weight=0.5,
             projection=64,
-            kept_blocks=0,
+            first_weight=0.6,
+            settled=1.0,
             finishing_steps=30,
             finishing_batch_size=512,
         ),

@@ -212,7 +212,7 @@ ROWS = [
     Row(f"{TRAIN} --method.weight=-1", "at least 0.*correct the value"),
     Row(f"{TRAIN} --method.ridge 0", "ridge.*above 0.*correct the value"),
     Row(f"{TRAIN} --method.warm_in 2", r"warm_in in \[0, 1\]; got 2.0"),
-    Row(f"{TRAIN} --method.kept_blocks=-1", "kept_blocks of at least 0"),
+    Row(f"{TRAIN} --method.first_weight=-1", "first_weight of at least 0"),
     Row(f"{TRAIN} --method.weight heavy", "weight"),
     Row(f"{TRAIN} --method.weigth 1", "weigth"),
     Row(f"{TRAIN} --method.undesirable_batch_size 0", "undesirable_batch_size"),

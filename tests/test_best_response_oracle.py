@@ -200,9 +200,9 @@ def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) 
     method = BestResponse(
         weight=0.3,
         before=0.5,
-        depth_weight=0.25,
+        first_weight=0.25,
         projection=8,
-        kept_blocks=0,
+        settled=0.9,
         wait=0.2,
         warm_in=0.4,
     )
@@ -215,5 +215,7 @@ def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) 
         task = -logits.log_softmax(1)[torch.arange(40), wanted].mean()
         informed = linear_information(given.clamp_min(0), labels, method.ridge)
         informed = informed + 0.5 * linear_information(given, labels, method.ridge)
-    explained = float(informed) + 0.25 * dense_ridge(hidden, labels, method.ridge)
+    # The first block's term is there for as long as the block is trained.
+    share = 0.25 if progress < method.settled else 0.0
+    explained = float(informed) + share * dense_ridge(hidden, labels, method.ridge)
     assert found == pytest.approx(float(task) + weight * explained, abs=1e-9)

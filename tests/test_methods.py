@@ -42,8 +42,8 @@ FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
 ROWS: tuple[Method, ...] = (
     Plain(FAST),
     BestResponse(FAST, undesirable_batch_size=45),
-    BestResponse(FAST, before=0.0, depth_weight=0.0, kept_blocks=0, wait=0.0, warm_in=0.0),
-    BestResponse(FAST, projection=8, kept_blocks=9),
+    BestResponse(FAST, before=0.0, depth_weight=0.0, first_weight=0.0, wait=0.0, warm_in=0.0),
+    BestResponse(FAST, projection=8, settled=0.0),
     SelectiveDistillation(FAST, target=-2.0, head_epochs=4),
     Unlearning(
         FAST, noise_images=8, noise_steps=3, retained=20, impair_rate=1e-3, repair_rate=5e-3
@@ -123,18 +123,18 @@ def test_best_response_removes_what_a_last_layer_could_read(
     assert accuracy(defended, toy_tasks.desirable.test) > 0.9
 
 
-@pytest.mark.parametrize(("wait", "left"), [(0.0, True), (1.0, False)])
-def test_best_response_leaves_the_first_blocks_once_the_terms_come_in(
-    toy_model: Classifier, toy_tasks: TaskPair, wait: float, left: bool
+@pytest.mark.parametrize(("settled", "left"), [(0.0, True), (0.5, False)])
+def test_best_response_leaves_the_first_block_once_it_is_settled(
+    toy_model: Classifier, toy_tasks: TaskPair, settled: float, left: bool
 ) -> None:
-    defended = BestResponse(FAST, kept_blocks=1, wait=wait).fit(toy_model, toy_tasks)
+    defended = BestResponse(FAST, settled=settled).fit(toy_model, toy_tasks)
     start, end = toy_model.blocks[0].state_dict(), defended.blocks[0].state_dict()
     assert all(torch.equal(start[name], end[name]) for name in start) is left
 
 
 def test_batch_norm_remembers_the_desirable_task_alone(toy_tasks: TaskPair) -> None:
     model = batch_norm_cnn(3, shape=(1, 16, 16))
-    method = BestResponse(replace(FAST, epochs=1), wait=0.0, warm_in=0.0)
+    method = BestResponse(replace(FAST, epochs=1), settled=0.0, wait=0.0)
     known = toy_tasks.known_undesirable
     dark = replace(
         toy_tasks, known_undesirable=replace(known, inputs=torch.zeros_like(known.inputs))

@@ -176,7 +176,7 @@ def test_trained_and_attacked(
         torch.manual_seed(0)
         model = make()
     tasks = make_tasks()
-    defended = BestResponse(RECIPE, kept_blocks=0).fit(model, tasks)
+    defended = BestResponse(RECIPE, settled=1.0).fit(model, tasks)
     found = evaluate(defended, tasks, suite=SUITE, seeds=1, workers=1)
     assert found.complete
     assert {record.arm for record in found.records} == {"defended", "scratch"}

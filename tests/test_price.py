@@ -57,7 +57,7 @@ def test_the_twin_learns_what_plain_training_on_its_batches_does(
     fitted = BestResponse(QUICK, max_desirable_drop=0.5).fit(toy_model, toy_tasks)
     (twin,) = (price.twin for price in kept)
     light = BestResponse(
-        QUICK, max_desirable_drop=0.5, weight=1e-12, kept_blocks=0, finishing_steps=0
+        QUICK, max_desirable_drop=0.5, weight=1e-12, settled=1.0, finishing_steps=0
     )
     monkeypatch.setattr(module, "RATE", 0.0)
     monkeypatch.setattr(module, "SMALLEST", 0.0)

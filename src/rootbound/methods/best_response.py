@@ -66,8 +66,8 @@ class BestResponse(LossMethod):
         before: weight of the same before the last activation, relative to after it, at least 0.
         depth_weight: of the blocks before the last, relative to the last, at least 0.
         projection: dimensions that wider outputs are projected to.
-        kept_blocks: first blocks that are not trained once the terms come in; the last one always
-            is.
+        first_weight: of the first block, relative to the last, at least 0.
+        settled: share of training after which the first block stays as it is, in [0, 1].
         ridge: relative to the mean variance of the features, above 0.
         wait: share of training before the terms come in, in [0, 1]; no undesirable sample is
             looked at until then.
@@ -88,9 +88,10 @@ class BestResponse(LossMethod):
     undesirable_batch_size: int = 256
     weight: float = 0.15
     before: float = 0.5
+    first_weight: float = 5.0
     depth_weight: float = 0.6
     projection: int = 128
-    kept_blocks: int = 1
+    settled: float = 0.6
     ridge: float = 1e-3
     wait: float = 0.4
     warm_in: float = 0.1
@@ -102,7 +103,7 @@ class BestResponse(LossMethod):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in (
-            "weight", "before", "depth_weight", "kept_blocks", "finishing_steps",
+            "weight", "before", "first_weight", "depth_weight", "finishing_steps",
             "finishing_weight",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
@@ -112,7 +113,7 @@ class BestResponse(LossMethod):
         for name in ("ridge", "projection", "finishing_batch_size"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} above 0", str(getattr(self, name)), "correct the value")
-        for name in ("wait", "warm_in"):
+        for name in ("settled", "wait", "warm_in"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} in [0, 1]", str(getattr(self, name)), "correct the value")
         drop = self.max_desirable_drop
@@ -183,7 +184,7 @@ class BestResponse(LossMethod):
         """Return the desirable cross-entropy plus the weighted explained variances."""
         (inputs, wanted), (others, labels) = desirable, undesirable
         blocks, weight = model.blocks, self._weight(progress)
-        kept = min(self.kept_blocks, len(blocks) - 1) if progress >= self.wait else 0
+        kept = 1 if progress >= self.settled and len(blocks) > 1 else 0
         *_, features = _passed_on(blocks, inputs, kept)
         task = functional.cross_entropy(model.head(features), wanted)
         if not weight:
@@ -194,10 +195,10 @@ class BestResponse(LossMethod):
         with running_statistics_left(model):
             outputs = others
             for position, outputs in enumerate(_passed_on(blocks[:-1], others, kept)):
-                if position >= kept and self.depth_weight:
+                share = self.depth_weight if position else self.first_weight
+                if share and position >= kept:
                     hidden = self._projected(pooled(blocks[position], outputs))
-                    value = explained_variance(hidden, labels, self.ridge)
-                    explained = explained + self.depth_weight * value
+                    explained = explained + share * explained_variance(hidden, labels, self.ridge)
             last = self._last(blocks[-1], outputs, labels)
         return task + weight * (explained + last)
 
