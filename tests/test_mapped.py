@@ -344,7 +344,7 @@ def write_gibibyte(folder: Path) -> None:
 
 
 def write_long_texts(folder: Path) -> None:
-    """Write 0.3 GiB of texts, one of them of so many words that tokens take 0.4."""
+    """Write 0.45 GiB of texts, one of them of so many words that tokens take 0.4."""
     names = [f"class{label}" for label in range(6)]
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=names)})
     folder.mkdir()
@@ -353,7 +353,7 @@ def write_long_texts(folder: Path) -> None:
         with parquet_file.ParquetWriter(folder / f"{part}.parquet", schema) as file:
             for start in range(0, count, 1000):
                 rows = range(start, min(start + 1000, count))
-                found = [f"class{row % 6} {str(row).zfill(8) * 800}" for row in rows]
+                found = [f"class{row % 6} {str(row).zfill(8) * 1200}" for row in rows]
                 found[0] = found[0] if start else "class0 " + "and " * 2048
                 columns = {"text": found, "label": [row % 6 for row in rows]}
                 file.write_table(arrow.table(columns, schema=schema))
@@ -363,7 +363,7 @@ def write_long_texts(folder: Path) -> None:
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_DATA"), reason="no limit on memory here")
 @pytest.mark.parametrize(
     ("write", "limit", "samples"),
-    [(write_gibibyte, GIB // 2, 32769), (write_long_texts, GIB // 4, 25001)],
+    [(write_gibibyte, GIB // 2, 32769), (write_long_texts, GIB * 3 // 8, 25001)],
 )
 def test_what_is_large_is_trained_on_and_attacked_in_far_less_memory(
     write: Callable[[Path], None], limit: int, samples: int, tmp_path: Path
