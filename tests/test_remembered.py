@@ -16,6 +16,7 @@ from torch import Tensor
 from rootbound.datasets import HashedWords, Letters, cache
 from rootbound.datasets.remembered import CHECK, VALUES, remembered
 from rootbound.datasets.texts import Labelled, Texts
+from rootbound.mapped import Mapped
 
 VALUES_MADE = torch.arange(12, dtype=torch.int32).view(3, 4)
 TEXTS = ("grows in its own pot", "and badly elsewhere", "", "\ud800 漢字")
@@ -167,6 +168,49 @@ def test_tokens_are_found_once(
 
 
 @pytest.mark.parametrize(
+    ("identity", "length", "asked"),
+    [
+        ("one", 8, 0),
+        # Each part for the width, and for its tokens.
+        ("one", 3, 4),
+        ("two", 8, 4),
+        # First of all what it makes: there is nothing else to tell it from others.
+        ("", 8, 6),
+    ],
+)
+def test_tokens_in_a_file_are_found_once(identity: str, length: int, asked: int) -> None:
+    before = texts().tokenised(Watched("one"), 8, in_memory=0)
+    again = Watched(identity)
+    found = texts().tokenised(again, length, in_memory=0)
+    assert again.asked == asked
+    assert isinstance(found.train.inputs, Mapped)
+    assert torch.equal(found.train.inputs[:4][:, :3], before.train.inputs[:][:, :3])
+
+
+@dataclass
+class Shifted(Watched):
+    """As `Watched`, with numbers of its own."""
+
+    by: int = 0
+
+    def __call__(self, texts: Sequence[str], length: int) -> Tensor:
+        found = super().__call__(texts, length)
+        return torch.where(found == 0, 0, found + self.by)
+
+
+def test_a_tokeniser_that_does_not_say_what_it_is_is_asked_each_time() -> None:
+    """Its file is found by the tokens that are in it."""
+    one, other, again = Shifted(""), Shifted("", by=1), Shifted("")
+    first, second, third = (
+        texts().tokenised(each, 8, in_memory=0).train.inputs for each in (one, other, again)
+    )
+    assert isinstance(first, Mapped) and isinstance(second, Mapped) and isinstance(third, Mapped)
+    assert torch.equal(torch.where(first[:] == 0, 0, first[:] + 1), second[:])
+    assert first.path == third.path != second.path
+    assert (one.asked, other.asked, again.asked) == (6, 6, 2)
+
+
+@pytest.mark.parametrize(
     ("one", "other"),
     [
         (HashedWords(), HashedWords(99)),
@@ -192,12 +236,13 @@ def test_a_pretrained_tokeniser_is_known_by_its_rules(tmp_path: Path) -> None:
     transformers: Any = pytest.importorskip("transformers")
     from rootbound.models.hugging_face import pretrained_tokeniser  # noqa: PLC0415
 
-    def tokeniser(*words: str) -> Any:
+    def tokeniser(*words: str, **settings: str) -> Any:
         folder = tmp_path / "-".join(words)
         folder.mkdir()
         special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
         (folder / "vocab.txt").write_text("\n".join([*special, *words]))
-        transformers.BertTokenizer(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+        made = transformers.BertTokenizer(vocab=str(folder / "vocab.txt"), **settings)
+        made.save_pretrained(folder)
         return pretrained_tokeniser(str(folder))
 
     one, other = tokeniser("grows", "well"), tokeniser("well", "grows")
@@ -205,3 +250,7 @@ def test_a_pretrained_tokeniser_is_known_by_its_rules(tmp_path: Path) -> None:
     one(["grows well", "grows"], 3)
     assert before == one.identity
     assert before and before != other.identity
+    # Where texts are filled up is said here, not by the tokeniser: at the end.
+    left = tokeniser("well", "grows", "on", padding_side="left")
+    assert left.inner.padding_side == "left"
+    assert (left(["grows well", "on"], 8) != 0).tolist() == [[True] * 4, [True] * 3 + [False]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rootbound import report
+from rootbound import mapped, report
 from rootbound.attacks import Budget, FineTune, LastLayer, Suite
 from rootbound.cli import main
 from rootbound.datasets.texts import Labelled, Texts
@@ -18,6 +18,7 @@ from rootbound.models import Classifier, load_model, small_text
 from rootbound.records import Evaluation
 from rootbound.report.figures import draw
 from rootbound.training import Recipe
+from timeless import timeless
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 
@@ -84,6 +85,24 @@ def test_from_a_table_to_a_report(
     assert {one.error for one in evaluation.records} == {None}
     shown = {path.stem for path in (folder / "figures").iterdir()}
     assert "words" in shown and "grad-cam" not in shown and "curves-loss" not in shown
+
+
+@pytest.mark.slow
+def test_a_run_with_its_texts_in_a_file_is_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOTBOUND_CACHE", str(tmp_path / "kept"))
+    monkeypatch.setattr(mapped, "SMALL", -1)
+    table = write(tmp_path / "texts")
+    found = []
+    for name, more in (("here", ()), ("there", ("--in-memory", "0"))):
+        model, folder = tmp_path / f"{name}.safetensors", tmp_path / name
+        shared = ("--model", "small_text", "--epochs", "1", *more)
+        run(capsys, "train", *options(table), *shared, "--out", model)
+        run(capsys, "audit", model, *options(table)[:6], *FEW, *more, "--out", folder)
+        found.append((model.read_bytes(), timeless(Evaluation.load(folder))))
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 4
+    assert found[0] == found[1]
 
 
 def test_a_model_goes_on_with_texts_of_another_length(

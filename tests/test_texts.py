@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from rootbound.data import PADDING, Data
-from rootbound.datasets import HashedWords, Letters, fitted
+from rootbound.datasets import HashedWords, Letters, cache, fitted, tokens
 from rootbound.datasets.layout import Layout
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.datasets.tokenisers import padded
+from rootbound.datasets.tokenisers import WORD, padded
+from rootbound.datasets.tokens import Tokens
 from rootbound.errors import InputError
+from rootbound.mapped import Mapped
 from rootbound.tasks import TaskPair
 
 STRANGE = ("", " \n\t", "a" * 100_000, "word " * 25_000, "<b>&</b>", "Ünï 漢字 🌱", "\ud800", "\0")
@@ -64,6 +69,46 @@ def test_hashed_words_do_not_know_each_other(texts: list[str], length: int, size
         assert bool((kept < size).all()) and int((kept != PADDING).sum()) in (0, len(alone))
         words = tokeniser.vocabulary([text])
         assert all(words[number] for number in kept.tolist() if number)
+
+
+@given(st.lists(st.text(max_size=40), max_size=6), st.integers(2, 50))
+def test_a_number_stands_for_its_first_word(texts: list[str], size: int) -> None:
+    words = [word for text in texts for word in WORD.findall(text.lower())]
+    expected = [""] * size
+    for word in reversed(words):
+        expected[int(HashedWords(size)([word], 1))] = word
+    assert HashedWords(size).vocabulary(iter(texts)) == tuple(expected)
+
+
+def test_of_many_words_no_more_than_the_vocabulary_is_held() -> None:
+    tracemalloc.start()
+    try:
+        found = HashedWords().vocabulary(f"word{row}" for row in range(100_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(set(found)) > 16000 and peak < 4 * 2**20
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1000])
+@pytest.mark.parametrize("in_memory", [0, 4])
+@pytest.mark.parametrize("tokeniser", [HashedWords(), Letters("abc ")], ids=repr)
+def test_a_part_at_a_time_gives_what_all_give(
+    tokeniser: HashedWords | Letters,
+    in_memory: float,
+    at_once: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path))
+    monkeypatch.setattr(tokens, "AT_ONCE", at_once)
+    for length in (1, 40, 30_000):
+        made = Tokens(tokeniser, STRANGE, length, in_memory)
+        expected = tokeniser(STRANGE, length)
+        assert made.width == expected.shape[1]
+        found = made.filled(made.width + 2)
+        assert isinstance(found, Mapped) == (in_memory == 0)
+        assert torch.equal(found[:], functional.pad(expected, (0, 2)))
 
 
 @pytest.mark.parametrize("tokeniser", [HashedWords(), Letters("abc ")], ids=repr)

@@ -64,6 +64,10 @@ class Mapped(Tensor):
         """Return all rows as an array, in memory."""
         return self.read().numpy(force=force)
 
+    def tolist(self) -> Any:
+        """Return all rows as lists, in memory."""
+        return self.read().tolist()
+
     def contiguous(self, *given: Any, **named: Any) -> Tensor:
         """Return all rows, in memory."""
         return self.read()

@@ -68,8 +68,8 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     )
     parser.add_argument(
         "--in-memory", type=float, default=AS_FOUND.in_memory,
-        help="GiB of images to keep in memory at most; a part of a data set that is larger stays "
-        f"in a file of the folder ROOTBOUND_CACHE (default: {AS_FOUND.in_memory:g})",
+        help="GiB of images or tokens to keep in memory at most; a part of a data set that is "
+        f"larger stays in a file of the folder ROOTBOUND_CACHE (default: {AS_FOUND.in_memory:g})",
     )  # fmt: skip
 
 

@@ -61,7 +61,9 @@ def load(
 def _tokenised(
     found: Dataset | Texts, tokeniser: Callable[[], Tokeniser], layout: Layout
 ) -> Dataset:
-    return found.tokenised(tokeniser(), layout.length) if isinstance(found, Texts) else found
+    if isinstance(found, Dataset):
+        return found
+    return found.tokenised(tokeniser(), layout.length, layout.in_memory)
 
 
 __all__ = [

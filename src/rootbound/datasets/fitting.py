@@ -35,12 +35,16 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
         return dataset
     if dataset.train.tokens and len(shape) == 1:
         added = (0, shape[0] - found[0])  # below 0 it cuts
-        parts = [
-            replace(part, inputs=functional.pad(part.inputs, added))
-            for part in (dataset.train, dataset.test)
-        ]
+
+        def filled(tokens: Tensor, _: slice) -> Tensor:
+            return functional.pad(tokens, added)
+
         verb = "filled up with padding" if added[1] > 0 else "cut"
         how = f"{verb} from {found[0]} to {shape[0]} tokens"
+        parts = [
+            replace(part, inputs=changed(part.inputs, shape, filled, how))
+            for part in (dataset.train, dataset.test)
+        ]
         return replace(dataset, train=parts[0], test=parts[1], conversion=how)
     images = len(found) == len(shape) == 3
     if not images or (found[0] != shape[0] and {found[0], shape[0]} != {1, 3}):

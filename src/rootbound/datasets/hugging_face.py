@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rootbound.data import Data
+from rootbound.datasets.column import Column
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.image_folder import TESTS
 from rootbound.datasets.images import scaling, stacked
@@ -123,12 +124,12 @@ def _classes(name: str, train: Any, column: str) -> tuple[str, ...]:
 
 
 def _labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tensor:
-    values = part[column][:]
+    values = Column(part, column)
     if type(part.features[column]).__name__ == CLASSES:
         # None is said by none at all, or by -1.
         if any(value is None or value < 0 for value in values):
             raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
-        return torch.tensor(values, dtype=torch.int64)
+        return torch.tensor(list(values), dtype=torch.int64)
     numbers = {value: number for number, value in enumerate(classes)}
     try:
         return torch.tensor([numbers[str(value)] for value in values], dtype=torch.int64)
@@ -152,8 +153,8 @@ def _images(
 
 
 def _texts(name: str, part: Any, column: str, labels: Tensor) -> Labelled:
-    texts = part[column][:]
+    texts = Column(part, column)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"a text in row {row} of {name}", str(text), "remove that row")
-    return Labelled(tuple(texts), labels)
+    return Labelled(texts, labels)

@@ -16,8 +16,8 @@ class Layout:
         label: name of the column with classes; likewise.
         skip_unreadable: leave out images that cannot be read, in place of an error.
         length: tokens of a text at most, at least 1.
-        in_memory: GiB of images that are kept in memory at most, at least 0; a part of a data set
-            that is larger is decoded into a file and read from there.
+        in_memory: GiB of images or tokens that are kept in memory at most, at least 0; a part of
+            a data set that is larger is decoded into a file and read from there.
 
     Raises:
         InputError: a number is too small.

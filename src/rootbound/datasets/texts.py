@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from rootbound.data import Data
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.layout import AS_FOUND
-from rootbound.datasets.remembered import remembered
 from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
+from rootbound.datasets.tokens import Tokens
 from rootbound.errors import InputError
 from rootbound.tasks import Task, TaskPair
 
@@ -25,11 +23,11 @@ class Labelled:
     """Texts and the class of each.
 
     Args:
-        texts: any number of letters each.
+        texts: any number of letters each; they may stay in a file, as a column does.
         labels: `(N,)` int64, from 0.
     """
 
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     labels: Tensor
 
     def of(self, chosen: Sequence[int]) -> list[str]:
@@ -55,26 +53,36 @@ class Texts:
     test: Labelled
 
     def tokenised(
-        self, tokeniser: Tokeniser | None = None, length: int = AS_FOUND.length
+        self,
+        tokeniser: Tokeniser | None = None,
+        length: int = AS_FOUND.length,
+        in_memory: float = AS_FOUND.in_memory,
     ) -> Dataset:
         """Return the data set of telling the classes of texts apart.
 
         Args:
             tokeniser: that of a pretrained model; hashed words when left out.
             length: tokens of a text at most.
+            in_memory: GiB of tokens that are kept in memory at most; a part that may need more
+                is tokenised into a file and read from there.
+
+        Raises:
+            InputError: there are no texts, or no space for that file.
         """
         tokeniser = tokeniser or HashedWords()
-        parts = [_tokens(tokeniser, part.texts, length) for part in (self.train, self.test)]
-        longest = max(tokens.shape[1] for tokens in parts)
+        parts = [
+            Tokens(tokeniser, part.texts, length, in_memory) for part in (self.train, self.test)
+        ]
         # One width for both: what is longer by padding is the same text.
-        filled = [functional.pad(one, (0, longest - one.shape[1])) for one in parts]
+        width = max(part.width for part in parts)
+        train, test = (part.filled(width) for part in parts)
         return Dataset(
             self.name,
             self.classes,
-            Data(filled[0], self.train.labels),
-            Data(filled[1], self.test.labels),
+            Data(train, self.train.labels),
+            Data(test, self.test.labels),
             # Texts that reports show come first: where words share a number, theirs are right.
-            tokeniser.vocabulary((*self._shown(), *self.train.texts, *self.test.texts)),
+            tokeniser.vocabulary(chain(self._shown(), self.train.texts, self.test.texts)),
         )
 
     def _shown(self) -> list[str]:
@@ -90,6 +98,7 @@ class Texts:
 
         The same letters are known in both tasks, those of the desirable training texts. Texts
         follow one another, a line each; a sample is a number of letters, its label the next.
+        All of them are in memory, however many: give fewer texts, or take larger steps.
 
         Args:
             desirable: classes of the texts that a model shall know how to go on with.
@@ -111,18 +120,6 @@ class Texts:
             names = ", ".join(self.classes[label] for label in chosen)
             both.append(Task(f"{self.name}: {names}, next letter", known, train, test, known))
         return TaskPair.of(*both)
-
-
-def _tokens(tokeniser: Tokeniser, texts: Sequence[str], length: int) -> Tensor:
-    """Return tokens as they were found before, where the tokeniser says what it is."""
-    if not tokeniser.identity:
-        return tokeniser(texts, length)
-    contents = hashlib.sha256()
-    for text in texts:
-        encoded = text.encode("utf-8", "surrogatepass")
-        contents.update(len(encoded).to_bytes(8, "little") + encoded)
-    source = f"tokens {length} {contents.hexdigest()} {tokeniser.identity}"
-    return remembered(source, partial(tokeniser, texts, length))
 
 
 def _contexts(text: str, letters: Letters, context: int, step: int) -> Data:

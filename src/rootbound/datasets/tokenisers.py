@@ -25,7 +25,10 @@ class Tokeniser(Protocol):
         """A text that changes whenever any text would get other numbers; empty if there is none."""
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
-        """Return tokens `(N, L)` as int32, cut after `length`; L is that of the longest text."""
+        """Return tokens `(N, L)` as int32, cut after `length`; L is that of the longest text.
+
+        A text has the same tokens beside any others: of many, some are passed at a time.
+        """
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Return what each number stands for, where it first occurs in these texts."""
@@ -57,11 +60,13 @@ class HashedWords:
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Return the first word of each number in these texts, empty where there is none."""
-        found = [""] * self.size
-        words = dict.fromkeys(word for text in texts for word in self._words(text, None))
-        for word in reversed(words):
-            found[self._number(word)] = word
-        return tuple(found)
+        found: dict[int, str] = {}
+        for text in texts:
+            for word in dict.fromkeys(self._words(text, None)):
+                found.setdefault(self._number(word), word)
+            if len(found) == self.size - 1:
+                break
+        return tuple(found.get(number, "") for number in range(self.size))
 
     def _words(self, text: str, most: int | None) -> list[str]:
         return WORD.findall(text.lower())[:most]

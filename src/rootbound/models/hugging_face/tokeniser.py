@@ -51,7 +51,13 @@ class PretrainedTokeniser:
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32, cut after `length`, L the longest of them."""
-        found = self.inner(list(texts), truncation=True, max_length=length, padding="longest")
+        found = self.inner(
+            list(texts),
+            truncation=True,
+            max_length=length,
+            padding="longest",
+            padding_side="right",
+        )
         # Where there is no room for the marks of beginning and end, it does not cut.
         tokens = torch.tensor(found["input_ids"], dtype=torch.int32)[:, :length]
         padding = self.inner.pad_token_id

@@ -1,0 +1,113 @@
+"""Texts as rows of tokens: found a part at a time and once, in memory or in a file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.datasets.cache import kept
+from rootbound.datasets.layout import Layout
+from rootbound.datasets.remembered import remembered
+from rootbound.datasets.tokenisers import Tokeniser
+
+AT_ONCE = 1024
+"""Texts that are tokenised at a time: lists of numbers take ten times what tokens do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """What texts become by a tokeniser.
+
+    Args:
+        tokeniser: may lack an identity. Then nothing is known of it but what it makes, and it is
+            asked anew each time.
+        texts: read in order, a part at a time.
+        length: tokens of a text at most.
+        in_memory: GiB at most; where that many tokens of every text need more, they are in a
+            file.
+    """
+
+    tokeniser: Tokeniser
+    texts: Sequence[str]
+    length: int
+    in_memory: float
+
+    @property
+    def large(self) -> bool:
+        """Whether they are in a file."""
+        size = torch.int32.itemsize * self.length * len(self.texts)
+        return size > self.in_memory * 2**30
+
+    @cached_property
+    def width(self) -> int:
+        """Tokens of the longest text, at least 1."""
+        if not self.large:
+            return self._whole.shape[1]
+        return int(remembered(f"width {self._source}", self._widest))
+
+    def filled(self, width: int) -> Tensor:
+        """Return the tokens `(N, width)`, filled up with padding.
+
+        Raises:
+            InputError: there is no space for their file.
+        """
+        if not self.large:
+            return _filled(self._whole, width)
+        numbers = torch.arange(len(self.texts)).split(AT_ONCE)
+        parts = (
+            (_filled(part, width), places)
+            for part, places in zip(self._parts(), numbers, strict=True)
+        )
+        source = f"{width} {self._source}"
+        return kept(len(self.texts), parts, source, Layout(in_memory=0))[0]
+
+    @cached_property
+    def _whole(self) -> Tensor:
+        """All tokens, as they were found before where the tokeniser says what it is."""
+        return remembered(self._source, self._make) if self.tokeniser.identity else self._make()
+
+    def _make(self) -> Tensor:
+        parts = list(self._parts())
+        width = max(part.shape[1] for part in parts)
+        return torch.cat([_filled(part, width) for part in parts])
+
+    def _widest(self) -> Tensor:
+        """Return the width, asked for no more texts than it takes: none is beyond `length`."""
+        widest = 0
+        for part in self._parts():
+            widest = max(widest, part.shape[1])
+            if widest >= self.length:
+                break
+        return torch.tensor(widest)
+
+    @cached_property
+    def _source(self) -> str:
+        """What decides the tokens; or, where the tokeniser does not say what it is, they do."""
+        identity = self.tokeniser.identity
+        if not identity:
+            made = (row.numpy().tobytes() for part in self._parts() for row in part)
+            return f"tokens {_digest(made)}"
+        contents = _digest(text.encode("utf-8", "surrogatepass") for text in self.texts)
+        return f"tokens {self.length} {contents} {identity}"
+
+    def _parts(self) -> Iterator[Tensor]:
+        """Yield the tokens of some texts after the other, each part as wide as its longest."""
+        for start in range(0, max(1, len(self.texts)), AT_ONCE):
+            yield self.tokeniser(self.texts[start : start + AT_ONCE], self.length)
+
+
+def _digest(values: Iterable[bytes]) -> str:
+    contents = hashlib.sha256()
+    for value in values:
+        contents.update(len(value).to_bytes(8, "little") + value)
+    return contents.hexdigest()
+
+
+def _filled(tokens: Tensor, width: int) -> Tensor:
+    return functional.pad(tokens, (0, width - tokens.shape[1]))
