@@ -242,6 +242,12 @@ ABLATIONS: dict[str, Method | None] = {
     "… first weight 2": BestResponse(first_weight=2.0),
     "… first weight 3": BestResponse(first_weight=3.0),
     "… first weight 10": BestResponse(first_weight=10.0),
+    "… a third of the weight on the last block": BestResponse(
+        weight=0.05, first_weight=15.0, depth_weight=3.0, finishing_weight=30.0
+    ),
+    "… half of the weight on the last block": BestResponse(
+        weight=0.075, first_weight=10.0, depth_weight=2.0, finishing_weight=20.0
+    ),
     "… depth weight 1": BestResponse(depth_weight=1.0),
     "256 undesirable samples, weight 0.2": BestResponse(weight=0.2, finishing_weight=7.5),
     "256 undesirable samples, weight 0.12": BestResponse(weight=0.12, finishing_weight=12.5),

@@ -137,6 +137,9 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
         "depth weight 1": replace(ours, depth_weight=1.0),
         "first weight 0.6": replace(ours, first_weight=0.6),
+        "a third of the weight on the last block": replace(
+            ours, weight=0.05, first_weight=15.0, depth_weight=3.0, finishing_weight=30.0
+        ),
         "weight 0.1": replace(ours, weight=0.1, finishing_weight=15.0),
         "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
         "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),

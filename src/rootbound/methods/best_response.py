@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 class BestResponse(LossMethod):
     """Train against the attacker's best linear head, which has a closed form.
 
-    Loss: `CE(desirable) + w(progress) * (I(h) + before * I(z) + depth_weight * sum_l R2(P h_l))`.
+    Loss: `CE(desirable) + w(progress) * (I(h) + before * I(z) + sum_l w_l R2(P h_l))`.
     Over an undesirable batch, `S (D, D)` is the covariance of the features, `C (D, K)` their
     covariance with the one-hot labels `Y` of covariance T, `E = C' (S + e I)^-1 C` what the
     optimal ridge head explains of T, and `e = ridge * tr(S) / D`. `I = -log det(1 - E / T)` per
@@ -50,8 +50,12 @@ class BestResponse(LossMethod):
     activation, or a leaky one in its place, reads everything. R2 of the outputs `h_l` of the
     blocks before, averaged over places as a probe reads them, each through a fresh random
     projection `P` in every step, so that few samples see all of a wide layer in the long run.
-    And the first blocks stay as they are once the terms come in: what they have learned by then
-    serves any task, and to change it for this one costs more than it takes away.
+    And the first block weighs most (`first_weight`, the others `depth_weight`): it is what is
+    easiest to keep when all above it is drawn anew. Once `settled` it is left as it is: training
+    all of a network on undesirable samples to the end takes half as long again, and gives no more.
+
+    Undesirable samples are passed on by themselves, so that BatchNorm scales them as it does
+    when somebody fine-tunes; what it remembers for evaluation is the desirable task's.
 
     A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps are taken by the
     last block alone, whose inputs are computed once, on far larger batches.
@@ -64,9 +68,9 @@ class BestResponse(LossMethod):
         undesirable_batch_size: undesirable samples a step; more than `projection` is best.
         weight: final w, at least 0.
         before: weight of the same before the last activation, relative to after it, at least 0.
-        depth_weight: of the blocks before the last, relative to the last, at least 0.
-        projection: dimensions that wider outputs are projected to.
         first_weight: of the first block, relative to the last, at least 0.
+        depth_weight: of the blocks between first and last, relative to the last, at least 0.
+        projection: dimensions that wider outputs are projected to.
         settled: share of training after which the first block stays as it is, in [0, 1].
         ridge: relative to the mean variance of the features, above 0.
         wait: share of training before the terms come in, in [0, 1]; no undesirable sample is
@@ -190,8 +194,6 @@ class BestResponse(LossMethod):
         if not weight:
             return task
         explained = torch.zeros(())
-        # Passed on by themselves: so does BatchNorm meet them when somebody fine-tunes, and what
-        # it remembers for evaluation stays that of the desirable task.
         with running_statistics_left(model):
             outputs = others
             for position, outputs in enumerate(_passed_on(blocks[:-1], others, kept)):
