@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rootbound import metrics
-from rootbound.records import EXACT, Evaluation
+from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
 from rootbound.report.theme import FAINT, colours, dashes
 
@@ -28,8 +28,7 @@ def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
         evaluation: what was measured.
         losses: show the cross-entropy in place of the accuracy.
     """
-    # What is solved at once has no course.
-    families = [name for name in metrics.columns(evaluation) if name not in (EXACT, "probe")]
+    families = _with_course(evaluation)
     budgets = metrics.budgets(evaluation)
     figure, panels = plt.subplots(
         len(budgets),
@@ -100,6 +99,16 @@ def against_trials(evaluation: Evaluation) -> Figure:
     panels[0][0].set_ylabel("accuracy, %")
     _legend(figure, panels[0][0])
     return figure
+
+
+def _with_course(evaluation: Evaluation) -> list[str]:
+    """Return the families of which some trial is scored on its way; what is solved at once is not.
+
+    Without any, all of them.
+    """
+    columns = metrics.columns(evaluation)
+    stepped = {one.family for one in evaluation.records if any(step > 0 for step in one.steps)}
+    return [name for name in columns if name in stepped] or columns
 
 
 def _steps_panel(
