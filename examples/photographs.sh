@@ -13,4 +13,4 @@ set -- --data "$data" --desirable bird,cat,deer,dog,frog,horse \
 rootbound train "$@" --method Plain --out "$out/plain.safetensors"
 rootbound train "$@" --method BestResponse --out "$out/defended.safetensors"
 rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
-    ${ATTACK:---suite quick-1 --seeds 1} --out "$out"
+    ${ATTACK:---suite quick-1 --seeds 1 --minutes 15} --out "$out"
