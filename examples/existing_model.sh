@@ -21,4 +21,4 @@ rootbound train --from "$out/plain.safetensors" --undesirable-data "$other" \
     --method BestResponse --method.recipe.learning_rate 3e-3 \
     --epochs "$(((epochs + 2) / 3))" --out "$out/defended.safetensors"
 rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
-    ${ATTACK:---suite quick-1 --seeds 1 --minutes 15} --out "$out"
+    ${ATTACK:---suite quick-1 --seeds 1 --minutes 10} --out "$out"
