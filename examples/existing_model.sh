@@ -16,8 +16,9 @@ rootbound train --data "$data" --desirable bird,cat,deer,dog,frog,horse \
     --method Plain --epochs "$epochs" --out "$out/plain.safetensors"
 
 # Its architecture, data and classes are in its file.
-# A third of the epochs (its learning rate is as good as lower ones: benchmarks/results/existing_model.md).
+# A third of the epochs, at a lower rate than from nothing: what was learned shall be kept.
 rootbound train --from "$out/plain.safetensors" --undesirable-data "$other" \
-    --method BestResponse --epochs "$(((epochs + 2) / 3))" --out "$out/defended.safetensors"
+    --method BestResponse --method.recipe.learning_rate 3e-3 \
+    --epochs "$(((epochs + 2) / 3))" --out "$out/defended.safetensors"
 rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
     ${ATTACK:---suite quick-1 --seeds 1 --minutes 10} --out "$out"
