@@ -7,9 +7,8 @@ The training images are cut into six parts; in fold k the k-th takes the test se
 the seed of everything. Attacks: the exact last layer with all labels, and the best by test accuracy
 of five trials of fine-tuning with 10 and with 100 labels a class, two draws each, which flatters
 every row alike; the same of three trials that keep nothing but the first layer. Rows are kept in
-results/ablations.jsonl, where an interrupted run goes on; a
-Markdown table of means is printed, with the standard error of the desirable accuracy paired with
-`Plain`'s.
+results/ablations.jsonl, where an interrupted run goes on; a Markdown table of means is printed,
+with the standard error of the desirable accuracy paired with `Plain`'s.
 """
 
 from __future__ import annotations
@@ -249,13 +248,13 @@ ABLATIONS: dict[str, Method | None] = {
         weight=0.075, first_weight=10.0, depth_weight=2.0, finishing_weight=20.0
     ),
     "… depth weight 1": BestResponse(depth_weight=1.0),
-    "256 undesirable samples, weight 0.2": BestResponse(weight=0.2, finishing_weight=7.5),
-    "256 undesirable samples, weight 0.12": BestResponse(weight=0.12, finishing_weight=12.5),
     "… depth weight 2": BestResponse(depth_weight=2.0),
     "… 60 last steps": BestResponse(finishing_steps=60),
     "… no last steps": BestResponse(finishing_steps=0),
+    "256 undesirable samples, weight 0.2": BestResponse(weight=0.2, finishing_weight=7.5),
+    "256 undesirable samples, weight 0.12": BestResponse(weight=0.12, finishing_weight=12.5),
     "192 undesirable samples, weight 0.1": FEWER,
-    "… first block random, no defence": replace(FEWER, weight=0.0),
+    "… first block random, no defence": replace(FEWER, weight=0.0, settled=0.0),
     "… from the start, slowly": replace(FEWER, wait=0.0, warm_in=0.5),
     "… wait 0.2, over the next 0.3": replace(FEWER, wait=0.2, warm_in=0.3),
     "… wait 0.4, at once": replace(FEWER, warm_in=0.0),

@@ -13,6 +13,7 @@ from rootbound.attacks.repairs.repair import Repair
 from rootbound.attacks.tuning.partial import NORMS
 from rootbound.data import Data
 from rootbound.models import Classifier
+from rootbound.models.statistics import keeping_statistics
 
 BATCH = 512
 
@@ -27,7 +28,7 @@ class RecomputeStatistics(Repair):
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether the network keeps such statistics."""
-        return bool(_keeping_statistics(model))
+        return bool(keeping_statistics(model.backbone))
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with other statistics."""
@@ -64,7 +65,7 @@ class ResetNorms(Repair):
 
 def recompute_statistics(model: Classifier, data: Data) -> None:
     """Replace the running statistics of all batch normalisations, in place."""
-    norms = _keeping_statistics(model)
+    norms = keeping_statistics(model.backbone)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
@@ -82,8 +83,3 @@ def recompute_statistics(model: Classifier, data: Data) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.train(was_training)
-
-
-def _keeping_statistics(model: Classifier) -> list[_BatchNorm]:
-    parts = model.backbone.modules()
-    return [part for part in parts if isinstance(part, _BatchNorm) and part.track_running_stats]
