@@ -240,7 +240,8 @@ ABLATIONS: dict[str, Method | None] = {
     "… first weight 0.6": BestResponse(first_weight=0.6),
     "… first weight 2": BestResponse(first_weight=2.0),
     "… first weight 3": BestResponse(first_weight=3.0),
-    "… first weight 10": BestResponse(first_weight=10.0),
+    "… first weight 5": BestResponse(first_weight=5.0),
+    "… first weight 20": BestResponse(first_weight=20.0),
     "… a third of the weight on the last block": BestResponse(
         weight=0.05, first_weight=15.0, depth_weight=3.0, finishing_weight=30.0
     ),

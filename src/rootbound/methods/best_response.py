@@ -92,7 +92,7 @@ class BestResponse(LossMethod):
     undesirable_batch_size: int = 256
     weight: float = 0.15
     before: float = 0.5
-    first_weight: float = 5.0
+    first_weight: float = 10.0
     depth_weight: float = 0.6
     projection: int = 128
     settled: float = 0.6
