@@ -118,7 +118,7 @@ class FewShotEverywhere(FewShot):
 
 def generalised(features: Tensor, labels: Tensor, shots: int) -> Tensor:
     """Return the share of the other labels' variance that a ridge head of some samples explains."""
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast(features.device.type, enabled=False):
         features = features.float()
         targets = functional.one_hot(labels).to(features.dtype)
         support, query = features[:shots], features[shots:]

@@ -2,7 +2,7 @@
 
 python benchmarks/photographs.py CIFAR10 [--classes animals] [--seeds 1] [--test] [--epochs 6]
                                  [--width 16] [--precision bfloat16] [--fashion FOLDER]
-                                 [--only NAME ...] [--figure FILE]
+                                 [--draws 2] [--device cpu] [--only NAME ...] [--figure FILE]
 
 CIFAR10: the data set as `--data` takes it. Animals are desirable and vehicles not, or, with
 `--classes half`, classes 0-4 and 5-9. A fifth of the training images takes the test set's place, so
@@ -22,18 +22,20 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
+from torch.nn import functional
 
 from ablations import FewShotEverywhere
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
 from rootbound.datasets import Dataset, load
-from rootbound.devices import PRECISIONS, computing_in
+from rootbound.devices import PRECISIONS, computing_in, find_device, on
 from rootbound.evaluation import Subject, attack
 from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
@@ -55,10 +57,72 @@ TUNED: tuple[Attack, ...] = (
     Repaired(ReinitialiseLast(3), FineTune(None, "kept", "adam", 4e-3)),
 )
 SUITE = Suite("photographs", TUNED, (Budget(10, 60), Budget(100, 80)))
-DRAWS = 2
 SCORED = 4000
 """Test images that fine-tuned models are scored on; the others on all."""
 RANDOM = "random weights"
+
+
+@dataclass(frozen=True)
+class AboveRandom(BestResponse):
+    """Of blocks before the last, only what they explain above what they did with random weights.
+
+    Args:
+        levels: shares explained with random weights; measured, when left out, on some batches.
+    """
+
+    levels: tuple[float, ...] = ()
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Measure the levels, then train as ever."""
+        if self.levels:
+            super().train(model, tasks, generator)
+            return
+        found, fresh = [], model.reinitialised(0).train()
+        batches = tasks.known_undesirable.batches(self.undesirable_batch_size, 8, generator)
+        with torch.no_grad():
+            for inputs, labels in batches:
+                shares, outputs = [], inputs
+                for position, block in enumerate(fresh.blocks[:-1]):
+                    outputs = block(outputs)
+                    shares.append(float(self.explained(fresh, position, outputs, labels)))
+                found.append(shares)
+        levels = tuple(statistics.fmean(column) for column in zip(*found, strict=True))
+        replace(self, levels=levels).train(model, tasks, generator)
+
+    def explained(
+        self, model: Classifier, position: int, outputs: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """Return R2 above its level, at least 0."""
+        share = super().explained(model, position, outputs, labels)
+        return functional.relu(share - self.levels[position]) if self.levels else share
+
+
+@dataclass(frozen=True)
+class RandomReadout(BestResponse):
+    """R2 of what random layers make of a block's outputs, as whoever fine-tunes begins with.
+
+    Args:
+        channels: of the random convolution, which is drawn anew in every step.
+    """
+
+    channels: int = 64
+
+    def explained(
+        self, model: Classifier, position: int, outputs: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
+        """Return R2 after one more convolution and ReLU."""
+        axes = (0, 2, 3)
+        spread = outputs.std(axes, keepdim=True).detach() + 1e-6
+        standard = (outputs - outputs.mean(axes, keepdim=True).detach()) / spread
+        width = outputs.shape[1]
+        kernel = torch.randn(self.channels, width, 3, 3) / (9 * width) ** 0.5
+        hidden = functional.relu(functional.conv2d(standard, kernel, stride=2, padding=1))
+        return super().explained(model, position, hidden, labels)
+
+
+@dataclass(frozen=True)
+class RandomReadoutAboveRandom(AboveRandom, RandomReadout):
+    """Both: of a random readout, only what is above that of random blocks."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +143,7 @@ class Trial:
         precision: of training and attacks.
         test: whether on the test set.
         width: channels of the network's first group.
+        draws: of the attacker's labels.
     """
 
     name: str
@@ -94,6 +159,7 @@ class Trial:
     precision: str = PRECISIONS[0]
     test: bool = False
     width: int = 16
+    draws: int = 2
 
 
 @dataclass(frozen=True)
@@ -104,6 +170,7 @@ class Setting:
     precision: str
     test: bool
     width: int
+    draws: int
 
     def tasks(self, name: str) -> TaskPair:
         """Return the two tasks, with a fifth of the training images as test images or not."""
@@ -128,6 +195,8 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         name: replace(made, recipe=replace(made.recipe, epochs=epochs, augmentation=augmentation))
         for name, made in ((name, method()) for name, method in METHODS.items())
     }
+    third = replace(ours, weight=0.05, first_weight=30.0, depth_weight=2.0, finishing_weight=30.0)
+    deep = replace(third, depth_weight=6.0)
     return {
         **published,
         "Plain": replace(published["Plain"], recipe=recipe),
@@ -137,41 +206,63 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
         "depth weight 1": replace(ours, depth_weight=1.0),
         "first weight 0.6": replace(ours, first_weight=0.6),
-        "a third of the weight on the last block": replace(
+        "first weight 5": replace(ours, first_weight=5.0),
+        "first weight 5, a third of the weight on the last block": replace(
             ours, weight=0.05, first_weight=15.0, depth_weight=3.0, finishing_weight=30.0
         ),
         "weight 0.1": replace(ours, weight=0.1, finishing_weight=15.0),
         "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
         "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
+        "a third of the weight on the last block": third,
+        "…, depth weight 6": deep,
+        "…, depth weight 15": replace(third, depth_weight=15.0),
+        "…, depth weight 6, all trained to the end": replace(deep, settled=1.0),
+        "…, depth weight 6, from the start": replace(deep, wait=0.0, warm_in=0.3),
+        "…, above random": AboveRandom(**settings(third)),
+        "…, depth weight 6, above random": AboveRandom(**settings(deep)),
+        "…, depth weight 15, above random": AboveRandom(**settings(deep) | {"depth_weight": 15.0}),
+        "…, random readout": RandomReadout(**settings(third)),
+        "…, depth weight 6, random readout": RandomReadout(**settings(deep)),
+        "…, depth weight 6, random readout above random": RandomReadoutAboveRandom(
+            **settings(deep)
+        ),
     }
+
+
+def settings(method: BestResponse) -> dict[str, Any]:
+    """Return the arguments that a method was made with."""
+    return {field.name: getattr(method, field.name) for field in fields(method)}
 
 
 def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
     """Train and attack one variant."""
     desirable = CLASSES[setting.classes][0]
     model = resnet_20(len(desirable), seed=seed, width=setting.width)
+    model.to(torch.get_default_device())
     started = time.perf_counter()
     with computing_in(setting.precision):
         if method is not None:
             model = method.fit(model, tasks, seed=seed)
         seconds = time.perf_counter() - started if method is not None else 0.0
-        few, more = strongest(name, model, tasks, seed)
+        few, more = strongest(name, model, tasks, seed, setting.draws)
         subject = Subject("defended", name, seed, model)
         (exact,) = attack(subject, tasks.undesirable, EXACT)
     return Trial(
         name, repr(method), 0 if method is None else method.recipe.epochs, seconds,
         100 * accuracy(model, tasks.desirable.test), 100 * exact.test[-1], few, more,
-        setting.classes, seed, setting.precision, setting.test, setting.width,
+        setting.classes, seed, setting.precision, setting.test, setting.width, setting.draws,
     )  # fmt: skip
 
 
-def strongest(name: str, model: Classifier, tasks: TaskPair, seed: int) -> tuple[float, float]:
+def strongest(
+    name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int
+) -> tuple[float, float]:
     """Return the percentages of the best attacks with 10 and with 100 labels a class."""
     best: dict[int | None, list[float]] = {10: [], 100: []}
     shorter = replace(tasks.undesirable, test=tasks.undesirable.test.subset(SCORED))
-    for draw in range(DRAWS):
-        drawn = model.reinitialised(DRAWS * seed + draw) if name == RANDOM else model
-        subject = Subject("defended", name, DRAWS * seed + draw, drawn)
+    for draw in range(draws):
+        drawn = model.reinitialised(draws * seed + draw) if name == RANDOM else model
+        subject = Subject("defended", name, draws * seed + draw, drawn)
         records = attack(subject, shorter, SUITE)
         for labels, found in best.items():
             finished = [one.test[-1] for one in records if one.labels == labels and one.test]
@@ -185,9 +276,10 @@ def kept() -> dict[tuple[object, ...], Trial]:
         return {}
     trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
     return {
-        (one.settings, one.epochs, one.seed, one.classes, one.precision, one.test, one.width): one
+        (one.settings, one.epochs, one.seed, one.classes, one.precision, one.test, one.width,
+         one.draws): one
         for one in trials
-    }
+    }  # fmt: skip
 
 
 def found(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
@@ -236,8 +328,15 @@ def main(options: argparse.Namespace) -> None:
     """Make the trials that are missing, print the table and draw the frontier."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    setting = Setting(options.classes, options.precision, options.test, options.width)
-    tasks, rows = setting.tasks(options.data), []
+    with on(find_device(options.device)):
+        _main(options)
+
+
+def _main(options: argparse.Namespace) -> None:
+    setting = Setting(
+        options.classes, options.precision, options.test, options.width, options.draws
+    )
+    tasks, rows = setting.tasks(options.data).to(torch.get_default_device()), []
     print("| variant | desirable | exact last layer | 10 labels | 100 labels | training, s |")
     print("|---|---|---|---|---|---|")
     for name, method in variants(options.epochs, options.fashion).items():
@@ -261,6 +360,8 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--precision", choices=PRECISIONS, default=PRECISIONS[0])
+    parser.add_argument("--draws", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--only", nargs="*")
     parser.add_argument("--figure", type=Path)

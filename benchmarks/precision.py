@@ -1,4 +1,6 @@
-"""What bfloat16, channels_last and torch.compile bring in training: python benchmarks/precision.py.
+"""What bfloat16, channels_last and torch.compile bring in training.
+
+python benchmarks/precision.py [--device cpu]
 
 A step is forward, loss, backward and Adam on one batch of 128. The ways take turns, so that
 other jobs on the machine slow all of them alike; numbers are medians of rounds, as ratios to
@@ -7,8 +9,8 @@ float32. Accuracies are of MNIST 0-4 after one epoch of the shallow CNN, or 60 s
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import os
 import platform
 import statistics
 import time
@@ -19,27 +21,31 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import rootbound as rb
+from rootbound.devices import find_device, on, random_stream
 from rootbound.memory import keep_freed_memory
 from rootbound.training import accuracy
 
 ROUNDS, BATCH = 7, 128
 STEPS = {"shallow_cnn": 30, "resnet_20": 2}
 LENGTHS = {"shallow_cnn": 239, "resnet_20": 60}
-WAYS = ("float32", "channels_last", "bfloat16", "bfloat16, channels_last", "compiled")
+WAYS = (
+    "float32", "channels_last", "bfloat16", "bfloat16, channels_last", "compiled",
+    "compiled, bfloat16, channels_last",
+)  # fmt: skip
 
 
 def stepper(model: nn.Module, way: str) -> Callable[[Tensor, Tensor], None]:
     """Return a function that takes one training step."""
-    if "channels_last" in way:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layout = torch.channels_last if "channels_last" in way else torch.contiguous_format
+    model.to(memory_format=layout)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), 2e-3, fused=True)
-    called = torch.compile(model) if way == "compiled" else model
+    called = torch.compile(model) if "compiled" in way else model
 
     def step(inputs: Tensor, labels: Tensor) -> None:
         if "channels_last" in way:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         optimiser.zero_grad(set_to_none=True)
-        half = torch.autocast("cpu", torch.bfloat16)
+        half = torch.autocast(inputs.device.type, torch.bfloat16)
         with half if "bfloat16" in way else contextlib.nullcontext():
             loss = functional.cross_entropy(called(inputs), labels)
         loss.backward()
@@ -48,53 +54,78 @@ def stepper(model: nn.Module, way: str) -> Callable[[Tensor, Tensor], None]:
     return step
 
 
+def wait_for(device: torch.device) -> None:
+    """Return when an accelerator has done what it was told."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
     """Return milliseconds a step of every way, a number for each round."""
     inputs, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % 5
-    steps = {way: stepper(rb.models.build(name, 5, shape).train(), way) for way in WAYS}
+    device = inputs.device
+    steps = {way: stepper(rb.models.build(name, 5, shape).to(device).train(), way) for way in WAYS}
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for step in steps.values():
         step(inputs, labels)
         step(inputs, labels)
+    several = STEPS[name] if device.type == "cpu" else 50
     for _ in range(ROUNDS):
         for way, step in steps.items():
+            wait_for(device)
             started = time.perf_counter()
-            for _ in range(STEPS[name]):
+            for _ in range(several):
                 step(inputs, labels)
-            found[way].append(1000 * (time.perf_counter() - started) / STEPS[name])
+            wait_for(device)
+            found[way].append(1000 * (time.perf_counter() - started) / several)
     return found
 
 
 def accuracies(name: str, way: str, seeds: int = 3) -> list[float]:
     """Return the desirable test accuracy in percent after a short training, for each seed."""
     task = rb.datasets.mnist().split(range(5), range(5, 10)).desirable
+    task = task.to(torch.get_default_device())
     found = []
     for seed in range(seeds):
-        model = rb.models.build(name, 5, task.train.shape, seed=seed)
-        step, generator = stepper(model.train(), way), torch.Generator().manual_seed(seed)
+        model = rb.models.build(name, 5, task.train.shape, seed=seed).to(task.train.labels.device)
+        step, generator = stepper(model.train(), way), random_stream(seed)
         for inputs, labels in task.train.batches(BATCH, LENGTHS[name], generator):
             step(inputs, labels)
         found.append(100 * accuracy(model, task.test.subset(1000)))
     return found
 
 
-if __name__ == "__main__":
+def main(device: str) -> None:
+    """Print a row for each network and way."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
-    print("| network | way | ms a step | times as fast | accuracy, % |\n|---|---|---:|---:|---|")
-    for network, size in (("shallow_cnn", (1, 28, 28)), ("resnet_20", (3, 32, 32))):
-        rounds = speeds(network, size)
-        for kind, times in rounds.items():
-            ratios = [a / b for a, b in zip(rounds["float32"], times, strict=True)]
-            reached = (
-                ", ".join(f"{one:.1f}" for one in accuracies(network, kind))
-                if kind in ("float32", "bfloat16, channels_last")
-                else ""
-            )
-            print(
-                f"| {network} | {kind} | {statistics.median(times):.3g} "
-                f"[{min(times):.3g}-{max(times):.3g}] | {statistics.median(ratios):.2f} "
-                f"| {reached} |",
-                flush=True,
-            )
+    with on(find_device(device)):
+        print(f"{platform.machine()}, {device}, torch {torch.__version__}\n")
+        print("| network | way | ms a step | times as fast | accuracy, % |")
+        print("|---|---|---:|---:|---|")
+        for network, size in (("shallow_cnn", (1, 28, 28)), ("resnet_20", (3, 32, 32))):
+            table(network, size)
+
+
+def table(network: str, size: tuple[int, int, int]) -> None:
+    """Print the rows of one network."""
+    rounds = speeds(network, size)
+    for way, times in rounds.items():
+        ratios = [a / b for a, b in zip(rounds["float32"], times, strict=True)]
+        reached = (
+            ", ".join(f"{one:.1f}" for one in accuracies(network, way))
+            if way in ("float32", "bfloat16, channels_last")
+            else ""
+        )
+        print(
+            f"| {network} | {way} | {statistics.median(times):.3g} "
+            f"[{min(times):.3g}-{max(times):.3g}] | {statistics.median(ratios):.2f} "
+            f"| {reached} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    main(parser.parse_args().device)

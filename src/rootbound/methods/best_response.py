@@ -199,10 +199,16 @@ class BestResponse(LossMethod):
             for position, outputs in enumerate(_passed_on(blocks[:-1], others, kept)):
                 share = self.depth_weight if position else self.first_weight
                 if share and position >= kept:
-                    hidden = self._projected(pooled(blocks[position], outputs))
-                    explained = explained + share * explained_variance(hidden, labels, self.ridge)
+                    explained = explained + share * self.explained(model, position, outputs, labels)
             last = self._last(blocks[-1], outputs, labels)
         return task + weight * (explained + last)
+
+    def explained(
+        self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Return R2 of the outputs of the block at that position, which is not the last."""
+        hidden = self._projected(pooled(model.blocks[position], outputs))
+        return explained_variance(hidden, labels, self.ridge)
 
     def _weight(self, progress: float) -> float:
         """Return w at that progress through training, in [0, 1]."""

@@ -1,0 +1,75 @@
+"""Every method and every attack on an accelerator, where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rootbound import cli
+from rootbound.attacks import SUITES, Budget, find_suite
+from rootbound.devices import find_device, on
+from rootbound.evaluation import Pool, compare
+from rootbound.methods import BestResponse, Method, Plain
+from rootbound.models import Classifier, resnet_20
+from rootbound.records import Evaluation, Record
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe, accuracy
+from test_methods import FAST, ROWS
+
+DEVICE = find_device("auto")
+pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="no accelerator with float64 here")
+
+
+@pytest.mark.parametrize("method", ROWS, ids=repr)
+def test_methods(method: Method, toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    with on(DEVICE):
+        model = method.fit(toy_model.to(DEVICE), toy_tasks.to(DEVICE))
+    assert model.head.weight.device.type == DEVICE.type
+    assert accuracy(model.cpu(), toy_tasks.desirable.test) > 0.5
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", [Plain, BestResponse])
+def test_photographs(kind: type[Method], precision: str, toy_tasks: TaskPair) -> None:
+    model = resnet_20(3, (1, 16, 16), width=4)
+    method = kind(replace(FAST, precision=precision))
+    with on(DEVICE):
+        found = method.fit(model.to(DEVICE), toy_tasks.to(DEVICE)).cpu()
+    assert accuracy(found, toy_tasks.desirable.test) > 0.5
+
+
+@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("network", ["shallow_cnn", "resnet_20"])
+def test_suites(suite: str, network: str, toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    """What fails there fails on the processor, too, and solved attacks find the same."""
+    model = toy_model if network == "shallow_cnn" else resnet_20(3, (1, 16, 16), width=4)
+    methods = [Plain(Recipe(1, 30)), BestResponse(Recipe(1, 30))]
+    small = replace(
+        find_suite(suite).with_budgets((Budget(5, 4),)), space=None, confirmed=0, longer=0
+    )
+    there, here = (
+        compare(methods, toy_tasks, model, suite=small, seeds=1, workers=Pool(8, device=device))
+        for device in (DEVICE.type, "cpu")
+    )
+    assert _errors(there) == _errors(here)
+
+
+def test_commands(toy_folder: Path, tmp_path: Path) -> None:
+    device = ["--device", DEVICE.type]
+    tasks = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    model = str(tmp_path / "model.safetensors")
+    assert cli.main(["train", *tasks, *device, "--epochs", "2", "--out", model]) == 0
+    attack = ["--suite", "quick-1", "--labels", "5", "--steps", "4", "--seeds", "1"]
+    out = ["--out", str(tmp_path / "audit")]
+    assert cli.main(["audit", model, *tasks, *device, *attack, *out]) == 0
+    assert Evaluation.load(tmp_path / "audit").records
+
+
+def _errors(found: Evaluation) -> dict[tuple[str, str, str, int | None], str | None]:
+    return {_key(one): one.error for one in found.records if one.error is not None}
+
+
+def _key(record: Record) -> tuple[str, str, str, int | None]:
+    return record.method, record.stage, record.attack, record.labels
