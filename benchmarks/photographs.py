@@ -325,18 +325,20 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Make the trials that are missing, print the table and draw the frontier."""
+    """Read the data, and do the rest where the device is."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    with on(find_device(options.device)):
-        _main(options)
-
-
-def _main(options: argparse.Namespace) -> None:
     setting = Setting(
         options.classes, options.precision, options.test, options.width, options.draws
     )
-    tasks, rows = setting.tasks(options.data).to(torch.get_default_device()), []
+    tasks, device = setting.tasks(options.data), find_device(options.device)
+    with on(device):
+        table(options, setting, tasks.to(device))
+
+
+def table(options: argparse.Namespace, setting: Setting, tasks: TaskPair) -> None:
+    """Make the trials that are missing, print the table and draw the frontier."""
+    rows = []
     print("| variant | desirable | exact last layer | 10 labels | 100 labels | training, s |")
     print("|---|---|---|---|---|---|")
     for name, method in variants(options.epochs, options.fashion).items():

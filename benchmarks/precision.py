@@ -81,10 +81,8 @@ def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
     return found
 
 
-def accuracies(name: str, way: str, seeds: int = 3) -> list[float]:
+def accuracies(name: str, way: str, task: rb.Task, seeds: int = 3) -> list[float]:
     """Return the desirable test accuracy in percent after a short training, for each seed."""
-    task = rb.datasets.mnist().split(range(5), range(5, 10)).desirable
-    task = task.to(torch.get_default_device())
     found = []
     for seed in range(seeds):
         model = rb.models.build(name, 5, task.train.shape, seed=seed).to(task.train.labels.device)
@@ -99,21 +97,23 @@ def main(device: str) -> None:
     """Print a row for each network and way."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    with on(find_device(device)):
+    tasks = rb.datasets.mnist().split(range(5), range(5, 10))
+    with on(place := find_device(device)):
+        task = tasks.desirable.to(place)
         print(f"{platform.machine()}, {device}, torch {torch.__version__}\n")
         print("| network | way | ms a step | times as fast | accuracy, % |")
         print("|---|---|---:|---:|---|")
         for network, size in (("shallow_cnn", (1, 28, 28)), ("resnet_20", (3, 32, 32))):
-            table(network, size)
+            table(network, size, task)
 
 
-def table(network: str, size: tuple[int, int, int]) -> None:
+def table(network: str, size: tuple[int, int, int], task: rb.Task) -> None:
     """Print the rows of one network."""
     rounds = speeds(network, size)
     for way, times in rounds.items():
         ratios = [a / b for a, b in zip(rounds["float32"], times, strict=True)]
         reached = (
-            ", ".join(f"{one:.1f}" for one in accuracies(network, way))
+            ", ".join(f"{one:.1f}" for one in accuracies(network, way, task))
             if way in ("float32", "bfloat16, channels_last")
             else ""
         )

@@ -6,28 +6,48 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from rootbound import cli
 from rootbound.attacks import SUITES, Budget, find_suite
 from rootbound.devices import find_device, on
 from rootbound.evaluation import Pool, compare
-from rootbound.methods import BestResponse, Method, Plain
+from rootbound.methods import BestResponse, GenericFeatures, Method, Plain
 from rootbound.models import Classifier, resnet_20
 from rootbound.records import Evaluation, Record
+from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy
 from test_methods import FAST, ROWS
+from test_savepoints import Stopped, fit, stop_after
 
 DEVICE = find_device("auto")
 pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="no accelerator with float64 here")
 
 
-@pytest.mark.parametrize("method", ROWS, ids=repr)
+@pytest.mark.parametrize("method", [*ROWS, GenericFeatures(FAST, "mnist")], ids=repr)
 def test_methods(method: Method, toy_model: Classifier, toy_tasks: TaskPair) -> None:
     with on(DEVICE):
         model = method.fit(toy_model.to(DEVICE), toy_tasks.to(DEVICE))
     assert model.head.weight.device.type == DEVICE.type
     assert accuracy(model.cpu(), toy_tasks.desirable.test) > 0.5
+
+
+def test_savepoints(
+    toy_model: Classifier, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, points = BestResponse(FAST), Savepoints(tmp_path / "points", every=0.0)
+    with on(DEVICE):
+        model, tasks = toy_model.to(DEVICE), toy_tasks.to(DEVICE)
+        whole = fit(method, model, tasks)
+        with monkeypatch.context() as patched, pytest.raises(Stopped):
+            stop_after(20, patched)
+            fit(method, model, tasks, points)
+        assert points.folder.is_dir()
+        resumed = fit(method, model, tasks, points)
+    for name, value in whole.items():
+        # Sums of convolutions' gradients come in any order there.
+        torch.testing.assert_close(resumed[name], value, atol=1e-2, rtol=1e-2)
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -98,7 +98,7 @@ class Data:
         """Sixteen hexadecimal digits of labels, scaling, shape and a hundred samples."""
         found = hashlib.sha256(repr((self.scaling, self.inputs.shape, self.inputs.dtype)).encode())
         for part in (self.labels, self.subset(100).inputs):
-            found.update(part.contiguous().view(torch.uint8).numpy().tobytes())
+            found.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
         return found.hexdigest()[:16]
 
     def batch(self, index: Tensor | slice) -> Batch:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from rootbound.datasets.dataset import ALL, Dataset, describe, parse_classes
 from rootbound.datasets.fitting import fitted
 from rootbound.datasets.hugging_face import hugging_face
@@ -27,6 +29,8 @@ def load(
 ) -> Dataset:
     """Return the data set of that name, the one in the file or folder of that path, or of the hub.
 
+    It is read in the processor's memory, whatever device is at hand: `Data.to` brings it there.
+
     Args:
         name: of a bundled data set, a path, or `hf:` and a name on the hub.
         tokeniser: makes that of the model which texts are for.
@@ -35,6 +39,11 @@ def load(
     Raises:
         InputError: there is neither, or its files cannot be used.
     """
+    with torch.device("cpu"):
+        return _read(name, tokeniser, layout)
+
+
+def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Dataset:
     if name in DATASETS:
         return DATASETS[name]()
     if name.startswith(HUB):

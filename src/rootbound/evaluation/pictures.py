@@ -93,7 +93,7 @@ def _words(
             for row in data.inputs.tolist()
         ]
         found[f"words_{role}"] = np.array(words, dtype=np.str_)
-        found[f"labels_{role}"] = data.labels.short().numpy()
+        found[f"labels_{role}"] = data.labels.short().cpu().numpy()
     return found
 
 

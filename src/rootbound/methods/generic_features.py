@@ -37,20 +37,21 @@ class GenericFeatures(Method):
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Train the backbone on the third data set, then the head alone."""
-        other = fitted(load(self.data), tasks.desirable.train.shape)
-        steps = self.recipe.steps(len(other.train))
+        data = tasks.desirable.train
+        other = fitted(load(self.data), data.shape)
+        samples = other.train.to(data.labels.device)
+        steps = self.recipe.steps(len(samples))
         head = nn.Linear(model.head.in_features, len(other.classes))
         minimise(
             nn.Sequential(model.backbone, head),
             lambda batch, _: functional.cross_entropy(head(model.features(batch[0])), batch[1]),
-            self.recipe.batches(other.train, steps, generator),
+            self.recipe.batches(samples, steps, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=f"{self.data}, unrelated",
             changes=(),
         )
         model.backbone.requires_grad_(False)
-        data = tasks.desirable.train
         steps = self.recipe.steps(len(data))
         minimise(
             model,
