@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
@@ -214,6 +214,90 @@ class Simulated(More):
         return functional.relu(missing)
 
 
+@dataclass(frozen=True)
+class AboveRandom(BestResponse):
+    """Of blocks before the last, only what they explain above what they did with random weights.
+
+    Args:
+        levels: shares explained with random weights, and the last block's information, in nats;
+            measured, when left out, on some batches.
+    """
+
+    levels: tuple[float, ...] = ()
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Measure the levels, then train as ever."""
+        if self.levels:
+            super().train(model, tasks, generator)
+            return
+        found, fresh = [], model.reinitialised(0).train()
+        batches = tasks.known_undesirable.batches(self.undesirable_batch_size, 8, generator)
+        with torch.no_grad():
+            for inputs, labels in batches:
+                shares, outputs = [], inputs
+                for position, block in enumerate(fresh.blocks[:-1]):
+                    outputs = block(outputs)
+                    shares.append(float(self.explained(fresh, position, outputs, labels)))
+                found.append([*shares, float(self._last(fresh.blocks[-1], outputs, labels))])
+        levels = tuple(statistics.fmean(column) for column in zip(*found, strict=True))
+        replace(self, levels=levels).train(model, tasks, generator)
+
+    def explained(
+        self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Return R2 above its level, at least 0."""
+        share = super().explained(model, position, outputs, labels)
+        return functional.relu(share - self.levels[position]) if self.levels else share
+
+
+@dataclass(frozen=True)
+class RandomReadout(BestResponse):
+    """R2 of what random layers make of a block's outputs, as whoever fine-tunes begins with.
+
+    Args:
+        channels: of each random layer, a convolution where there are maps; drawn in every step.
+        layers: random ones, each followed by ReLU.
+    """
+
+    channels: int = 64
+    layers: int = 1
+
+    def explained(
+        self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Return R2 after the random layers."""
+        for _ in range(self.layers):
+            outputs = functional.relu(self._mixed(outputs))
+        return super().explained(model, position, outputs, labels)
+
+    def _mixed(self, outputs: Tensor) -> Tensor:
+        """Return a random layer's outputs, of outputs that are standardised for it."""
+        axes, width = [0, *range(2, outputs.dim())], outputs.shape[1]
+        spread = outputs.std(axes, keepdim=True).detach() + 1e-6
+        standard = (outputs - outputs.mean(axes, keepdim=True).detach()) / spread
+        if outputs.dim() == 2:
+            flat: Tensor = standard @ torch.randn(width, 4 * self.channels) / width**0.5
+            return flat
+        kernel = torch.randn(self.channels, width, 3, 3) / (9 * width) ** 0.5
+        mixed: Tensor = functional.conv2d(standard, kernel, stride=2, padding=1)
+        return mixed
+
+
+@dataclass(frozen=True)
+class ReadAboveRandom(AboveRandom, RandomReadout):
+    """Both: of a random readout, only what is above that of random blocks."""
+
+
+@dataclass(frozen=True)
+class AllAboveRandom(ReadAboveRandom):
+    """And of the last block, only what is above a random one's."""
+
+    def _last(self, block: nn.Module, outputs: Tensor, labels: Tensor) -> Tensor:
+        """Return the terms of the last block above their level, at least 0."""
+        terms = super()._last(block, outputs, labels)
+        return functional.relu(terms - self.levels[-1]) if self.levels else terms
+
+
 FEWER = BestResponse(undesirable_batch_size=192, weight=0.1)
 """Around these settings the search began."""
 
@@ -230,6 +314,11 @@ ABLATIONS: dict[str, Method | None] = {
     "… few-shot response everywhere": FewShotEverywhere(),
     "… random ReLU features, too": RandomFeatures(),
     "… three simulated steps, too": Simulated(),
+    "… above random": AboveRandom(),
+    "… random readout": RandomReadout(),
+    "… random readout above random": ReadAboveRandom(),
+    "… random readout above random, depth weight 3": ReadAboveRandom(depth_weight=3.0),
+    "… all above random": AllAboveRandom(),
     "… ridge 1e-1": BestResponse(ridge=1e-1),
     "… ridge 1e-2": BestResponse(ridge=1e-2),
     "… ridge 1e-5": BestResponse(ridge=1e-5),

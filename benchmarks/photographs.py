@@ -28,9 +28,8 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
-from torch.nn import functional
 
-from ablations import FewShotEverywhere
+from ablations import AboveRandom, AllAboveRandom, FewShotEverywhere, RandomReadout, ReadAboveRandom
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -60,69 +59,6 @@ SUITE = Suite("photographs", TUNED, (Budget(10, 60), Budget(100, 80)))
 SCORED = 4000
 """Test images that fine-tuned models are scored on; the others on all."""
 RANDOM = "random weights"
-
-
-@dataclass(frozen=True)
-class AboveRandom(BestResponse):
-    """Of blocks before the last, only what they explain above what they did with random weights.
-
-    Args:
-        levels: shares explained with random weights; measured, when left out, on some batches.
-    """
-
-    levels: tuple[float, ...] = ()
-
-    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Measure the levels, then train as ever."""
-        if self.levels:
-            super().train(model, tasks, generator)
-            return
-        found, fresh = [], model.reinitialised(0).train()
-        batches = tasks.known_undesirable.batches(self.undesirable_batch_size, 8, generator)
-        with torch.no_grad():
-            for inputs, labels in batches:
-                shares, outputs = [], inputs
-                for position, block in enumerate(fresh.blocks[:-1]):
-                    outputs = block(outputs)
-                    shares.append(float(self.explained(fresh, position, outputs, labels)))
-                found.append(shares)
-        levels = tuple(statistics.fmean(column) for column in zip(*found, strict=True))
-        replace(self, levels=levels).train(model, tasks, generator)
-
-    def explained(
-        self, model: Classifier, position: int, outputs: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
-        """Return R2 above its level, at least 0."""
-        share = super().explained(model, position, outputs, labels)
-        return functional.relu(share - self.levels[position]) if self.levels else share
-
-
-@dataclass(frozen=True)
-class RandomReadout(BestResponse):
-    """R2 of what random layers make of a block's outputs, as whoever fine-tunes begins with.
-
-    Args:
-        channels: of the random convolution, which is drawn anew in every step.
-    """
-
-    channels: int = 64
-
-    def explained(
-        self, model: Classifier, position: int, outputs: torch.Tensor, labels: torch.Tensor
-    ) -> torch.Tensor:
-        """Return R2 after one more convolution and ReLU."""
-        axes = (0, 2, 3)
-        spread = outputs.std(axes, keepdim=True).detach() + 1e-6
-        standard = (outputs - outputs.mean(axes, keepdim=True).detach()) / spread
-        width = outputs.shape[1]
-        kernel = torch.randn(self.channels, width, 3, 3) / (9 * width) ** 0.5
-        hidden = functional.relu(functional.conv2d(standard, kernel, stride=2, padding=1))
-        return super().explained(model, position, hidden, labels)
-
-
-@dataclass(frozen=True)
-class RandomReadoutAboveRandom(AboveRandom, RandomReadout):
-    """Both: of a random readout, only what is above that of random blocks."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +133,8 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
     }
     third = replace(ours, weight=0.05, first_weight=30.0, depth_weight=2.0, finishing_weight=30.0)
     deep = replace(third, depth_weight=6.0)
+    read = ReadAboveRandom(**settings(deep))
+    everywhere = AllAboveRandom(**settings(deep))
     return {
         **published,
         "Plain": replace(published["Plain"], recipe=recipe),
@@ -223,9 +161,22 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "…, depth weight 15, above random": AboveRandom(**settings(deep) | {"depth_weight": 15.0}),
         "…, random readout": RandomReadout(**settings(third)),
         "…, depth weight 6, random readout": RandomReadout(**settings(deep)),
-        "…, depth weight 6, random readout above random": RandomReadoutAboveRandom(
-            **settings(deep)
+        "read, 6": read,
+        "read, 6, two layers": replace(read, layers=2),
+        "read, 6, wait 0.2": replace(read, wait=0.2),
+        "read, 6, settled 1": replace(read, settled=1.0),
+        "read, 6, 512 undesirable": replace(read, undesirable_batch_size=512, projection=256),
+        "read, 15": replace(read, depth_weight=15.0),
+        "read, 15, two layers": replace(read, depth_weight=15.0, layers=2),
+        "read, 30": replace(read, depth_weight=30.0),
+        "all, 6": everywhere,
+        "all, 6, weight 0.15": replace(
+            everywhere, weight=0.15, first_weight=10.0, depth_weight=2.0, finishing_weight=10.0
         ),
+        "all, 15": replace(everywhere, depth_weight=15.0),
+        "all, 15, two layers": replace(everywhere, depth_weight=15.0, layers=2),
+        "all, 30": replace(everywhere, depth_weight=30.0),
+        "all, 30, two layers": replace(everywhere, depth_weight=30.0, layers=2),
     }
 
 
