@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
@@ -215,42 +215,6 @@ class Simulated(More):
 
 
 @dataclass(frozen=True)
-class AboveRandom(BestResponse):
-    """Of blocks before the last, only what they explain above what they did with random weights.
-
-    Args:
-        levels: shares explained with random weights, and the last block's information, in nats;
-            measured, when left out, on some batches.
-    """
-
-    levels: tuple[float, ...] = ()
-
-    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Measure the levels, then train as ever."""
-        if self.levels:
-            super().train(model, tasks, generator)
-            return
-        found, fresh = [], model.reinitialised(0).train()
-        batches = tasks.known_undesirable.batches(self.undesirable_batch_size, 8, generator)
-        with torch.no_grad():
-            for inputs, labels in batches:
-                shares, outputs = [], inputs
-                for position, block in enumerate(fresh.blocks[:-1]):
-                    outputs = block(outputs)
-                    shares.append(float(self.explained(fresh, position, outputs, labels)))
-                found.append([*shares, float(self._last(fresh.blocks[-1], outputs, labels))])
-        levels = tuple(statistics.fmean(column) for column in zip(*found, strict=True))
-        replace(self, levels=levels).train(model, tasks, generator)
-
-    def explained(
-        self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
-    ) -> Tensor:
-        """Return R2 above its level, at least 0."""
-        share = super().explained(model, position, outputs, labels)
-        return functional.relu(share - self.levels[position]) if self.levels else share
-
-
-@dataclass(frozen=True)
 class RandomReadout(BestResponse):
     """R2 of what random layers make of a block's outputs, as whoever fine-tunes begins with.
 
@@ -262,13 +226,13 @@ class RandomReadout(BestResponse):
     channels: int = 64
     layers: int = 1
 
-    def explained(
+    def _explained(
         self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
     ) -> Tensor:
         """Return R2 after the random layers."""
         for _ in range(self.layers):
             outputs = functional.relu(self._mixed(outputs))
-        return super().explained(model, position, outputs, labels)
+        return super()._explained(model, position, outputs, labels)
 
     def _mixed(self, outputs: Tensor) -> Tensor:
         """Return a random layer's outputs, of outputs that are standardised for it."""
@@ -281,21 +245,6 @@ class RandomReadout(BestResponse):
         kernel = torch.randn(self.channels, width, 3, 3) / (9 * width) ** 0.5
         mixed: Tensor = functional.conv2d(standard, kernel, stride=2, padding=1)
         return mixed
-
-
-@dataclass(frozen=True)
-class ReadAboveRandom(AboveRandom, RandomReadout):
-    """Both: of a random readout, only what is above that of random blocks."""
-
-
-@dataclass(frozen=True)
-class AllAboveRandom(ReadAboveRandom):
-    """And of the last block, only what is above a random one's."""
-
-    def _last(self, block: nn.Module, outputs: Tensor, labels: Tensor) -> Tensor:
-        """Return the terms of the last block above their level, at least 0."""
-        terms = super()._last(block, outputs, labels)
-        return functional.relu(terms - self.levels[-1]) if self.levels else terms
 
 
 FEWER = BestResponse(undesirable_batch_size=192, weight=0.1)
@@ -314,11 +263,18 @@ ABLATIONS: dict[str, Method | None] = {
     "… few-shot response everywhere": FewShotEverywhere(),
     "… random ReLU features, too": RandomFeatures(),
     "… three simulated steps, too": Simulated(),
-    "… above random": AboveRandom(),
+    "… nothing spared": BestResponse(spared=0.0),
+    "… half spared": BestResponse(spared=0.5),
+    "… four fifths spared": BestResponse(spared=0.8),
+    "… four fifths spared, depth weight 2": BestResponse(spared=0.8, depth_weight=2.0),
+    "… four fifths spared, depth weight 2, first weight 20": BestResponse(
+        spared=0.8, depth_weight=2.0, first_weight=20.0
+    ),
+    "… half spared, depth weight 2": BestResponse(spared=0.5, depth_weight=2.0),
+    "… depth weight 6": BestResponse(depth_weight=6.0),
     "… random readout": RandomReadout(),
-    "… random readout above random": ReadAboveRandom(),
-    "… random readout above random, depth weight 3": ReadAboveRandom(depth_weight=3.0),
-    "… all above random": AllAboveRandom(),
+    "… random readout, depth weight 3": RandomReadout(depth_weight=3.0),
+    "… random readout, nothing spared": RandomReadout(spared=0.0),
     "… ridge 1e-1": BestResponse(ridge=1e-1),
     "… ridge 1e-2": BestResponse(ridge=1e-2),
     "… ridge 1e-5": BestResponse(ridge=1e-5),

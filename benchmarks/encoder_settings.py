@@ -74,6 +74,7 @@ def main(name: str, encoder: str, out: str) -> None:
                 undesirable_batch_size=128,
                 weight=weight,
                 first_weight=0.6,
+                spared=0.0,
                 settled=1.0,
                 projection=int(projection),
                 finishing_steps=30,

@@ -22,14 +22,13 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, fields, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 
-from ablations import AboveRandom, AllAboveRandom, FewShotEverywhere, RandomReadout, ReadAboveRandom
+from ablations import FewShotEverywhere, RandomReadout
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -131,10 +130,6 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         name: replace(made, recipe=replace(made.recipe, epochs=epochs, augmentation=augmentation))
         for name, made in ((name, method()) for name, method in METHODS.items())
     }
-    third = replace(ours, weight=0.05, first_weight=30.0, depth_weight=2.0, finishing_weight=30.0)
-    deep = replace(third, depth_weight=6.0)
-    read = ReadAboveRandom(**settings(deep))
-    everywhere = AllAboveRandom(**settings(deep))
     return {
         **published,
         "Plain": replace(published["Plain"], recipe=recipe),
@@ -142,47 +137,18 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "features of clothes": GenericFeatures(replace(recipe, epochs=3), fashion),
         "BestResponse": ours,
         "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
-        "depth weight 1": replace(ours, depth_weight=1.0),
-        "first weight 0.6": replace(ours, first_weight=0.6),
-        "first weight 5": replace(ours, first_weight=5.0),
-        "first weight 5, a third of the weight on the last block": replace(
-            ours, weight=0.05, first_weight=15.0, depth_weight=3.0, finishing_weight=30.0
-        ),
-        "weight 0.1": replace(ours, weight=0.1, finishing_weight=15.0),
+        "depth weight 2": replace(ours, depth_weight=2.0),
+        "depth weight 5": replace(ours, depth_weight=5.0),
+        "depth weight 10": replace(ours, depth_weight=10.0),
+        "nothing spared": replace(ours, spared=0.0),
+        "nothing spared, depth weight 2": replace(ours, spared=0.0, depth_weight=2.0),
         "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
-        "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
-        "a third of the weight on the last block": third,
-        "…, depth weight 6": deep,
-        "…, depth weight 15": replace(third, depth_weight=15.0),
-        "…, depth weight 6, all trained to the end": replace(deep, settled=1.0),
-        "…, depth weight 6, from the start": replace(deep, wait=0.0, warm_in=0.3),
-        "…, above random": AboveRandom(**settings(third)),
-        "…, depth weight 6, above random": AboveRandom(**settings(deep)),
-        "…, depth weight 15, above random": AboveRandom(**settings(deep) | {"depth_weight": 15.0}),
-        "…, random readout": RandomReadout(**settings(third)),
-        "…, depth weight 6, random readout": RandomReadout(**settings(deep)),
-        "read, 6": read,
-        "read, 6, two layers": replace(read, layers=2),
-        "read, 6, wait 0.2": replace(read, wait=0.2),
-        "read, 6, settled 1": replace(read, settled=1.0),
-        "read, 6, 512 undesirable": replace(read, undesirable_batch_size=512, projection=256),
-        "read, 15": replace(read, depth_weight=15.0),
-        "read, 15, two layers": replace(read, depth_weight=15.0, layers=2),
-        "read, 30": replace(read, depth_weight=30.0),
-        "all, 6": everywhere,
-        "all, 6, weight 0.15": replace(
-            everywhere, weight=0.15, first_weight=10.0, depth_weight=2.0, finishing_weight=10.0
+        "weight 0.05, the blocks before the last as ever": replace(
+            ours, weight=0.05, first_weight=30.0, depth_weight=2.0, finishing_weight=30.0
         ),
-        "all, 15": replace(everywhere, depth_weight=15.0),
-        "all, 15, two layers": replace(everywhere, depth_weight=15.0, layers=2),
-        "all, 30": replace(everywhere, depth_weight=30.0),
-        "all, 30, two layers": replace(everywhere, depth_weight=30.0, layers=2),
+        "random readout, depth weight 2": RandomReadout(recipe, depth_weight=2.0),
+        "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
     }
-
-
-def settings(method: BestResponse) -> dict[str, Any]:
-    """Return the arguments that a method was made with."""
-    return {field.name: getattr(method, field.name) for field in fields(method)}
 
 
 def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:

@@ -76,7 +76,7 @@ def main(name: str, out: str) -> None:
     for candidate in CANDIDATES:
         rate, weight, settled = candidate
         method = BestResponse(
-            Recipe(EPOCHS, 128, rate), weight=weight, first_weight=0.6, settled=settled
+            Recipe(EPOCHS, 128, rate), weight=weight, first_weight=0.6, spared=0.0, settled=settled
         )
         named = zip(SETTINGS, candidate, strict=True)
         models[", ".join(f"{one} {value:g}" for one, value in named)] = method.fit(model, tasks)

@@ -67,7 +67,7 @@ def from_nothing(
     # Chosen on held-out training texts: benchmarks/results/text_settings.md.
     methods = (
         rb.methods.Plain(recipe),
-        rb.methods.BestResponse(recipe, first_weight=0.6, settled=1.0),
+        rb.methods.BestResponse(recipe, first_weight=0.6, spared=0.0, settled=1.0),
     )
     model = rb.models.small_text(5, data.train.shape)
     suite = suite or attacks((1e-3, 4e-3), (60, 80), 128)
@@ -93,6 +93,7 @@ def from_an_encoder(
             weight=0.5,
             projection=64,
             first_weight=0.6,
+            spared=0.0,
             settled=1.0,
             finishing_steps=30,
             finishing_batch_size=512,

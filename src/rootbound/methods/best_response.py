@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +30,15 @@ from rootbound.training import Recipe, minimise
 
 log = logging.getLogger(__name__)
 
+BATCHES = 8
+"""On so many undesirable batches it is measured what random weights explain."""
+
 
 @dataclass(frozen=True)
 class BestResponse(LossMethod):
     """Train against the attacker's best linear head, which has a closed form.
 
-    Loss: `CE(desirable) + w(progress) * (I(h) + before * I(z) + sum_l w_l R2(P h_l))`.
+    Loss: `CE(desirable) + w(progress) * (I(h) + before * I(z) + sum_l w_l relu(R2(P h_l) - r_l))`.
     Over an undesirable batch, `S (D, D)` is the covariance of the features, `C (D, K)` their
     covariance with the one-hot labels `Y` of covariance T, `E = C' (S + e I)^-1 C` what the
     optimal ridge head explains of T, and `e = ridge * tr(S) / D`. `I = -log det(1 - E / T)` per
@@ -49,7 +53,9 @@ class BestResponse(LossMethod):
     without it the cheapest way to say nothing is to be dead, and a linear head before the
     activation, or a leaky one in its place, reads everything. R2 of the outputs `h_l` of the
     blocks before, averaged over places as a probe reads them, each through a fresh random
-    projection `P` in every step, so that few samples see all of a wide layer in the long run.
+    projection `P` in every step, so that few samples see all of a wide layer in the long run; and
+    of those only what is above `r_l`, which is what the block explains with random weights
+    (`spared` of it): whoever starts from scratch has as much.
     And the first block weighs most (`first_weight`, the others `depth_weight`): it is what is
     easiest to keep when all above it is drawn anew. Once `settled` it is left as it is: training
     all of a network on undesirable samples to the end takes half as long again, and gives no more.
@@ -70,6 +76,8 @@ class BestResponse(LossMethod):
         before: weight of the same before the last activation, relative to after it, at least 0.
         first_weight: of the first block, relative to the last, at least 0.
         depth_weight: of the blocks between first and last, relative to the last, at least 0.
+        spared: share of what blocks before the last explain with random weights that costs
+            nothing, at least 0.
         projection: dimensions that wider outputs are projected to.
         settled: share of training after which the first block stays as it is, in [0, 1].
         ridge: relative to the mean variance of the features, above 0.
@@ -79,6 +87,8 @@ class BestResponse(LossMethod):
         finishing_steps: steps of the last block alone, at the end, if there are other blocks.
         finishing_batch_size: undesirable samples in each of them.
         finishing_weight: of the terms there, relative to w, at least 0.
+        levels: what is spared of each block, from the first to the last but one, in place of
+            `spared` times what some batches show of random weights.
         max_desirable_drop: points of desirable accuracy that may be lost, above 0; then w is
             found along the way, from `weight` on, against a twin trained without the terms on
             the same batches, by a thirtieth of the samples that neither learns from. Training
@@ -94,6 +104,7 @@ class BestResponse(LossMethod):
     before: float = 0.5
     first_weight: float = 10.0
     depth_weight: float = 0.6
+    spared: float = 1.0
     projection: int = 128
     settled: float = 0.6
     ridge: float = 1e-3
@@ -102,12 +113,13 @@ class BestResponse(LossMethod):
     finishing_steps: int = 100
     finishing_batch_size: int = 1024
     finishing_weight: float = 10.0
+    levels: tuple[float, ...] | None = None
     max_desirable_drop: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in (
-            "weight", "before", "first_weight", "depth_weight", "finishing_steps",
+            "weight", "before", "first_weight", "depth_weight", "spared", "finishing_steps",
             "finishing_weight",
         ):  # fmt: skip
             if not 0 <= getattr(self, name) < math.inf:
@@ -117,6 +129,9 @@ class BestResponse(LossMethod):
         for name in ("ridge", "projection", "finishing_batch_size"):
             if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} above 0", str(getattr(self, name)), "correct the value")
+        levels = self.levels or ()
+        if not all(math.isfinite(level) for level in levels):
+            raise InputError("levels that are numbers", repr(levels), "correct the value")
         for name in ("settled", "wait", "warm_in"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} in [0, 1]", str(getattr(self, name)), "correct the value")
@@ -128,6 +143,10 @@ class BestResponse(LossMethod):
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, with the weight as it is or as its price allows."""
+        if self.levels is None:
+            levels = self._random_levels(model, tasks, generator) if self.spared else ()
+            replace(self, levels=levels).train(model, tasks, generator)
+            return
         if self.max_desirable_drop is None:
             super().train(model, tasks, generator)
             self._finish(model, tasks, generator)
@@ -156,6 +175,18 @@ class BestResponse(LossMethod):
         )
         replace(self, weight=price.weight)._finish(model, tasks, generator)
         log.info("weight %.3g, for %.2f points on held-out samples", price.weight, price.lost or 0)
+
+    def _random_levels(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> tuple[float, ...]:
+        """Return what is spared of the blocks before the last: of random weights, on batches."""
+        fresh, found = model.reinitialised(0).train(), []
+        samples = tasks.known_undesirable
+        with torch.no_grad():
+            for inputs, labels in samples.batches(self.undesirable_batch_size, BATCHES, generator):
+                outputs = enumerate(_passed_on(fresh.blocks[:-1], inputs, 0))
+                found.append([float(self._explained(fresh, *one, labels)) for one in outputs])
+        return tuple(self.spared * fmean(shares) for shares in zip(*found, strict=True))
 
     def _finish(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         weight = self.weight * self.finishing_weight
@@ -199,14 +230,16 @@ class BestResponse(LossMethod):
             for position, outputs in enumerate(_passed_on(blocks[:-1], others, kept)):
                 share = self.depth_weight if position else self.first_weight
                 if share and position >= kept:
-                    explained = explained + share * self.explained(model, position, outputs, labels)
+                    found = self._explained(model, position, outputs, labels)
+                    level = self.levels[position] if self.levels else 0.0
+                    explained = explained + share * functional.relu(found - level)
             last = self._last(blocks[-1], outputs, labels)
         return task + weight * (explained + last)
 
-    def explained(
+    def _explained(
         self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
     ) -> Tensor:
-        """Return R2 of the outputs of the block at that position, which is not the last."""
+        """Return R2 of the outputs of the block at that position."""
         hidden = self._projected(pooled(model.blocks[position], outputs))
         return explained_variance(hidden, labels, self.ridge)
 
