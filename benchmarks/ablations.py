@@ -271,7 +271,6 @@ ABLATIONS: dict[str, Method | None] = {
         spared=0.8, depth_weight=2.0, first_weight=20.0
     ),
     "… half spared, depth weight 2": BestResponse(spared=0.5, depth_weight=2.0),
-    "… depth weight 6": BestResponse(depth_weight=6.0),
     "… random readout": RandomReadout(),
     "… random readout, depth weight 3": RandomReadout(depth_weight=3.0),
     "… random readout, nothing spared": RandomReadout(spared=0.0),

@@ -1,13 +1,15 @@
 """A given ResNet-20 made resistant to clothes in a third of its epochs: at which rate?
 
 python benchmarks/existing_model.py CIFAR10 [--fashion FOLDER] [--epochs 3] [--width 16]
-                                    [--precision bfloat16]
+                                    [--precision bfloat16] [--device cpu] [--test]
+                                    [--only NAME ...]
 
 CIFAR10: as `--data` takes it; FOLDER likewise, of Fashion-MNIST. A fifth of each training set takes
 the test set's place, so that what `examples/existing_model.sh` sets may be chosen by what this
-prints. The given model is `Plain` on animals; every row after it is that model after
-`BestResponse`. Attacked with 100 labels a class, two draws: the exact last layer, linear probes of
-the block before and of all blocks at once, and the better by test accuracy of two fine-tunings.
+prints; `--test` is for what is reported. The given model is `Plain` on animals; every row after it
+is that model after `BestResponse`. Attacked with 100 labels a class, two draws: the exact last
+layer, linear probes of the block before and of all blocks at once, and the better by test accuracy
+of two fine-tunings.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Suite
 from rootbound.attacks.probes import Reading, RidgeHead
 from rootbound.augmentation import Augmentation
 from rootbound.datasets import fitted, load
-from rootbound.devices import PRECISIONS
+from rootbound.devices import PRECISIONS, find_device, on
 from rootbound.evaluation import Subject, attack
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Plain
@@ -79,26 +81,37 @@ def candidates(recipe: Recipe) -> Sequence[tuple[str, BestResponse]]:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Train, make resistant, and print the table."""
+    """Read the data, and do the rest where the device is."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    wanted = held_out(load(options.data)).split(*CLASSES["animals"])
-    clothes = fitted(held_out(load(options.fashion)), wanted.desirable.train.shape)
-    tasks = TaskPair.of(wanted.desirable, clothes.task(range(10)))
+    data, clothes = load(options.data), load(options.fashion)
+    if not options.test:
+        data, clothes = held_out(data), held_out(clothes)
+    wanted = data.split(*CLASSES["animals"]).desirable
+    unwanted = fitted(clothes, wanted.train.shape).task(range(10))
+    device = find_device(options.device)
+    with on(device):
+        table(options, TaskPair.of(wanted, unwanted).to(device))
+
+
+def table(options: argparse.Namespace, tasks: TaskPair) -> None:
+    """Train, make resistant, and print the table."""
     recipe = Recipe(
         options.epochs,
         learning_rate=1e-2,
         augmentation=Augmentation(shift=3, flip=True),
         precision=options.precision,
     )
-    model = resnet_20(len(wanted.desirable.classes), width=options.width)
+    model = resnet_20(len(tasks.desirable.classes), width=options.width)
+    model.to(torch.get_default_device())
     print("| model | desirable | last layer | block below | all blocks | fine-tuned |")
     print("|---|---|---|---|---|---|")
     print(row("random weights", model, tasks), flush=True)
     given = Plain(recipe).fit(model, tasks)
     print(row("as given", given, tasks), flush=True)
     for name, method in candidates(replace(recipe, epochs=max(1, options.epochs // 3))):
-        print(row(name, method.fit(given, tasks), tasks), flush=True)
+        if not options.only or name in options.only:
+            print(row(name, method.fit(given, tasks), tasks), flush=True)
 
 
 if __name__ == "__main__":
@@ -108,4 +121,7 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--precision", choices=PRECISIONS, default="bfloat16")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--test", action="store_true")
+    parser.add_argument("--only", nargs="*")
     main(parser.parse_args())

@@ -213,6 +213,8 @@ ROWS = [
     Row(f"{TRAIN} --method.ridge 0", "ridge.*above 0.*correct the value"),
     Row(f"{TRAIN} --method.warm_in 2", r"warm_in in \[0, 1\]; got 2.0"),
     Row(f"{TRAIN} --method.first_weight=-1", "first_weight of at least 0"),
+    Row(f"{TRAIN} --method.spared=-1", "spared of at least 0"),
+    Row(f"{TRAIN} --method.levels=[.nan]", "levels that are numbers.*correct the value"),
     Row(f"{TRAIN} --method.weight heavy", "weight"),
     Row(f"{TRAIN} --method.weigth 1", "weigth"),
     Row(f"{TRAIN} --method.undesirable_batch_size 0", "undesirable_batch_size"),

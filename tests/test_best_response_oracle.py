@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rootbound.attacks.probes.logistic import LogisticProblem
+from rootbound.errors import InputError
 from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods import BestResponse
-from rootbound.models import Classifier
+from rootbound.models import Classifier, weights_digest
+from rootbound.models.pooling import pooled
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe
 
 
 def sample(seed: int, count: int = 60, width: int = 7, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -184,10 +189,13 @@ def test_of_noise_it_is_the_share_of_dimensions(count: int, width: int) -> None:
     assert sum(values) / len(values) == pytest.approx(width / (count - 1), rel=0.05)
 
 
+@pytest.mark.parametrize("level", [None, 0.05, 2.0])
 @pytest.mark.parametrize(
     ("progress", "weight"), [(0.0, 0.0), (0.19, 0.0), (0.4, 0.15), (0.6, 0.3), (1.0, 0.3)]
 )
-def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) -> None:
+def test_the_loss_is_its_parts_computed_by_hand(
+    progress: float, weight: float, level: float | None
+) -> None:
     generator = torch.Generator().manual_seed(4)
     first, last, head = nn.Linear(9, 8), nn.Linear(8, 6), nn.Linear(6, 3)
     backbone = nn.Sequential(
@@ -205,6 +213,7 @@ def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) 
         settled=0.9,
         wait=0.2,
         warm_in=0.4,
+        levels=None if level is None else (level,),
     )
     found = float(method.loss(model, (inputs, wanted), (others, labels), progress).detach())
     with torch.no_grad():
@@ -217,5 +226,42 @@ def test_the_loss_is_its_parts_computed_by_hand(progress: float, weight: float) 
         informed = informed + 0.5 * linear_information(given, labels, method.ridge)
     # The first block's term is there for as long as the block is trained.
     share = 0.25 if progress < method.settled else 0.0
-    explained = float(informed) + share * dense_ridge(hidden, labels, method.ridge)
+    above = max(0.0, dense_ridge(hidden, labels, method.ridge) - (level or 0.0))
+    explained = float(informed) + share * above
     assert found == pytest.approx(float(task) + weight * explained, abs=1e-9)
+
+
+def test_what_is_spared_is_what_random_weights_explain(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    method = BestResponse(undesirable_batch_size=90, projection=4096)
+    none, half, levels = (
+        replace(method, spared=spared).random_levels(
+            toy_model, toy_tasks, torch.Generator().manual_seed(0)
+        )
+        for spared in (0.0, 0.5, 1.0)
+    )
+    assert len(levels) == len(toy_model.blocks) - 1
+    for low, middle, high in zip(none, half, levels, strict=True):
+        assert 0 < low < high < 1
+        assert middle == pytest.approx((low + high) / 2)
+    inputs, labels = toy_tasks.known_undesirable.batch(slice(0, 90))
+    outputs, fresh = inputs, toy_model.reinitialised(0)
+    with torch.no_grad():
+        for block, level in zip(fresh.blocks[:-1], levels, strict=True):
+            outputs = block(outputs)
+            features = pooled(block, outputs)
+            assert level == pytest.approx(dense_ridge(features, labels, method.ridge), abs=0.02)
+
+
+def test_levels_of_zero_spare_nothing(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    short = BestResponse(Recipe(1, 30), wait=0.0, finishing_steps=0)
+    spared = [
+        replace(short, spared=0.0),
+        replace(short, levels=(0.0,) * (len(toy_model.blocks) - 1)),
+        short,
+    ]
+    fitted = [weights_digest(one.fit(toy_model, toy_tasks).state_dict()) for one in spared]
+    assert fitted[0] == fitted[1] != fitted[2]
+    with pytest.raises(InputError, match=r"a level for each of .* blocks before the last; got 9"):
+        replace(short, levels=(0.0,) * 9).fit(toy_model, toy_tasks)

@@ -54,8 +54,8 @@ class BestResponse(LossMethod):
     activation, or a leaky one in its place, reads everything. R2 of the outputs `h_l` of the
     blocks before, averaged over places as a probe reads them, each through a fresh random
     projection `P` in every step, so that few samples see all of a wide layer in the long run; and
-    of those only what is above `r_l`, which is what the block explains with random weights
-    (`spared` of it): whoever starts from scratch has as much.
+    of those only what is above `r_l`, which is what the block explains with random weights:
+    whoever starts from scratch has as much.
     And the first block weighs most (`first_weight`, the others `depth_weight`): it is what is
     easiest to keep when all above it is drawn anew. Once `settled` it is left as it is: training
     all of a network on undesirable samples to the end takes half as long again, and gives no more.
@@ -76,8 +76,8 @@ class BestResponse(LossMethod):
         before: weight of the same before the last activation, relative to after it, at least 0.
         first_weight: of the first block, relative to the last, at least 0.
         depth_weight: of the blocks between first and last, relative to the last, at least 0.
-        spared: share of what blocks before the last explain with random weights that costs
-            nothing, at least 0.
+        spared: share of what blocks before the last explain with random weights, beyond chance,
+            that costs nothing, at least 0; with 0 no `r_l` is taken off at all.
         projection: dimensions that wider outputs are projected to.
         settled: share of training after which the first block stays as it is, in [0, 1].
         ridge: relative to the mean variance of the features, above 0.
@@ -95,7 +95,7 @@ class BestResponse(LossMethod):
             takes as much longer as training without intervention takes.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: a value is out of range; in training, a number of levels that does not fit.
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
@@ -144,9 +144,14 @@ class BestResponse(LossMethod):
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, with the weight as it is or as its price allows."""
         if self.levels is None:
-            levels = self._random_levels(model, tasks, generator) if self.spared else ()
+            levels = self.random_levels(model, tasks, generator) if self.spared else ()
             replace(self, levels=levels).train(model, tasks, generator)
             return
+        if self.levels and len(self.levels) != (blocks := len(model.blocks) - 1):
+            raise InputError(
+                f"a level for each of {blocks} blocks before the last", str(len(self.levels)),
+                "correct the list, or leave it out",
+            )  # fmt: skip
         if self.max_desirable_drop is None:
             super().train(model, tasks, generator)
             self._finish(model, tasks, generator)
@@ -176,18 +181,6 @@ class BestResponse(LossMethod):
         replace(self, weight=price.weight)._finish(model, tasks, generator)
         log.info("weight %.3g, for %.2f points on held-out samples", price.weight, price.lost or 0)
 
-    def _random_levels(
-        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
-    ) -> tuple[float, ...]:
-        """Return what is spared of the blocks before the last: of random weights, on batches."""
-        fresh, found = model.reinitialised(0).train(), []
-        samples = tasks.known_undesirable
-        with torch.no_grad():
-            for inputs, labels in samples.batches(self.undesirable_batch_size, BATCHES, generator):
-                outputs = enumerate(_passed_on(fresh.blocks[:-1], inputs, 0))
-                found.append([float(self._explained(fresh, *one, labels)) for one in outputs])
-        return tuple(self.spared * fmean(shares) for shares in zip(*found, strict=True))
-
     def _finish(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         weight = self.weight * self.finishing_weight
         if not weight:
@@ -207,6 +200,32 @@ class BestResponse(LossMethod):
             undesirable_batch_size=self.finishing_batch_size,
             generator=generator,
         )
+
+    def random_levels(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> tuple[float, ...]:
+        """Return what is spared of the blocks before the last: `r_0 + spared * (r - r_0)`.
+
+        r is R2 of random weights, r_0 of the same with labels of other samples: of a batch, even
+        what says nothing explains something. Means over batches as in training.
+
+        Args:
+            model: whose architecture is drawn anew.
+            tasks: whose undesirable samples it is measured on.
+            generator: of the batches, and of whose labels are taken.
+        """
+        fresh, found = model.reinitialised(0).train(), []
+        samples = tasks.known_undesirable
+        with torch.no_grad():
+            for inputs, labels in samples.batches(self.undesirable_batch_size, BATCHES, generator):
+                order = torch.randperm(len(labels), generator=generator, device=generator.device)
+                others, levels = labels[order.to(labels.device)], []
+                for one in enumerate(_passed_on(fresh.blocks[:-1], inputs, 0)):
+                    chance = float(self._explained(fresh, *one, others))
+                    share = float(self._explained(fresh, *one, labels))
+                    levels.append(chance + self.spared * (share - chance))
+                found.append(levels)
+        return tuple(map(fmean, zip(*found, strict=True)))
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return the attack that revives dead units, then climbs what this method descends."""
