@@ -1,11 +1,14 @@
 """A device that is only there to be told from the processor: python tests/elsewhere.py.
 
 Its tensors are wrapped tensors of the processor; a computation that is given tensors of both is
-refused, as an accelerator's would be. Trains, and compares with what the processor finds.
+refused, as an accelerator's would be. Trains and attacks, and compares with what the processor
+finds.
 """
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,9 +20,13 @@ from torch.utils.backend_registration import (
 )
 
 from rootbound import training
+from rootbound.attacks import SUITES, Budget, Suite
 from rootbound.devices import on
+from rootbound.evaluation import Subject, attack
+from rootbound.evaluation.harness import Holdings
 from rootbound.methods import BestResponse, Method, Plain
-from rootbound.models import shallow_cnn
+from rootbound.models import Classifier, shallow_cnn
+from rootbound.records import Record
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
 from toy import toy_dataset
@@ -33,6 +40,7 @@ class _Backend(_DummyBackendModule):
 
 
 _setup_privateuseone_for_python_backend(NAME, _Backend())
+LIBRARIES: list[torch.library.Library] = []
 DEVICE = torch.device(NAME, 0)
 BRIDGES = {"aten.copy_.default", "aten._copy_from.default", "aten._to_copy.default"}
 """What takes tensors from one device to the other; and what may be told places by the other."""
@@ -106,16 +114,53 @@ def trained(method: Method, tasks: TaskPair, device: torch.device) -> dict[str, 
     return {name: getattr(one, "held", one) for name, one in fitted.state_dict().items()}
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
+def attacked(
+    suite: Suite, model: Classifier, tasks: TaskPair, device: torch.device
+) -> list[Record]:
+    """Return the records of a suite on a device."""
+    with on(device):
+        there = tasks.to(device)
+        copies = [copy.deepcopy(model).to(device) for _ in range(2)]
+        holdings = Holdings(there.desirable.train, copies[1])
+        return attack(Subject("defended", "it", 0, copies[0]), there.undesirable, suite, holdings)
+
+
+def created(make: Any) -> Any:
+    """Return a function that makes on the processor what this device cannot make, and moves it."""
+
+    def made(*args: Any, device: Any = None, **kwargs: Any) -> Tensor:
+        place = torch.get_default_device() if device is None else torch.device(device)
+        found: Tensor = make(*args, device="cpu", **kwargs).to(place)
+        return found
+
+    return made
+
+
+def stand_in() -> None:
+    """Register the device, and what there is of it."""
     library = torch.library.Library("_", "IMPL")
     library.fallback(compute, "PrivateUse1")
+    LIBRARIES.append(library)
     # What such a device has none of: a generator of its own, views in inference mode.
     training.random_stream = lambda seed: torch.Generator().manual_seed(seed)  # type: ignore[attr-defined]
     torch.inference_mode = torch.no_grad  # type: ignore[assignment,misc]
+    torch.tensor, torch.eye = created(torch.tensor), created(torch.eye)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    stand_in()
     tasks, cpu = toy_dataset().split([0, 1, 2], [3, 4, 5]), torch.device("cpu")
     recipe = Recipe(epochs=1, batch_size=60)
     for method in (Plain(recipe), BestResponse(recipe, finishing_steps=3)):
         here, there = trained(method, tasks, cpu), trained(method, tasks, DEVICE)
         for name, weights in here.items():
             torch.testing.assert_close(there[name], weights, rtol=0, atol=1e-3)
+    model = Plain(recipe).fit(shallow_cnn(3, (1, 16, 16)), tasks)
+    for suite in SUITES.values():
+        small = replace(suite.with_budgets((Budget(5, 4),)), space=None)
+        pairs = zip(*(attacked(small, model, tasks, one) for one in (cpu, DEVICE)), strict=True)
+        for expected, found in pairs:
+            assert found.error == expected.error, f"{found.attack}: {found.error}"
+            if found.certificate or found.attack.startswith("RidgeHead"):
+                assert found.accuracy == expected.accuracy, found.attack

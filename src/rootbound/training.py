@@ -35,6 +35,7 @@ class Recipe:
         augmentation: of every batch of images.
         precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and what
             is solved in closed form stay as they are.
+        compiled: whether the network's blocks are compiled by `torch.compile` before.
 
     Raises:
         InputError: a value is not positive, or the precision is unknown.
@@ -45,6 +46,7 @@ class Recipe:
     learning_rate: float = 2e-3
     augmentation: Augmentation = Augmentation(shift=1)
     precision: str = PRECISIONS[0]
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -55,10 +57,12 @@ class Recipe:
             )
 
     def __repr__(self) -> str:
-        """Name the usual precision nowhere: digests and records from before it could be chosen."""
+        """Name nowhere what is as usual and came later: digests and records from before stay."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         if self.precision == PRECISIONS[0]:
             del values["precision"]
+        if not self.compiled:
+            del values["compiled"]
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     def computing(self) -> AbstractContextManager[None]:

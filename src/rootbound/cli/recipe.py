@@ -16,10 +16,17 @@ def add_recipe(parser: ArgumentParser) -> None:
         help="instead of the method's own: of the products of matrices in training, "
         f"{' or '.join(PRECISIONS)}",
     )  # fmt: skip
+    parser.add_argument(
+        "--compile", action="store_true",
+        help="let torch.compile compile the network's blocks for training; needs a C++ compiler, "
+        "or Triton on a GPU",
+    )  # fmt: skip
 
 
 def with_recipe(method: Method, options: Namespace) -> Method:
     """Return a method with the recipe that the options ask for."""
     if options.epochs is not None:
         method = method.for_epochs(options.epochs)
-    return method if options.precision is None else method.in_precision(options.precision)
+    if options.precision is not None:
+        method = method.in_precision(options.precision)
+    return method.when_compiled() if options.compile else method

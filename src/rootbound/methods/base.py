@@ -17,6 +17,7 @@ from rootbound.attacks import Attack
 from rootbound.data import Batch, Data
 from rootbound.errors import InputError
 from rootbound.models import Classifier, weights_digest
+from rootbound.models.compiled import compiled
 from rootbound.savepoints import Savepoints, SavepointUnfit
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, check_finite, minimise, seeded
@@ -93,6 +94,8 @@ class Method(ABC):
             self.recipe.computing(),
             contextlib.ExitStack() as stack,
         ):
+            if self.recipe.compiled:
+                stack.enter_context(compiled(fitted))
             if savepoints is not None:
                 training = self._training(model, tasks, seed)
                 stack.enter_context(savepoints.kept(training, generator))
@@ -131,6 +134,10 @@ class Method(ABC):
             InputError: another precision.
         """
         return replace(self, recipe=replace(self.recipe, precision=precision))
+
+    def when_compiled(self) -> Self:
+        """Return the same method that trains a network whose blocks are compiled."""
+        return replace(self, recipe=replace(self.recipe, compiled=True))
 
 
 @dataclass(frozen=True)

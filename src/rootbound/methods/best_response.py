@@ -102,8 +102,8 @@ class BestResponse(LossMethod):
     undesirable_batch_size: int = 256
     weight: float = 0.15
     before: float = 0.5
-    first_weight: float = 10.0
-    depth_weight: float = 0.6
+    first_weight: float = 20.0
+    depth_weight: float = 2.0
     spared: float = 1.0
     projection: int = 128
     settled: float = 0.6

@@ -48,5 +48,6 @@ class Probe(Attack):
         """Return the network up to the place, and a head on the features there."""
         readout = self.reading.readout(model)
         width = readout(samples.batch(slice(0, 1))[0]).shape[1]
-        head = nn.utils.skip_init(nn.Linear, width, model.classes)
+        place = model.head.weight.device
+        head = nn.utils.skip_init(nn.Linear, width, model.classes, device=place)
         return readout, Classifier(nn.Sequential(), head)

@@ -1,0 +1,99 @@
+"""Networks that are compiled train as those that are not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.utils import counters
+
+from rootbound.attacks import Suite
+from rootbound.cli import main
+from rootbound.errors import InputError
+from rootbound.evaluation.context import specification
+from rootbound.evaluation.jobs import Contender
+from rootbound.methods import IMMA, BestResponse, LossMethod, Method, Plain, ReverseMAML
+from rootbound.models import Classifier, batch_norm_cnn
+from rootbound.models.compiled import compiled
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe
+
+# So slow that rounding, of which the closed forms make much, comes to nothing; a step is 1e-5.
+SHORT = Recipe(epochs=1, batch_size=30, learning_rate=1e-5)
+# torch's own, while it traces.
+pytestmark = [
+    pytest.mark.filterwarnings("default:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("default:The .grad attribute of a Tensor that is not a leaf"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _without_a_compiler(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Trace and differentiate as ever, but write no C++: that takes a minute."""
+    torch.compiler.reset()
+    if "inductor" not in request.node.name:
+        whole: Callable[..., Any] = torch.compile
+        monkeypatch.setattr(torch, "compile", lambda call: whole(call, backend="aot_eager"))
+
+
+def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
+    """Return the largest difference of a weight trained compiled and not; count graphs."""
+    counters.clear()
+    found = method.when_compiled().fit(model, tasks).state_dict()
+    assert counters["stats"]["unique_graphs"] > len(model.blocks)
+    expected = method.fit(model, tasks).state_dict()
+    assert found.keys() == expected.keys()
+    return max(float((found[name] - value).abs().max()) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    "method", [Plain(SHORT), BestResponse(SHORT, finishing_steps=4), IMMA(SHORT, outer_steps=4)],
+    ids=repr,
+)  # fmt: skip
+def test_the_same_weights(method: Method, toy_tasks: TaskPair) -> None:
+    model = batch_norm_cnn(classes=3, shape=(1, 16, 16))
+    assert distance(method, model, toy_tasks) < 1e-6
+
+
+@pytest.mark.slow
+def test_with_inductor(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    assert distance(Plain(SHORT), toy_model, toy_tasks) < 1e-6
+
+
+def test_nothing_of_it_is_left(toy_model: Classifier) -> None:
+    with compiled(toy_model):
+        assert all(one._compiled_call_impl for one in toy_model.blocks)
+        assert copy.deepcopy(toy_model).head._compiled_call_impl is None
+    assert all(one._compiled_call_impl is None for one in [*toy_model.blocks, toy_model.head])
+
+
+def test_what_differentiates_twice_is_refused(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    method: LossMethod = ReverseMAML(SHORT, undesirable_batch_size=30)
+    with pytest.raises(InputError, match=r"differentiates once.*leave --compile out"):
+        method.when_compiled().fit(toy_model, toy_tasks)
+
+
+def test_it_is_another_run(toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite) -> None:
+    plain = Plain(SHORT)
+    assert "compiled" not in repr(plain)
+    assert repr(plain.when_compiled().recipe).endswith(", compiled=True)")
+    specs = [
+        specification(toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)])
+        for one in (plain, plain.when_compiled())
+    ]
+    ((name, *_),) = specs[0].differs_from(specs[1])
+    assert name == "arms.Plain.method"
+
+
+def test_command(toy_folder: Path, tmp_path: Path) -> None:
+    tasks = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    out = tmp_path / "model.safetensors"
+    made = main(
+        ["train", *tasks, "--method", "Plain", "--epochs", "1", "--compile", "--out", str(out)]
+    )
+    assert made == 0
+    assert "compiled=True" in out.read_bytes()[:4000].decode("latin-1")
