@@ -218,27 +218,36 @@ def mean(trials: Sequence[Trial], field: str) -> float:
 
 
 def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
-    """Draw what every variant costs against the worse of its two advantages over random weights."""
+    """Draw what every variant costs against its advantage over random weights, by labels."""
     by_name = {trials[0].name: trials for trials in rows}
-    plain, scratch = by_name["Plain"], by_name[RANDOM]
+    plain, scratch = by_name.pop("Plain"), by_name.pop(RANDOM)
+    level = by_name.pop("features of clothes", None)
     with styled():
-        figure, panel = plt.subplots(figsize=(8, 5), layout="constrained")
-        for name, trials in by_name.items():
-            if name == RANDOM:
-                continue
-            gain = max(mean(trials, one) - mean(scratch, one) for one in ("few", "more"))
-            if name == "features of clothes":
-                panel.axhline(gain, linestyle="--", linewidth=1)
-                panel.annotate(name, (0, gain), fontsize=8)
-                continue
-            lost = mean(plain, "desirable") - mean(trials, "desirable")
-            panel.plot([lost], [gain], "o", color="C1" if "wait=" in trials[0].settings else "C0")
-            panel.annotate(
-                name, (lost, gain), xytext=(4, 4), textcoords="offset points", fontsize=7
-            )
-        panel.axhline(0, linewidth=1, color="0.7")
-        panel.set_xlabel("desirable accuracy lost against the undefended model, points")
-        panel.set_ylabel("worse advantage over scratch, 10 and 100 labels a class, points")
+        figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+        for panel, field, labels in zip(panels, ("few", "more"), (10, 100), strict=True):
+            least = mean(scratch, field)
+            panel.axhline(0, linewidth=1, color="0.7")
+            if level is not None:
+                height = mean(level, field) - least
+                panel.axhline(height, linestyle="--", linewidth=1, color="0.4")
+                panel.annotate(
+                    "features of clothes", (0, height), xycoords=("axes fraction", "data"),
+                    xytext=(2, 3), textcoords="offset points", fontsize=8,
+                )  # fmt: skip
+            for name, trials in {"Plain": plain, **by_name}.items():
+                lost = mean(plain, "desirable") - mean(trials, "desirable")
+                gain = mean(trials, field) - least
+                panel.plot(
+                    [lost], [gain], "o", color="C1" if "wait=" in trials[0].settings else "C0"
+                )
+                panel.annotate(
+                    name, (lost, gain), xytext=(0, 7), textcoords="offset points", fontsize=8,
+                    ha="center",
+                )  # fmt: skip
+            panel.margins(x=0.3, y=0.15)
+            panel.set_title(f"{labels} labels a class", fontsize=10)
+            panel.set_xlabel("desirable accuracy lost, points")
+        panels[0].set_ylabel("advantage over random weights, points")
         write_atomically(file, to_svg(figure))
 
 
