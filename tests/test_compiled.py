@@ -16,8 +16,17 @@ from rootbound.cli import main
 from rootbound.errors import InputError
 from rootbound.evaluation.context import specification
 from rootbound.evaluation.jobs import Contender
-from rootbound.methods import IMMA, BestResponse, LossMethod, Method, Plain, ReverseMAML
+from rootbound.methods import (
+    IMMA,
+    BestResponse,
+    LossMethod,
+    Method,
+    Plain,
+    ReverseMAML,
+    SelectiveDistillation,
+)
 from rootbound.models import Classifier, batch_norm_cnn
+from rootbound.models.activations import with_last_activated
 from rootbound.models.compiled import compiled
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
@@ -51,9 +60,17 @@ def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
 
 
 @pytest.mark.parametrize(
-    "method", [Plain(SHORT), BestResponse(SHORT, finishing_steps=0), IMMA(SHORT, outer_steps=4)],
+    "method",
+    [
+        Plain(SHORT),
+        BestResponse(SHORT, finishing_steps=0),
+        # Batches of one size, so that what was compiled for one side is called for the other.
+        BestResponse(SHORT, undesirable_batch_size=30, finishing_steps=0, wait=0.1),
+        SelectiveDistillation(SHORT),
+        IMMA(SHORT, outer_steps=4),
+    ],
     ids=repr,
-)  # fmt: skip
+)
 def test_the_same_weights(method: Method, toy_tasks: TaskPair) -> None:
     model = batch_norm_cnn(classes=3, shape=(1, 16, 16))
     assert distance(method, model, toy_tasks) < 1e-6
@@ -62,6 +79,28 @@ def test_the_same_weights(method: Method, toy_tasks: TaskPair) -> None:
 @pytest.mark.slow
 def test_with_inductor(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     assert distance(Plain(SHORT), toy_model, toy_tasks) < 1e-6
+
+
+def test_what_an_activation_is_given_is_seen(toy_model: Classifier) -> None:
+    block, inputs = toy_model.blocks[0], torch.randn(4, 1, 16, 16)
+    expected = [one.clone() for one in with_last_activated(block, inputs)]
+    with compiled(toy_model):
+        block(inputs)  # compiled without the hook
+        for found, value in zip(with_last_activated(block, inputs), expected, strict=True):
+            torch.testing.assert_close(found, value)
+    assert not torch.equal(*expected)
+
+
+def test_without_a_compiler(
+    toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError("no compiler")
+
+    whole = torch._dynamo.optimize
+    monkeypatch.setattr(torch, "compile", whole(none))
+    with pytest.raises(InputError, match=r"torch.compile works.*no compiler.*leave --compile out"):
+        Plain(SHORT).when_compiled().fit(toy_model, toy_tasks)
 
 
 def test_nothing_of_it_is_left(toy_model: Classifier) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +16,7 @@ from rootbound.data import Batch
 from rootbound.errors import InputError
 from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods.base import LossMethod, pairs
+from rootbound.methods.parts.blocks import passed_on, random_shares
 from rootbound.methods.parts.finish import finish
 from rootbound.methods.parts.price import Price
 from rootbound.methods.parts.roll_back import held_aside
@@ -82,7 +81,7 @@ class BestResponse(LossMethod):
         settled: share of training after which the first block stays as it is, in [0, 1].
         ridge: relative to the mean variance of the features, above 0.
         wait: share of training before the terms come in, in [0, 1]; no undesirable sample is
-            looked at until then.
+            learned from until then.
         warm_in: share of training over which w then rises from 0, in [0, 1].
         finishing_steps: steps of the last block alone, at the end, if there are other blocks.
         finishing_batch_size: undesirable samples in each of them.
@@ -144,8 +143,7 @@ class BestResponse(LossMethod):
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, with the weight as it is or as its price allows."""
         if self.levels is None:
-            levels = self.random_levels(model, tasks, generator) if self.spared else ()
-            replace(self, levels=levels).train(model, tasks, generator)
+            self._with_levels(model, tasks, generator).train(model, tasks, generator)
             return
         if self.levels and len(self.levels) != (blocks := len(model.blocks) - 1):
             raise InputError(
@@ -155,13 +153,27 @@ class BestResponse(LossMethod):
         if self.max_desirable_drop is None:
             super().train(model, tasks, generator)
             self._finish(model, tasks, generator)
-            return
+        else:
+            self._train_at_a_price(self.max_desirable_drop, model, tasks, generator)
+
+    def _with_levels(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> BestResponse:
+        read = len(model.blocks) > 1 and (self.first_weight or self.depth_weight)
+        if not (read and self.weight and self.spared):
+            return replace(self, levels=())
+        levels = self.random_levels(model, tasks, generator)
+        log.info("spared of blocks before the last: %s", ", ".join(f"{one:.3f}" for one in levels))
+        return replace(self, levels=levels)
+
+    def _train_at_a_price(
+        self, allowed: float, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> None:
         samples = tasks.desirable.train
         held, rest = held_aside(samples, max(1, len(samples) // 30), generator)
         tasks = replace(tasks, desirable=replace(tasks.desirable, train=rest))
-        price = Price(
-            model, held, self.max_desirable_drop, self.weight, min(1.0, self.wait + self.warm_in)
-        )
+        start = min(1.0, self.wait + self.warm_in)
+        price = Price(model, held, allowed, self.weight, start)
         steps = self.recipe.steps(len(rest))
 
         def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
@@ -213,19 +225,14 @@ class BestResponse(LossMethod):
             model: whose architecture is drawn anew.
             tasks: whose undesirable samples it is measured on.
             generator: of the batches, and of whose labels are taken.
+
+        Raises:
+            InputError: weights of the model cannot be drawn anew; with `spared` 0 none are.
         """
-        fresh, found = model.reinitialised(0).train(), []
-        samples = tasks.known_undesirable
-        with torch.no_grad():
-            for inputs, labels in samples.batches(self.undesirable_batch_size, BATCHES, generator):
-                order = torch.randperm(len(labels), generator=generator, device=generator.device)
-                others, levels = labels[order.to(labels.device)], []
-                for one in enumerate(_passed_on(fresh.blocks[:-1], inputs, 0)):
-                    chance = float(self._explained(fresh, *one, others))
-                    share = float(self._explained(fresh, *one, labels))
-                    levels.append(chance + self.spared * (share - chance))
-                found.append(levels)
-        return tuple(map(fmean, zip(*found, strict=True)))
+        size = self.undesirable_batch_size
+        batches = tasks.known_undesirable.batches(size, BATCHES, generator)
+        pairs = random_shares(model.reinitialised(0), batches, self._explained, generator)
+        return tuple(chance + self.spared * (share - chance) for chance, share in pairs)
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return the attack that revives dead units, then climbs what this method descends."""
@@ -239,14 +246,14 @@ class BestResponse(LossMethod):
         (inputs, wanted), (others, labels) = desirable, undesirable
         blocks, weight = model.blocks, self._weight(progress)
         kept = 1 if progress >= self.settled and len(blocks) > 1 else 0
-        *_, features = _passed_on(blocks, inputs, kept)
+        *_, features = passed_on(blocks, inputs, kept)
         task = functional.cross_entropy(model.head(features), wanted)
         if not weight:
             return task
         explained = torch.zeros(())
         with running_statistics_left(model):
             outputs = others
-            for position, outputs in enumerate(_passed_on(blocks[:-1], others, kept)):
+            for position, outputs in enumerate(passed_on(blocks[:-1], others, kept)):
                 share = self.depth_weight if position else self.first_weight
                 if share and position >= kept:
                     found = self._explained(model, position, outputs, labels)
@@ -285,11 +292,3 @@ class BestResponse(LossMethod):
         random = torch.rand(flat.shape[1], self.projection, device=flat.device) - 0.5
         projected: Tensor = flat @ random.to(flat.dtype)
         return projected
-
-
-def _passed_on(blocks: Sequence[nn.Module], inputs: Tensor, kept: int) -> Iterator[Tensor]:
-    """Yield what every block makes of a batch, without gradients of the first ones."""
-    for position, block in enumerate(blocks):
-        with torch.set_grad_enabled(position >= kept):
-            inputs = block(inputs)
-        yield inputs

@@ -272,7 +272,7 @@ def _reset(modules: Sequence[nn.Module]) -> None:
             reset()
         elif holds_weights:
             raise InputError(
-                "modules with reset_parameters(), for the from-scratch arm",
+                "modules with reset_parameters(), to draw random weights",
                 f"{type(part).__name__}, which holds weights and has none",
                 "give it a reset_parameters() method",
             )

@@ -14,7 +14,16 @@ from rootbound.models.classifier import Classifier
 
 TWICE = "double backward"
 LIMIT = 1024
-"""How often blocks are compiled: for each block, mode, and size of a batch."""
+"""Most that blocks are compiled: for each block, mode, and size of a batch."""
+SETTINGS = {
+    # torch counts how often a function is compiled, and that of all blocks is one.
+    "recompile_limit": LIMIT,
+    "accumulated_recompile_limit": LIMIT,
+    # Or a hook that comes later, such as one that reads before an activation, is never called.
+    "skip_nnmodule_hook_guards": False,
+}
+# Some methods go through a graph again.
+GRADIENTS = {"donated_buffer": False}
 
 
 @contextlib.contextmanager
@@ -25,27 +34,27 @@ def compiled(model: Classifier) -> Iterator[None]:
     as they are.
 
     Raises:
-        InputError: a loss is differentiated twice, which compiled code cannot be.
+        InputError: a loss is differentiated twice, which compiled code cannot be, or there is no
+            compiler.
     """
     parts = [*model.blocks, model.head]
     for part in parts:
         part._compiled_call_impl = torch.compile(_called(part))
     try:
-        # torch counts how often a function is compiled, and that of all blocks is one; and takes
-        # it that no graph is gone through again, which some methods do.
-        with (
-            torch._dynamo.config.patch(recompile_limit=LIMIT, accumulated_recompile_limit=LIMIT),
-            torch._functorch.config.patch(donated_buffer=False),
-        ):
+        with torch._dynamo.config.patch(SETTINGS), torch._functorch.config.patch(GRADIENTS):
             yield
     except RuntimeError as error:
-        if TWICE not in str(error):
+        failed = isinstance(error, torch._dynamo.exc.BackendCompilerFailed)
+        if not failed and TWICE not in str(error):
             raise
-        raise InputError(
-            "a method that differentiates once, where it is to be compiled",
-            str(error).splitlines()[0],
-            "leave --compile out",
-        ) from None
+        expected = (
+            "a machine on which torch.compile works, with a C++ compiler"
+            if failed
+            else "a method that differentiates once, where it is to be compiled"
+        )
+        lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
+        reason = lines[0] if lines else type(error).__name__
+        raise InputError(expected, reason, "leave --compile out") from None
     finally:
         for part in parts:
             part._compiled_call_impl = None
