@@ -23,7 +23,7 @@ from rootbound import savepoints
 from rootbound.datasets import load
 from rootbound.errors import InputError
 from rootbound.evaluation.limits import Limits, TrialStopped
-from rootbound.models import Origin, load_weights, save_model, shallow_cnn
+from rootbound.models import Origin, load_weights, save_model, shallow_cnn, weights_digest
 from rootbound.models.published import load_checkpoint
 from rootbound.records import Evaluation
 from rootbound.report.render import load_pictures
@@ -74,7 +74,8 @@ def samples(root: Path) -> None:
     origin = Origin("Plain()", "undefended", "mnist", "mnist", "0-2", "3-5", seed=0, shared=False)
     (root / "published").mkdir()
     save_model(model, root / "published" / "model.safetensors", (1, 16, 16), origin)
-    (root / "published" / "card.json").write_text(json.dumps({"weights_sha256": "0" * 64}))
+    card = {"weights_sha256": weights_digest(model.state_dict())}
+    (root / "published" / "card.json").write_text(json.dumps(card))
     torch.save(model.state_dict(), root / "weights.pt")
     toy = toy_dataset()
     write_idx_folder(root / "data", toy)
