@@ -173,18 +173,17 @@ class Halving:
             self._blocks += 1
 
     def _promotions(self) -> Iterator[_Round]:
-        """Yield a round of the settings that are due for the next rung, from the highest down."""
+        """Yield rounds of one setting that is due for the next rung, from the highest down.
+
+        Of one alone, so that little time is left over where the next round takes too long.
+        """
         for number in reversed(range(TOP)):
-            assignments: list[Assignment] = []
-            seconds = 0.0
             for budget in self._budgets:
-                due = self._due(budget, number)
-                assignments += self._for_all(due, (_on(budget, number + 1),), number + 1)
-                names = {repr(one) for one in due}
                 tried = self._tried(budget, number)
-                seconds += sum(one.seconds for name in names for one in tried[name])
-            if assignments:
-                yield _Round(assignments, FACTOR * seconds)
+                for setting in self._due(budget, number):
+                    seconds = FACTOR * sum(one.seconds for one in tried[repr(setting)])
+                    above = (_on(budget, number + 1),)
+                    yield _Round(self._for_all([setting], above, number + 1), seconds)
 
     def _due(self, budget: Budget, number: int) -> list[Attack]:
         """Return the best quarter of a rung on any subject, without what was promoted before."""
