@@ -27,7 +27,7 @@ from rootbound.report import write
 from rootbound.report.leaderboard import write_leaderboard
 
 GOLDEN = Path(__file__).parent / "golden"
-EVIL = '<img src=x onerror="alert(1)">'
+EVIL = '<img src=x onerror="alert(1)"> ![x](http://a.invalid/x.png)'
 
 
 def hostile() -> Evaluation:
@@ -69,6 +69,8 @@ def test_every_page_shows_names_as_words(tmp_path: Path) -> None:
     }  # fmt: skip
     for page in pages:
         assert "<img src=x" not in page.read_text(), page.name
+        if page.suffix == ".md":
+            assert "](http" not in page.read_text(), page.name
     for name in ("report.html", "leaderboard.html", "summary.md", "leaderboard.md", "README.md"):
         assert "&lt;img src=x" in (tmp_path / name).read_text(), name
 

@@ -19,8 +19,8 @@ def to_markdown(summary: Summary, title: str) -> str:
 
 
 def as_words(text: str) -> str:
-    """Return a text of somebody else's on one line, with nothing that a page would run."""
-    return html.escape(" ".join(text.split()), quote=False)
+    """Return a text of somebody else's on one line, with nothing that a page would run or fetch."""
+    return html.escape(" ".join(text.split()), quote=False).replace("](", "]&#40;")
 
 
 def table_to_markdown(table: Table) -> str:
