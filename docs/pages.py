@@ -1,14 +1,16 @@
-"""Pages that are made from the code: one for each method and each attack, and their lists."""
+"""Pages that are made from the code: of methods, attacks and commands."""
 
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from rootbound.attacks import ATTACKS
+from rootbound.cli.main import COMMANDS, command_and_parser
 from rootbound.methods import METHODS
 
 
@@ -25,7 +27,19 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             )
         for path, content in pages.items():
             files.append(File.generated(config, path, content=content))
+    files.append(File.generated(config, "reference/commands.md", content=_commands()))
     return files
+
+
+def _commands() -> str:
+    os.environ["COLUMNS"] = "84"  # whatever the terminal that the pages are made in
+    parts = ["# Commands"]
+    for name in COMMANDS:
+        _, parser = command_and_parser(name)
+        # The parser takes back a blank by a code that is for terminals.
+        text = parser.format_help().replace(" \b", "").rstrip()
+        parts.append(f"## {name}\n\n```text\n{text}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _list(title: str, parts: Mapping[str, type]) -> str:

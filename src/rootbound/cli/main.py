@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from types import ModuleType
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -49,13 +50,7 @@ def _run(given: list[str]) -> int:
     name, rest = given[0], given[1:]
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
-    # Commands import torch, which takes seconds: only the one that is asked for is loaded.
-    command = importlib.import_module(f"rootbound.cli.{name}")
-    parser = ArgumentParser(
-        prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False
-    )
-    parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    command.configure(parser)
+    command, parser = command_and_parser(name)
     _log_to_stderr()
     prepare = getattr(command, "prepare", list)
     _check_options(parser, rest)
@@ -70,6 +65,18 @@ def _run(given: list[str]) -> int:
     settings.arguments = tuple(given)
     keep_freed_memory()
     return int(command.run(settings))
+
+
+def command_and_parser(name: str) -> tuple[ModuleType, ArgumentParser]:
+    """Return the module of a command, and the parser of its options."""
+    # Commands import torch, which takes seconds: only the one that is asked for is loaded.
+    command = importlib.import_module(f"rootbound.cli.{name}")
+    parser = ArgumentParser(
+        prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these options")
+    command.configure(parser)
+    return command, parser
 
 
 def _log_to_stderr() -> None:

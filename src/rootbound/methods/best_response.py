@@ -163,7 +163,7 @@ class BestResponse(LossMethod):
         if not (read and self.weight and self.spared):
             return replace(self, levels=())
         levels = self.random_levels(model, tasks, generator)
-        log.info("spared of blocks before the last: %s", ", ".join(f"{one:.3f}" for one in levels))
+        log.debug("spared of blocks before the last: %s", ", ".join(f"{one:.3f}" for one in levels))
         return replace(self, levels=levels)
 
     def _train_at_a_price(
