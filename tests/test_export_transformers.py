@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,32 @@ def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) ->
     out = ["--out", str(tmp_path / "again")]
     assert main(["audit", str(made / "out"), *table, *spent, *out]) == 0
     assert weights_digest(loaded.state_dict()) == card["weights_sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [False, True], ids=["as trained", "named as files once were"])
+def test_images_from_the_command_line_to_plain_transformers(
+    named: bool, toy_folder: Path, tmp_path: Path
+) -> None:
+    tiny.network("vit", num_channels=1).save_pretrained(tmp_path / "tiny vit")
+    table = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    path, run, out = tmp_path / "m.safetensors", str(tmp_path / "run"), tmp_path / "out"
+    network = f"hf:{tmp_path / 'tiny vit'}"
+    train = ["--method", "Plain", "--epochs", "1", "--model", network, "--out", str(path)]
+    assert main(["train", *table, *train]) == 0
+    model, origin = load_model(path)
+    assert origin.tokeniser == "", "images have none"
+    if named:
+        save_model(model, path, (1, 16, 16), replace(origin, tokeniser=network))
+    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    assert main(["audit", str(path), *spent, "--out", run]) == 0
+    assert main(["export", str(path), run, "--out", str(out)]) == 0
+    plain = transformers.AutoModelForImageClassification.from_pretrained(out).eval()
+    samples = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(
+        tiny.logits(plain, samples), model.eval()(samples), rtol=0, atol=1e-5
+    )
+    assert plain.config.id2label == {0: "0", 1: "1", 2: "2"}
 
 
 def test_pieces_of_words_are_numbered_as_the_model_knows_them(pretrained: Path) -> None:

@@ -178,7 +178,7 @@ def _run(options: Namespace) -> int:
         undesirable=options.undesirable,
         seed=options.seed,
         shared=options.share_undesirable,
-        tokeniser=tokeniser,
+        tokeniser=tokeniser if tasks.desirable.train.tokens else "",
     )
     (save_wrapped if model.place else save_model)(trained, path, shape, origin)
     savepoints.clear()

@@ -33,7 +33,7 @@ def library_files(
         model: of `transformers`.
         classes: names of them, for the configuration of one that classifies.
         tokeniser: name or folder of the pretrained model that texts are tokenised for; empty
-            where there is none.
+            where there is none. A model of images has none, whatever is named.
         metadata: what the file of weights shall say besides.
 
     Raises:
@@ -45,7 +45,7 @@ def library_files(
         network.config.label2id = {name: number for number, name in enumerate(classes)}
     with TemporaryDirectory() as folder:
         network.save_pretrained(folder, max_shard_size="1TB")
-        if tokeniser:
+        if tokeniser and network.main_input_name == "input_ids":
             pretrained_tokeniser(tokeniser).inner.save_pretrained(folder)
         with safe_open(Path(folder, WEIGHTS), framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
