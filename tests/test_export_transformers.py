@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -201,6 +202,38 @@ def test_images_from_the_command_line_to_plain_transformers(
         tiny.logits(plain, samples), model.eval()(samples), rtol=0, atol=1e-5
     )
     assert plain.config.id2label == {0: "0", 1: "1", 2: "2"}
+
+
+@pytest.mark.slow
+def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
+    table = ["--input-column", "words", "--label-column", "kind"]
+    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["audit", f"hf:{made / 'out'}", *table, *spent, *out]) == 0
+    plain, ours = Evaluation.load(tmp_path / "run").context, Evaluation.load(made / "run").context
+    assert plain["adaptive"] == ours["adaptive"] != []
+    assert set(plain["weights"].values()) <= set(ours["weights"].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tampered", ["card.json", "model.safetensors"])
+def test_a_plain_model_that_is_not_its_cards_is_refused(
+    tampered: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(made / "out", tmp_path / "out"))
+    path = folder / tampered
+    if tampered == "card.json":
+        path.write_text(path.read_text().replace('"weights_sha256": "', '"weights_sha256": "f'))
+    else:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        save_file({**weights, "classifier.bias": weights["classifier.bias"] + 1}, path, metadata)
+    capsys.readouterr()
+    out, table = tmp_path / "run", ["--input-column", "words", "--label-column", "kind"]
+    assert main(["audit", f"hf:{folder}", *table, "--seeds", "1", "--out", str(out)]) == 2
+    assert "do not trust the card" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_pieces_of_words_are_numbered_as_the_model_knows_them(pretrained: Path) -> None:

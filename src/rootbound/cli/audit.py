@@ -24,8 +24,8 @@ from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Method, Plain
 from rootbound.models import Classifier, Origin, load_checkpoint
 from rootbound.models.checkpoint import saved_origin
-from rootbound.models.hugging_face import PRETRAINED, as_published
-from rootbound.models.published import TOKENISER
+from rootbound.models.hugging_face import PRETRAINED
+from rootbound.models.published import TOKENISER, load_plain
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 from rootbound.tasks import Tasks
@@ -97,12 +97,14 @@ def _described(options: Namespace) -> tuple[Method, str]:
 
     What the options leave open is as the model's own description says.
     """
-    if options.model is None and options.checkpoint.startswith(PRETRAINED):
-        return Plain(), options.checkpoint
-    if options.model is None:
-        origin: Origin | None = load_checkpoint(options.checkpoint)[1]
+    place = options.checkpoint.removeprefix(PRETRAINED)
+    plain = place != options.checkpoint
+    if options.model is None and not plain:
+        origin: Origin | None = load_checkpoint(place)[1]
     else:
-        origin = saved_origin(weights_file(options.checkpoint))
+        origin = saved_origin(weights_file(place))
+    if origin is None and plain:
+        return Plain(), options.checkpoint
     if origin is None:
         folder = Path(options.model or "").parent
         return Plain(), f"{PRETRAINED}{folder}" if (folder / TOKENISER).is_file() else ""
@@ -110,13 +112,14 @@ def _described(options: Namespace) -> tuple[Method, str]:
         shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
     # The name of a method in the file is all that is trusted: its settings are not read.
-    return METHODS.get(origin.method.partition("(")[0], Plain)(), origin.tokeniser
+    method = METHODS.get(origin.method.partition("(")[0], Plain)()
+    return method, options.checkpoint if plain else origin.tokeniser
 
 
 def _opened(options: Namespace, path: str, tasks: Tasks) -> Classifier:
     """Return a model of ours, or a network of somebody else's with the weights of a file."""
     if path.startswith(PRETRAINED):
-        return as_published(path)
+        return load_plain(path)
     if options.model is None:
         return load_checkpoint(path)[0]
     if is_own(options.model):

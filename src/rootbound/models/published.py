@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from rootbound.errors import InputError
 from rootbound.models.checkpoint import Origin, load_model
 from rootbound.models.classifier import Classifier
 from rootbound.models.digest import weights_digest
-from rootbound.models.hugging_face import PRETRAINED
+from rootbound.models.hugging_face import PRETRAINED, as_published
 
 WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json", "README.md"
 TOKENISER = "tokenizer_config.json"
@@ -38,6 +39,23 @@ def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
         origin = replace(origin, tokeniser=f"{PRETRAINED}{folder}")
     check_card(folder, model)
     return model, origin
+
+
+def load_plain(name: str) -> Classifier:
+    """Load a model of `transformers` from a folder or the hub, with the head that it came with.
+
+    Nothing is executed. Where there is a card, its weights must be these.
+
+    Args:
+        name: `hf:` and a name or folder.
+
+    Raises:
+        InputError: there is no such model, it is of a family that is not known here, or the card
+            is damaged or of other weights.
+    """
+    model, place = as_published(name), name.removeprefix(PRETRAINED)
+    check_card(Path(place) if Path(place).is_dir() else _snapshot(place, [CARD]), model)
+    return model
 
 
 def check_card(folder: Path, model: Classifier) -> None:
@@ -67,8 +85,13 @@ def _fetched(name: str) -> Path:
             "no such file",
             "train one: rootbound train",
         )
+    return _snapshot(name, [WEIGHTS, CONFIG, CARD, *OTHERS])
+
+
+def _snapshot(name: str, files: Sequence[str]) -> Path:
+    """Return the folder to which files of the hub were downloaded, those of them that it has."""
     try:
-        return Path(hub().snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG, CARD, *OTHERS]))
+        return Path(hub().snapshot_download(name, allow_patterns=files))
     except InputError:
         raise
     except Exception as error:  # of whatever the network does
