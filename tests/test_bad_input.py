@@ -150,6 +150,10 @@ ROWS = [
     Row(f"{TRAIN} --data nowhere/at/all", "nowhere/at/all; got no such folder; check the path"),
     Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
     Row(f"{TRAIN} --data own.py", r"data set \(or a folder"),
+    *(
+        Row(f"{TRAIN} --from model.safetensors --model {name}", "got both; leave one out")
+        for name in ("resnet_20", "shallow_cnn")
+    ),
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
     Row(
         f"{TRAIN} --model ''",

@@ -25,7 +25,7 @@ from rootbound.runs import RunFolder
 from rootbound.tasks import TaskPair, Tasks
 from rootbound.user_code import load_code
 
-DATA = "mnist"
+DATA, MODEL = "mnist", "shallow_cnn"
 CLASSES = {"desirable": "0-4", "undesirable": "5-9"}
 """Of one data set, where nothing else is said."""
 
@@ -74,10 +74,13 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
 
 
 def add_model(parser: ArgumentParser, *, own: bool = False) -> None:
-    """Add the option that names the architecture; it may be the user's own where that is said."""
-    more = ", or file.py:function that returns a torch.nn.Module" if own else ""
+    """Add the option that names the architecture.
+
+    Where it may be the user's own, it may be a file's, too, and is left open when nothing is said.
+    """
+    more = f", or file.py:function that returns a torch.nn.Module (default: {MODEL})" if own else ""
     parser.add_argument(
-        "--model", type=str, default="shallow_cnn",
+        "--model", type=str, default=None if own else MODEL,
         help=f"architecture: {', '.join(MODELS)}, or {PRETRAINED}NAME for the weights of a model "
         f"of the hub or of a folder{more}",
     )  # fmt: skip

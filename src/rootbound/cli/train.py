@@ -117,6 +117,10 @@ def _given(options: Namespace) -> _Given | None:
     """Return the model to go on from, if any; what the options leave open is as its file says."""
     if options["from"] is None or is_own(options.model):
         return None
+    if options.model is not None:
+        raise InputError(
+            "--from or --model", "both", "leave one out: the file says of which network it is"
+        )
     path = Path(options["from"])
     model, origin = load_model(path)
     shared.settle(options, "data", origin.data)
@@ -130,6 +134,7 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
     if given is not None:
         tasks = shared.read_tasks(options, given.tokeniser, given.fit)
         return tasks, given.model, given.shape, given.tokeniser
+    shared.settle(options, "model", shared.MODEL)
     tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
     tasks = shared.read_tasks(options, tokeniser)
     shape, classes = tasks.desirable.train.shape, len(tasks.desirable.classes)
