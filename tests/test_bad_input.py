@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from rootbound.cli import main
 from rootbound.data import Data
@@ -54,6 +55,12 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "no_method.yaml").write_text("method: Plane\n")
     (root / "null_method.yaml").write_text("method: null\n")
     (root / "empty").mkdir()
+    (root / "tables").mkdir()
+    (root / "tables" / "train.csv").write_text("words,kind\nchess,a\n")
+    state = shallow_cnn(3, (1, 16, 16)).state_dict()
+    weights = {name: value.contiguous() for name, value in state.items()}
+    torch.save(weights, root / "weights.pt")
+    save_file(weights, root / "weights.safetensors")
     return root
 
 
@@ -149,7 +156,10 @@ ROWS = [
     Row(f"{TRAIN} --data mnsit", "did you mean 'mnist'"),
     Row(f"{TRAIN} --data nowhere/at/all", "nowhere/at/all; got no such folder; check the path"),
     Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
-    Row(f"{TRAIN} --data own.py", r"data set \(or a folder"),
+    *(
+        Row(f"{TRAIN} --data {name}", f"an .npz file at {name}; got a file; give its folder")
+        for name in ("own.py", "tables/train.csv")
+    ),
     *(
         Row(f"{TRAIN} --from model.safetensors --model {name}", "got both; leave one out")
         for name in ("resnet_20", "shallow_cnn")
@@ -266,6 +276,10 @@ ROWS = [
     Row("audit nothing.safetensors", "no such file; train one"),
     Row("audit data", "no such file; train one"),
     Row("audit own.py", "a safetensors file at own.py"),
+    *(
+        Row(f"audit {name}", f"written by rootbound at {name}.*name its network by --model")
+        for name in ("weights.pt", "weights.safetensors")
+    ),
     Row(f"{AUDIT} --undefended nothing", "no such file; train one"),
     Row(f"{AUDIT} --undefended own.py", "a safetensors file at own.py"),
     Row(f"{AUDIT} --desirable 0-1", "a head for 2 desirable classes; got one for 3"),

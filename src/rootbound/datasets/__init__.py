@@ -57,6 +57,8 @@ def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Data
         if is_image_folder(folder):
             return image_folder(folder, layout)
         return _tokenised(hugging_face(name, layout), tokeniser, layout)
+    if name and Path(name).exists():
+        raise InputError(f"a folder or an .npz file at {name}", "a file", "give its folder")
     if "/" in name or name.startswith("."):
         raise InputError(
             f"a folder or an .npz file at {name}", "no such folder",

@@ -16,6 +16,7 @@ from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
 from rootbound.models.fit import check_fit
+from rootbound.models.foreign import PICKLES
 from rootbound.models.hugging_face import own_names
 from rootbound.models.registry import build, short_name
 
@@ -191,9 +192,15 @@ def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
         raise InputError(
             f"a safetensors file written by rootbound at {path}",
             "one without its description",
-            "load it in Python and use Classifier.wrap",
+            "name its network by --model; in Python, use load_weights and Classifier.wrap",
         ) from None
     except (SafetensorError, OSError, ValueError) as error:
+        if path.suffix in PICKLES:
+            raise InputError(
+                f"a safetensors file written by rootbound at {path}",
+                "another, as PyTorch writes them",
+                "name its network by --model",
+            ) from None
         raise InputError(
             f"a safetensors file at {path}",
             str(error).splitlines()[0][:160],
