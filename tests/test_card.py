@@ -16,10 +16,12 @@ from safetensors.torch import load_file
 from rootbound import metrics
 from rootbound.card import SCHEMA, resistance_card, to_markdown
 from rootbound.cli.main import main
+from rootbound.datasets import Dataset, load
 from rootbound.errors import InputError
-from rootbound.models import Classifier, load_model, weights_digest
+from rootbound.models import Classifier, load_model, shallow_cnn, weights_digest
 from rootbound.models.published import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
+from rootbound.training import accuracy
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "0" * 64
@@ -127,6 +129,66 @@ def test_what_is_published_loads_back(published: Published) -> None:
     assert card["weights_sha256"] == digest
     model.load_state_dict(load_file(published.folder / WEIGHTS))
     assert 'from_pretrained("out")' in (published.folder / README).read_text()
+
+
+@pytest.mark.slow
+def test_config_alone_says_what_the_weights_are_fed(
+    published: Published, toy_folder: Path, toy: Dataset
+) -> None:
+    inputs = json.loads((published.folder / CONFIG).read_text())["inputs"]
+    card = json.loads((published.folder / CARD).read_text())
+    assert card["inputs"] == {  # records are rounded
+        name: pytest.approx(value, rel=1e-5) for name, value in inputs.items()
+    }
+    said = (
+        f"Inputs: pixels / 255, less {inputs['mean']:.4g}, over {inputs['deviation']:.4g}; 1x16x16"
+    )
+    assert said in (published.folder / README).read_text()
+    assert f"- {said}" in (published.folder / README).read_text()
+
+    network = shallow_cnn(3, tuple(inputs["shape"])).eval()
+    network.load_state_dict(load_file(published.folder / WEIGHTS))
+    wanted = toy.test.labels < 3
+    pixels = toy.test.inputs[wanted].float()  # as they are in the files
+    scaled = (pixels / inputs["divisor"] - inputs["mean"]) / inputs["deviation"]
+    task = load(str(toy_folder)).task([0, 1, 2])
+    model, _ = load_model(published.model)
+    with torch.inference_mode():
+        right = network(scaled).argmax(1) == toy.test.labels[wanted]
+        bare = network(pixels / 255)
+        torch.testing.assert_close(
+            network(scaled), model.eval()(task.test.batch(slice(None))[0]), rtol=0, atol=1e-4
+        )
+    assert right.float().mean().item() == pytest.approx(accuracy(model, task.test))
+    assert not torch.allclose(bare, network(scaled), atol=0.1), "the scaling makes no difference"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (
+            {"shape": [1, 28, 28], "divisor": 255.0, "mean": 0.1307, "deviation": 0.3081},
+            "pixels / 255, less 0.1307, over 0.3081; 1x28x28",
+        ),
+        (
+            {"shape": [20], "divisor": 1.0, "mean": -2.0, "deviation": 1.5},
+            "values, less -2, over 1.5; 20",
+        ),
+        ({"shape": [64]}, "64"),
+        (None, None),
+    ],
+)
+def test_the_card_says_what_the_network_is_fed(
+    inputs: dict[str, Any] | None, said: str | None, evaluation: Evaluation
+) -> None:
+    more = {} if inputs is None else {"inputs": inputs}
+    tasks = {role: {**evaluation.context[role], **more} for role in ("desirable", "undesirable")}
+    told = replace(evaluation, context={**evaluation.context, **tasks})
+    card = json.loads(json.dumps(resistance_card(told, "Plain", DIGEST)))
+    jsonschema.validate(card, SCHEMA)
+    assert card.get("inputs") == inputs
+    assert card["threat_model"].get("Inputs") == said
+    assert (f"\nInputs: {said}.\n" in to_markdown(card, "out")) is (said is not None)
 
 
 @pytest.mark.slow

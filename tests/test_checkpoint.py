@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import struct
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
+from rootbound.data import Scaling
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, Origin, build, load_model, save_model, shallow_cnn
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
 
 ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+SCALING = Scaling(255.0, 0.5, 0.25)
 
 
 @pytest.fixture
@@ -75,6 +78,21 @@ def test_intact_store_is_loaded(tmp_path: Path) -> None:
     # Else the refusals below could all be for a reason of the test's own making.
     store(tmp_path / "m", description())
     load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("scaling", [None, SCALING])
+def test_the_file_says_how_inputs_were_scaled(
+    scaling: Scaling | None, tmp_path: Path, toy_model: Classifier
+) -> None:
+    origin = replace(ORIGIN, scaling=scaling)
+    save_model(toy_model, tmp_path / "m", SHAPE, origin)
+    assert load_model(tmp_path / "m")[1] == origin
+
+
+def test_a_file_of_before_says_nothing_of_scaling(tmp_path: Path) -> None:
+    before = {name: value for name, value in asdict(ORIGIN).items() if name != "scaling"}
+    store(tmp_path / "m", description(origin=before))
+    assert load_model(tmp_path / "m")[1] == ORIGIN
 
 
 def test_unknown_fields_of_the_origin_are_ignored(tmp_path: Path) -> None:
@@ -235,6 +253,15 @@ def changed(described: object) -> str:
         description(origin=asdict(ORIGIN) | {"desirable": 3}),
         description(origin=asdict(ORIGIN) | {"seed": "first"}),
         description(origin=asdict(ORIGIN) | {"shared": "no"}),
+        description(origin=asdict(ORIGIN) | {"scaling": "mnist"}),
+        description(origin=asdict(ORIGIN) | {"scaling": {"mean": 0.5}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": None}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": 10**400}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": math.nan}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"divisor": 0.0}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"deviation": -0.5}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"deviation": 1e-300}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"variance": 1.0}}),
     ],
     ids=changed,
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +20,8 @@ TOKENS = (torch.int16, torch.int32, torch.int64)
 """Stored inputs of these types are numbers of tokens: nothing is scaled."""
 PADDING = 0
 """The token that stands for none, at the end of a text."""
+LARGEST_FACTOR = 1e30
+"""By which a scaling may multiply, or move: what is larger is infinite in single precision."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,37 @@ class Scaling:
     divisor: float = 1.0
     mean: float = 0.0
     deviation: float = 1.0
+
+    @classmethod
+    def stated(cls, divisor: float, mean: float, deviation: float) -> Scaling:
+        """Return a scaling that somebody states.
+
+        Raises:
+            InputError: a number is not finite, divisor or deviation is not above 0, or what is
+                scaled so would be infinite.
+        """
+        numbers = divisor, mean, deviation
+        if not all(map(math.isfinite, numbers)) or min(divisor, deviation) <= 0:
+            raise InputError(
+                "finite numbers, divisor and deviation above 0",
+                f"divisor {divisor:g}, mean {mean:g}, deviation {deviation:g}",
+                "correct the scaling of the inputs",
+            )
+        if max(1 / divisor, abs(mean)) > LARGEST_FACTOR * deviation:
+            raise InputError(
+                "inputs that are finite when they are scaled",
+                f"divisor {divisor:g}, mean {mean:g}, deviation {deviation:g}",
+                "correct the scaling of the inputs",
+            )
+        return cls(*map(float, numbers))
+
+
+def described_inputs(shape: tuple[int, ...], scaling: Scaling | None) -> dict[str, Any]:
+    """Return what a network must be fed, as plain values: the shape of a sample, and its scaling.
+
+    There is none of tokens, and where nobody said it.
+    """
+    return {"shape": list(shape), **({} if scaling is None else asdict(scaling))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +127,11 @@ class Data:
     def tokens(self) -> bool:
         """Whether inputs are numbers of tokens."""
         return self.inputs.dtype in TOKENS
+
+    @property
+    def stated_scaling(self) -> Scaling | None:
+        """The scaling; None of tokens, which are not scaled."""
+        return None if self.tokens else self.scaling
 
     @property
     def digest(self) -> str:

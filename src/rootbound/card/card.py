@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
         "schema": NAME,
         "weights_sha256": weights,
         "model": {"architecture": context["model"], "parameters": context["parameters"]},
+        **_inputs(context),
         **_tasks(evaluation, standing),
         "cells": [_cell(evaluation, method, labels) for labels in metrics.budgets(evaluation)],
         "benign_change": _plain(standing.benign),
@@ -58,6 +60,12 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
         **{name: context[name] for name in ("seeds", "run", "date")},
         "limits": _limits(evaluation, method),
     }
+
+
+def _inputs(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the network was fed; nothing where a run of before does not say it."""
+    wanted = context["desirable"] or context["undesirable"]
+    return {"inputs": wanted["inputs"]} if "inputs" in wanted else {}
 
 
 def _tasks(evaluation: Evaluation, standing: Standing) -> dict[str, Any]:

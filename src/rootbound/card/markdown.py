@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rootbound.report.markdown import as_words
+from rootbound.report.settings import inputs_in_words
 
 HEAD = """---
 library_name: {library}
@@ -43,6 +44,7 @@ def to_markdown(card: Mapping[str, Any], place: str, reader: str = "") -> str:
     parts = [
         HEAD.format(library=library) + f"# {as_words(title)}",
         _use(as_words(place), reader),
+        *([f"Inputs: {as_words(inputs_in_words(card['inputs']))}."] if "inputs" in card else []),
         "## What the weights are worth to somebody else",
         as_words(_kept(wanted)),
         _cells(card["cells"]),

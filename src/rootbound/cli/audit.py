@@ -19,9 +19,10 @@ from rootbound.cli.networks import (
     weights_file,
 )
 from rootbound.cli.result import present
+from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
-from rootbound.methods import METHODS, Method, Plain
+from rootbound.methods import METHODS, Plain
 from rootbound.models import Classifier, Origin, load_checkpoint
 from rootbound.models.checkpoint import saved_origin
 from rootbound.models.hugging_face import PRETRAINED
@@ -51,6 +52,7 @@ def configure(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add_head(parser)
     shared.add_tasks(parser, default="that of the model's own description")
+    add_scaling(parser)
     shared.add_attack(parser)
     parser.add_argument(
         "--minutes", type=float, default=None,
@@ -70,9 +72,11 @@ def run(options: Namespace) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    method, tokeniser = _described(options)
+    origin, tokeniser = _described(options)
+    # The name of a method in the file is all that is trusted: its settings are not read.
+    made = Plain if origin is None else METHODS.get(origin.method.partition("(")[0], Plain)
     alone = shared.read_undesirable(options, tokeniser)
-    tasks = alone or shared.read_tasks(options, tokeniser)
+    tasks = as_trained(alone or shared.read_tasks(options, tokeniser), origin, options)
     suite = shared.read_suite(options)
     if options.minutes is not None:
         suite = suite.within(options.minutes)
@@ -81,7 +85,7 @@ def run(options: Namespace) -> int:
         _opened(options, options.checkpoint, tasks),
         tasks,
         undefended=None if other is None else _opened(options, other, tasks),
-        adaptive=method.adaptive_attacks(),
+        adaptive=made().adaptive_attacks(),
         suite=suite,
         seeds=shared.read_seeds(options, suite),
         workers=shared.read_engine(options),
@@ -92,8 +96,8 @@ def run(options: Namespace) -> int:
     return 0 if limit is None else _judge(evaluation, limit)
 
 
-def _described(options: Namespace) -> tuple[Method, str]:
-    """Return the model's method, and the name of what texts are tokenised for.
+def _described(options: Namespace) -> tuple[Origin | None, str]:
+    """Return where the model comes from, if it says that, and what texts are tokenised for.
 
     What the options leave open is as the model's own description says.
     """
@@ -104,16 +108,14 @@ def _described(options: Namespace) -> tuple[Method, str]:
     else:
         origin = saved_origin(weights_file(place))
     if origin is None and plain:
-        return Plain(), options.checkpoint
+        return None, options.checkpoint
     if origin is None:
         folder = Path(options.model or "").parent
-        return Plain(), f"{PRETRAINED}{folder}" if (folder / TOKENISER).is_file() else ""
+        return None, f"{PRETRAINED}{folder}" if (folder / TOKENISER).is_file() else ""
     for name in ("data", "undesirable_data", "desirable", "undesirable"):
         shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
-    # The name of a method in the file is all that is trusted: its settings are not read.
-    method = METHODS.get(origin.method.partition("(")[0], Plain)()
-    return method, options.checkpoint if plain else origin.tokeniser
+    return origin, options.checkpoint if plain else origin.tokeniser
 
 
 def _opened(options: Namespace, path: str, tasks: Tasks) -> Classifier:

@@ -12,6 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.card import resistance_card, to_markdown
 from rootbound.cli.networks import add_head, is_own, own_network
+from rootbound.data import described_inputs
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models import Classifier, Origin, load_model, weights_digest
@@ -100,7 +101,8 @@ def _model_files(
         "library": "rootbound",
         "architecture": model.architecture,
         "classes": classes,
-        "origin": asdict(origin),
+        "inputs": described_inputs(saved_shape(path), origin.scaling),
+        "origin": {name: value for name, value in asdict(origin).items() if name != "scaling"},
     }
     return {WEIGHTS: path.read_bytes(), CONFIG: _json(config)}
 

@@ -184,6 +184,7 @@ def _run(options: Namespace) -> int:
         seed=options.seed,
         shared=options.share_undesirable,
         tokeniser=tokeniser if tasks.desirable.train.tokens else "",
+        scaling=tasks.desirable.train.stated_scaling,
     )
     (save_wrapped if model.place else save_model)(trained, path, shape, origin)
     savepoints.clear()

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from rootbound.attacks import Suite
+from rootbound.data import described_inputs
 from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.methods import Method
@@ -134,4 +135,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "stratified": task.train.stratified,
         "samples": "images" if len(task.train.shape) == 3 else "samples",
         "conversion": task.conversion,
+        "inputs": described_inputs(task.train.shape, task.train.stated_scaling),
     }

@@ -12,6 +12,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from rootbound.data import Scaling
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
@@ -35,6 +36,8 @@ class Origin:
         seed: of training.
         shared: whether the defender's undesirable samples are also the attacker's.
         tokeniser: of texts, `hf:` and the name of the pretrained model it belongs to.
+        scaling: of the inputs that it was trained on; None where they were tokens, or where the
+            file is of a time when that was not said.
     """
 
     method: str
@@ -46,6 +49,7 @@ class Origin:
     seed: int
     shared: bool
     tokeniser: str = ""
+    scaling: Scaling | None = None
 
 
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -158,7 +162,9 @@ def saved_shape(path: Path) -> tuple[int, ...]:
 
 def _origin(description: Mapping[str, Any]) -> Origin:
     known = {field.name for field in fields(Origin)}
-    return Origin(**{k: v for k, v in description["origin"].items() if k in known})
+    kept = {k: v for k, v in description["origin"].items() if k in known}
+    scaling = kept.pop("scaling", None)
+    return Origin(**kept, scaling=None if scaling is None else Scaling.stated(**scaling))
 
 
 def _check(
@@ -174,7 +180,10 @@ def _check_types(description: dict[str, Any]) -> None:
     if int(description["classes"]) < 2:
         raise ValueError(f"{description['classes']} classes")
     origin = {"tokeniser": "", **description["origin"]}  # files of before have none
-    for part in fields(Origin):
+    scaling = origin.pop("scaling", None)
+    if scaling is not None and {type(value) for value in scaling.values()} != {float}:
+        raise TypeError(f"scaling is {scaling!r}, not of floats")
+    for part in fields(Origin)[:-1]:
         value, expected = origin[part.name], str(part.type)
         if type(value).__name__ != expected:
             raise TypeError(f"{part.name} is {value!r}, not of type {expected}")

@@ -38,7 +38,28 @@ def _tasks(context: Mapping[str, Any]) -> list[Pair]:
             f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters"
             + start,
         ),
+        *_inputs(context),
     ]
+
+
+def inputs_in_words(inputs: Mapping[str, Any]) -> str:
+    """Return what a network is fed: its scaling, and the shape of a sample."""
+    shape = "x".join(map(str, inputs["shape"]))
+    if "divisor" not in inputs:
+        return shape
+    stored = "pixels" if len(inputs["shape"]) == 3 else "values"
+    divided = "" if inputs["divisor"] == 1 else f" / {inputs['divisor']:g}"
+    scaled = f"less {inputs['mean']:.4g}, over {inputs['deviation']:.4g}"
+    return f"{stored}{divided}, {scaled}; {shape}"
+
+
+def _inputs(context: Mapping[str, Any]) -> list[Pair]:
+    """Return what the network was fed, of each task where that differs; runs of before are mute."""
+    tasks = (context["desirable"], context["undesirable"])
+    said = dict.fromkeys(
+        inputs_in_words(task["inputs"]) for task in tasks if task and "inputs" in task
+    )
+    return [("Inputs", "; undesirable: ".join(said))] if said else []
 
 
 def _known(context: Mapping[str, Any]) -> str:

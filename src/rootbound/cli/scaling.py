@@ -1,0 +1,100 @@
+"""How a network wants its inputs scaled, where it was not trained on the data as they come."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+
+from jsonargparse import ArgumentParser, Namespace
+
+from rootbound.data import Scaling
+from rootbound.errors import InputError
+from rootbound.models import Origin
+from rootbound.tasks import Task, Tasks
+
+NEAR = 1e-3
+"""Deviations by which two scalings may differ and count as one: sums of floats are rounded."""
+log = logging.getLogger(__name__)
+
+
+def add_scaling(parser: ArgumentParser) -> None:
+    """Add the options that say how a stranger's network wants its inputs scaled."""
+    parser.add_argument(
+        "--mean", type=float, default=None,
+        help="with --deviation: what a stranger's network was trained on, of pixels that are from "
+        "0 to 1, in place of the data's own: (x / 255 - mean) / deviation",
+    )  # fmt: skip
+    parser.add_argument("--deviation", type=float, default=None, help="with --mean")
+
+
+def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks:
+    """Return tasks whose inputs are scaled as those that the network was trained on.
+
+    A model's own file is believed, then the options; without either, data have their own scaling.
+    A second data set that the model was trained against keeps the one that it had then.
+
+    Args:
+        tasks: to attack with.
+        origin: where the model comes from, if that is known.
+        options: as parsed, the data sets named.
+
+    Raises:
+        InputError: mean or deviation is missing or cannot be, the model's file says another, or
+            the inputs are tokens.
+    """
+    own, told = None if origin is None else origin.scaling, _told(options)
+    if told is not None and tasks.undesirable.train.tokens:
+        raise InputError("--mean and --deviation of images", "texts", "leave them out")
+    if told is not None and own is not None and not _near(told, own):
+        raise InputError(
+            f"the scaling that {options.checkpoint} states: {_in_words(own)}",
+            f"--mean {told.mean:g} --deviation {told.deviation:g}",
+            "leave them out",
+        )
+    wanted = told if own is None else own
+    if wanted is None:
+        return tasks
+    second = options.undesirable_data not in (None, options.data)
+    known = origin is not None and options.undesirable_data == origin.undesirable_data
+    desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
+    if own is not None and second and known:
+        return replace(tasks, desirable=desirable)
+    undesirable, defender = _scaled(tasks.undesirable, wanted), tasks.known_undesirable
+    if defender is not None:
+        defender = replace(defender, scaling=undesirable.train.scaling)
+    return replace(tasks, desirable=desirable, undesirable=undesirable, known_undesirable=defender)
+
+
+def _told(options: Namespace) -> Scaling | None:
+    if options.mean is None and options.deviation is None:
+        return None
+    if options.mean is None or options.deviation is None:
+        raise InputError("--mean and --deviation", "one of them", "give both")
+    return Scaling.stated(1.0, options.mean, options.deviation)
+
+
+def _scaled(task: Task, wanted: Scaling) -> Task:
+    """Return a task with that mean and deviation; what pixels are divided by is the data's own."""
+    found = task.train.scaling
+    if task.train.tokens or _near(found, wanted):
+        return task
+    scaling = Scaling.stated(found.divisor, wanted.mean, wanted.deviation)
+    log.warning(
+        "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",
+        task.name, _in_words(scaling), _in_words(found),
+    )  # fmt: skip
+    train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
+    return replace(task, train=train, test=test)
+
+
+def _near(one: Scaling, other: Scaling) -> bool:
+    allowed = NEAR * min(one.deviation, other.deviation)
+    return all(
+        math.isclose(a, b, rel_tol=0, abs_tol=allowed)
+        for a, b in ((one.mean, other.mean), (one.deviation, other.deviation))
+    )
+
+
+def _in_words(scaling: Scaling) -> str:
+    return f"less {scaling.mean:.4g}, over {scaling.deviation:.4g}"

@@ -1,0 +1,155 @@
+"""A network is audited on inputs scaled as those that it was trained on, or its worth is missed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from jsonargparse import Namespace
+from torch import nn
+
+from rootbound.cli.main import main
+from rootbound.cli.scaling import as_trained
+from rootbound.data import Data, Scaling
+from rootbound.datasets import Dataset
+from rootbound.errors import InputError
+from rootbound.models import Origin
+from rootbound.records import Evaluation
+from rootbound.tasks import Tasks
+
+FACTORY = """
+from torch import nn
+
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Linear(16, 3))
+"""
+SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
+SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
+FOUND = Scaling(255.0, 0.5, 0.25)
+"""Of the toy data."""
+HALF = Scaling(255.0, 0.5, 0.5)
+SECOND = Scaling(255.0, 0.1, 0.9)
+"""Of the toy data where they stand for a second data set."""
+
+
+def origin(scaling: Scaling | None, undesirable: str = "toy") -> Origin:
+    settings = ("Plain()", "undefended", "toy", undesirable, "0-2", "3-5")
+    return Origin(*settings, seed=0, shared=False, scaling=scaling)
+
+
+def options(
+    mean: float | None = None, deviation: float | None = None, undesirable: str = "toy"
+) -> Namespace:
+    return Namespace(
+        checkpoint="m", data="toy", undesirable_data=undesirable, mean=mean, deviation=deviation
+    )
+
+
+def tasks_of(toy: Dataset, undesirable: Scaling) -> Tasks:
+    tasks = toy.split([0, 1, 2], [3, 4, 5])
+    other = tasks.undesirable
+    train, test = (replace(part, scaling=undesirable) for part in (other.train, other.test))
+    return replace(
+        tasks,
+        undesirable=replace(other, train=train, test=test),
+        known_undesirable=replace(tasks.known_undesirable, scaling=undesirable),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "scalings", "lines"),
+    [
+        (None, options(), (FOUND, FOUND), 0),
+        (None, options(0.5, 0.5), (HALF, HALF), 2),
+        (None, options(0.5, 0.25), (FOUND, FOUND), 0),
+        (None, options(0.5, 0.5, "other"), (HALF, HALF), 2),
+        (None, options(undesirable="other"), (FOUND, SECOND), 0),
+        (origin(None), options(), (FOUND, FOUND), 0),
+        (origin(None), options(0.5, 0.5), (HALF, HALF), 2),
+        (origin(FOUND), options(), (FOUND, FOUND), 0),
+        (origin(Scaling(255.0, 0.50001, 0.25001)), options(), (FOUND, FOUND), 0),
+        (origin(HALF), options(), (HALF, HALF), 2),
+        (origin(HALF), options(0.5, 0.5), (HALF, HALF), 2),
+        (origin(Scaling(1.0, 0.5, 0.5)), options(), (HALF, HALF), 2),
+        (origin(HALF), options(undesirable="other"), (HALF, HALF), 2),
+        (origin(HALF, "other"), options(undesirable="other"), (HALF, SECOND), 1),
+    ],
+)  # fmt: skip
+def test_inputs_are_scaled_as_the_network_was_trained(
+    source: Origin | None,
+    given: Namespace,
+    scalings: tuple[Scaling, Scaling],
+    lines: int,
+    toy: Dataset,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tasks = tasks_of(toy, FOUND if given.undesirable_data == "toy" else SECOND)
+    with caplog.at_level(logging.WARNING, "rootbound"):
+        made = as_trained(tasks, source, given)
+    assert made.desirable is not None
+    assert made.known_undesirable is not None
+    assert {part.scaling for part in (made.desirable.train, made.desirable.test)} == {scalings[0]}
+    parts = (made.undesirable.train, made.undesirable.test, made.known_undesirable)
+    assert {part.scaling for part in parts} == {scalings[1]}
+    assert len(caplog.records) == lines
+
+
+def test_tokens_are_not_scaled(toy: Dataset) -> None:
+    task = toy.task([0, 1, 2])
+    tokens = Data(torch.zeros(3, 4, dtype=torch.int64), torch.arange(3))
+    with pytest.raises(InputError, match="texts"):
+        as_trained(Tasks.alone(replace(task, train=tokens, test=tokens)), None, options(0.5, 0.5))
+
+
+def test_the_models_own_file_is_not_contradicted(toy: Dataset) -> None:
+    with pytest.raises(InputError, match=r"states: less 0\.5, over 0\.25"):
+        as_trained(tasks_of(toy, FOUND), origin(FOUND), options(0.5, 0.5))
+
+
+@pytest.fixture
+def strangers(tmp_path: Path, toy_folder: Path) -> tuple[str, ...]:
+    """Return the words that audit a stranger's network."""
+    (tmp_path / "net.py").write_text(FACTORY)
+    layers = nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Linear(16, 3)
+    torch.save(nn.Sequential(*layers).state_dict(), tmp_path / "w.pt")
+    named = ("--model", f"{tmp_path / 'net.py'}:network", "--data", str(toy_folder))
+    return ("audit", str(tmp_path / "w.pt"), *named, *SPLIT, *SPENT, "--out", str(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--mean", "0.5"), "give both"),
+        (("--deviation", "0.5"), "give both"),
+        (("--mean", "0.5", "--deviation", "0"), "above 0"),
+        (("--mean", "0.5", "--deviation", "-0.5"), "above 0"),
+        (("--mean", "0.5", "--deviation", "nan"), "nan"),
+        (("--mean", "0.5", "--deviation", "inf"), "inf"),
+        (("--mean", "nan", "--deviation", "0.5"), "nan"),
+        (("--mean", "0.5", "--deviation", "1e-300"), "finite when they are scaled"),
+    ],
+)
+def test_scalings_that_cannot_be_are_refused(
+    given: tuple[str, ...],
+    said: str,
+    strangers: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*strangers, *given]) == 2
+    message = capsys.readouterr().err
+    assert said in message
+    assert len(message.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_a_run_says_how_inputs_were_scaled(strangers: tuple[str, ...], tmp_path: Path) -> None:
+    assert main([*strangers, "--mean", "0.5", "--deviation", "0.5"]) == 0
+    context = Evaluation.load(tmp_path / "run").context
+    expected = {"shape": [1, 16, 16], "divisor": 255.0, "mean": 0.5, "deviation": 0.5}
+    assert context["desirable"]["inputs"] == context["undesirable"]["inputs"] == expected
+    assert "pixels / 255, less 0.5, over 0.5; 1x16x16" in (tmp_path / "run/report.html").read_text()
