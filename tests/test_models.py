@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -132,6 +133,64 @@ def test_a_head_with_more_behind_it_is_refused(head: str) -> None:
         Classifier.wrap(module, head, images())
 
 
+class Held(nn.Module):
+    """As in `transformers`: what comes out is an object with the logits in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat = Flat()
+
+    def forward(self, inputs: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.flat(inputs))
+
+
+class Pair(Flat):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs), inputs  # type: ignore[return-value]
+
+
+class Asserting(Flat):
+    """As torchvision's transformers and timm's do with other sizes than their own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        assert inputs.shape[-1] == 8, "Wrong image width"
+        return super().forward(inputs)
+
+
+class Two(Flat):
+    def forward(self, inputs: Tensor, _: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "head", "said"),
+    [
+        (Held, None, r"SimpleNamespace, which holds.*return self.network\(inputs\).logits`"),
+        (Held, "flat.fc", r"SimpleNamespace, which holds.*return self.network\(inputs\).logits`"),
+        (Pair, None, "got tuple; wrap a module whose forward returns the logits alone"),
+        (Asserting, None, r"shape \(1, 16, 16\) \(Wrong image width\)"),
+        (Two, "fc", "shape.*missing 1 required positional argument"),
+        (lambda: nn.Linear(9, 3), None, "shape.*cannot be multiplied"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_named(
+    make: Callable[[], nn.Module], head: str | None, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        Classifier.wrap(make(), head, images())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["flat.fc", None])
+def test_outputs_that_are_no_tensor_are_named_without_an_example(place: str | None) -> None:
+    model = Classifier.wrap(Held(), place)
+    flat = model.backbone.flat
+    assert isinstance(flat, Flat)
+    for ask in (lambda: model(images()), lambda: model.check_inputs(SHAPE)):
+        with pytest.raises(InputError, match="wrap a module whose forward returns the logits"):
+            ask()
+
+
 LOOKALIKES = [
     (lookalikes.TorchvisionResNet, "fc"),
     (lookalikes.TorchvisionMobileNet, "classifier.1"),
@@ -187,13 +246,13 @@ def pretrained_but_for_its_head() -> nn.Module:
     return nn.Sequential(*list(seeds_itself())[:3], nn.Linear(256, 3))  # type: ignore[call-overload]
 
 
+OTHER = torch.Generator()
+
+
 def drawn_elsewhere() -> nn.Module:
     module = bare()
     nn.init.normal_(module[1].scale, generator=OTHER)  # type: ignore[index]
     return module
-
-
-OTHER = torch.Generator()
 
 
 @pytest.mark.parametrize(("make", "_"), LOOKALIKES)
