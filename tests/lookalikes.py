@@ -147,3 +147,43 @@ class TimmVisionTransformer(nn.Module):
         states = self.norm(self.blocks(states + self.pos_embed))
         logits: Tensor = self.head(self.head_drop(self.fc_norm(states[:, 0])))
         return logits
+
+
+class TimmScaledBlock(nn.Module):
+    """As in `timm.models.cait`: each branch times a parameter of the block's own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.attn = nn.LayerNorm(width), TimmAttention(width)
+        self.norm2, self.mlp = nn.LayerNorm(width), nn.Linear(width, width)
+        self.gamma_1 = nn.Parameter(0.1 * torch.ones(width))
+        self.gamma_2 = nn.Parameter(0.1 * torch.ones(width))
+
+    def forward(self, states: Tensor) -> Tensor:
+        states = states + self.gamma_1 * self.attn(self.norm1(states))
+        found: Tensor = states + self.gamma_2 * self.mlp(self.norm2(states)).relu()
+        return found
+
+
+class TimmCait(nn.Module):
+    """`timm.create_model("cait_xxs24_224")`: parameters of its own that nothing draws anew.
+
+    The token for the class and the positions are so in torchvision's transformers, and the scales
+    of layers in every ConvNeXt.
+    """
+
+    def __init__(self, classes: int = 3, width: int = 16, channels: int = 3) -> None:
+        super().__init__()
+        self.patch_embed = nn.Sequential(OrderedDict(proj=nn.Conv2d(channels, width, 4, 4)))
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(0.02 * torch.randn(1, 17, width))
+        self.blocks = nn.Sequential(*(TimmScaledBlock(width) for _ in range(2)))
+        self.norm = nn.LayerNorm(width)
+        self.head_drop, self.head = nn.Dropout(0.1), nn.Linear(width, classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        states = self.patch_embed(inputs).flatten(2).transpose(1, 2)
+        states = torch.cat([self.cls_token.expand(len(states), -1, -1), states], 1)
+        states = self.norm(self.blocks(states + self.pos_embed))
+        logits: Tensor = self.head(self.head_drop(states[:, 0]))
+        return logits

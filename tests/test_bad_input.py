@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from rootbound.cli import main
 from rootbound.data import Data
@@ -27,7 +28,17 @@ DEMO = (
     "--labels 5 --steps 2 --out new/run"
 )
 AUDIT = "audit model.safetensors --seeds 1 --workers 1 --labels 5 --steps 2 --out new/run"
+OWN_AUDIT = (
+    "audit net.pt --model net.py:network --undesirable-data data --undesirable 3-5 --seeds 1 "
+    "--workers 1 --labels 5 --steps 2 --out new/run"
+)
 IMAGES = "data/train-images-idx3-ubyte.gz"
+OWN_NETWORK = """
+from torch import nn
+
+def network():
+    return nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+"""
 OWN_METHOD = "class NoMethod:\n    pass\n\nvalue = 3\n"
 
 
@@ -45,6 +56,9 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(shallow_cnn(3, (1, 16, 16)), root / "model.safetensors", (1, 16, 16), origin)
     Evaluation({}, (), ()).save(root / "run")
     (root / "own.py").write_text(OWN_METHOD)
+    (root / "net.py").write_text(OWN_NETWORK)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+    torch.save(network.state_dict(), root / "net.pt")
     (root / "broken.py").write_text("class Own(:\n")
     (root / "raises.py").write_text("raise KeyError('of its own')\n")
     (root / "list.yaml").write_text("- 1\n- 2\n")
@@ -272,6 +286,14 @@ ROWS = [
     Row(f"{TRAIN} --data small --model deep_cnn", "choose another model or resize the data"),
     Row(f"{DEMO} --data small", "choose another model or resize the data"),
     Row(f"{AUDIT} --data small", "choose another model or resize the data"),
+    Row(f"{TRAIN} --data small --model net.py:network", "choose another model or resize the data"),
+    *(
+        Row(command, r"shape \(1, 4, 4\) .*choose another model or resize the data")
+        for command in (
+            f"{OWN_AUDIT} --undesirable-data small",
+            OWN_AUDIT.replace("--undesirable-data data", "--data small --desirable 0-2"),
+        )
+    ),
     # Models and runs.
     Row("audit nothing.safetensors", "no such file; train one"),
     Row("audit data", "no such file; train one"),
@@ -291,7 +313,7 @@ ROWS = [
 
 
 def short(command: str) -> str:
-    for name, base in (("TRAIN", TRAIN), ("DEMO", DEMO), ("AUDIT", AUDIT)):
+    for name, base in (("TRAIN", TRAIN), ("DEMO", DEMO), ("OWN", OWN_AUDIT), ("AUDIT", AUDIT)):
         command = command.replace(base, name)
     return command
 
@@ -301,7 +323,7 @@ def test_wrong_command(row: Row, workspace: Path, capsys: pytest.CaptureFixture[
     refused(row.arguments, row.says, workspace, capsys)
 
 
-@pytest.mark.parametrize("command", [TRAIN, DEMO, AUDIT, "report run"], ids=short)
+@pytest.mark.parametrize("command", [TRAIN, DEMO, AUDIT, OWN_AUDIT, "report run"], ids=short)
 def test_the_rows_start_from_commands_that_are_right(
     command: str,
     workspace: Path,

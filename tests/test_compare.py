@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import rootbound as rb
+from lookalikes import TimmCait
 from rootbound.attacks import Suite
 from rootbound.errors import InputError
 from rootbound.evaluation import compare, evaluate
@@ -30,6 +32,22 @@ def comparison(
     folder = tmp_path_factory.mktemp("run")
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     return compare(METHODS, toy_tasks, model, suite=toy_suite, seeds=2, folder=folder), folder
+
+
+@pytest.mark.slow
+def test_a_network_that_a_function_draws_is_compared(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+    function = partial(TimmCait, channels=1)
+    model = Classifier.wrap(function(), fresh=function)
+    settings: dict[str, Any] = {"suite": toy_suite, "seeds": 1}
+    found = compare([Plain(FAST)], toy_tasks, model, workers=2, **settings)
+    assert found.complete
+    assert {record.arm for record in found.records} >= {"undefended", "scratch"}
+    assert not any(record.error for record in found.records)
+    with pytest.raises(InputError, match="holds weights and has none; give it a reset_parameters"):
+        compare([Plain(FAST)], toy_tasks, Classifier.wrap(function()), **settings)
+    model = Classifier.wrap(function(), fresh=lambda: function())  # noqa: PLW0108
+    with pytest.raises(InputError, match="define it with def at the top of a module"):
+        compare([Plain(FAST)], toy_tasks, model, workers=2, **settings)
 
 
 def test_every_arm_gets_the_same_trials(comparison: tuple[Evaluation, Path]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from lookalikes import TimmCait
 from rootbound.attacks import Suite
 from rootbound.augmentation import Augmentation
 from rootbound.devices import PRECISIONS, computing_in, find_device, on, random_stream
@@ -18,7 +20,7 @@ from rootbound.errors import InputError
 from rootbound.evaluation.context import specification
 from rootbound.evaluation.jobs import Contender
 from rootbound.methods import BestResponse, Plain
-from rootbound.models import Classifier, weights_digest
+from rootbound.models import Classifier, shallow_cnn, weights_digest
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy, minimise
 
@@ -48,10 +50,16 @@ def test_tensors_are_created_on_the_device() -> None:
     assert random_stream(3).initial_seed() == 3
 
 
-def test_weights_are_drawn_alike_for_every_device(toy_model: Classifier) -> None:
-    expected = toy_model.reinitialised(5).state_dict(), toy_model.with_head(4, 5).state_dict()
+def of_a_function() -> Classifier:
+    return Classifier.wrap(TimmCait(), fresh=TimmCait)
+
+
+@pytest.mark.parametrize("make", [lambda: shallow_cnn(3, (1, 16, 16)), of_a_function])
+def test_weights_are_drawn_alike_for_every_device(make: Callable[[], Classifier]) -> None:
+    model = make()
+    expected = model.reinitialised(5).state_dict(), model.with_head(4, 5).state_dict()
     with on(torch.device("meta")):
-        found = toy_model.reinitialised(5).state_dict(), toy_model.with_head(4, 5).state_dict()
+        found = model.reinitialised(5).state_dict(), model.with_head(4, 5).state_dict()
     for one, other in zip(expected, found, strict=True):
         assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -131,12 +133,73 @@ def test_a_head_with_more_behind_it_is_refused(head: str) -> None:
         Classifier.wrap(module, head, images())
 
 
+class Held(nn.Module):
+    """As in `transformers`: what comes out is an object with the logits in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flat = Flat()
+
+    def forward(self, inputs: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.flat(inputs))
+
+
+class Pair(Flat):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs), inputs  # type: ignore[return-value]
+
+
+class Asserting(Flat):
+    """As torchvision's transformers and timm's do with other sizes than their own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        assert inputs.shape[-1] == 8, "Wrong image width"
+        return super().forward(inputs)
+
+
+class Two(Flat):
+    def forward(self, inputs: Tensor, _: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "head", "said"),
+    [
+        (Held, None, r"SimpleNamespace, which holds.*return self.network\(inputs\).logits`"),
+        (Held, "flat.fc", r"SimpleNamespace, which holds.*return self.network\(inputs\).logits`"),
+        (Pair, None, "got tuple; wrap a module whose forward returns the logits alone"),
+        (Asserting, None, r"shape \(1, 16, 16\) \(Wrong image width\)"),
+        (Two, "fc", "shape.*missing 1 required positional argument"),
+        (lambda: nn.Linear(9, 3), None, "shape.*cannot be multiplied"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_named(
+    make: Callable[[], nn.Module], head: str | None, said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        Classifier.wrap(make(), head, images())
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("place", ["flat.fc", None])
+def test_outputs_that_are_no_tensor_are_named_without_an_example(place: str | None) -> None:
+    model = Classifier.wrap(Held(), place)
+    flat = model.backbone.flat
+    assert isinstance(flat, Flat)
+    for ask in (lambda: model(images()), lambda: model.check_inputs(SHAPE)):
+        with pytest.raises(InputError, match="wrap a module whose forward returns the logits"):
+            ask()
+
+
 LOOKALIKES = [
     (lookalikes.TorchvisionResNet, "fc"),
     (lookalikes.TorchvisionMobileNet, "classifier.1"),
     (lookalikes.TorchvisionVisionTransformer, "heads.head"),
     (lookalikes.TimmVisionTransformer, "head"),
+    (lookalikes.TimmCait, "head"),
 ]
+DRAWN_WHOLE = (lookalikes.TimmCait,)
+"""Some of their parameters belong to no layer that could draw them anew."""
 
 
 @pytest.mark.parametrize(("make", "head"), LOOKALIKES)
@@ -144,7 +207,9 @@ def test_networks_of_other_libraries_are_wrapped_and_come_back(
     make: Callable[[], nn.Module], head: str
 ) -> None:
     module, samples = make().eval(), torch.rand(5, 3, 16, 16)
-    for model in (Classifier.wrap(module), Classifier.wrap(module, example=samples)):
+    draw = make if make in DRAWN_WHOLE else None
+    for example in (None, samples):
+        model = Classifier.wrap(module, example=example, fresh=draw)
         assert model.place == head
         assert torch.allclose(model.eval()(samples), module(samples), atol=1e-6)
         fresh = model.with_head(3, seed=1).reinitialised(seed=2)
@@ -153,6 +218,99 @@ def test_networks_of_other_libraries_are_wrapped_and_come_back(
         back.load_state_dict(fresh.unwrapped().state_dict())
         assert torch.allclose(back(samples), fresh.eval()(samples), atol=1e-6)
     assert same(weights(model.unwrapped()), weights(module))
+
+
+class Bare(nn.Module):
+    """A block as ConvNeXt's: what its layer says is scaled by a parameter of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(256, 256)
+        self.scale = nn.Parameter(0.1 * torch.randn(256))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = inputs + self.scale * self.linear(inputs)
+        return outputs
+
+
+def bare() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), Bare(), Bare(), nn.Linear(256, 3))
+
+
+def seeds_itself() -> nn.Module:
+    torch.manual_seed(0)
+    return bare()
+
+
+def pretrained_but_for_its_head() -> nn.Module:
+    return nn.Sequential(*list(seeds_itself())[:3], nn.Linear(256, 3))  # type: ignore[call-overload]
+
+
+OTHER = torch.Generator()
+
+
+def drawn_elsewhere() -> nn.Module:
+    module = bare()
+    nn.init.normal_(module[1].scale, generator=OTHER)  # type: ignore[index]
+    return module
+
+
+@pytest.mark.parametrize(("make", "_"), LOOKALIKES)
+def test_a_function_draws_random_weights(make: Callable[[], nn.Module], _: str) -> None:
+    model, state = Classifier.wrap(make(), fresh=make), torch.get_rng_state()
+    first, other = model.reinitialised(1), model.reinitialised(2)
+    assert torch.equal(torch.get_rng_state(), state)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        expected = Classifier.wrap(make())
+    assert same(weights(first.backbone), weights(expected.backbone)), "its own initialisation"
+    assert not torch.equal(first.head.weight, model.head.weight)
+    assert not torch.equal(first.head.weight, other.head.weight)
+    assert not same(weights(first.backbone), weights(other.backbone))
+    rest = model.with_head(5, 0).split(1)[1]
+    for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), rest):
+        for parameter in again.parameters():
+            parameter.data.fill_(9.0)
+        found = [weights(block) for block in again.reinitialised(1).blocks]
+        assert all(map(same, found, [weights(block) for block in first.blocks]))
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 3, None])
+def test_a_function_draws_the_last_blocks_alone(last: int | None) -> None:
+    model = Classifier.wrap(bare(), fresh=bare)
+    drawn, whole = model.reinitialised(5, last), model.reinitialised(5)
+    kept = 0 if last is None else len(model.blocks) - last
+    for position, (old, new) in enumerate(zip(model.blocks, drawn.blocks, strict=True)):
+        expected = old if position < kept else whole.blocks[position]
+        assert same(weights(new), weights(expected)), f"block {position}"
+    assert not torch.equal(model.head.weight, drawn.head.weight)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (seeds_itself, "same ones under two seeds; return the network without pretrained"),
+        (pretrained_but_for_its_head, "linear.weight the same ones under two seeds"),
+        (drawn_elsewhere, "scale others under the same seed"),
+        (lookalikes.TimmCait, "the same network.*got"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(256, 3)), "the same network.*got"),
+        (Nested, "the same network.*got"),
+        (lambda: None, "got NoneType in place of a torch.nn.Module; correct"),
+    ],
+)
+def test_a_function_that_draws_no_such_weights_is_refused(
+    function: Callable[[], nn.Module], said: str
+) -> None:
+    with torch.random.fork_rng(devices=[]), pytest.raises(InputError, match=said) as caught:
+        Classifier.wrap(bare(), fresh=function)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_function_that_cannot_reach_a_worker_is_refused() -> None:
+    model = Classifier.wrap(bare(), fresh=lambda: bare())  # noqa: PLW0108
+    assert same(weights(copy.deepcopy(model).reinitialised(1)), weights(model.reinitialised(1)))
+    with pytest.raises(InputError, match="define it with def at the top of a module"):
+        pickle.dumps(model)
 
 
 def test_weights_that_are_one_stay_one_when_a_network_comes_back() -> None:

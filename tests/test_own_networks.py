@@ -22,11 +22,21 @@ from rootbound.models.registry import build, described_by
 from rootbound.records import Evaluation
 
 NETWORK = """
+import torch
 from torch import nn
 
 def network():
     hidden = nn.Linear(256, 8), nn.BatchNorm1d(8), nn.ReLU()
     return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(8, 3))
+
+def transformer():
+    from lookalikes import TimmCait
+
+    return TimmCait(3, channels=1)
+
+def pretrained():
+    torch.manual_seed(0)
+    return network()
 
 def not_last():
     return nn.Sequential(nn.Flatten(), nn.Linear(256, 3), nn.Softmax(1))
@@ -106,6 +116,22 @@ def test_a_card_of_other_weights_is_not_believed(
     capsys.readouterr()
     assert main(["audit", str(made.folder), *made.named, *SPENT]) == 2
     assert "do not trust the card" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("function", ["transformer", "pretrained"])
+def test_random_weights_are_the_functions_where_it_draws_any(
+    function: str, made: Made, tmp_path: Path
+) -> None:
+    named = ("--model", f"{made.model.parent / 'my net.py'}:{function}")
+    data, out = ("--data", str(made.model.parent / "the data"), *SPLIT), tmp_path / "w.safetensors"
+    trained = ("--method", "Plain", "--epochs", "1", "--out", str(out))
+    assert main(["train", *named, *data, *trained]) == 0
+    spent = ("--labels", "2", "--steps", "2", "--seeds", "2", "--workers", "2")
+    assert main(["audit", str(out), *named, *spent, "--out", str(tmp_path / "run")]) == 0
+    records = Evaluation.load(tmp_path / "run").records
+    assert {record.arm for record in records} >= {"defended", "scratch"}
+    assert not any(record.error for record in records)
 
 
 @pytest.mark.slow

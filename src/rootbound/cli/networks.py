@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -14,6 +16,8 @@ from rootbound.models.foreign import classes_of_head
 from rootbound.models.published import WEIGHTS, check_card
 from rootbound.models.registry import described_by
 from rootbound.tasks import Task, Tasks
+
+log = logging.getLogger(__name__)
 
 ONE_OF = f"{', '.join(MODELS)}, a config.json, or file.py:function that returns a torch.nn.Module"
 
@@ -42,6 +46,8 @@ def own_network(
 ) -> Classifier:
     """Return the network that a function in a file of the user's makes; the file is executed.
 
+    Random weights are what the function returns when it is called again, unless that is no other.
+
     Args:
         name: `file.py:function`.
         head: name of its last linear layer; found when left out.
@@ -58,10 +64,19 @@ def own_network(
     if place is not None:
         load_weights(module, weights_file(place))
     example = None if task is None else task.train.batch(slice(0, 1))[0]
-    model = Classifier.wrap(module, head, example)
+    model = _drawn_by(make, module, Classifier.wrap(module, head, example))
     if place is not None and Path(place).is_dir():
         check_card(Path(place), model)
     return model
+
+
+def _drawn_by(make: Callable[[], nn.Module], module: nn.Module, model: Classifier) -> Classifier:
+    """Return the model with random weights as the function draws them, where it does."""
+    try:
+        return Classifier.wrap(module, model.place, fresh=make)
+    except InputError as reason:  # it returns pretrained weights, say
+        log.info("random weights are drawn module by module: %s", reason)
+        return model
 
 
 def named_network(name: str, tasks: Tasks, place: str) -> Classifier:

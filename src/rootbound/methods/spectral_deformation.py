@@ -77,8 +77,8 @@ class SpectralDeformation(AfterTraining):
             )
         for module, name, layer in holders:
             setattr(module, name, self._deformed(layer))
-        # No built-in architecture any more: its name would promise other weights.
-        model.architecture = ""
+        # No such network any more: its name, or its function, would promise other weights.
+        model.architecture, model.fresh = "", None
 
     def _deformed(self, layer: Layer) -> nn.Sequential:
         """Return the inflated layer, without a bias, and the compensation, with the layer's."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from rootbound.errors import InputError
-
-RESETS = ("reset_parameters", "_reset_parameters", "init_weights")
-"""Methods that draw weights anew, as torch, its attention, and timm call them."""
+from rootbound.models.fresh import FreshNetwork, blocks_of, drawn_on_cpu, reset
+from rootbound.models.head import check_same, find_head, replaced
+from rootbound.models.outputs import outputs_of, tensor_of
 
 
 class Classifier(nn.Module):
@@ -28,20 +27,32 @@ class Classifier(nn.Module):
         head: the last layer.
         architecture: the name in `MODELS` that builds this network, if there is one.
         place: where the head belongs in a network that was wrapped, such as `fc`.
+        fresh: the network that the last blocks get random weights from, in place of drawing
+            their own.
     """
 
     def __init__(
-        self, backbone: nn.Module, head: nn.Linear, architecture: str = "", place: str = ""
+        self,
+        backbone: nn.Module,
+        head: nn.Linear,
+        architecture: str = "",
+        place: str = "",
+        fresh: FreshNetwork | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.architecture = architecture
         self.place = place
+        self.fresh = fresh
 
     @classmethod
     def wrap(
-        cls, module: nn.Module, head: str | None = None, example: Tensor | None = None
+        cls,
+        module: nn.Module,
+        head: str | None = None,
+        example: Tensor | None = None,
+        fresh: Callable[[], nn.Module] | None = None,
     ) -> Classifier:
         """Make a classifier of any network whose output comes straight from a linear layer.
 
@@ -52,26 +63,24 @@ class Classifier(nn.Module):
                 the last layer of the network if that is linear.
             example: inputs to run the network with, once; what the classifier makes of them must
                 be what the network does.
+            fresh: makes the same network with random weights, out of torch's default generator;
+                for the from-scratch arm of networks whose modules cannot all draw theirs anew.
 
         Raises:
-            InputError: there is no such linear layer, or something follows it.
+            InputError: there is no such linear layer, something follows it, what comes out is no
+                tensor, or `fresh` makes another network, or not random weights that the seed
+                settles.
         """
         module = copy.deepcopy(module).float()
-        parts = dict(module.named_modules())
-        if head is None:
-            head = _last(parts) if example is None else _last_to_run(module, example)
-        linear = parts.get(head)
-        if not head or not isinstance(linear, nn.Linear):
-            found = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
-            raise InputError(
-                f"head to name a linear layer ({', '.join(found) or 'the network has none'})",
-                repr(head),
-                "pass the name of the one whose outputs are the logits, or an example",
-            )
-        expected = None if example is None else _outputs(module, example)
-        made = cls(_replaced(module, head, nn.Identity()), linear, place=head)
-        if example is not None:
-            _check_same(expected, made, example)
+        expected = None if example is None else outputs_of(module, example)
+        place = find_head(module, head, example)
+        linear = cast(nn.Linear, module.get_submodule(place))
+        made = cls(replaced(module, place, nn.Identity()), linear, place=place)
+        if expected is not None and example is not None:
+            check_same(expected, made, place, example)
+        if fresh is not None:
+            made.fresh = FreshNetwork(fresh, place)
+            made.fresh.check(made.blocks)
         return made
 
     def unwrapped(self) -> nn.Module:
@@ -85,7 +94,7 @@ class Classifier(nn.Module):
         if not self.place:
             raise InputError("a classifier made by wrap", "another", "use its own state_dict()")
         whole = copy.deepcopy(self)  # at once, so that weights which are one stay one
-        return _replaced(whole.backbone, self.place, whole.head)
+        return replaced(whole.backbone, self.place, whole.head)
 
     @classmethod
     def from_pretrained(cls, name: str) -> Classifier:
@@ -109,13 +118,11 @@ class Classifier(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The backbone's parts, in order."""
-        if isinstance(self.backbone, nn.Sequential):
-            return list(self.backbone)
-        return [self.backbone]
+        return blocks_of(self.backbone)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return the features `(N, D)` of inputs `(N, *shape)`."""
-        return cast(Tensor, self.backbone(inputs))
+        return tensor_of(self.backbone(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits `(N, C)` of inputs `(N, *shape)`."""
@@ -137,14 +144,15 @@ class Classifier(nn.Module):
         cut = len(blocks) - trained
         prefix = copy.deepcopy(nn.Sequential(*blocks[:cut])).eval().requires_grad_(False)
         rest = nn.Sequential(*blocks[cut:])
-        return prefix, Classifier(copy.deepcopy(rest), copy.deepcopy(self.head))
+        return prefix, Classifier(copy.deepcopy(rest), copy.deepcopy(self.head), fresh=self.fresh)
 
     def with_head(self, classes: int, seed: int) -> Classifier:
         """Return a copy with a fresh head for another number of classes."""
-        with _drawn_on_cpu(seed):
+        with drawn_on_cpu(seed):
             head = nn.Linear(self.head.in_features, classes)
         head.to(self.head.weight.device)
-        return Classifier(copy.deepcopy(self.backbone), head, self.architecture, self.place)
+        backbone = copy.deepcopy(self.backbone)
+        return Classifier(backbone, head, self.architecture, self.place, self.fresh)
 
     def reinitialised(self, seed: int, last: int | None = None) -> Classifier:
         """Return a copy with fresh random weights in the head and the last blocks.
@@ -155,7 +163,7 @@ class Classifier(nn.Module):
 
         Raises:
             InputError: there are not so many blocks, or a part holds weights of its own
-                and cannot reset them.
+                and cannot reset them, and no function draws them.
         """
         fresh = copy.deepcopy(self).cpu()
         blocks = fresh.blocks
@@ -164,15 +172,15 @@ class Classifier(nn.Module):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
-        with _drawn_on_cpu(seed):
-            _reset(blocks[len(blocks) - last :])
+        with drawn_on_cpu(seed):
+            (reset if self.fresh is None else self.fresh.reset)(blocks[len(blocks) - last :])
             fresh._reset_head(all_blocks=last == len(blocks))
         return fresh.to(self.head.weight.device)
 
     def _reset_head(self, *, all_blocks: bool) -> None:
         """Draw the head anew; one that shares its weights has had them drawn by the backbone."""
         if not any(self.head.weight is weight for weight in self.backbone.parameters()):
-            _reset([self.head])
+            reset([self.head])
         elif not all_blocks:
             # Blocks that stay must stay as they are: the two part here.
             bias = self.head.bias is not None
@@ -185,96 +193,5 @@ class Classifier(nn.Module):
 
     def check_inputs(self, shape: Sequence[int]) -> None:
         """Raise an `InputError` when the network cannot take samples of this shape."""
-        try:
-            with torch.no_grad():
-                # Not zeros: to a text model they would be padding, however many.
-                copy.deepcopy(self).eval()(torch.ones(1, *shape))
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise unfit(shape, error) from None
-
-
-@contextlib.contextmanager
-def _drawn_on_cpu(seed: int) -> Iterator[None]:
-    """Draw from a stream with this seed: the same weights, whatever device they are for."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(seed)
-        yield
-
-
-def _last(parts: Mapping[str, nn.Module]) -> str:
-    """Return the name of the last layer if that is linear, else nothing: who knows what follows."""
-    leaves = [(name, part) for name, part in parts.items() if not list(part.children())]
-    name, part = leaves[-1]
-    return name if isinstance(part, nn.Linear) else ""
-
-
-def _replaced(module: nn.Module, name: str, part: nn.Module) -> nn.Module:
-    """Return the network with another part of that name."""
-    parent, _, own = name.rpartition(".")
-    setattr(module.get_submodule(parent), own, part)
-    return module
-
-
-def _outputs(module: nn.Module, example: Tensor) -> object:
-    with torch.no_grad():
-        return copy.deepcopy(module).eval()(example)
-
-
-def _check_same(expected: object, made: Classifier, example: Tensor) -> None:
-    """Raise an `InputError` where a network's outputs are not what its head makes."""
-    found: object = None
-    with contextlib.suppress(RuntimeError):  # features may not even fit
-        found = _outputs(made, example)
-    if not (
-        isinstance(expected, Tensor)
-        and isinstance(found, Tensor)
-        and expected.shape == found.shape
-        and torch.allclose(expected, found, rtol=1e-4, atol=1e-5)
-    ):
-        raise InputError(
-            "a network whose outputs come straight from its head",
-            f"one that does more after {made.place}",
-            "name another head, or leave what follows to the loss",
-        )
-
-
-def _last_to_run(module: nn.Module, example: Tensor | None) -> str:
-    """Return the name of the linear layer whose output is the network's, empty if there is none."""
-    if example is None:
-        return ""
-    seen: dict[str, Tensor] = {}
-    module = copy.deepcopy(module).eval()
-    for name, part in module.named_modules():
-        if isinstance(part, nn.Linear):
-            part.register_forward_hook(lambda *call, name=name: seen.update({name: call[-1]}))
-    with torch.no_grad():
-        outputs = module(example)
-    return next((name for name, value in seen.items() if value is outputs), "")
-
-
-def unfit(shape: Sequence[int], error: Exception) -> InputError:
-    """Return the error for samples of a shape that a network cannot take."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-    return InputError(
-        "samples that the model can take",
-        f"shape {tuple(shape)} ({reason})",
-        "choose another model or resize the data",
-    )
-
-
-def _reset(modules: Sequence[nn.Module]) -> None:
-    """Let every module draw its weights anew; one that `resets_children` is asked for all below."""
-    for part in modules:
-        holds_weights = next(part.parameters(recurse=False), None) is not None
-        names = RESETS if holds_weights else RESETS[:1]
-        reset = next((one for one in (getattr(part, name, None) for name in names) if one), None)
-        if callable(reset):
-            reset()
-        elif holds_weights:
-            raise InputError(
-                "modules with reset_parameters(), to draw random weights",
-                f"{type(part).__name__}, which holds weights and has none",
-                "give it a reset_parameters() method",
-            )
-        if not getattr(part, "resets_children", False):
-            _reset(list(part.children()))
+        # Not zeros: to a text model they would be padding, however many.
+        outputs_of(self, torch.ones(1, *shape))

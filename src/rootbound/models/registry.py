@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rootbound.errors import InputError, unknown_name
 from rootbound.models import hugging_face
-from rootbound.models.classifier import Classifier, unfit
+from rootbound.models.classifier import Classifier
 from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
+from rootbound.models.outputs import unfit
 from rootbound.models.resnet import resnet_18, resnet_20
 from rootbound.models.text import small_text
 from rootbound.models.vit import small_vit

@@ -80,7 +80,7 @@ class Repaired(Attack):
         """Yield what the attack makes of the repaired network."""
         given = attacker.given_head
         head = model.head if given is None else copy.deepcopy(given)
-        repaired = self.repair.repair(Classifier(model.backbone, head), attacker)
+        repaired = self.repair.repair(Classifier(model.backbone, head, fresh=model.fresh), attacker)
         if repaired.head.in_features == model.head.in_features:
             start = Classifier(repaired.backbone, model.head)
         else:
