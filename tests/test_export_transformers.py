@@ -205,6 +205,26 @@ def test_images_from_the_command_line_to_plain_transformers(
 
 
 @pytest.mark.slow
+def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path: Path) -> None:
+    tiny.network("vit", image_size=24).save_pretrained(tmp_path / "tiny")
+    network, path = f"hf:{tmp_path / 'tiny'}", str(tmp_path / "m.safetensors")
+    table = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    spent = ["--suite", "demo-1", "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    train = ["--method", "Plain", "--epochs", "1"]
+    assert main(["train", *table, *train, "--model", network, "--out", path]) == 0
+    out = [str(tmp_path / one) for one in ("a", "b", "c", "d")]
+    assert main(["audit", path, *spent, "--out", out[0]]) == 0
+    assert main(["audit", network, *table, *spent, "--out", out[1]]) == 0
+    alone = ["--data", str(toy_folder), "--undesirable", "3-5"]
+    assert main(["audit", path, *alone, *spent, "--out", out[2]]) == 0
+    compared = ["--methods", "Plain", "--epochs", "1", "--model", network]
+    assert main(["compare", *table, *compared, *spent, "--out", out[3]]) == 0
+    for folder in out:
+        told = Evaluation.load(Path(folder)).context["undesirable"]["conversion"]
+        assert "resized from 16x16 to 24x24" in told
+
+
+@pytest.mark.slow
 def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
     table = ["--input-column", "words", "--label-column", "kind"]
     spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]

@@ -13,6 +13,7 @@ from rootbound.cli import options as shared
 from rootbound.cli.networks import (
     ONE_OF,
     add_head,
+    fit_to,
     is_own,
     named_network,
     own_network,
@@ -27,6 +28,7 @@ from rootbound.models import Classifier, Origin, load_checkpoint
 from rootbound.models.checkpoint import saved_origin
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.models.published import TOKENISER, load_plain
+from rootbound.models.registry import described_by
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 from rootbound.tasks import Tasks
@@ -75,8 +77,9 @@ def run(options: Namespace) -> int:
     origin, tokeniser = _described(options)
     # The name of a method in the file is all that is trusted: its settings are not read.
     made = Plain if origin is None else METHODS.get(origin.method.partition("(")[0], Plain)
-    alone = shared.read_undesirable(options, tokeniser)
-    tasks = as_trained(alone or shared.read_tasks(options, tokeniser), origin, options)
+    fit = fit_to(_architecture(options))
+    alone = shared.read_undesirable(options, tokeniser, fit)
+    tasks = as_trained(alone or shared.read_tasks(options, tokeniser, fit), origin, options)
     suite = shared.read_suite(options)
     if options.minutes is not None:
         suite = suite.within(options.minutes)
@@ -116,6 +119,16 @@ def _described(options: Namespace) -> tuple[Origin | None, str]:
         shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
     return origin, options.checkpoint if plain else origin.tokeniser
+
+
+def _architecture(options: Namespace) -> str:
+    """Return the name of the network, as far as it is known without data."""
+    if options.checkpoint.startswith(PRETRAINED):
+        return str(options.checkpoint)
+    if options.model is None:
+        return load_checkpoint(options.checkpoint)[0].architecture
+    path = Path(options.model)
+    return described_by(path) if path.suffix == ".json" and path.is_file() else ""
 
 
 def _opened(options: Namespace, path: str, tasks: Tasks) -> Classifier:

@@ -9,6 +9,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
+from rootbound.cli.networks import fit_to
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
 from rootbound.errors import InputError, unknown_name
@@ -51,7 +52,8 @@ def run(options: Namespace) -> int:
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
-    tasks, suite = shared.read_tasks(options, options.model), shared.read_suite(options)
+    tasks = shared.read_tasks(options, options.model, fit_to(options.model))
+    suite = shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
     folder = shared.run_folder(options, OUT)
     evaluation = compare(

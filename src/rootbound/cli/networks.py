@@ -10,9 +10,11 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 from rootbound.cli.options import load_named
+from rootbound.datasets import Dataset, fitted
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, build, load_weights
 from rootbound.models.foreign import classes_of_head
+from rootbound.models.hugging_face import only_shape
 from rootbound.models.published import WEIGHTS, check_card
 from rootbound.models.registry import described_by
 from rootbound.tasks import Task, Tasks
@@ -33,6 +35,20 @@ def add_head(parser: ArgumentParser) -> None:
 def is_own(name: str | None) -> bool:
     """Return whether a model is named as `file.py:function`."""
     return name is not None and name.rpartition(":")[0].endswith(".py")
+
+
+def fit_to(architecture: str) -> Callable[[Dataset], Dataset]:
+    """Return what makes images fit a network that takes those of one shape alone.
+
+    Args:
+        architecture: as `models.build` takes it.
+    """
+
+    def fit(data: Dataset) -> Dataset:
+        shape = None if data.train.tokens else only_shape(architecture)
+        return data if shape is None else fitted(data, shape)
+
+    return fit
 
 
 def weights_file(place: str) -> Path:

@@ -172,7 +172,9 @@ def read_tasks(
     return TaskPair.of(data.task(wanted), unwanted, share_undesirable=share)
 
 
-def read_undesirable(options: Namespace, tokeniser: str = "") -> Tasks | None:
+def read_undesirable(
+    options: Namespace, tokeniser: str = "", fit: Callable[[Dataset], Dataset] = as_found
+) -> Tasks | None:
     """Return the undesirable task alone; None where anything is said of the desirable one.
 
     Nothing is said of it by a data set of undesirable classes, or by classes of one data set that
@@ -181,12 +183,13 @@ def read_undesirable(options: Namespace, tokeniser: str = "") -> Tasks | None:
     Args:
         options: as parsed.
         tokeniser: name of the pretrained model whose tokeniser texts are for, if any.
+        fit: makes the data fit a model that is there already.
     """
     other = options.undesirable_data
     whole = other is None and options.undesirable is None
     if options.desirable is not None or whole or (other is not None and options.data is not None):
         return None
-    data = _loaded(options, other or options.data or DATA, tokeniser)
+    data = fit(_loaded(options, other or options.data or DATA, tokeniser))
     return Tasks.alone(data.task(data.chosen(options.undesirable or ALL)))
 
 

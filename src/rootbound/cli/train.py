@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from rootbound import distributed
 from rootbound.cli import options as shared
-from rootbound.cli.networks import add_head, is_own, own_network
+from rootbound.cli.networks import add_head, fit_to, is_own, own_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import find_device, on
@@ -136,7 +136,7 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
         return tasks, given.model, given.shape, given.tokeniser
     shared.settle(options, "model", shared.MODEL)
     tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
-    tasks = shared.read_tasks(options, tokeniser)
+    tasks = shared.read_tasks(options, tokeniser, fit_to(options.model))
     shape, classes = tasks.desirable.train.shape, len(tasks.desirable.classes)
     if is_own(options.model):
         with seeded(options.seed):

@@ -12,6 +12,7 @@ from rootbound.models.hugging_face.network import (
     auto_class,
     build,
     from_transformers,
+    only_shape,
     to_transformers,
 )
 from rootbound.models.hugging_face.tokeniser import pretrained_tokeniser
@@ -24,6 +25,7 @@ __all__ = [
     "build",
     "from_transformers",
     "library_files",
+    "only_shape",
     "own_names",
     "pretrained_tokeniser",
     "to_transformers",

@@ -17,6 +17,8 @@ from rootbound.models.hugging_face.blocks import FAMILIES
 
 PRETRAINED = "hf:"
 """Before the name of a model on the hub, or of its folder."""
+OF_ONE_SIZE = ("vit",)
+"""Families whose networks take images of one size alone."""
 CONFIGURED = "transformers:"
 """Before the configuration, in the `architecture` of such a model."""
 CAUSAL = "AutoModelForCausalLM"
@@ -120,6 +122,37 @@ def to_transformers(model: Classifier) -> Any:
         ) from None
     same.load_state_dict(model.state_dict())
     return network.eval()
+
+
+def only_shape(name: str) -> tuple[int, int, int] | None:
+    """Return the one shape of images that a network takes; None where it takes others, or none.
+
+    Networks of patches learn something of each place, and so have a number of them.
+
+    Args:
+        name: as `build` takes it; other names are of networks that are no library's.
+
+    Raises:
+        InputError: as `build` does.
+    """
+    auto = library() if name.startswith((PRETRAINED, CONFIGURED)) else None
+    if auto is None:
+        return None
+    if name.startswith(CONFIGURED):
+        described = _harmless(json.loads(name.removeprefix(CONFIGURED)))
+        _check(described)
+        config = auto.AutoConfig.for_model(**described)
+    else:
+        place = name.removeprefix(PRETRAINED)
+        try:
+            config = auto.AutoConfig.from_pretrained(place, trust_remote_code=False)
+        except Exception:  # whatever it is, `build` says it better
+            return None
+    if config.model_type not in OF_ONE_SIZE:
+        return None
+    size = config.image_size
+    height, width = size if isinstance(size, list | tuple) else (size, size)
+    return config.num_channels, height, width
 
 
 def auto_class(model: Classifier) -> str:
