@@ -5,6 +5,7 @@ torchrun --nproc-per-node 2 tests/together.py FOLDER
 
 from __future__ import annotations
 
+import copy
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from rootbound.data import Batch
 from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods import BestResponse, LossMethod
 from rootbound.models import Classifier, build
+from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
 from toy import toy_dataset
 
@@ -36,6 +38,11 @@ class Watched(BestResponse):
     finishing_steps: int = 0
     undesirable_batch_size: int = 48
     seen: list[float] = field(default_factory=list)
+
+    def random_levels(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> tuple[float, ...]:
+        return super().random_levels(copy.deepcopy(model).float(), tasks, generator)
 
     def loss(
         self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
