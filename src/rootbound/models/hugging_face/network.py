@@ -133,21 +133,21 @@ def only_shape(name: str) -> tuple[int, int, int] | None:
         name: as `build` takes it; other names are of networks that are no library's.
 
     Raises:
-        InputError: as `build` does.
+        InputError: the library is not here.
     """
-    auto = library() if name.startswith((PRETRAINED, CONFIGURED)) else None
-    if auto is None:
+    if not name.startswith((PRETRAINED, CONFIGURED)):
         return None
-    if name.startswith(CONFIGURED):
-        described = _harmless(json.loads(name.removeprefix(CONFIGURED)))
-        _check(described)
-        config = auto.AutoConfig.for_model(**described)
-    else:
-        place = name.removeprefix(PRETRAINED)
-        try:
-            config = auto.AutoConfig.from_pretrained(place, trust_remote_code=False)
-        except Exception:  # whatever it is, `build` says it better
-            return None
+    auto = library()
+    try:
+        config = (
+            auto.AutoConfig.for_model(**_checked(name.removeprefix(CONFIGURED)))
+            if name.startswith(CONFIGURED)
+            else auto.AutoConfig.from_pretrained(
+                name.removeprefix(PRETRAINED), trust_remote_code=False
+            )
+        )
+    except Exception:  # whatever it is, `build` says it better
+        return None
     if config.model_type not in OF_ONE_SIZE:
         return None
     size = config.image_size
@@ -170,8 +170,7 @@ def configured(text: str, classes: int) -> Any:
     """
     auto = library()
     try:
-        description = _harmless(json.loads(text))
-        _check(description)
+        description = _checked(text)
         config = auto.AutoConfig.for_model(**_with_classes(description, classes))
         kind = getattr(auto, _family(config.model_type))
         return kind.from_config(
@@ -242,6 +241,13 @@ def _with_classes(description: dict[str, Any], classes: int) -> dict[str, Any]:
     if _family(description["model_type"]) == CAUSAL:
         return description
     return {**description, "id2label": {}, "label2id": {}, "num_labels": classes}
+
+
+def _checked(text: str) -> dict[str, Any]:
+    """Return a harmless configuration of sensible sizes."""
+    description = _harmless(json.loads(text))
+    _check(description)
+    return description
 
 
 def _check(description: Any) -> None:
