@@ -216,22 +216,19 @@ class Simulated(More):
 
 @dataclass(frozen=True)
 class RandomReadout(BestResponse):
-    """R2 of what random layers make of a block's outputs, as whoever fine-tunes begins with.
+    """R2 of what a random layer makes of a block's outputs, as whoever fine-tunes begins with.
 
     Args:
-        channels: of each random layer, a convolution where there are maps; drawn in every step.
-        layers: random ones, each followed by ReLU.
+        channels: of the random layer, a convolution where there are maps; drawn in every step.
     """
 
     channels: int = 64
-    layers: int = 1
 
     def _explained(
         self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
     ) -> Tensor:
-        """Return R2 after the random layers."""
-        for _ in range(self.layers):
-            outputs = functional.relu(self._mixed(outputs))
+        """Return R2 after the random layer and ReLU."""
+        outputs = functional.relu(self._mixed(outputs))
         return super()._explained(model, position, outputs, labels)
 
     def _mixed(self, outputs: Tensor) -> Tensor:

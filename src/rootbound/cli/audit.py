@@ -74,10 +74,10 @@ def run(options: Namespace) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    origin, tokeniser = _described(options)
+    origin, tokeniser, architecture = _described(options)
     # The name of a method in the file is all that is trusted: its settings are not read.
     made = Plain if origin is None else METHODS.get(origin.method.partition("(")[0], Plain)
-    fit = fit_to(_architecture(options))
+    fit = fit_to(architecture)
     alone = shared.read_undesirable(options, tokeniser, fit)
     tasks = as_trained(alone or shared.read_tasks(options, tokeniser, fit), origin, options)
     suite = shared.read_suite(options)
@@ -99,36 +99,34 @@ def run(options: Namespace) -> int:
     return 0 if limit is None else _judge(evaluation, limit)
 
 
-def _described(options: Namespace) -> tuple[Origin | None, str]:
-    """Return where the model comes from, if it says that, and what texts are tokenised for.
+def _described(options: Namespace) -> tuple[Origin | None, str, str]:
+    """Return where the model comes from, if it says that, its tokeniser, and its architecture.
 
-    What the options leave open is as the model's own description says.
+    The latter as far as it is known without data. What the options leave open is as the model's
+    own description says.
     """
     place = options.checkpoint.removeprefix(PRETRAINED)
     plain = place != options.checkpoint
+    origin: Origin | None
     if options.model is None and not plain:
-        origin: Origin | None = load_checkpoint(place)[1]
+        model, origin = load_checkpoint(place)
+        architecture = model.architecture
     else:
-        origin = saved_origin(weights_file(place))
+        origin, configuration = saved_origin(weights_file(place)), Path(options.model or "")
+        is_file = configuration.suffix == ".json" and configuration.is_file()
+        architecture = described_by(configuration) if is_file else ""
+    if plain:
+        architecture = options.checkpoint
     if origin is None and plain:
-        return None, options.checkpoint
+        return None, options.checkpoint, architecture
     if origin is None:
         folder = Path(options.model or "").parent
-        return None, f"{PRETRAINED}{folder}" if (folder / TOKENISER).is_file() else ""
+        found = (folder / TOKENISER).is_file()
+        return None, f"{PRETRAINED}{folder}" if found else "", architecture
     for name in ("data", "undesirable_data", "desirable", "undesirable"):
         shared.settle(options, name, getattr(origin, name))
     options.share_undesirable = options.share_undesirable or origin.shared
-    return origin, options.checkpoint if plain else origin.tokeniser
-
-
-def _architecture(options: Namespace) -> str:
-    """Return the name of the network, as far as it is known without data."""
-    if options.checkpoint.startswith(PRETRAINED):
-        return str(options.checkpoint)
-    if options.model is None:
-        return load_checkpoint(options.checkpoint)[0].architecture
-    path = Path(options.model)
-    return described_by(path) if path.suffix == ".json" and path.is_file() else ""
+    return origin, options.checkpoint if plain else origin.tokeniser, architecture
 
 
 def _opened(options: Namespace, path: str, tasks: Tasks) -> Classifier:
