@@ -2,7 +2,8 @@
 
 python benchmarks/precision.py [--device cpu]
 
-A step is forward, loss, backward and Adam on one batch of 128. The ways take turns, so that
+A step is forward, loss, backward and Adam on one batch of 128; compiled block by block, as
+`--compile` does it. The ways take turns, so that
 other jobs on the machine slow all of them alike; numbers are medians of rounds, as ratios to
 float32. Accuracies are of MNIST 0-4 after one epoch of the shallow CNN, or 60 steps of the ResNet.
 """
@@ -17,12 +18,13 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 import rootbound as rb
 from rootbound.devices import find_device, on, random_stream
 from rootbound.memory import keep_freed_memory
+from rootbound.models.compiled import compiled
 from rootbound.training import accuracy
 
 ROUNDS, BATCH = 7, 128
@@ -34,12 +36,15 @@ WAYS = (
 )  # fmt: skip
 
 
-def stepper(model: nn.Module, way: str) -> Callable[[Tensor, Tensor], None]:
-    """Return a function that takes one training step."""
+def stepper(
+    model: rb.Classifier, way: str, while_open: contextlib.ExitStack
+) -> Callable[[Tensor, Tensor], None]:
+    """Return a function that takes one training step, for as long as the stack is open."""
     layout = torch.channels_last if "channels_last" in way else torch.contiguous_format
     model.to(memory_format=layout)  # type: ignore[call-overload]
     optimiser = torch.optim.Adam(model.parameters(), 2e-3, fused=True)
-    called = torch.compile(model) if "compiled" in way else model
+    if "compiled" in way:
+        while_open.enter_context(compiled(model))
 
     def step(inputs: Tensor, labels: Tensor) -> None:
         if "channels_last" in way:
@@ -47,7 +52,7 @@ def stepper(model: nn.Module, way: str) -> Callable[[Tensor, Tensor], None]:
         optimiser.zero_grad(set_to_none=True)
         half = torch.autocast(inputs.device.type, torch.bfloat16)
         with half if "bfloat16" in way else contextlib.nullcontext():
-            loss = functional.cross_entropy(called(inputs), labels)
+            loss = functional.cross_entropy(model(inputs), labels)
         loss.backward()
         optimiser.step()
 
@@ -64,20 +69,23 @@ def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
     """Return milliseconds a step of every way, a number for each round."""
     inputs, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % 5
     device = inputs.device
-    steps = {way: stepper(rb.models.build(name, 5, shape).to(device).train(), way) for way in WAYS}
     found: dict[str, list[float]] = {way: [] for way in WAYS}
-    for step in steps.values():
-        step(inputs, labels)
-        step(inputs, labels)
     several = STEPS[name] if device.type == "cpu" else 50
-    for _ in range(ROUNDS):
-        for way, step in steps.items():
-            wait_for(device)
-            started = time.perf_counter()
-            for _ in range(several):
-                step(inputs, labels)
-            wait_for(device)
-            found[way].append(1000 * (time.perf_counter() - started) / several)
+    with contextlib.ExitStack() as while_open:
+        steps = {}
+        for way in WAYS:
+            model = rb.models.build(name, 5, shape).to(device).train()
+            steps[way] = stepper(model, way, while_open)
+            steps[way](inputs, labels)
+            steps[way](inputs, labels)
+        for _ in range(ROUNDS):
+            for way, step in steps.items():
+                wait_for(device)
+                started = time.perf_counter()
+                for _ in range(several):
+                    step(inputs, labels)
+                wait_for(device)
+                found[way].append(1000 * (time.perf_counter() - started) / several)
     return found
 
 
@@ -86,9 +94,10 @@ def accuracies(name: str, way: str, task: rb.Task, seeds: int = 3) -> list[float
     found = []
     for seed in range(seeds):
         model = rb.models.build(name, 5, task.train.shape, seed=seed).to(task.train.labels.device)
-        step, generator = stepper(model.train(), way), random_stream(seed)
-        for inputs, labels in task.train.batches(BATCH, LENGTHS[name], generator):
-            step(inputs, labels)
+        with contextlib.ExitStack() as while_open:
+            step, generator = stepper(model.train(), way, while_open), random_stream(seed)
+            for inputs, labels in task.train.batches(BATCH, LENGTHS[name], generator):
+                step(inputs, labels)
         found.append(100 * accuracy(model, task.test.subset(1000)))
     return found
 

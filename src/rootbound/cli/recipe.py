@@ -18,7 +18,7 @@ def add_recipe(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--compile", action="store_true",
-        help="let torch.compile compile the network's blocks for training; needs a C++ compiler, "
+        help="let torch.compile compile the network for training; needs a C++ compiler, "
         "or Triton on a GPU",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Blocks that `torch.compile` makes faster, where it does, for as long as a training takes."""
+"""Networks that `torch.compile` makes faster, where it does, for as long as a training takes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ GRADIENTS = {"donated_buffer": False}
 
 @contextlib.contextmanager
 def compiled(model: Classifier) -> Iterator[None]:
-    """Call the blocks and the head as `torch.compile` writes them, from their first call on.
+    """Call the network, its blocks and its head as `torch.compile` writes them.
 
-    In place and one by one, because losses call them one by one: parameters and their names stay
-    as they are.
+    Each from its first call on, in place: parameters and their names stay as they are. Losses that
+    read between blocks call these one by one; the network as a whole is faster.
 
     Raises:
         InputError: a loss is differentiated twice, which compiled code cannot be, or there is no
             compiler.
     """
-    parts = [*model.blocks, model.head]
+    parts = [model, *model.blocks, model.head]
     for part in parts:
         part._compiled_call_impl = torch.compile(_called(part))
     try:
