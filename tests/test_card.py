@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import jsonschema
 import pytest
@@ -19,7 +20,7 @@ from rootbound.cli.main import main
 from rootbound.datasets import Dataset, load
 from rootbound.errors import InputError
 from rootbound.models import Classifier, load_model, shallow_cnn, weights_digest
-from rootbound.models.published import CARD, CONFIG, README, WEIGHTS
+from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
 from rootbound.training import accuracy
 
@@ -232,22 +233,22 @@ def test_a_run_of_other_weights_is_refused(
 
 @pytest.mark.slow
 def test_pushing_sends_the_four_files(
-    published: Published, monkeypatch: pytest.MonkeyPatch
+    published: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sent: list[tuple[str, dict[str, Any]]] = []
-
-    class Hub:
-        def create_repo(self, name: str, **given: Any) -> None:
-            sent.append((name, given))
-
-        def upload_folder(self, **given: Any) -> None:
-            sent.append(("upload", given))
-
-    monkeypatch.setattr("rootbound.cli.export.hub", Hub)
-    assert published.export("--push-to-hub", "me/it") == 0
-    (name, _), (_, given) = sent
-    assert (name, given["repo_id"]) == ("me/it", "me/it")
-    assert set(given["allow_patterns"]) == {WEIGHTS, CONFIG, README, CARD}
+    hub = pytest.importorskip("huggingface_hub")
+    api = create_autospec(hub.HfApi)  # takes what the library takes, and no more
+    api.return_value.create_repo.return_value.repo_id = "me/it"
+    api.return_value.upload_folder.return_value = "https://hub/me/it/commit/1"
+    monkeypatch.setattr(hub, "HfApi", api)
+    more = ("--private", "--commit-message", "first", "--branch", "b", "--create-pr")
+    assert published.export("--push-to-hub", "me/it", *more) == 0
+    assert "hub: https://hub/me/it/commit/1" in capsys.readouterr().out
+    made, sent = api.return_value.create_repo.call_args, api.return_value.upload_folder.call_args
+    assert (made.args, made.kwargs["private"]) == (("me/it",), True)
+    assert sent.kwargs["repo_id"] == "me/it"
+    assert set(sent.kwargs["allow_patterns"]) == {WEIGHTS, CONFIG, README, CARD}
+    told = [sent.kwargs[name] for name in ("commit_message", "revision", "create_pr")]
+    assert told == ["first", "b", True]
     assert 'from_pretrained("me/it")' in (published.folder / README).read_text()
 
 

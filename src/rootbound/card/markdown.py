@@ -16,14 +16,11 @@ tags: [rootbound, transfer-resistance]
 USE = """```python
 import rootbound as rb
 
-model = rb.Classifier.from_pretrained("{place}")
+model = rb.Classifier.from_pretrained("{place}"{module})
 ```
 """
-OWN = """```python
-from safetensors.torch import load_file
-
-network.load_state_dict(load_file("model.safetensors"))  # a network as it was trained
-```"""
+OWN = """`network` is one as it was trained. Without rootbound:
+`network.load_state_dict(safetensors.torch.load_file("model.safetensors"))`."""
 WITHOUT = 'Without rootbound: `safetensors.torch.load_file("model.safetensors")` is a state dict.'
 LIBRARY = 'Without rootbound: `transformers.{reader}.from_pretrained("{place}")`.'
 
@@ -62,9 +59,9 @@ def to_markdown(card: Mapping[str, Any], place: str, reader: str = "") -> str:
 
 def _use(place: str, reader: str) -> str:
     if reader == "torch":
-        return OWN
+        return USE.format(place=place, module=", network") + OWN
     without = LIBRARY.format(reader=reader, place=place) if reader else WITHOUT
-    return USE.format(place=place) + without
+    return USE.format(place=place, module="") + without
 
 
 def _kept(wanted: Mapping[str, Any] | None) -> str:

@@ -17,7 +17,6 @@ from rootbound.cli.networks import (
     is_own,
     named_network,
     own_network,
-    weights_file,
 )
 from rootbound.cli.result import present
 from rootbound.cli.scaling import add_scaling, as_trained
@@ -26,8 +25,9 @@ from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
 from rootbound.models import Classifier, Origin, load_checkpoint
 from rootbound.models.checkpoint import saved_origin
+from rootbound.models.hub import WEIGHTS
 from rootbound.models.hugging_face import PRETRAINED
-from rootbound.models.published import TOKENISER, load_plain
+from rootbound.models.published import TOKENISER, find, load_plain
 from rootbound.models.registry import described_by
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
@@ -112,7 +112,8 @@ def _described(options: Namespace) -> tuple[Origin | None, str, str]:
         model, origin = load_checkpoint(place)
         architecture = model.architecture
     else:
-        origin, configuration = saved_origin(weights_file(place)), Path(options.model or "")
+        weights = Path(place) / WEIGHTS if plain else find(place).weights
+        origin, configuration = saved_origin(weights), Path(options.model or "")
         is_file = configuration.suffix == ".json" and configuration.is_file()
         architecture = described_by(configuration) if is_file else ""
     if plain:

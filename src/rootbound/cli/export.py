@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -17,8 +18,8 @@ from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models import Classifier, Origin, load_model, weights_digest
 from rootbound.models.checkpoint import described, saved_origin, saved_shape
+from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS, library, push_to_hub
 from rootbound.models.hugging_face import CONFIGURED, PRETRAINED, auto_class, library_files
-from rootbound.models.published import CARD, CONFIG, README, WEIGHTS, hub
 from rootbound.records import Evaluation
 
 
@@ -36,31 +37,26 @@ def configure(parser: ArgumentParser) -> None:
     add_head(parser)
     parser.add_argument(
         "--push-to-hub", type=str, default=None,
-        help="OWNER/NAME on the Hugging Face hub; you are logged in with `hf auth login`",
+        help="OWNER/NAME on the Hugging Face hub; you are logged in with `hf auth login`, or by "
+        "HF_TOKEN",
     )  # fmt: skip
+    parser.add_argument(
+        "--private", action="store_true", help="make the hub's repository private, if it is new"
+    )
+    parser.add_argument("--commit-message", type=str, default=None, help="on the hub")
+    parser.add_argument("--branch", type=str, default=None, help="on the hub (default: main)")
+    parser.add_argument(
+        "--create-pr", action="store_true", help="on the hub: ask for the change, do not make it"
+    )
 
 
 def run(options: Namespace) -> int:
     """Write the folder, and send it to the hub if that is asked for."""
     path, folder = Path(options.checkpoint), Path(options.out)
     model, origin = _opened(options, path)
-    evaluation, digest = Evaluation.load(Path(options.run)), weights_digest(model.state_dict())
-    attacked = evaluation.context.get("weights", {})
-    name = next((name for name, other in attacked.items() if other == digest), None)
-    if name is None:
-        raise InputError(
-            f"a run in which the weights of {path} were attacked",
-            f"one of other weights in {options.run}",
-            f"run rootbound audit {path}",
-        )
-    library = hub() if options.push_to_hub is not None else None
-    card = resistance_card(evaluation, name, digest)
-    if card["desirable"] is None:
-        raise InputError(
-            f"a run that says what {path} is for",
-            f"none in {options.run}",
-            "audit it with --desirable",
-        )
+    card = _card(options, model)
+    if options.push_to_hub is not None:
+        library()  # so that nothing is written where it is missing
     place = options.push_to_hub or folder.resolve().name
     files = _model_files(path, model, origin, card["desirable"]["classes"])
     reader = "torch" if model.place else auto_class(model)
@@ -70,13 +66,44 @@ def run(options: Namespace) -> int:
     for file, content in files.items():
         write_atomically(folder / file, content)
     sys.stdout.write(f"model and card: {folder}\n")
-    if library is not None:
-        library.create_repo(options.push_to_hub, exist_ok=True)
-        library.upload_folder(
-            repo_id=options.push_to_hub, folder_path=str(folder), allow_patterns=list(files)
-        )
-        sys.stdout.write(f"hub: https://huggingface.co/{options.push_to_hub}\n")
+    if options.push_to_hub is not None:
+        sys.stdout.write(f"hub: {_sent(options, list(files))}\n")
     return 0
+
+
+def _card(options: Namespace, model: Classifier) -> dict[str, Any]:
+    """Return the card of a model by the run in which it was attacked."""
+    path, digest = options.checkpoint, weights_digest(model.state_dict())
+    evaluation = Evaluation.load(Path(options.run))
+    attacked = evaluation.context.get("weights", {})
+    name = next((name for name, other in attacked.items() if other == digest), None)
+    if name is None:
+        raise InputError(
+            f"a run in which the weights of {path} were attacked",
+            f"one of other weights in {options.run}",
+            f"run rootbound audit {path}",
+        )
+    card = resistance_card(evaluation, name, digest)
+    if card["desirable"] is None:
+        raise InputError(
+            f"a run that says what {path} is for",
+            f"none in {options.run}",
+            "audit it with --desirable",
+        )
+    return card
+
+
+def _sent(options: Namespace, files: Sequence[str]) -> str:
+    """Send the files to the hub; return their address."""
+    return push_to_hub(
+        options.out,
+        options.push_to_hub,
+        files=files,
+        commit_message=options.commit_message,
+        private=options.private or None,
+        branch=options.branch,
+        create_pr=options.create_pr or None,
+    )
 
 
 def _opened(options: Namespace, path: Path) -> tuple[Classifier, Origin]:

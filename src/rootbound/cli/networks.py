@@ -15,7 +15,7 @@ from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, build, load_weights
 from rootbound.models.foreign import classes_of_head
 from rootbound.models.hugging_face import only_shape
-from rootbound.models.published import WEIGHTS, check_card
+from rootbound.models.published import find, load_into
 from rootbound.models.registry import described_by
 from rootbound.tasks import Task, Tasks
 
@@ -51,12 +51,6 @@ def fit_to(architecture: str) -> Callable[[Dataset], Dataset]:
     return fit
 
 
-def weights_file(place: str) -> Path:
-    """Return the file of weights at a place: itself, or the one in a published folder."""
-    path = Path(place)
-    return path / WEIGHTS if path.is_dir() else path
-
-
 def own_network(
     name: str, head: str | None, task: Task | None = None, place: str | None = None
 ) -> Classifier:
@@ -68,7 +62,7 @@ def own_network(
         name: `file.py:function`.
         head: name of its last linear layer; found when left out.
         task: with samples to find and to check the head by.
-        place: file or published folder of its weights; its own when left out.
+        place: file, published folder or hub name of its weights; its own when left out.
 
     Raises:
         InputError: there is no such function, it returns no network, the weights do not fit, or
@@ -77,19 +71,16 @@ def own_network(
     make = load_named(name)
     if not callable(make) or not isinstance(module := make(), nn.Module):
         raise InputError(ONE_OF, repr(name), "correct --model")
-    if place is not None:
-        load_weights(module, weights_file(place))
     example = None if task is None else task.train.batch(slice(0, 1))[0]
-    model = _drawn_by(make, module, Classifier.wrap(module, head, example))
-    if place is not None and Path(place).is_dir():
-        check_card(Path(place), model)
-    return model
+    if place is None:
+        return _drawn_by(make, Classifier.wrap(module, head, example))
+    return _drawn_by(make, load_into(module, find(place), head, example))
 
 
-def _drawn_by(make: Callable[[], nn.Module], module: nn.Module, model: Classifier) -> Classifier:
+def _drawn_by(make: Callable[[], nn.Module], model: Classifier) -> Classifier:
     """Return the model with random weights as the function draws them, where it does."""
     try:
-        return Classifier.wrap(module, model.place, fresh=make)
+        return Classifier.wrap(model.unwrapped(), model.place, fresh=make)
     except InputError as reason:  # it returns pretrained weights, say
         log.info("random weights are drawn module by module: %s", reason)
         return model
@@ -101,7 +92,7 @@ def named_network(name: str, tasks: Tasks, place: str) -> Classifier:
     Args:
         name: of a built-in network, or the path of a configuration.
         tasks: what it is for, or what else its samples are known by.
-        place: file or published folder of its weights.
+        place: file, published folder or hub name of its weights.
 
     Raises:
         InputError: there is no such network, or the weights do not fit, or do not say for how many
@@ -111,9 +102,9 @@ def named_network(name: str, tasks: Tasks, place: str) -> Classifier:
         raise InputError(ONE_OF, repr(name), "correct --model")
     architecture = name if name in MODELS else described_by(Path(name))
     wanted = tasks.desirable
-    count = classes_of_head(weights_file(place)) if wanted is None else len(wanted.classes)
+    found = find(place)
+    count = classes_of_head(found.weights) if wanted is None else len(wanted.classes)
     model = build(architecture, count, tasks.undesirable.train.shape)
-    load_weights(model, weights_file(place))
-    if Path(place).is_dir():
-        check_card(Path(place), model)
+    load_weights(model, found.weights)
+    found.check(model)
     return model

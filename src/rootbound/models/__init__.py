@@ -5,6 +5,7 @@ from rootbound.models.classifier import Classifier
 from rootbound.models.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.models.digest import weights_digest
 from rootbound.models.foreign import load_weights
+from rootbound.models.hub import push_to_hub
 from rootbound.models.hugging_face import (
     from_transformers,
     pretrained_tokeniser,
@@ -28,6 +29,7 @@ __all__ = [
     "load_model",
     "load_weights",
     "pretrained_tokeniser",
+    "push_to_hub",
     "resnet_18",
     "resnet_20",
     "save_model",

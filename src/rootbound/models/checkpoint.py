@@ -124,7 +124,10 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         shape = tuple(int(size) for size in description["shape"])
         name, classes = str(description["architecture"]), int(description["classes"])
         if not name:
-            raise ValueError("one of a network of somebody's own: name that by --model")
+            raise ValueError(
+                "one of a network of somebody's own: name that by --model; in Python, give it to "
+                "from_pretrained as module"
+            )
         weights = own_names(weights, name, classes)
         _check(weights, name, classes, shape)
         model = build(name, classes, shape)

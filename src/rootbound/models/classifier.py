@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import importlib
 from collections.abc import Callable, Sequence
-from typing import cast
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -97,18 +98,41 @@ class Classifier(nn.Module):
         return replaced(whole.backbone, self.place, whole.head)
 
     @classmethod
-    def from_pretrained(cls, name: str) -> Classifier:
-        """Load what `rootbound train` or `rootbound export` wrote; nothing is executed.
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        module: nn.Module | None = None,
+        *,
+        head: str | None = None,
+        fresh: Callable[[], nn.Module] | None = None,
+        **download: Any,
+    ) -> Classifier:
+        """Load what `rootbound train` or `rootbound export` wrote, as `eval()` leaves it.
+
+        Nothing that comes with the weights is executed.
 
         Args:
             name: a model file, a folder with its card, or `OWNER/NAME` on the Hugging Face hub.
+            module: where the weights are of somebody's own network: that network, which is copied.
+            head: with `module`, as `wrap` takes it.
+            fresh: with `module`, as `wrap` takes it.
+            download: from the hub: `revision`, `token`, `cache_dir`, `local_files_only` and
+                `force_download`, as its own library calls them.
 
         Raises:
-            InputError: there is none, it is damaged, or its card is of other weights.
+            InputError: there is none, it is damaged, does not fit the module, is of a network that
+                was not given, or its card is of other weights.
         """
         # The floor above in this folder knows files; a class that is loaded must not.
         published = importlib.import_module("rootbound.models.published")
-        return cast(Classifier, published.load_checkpoint(name)[0])
+        options = published.Download(**download)
+        if module is None:
+            model = published.load_checkpoint(str(name), options)[0]
+        else:
+            model = published.load_into(
+                module, published.find(str(name), options), head, None, fresh
+            )
+        return cast(Classifier, model.eval())
 
     @property
     def classes(self) -> int:

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
-import importlib
+import copy
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+from torch import Tensor, nn
 
 from rootbound.errors import InputError
 from rootbound.models.checkpoint import Origin, load_model
 from rootbound.models.classifier import Classifier
 from rootbound.models.digest import weights_digest
+from rootbound.models.foreign import PICKLES, load_weights
+from rootbound.models.hub import AS_USUAL, CARD, CONFIG, OTHERS, WEIGHTS, Download, snapshot
 from rootbound.models.hugging_face import PRETRAINED, as_published
 
-WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json", "README.md"
 TOKENISER = "tokenizer_config.json"
-OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
-"""Files of a tokeniser, as `transformers` calls them."""
 LARGEST_CARD = 2**20
 """Bytes."""
 
 
-def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
+@dataclass(frozen=True)
+class Place:
+    """Where weights lie.
+
+    Args:
+        weights: the file.
+        folder: that was published with it; None where the file was named by itself.
+    """
+
+    weights: Path
+    folder: Path | None
+
+    def check(self, model: Classifier) -> None:
+        """Raise an `InputError` where a card is there that is damaged or of other weights."""
+        if self.folder is not None:
+            _check_card(self.folder, model)
+
+
+def find(name: str, download: Download = AS_USUAL) -> Place:
+    """Return where weights of that name lie: a file, a published folder, or one of the hub.
+
+    Raises:
+        InputError: there is nothing of that name on the hub, or no way to it.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return Place(path / WEIGHTS, path)
+    if path.is_file() or path.suffix in (".safetensors", *PICKLES):
+        return Place(path, None)
+    folder = _fetched(name, download)
+    return Place(folder / WEIGHTS, folder)
+
+
+def load_checkpoint(name: str, download: Download = AS_USUAL) -> tuple[Classifier, Origin]:
     """Load a model file, a published folder, or what the hub has under that name.
 
     Nothing is executed. Where there is a card, its weights must be these.
@@ -31,14 +64,40 @@ def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
     Raises:
         InputError: there is nothing of that name, it is damaged, or the card is of other weights.
     """
-    if Path(name).is_file() or name.endswith(".safetensors"):
-        return load_model(Path(name))
-    folder = Path(name) if Path(name).is_dir() else _fetched(name)
-    model, origin = load_model(folder / WEIGHTS)
-    if origin.tokeniser and (folder / TOKENISER).is_file():
-        origin = replace(origin, tokeniser=f"{PRETRAINED}{folder}")
-    check_card(folder, model)
+    place = find(name, download)
+    model, origin = load_model(place.weights)
+    if place.folder is not None and origin.tokeniser and (place.folder / TOKENISER).is_file():
+        origin = replace(origin, tokeniser=f"{PRETRAINED}{place.folder}")
+    place.check(model)
     return model, origin
+
+
+def load_into(
+    module: nn.Module,
+    place: Place,
+    head: str | None = None,
+    example: Tensor | None = None,
+    fresh: Callable[[], nn.Module] | None = None,
+) -> Classifier:
+    """Return somebody's own network with the weights at a place; nothing there is executed.
+
+    Args:
+        module: the network; it is copied, with half-precision weights as float32.
+        place: of weights that its `load_state_dict` reads.
+        head: as `Classifier.wrap` takes it, like the others.
+        example: inputs to find and to check the head by.
+        fresh: makes the same network with random weights.
+
+    Raises:
+        InputError: the weights are missing, damaged or do not fit, a card is of others, or
+            the network cannot be wrapped.
+    """
+    # In single precision first: what was trained in that would be rounded, and be no card's.
+    whole = copy.deepcopy(module).float()
+    load_weights(whole, place.weights)
+    model = Classifier.wrap(whole, head, example, fresh)
+    place.check(model)
+    return model
 
 
 def load_plain(name: str) -> Classifier:
@@ -53,52 +112,29 @@ def load_plain(name: str) -> Classifier:
         InputError: there is no such model, it is of a family that is not known here, or the card
             is damaged or of other weights.
     """
-    model, place = as_published(name), name.removeprefix(PRETRAINED)
-    check_card(Path(place) if Path(place).is_dir() else _snapshot(place, [CARD]), model)
+    model = as_published(name)
+    _check_card(_folder_of(name.removeprefix(PRETRAINED)), model)
     return model
 
 
-def check_card(folder: Path, model: Classifier) -> None:
-    """Raise an `InputError` where a folder has a card that is damaged or of other weights."""
+def _folder_of(name: str) -> Path:
+    """Return the folder with a model's card, if it has one: itself, or what the hub has."""
+    return Path(name) if Path(name).is_dir() else snapshot(name, [CARD], AS_USUAL)
+
+
+def _check_card(folder: Path, model: Classifier) -> None:
     if (folder / CARD).is_file():
         _check(folder / CARD, weights_digest(model.state_dict()))
 
 
-def hub() -> Any:
-    """Return the library `huggingface_hub`.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        return importlib.import_module("huggingface_hub")
-    except ImportError:
-        raise InputError(
-            "the library `huggingface_hub`", "none", "pip install 'rootbound[hub]'"
-        ) from None
-
-
-def _fetched(name: str) -> Path:
+def _fetched(name: str, download: Download) -> Path:
     if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
         raise InputError(
             f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
             "no such file",
             "train one: rootbound train",
         )
-    return _snapshot(name, [WEIGHTS, CONFIG, CARD, *OTHERS])
-
-
-def _snapshot(name: str, files: Sequence[str]) -> Path:
-    """Return the folder to which files of the hub were downloaded, those of them that it has."""
-    try:
-        return Path(hub().snapshot_download(name, allow_patterns=files))
-    except InputError:
-        raise
-    except Exception as error:  # of whatever the network does
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(
-            f"a model file, a folder, or a model of the hub at {name}", reason, "check the name"
-        ) from None
+    return snapshot(name, [WEIGHTS, CONFIG, CARD, *OTHERS], download)
 
 
 def _check(path: Path, digest: str) -> None:

@@ -1,0 +1,163 @@
+"""Published weights by name: with the network of somebody's own, from folders and from the hub."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+import torch
+from torch import nn
+
+from rootbound.errors import InputError
+from rootbound.models import Classifier, Origin, push_to_hub, save_model, shallow_cnn
+from rootbound.models.checkpoint import save_wrapped
+from rootbound.models.digest import weights_digest
+from rootbound.models.hub import CARD, WEIGHTS
+
+huggingface_hub = pytest.importorskip("huggingface_hub")
+ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+SHAPE = (1, 16, 16)
+COMMITS = {"main": "a" * 40, "v2": "b" * 40}
+
+
+def drawn(classes: int = 3) -> nn.Module:
+    hidden = nn.Linear(256, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ReLU()
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(8, classes))
+
+
+def network(seed: int = 7, classes: int = 3) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return drawn(classes)
+
+
+def publish(model: Classifier, folder: Path) -> str:
+    """Write weights with a card that says whose it is; return their digest."""
+    folder.mkdir(parents=True)
+    save = save_wrapped if model.place else save_model
+    save(model, folder / WEIGHTS, SHAPE, ORIGIN)
+    digest = weights_digest(model.state_dict())
+    (folder / CARD).write_text(json.dumps({"weights_sha256": digest}))
+    return digest
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> dict[str, str]:
+    """Return the digest of each revision of `me/it` in a folder as the hub's library keeps it."""
+    digests = {}
+    for seed, (name, commit) in enumerate(COMMITS.items()):
+        repository = tmp_path / "hub" / "models--me--it"
+        reference = repository / "refs" / name
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(commit)
+        model = Classifier.wrap(network(seed))
+        digests[name] = publish(model, repository / "snapshots" / commit)
+    return digests
+
+
+@pytest.mark.parametrize(
+    ("revision", "found"), [(None, "main"), ("v2", "v2"), (COMMITS["v2"], "v2"), ("main", "main")]
+)
+def test_a_revision_of_the_hub(
+    revision: str | None, found: str, cache: dict[str, str], tmp_path: Path
+) -> None:
+    given = network()
+    model = Classifier.from_pretrained(
+        "me/it", given, revision=revision, cache_dir=tmp_path / "hub", local_files_only=True
+    )
+    assert weights_digest(model.state_dict()) == cache[found]
+    assert not model.training
+    unchanged = network().state_dict()
+    assert all(torch.equal(value, unchanged[key]) for key, value in given.state_dict().items())
+
+
+def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a model of the hub at me/it"):
+        Classifier.from_pretrained(
+            "me/it", network(), revision="v3", cache_dir=tmp_path / "hub", local_files_only=True
+        )
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> None:
+    trained, given = network(0).eval(), network(1)
+    digest = publish(Classifier.wrap(trained), tmp_path / "out")
+    model = Classifier.from_pretrained(
+        tmp_path / "out", given.half() if half else given, fresh=drawn
+    )
+    assert weights_digest(model.state_dict()) == digest
+    samples = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(model(samples), trained(samples))
+    assert model.fresh is not None
+    alone = Classifier.from_pretrained(tmp_path / "out" / WEIGHTS, given, head="5")
+    assert torch.equal(alone(samples), trained(samples))
+
+
+@pytest.mark.parametrize(
+    ("module", "given", "said"),
+    [
+        (None, {}, "as module"),
+        (network(classes=4), {}, "fit the network"),
+        (network(), {"head": "1"}, "1"),
+    ],
+    ids=["none", "another", "with another head"],
+)
+def test_a_network_that_is_not_the_one(
+    module: nn.Module | None, given: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    publish(Classifier.wrap(network()), tmp_path / "out")
+    with pytest.raises(InputError, match=said) as caught:
+        Classifier.from_pretrained(tmp_path / "out", module, **given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_card_of_other_weights_is_not_believed(own: bool, tmp_path: Path) -> None:
+    model = Classifier.wrap(network()) if own else shallow_cnn(3, SHAPE)
+    publish(model, tmp_path / "out")
+    (tmp_path / "out" / CARD).write_text(json.dumps({"weights_sha256": "0" * 64}))
+    with pytest.raises(InputError, match="do not trust the card"):
+        Classifier.from_pretrained(tmp_path / "out", network() if own else None)
+
+
+def test_an_option_that_the_hub_has_not(tmp_path: Path) -> None:
+    publish(shallow_cnn(3, SHAPE), tmp_path / "out")
+    with pytest.raises(TypeError, match="revison"):
+        Classifier.from_pretrained(tmp_path / "out", revison="v2")
+
+
+def test_folders_need_no_library_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    publish(shallow_cnn(3, SHAPE), tmp_path / "out")
+    Classifier.from_pretrained(tmp_path / "out")
+    for send in (lambda: push_to_hub(tmp_path, "me/it"), lambda: Classifier.from_pretrained("a/b")):
+        with pytest.raises(InputError, match=r"rootbound\[hub\]"):
+            send()
+
+
+def test_what_is_sent_is_named_as_the_hub_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = create_autospec(huggingface_hub.HfApi)  # takes what the library takes, and no more
+    monkeypatch.setattr(huggingface_hub, "HfApi", api)
+    with pytest.raises(InputError, match=CARD):
+        push_to_hub(tmp_path, "me/it")
+    publish(shallow_cnn(3, SHAPE), tmp_path / "out")
+    push_to_hub(
+        tmp_path / "out", "me/it", private=True, token="t", commit_message="m", branch="b",
+        create_pr=True,
+    )  # fmt: skip
+    api.assert_called_with(token="t")
+    made, sent = api.return_value.create_repo.call_args, api.return_value.upload_folder.call_args
+    assert (made.args, made.kwargs) == (("me/it",), {"private": True, "exist_ok": True})
+    assert {name: sent.kwargs[name] for name in ("commit_message", "revision", "create_pr")} == {
+        "commit_message": "m", "revision": "b", "create_pr": True
+    }  # fmt: skip
+    assert {WEIGHTS, CARD} <= set(sent.kwargs["allow_patterns"])
+    assert "*" not in sent.kwargs["allow_patterns"]
