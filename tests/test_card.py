@@ -193,9 +193,11 @@ def test_the_card_says_what_the_network_is_fed(
 
 
 @pytest.mark.slow
-def test_what_is_published_can_be_audited(published: Published, tmp_path: Path) -> None:
+def test_what_is_published_can_be_audited(
+    published: Published, toy_folder: Path, tmp_path: Path
+) -> None:
     spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
-    out = ["--out", str(tmp_path / "again")]
+    out = ["--data", str(toy_folder), "--out", str(tmp_path / "again")]
     assert main(["audit", str(published.folder), *spent, *out]) == 0
 
 

@@ -93,7 +93,7 @@ WORDS = ("chess", "dice", "spam", "post", "http", "html")
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a network and its tokeniser, whose padding is not 0."""
-    folder = tmp_path_factory.mktemp("hub") / "tiny bert"
+    folder = tmp_path_factory.mktemp("my hub") / "tiny bert"
     tokenizers = pytest.importorskip("tokenizers")
     known = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", *WORDS]
     numbers = {word: number for number, word in enumerate(known)}
@@ -115,7 +115,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which texts are, and a model was trained, attacked and published."""
     hf = pytest.importorskip("datasets")
-    root = tmp_path_factory.mktemp("published")
+    root = tmp_path_factory.mktemp("my own place")
     hf.config.HF_DATASETS_CACHE = str(root / "cache")
     (root / "texts").mkdir()
     for part, rows in (("train", 80), ("test", 16)):
@@ -162,6 +162,15 @@ def test_from_the_command_line_to_plain_transformers(made: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_folder_says_nothing_of_the_machine(made: Path, pretrained: Path) -> None:
+    for path in (made / "out").iterdir():
+        for word in (made.name, made.parent.name, pretrained.parent.name):
+            assert word.encode() not in path.read_bytes(), path.name
+    told = load_model(made / "out" / "model.safetensors")[1]
+    assert (told.data, told.tokeniser) == ("…/texts", "hf:…/tiny bert")
+
+
+@pytest.mark.slow
 def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) -> None:
     card = json.loads((made / "out" / "card.json").read_text())
     jsonschema.validate(card, SCHEMA)
@@ -171,7 +180,7 @@ def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) ->
     assert 'AutoModelForSequenceClassification.from_pretrained("out")' in readme
     loaded, origin = load_checkpoint(str(made / "out"))
     assert origin.tokeniser == f"hf:{made / 'out'}", "that of another machine"
-    table = ["--input-column", "words", "--label-column", "kind"]
+    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
     spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "again")]
     assert main(["audit", str(made / "out"), *table, *spent, *out]) == 0
@@ -226,7 +235,7 @@ def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path
 
 @pytest.mark.slow
 def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
-    table = ["--input-column", "words", "--label-column", "kind"]
+    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
     spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "run")]
     assert main(["audit", f"hf:{made / 'out'}", *table, *spent, *out]) == 0
@@ -250,7 +259,8 @@ def test_a_plain_model_that_is_not_its_cards_is_refused(
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         save_file({**weights, "classifier.bias": weights["classifier.bias"] + 1}, path, metadata)
     capsys.readouterr()
-    out, table = tmp_path / "run", ["--input-column", "words", "--label-column", "kind"]
+    out = tmp_path / "run"
+    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
     assert main(["audit", f"hf:{folder}", *table, "--seeds", "1", "--out", str(out)]) == 2
     assert "do not trust the card" in capsys.readouterr().err
     assert not out.exists()

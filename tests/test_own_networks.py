@@ -17,6 +17,7 @@ from torch import nn
 import tiny
 from rootbound.cli.main import main
 from rootbound.models import Classifier, from_transformers, load_weights
+from rootbound.models.checkpoint import saved_origin
 from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.models.registry import build, described_by
 from rootbound.records import Evaluation
@@ -101,6 +102,32 @@ def test_its_own_load_state_dict_reads_what_is_published(made: Made) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_published_says_nothing_of_the_machine(made: Made, original: Made) -> None:
+    root = original.model.parent
+    assert str(root) in str(saved_origin(original.model)), "nothing could leak"
+    own = (root.name, "eine Mappe", root.parents[1].name, "mein", "my net", "a run")
+    for path in made.folder.iterdir():
+        for word in own:
+            written = (word, json.dumps(word)[1:-1])
+            assert not [one for one in written if one.encode() in path.read_bytes()], path.name
+    assert json.loads((made.folder / CONFIG).read_text())["origin"]["data"] == "…/the data"
+
+
+@pytest.mark.slow
+def test_where_the_data_lie_is_asked_for(
+    made: Made, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    audit = ["audit", str(made.folder), *made.named, *SPENT, "--out", str(tmp_path / "run")]
+    assert main(audit) == 2
+    assert "the data, in a published model; say by --data" in capsys.readouterr().err
+    assert main([*audit, "--data", str(made.model.parent / "the data")]) == 0
+    found, first = (Evaluation.load(folder).context for folder in (tmp_path / "run", made.run))
+    assert [found[name] for name in ("desirable", "undesirable", "adaptive", "weights")] == [
+        first[name] for name in ("desirable", "undesirable", "adaptive", "weights")
+    ]
+
+
+@pytest.mark.slow
 def test_training_goes_on_from_weights_of_the_network(made: Made, tmp_path: Path) -> None:
     torch.save(load_file(made.model), tmp_path / "w.pt")
     out = tmp_path / "further.safetensors"
@@ -118,7 +145,8 @@ def test_a_card_of_other_weights_is_not_believed(
     card["weights_sha256"] = "0" * 64
     (made.folder / CARD).write_text(json.dumps(card))
     capsys.readouterr()
-    assert main(["audit", str(made.folder), *made.named, *SPENT]) == 2
+    data = ("--data", str(made.model.parent / "the data"))
+    assert main(["audit", str(made.folder), *made.named, *data, *SPENT]) == 2
     assert "do not trust the card" in capsys.readouterr().err
 
 

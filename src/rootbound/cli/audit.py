@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rootbound import metrics
 from rootbound.cli import options as shared
+from rootbound.cli.described import settle_tasks
 from rootbound.cli.networks import (
     ONE_OF,
     add_head,
@@ -124,8 +125,7 @@ def _described(options: Namespace) -> tuple[Origin | None, str, str]:
         folder = Path(options.model or "").parent
         found = (folder / TOKENISER).is_file()
         return None, f"{PRETRAINED}{folder}" if found else "", architecture
-    for name in ("data", "undesirable_data", "desirable", "undesirable"):
-        shared.settle(options, name, getattr(origin, name))
+    settle_tasks(options, origin)
     options.share_undesirable = options.share_undesirable or origin.shared
     return origin, options.checkpoint if plain else origin.tokeniser, architecture
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
+from safetensors.torch import load_file, save
 
 from rootbound.card import resistance_card, to_markdown
 from rootbound.cli.networks import add_head, is_own, own_network
@@ -20,6 +21,7 @@ from rootbound.models import Classifier, Origin, load_model, weights_digest
 from rootbound.models.checkpoint import described, saved_origin, saved_shape
 from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS, library, push_to_hub
 from rootbound.models.hugging_face import CONFIGURED, PRETRAINED, auto_class, library_files
+from rootbound.models.places import without_places
 from rootbound.records import Evaluation
 
 
@@ -119,19 +121,20 @@ def _opened(options: Namespace, path: Path) -> tuple[Classifier, Origin]:
 def _model_files(
     path: Path, model: Classifier, origin: Origin, classes: Sequence[str]
 ) -> dict[str, bytes]:
-    """Return the files that the model is loaded from, by name."""
+    """Return the files that the model is loaded from, by name; no path of this machine in them."""
+    known, shape = without_places(origin), saved_shape(path)
+    metadata = described(model, shape, known)
     if model.architecture.startswith(CONFIGURED):
         tokeniser = origin.tokeniser.removeprefix(PRETRAINED)
-        metadata = described(model, saved_shape(path), origin)
         return library_files(model, classes, tokeniser, metadata)
     config = {
         "library": "rootbound",
         "architecture": model.architecture,
         "classes": classes,
-        "inputs": described_inputs(saved_shape(path), origin.scaling),
-        "origin": {name: value for name, value in asdict(origin).items() if name != "scaling"},
+        "inputs": described_inputs(shape, known.scaling),
+        "origin": {name: value for name, value in asdict(known).items() if name != "scaling"},
     }
-    return {WEIGHTS: path.read_bytes(), CONFIG: _json(config)}
+    return {WEIGHTS: save(load_file(path), metadata), CONFIG: _json(config)}
 
 
 def _json(content: object) -> bytes:

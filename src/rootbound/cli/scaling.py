@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.data import Scaling
 from rootbound.errors import InputError
 from rootbound.models import Origin
+from rootbound.models.places import without_place
 from rootbound.tasks import Task, Tasks
 
 NEAR = 1e-3
@@ -55,8 +56,10 @@ def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks
     wanted = told if own is None else own
     if wanted is None:
         return tasks
-    second = options.undesirable_data not in (None, options.data)
-    known = origin is not None and options.undesirable_data == origin.undesirable_data
+    other = options.undesirable_data
+    second = other not in (None, options.data)
+    # A published file has the name alone.
+    known = origin is not None and origin.undesirable_data in (other, without_place(other or ""))
     desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
     if own is not None and second and known:
         return replace(tasks, desirable=desirable)

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
 from rootbound import distributed
 from rootbound.cli import options as shared
+from rootbound.cli.described import settle_data
 from rootbound.cli.networks import add_head, fit_to, is_own, own_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.datasets import Dataset, fitted
@@ -123,7 +124,7 @@ def _given(options: Namespace) -> _Given | None:
         )
     path = Path(options["from"])
     model, origin = load_model(path)
-    shared.settle(options, "data", origin.data)
+    settle_data(options, "data", origin.data)
     shared.settle(options, "desirable", origin.desirable)
     return _Given(model, saved_shape(path), origin.tokeniser)
 
