@@ -1,8 +1,9 @@
-"""Pages that are made from the code: of methods, attacks and commands."""
+"""What is made from the code: pages of methods, attacks and commands, and the card's schema."""
 
 from __future__ import annotations
 
 import inspect
+import json
 import os
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from rootbound.attacks import ATTACKS
+from rootbound.card import SCHEMA
 from rootbound.cli.main import COMMANDS, command_and_parser
 from rootbound.methods import METHODS
 
@@ -28,6 +30,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for path, content in pages.items():
             files.append(File.generated(config, path, content=content))
     files.append(File.generated(config, "reference/commands.md", content=_commands()))
+    # At an address that ends in its own `$id`, so that it is found there wherever the site is.
+    schema = json.dumps(SCHEMA, indent=1, ensure_ascii=False)
+    files.append(File.generated(config, f"schema/{SCHEMA['$id']}", content=schema))
     return files
 
 

@@ -48,6 +48,17 @@ def test_the_card_keeps_to_its_schema_and_to_the_records(evaluation: Evaluation)
         assert gap == pytest.approx(cell["advantage"]["mean"])
 
 
+def test_the_schema_is_one_and_has_the_name_that_cards_state(evaluation: Evaluation) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
+    stated = resistance_card(evaluation, "Plain", DIGEST)["schema"]
+    assert SCHEMA["$id"] == f"{stated}.json"
+    with pytest.raises(jsonschema.ValidationError, match="card-1"):
+        jsonschema.validate(
+            {**resistance_card(evaluation, "Plain", DIGEST), "schema": "rootbound-card-2"}, SCHEMA
+        )
+
+
 @pytest.mark.parametrize("name", list(SCHEMA["required"]))
 def test_the_schema_refuses_a_card_without(name: str, evaluation: Evaluation) -> None:
     card = resistance_card(evaluation, "Plain", DIGEST)
