@@ -186,6 +186,15 @@ def test_config_alone_says_what_the_weights_are_fed(
             {"shape": [20], "divisor": 1.0, "mean": -2.0, "deviation": 1.5},
             "values, less -2, over 1.5; 20",
         ),
+        (
+            {
+                "shape": [3, 32, 32],
+                "divisor": 255.0,
+                "mean": [0.485, 0.456, 0.406],
+                "deviation": [0.229, 0.224, 0.225],
+            },
+            "pixels / 255, less (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225); 3x32x32",
+        ),
         ({"shape": [64]}, "64"),
         (None, None),
     ],

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
-from rootbound.data import Scaling
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, Origin, build, load_model, save_model, shallow_cnn
+from rootbound.scaling import Scaling
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
 
@@ -262,6 +262,16 @@ def changed(described: object) -> str:
         description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"deviation": -0.5}}),
         description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"deviation": 1e-300}}),
         description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"variance": 1.0}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": []}}),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": [0.5, 1]}}),
+        description(
+            origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": [0.5, math.nan]}}
+        ),
+        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"divisor": [1.0]}}),
+        description(
+            origin=asdict(ORIGIN)
+            | {"scaling": asdict(SCALING) | {"mean": [0.5, 0.5], "deviation": [1.0] * 3}}
+        ),
     ],
     ids=changed,
 )

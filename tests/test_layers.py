@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "rootbound"
 # From the ground up. Parts on one floor (one tuple) do not know each other, except below.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "mapped", "memory"),
-    ("distributed", "devices"),
+    ("distributed", "devices", "scaling"),
     ("files", "data", "augmentation", "explained_variance", "user_code"),
     ("records", "tasks", "savepoints"),
     ("datasets", "models", "training", "runs"),

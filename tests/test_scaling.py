@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from jsonargparse import Namespace
@@ -13,11 +14,12 @@ from torch import nn
 
 from rootbound.cli.main import main
 from rootbound.cli.scaling import as_trained
-from rootbound.data import Data, Scaling
+from rootbound.data import Data
 from rootbound.datasets import Dataset
 from rootbound.errors import InputError
 from rootbound.models import Origin
 from rootbound.records import Evaluation
+from rootbound.scaling import Scaling
 from rootbound.tasks import Tasks
 
 FACTORY = """
@@ -25,6 +27,9 @@ from torch import nn
 
 def network():
     return nn.Sequential(nn.Flatten(), nn.Linear(256, 16), nn.ReLU(), nn.Linear(16, 3))
+
+def of_colours():
+    return nn.Sequential(nn.Flatten(), nn.Linear(768, 16), nn.ReLU(), nn.Linear(16, 3))
 """
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
 SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
@@ -41,7 +46,9 @@ def origin(scaling: Scaling | None, undesirable: str = "toy") -> Origin:
 
 
 def options(
-    mean: float | None = None, deviation: float | None = None, undesirable: str = "toy"
+    mean: float | list[float] | None = None,
+    deviation: float | list[float] | None = None,
+    undesirable: str = "toy",
 ) -> Namespace:
     return Namespace(
         checkpoint="m", data="toy", undesirable_data=undesirable, mean=mean, deviation=deviation
@@ -65,6 +72,7 @@ def tasks_of(toy: Dataset, undesirable: Scaling) -> Tasks:
         (None, options(), (FOUND, FOUND), 0),
         (None, options(0.5, 0.5), (HALF, HALF), 2),
         (None, options(0.5, 0.25), (FOUND, FOUND), 0),
+        (None, options([0.5, 0.5, 0.5], 0.25), (FOUND, FOUND), 0),
         (None, options(0.5, 0.5, "other"), (HALF, HALF), 2),
         (None, options(undesirable="other"), (FOUND, SECOND), 0),
         (origin(None), options(), (FOUND, FOUND), 0),
@@ -130,6 +138,11 @@ def strangers(tmp_path: Path, toy_folder: Path) -> tuple[str, ...]:
         (("--mean", "0.5", "--deviation", "inf"), "inf"),
         (("--mean", "nan", "--deviation", "0.5"), "nan"),
         (("--mean", "0.5", "--deviation", "1e-300"), "finite when they are scaled"),
+        (("--mean", "0.5,0.5,0.5", "--deviation", "0.1,0.2"), "as many means as deviations"),
+        (("--mean", "0.5,0.4,0.6", "--deviation", "0.5"), "each of the channels of (1, 16, 16)"),
+        (("--mean", "0.5,0.4,0.6", "--deviation", "0.5,0.5,0"), "above 0"),
+        (("--mean", "0.5,", "--deviation", "0.5"), "--mean"),
+        (("--mean", "a,b,c", "--deviation", "0.5"), "--mean"),
     ],
 )
 def test_scalings_that_cannot_be_are_refused(
@@ -144,6 +157,51 @@ def test_scalings_that_cannot_be_are_refused(
     assert said in message
     assert len(message.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+IMAGE_NET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
+@pytest.mark.parametrize("numbers", [IMAGE_NET, ([0.5] * 3, [0.5] * 3), (0.0, [0.2, 0.3, 0.4])])
+def test_inputs_are_those_of_an_image_processor(
+    numbers: tuple[float | list[float], list[float]],
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    mean, deviation = numbers
+    images = torch.randint(0, 256, (5, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+    data = Data(images.byte(), torch.arange(5), Scaling.stated(255.0, mean, deviation))
+    processor = transformers.ViTImageProcessorPil(
+        image_mean=mean if isinstance(mean, list) else [mean] * 3,
+        image_std=deviation,
+        do_resize=False,
+    )
+    expected = processor(list(images.byte().numpy()), return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(data.batch(slice(None))[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_says_how_each_channel_was_scaled(
+    strangers: tuple[str, ...], toy: Dataset, tmp_path: Path
+) -> None:
+    x_train, x_test = (
+        part.inputs.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+        for part in (toy.train, toy.test)
+    )
+    y_train, y_test = (part.labels.numpy() for part in (toy.train, toy.test))
+    path = tmp_path / "colours.npz"
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+    layers = nn.Flatten(), nn.Linear(768, 16), nn.ReLU(), nn.Linear(16, 3)
+    torch.save(nn.Sequential(*layers).state_dict(), tmp_path / "w.pt")
+    mean, deviation = (",".join(map(str, numbers)) for numbers in IMAGE_NET)
+    (tmp_path / "audit.yaml").write_text(f"mean: {list(IMAGE_NET[0])}\n")
+    named = ("--model", f"{tmp_path / 'net.py'}:of_colours", "--data", str(path))
+    told = ("--config", f"{tmp_path}/audit.yaml", "--deviation", deviation)
+    assert main([*strangers, *named, *told]) == 0
+    context = Evaluation.load(tmp_path / "run").context
+    expected = {"shape": [3, 16, 16], "divisor": 255.0, "mean": IMAGE_NET[0]}
+    expected["deviation"] = IMAGE_NET[1]
+    assert context["desirable"]["inputs"] == context["undesirable"]["inputs"] == expected
+    assert f"less ({mean.replace(',', ', ')}), over (" in (tmp_path / "run/report.html").read_text()
 
 
 @pytest.mark.slow

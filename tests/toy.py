@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.data import Data, Scaling
+from rootbound.data import Data
 from rootbound.datasets import Dataset
+from rootbound.scaling import Scaling
 
 CLASSES, SIDE = 6, 16
 

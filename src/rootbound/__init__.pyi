@@ -1,11 +1,12 @@
 from . import attacks, datasets, methods, metrics, models, report
 from .attacks import Attack, Attacker, Budget, Snapshot, Suite
-from .data import Data, Scaling
+from .data import Data
 from .errors import InputError
 from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
 from .models import Classifier
 from .records import Evaluation, Record, Training
+from .scaling import Scaling
 from .tasks import Task, TaskPair, Tasks
 from .training import Recipe
 

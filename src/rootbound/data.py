@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from rootbound.errors import InputError
 from rootbound.mapped import Mapped, rows_of
+from rootbound.scaling import Scaling
 
 Batch = tuple[Tensor, Tensor]
 """Inputs `(N, *shape)` as float32, normalised, or int64 tokens; and labels `(N,)` as int64."""
@@ -20,48 +19,6 @@ TOKENS = (torch.int16, torch.int32, torch.int64)
 """Stored inputs of these types are numbers of tokens: nothing is scaled."""
 PADDING = 0
 """The token that stands for none, at the end of a text."""
-LARGEST_FACTOR = 1e30
-"""By which a scaling may multiply, or move: what is larger is infinite in single precision."""
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How stored inputs become the numbers a model sees: `(x / divisor - mean) / deviation`."""
-
-    divisor: float = 1.0
-    mean: float = 0.0
-    deviation: float = 1.0
-
-    @classmethod
-    def stated(cls, divisor: float, mean: float, deviation: float) -> Scaling:
-        """Return a scaling that somebody states.
-
-        Raises:
-            InputError: a number is not finite, divisor or deviation is not above 0, or what is
-                scaled so would be infinite.
-        """
-        numbers = divisor, mean, deviation
-        if not all(map(math.isfinite, numbers)) or min(divisor, deviation) <= 0:
-            raise InputError(
-                "finite numbers, divisor and deviation above 0",
-                f"divisor {divisor:g}, mean {mean:g}, deviation {deviation:g}",
-                "correct the scaling of the inputs",
-            )
-        if max(1 / divisor, abs(mean)) > LARGEST_FACTOR * deviation:
-            raise InputError(
-                "inputs that are finite when they are scaled",
-                f"divisor {divisor:g}, mean {mean:g}, deviation {deviation:g}",
-                "correct the scaling of the inputs",
-            )
-        return cls(*map(float, numbers))
-
-
-def described_inputs(shape: tuple[int, ...], scaling: Scaling | None) -> dict[str, Any]:
-    """Return what a network must be fed, as plain values: the shape of a sample, and its scaling.
-
-    There is none of tokens, and where nobody said it.
-    """
-    return {"shape": list(shape), **({} if scaling is None else asdict(scaling))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +57,13 @@ class Data:
                 "labels that are whole numbers from 0 (int64)",
                 f"{self.labels.dtype}, smallest {self.labels.min().item()}",
                 "convert the labels before building Data",
+            )
+        channels = len(self.scaling.channels)
+        if channels > 1 and channels != (self.shape or (1,))[0]:
+            raise InputError(
+                f"a mean and a deviation for all, or for each of the channels of {self.shape}",
+                str(channels),
+                "state as many as there are channels",
             )
         # A finite sum proves finite inputs, in one pass and without a copy. What is in a file
         # has been checked when it was written.
@@ -148,10 +112,7 @@ class Data:
             return inputs.long(), self.labels[index]
         if scaling == Scaling() and inputs.dtype == torch.float32:
             return inputs, self.labels[index]
-        factor = 1.0 / (scaling.divisor * scaling.deviation)
-        # A copy in any case: a slice of what is float32 already is the stored inputs themselves.
-        copied = inputs.to(torch.float32, copy=True)
-        return copied.mul_(factor).sub_(scaling.mean / scaling.deviation), self.labels[index]
+        return scaling.apply(inputs), self.labels[index]
 
     def in_order(self, size: int) -> Iterator[Batch]:
         """Yield every sample once, in order, at most `size` at a time."""

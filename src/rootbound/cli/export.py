@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save
 
 from rootbound.card import resistance_card, to_markdown
 from rootbound.cli.networks import add_head, is_own, own_network
-from rootbound.data import described_inputs
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models import Classifier, Origin, load_model, weights_digest
@@ -23,6 +22,7 @@ from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS, library, push_to
 from rootbound.models.hugging_face import CONFIGURED, PRETRAINED, auto_class, library_files
 from rootbound.models.places import without_places
 from rootbound.records import Evaluation
+from rootbound.scaling import described_inputs
 
 
 def configure(parser: ArgumentParser) -> None:

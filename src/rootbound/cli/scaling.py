@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound.data import Scaling
 from rootbound.errors import InputError
 from rootbound.models import Origin
 from rootbound.models.places import without_place
+from rootbound.report.settings import scaling_in_words
+from rootbound.scaling import Scaling
 from rootbound.tasks import Task, Tasks
 
 NEAR = 1e-3
@@ -22,11 +24,12 @@ log = logging.getLogger(__name__)
 def add_scaling(parser: ArgumentParser) -> None:
     """Add the options that say how a stranger's network wants its inputs scaled."""
     parser.add_argument(
-        "--mean", type=float, default=None,
+        "--mean", type=_numbers, default=None,
         help="with --deviation: what a stranger's network was trained on, of pixels that are from "
-        "0 to 1, in place of the data's own: (x / 255 - mean) / deviation",
+        "0 to 1, in place of the data's own: (x / 255 - mean) / deviation; one number, or one for "
+        "each channel as in 0.485,0.456,0.406",
     )  # fmt: skip
-    parser.add_argument("--deviation", type=float, default=None, help="with --mean")
+    parser.add_argument("--deviation", type=_numbers, default=None, help="with --mean")
 
 
 def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks:
@@ -50,7 +53,7 @@ def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks
     if told is not None and own is not None and not _near(told, own):
         raise InputError(
             f"the scaling that {options.checkpoint} states: {_in_words(own)}",
-            f"--mean {told.mean:g} --deviation {told.deviation:g}",
+            f"--mean and --deviation that say {_in_words(told)}",
             "leave them out",
         )
     wanted = told if own is None else own
@@ -69,6 +72,13 @@ def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks
     return replace(tasks, desirable=desirable, undesirable=undesirable, known_undesirable=defender)
 
 
+def _numbers(given: Any) -> float | list[float]:
+    """Return a number, or those of a list, as the command line or a file has it."""
+    parts = given.split(",") if isinstance(given, str) else given
+    numbers = [float(one) for one in (parts if isinstance(parts, list) else [parts])]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def _told(options: Namespace) -> Scaling | None:
     if options.mean is None and options.deviation is None:
         return None
@@ -83,21 +93,26 @@ def _scaled(task: Task, wanted: Scaling) -> Task:
     if task.train.tokens or _near(found, wanted):
         return task
     scaling = Scaling.stated(found.divisor, wanted.mean, wanted.deviation)
+    train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
     log.warning(
         "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",
         task.name, _in_words(scaling), _in_words(found),
     )  # fmt: skip
-    train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
     return replace(task, train=train, test=test)
 
 
 def _near(one: Scaling, other: Scaling) -> bool:
-    allowed = NEAR * min(one.deviation, other.deviation)
-    return all(
-        math.isclose(a, b, rel_tol=0, abs_tol=allowed)
-        for a, b in ((one.mean, other.mean), (one.deviation, other.deviation))
+    """Return whether two scalings count as one, where one number stands for all channels."""
+    count = max(len(one.channels), len(other.channels))
+    ours, theirs = (
+        pairs * count if len(pairs) == 1 else pairs for pairs in (one.channels, other.channels)
+    )
+    return len(ours) == len(theirs) and all(
+        math.isclose(a, b, rel_tol=0, abs_tol=NEAR * min(first[1], second[1]))
+        for first, second in zip(ours, theirs, strict=True)
+        for a, b in zip(first, second, strict=True)
     )
 
 
 def _in_words(scaling: Scaling) -> str:
-    return f"less {scaling.mean:.4g}, over {scaling.deviation:.4g}"
+    return scaling_in_words(scaling.mean, scaling.deviation)

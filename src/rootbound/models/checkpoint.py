@@ -12,7 +12,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from rootbound.data import Scaling
 from rootbound.errors import InputError
 from rootbound.files import write_atomically
 from rootbound.models.classifier import Classifier
@@ -20,6 +19,7 @@ from rootbound.models.fit import check_fit
 from rootbound.models.foreign import PICKLES
 from rootbound.models.hugging_face import own_names
 from rootbound.models.registry import build, short_name
+from rootbound.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,17 @@ def _check_types(description: dict[str, Any]) -> None:
         raise ValueError(f"{description['classes']} classes")
     origin = {"tokeniser": "", **description["origin"]}  # files of before have none
     scaling = origin.pop("scaling", None)
-    if scaling is not None and {type(value) for value in scaling.values()} != {float}:
+    if scaling is not None and not all(map(_of_floats, scaling.values())):
         raise TypeError(f"scaling is {scaling!r}, not of floats")
     for part in fields(Origin)[:-1]:
         value, expected = origin[part.name], str(part.type)
         if type(value).__name__ != expected:
             raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
+
+
+def _of_floats(value: object) -> bool:
+    """Return whether this is a number, or a list of such, one for each channel."""
+    return {type(one) for one in (value if isinstance(value, list) else [value])} == {float}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:

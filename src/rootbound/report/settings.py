@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rootbound.records import Evaluation
@@ -15,6 +15,7 @@ UNKNOWN_PURPOSE = (
     "that does nothing well resists everything."
 )
 Pair = tuple[str, str]
+Numbers = float | Sequence[float]
 
 
 def settings(evaluation: Evaluation) -> list[Pair]:
@@ -49,8 +50,18 @@ def inputs_in_words(inputs: Mapping[str, Any]) -> str:
         return shape
     stored = "pixels" if len(inputs["shape"]) == 3 else "values"
     divided = "" if inputs["divisor"] == 1 else f" / {inputs['divisor']:g}"
-    scaled = f"less {inputs['mean']:.4g}, over {inputs['deviation']:.4g}"
-    return f"{stored}{divided}, {scaled}; {shape}"
+    return f"{stored}{divided}, {scaling_in_words(inputs['mean'], inputs['deviation'])}; {shape}"
+
+
+def scaling_in_words(mean: Numbers, deviation: Numbers) -> str:
+    """Return what is taken from inputs and what they are divided by, of each channel if need be."""
+    return f"less {_numbers(mean)}, over {_numbers(deviation)}"
+
+
+def _numbers(given: Numbers) -> str:
+    if isinstance(given, Sequence):
+        return f"({', '.join(f'{one:.4g}' for one in given)})"
+    return f"{given:.4g}"
 
 
 def _inputs(context: Mapping[str, Any]) -> list[Pair]:
