@@ -174,10 +174,14 @@ ROWS = [
         Row(f"{TRAIN} --data {name}", f"an .npz file at {name}; got a file; give its folder")
         for name in ("own.py", "tables/train.csv")
     ),
-    *(
-        Row(f"{TRAIN} --from model.safetensors --model {name}", "got both; leave one out")
-        for name in ("resnet_20", "shallow_cnn")
-    ),
+    Row(f"{TRAIN} --from model.safetensors --model hf:tiny", "got both; leave one out"),
+    Row(f"{TRAIN} --from model.safetensors --model resnet_20", "that fit the network"),
+    Row(f"{TRAIN} --from model.safetensors --model shalow_cnn", "shallow_cnn.*correct --model"),
+    Row(f"{TRAIN} --from net.pt", "name its network by --model"),
+    Row(f"{TRAIN} --from net.pt --model shallow_cnn", "that fit the network"),
+    Row(f"{TRAIN} --from net.pt --model net.py:value", "a class value in"),
+    Row(f"{TRAIN} --from nowhere.pt --model shallow_cnn", "at nowhere.pt; got no such file"),
+    Row(f"{TRAIN} --from nowhere", "a model file or folder at 'nowhere'"),
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
     Row(
         f"{TRAIN} --model ''",

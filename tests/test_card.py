@@ -222,9 +222,34 @@ def test_what_is_published_can_be_audited(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("named", [(), ("--model", "shallow_cnn")])
+def test_training_goes_on_from_what_is_published(
+    named: tuple[str, ...], published: Published, toy_folder: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    data = ("--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5")
+    begun = ["train", "--from", str(published.folder), *named, "--method", "Plain", *data]
+    out = tmp_path / "further.safetensors"
+    assert main([*begun, "--epochs", "1", "--out", str(out)]) == 0
+    (before, _), (after, _) = load_model(published.model), load_model(out)
+    moved = [
+        float((value - after.state_dict()[name]).abs().max())
+        for name, value in before.state_dict().items()
+    ]
+    assert 0 < max(moved) < 0.5, "it began anew, or did not go on"
+    misstate(published.folder / CARD)
+    capsys.readouterr()
+    assert main([*begun, "--out", str(tmp_path / "no.safetensors")]) == 2
+    assert "do not trust the card" in capsys.readouterr().err
+
+
+def misstate(card: Path) -> None:
+    card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "f'))
+
+
+@pytest.mark.slow
 def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
-    path = published.folder / CARD
-    path.write_text(path.read_text().replace('"weights_sha256": "', '"weights_sha256": "f'))
+    misstate(published.folder / CARD)
     with pytest.raises(InputError, match="do not trust the card"):
         Classifier.from_pretrained(str(published.folder))
 

@@ -80,7 +80,10 @@ def test_intact_store_is_loaded(tmp_path: Path) -> None:
     load_model(tmp_path / "m")
 
 
-@pytest.mark.parametrize("scaling", [None, SCALING])
+COLOURS = Scaling.stated(255.0, [0.485, 0.456, 0.406], 0.25)
+
+
+@pytest.mark.parametrize("scaling", [None, SCALING, COLOURS])
 def test_the_file_says_how_inputs_were_scaled(
     scaling: Scaling | None, tmp_path: Path, toy_model: Classifier
 ) -> None:

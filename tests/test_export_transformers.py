@@ -261,9 +261,16 @@ def test_a_plain_model_that_is_not_its_cards_is_refused(
     capsys.readouterr()
     out = tmp_path / "run"
     table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
-    assert main(["audit", f"hf:{folder}", *table, "--seeds", "1", "--out", str(out)]) == 2
-    assert "do not trust the card" in capsys.readouterr().err
-    assert not out.exists()
+    split, model = ["--desirable", "a,b", "--undesirable", "c,d"], f"hf:{folder}"
+    for command in (
+        ["audit", model, *table, "--seeds", "1"],
+        ["train", "--model", model, *table, *split],
+        ["train", "--from", str(folder), *table, *split],
+        ["compare", "--methods", "Plain", "--model", model, *table, *split],
+    ):
+        assert main([*command, "--out", str(out)]) == 2
+        assert "do not trust the card" in capsys.readouterr().err
+        assert not out.exists()
 
 
 def test_pieces_of_words_are_numbered_as_the_model_knows_them(pretrained: Path) -> None:

@@ -128,11 +128,14 @@ def test_where_the_data_lie_is_asked_for(
 
 
 @pytest.mark.slow
-def test_training_goes_on_from_weights_of_the_network(made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize("published", [False, True])
+def test_training_goes_on_from_weights_of_the_network(
+    published: bool, made: Made, tmp_path: Path
+) -> None:
     torch.save(load_file(made.model), tmp_path / "w.pt")
-    out = tmp_path / "further.safetensors"
+    out, start = tmp_path / "further.safetensors", made.folder if published else tmp_path / "w.pt"
     data = ("--data", str(made.model.parent / "the data"), *SPLIT, "--method", "Plain")
-    begun = ("--from", str(tmp_path / "w.pt"), "--epochs", "1", "--out", str(out))
+    begun = ("--from", str(start), "--epochs", "1", "--out", str(out))
     assert main(["train", *made.named, *data, *begun]) == 0
     assert load_file(out).keys() == network().state_dict().keys()
 
@@ -146,8 +149,10 @@ def test_a_card_of_other_weights_is_not_believed(
     (made.folder / CARD).write_text(json.dumps(card))
     capsys.readouterr()
     data = ("--data", str(made.model.parent / "the data"))
-    assert main(["audit", str(made.folder), *made.named, *data, *SPENT]) == 2
-    assert "do not trust the card" in capsys.readouterr().err
+    begun = ["train", "--from", str(made.folder), *SPLIT]
+    for command in (["audit", str(made.folder), *SPENT], begun):
+        assert main([*command, *made.named, *data]) == 2
+        assert "do not trust the card" in capsys.readouterr().err
 
 
 @pytest.mark.slow

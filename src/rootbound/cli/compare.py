@@ -9,13 +9,12 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
-from rootbound.cli.networks import fit_to
+from rootbound.cli.networks import fit_to, new_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
 from rootbound.methods import METHODS, GenericFeatures, Method, Plain
-from rootbound.models import build
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.report import leaderboard
 from rootbound.runs import Spec
@@ -54,7 +53,7 @@ def run(options: Namespace) -> int:
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
     tasks = shared.read_tasks(options, options.model, fit_to(options.model))
     suite = shared.read_suite(options)
-    model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
+    model = new_network(options.model, tasks)
     folder = shared.run_folder(options, OUT)
     evaluation = compare(
         methods,

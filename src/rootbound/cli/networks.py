@@ -14,10 +14,10 @@ from rootbound.datasets import Dataset, fitted
 from rootbound.errors import InputError
 from rootbound.models import MODELS, Classifier, build, load_weights
 from rootbound.models.foreign import classes_of_head
-from rootbound.models.hugging_face import only_shape
-from rootbound.models.published import find, load_into
+from rootbound.models.hugging_face import PRETRAINED, only_shape
+from rootbound.models.published import TOKENISER, check_plain, find, load_into
 from rootbound.models.registry import described_by
-from rootbound.tasks import Task, Tasks
+from rootbound.tasks import Task, TaskPair, Tasks
 
 log = logging.getLogger(__name__)
 
@@ -37,18 +37,43 @@ def is_own(name: str | None) -> bool:
     return name is not None and name.rpartition(":")[0].endswith(".py")
 
 
-def fit_to(architecture: str) -> Callable[[Dataset], Dataset]:
+def fit_to(name: str) -> Callable[[Dataset], Dataset]:
     """Return what makes images fit a network that takes those of one shape alone.
 
     Args:
-        architecture: as `models.build` takes it.
+        name: as `models.build` takes it, or the path of a configuration.
     """
+    architecture = described_by(Path(name)) if name.endswith(".json") else name
 
     def fit(data: Dataset) -> Dataset:
         shape = None if data.train.tokens else only_shape(architecture)
         return data if shape is None else fitted(data, shape)
 
     return fit
+
+
+def tokeniser_of(name: str) -> str:
+    """Return the name of the tokeniser that belongs to a network, empty where none is beside it."""
+    if name.endswith(".json") and (Path(name).parent / TOKENISER).is_file():
+        return f"{PRETRAINED}{Path(name).parent}"
+    return name if name.startswith(PRETRAINED) else ""
+
+
+def new_network(name: str, tasks: TaskPair, seed: int = 0) -> Classifier:
+    """Return a network of that name for the desirable task; the card of one published is checked.
+
+    Args:
+        name: as `models.build` takes it.
+        tasks: what it is for.
+        seed: of new weights.
+
+    Raises:
+        InputError: there is no such network, or its card is damaged or of other weights.
+    """
+    if name.startswith(PRETRAINED):
+        check_plain(name)
+    wanted = tasks.desirable
+    return build(name, len(wanted.classes), wanted.train.shape, seed=seed)
 
 
 def own_network(

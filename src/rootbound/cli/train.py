@@ -14,16 +14,25 @@ from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.cli.described import settle_data
-from rootbound.cli.networks import add_head, fit_to, is_own, own_network
+from rootbound.cli.networks import (
+    add_head,
+    fit_to,
+    is_own,
+    named_network,
+    new_network,
+    own_network,
+    tokeniser_of,
+)
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import find_device, on
 from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
-from rootbound.models import Classifier, Origin, build, load_model, save_model
+from rootbound.models import Classifier, Origin, load_checkpoint, save_model
 from rootbound.models.checkpoint import save_wrapped, saved_shape
 from rootbound.models.hugging_face import PRETRAINED
+from rootbound.models.published import find
 from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy, seeded
@@ -45,9 +54,9 @@ def configure(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--from", type=str, default=None,
-        help="model file to go on from, in place of new weights; its architecture, data and "
-        "desirable classes are taken too, where nothing else is said; with --model "
-        "file.py:function a file of its weights",
+        help="model file, published folder or OWNER/NAME of the hub to go on from, in place of new "
+        "weights; its architecture, data and desirable classes are taken too, where nothing else "
+        "is said; with --model anybody's weights of that network",
     )  # fmt: skip
     shared.add_device(parser)
     add_recipe(parser)
@@ -116,17 +125,12 @@ class _Given:
 
 def _given(options: Namespace) -> _Given | None:
     """Return the model to go on from, if any; what the options leave open is as its file says."""
-    if options["from"] is None or is_own(options.model):
+    if options["from"] is None or options.model is not None:
         return None
-    if options.model is not None:
-        raise InputError(
-            "--from or --model", "both", "leave one out: the file says of which network it is"
-        )
-    path = Path(options["from"])
-    model, origin = load_model(path)
+    model, origin = load_checkpoint(options["from"])
     settle_data(options, "data", origin.data)
     shared.settle(options, "desirable", origin.desirable)
-    return _Given(model, saved_shape(path), origin.tokeniser)
+    return _Given(model, saved_shape(find(options["from"]).weights), origin.tokeniser)
 
 
 def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], str]:
@@ -136,15 +140,21 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
         tasks = shared.read_tasks(options, given.tokeniser, given.fit)
         return tasks, given.model, given.shape, given.tokeniser
     shared.settle(options, "model", shared.MODEL)
-    tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
-    tasks = shared.read_tasks(options, tokeniser, fit_to(options.model))
-    shape, classes = tasks.desirable.train.shape, len(tasks.desirable.classes)
-    if is_own(options.model):
+    name, start = options.model, options["from"]
+    if start is not None and name.startswith(PRETRAINED):
+        raise InputError(
+            f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
+        )
+    tokeniser = tokeniser_of(name)
+    tasks = shared.read_tasks(options, tokeniser, fit_to(name))
+    if is_own(name):
         with seeded(options.seed):
-            model = own_network(options.model, options.head, tasks.desirable, options["from"])
+            model = own_network(name, options.head, tasks.desirable, start)
+    elif start is not None:
+        model = named_network(name, tasks, start)
     else:
-        model = build(options.model, classes, shape, seed=options.seed)
-    return tasks, model, shape, tokeniser
+        model = new_network(name, tasks, options.seed)
+    return tasks, model, tasks.desirable.train.shape, tokeniser
 
 
 def run(options: Namespace) -> int:

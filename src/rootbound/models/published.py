@@ -117,6 +117,16 @@ def load_plain(name: str) -> Classifier:
     return model
 
 
+def check_plain(name: str) -> None:
+    """Raise an `InputError` as `load_plain` does, where a model of `transformers` has a card.
+
+    Args:
+        name: `hf:` and a name or folder.
+    """
+    if (_folder_of(name.removeprefix(PRETRAINED)) / CARD).is_file():
+        load_plain(name)
+
+
 def _folder_of(name: str) -> Path:
     """Return the folder with a model's card, if it has one: itself, or what the hub has."""
     return Path(name) if Path(name).is_dir() else snapshot(name, [CARD], AS_USUAL)
