@@ -6,12 +6,14 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 from jsonargparse import Namespace
 from torch import nn
 
+from rootbound.card import SCHEMA, resistance_card
 from rootbound.cli.main import main
 from rootbound.cli.scaling import as_trained
 from rootbound.data import Data
@@ -19,6 +21,7 @@ from rootbound.datasets import Dataset
 from rootbound.errors import InputError
 from rootbound.models import Origin
 from rootbound.records import Evaluation
+from rootbound.report.settings import SCALING_OF_THE_NETWORK
 from rootbound.scaling import Scaling
 from rootbound.tasks import Tasks
 
@@ -205,9 +208,21 @@ def test_a_run_says_how_each_channel_was_scaled(
 
 
 @pytest.mark.slow
-def test_a_run_says_how_inputs_were_scaled(strangers: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_run_says_how_inputs_were_scaled(
+    strangers: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([*strangers, "--mean", "0.5", "--deviation", "0.5"]) == 0
-    context = Evaluation.load(tmp_path / "run").context
+    assert SCALING_OF_THE_NETWORK in capsys.readouterr().out
+    evaluation = Evaluation.load(tmp_path / "run")
+    context = evaluation.context
+    own = context["undesirable"]["own_inputs"]
+    assert own["mean"] == pytest.approx(0.5073, abs=1e-4)
+    (weights,) = context["weights"].values()
+    card = resistance_card(evaluation, "defended", weights)
+    jsonschema.validate(card, SCHEMA)
+    assert SCALING_OF_THE_NETWORK in card["limits"]
+    assert "the data's own scaling would be less 0.5073, over" in card["threat_model"]["Inputs"]
     expected = {"shape": [1, 16, 16], "divisor": 255.0, "mean": 0.5, "deviation": 0.5}
     assert context["desirable"]["inputs"] == context["undesirable"]["inputs"] == expected
-    assert "pixels / 255, less 0.5, over 0.5; 1x16x16" in (tmp_path / "run/report.html").read_text()
+    page = (tmp_path / "run/report.html").read_text()
+    assert "pixels / 255, less 0.5, over 0.5; 1x16x16 (as the network brought it" in page

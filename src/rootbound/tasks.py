@@ -9,6 +9,7 @@ import torch
 
 from rootbound.data import Data
 from rootbound.errors import InputError
+from rootbound.scaling import Scaling
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Task:
         test: samples to be judged on, never seen by methods or attacks.
         vocabulary: where samples are text, the word or letter that each number stands for.
         conversion: in words, how samples were made to fit another data set's; empty if unchanged.
+        own_scaling: the data's, where samples are scaled in another way that a network brought.
 
     Raises:
         InputError: fewer than two classes, or labels outside them.
@@ -33,6 +35,7 @@ class Task:
     test: Data
     vocabulary: tuple[str, ...] = ()
     conversion: str = ""
+    own_scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:

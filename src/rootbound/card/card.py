@@ -13,7 +13,7 @@ from rootbound.errors import InputError
 from rootbound.flags import flags
 from rootbound.metrics import Estimate, Standing
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.settings import UNKNOWN_PURPOSE, settings
+from rootbound.report.settings import UNKNOWN_PURPOSE, scaling_of_the_network, settings
 
 SCHEMA: dict[str, Any] = json.loads(
     Path(__file__).with_name("schema.json").read_text(encoding="utf-8")
@@ -111,6 +111,7 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
     ]
     if context["desirable"] is None:
         found.append(UNKNOWN_PURPOSE)
+    found += scaling_of_the_network(context)
     if context.get("time", {}).get("stopped"):
         found.append("The time was over before all settings were tried.")
     if not context["adaptive"]:

@@ -98,7 +98,7 @@ def _scaled(task: Task, wanted: Scaling) -> Task:
         "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",
         task.name, _in_words(scaling), _in_words(found),
     )  # fmt: skip
-    return replace(task, train=train, test=test)
+    return replace(task, train=train, test=test, own_scaling=found)
 
 
 def _near(one: Scaling, other: Scaling) -> bool:

@@ -125,7 +125,7 @@ def _foreign_code(methods: Sequence[Method | None], suite: Suite) -> dict[str, s
 
 
 def _describe_task(task: Task) -> dict[str, Any]:
-    counts = task.test.labels.bincount()
+    counts, own = task.test.labels.bincount(), task.own_scaling
     return {
         "name": task.name,
         "classes": list(task.classes),
@@ -136,4 +136,5 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "samples": "images" if len(task.train.shape) == 3 else "samples",
         "conversion": task.conversion,
         "inputs": described_inputs(task.train.shape, task.train.stated_scaling),
+        **({} if own is None else {"own_inputs": described_inputs(task.train.shape, own)}),
     }

@@ -14,6 +14,10 @@ UNKNOWN_PURPOSE = (
     "What the model is for was not said, so whether it does anything well is not known: a network "
     "that does nothing well resists everything."
 )
+SCALING_OF_THE_NETWORK = (
+    "The network brought a scaling of inputs of its own, and random weights were given the same: "
+    "by the data's own they might be worth more to an attacker, or less."
+)
 Pair = tuple[str, str]
 Numbers = float | Sequence[float]
 
@@ -67,10 +71,25 @@ def _numbers(given: Numbers) -> str:
 def _inputs(context: Mapping[str, Any]) -> list[Pair]:
     """Return what the network was fed, of each task where that differs; runs of before are mute."""
     tasks = (context["desirable"], context["undesirable"])
-    said = dict.fromkeys(
-        inputs_in_words(task["inputs"]) for task in tasks if task and "inputs" in task
-    )
+    said = dict.fromkeys(_fed(task) for task in tasks if task and "inputs" in task)
     return [("Inputs", "; undesirable: ".join(said))] if said else []
+
+
+def _fed(task: Mapping[str, Any]) -> str:
+    inputs = inputs_in_words(task["inputs"])
+    if "own_inputs" not in task:
+        return inputs
+    own = task["own_inputs"]
+    return (
+        f"{inputs} (as the network brought it, for every arm; the data's own scaling would be "
+        f"{scaling_in_words(own['mean'], own['deviation'])})"
+    )
+
+
+def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
+    """Return what it means that a network brought a scaling of its own; nothing where none did."""
+    tasks = (context["desirable"], context["undesirable"])
+    return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
 
 def _known(context: Mapping[str, Any]) -> str:

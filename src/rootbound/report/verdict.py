@@ -6,7 +6,7 @@ from rootbound import metrics
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
 from rootbound.report.cells import change, in_words, interval
-from rootbound.report.settings import UNKNOWN_PURPOSE, spent
+from rootbound.report.settings import UNKNOWN_PURPOSE, scaling_of_the_network, spent
 
 
 def verdict(evaluation: Evaluation, method: str) -> list[str]:
@@ -30,6 +30,7 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
         )
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)
+    sentences += scaling_of_the_network(evaluation.context)
     return [*sentences, *(f"{name}: {text}" for name, text in spent(evaluation.context))]
 
 
