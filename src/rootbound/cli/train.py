@@ -15,6 +15,8 @@ from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.cli.networks import add_head, fit_to, is_own, own_network
 from rootbound.cli.recipe import add_recipe, with_recipe
+from rootbound.cli.tasks import add_tasks, read_tasks, settle, settle_reading
+from rootbound.data import Data
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import find_device, on
 from rootbound.errors import InputError, unknown_name
@@ -33,7 +35,7 @@ PLAIN_YAML = get_loader("yaml")
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     set_loader("yaml", _load_settings, (yaml.YAMLError,))
-    shared.add_tasks(parser)
+    add_tasks(parser)
     shared.add_model(parser, own=True)
     add_head(parser)
     # The default is put in by `prepare`: as the parser's own, its settings would be kept
@@ -123,8 +125,9 @@ def _given(options: Namespace) -> _Given | None:
         )
     path = Path(options["from"])
     model, origin = load_model(path)
-    shared.settle(options, "data", origin.data)
-    shared.settle(options, "desirable", origin.desirable)
+    settle(options, "data", origin.data)
+    settle(options, "desirable", origin.desirable)
+    settle_reading(options, origin)
     return _Given(model, saved_shape(path), origin.tokeniser)
 
 
@@ -132,11 +135,11 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
     """Return tasks, the model to train, the shape of its samples, and its tokeniser's name."""
     given = _given(options)
     if given is not None:
-        tasks = shared.read_tasks(options, given.tokeniser, given.fit)
+        tasks = read_tasks(options, given.tokeniser, given.fit)
         return tasks, given.model, given.shape, given.tokeniser
-    shared.settle(options, "model", shared.MODEL)
+    settle(options, "model", shared.MODEL)
     tokeniser = options.model if options.model.startswith(PRETRAINED) else ""
-    tasks = shared.read_tasks(options, tokeniser, fit_to(options.model))
+    tasks = read_tasks(options, tokeniser, fit_to(options.model))
     shape, classes = tasks.desirable.train.shape, len(tasks.desirable.classes)
     if is_own(options.model):
         with seeded(options.seed):
@@ -174,7 +177,18 @@ def _run(options: Namespace) -> int:
         ).cpu()
     if not distributed.first():
         return 0
-    origin = Origin(
+    origin = _origin(options, method, tasks.desirable.train, tokeniser)
+    (save_wrapped if model.place else save_model)(trained, path, shape, origin)
+    savepoints.clear()
+    reached = accuracy(trained, tasks.desirable.test)
+    sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
+    return 0
+
+
+def _origin(options: Namespace, method: Method, samples: Data, tokeniser: str) -> Origin:
+    """Return where the model comes from, the options settled."""
+    texts = samples.tokens
+    return Origin(
         method=repr(method),
         arm="defended" if method.defends else "undefended",
         data=options.data,
@@ -183,11 +197,9 @@ def _run(options: Namespace) -> int:
         undesirable=options.undesirable,
         seed=options.seed,
         shared=options.share_undesirable,
-        tokeniser=tokeniser if tasks.desirable.train.tokens else "",
-        scaling=tasks.desirable.train.stated_scaling,
+        tokeniser=tokeniser if texts else "",
+        length=options.length if texts else 0,
+        input_column=options.input_column or "",
+        label_column=options.label_column or "",
+        scaling=samples.stated_scaling,
     )
-    (save_wrapped if model.place else save_model)(trained, path, shape, origin)
-    savepoints.clear()
-    reached = accuracy(trained, tasks.desirable.test)
-    sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
-    return 0
