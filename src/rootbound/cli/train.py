@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
+from torch.nn import functional
 
 from rootbound import distributed
 from rootbound.cli import options as shared
@@ -27,7 +29,7 @@ from rootbound.models.checkpoint import save_wrapped, saved_shape
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
-from rootbound.training import accuracy, seeded
+from rootbound.training import predict, seeded
 
 PLAIN_YAML = get_loader("yaml")
 
@@ -180,9 +182,20 @@ def _run(options: Namespace) -> int:
     origin = _origin(options, method, tasks.desirable.train, tokeniser)
     (save_wrapped if model.place else save_model)(trained, path, shape, origin)
     savepoints.clear()
-    reached = accuracy(trained, tasks.desirable.test)
-    sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
+    sys.stdout.write(f"{_reached(trained, tasks.desirable.test)}\nmodel: {path}\n")
     return 0
+
+
+def _reached(model: Classifier, test: Data) -> str:
+    """Return in words how well a model does, a language model by its loss, too."""
+    logits = predict(model, test)
+    right = float((logits.argmax(1) == test.labels).float().mean())
+    reached = f"desirable test accuracy: {100 * right:.2f} %"
+    if test.stratified:
+        return reached
+    loss = float(functional.cross_entropy(logits, test.labels))
+    told = f"{loss:.3f} nats a token (perplexity {math.exp(loss):.1f})"
+    return f"{reached}\ndesirable test loss: {told}"
 
 
 def _origin(options: Namespace, method: Method, samples: Data, tokeniser: str) -> Origin:

@@ -19,8 +19,8 @@ WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json",
 TOKENISER = "tokenizer_config.json"
 OTHERS = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
 """Files of a tokeniser, as `transformers` calls them."""
-LARGEST_CARD = 2**20
-"""Bytes."""
+LARGEST_CARD = 2**23
+"""Bytes; the names of a language model's tokens are among them."""
 
 
 def load_checkpoint(name: str) -> tuple[Classifier, Origin]:
