@@ -210,10 +210,9 @@ def test_a_defended_language_model_is_one_to_the_library_alone(made: Path) -> No
     [
         ["train", "--from", "m.safetensors", "--undesirable", "mail", "--method", "Plain"],
         ["compare", "--model", "hf:out", "--data", "texts", "--methods", "Plain", *SPENT],
-        ["audit", "hf:out", *SPENT],
         ["audit", "m.safetensors", "--undesirable-data", "texts", *SPENT],
     ],
-    ids=["going on", "compared", "as published", "another data set"],
+    ids=["going on", "compared", "another data set"],
 )
 def test_other_commands_know_the_task_by_the_model(
     command: list[str],

@@ -86,6 +86,7 @@ def test_intact_store_is_loaded(tmp_path: Path) -> None:
         {"scaling": SCALING},
         {"tokeniser": "hf:müsli <b>", "length": 8},
         {"input_column": "words & more", "label_column": "kind"},
+        {"label_names": "a,<b>", "train_split": "train[:90%]", "test_split": "train[90%:]"},
     ],
     ids=repr,
 )
@@ -98,7 +99,16 @@ def test_the_file_says_how_data_were_read(
 
 
 def test_a_file_of_before_says_less_of_its_data(tmp_path: Path) -> None:
-    later = ("tokeniser", "length", "input_column", "label_column", "scaling")
+    later = (
+        "tokeniser",
+        "length",
+        "input_column",
+        "label_column",
+        "label_names",
+        "train_split",
+        "test_split",
+        "scaling",
+    )
     before = {name: value for name, value in asdict(ORIGIN).items() if name not in later}
     store(tmp_path / "m", description(origin=before))
     assert load_model(tmp_path / "m")[1] == ORIGIN

@@ -120,7 +120,8 @@ def test_texts_are_read_as_the_model_was_trained_on_them(
 ) -> None:
     model, again = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     shared = ("--method", "Plain", "--epochs", "1")
-    network = ("--model", "small_text", "--length", "4")
+    parts = ("--train-split", "train[:90%]", "--test-split", "test")
+    network = ("--model", "small_text", "--length", "4", *parts)
     run(capsys, "train", *options(table), *network, *shared, "--out", model)
     audit = ["audit", str(model), *said, *FEW, "--out", str(tmp_path / "run")]
     if length is None:

@@ -21,13 +21,17 @@ CLASSES = {"desirable": "0-4", "undesirable": "5-9"}
 """Of one data set, where nothing else is said."""
 
 
+KEPT = ("length", "input_column", "label_column", "label_names", "train_split", "test_split")
+"""Options of how data are read, which a model's file keeps."""
+
+
 def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
     """Add the options that say what is desirable and what is not."""
     names = ", ".join(DATASETS)
     parser.add_argument(
         "--data", "--desirable-data", type=str, default=None,
-        help=f"data set: {names}, a folder of IDX, image or parquet files, FILE.npz, or hf:NAME of "
-        f"the hub (default: {default})",
+        help=f"data set: {names}, a folder of IDX, image or parquet files, FILE.npz, or "
+        f"hf:NAME[:CONFIGURATION][@REVISION] of the hub (default: {default})",
     )  # fmt: skip
     parser.add_argument(
         "--undesirable-data", type=str, default=None,
@@ -43,6 +47,11 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
         "--share-undesirable", action="store_true",
         help="give defender and attacker the same undesirable samples, not disjoint halves",
     )  # fmt: skip
+    _add_reading(parser)
+
+
+def _add_reading(parser: ArgumentParser) -> None:
+    """Add the options that say how files are read."""
     parser.add_argument(
         "--input-column", type=str, default=None,
         help="column of images or texts (default: the model's own, or found by its type)",
@@ -51,6 +60,17 @@ def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
         "--label-column", type=str, default=None,
         help="column of classes (default: the model's own, or found by its type)",
     )  # fmt: skip
+    parser.add_argument(
+        "--label-names", type=str, default=None,
+        help="names of classes that are numbers in their column: of 0, 1 and so on, separated by "
+        "commas",
+    )  # fmt: skip
+    for part in ("train", "test"):
+        parser.add_argument(
+            f"--{part}-split", type=str, default=None,
+            help=f"what `datasets` shall read as the {part} part, such as train[:1000] (default: "
+            "the part of that name)",
+        )  # fmt: skip
     parser.add_argument(
         "--length", type=int, default=None,
         help=f"tokens of a text at most (default: the model's own, or {AS_FOUND.length})",
@@ -128,6 +148,9 @@ def _loaded(options: Namespace, name: str, tokeniser: str) -> Dataset:
         options.skip_unreadable,
         options.length,
         options.in_memory,
+        options.train_split,
+        options.test_split,
+        tuple(part.strip() for part in (options.label_names or "").split(",") if part.strip()),
     )
     return load(name, tokeniser=_tokeniser(tokeniser), layout=layout)
 
@@ -151,6 +174,6 @@ def settle_reading(options: Namespace, origin: Origin) -> None:
         options: as parsed.
         origin: where the model comes from.
     """
-    for name in ("length", "input_column", "label_column"):
+    for name in KEPT:
         if known := getattr(origin, name):
             settle(options, name, known)

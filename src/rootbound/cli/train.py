@@ -17,7 +17,7 @@ from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.cli.networks import add_head, fit_to, is_own, own_network
 from rootbound.cli.recipe import add_recipe, with_recipe
-from rootbound.cli.tasks import add_tasks, read_tasks, settle, settle_reading
+from rootbound.cli.tasks import KEPT, add_tasks, read_tasks, settle, settle_reading
 from rootbound.data import Data
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import find_device, on
@@ -212,7 +212,6 @@ def _origin(options: Namespace, method: Method, samples: Data, tokeniser: str) -
         shared=options.share_undesirable,
         tokeniser=tokeniser if texts else "",
         length=options.length if texts else 0,
-        input_column=options.input_column or "",
-        label_column=options.label_column or "",
+        **{name: options[name] or "" for name in KEPT[1:]},
         scaling=samples.stated_scaling,
     )

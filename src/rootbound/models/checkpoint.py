@@ -40,6 +40,9 @@ class Origin:
             when that was not said.
         input_column: of the table that was read; empty if it was found by its type, or none.
         label_column: likewise.
+        label_names: separated by commas; empty where the table has its own.
+        train_split: as `datasets` writes it; empty for the part of that name.
+        test_split: likewise.
         scaling: of the inputs that it was trained on; None where they were tokens, or where the
             file is of a time when that was not said.
     """
@@ -56,6 +59,9 @@ class Origin:
     length: int = 0
     input_column: str = ""
     label_column: str = ""
+    label_names: str = ""
+    train_split: str = ""
+    test_split: str = ""
     scaling: Scaling | None = None
 
 
