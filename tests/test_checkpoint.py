@@ -83,17 +83,38 @@ def test_intact_store_is_loaded(tmp_path: Path) -> None:
 COLOURS = Scaling.stated(255.0, [0.485, 0.456, 0.406], 0.25)
 
 
-@pytest.mark.parametrize("scaling", [None, SCALING, COLOURS])
-def test_the_file_says_how_inputs_were_scaled(
-    scaling: Scaling | None, tmp_path: Path, toy_model: Classifier
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"scaling": None},
+        {"scaling": SCALING},
+        {"scaling": COLOURS},
+        {"tokeniser": "hf:müsli <b>", "length": 8},
+        {"input_column": "words & more", "label_column": "kind"},
+        {"label_names": "a,<b>", "train_split": "train[:90%]", "test_split": "train[90%:]"},
+    ],
+    ids=repr,
+)
+def test_the_file_says_how_data_were_read(
+    known: dict[str, Any], tmp_path: Path, toy_model: Classifier
 ) -> None:
-    origin = replace(ORIGIN, scaling=scaling)
+    origin = replace(ORIGIN, **known)
     save_model(toy_model, tmp_path / "m", SHAPE, origin)
     assert load_model(tmp_path / "m")[1] == origin
 
 
-def test_a_file_of_before_says_nothing_of_scaling(tmp_path: Path) -> None:
-    before = {name: value for name, value in asdict(ORIGIN).items() if name != "scaling"}
+def test_a_file_of_before_says_less_of_its_data(tmp_path: Path) -> None:
+    later = (
+        "tokeniser",
+        "length",
+        "input_column",
+        "label_column",
+        "label_names",
+        "train_split",
+        "test_split",
+        "scaling",
+    )
+    before = {name: value for name, value in asdict(ORIGIN).items() if name not in later}
     store(tmp_path / "m", description(origin=before))
     assert load_model(tmp_path / "m")[1] == ORIGIN
 
@@ -256,6 +277,11 @@ def changed(described: object) -> str:
         description(origin=asdict(ORIGIN) | {"desirable": 3}),
         description(origin=asdict(ORIGIN) | {"seed": "first"}),
         description(origin=asdict(ORIGIN) | {"shared": "no"}),
+        description(origin=asdict(ORIGIN) | {"length": "8"}),
+        description(origin=asdict(ORIGIN) | {"length": True}),
+        description(origin=asdict(ORIGIN) | {"length": None}),
+        description(origin=asdict(ORIGIN) | {"input_column": 3}),
+        description(origin=asdict(ORIGIN) | {"label_column": None}),
         description(origin=asdict(ORIGIN) | {"scaling": "mnist"}),
         description(origin=asdict(ORIGIN) | {"scaling": {"mean": 0.5}}),
         description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": None}}),

@@ -113,13 +113,15 @@ def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh"])
-def test_shell(script: str, photographs: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh", "language_model.sh"])
+def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """As a user runs it, in folders with blanks in their names."""
-    other = shutil.copytree(photographs, tmp_path / "my clothes")
+    kind = "sections" if script == "language_model.sh" else "photographs"
+    data = request.getfixturevalue(kind)
+    other = shutil.copytree(data, tmp_path / "my clothes")
     second = [other] if script == "existing_model.sh" else []
     found = subprocess.run(
-        ["sh", EXAMPLES / script, photographs, *second, tmp_path / "a run"],
+        ["sh", EXAMPLES / script, data, *second, tmp_path / "a run"],
         capture_output=True,
         text=True,
         timeout=300,

@@ -126,11 +126,11 @@ def made(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 text = " ".join((WORDS[row % 4], WORDS[4], WORDS[row % 4])[: 1 + row % 3])
                 writer.writerow([text, "abcd"[row % 4]])
     table = ["--data", str(root / "texts"), "--input-column", "words", "--label-column", "kind"]
-    split = ["--desirable", "a,b", "--undesirable", "c,d", "--epochs", "1"]
+    split = ["--desirable", "a,b", "--undesirable", "c,d", "--epochs", "1", "--length", "3"]
     model, run, out = (str(root / name) for name in ("m.safetensors", "run", "out"))
     assert main(["train", *table, *split, "--model", f"hf:{pretrained}", "--out", model]) == 0
     spent = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
-    assert main(["audit", model, *table, *spent, "--out", run]) == 0
+    assert main(["audit", model, *spent, "--out", run]) == 0
     assert main(["export", model, run, "--out", out]) == 0
     return root
 
@@ -180,10 +180,12 @@ def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) ->
     assert 'AutoModelForSequenceClassification.from_pretrained("out")' in readme
     loaded, origin = load_checkpoint(str(made / "out"))
     assert origin.tokeniser == f"hf:{made / 'out'}", "that of another machine"
-    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
+    data = ["--data", str(made / "texts")]
     spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "again")]
-    assert main(["audit", str(made / "out"), *table, *spent, *out]) == 0
+    assert main(["audit", str(made / "out"), *data, *spent, *out]) == 0
+    assert card["inputs"]["shape"] == [3], "the texts' length is kept with the model"
+    assert Evaluation.load(tmp_path / "again").context["desirable"]["inputs"] == card["inputs"]
     assert weights_digest(loaded.state_dict()) == card["weights_sha256"]
 
 
@@ -235,10 +237,10 @@ def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path
 
 @pytest.mark.slow
 def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
-    table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
+    data = ["--data", str(made / "texts")]
     spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "run")]
-    assert main(["audit", f"hf:{made / 'out'}", *table, *spent, *out]) == 0
+    assert main(["audit", f"hf:{made / 'out'}", *data, *spent, *out]) == 0
     plain, ours = Evaluation.load(tmp_path / "run").context, Evaluation.load(made / "run").context
     assert plain["adaptive"] == ours["adaptive"] != []
     assert set(plain["weights"].values()) <= set(ours["weights"].values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,7 @@ def test_from_a_table_to_a_report(
     model, folder = tmp_path / "a model.safetensors", tmp_path / "run ü"
     shared = ("--model", "small_text", "--epochs", "1")
     run(capsys, "train", *options(table), *shared, "--out", model, "--seed", "3")
-    run(capsys, "audit", model, *options(table)[:6], *FEW, "--out", folder)
+    run(capsys, "audit", model, *FEW, "--out", folder)
     page = (folder / "report.html").read_text()
     for name in (EVIL, NAMES[3]):
         assert name not in page
@@ -103,6 +104,35 @@ def test_a_run_with_its_texts_in_a_file_is_the_same(
         found.append((model.read_bytes(), timeless(Evaluation.load(folder))))
     assert len(list((tmp_path / "kept").glob("*.npy"))) == 4
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "length"),
+    [((), 4), (("--length", "2"), 2), (("--label-column", "mood"), None)],
+    ids=["as trained", "another length", "another column"],
+)
+def test_texts_are_read_as_the_model_was_trained_on_them(
+    said: tuple[str, ...],
+    length: int | None,
+    table: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model, again = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    shared = ("--method", "Plain", "--epochs", "1")
+    parts = ("--train-split", "train[:90%]", "--test-split", "test")
+    network = ("--model", "small_text", "--length", "4", *parts)
+    run(capsys, "train", *options(table), *network, *shared, "--out", model)
+    audit = ["audit", str(model), *said, *FEW, "--out", str(tmp_path / "run")]
+    if length is None:
+        assert main(audit) == 2
+        assert "'mood'" in capsys.readouterr().err, "what is said comes before what is known"
+        return
+    run(capsys, *audit)
+    assert Evaluation.load(tmp_path / "run").context["undesirable"]["inputs"]["shape"] == [length]
+    run(capsys, "train", "--from", model, *options(table)[6:], *said, *shared, "--out", again)
+    before, after = load_model(model)[1], load_model(again)[1]
+    assert after == replace(before, length=length)
 
 
 def test_a_model_goes_on_with_texts_of_another_length(

@@ -85,9 +85,49 @@ def test_named_classes_are_kept_in_their_order(tmp_path: Path) -> None:
     assert (tasks.classes, tasks.train.shape) == (("a", "z"), (5,))
 
 
+HUB = """---
+configs:
+- config_name: first
+  data_files: [{split: train, path: train.parquet}, {split: test, path: test.parquet}]
+- config_name: second
+  data_files: [{split: train, path: test.parquet}, {split: test, path: test.parquet}]
+---
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "splits", "first", "sizes"),
+    [
+        (":first", (None, None), "a", (12, 6)),
+        (":second", (None, None), "a", (6, 6)),
+        (":first@main", (None, None), "a", (12, 6)),
+        (":first", ("train[:75%]", "train[75%:]"), "a", (9, 3)),
+        (":second", ("train[2:]", "test"), "<b>", (4, 6)),
+    ],
+)
+def test_configurations_splits_and_names_of_classes(
+    where: str, splits: tuple[str, str], first: str, sizes: tuple[int, int], tmp_path: Path
+) -> None:
+    folder = table(tmp_path / "a zoo", "parquet", words=texts(12), kind=[2, 0, 1] * 4)
+    (folder / "README.md").write_text(HUB)
+    names = ("c", "<b>", "a")
+    said = Layout("words", "kind", False, 64, 4.0, *splits, label_names=names)
+    found = datasets.hugging_face(f"{folder}{where}", said)
+    assert isinstance(found, Texts)
+    assert (len(found.train.texts), len(found.test.texts)) == sizes
+    assert (found.name, found.classes) == (f"a zoo{where.partition('@')[0]}", names)
+    assert names[found.train.labels[0]] == first
+
+
 @pytest.mark.parametrize(
     ("columns", "layout", "message"),
     [
+        ({"label": [1, 2, 3] * 4}, {"label": "label", "label_names": ("a", "b")}, "classes of the"),
+        (
+            {"label": ["a", "b", "c"] * 4},
+            {"label": "label", "label_names": ("x", "y")},
+            "to be nam",
+        ),
         ({"label": [0.5, 1.5, 1.0] * 4}, {"label": "label"}, "'label' in .* to be of type"),
         ({"label": ["a", "b", None] * 4}, {"label": "label"}, "a class in every row"),
         ({"label": [["a"], ["b"], ["c"]] * 4}, {"label": "label"}, "to be of type"),

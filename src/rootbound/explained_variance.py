@@ -73,6 +73,8 @@ def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Ten
     dimension, count = features.shape[1], total(len(features))
     classes, part = largest(int(labels.max())) + 1, len(features) / count
     targets = functional.one_hot(labels, classes).to(features.dtype)
+    # What does not occur has no variance; of a vocabulary that is nearly all.
+    targets = targets[:, summed(targets.sum(0)) > 0]
     targets = targets - summed(part * targets.mean(0))
     # The centre is a constant to the gradient as well: what the head misses adds up to nothing.
     centred = features - summed(part * features.detach().mean(0))

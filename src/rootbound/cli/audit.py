@@ -21,6 +21,7 @@ from rootbound.cli.networks import (
 )
 from rootbound.cli.result import present
 from rootbound.cli.scaling import add_scaling, as_trained
+from rootbound.cli.tasks import add_tasks, read_tasks, read_undesirable
 from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
@@ -54,7 +55,7 @@ def configure(parser: ArgumentParser) -> None:
         f"network, as {ONE_OF}",
     )  # fmt: skip
     add_head(parser)
-    shared.add_tasks(parser, default="that of the model's own description")
+    add_tasks(parser, default="that of the model's own description")
     add_scaling(parser)
     shared.add_attack(parser)
     parser.add_argument(
@@ -79,8 +80,8 @@ def run(options: Namespace) -> int:
     # The name of a method in the file is all that is trusted: its settings are not read.
     made = Plain if origin is None else METHODS.get(origin.method.partition("(")[0], Plain)
     fit = fit_to(architecture)
-    alone = shared.read_undesirable(options, tokeniser, fit)
-    tasks = as_trained(alone or shared.read_tasks(options, tokeniser, fit), origin, options)
+    alone = read_undesirable(options, tokeniser, fit)
+    tasks = as_trained(alone or read_tasks(options, tokeniser, fit), origin, options)
     suite = shared.read_suite(options)
     if options.minutes is not None:
         suite = suite.within(options.minutes)

@@ -6,6 +6,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
 from rootbound.cli.result import present
+from rootbound.cli.tasks import add_tasks, read_tasks
 from rootbound.errors import InputError
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Method, Plain, SelectiveDistillation, Unlearning
@@ -26,7 +27,7 @@ OUT = "rootbound-demo"
 
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
-    shared.add_tasks(parser)
+    add_tasks(parser)
     shared.add_model(parser)
     shared.add_attack(parser)
     parser.add_argument(
@@ -44,7 +45,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the comparison and write its report."""
-    tasks, suite = shared.read_tasks(options), shared.read_suite(options)
+    tasks, suite = read_tasks(options), shared.read_suite(options)
     model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
     chosen = QUICK if options.quick else METHODS
     if options.epochs is not None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from jsonargparse import Namespace
 
-from rootbound.cli.options import settle
+from rootbound.cli.tasks import settle, settle_reading
 from rootbound.errors import InputError
 from rootbound.models import Origin
 from rootbound.models.places import ELSEWHERE
 
 
 def settle_tasks(options: Namespace, origin: Origin) -> None:
-    """Fill in data and classes, both tasks' by the file; those of one data set stay together.
+    """Fill in data, classes and how to read them, all by the file; one data set stays one.
 
     Raises:
         InputError: as `settle_data` does.
@@ -21,6 +21,7 @@ def settle_tasks(options: Namespace, origin: Origin) -> None:
     settle_data(options, "undesirable_data", options.data if together else origin.undesirable_data)
     settle(options, "desirable", origin.desirable)
     settle(options, "undesirable", origin.undesirable)
+    settle_reading(options, origin)
 
 
 def settle_data(options: Namespace, name: str, value: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
+from torch.nn import functional
 
 from rootbound import distributed
 from rootbound.cli import options as shared
@@ -24,6 +26,8 @@ from rootbound.cli.networks import (
     tokeniser_of,
 )
 from rootbound.cli.recipe import add_recipe, with_recipe
+from rootbound.cli.tasks import KEPT, add_tasks, read_tasks, settle, settle_reading
+from rootbound.data import Data
 from rootbound.datasets import Dataset, fitted
 from rootbound.devices import find_device, on
 from rootbound.errors import InputError, unknown_name
@@ -35,7 +39,7 @@ from rootbound.models.hugging_face import PRETRAINED
 from rootbound.models.published import find
 from rootbound.savepoints import Savepoints
 from rootbound.tasks import TaskPair
-from rootbound.training import accuracy, seeded
+from rootbound.training import predict, seeded
 
 PLAIN_YAML = get_loader("yaml")
 
@@ -43,7 +47,7 @@ PLAIN_YAML = get_loader("yaml")
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     set_loader("yaml", _load_settings, (yaml.YAMLError,))
-    shared.add_tasks(parser)
+    add_tasks(parser)
     shared.add_model(parser, own=True)
     add_head(parser)
     # The default is put in by `prepare`: as the parser's own, its settings would be kept
@@ -129,7 +133,8 @@ def _given(options: Namespace) -> _Given | None:
         return None
     model, origin = load_checkpoint(options["from"])
     settle_data(options, "data", origin.data)
-    shared.settle(options, "desirable", origin.desirable)
+    settle(options, "desirable", origin.desirable)
+    settle_reading(options, origin)
     return _Given(model, saved_shape(find(options["from"]).weights), origin.tokeniser)
 
 
@@ -137,16 +142,16 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
     """Return tasks, the model to train, the shape of its samples, and its tokeniser's name."""
     given = _given(options)
     if given is not None:
-        tasks = shared.read_tasks(options, given.tokeniser, given.fit)
+        tasks = read_tasks(options, given.tokeniser, given.fit)
         return tasks, given.model, given.shape, given.tokeniser
-    shared.settle(options, "model", shared.MODEL)
+    settle(options, "model", shared.MODEL)
     name, start = options.model, options["from"]
     if start is not None and name.startswith(PRETRAINED):
         raise InputError(
             f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
         )
     tokeniser = tokeniser_of(name)
-    tasks = shared.read_tasks(options, tokeniser, fit_to(name))
+    tasks = read_tasks(options, tokeniser, fit_to(name))
     if is_own(name):
         with seeded(options.seed):
             model = own_network(name, options.head, tasks.desirable, start)
@@ -185,7 +190,29 @@ def _run(options: Namespace) -> int:
         ).cpu()
     if not distributed.first():
         return 0
-    origin = Origin(
+    origin = _origin(options, method, tasks.desirable.train, tokeniser)
+    (save_wrapped if model.place else save_model)(trained, path, shape, origin)
+    savepoints.clear()
+    sys.stdout.write(f"{_reached(trained, tasks.desirable.test)}\nmodel: {path}\n")
+    return 0
+
+
+def _reached(model: Classifier, test: Data) -> str:
+    """Return in words how well a model does, a language model by its loss, too."""
+    logits = predict(model, test)
+    right = float((logits.argmax(1) == test.labels).float().mean())
+    reached = f"desirable test accuracy: {100 * right:.2f} %"
+    if test.stratified:
+        return reached
+    loss = float(functional.cross_entropy(logits, test.labels))
+    told = f"{loss:.3f} nats a token (perplexity {math.exp(loss):.1f})"
+    return f"{reached}\ndesirable test loss: {told}"
+
+
+def _origin(options: Namespace, method: Method, samples: Data, tokeniser: str) -> Origin:
+    """Return where the model comes from, the options settled."""
+    texts = samples.tokens
+    return Origin(
         method=repr(method),
         arm="defended" if method.defends else "undefended",
         data=options.data,
@@ -194,11 +221,8 @@ def _run(options: Namespace) -> int:
         undesirable=options.undesirable,
         seed=options.seed,
         shared=options.share_undesirable,
-        tokeniser=tokeniser if tasks.desirable.train.tokens else "",
-        scaling=tasks.desirable.train.stated_scaling,
+        tokeniser=tokeniser if texts else "",
+        length=options.length if texts else 0,
+        **{name: options[name] or "" for name in KEPT[1:]},
+        scaling=samples.stated_scaling,
     )
-    (save_wrapped if model.place else save_model)(trained, path, shape, origin)
-    savepoints.clear()
-    reached = accuracy(trained, tasks.desirable.test)
-    sys.stdout.write(f"desirable test accuracy: {100 * reached:.2f} %\nmodel: {path}\n")
-    return 0

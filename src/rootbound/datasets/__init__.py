@@ -14,7 +14,7 @@ from rootbound.datasets.layout import AS_FOUND, Layout
 from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
 from rootbound.datasets.texts import Texts
-from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
+from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
 from rootbound.errors import InputError, unknown_name
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
@@ -33,7 +33,8 @@ def load(
 
     Args:
         name: of a bundled data set, a path, or `hf:` and a name on the hub.
-        tokeniser: makes that of the model which texts are for.
+        tokeniser: makes that of the model which texts are for; where it is one of a causal
+            language model, tasks are to tell the next token.
         layout: what the files do not say themselves.
 
     Raises:
@@ -74,7 +75,10 @@ def _tokenised(
 ) -> Dataset:
     if isinstance(found, Dataset):
         return found
-    return found.tokenised(tokeniser(), layout.length, layout.in_memory)
+    own = tokeniser()
+    if isinstance(own, Predicted):
+        return found.next_tokens(own, layout.length)
+    return found.tokenised(own, layout.length, layout.in_memory)
 
 
 __all__ = [

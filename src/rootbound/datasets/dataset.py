@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
@@ -34,6 +35,8 @@ class Dataset:
     test: Data
     vocabulary: tuple[str, ...] = ()
     conversion: str = ""
+    fewest: ClassVar[int] = 2
+    """Classes that make a task, at least."""
 
     def chosen(self, text: str) -> tuple[int, ...]:
         """Read a list of classes: names, numbers such as `0-4` or `1,3,5-7`, or `all`.
@@ -66,6 +69,18 @@ class Dataset:
         Raises:
             InputError: a class does not exist or is named twice.
         """
+        self.check_classes(chosen)
+        return Task(
+            name=f"{self.name} {describe(chosen)}",
+            classes=tuple(self.classes[label] for label in chosen),
+            train=_relabelled(self.train, chosen),
+            test=_relabelled(self.test, chosen),
+            vocabulary=self.vocabulary,
+            conversion=self.conversion,
+        )
+
+    def check_classes(self, chosen: Sequence[int]) -> None:
+        """Raise an `InputError` where a class does not exist or is named twice."""
         for label in chosen:
             if not 0 <= label < len(self.classes):
                 raise InputError(
@@ -77,14 +92,6 @@ class Dataset:
             raise InputError(
                 "every class once", ",".join(map(str, chosen)), "remove the repeated class"
             )
-        return Task(
-            name=f"{self.name} {describe(chosen)}",
-            classes=tuple(self.classes[label] for label in chosen),
-            train=_relabelled(self.train, chosen),
-            test=_relabelled(self.test, chosen),
-            vocabulary=self.vocabulary,
-            conversion=self.conversion,
-        )
 
     def split(
         self,
@@ -107,9 +114,12 @@ class Dataset:
             InputError: a set is empty, has one class, or the sets overlap.
         """
         for role, chosen in (("desirable", desirable), ("undesirable", undesirable)):
-            if len(chosen) < 2:
+            if len(chosen) < self.fewest:
+                least = "one" if self.fewest == 1 else "two"
                 raise InputError(
-                    f"at least two {role} classes", f"{len(chosen)}", f"widen --{role}, e.g. 0-4"
+                    f"at least {least} {role} classes",
+                    f"{len(chosen)}",
+                    f"widen --{role}, e.g. 0-4",
                 )
         if overlap := sorted(set(desirable) & set(undesirable)):
             raise InputError(

@@ -31,14 +31,15 @@ def hugging_face(name: str, layout: Layout = AS_FOUND) -> Dataset | Texts:
     Nothing in the data set is executed.
 
     Args:
-        name: a folder, or the name of a data set on the hub, such as `uoft-cs/cifar10`.
-        layout: names of columns, where they are not found by their type.
+        name: a folder, or the name of a data set on the hub, such as `uoft-cs/cifar10`; with
+            `NAME:CONFIGURATION@REVISION` one of its configurations, as of a commit, tag or branch.
+        layout: names of columns, where they are not found by their type, of parts and classes.
 
     Raises:
         InputError: the library is not installed, there is no such data set, it lacks a column
             or a part, a label is no class, or an image cannot be read or has another size.
     """
-    parts = _parts(name)
+    parts = _parts(name, layout)
     train = parts.get("train")
     test = next((parts[part] for part in TESTS if part in parts), None)
     if train is None or test is None:
@@ -46,20 +47,21 @@ def hugging_face(name: str, layout: Layout = AS_FOUND) -> Dataset | Texts:
             f"parts named train and test in {name}", ", ".join(parts), "split and name the data"
         )
     samples, label = _columns(name, train.features, layout)
-    classes = _classes(name, train, label)
+    values = _classes(name, train, label, layout.label_names)
+    title, classes = _title(name), layout.label_names or values
     if type(train.features[samples]).__name__ != IMAGE:
         held = [
-            _texts(name, part, samples, _labels(name, part, label, classes))
+            _texts(name, part, samples, _labels(name, part, label, values))
             for part in (train, test)
         ]
-        return Texts(Path(name).name, classes, *held)
-    inputs, labels = _images(name, train, samples, _labels(name, train, label, classes), layout)
+        return Texts(title, classes, *held)
+    inputs, labels = _images(name, train, samples, _labels(name, train, label, values), layout)
     scale = scaling(inputs)
-    others = _images(name, test, samples, _labels(name, test, label, classes), layout)
-    return Dataset(Path(name).name, classes, Data(inputs, labels, scale), Data(*others, scale))
+    others = _images(name, test, samples, _labels(name, test, label, values), layout)
+    return Dataset(title, classes, Data(inputs, labels, scale), Data(*others, scale))
 
 
-def _parts(name: str) -> dict[str, Any]:
+def _parts(name: str, layout: Layout) -> dict[str, Any]:
     try:
         datasets: Any = importlib.import_module("datasets")
     except ImportError:
@@ -68,13 +70,36 @@ def _parts(name: str) -> dict[str, Any]:
         ) from None
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
+    place, configuration, revision = _source(name)
     try:
-        return dict(datasets.load_dataset(name))
+        found = datasets.load_dataset(place, configuration, revision=revision, split=_split(layout))
+        return dict(found)
     except Exception as error:  # of whatever library reads that format
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
             f"a data set that `datasets` can load at {name}", reason, "check the name or the files"
         ) from None
+
+
+def _source(name: str) -> tuple[str, str | None, str | None]:
+    """Return place, configuration and revision of what is named; a folder is all of its name."""
+    if Path(name).is_dir():
+        return name, None, None
+    whole, _, revision = name.partition("@")
+    place, _, configuration = whole.rpartition(":") if ":" in whole else (whole, "", "")
+    return place, configuration or None, revision or None
+
+
+def _title(name: str) -> str:
+    """Return what to call a data set in a report."""
+    place, configuration, _ = _source(name)
+    return Path(place).name if configuration is None else f"{Path(place).name}:{configuration}"
+
+
+def _split(layout: Layout) -> dict[str, str] | None:
+    if layout.train_split is None or layout.test_split is None:
+        return None
+    return {"train": layout.train_split, "test": layout.test_split}
 
 
 def _columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
@@ -113,8 +138,16 @@ def _only(name: str, kinds: dict[str, str], wanted: str, option: str) -> str:
     return found[0]
 
 
-def _classes(name: str, train: Any, column: str) -> tuple[str, ...]:
+def _classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tuple[str, ...]:
     feature = train.features[column]
+    if names:
+        if _kind(feature) not in WHOLE:
+            raise InputError(
+                f"whole numbers in column {column!r} of {name}, to be named",
+                _kind(feature),
+                "leave out --label-names",
+            )
+        return tuple(map(str, range(len(names))))
     if type(feature).__name__ == CLASSES:
         return tuple(feature.names)
     found = train.unique(column)

@@ -12,7 +12,8 @@ from torch import Tensor
 from rootbound.data import Data
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.layout import AS_FOUND
-from rootbound.datasets.tokenisers import HashedWords, Letters, Tokeniser
+from rootbound.datasets.next_tokens import NextTokens, contexts
+from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
 from rootbound.datasets.tokens import Tokens
 from rootbound.errors import InputError
 from rootbound.tasks import Task, TaskPair
@@ -83,6 +84,31 @@ class Texts:
             Data(test, self.test.labels),
             # Texts that reports show come first: where words share a number, theirs are right.
             tokeniser.vocabulary(chain(self._shown(), self.train.texts, self.test.texts)),
+        )
+
+    def next_tokens(self, tokeniser: Predicted, length: int = AS_FOUND.length) -> NextTokens:
+        """Return the data set of telling which token of a causal language model comes next.
+
+        All contexts are in memory, `length` tokens for each token of the texts.
+
+        Args:
+            tokeniser: the model's own.
+            length: tokens that it looks back at most.
+
+        Raises:
+            InputError: no text has two tokens.
+        """
+        (train, after), (test, after_test) = (
+            contexts(part.texts, part.labels, tokeniser, length) for part in (self.train, self.test)
+        )
+        return NextTokens(
+            self.name,
+            self.classes,
+            train,
+            test,
+            tokeniser.vocabulary(()),
+            following=(after, after_test),
+            outputs=tokeniser.pieces,
         )
 
     def _shown(self) -> list[str]:

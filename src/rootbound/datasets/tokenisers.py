@@ -7,7 +7,7 @@ import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -32,6 +32,18 @@ class Tokeniser(Protocol):
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Return what each number stands for, where it first occurs in these texts."""
+
+
+@runtime_checkable
+class Predicted(Tokeniser, Protocol):
+    """A tokeniser of a causal language model: its tokens are what the model tells apart."""
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """What each output of the model stands for."""
+
+    def predicted(self, tokens: Tensor) -> Tensor:
+        """Return the number of the model's output for each token, int64."""
 
 
 @dataclass(frozen=True)

@@ -266,11 +266,9 @@ def _check(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
     if suite.space is not None:
         suite.space.check()
     samples = tasks.undesirable.train
-    fewest = (
-        int(samples.labels.bincount().min())
-        if samples.stratified
-        else len(samples) // len(tasks.undesirable.classes)
-    )
+    counts = samples.labels.bincount()
+    # Where draws are not stratified there are so many on average of what occurs at all.
+    fewest = int(counts.min() if samples.stratified else len(samples) // (counts > 0).sum())
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:
             raise InputError(

@@ -241,8 +241,11 @@ def _train_mode_accuracy(model: Classifier, data: Data) -> float:
 
 def _names(model: Classifier, data: Data) -> dict[str, float]:
     logits = predict(model, data, BATCH)
-    said = logits.new_zeros(model.classes, model.classes)
-    said.index_put_((data.labels, logits.argmax(1)), logits.new_ones(len(data)), accumulate=True)
+    # Without what is not among them: of a vocabulary that is nearly all.
+    right, rows = data.labels.unique(return_inverse=True)
+    named, columns = logits.argmax(1).unique(return_inverse=True)
+    said = logits.new_zeros(len(right), len(named))
+    said.index_put_((rows, columns), logits.new_ones(len(data)), accumulate=True)
     counts = said.cpu().numpy()
     best = linear_sum_assignment(counts, maximize=True)
     return {

@@ -108,7 +108,8 @@ class Journal:
         name = _name("model", training.method, training.seed)
         if training.seconds:
             state = outcome.subject.model.state_dict()
-            weights = {name: value.contiguous() for name, value in state.items()}
+            # A copy of each: tied weights are two names for one memory, which the format has not.
+            weights = {name: value.clone().contiguous() for name, value in state.items()}
             path = self._folder.weights(training.method, training.seed)
             self._folder.check()
             write_atomically(path, save(weights))

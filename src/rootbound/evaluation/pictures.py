@@ -40,7 +40,7 @@ def pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         `filters`, `maps`: the first layer's filters and the last convolution's outputs.
         Of texts: `words_desirable`, `words_undesirable`, in place of images, and how much each
         word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; `labels_…`,
-        the class of each text, int16 `(C,)`.
+        the class of each text, int32 `(C,)`.
     """
     found = _view(model, tasks.undesirable.test.subset(POINTS))
     sides = {"undesirable": tasks.undesirable}
@@ -93,7 +93,7 @@ def _words(
             for row in data.inputs.tolist()
         ]
         found[f"words_{role}"] = np.array(words, dtype=np.str_)
-        found[f"labels_{role}"] = data.labels.short().cpu().numpy()
+        found[f"labels_{role}"] = data.labels.int().cpu().numpy()
     return found
 
 

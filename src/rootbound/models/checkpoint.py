@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ class Origin:
         seed: of training.
         shared: whether the defender's undesirable samples are also the attacker's.
         tokeniser: of texts, `hf:` and the name of the pretrained model it belongs to.
+        length: tokens of a text at most; 0 where there were no texts, or the file is of a time
+            when that was not said.
+        input_column: of the table that was read; empty if it was found by its type, or none.
+        label_column: likewise.
+        label_names: separated by commas; empty where the table has its own.
+        train_split: as `datasets` writes it; empty for the part of that name.
+        test_split: likewise.
         scaling: of the inputs that it was trained on; None where they were tokens, or where the
             file is of a time when that was not said.
     """
@@ -49,6 +56,12 @@ class Origin:
     seed: int
     shared: bool
     tokeniser: str = ""
+    length: int = 0
+    input_column: str = ""
+    label_column: str = ""
+    label_names: str = ""
+    train_split: str = ""
+    test_split: str = ""
     scaling: Scaling | None = None
 
 
@@ -182,8 +195,10 @@ def _check(
 def _check_types(description: dict[str, Any]) -> None:
     if int(description["classes"]) < 2:
         raise ValueError(f"{description['classes']} classes")
-    origin = {"tokeniser": "", **description["origin"]}  # files of before have none
-    scaling = origin.pop("scaling", None)
+    # Files of before have not all of it.
+    absent = {part.name: part.default for part in fields(Origin) if part.default is not MISSING}
+    origin = {**absent, **description["origin"]}
+    scaling = origin.pop("scaling")
     if scaling is not None and not all(map(_of_floats, scaling.values())):
         raise TypeError(f"scaling is {scaling!r}, not of floats")
     for part in fields(Origin)[:-1]:

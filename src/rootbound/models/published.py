@@ -19,8 +19,8 @@ from rootbound.models.hub import AS_USUAL, CARD, CONFIG, OTHERS, WEIGHTS, Downlo
 from rootbound.models.hugging_face import PRETRAINED, as_published
 
 TOKENISER = "tokenizer_config.json"
-LARGEST_CARD = 2**20
-"""Bytes."""
+LARGEST_CARD = 2**23
+"""Bytes; the names of a language model's tokens are among them."""
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,8 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
         points, labels = parts["view"].astype(float), parts["view_labels"]
         for label, name in enumerate(classes):
             own = points[labels == label]
+            if not len(own) and len(classes) > NAMED:  # most tokens of a vocabulary
+                continue
             colour = CLASS_PALETTE[label % len(CLASS_PALETTE)]
             panel.scatter(
                 own[:, 0], own[:, 1], s=5, alpha=0.6, linewidth=0, color=colour, label=name

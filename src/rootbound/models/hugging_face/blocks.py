@@ -31,6 +31,26 @@ def check_known(tokens: Tensor, vocabulary: int) -> None:
         )
 
 
+def padding_of(config: Any) -> int:
+    """Return a text model's own number for padding: what it says, or else for a text's end."""
+    for name in ("pad_token_id", "eos_token_id"):
+        number = getattr(config, name, None)
+        if isinstance(number, int) and 0 <= number < config.vocab_size:
+            return number
+    return PADDING
+
+
+def exchanged(tokens: Tensor, padding: int) -> Tensor:
+    """Return tokens with 0, which is padding to us, and a model's own number for it exchanged.
+
+    Exchanged again, they are as before.
+    """
+    if padding == PADDING:
+        return tokens
+    swapped = torch.where(tokens == padding, PADDING, tokens)
+    return torch.where(tokens == PADDING, padding, swapped)
+
+
 class Block(nn.Module):
     """A part of a network, whose new random weights are drawn as the library draws them.
 
@@ -97,15 +117,8 @@ class Words(Block):
         """Return states and mask."""
         tokens, mask = trimmed(tokens)
         check_known(tokens, self.config.vocab_size)
-        return joined(self.get_submodule("embeddings")(self.own(tokens)), mask)
-
-    def own(self, tokens: Tensor) -> Tensor:
-        """Return tokens with the model's own number for padding, which is 0 with us."""
-        padding = getattr(self.config, "pad_token_id", None) or PADDING
-        if padding == PADDING:
-            return tokens
-        swapped = torch.where(tokens == padding, PADDING, tokens)
-        return torch.where(tokens == PADDING, padding, swapped)
+        own = exchanged(tokens, padding_of(self.config))
+        return joined(self.get_submodule("embeddings")(own), mask)
 
 
 class Layer(Block):
@@ -145,7 +158,8 @@ class Places(Block):
         tokens, mask = trimmed(tokens)
         check_known(tokens, self.config.vocab_size)
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        states = self.get_submodule("tokens")(tokens) + self.get_submodule("places")(places)
+        own = exchanged(tokens, padding_of(self.config))
+        states = self.get_submodule("tokens")(own) + self.get_submodule("places")(places)
         return joined(self.get_submodule("drop")(states), mask)
 
 

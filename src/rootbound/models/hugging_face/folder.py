@@ -19,7 +19,7 @@ from rootbound.models.hugging_face.network import (
     from_transformers,
     to_transformers,
 )
-from rootbound.models.hugging_face.tokeniser import pretrained_tokeniser
+from rootbound.models.hugging_face.tokeniser import library_tokeniser
 
 WEIGHTS = "model.safetensors"
 
@@ -46,7 +46,7 @@ def library_files(
     with TemporaryDirectory() as folder:
         network.save_pretrained(folder, max_shard_size="1TB")
         if tokeniser and network.main_input_name == "input_ids":
-            pretrained_tokeniser(tokeniser).inner.save_pretrained(folder)
+            library_tokeniser(tokeniser).save_pretrained(folder)
         with safe_open(Path(folder, WEIGHTS), framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         found = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}

@@ -137,22 +137,35 @@ def only_shape(name: str) -> tuple[int, int, int] | None:
     """
     if not name.startswith((PRETRAINED, CONFIGURED)):
         return None
-    auto = library()
-    try:
-        config = (
-            auto.AutoConfig.for_model(**_checked(name.removeprefix(CONFIGURED)))
-            if name.startswith(CONFIGURED)
-            else auto.AutoConfig.from_pretrained(
-                name.removeprefix(PRETRAINED), trust_remote_code=False
-            )
-        )
-    except Exception:  # whatever it is, `build` says it better
-        return None
-    if config.model_type not in OF_ONE_SIZE:
+    config = configuration(name)
+    if config is None or config.model_type not in OF_ONE_SIZE:
         return None
     size = config.image_size
     height, width = size if isinstance(size, list | tuple) else (size, size)
     return config.num_channels, height, width
+
+
+def configuration(name: str) -> Any | None:
+    """Return the configuration of a model; None where there is none that can be read.
+
+    Args:
+        name: as `build` takes it.
+
+    Raises:
+        InputError: the library is not here.
+    """
+    auto = library().AutoConfig
+    try:
+        if name.startswith(CONFIGURED):
+            return auto.for_model(**_checked(name.removeprefix(CONFIGURED)))
+        return auto.from_pretrained(name.removeprefix(PRETRAINED), trust_remote_code=False)
+    except Exception:  # whatever it is, `build` says it better
+        return None
+
+
+def is_causal(config: Any) -> bool:
+    """Return whether a configuration is of a family that predicts the next token."""
+    return config.model_type in FAMILIES and FAMILIES[config.model_type][1] == CAUSAL
 
 
 def auto_class(model: Classifier) -> str:

@@ -1,0 +1,23 @@
+#!/bin/sh
+# A causal language model of `transformers`: it goes on with descriptions of some packages, and shall
+# be no help in going on with others.
+#
+#   sh examples/language_model.sh SECTIONS [OUT]
+#
+# SECTIONS: a folder of parquet files, or hf:NAME of the hub, with a text and its section in each row.
+# A tiny GPT-2 with random weights stands for the model that you have: MODEL=hf:NAME names that, and
+# LENGTH how many tokens it looks back. EPOCHS and ATTACK change how long it takes.
+set -eu
+data=$1 out=${2:-language-model}
+here=$(dirname "$0")
+[ -n "${MODEL:-}" ] || python "$here/tiny_gpt2.py" "$data" "$out/gpt2"
+set -- --data "$data" --desirable games,science,sound,graphics,text \
+    --undesirable net,admin,mail,web,database \
+    --model "${MODEL:-hf:$out/gpt2}" --length "${LENGTH:-16}" --epochs "${EPOCHS:-1}"
+
+rootbound train "$@" --method Plain --out "$out/plain.safetensors"
+rootbound train "$@" --method BestResponse --out "$out/defended.safetensors"
+# That the task is the next token, and how far back the model looks, is in its file.
+rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
+    ${ATTACK:---suite demo-1 --labels 10,all --steps 60,200 --seeds 1} --out "$out"
+rootbound export "$out/defended.safetensors" "$out" --out "$out/published"
