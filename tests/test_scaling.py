@@ -20,6 +20,7 @@ from rootbound.data import Data
 from rootbound.datasets import Dataset
 from rootbound.errors import InputError
 from rootbound.models import Origin
+from rootbound.models.checkpoint import saved_origin
 from rootbound.records import Evaluation
 from rootbound.report.settings import SCALING_OF_THE_NETWORK
 from rootbound.scaling import Scaling
@@ -226,3 +227,28 @@ def test_a_run_says_how_inputs_were_scaled(
     assert context["desirable"]["inputs"] == context["undesirable"]["inputs"] == expected
     page = (tmp_path / "run/report.html").read_text()
     assert "pixels / 255, less 0.5, over 0.5; 1x16x16 (as the network brought it" in page
+
+
+def test_a_network_is_trained_on_inputs_as_it_wants_them(
+    strangers: tuple[str, ...], tmp_path: Path
+) -> None:
+    _, weights, *named = strangers[: -len((*SPENT, "--out", "run"))]
+    told = ("--mean", "0.5", "--deviation", "0.5", "--epochs", "1")
+    path = tmp_path / "trained.safetensors"
+    command = ["train", "--from", weights, *named, *told, "--method", "Plain", "--out", str(path)]
+    assert main(command) == 0
+    origin = saved_origin(path)
+    assert origin is not None
+    assert origin.scaling == HALF
+
+
+@pytest.mark.slow
+def test_a_comparison_has_inputs_as_its_network_wants_them(
+    toy_folder: Path, tmp_path: Path
+) -> None:
+    command = ["compare", "--methods", "Plain", "--model", "batch_norm_cnn", "--epochs", "1"]
+    out = ["--data", str(toy_folder), *SPLIT, *SPENT, "--out", str(tmp_path / "run")]
+    assert main([*command, *out, "--mean", "0.5", "--deviation", "0.5"]) == 0
+    context = Evaluation.load(tmp_path / "run").context
+    assert (context["desirable"]["inputs"]["mean"], context["pretrained"]) == (0.5, False)
+    assert main([*command, *out]) == 2, "on other inputs it is another run"

@@ -12,6 +12,7 @@ from rootbound.cli import options as shared
 from rootbound.cli.networks import fit_to, new_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
+from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import add_tasks, read_tasks
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
@@ -37,6 +38,7 @@ def configure(parser: ArgumentParser) -> None:
     add_recipe(parser)
     add_tasks(parser)
     shared.add_model(parser)
+    add_scaling(parser)
     shared.add_attack(parser, suite="quick-1")
     parser.add_argument(
         "--external", type=str, default=None,
@@ -52,7 +54,7 @@ def run(options: Namespace) -> int:
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
-    tasks = read_tasks(options, options.model, fit_to(options.model))
+    tasks = as_trained(read_tasks(options, options.model, fit_to(options.model)), None, options)
     suite = shared.read_suite(options)
     model = new_network(options.model, tasks)
     folder = shared.run_folder(options, OUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TypeVar
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -19,27 +19,29 @@ from rootbound.tasks import Task, Tasks
 NEAR = 1e-3
 """Deviations by which two scalings may differ and count as one: sums of floats are rounded."""
 log = logging.getLogger(__name__)
+GIVEN = float | list[float] | str
+Some = TypeVar("Some", bound=Tasks)
 
 
 def add_scaling(parser: ArgumentParser) -> None:
     """Add the options that say how a stranger's network wants its inputs scaled."""
     parser.add_argument(
-        "--mean", type=_numbers, default=None,
+        "--mean", type=GIVEN, default=None,
         help="with --deviation: what a stranger's network was trained on, of pixels that are from "
         "0 to 1, in place of the data's own: (x / 255 - mean) / deviation; one number, or one for "
         "each channel as in 0.485,0.456,0.406",
     )  # fmt: skip
-    parser.add_argument("--deviation", type=_numbers, default=None, help="with --mean")
+    parser.add_argument("--deviation", type=GIVEN, default=None, help="with --mean")
 
 
-def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks:
+def as_trained(tasks: Some, origin: Origin | None, options: Namespace) -> Some:
     """Return tasks whose inputs are scaled as those that the network was trained on.
 
     A model's own file is believed, then the options; without either, data have their own scaling.
     A second data set that the model was trained against keeps the one that it had then.
 
     Args:
-        tasks: to attack with.
+        tasks: to attack with, or to train on.
         origin: where the model comes from, if that is known.
         options: as parsed, the data sets named.
 
@@ -72,11 +74,16 @@ def as_trained(tasks: Tasks, origin: Origin | None, options: Namespace) -> Tasks
     return replace(tasks, desirable=desirable, undesirable=undesirable, known_undesirable=defender)
 
 
-def _numbers(given: Any) -> float | list[float]:
+def _numbers(name: str, given: float | list[float] | str) -> float | list[float]:
     """Return a number, or those of a list, as the command line or a file has it."""
-    parts = given.split(",") if isinstance(given, str) else given
-    numbers = [float(one) for one in (parts if isinstance(parts, list) else [parts])]
-    return numbers[0] if len(numbers) == 1 else numbers
+    if not isinstance(given, str):
+        return given
+    try:
+        return [float(one) for one in given.split(",")]
+    except ValueError:
+        raise InputError(
+            f"numbers separated by commas in --{name}", repr(given), "correct them"
+        ) from None
 
 
 def _told(options: Namespace) -> Scaling | None:
@@ -84,7 +91,8 @@ def _told(options: Namespace) -> Scaling | None:
         return None
     if options.mean is None or options.deviation is None:
         raise InputError("--mean and --deviation", "one of them", "give both")
-    return Scaling.stated(1.0, options.mean, options.deviation)
+    given = (_numbers(name, options[name]) for name in ("mean", "deviation"))
+    return Scaling.stated(1.0, *given)
 
 
 def _scaled(task: Task, wanted: Scaling) -> Task:

@@ -26,6 +26,7 @@ from rootbound.cli.networks import (
     tokeniser_of,
 )
 from rootbound.cli.recipe import add_recipe, with_recipe
+from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import KEPT, add_tasks, read_tasks, settle, settle_reading
 from rootbound.data import Data
 from rootbound.datasets import Dataset, fitted
@@ -50,6 +51,7 @@ def configure(parser: ArgumentParser) -> None:
     add_tasks(parser)
     shared.add_model(parser, own=True)
     add_head(parser)
+    add_scaling(parser)
     # The default is put in by `prepare`: as the parser's own, its settings would be kept
     # where another method is named.
     parser.add_argument(
@@ -142,7 +144,7 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
     """Return tasks, the model to train, the shape of its samples, and its tokeniser's name."""
     given = _given(options)
     if given is not None:
-        tasks = read_tasks(options, given.tokeniser, given.fit)
+        tasks = as_trained(read_tasks(options, given.tokeniser, given.fit), None, options)
         return tasks, given.model, given.shape, given.tokeniser
     settle(options, "model", shared.MODEL)
     name, start = options.model, options["from"]
@@ -151,7 +153,7 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
             f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
         )
     tokeniser = tokeniser_of(name)
-    tasks = read_tasks(options, tokeniser, fit_to(name))
+    tasks = as_trained(read_tasks(options, tokeniser, fit_to(name)), None, options)
     if is_own(name):
         with seeded(options.seed):
             model = own_network(name, options.head, tasks.desirable, start)
