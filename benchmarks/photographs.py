@@ -34,6 +34,7 @@ from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
 from rootbound.datasets import Dataset, load
 from rootbound.devices import PRECISIONS, computing_in, find_device, on
+from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
 from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
@@ -271,7 +272,11 @@ def table(options: argparse.Namespace, setting: Setting, tasks: TaskPair) -> Non
     for name, method in variants(options.epochs, options.fashion).items():
         if options.only and name not in options.only:
             continue
-        trials = [found(name, method, setting, tasks, seed) for seed in options.seeds]
+        try:
+            trials = [found(name, method, setting, tasks, seed) for seed in options.seeds]
+        except InputError as reason:  # a method that is not for such a network
+            print(f"| {name} | {reason} | | | | |", flush=True)
+            continue
         rows.append(trials)
         fields = ("desirable", "exact", "few", "more")
         shown = " | ".join(f"{mean(trials, field):.1f}" for field in fields)

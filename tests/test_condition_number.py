@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rootbound.methods import ConditionNumber
 from rootbound.methods.parts.condition import (
     LinearHessian,
     ill,
@@ -17,6 +18,9 @@ from rootbound.methods.parts.condition import (
     root,
     well,
 )
+from rootbound.models import Classifier
+from rootbound.tasks import TaskPair
+from rootbound.training import Recipe
 
 Array = NDArray[np.float64]
 
@@ -179,3 +183,15 @@ def test_gradients_are_multiplied_by_the_inverse_covariance() -> None:
     assert torch.equal(through, features)
     (gradient,) = torch.autograd.grad((through * weights).sum(), variable)
     torch.testing.assert_close(gradient, weights @ torch.linalg.inv(loaded))
+
+
+def test_half_precision_keeps_the_factors(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    # Fewer samples than features, whose covariance bfloat16 does not hold.
+    method = ConditionNumber(Recipe(epochs=1), ill_weight=1e-3, well_weight=1e-3)
+    sides = toy_tasks.desirable.train.batch(slice(8)), toy_tasks.undesirable.train.batch(slice(8))
+    full = method.loss(toy_model, *sides).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = method.loss(toy_model, *sides)
+    assert loss.item() == pytest.approx(full, rel=0.02)
+    loss.backward()
+    assert all(one.grad is None or one.grad.isfinite().all() for one in toy_model.parameters())

@@ -101,9 +101,12 @@ class ConditionNumber(AfterTraining):
         inputs, labels = desirable
         features = model.features(torch.cat([inputs, undesirable[0]]))
         task = functional.cross_entropy(model.head(features[: len(labels)]), labels)
-        primary = self._hessian(features[: len(labels)])
-        harmful = self._hessian(features[len(labels) :])
-        return task + self.well_weight * well(primary) + self.ill_weight * ill(harmful)
+        # Under autocast, too: half the digits do not keep a condition number.
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float() if features.dtype.itemsize < 4 else features
+            wanted, unwanted = features.tensor_split([len(labels)])
+            terms = self.well_weight * well(self._hessian(wanted))
+            return task + terms + self.ill_weight * ill(self._hessian(unwanted))
 
     def _hessian(self, features: Tensor) -> Tensor:
         if self.preconditioner == "features":
