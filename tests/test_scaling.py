@@ -229,17 +229,24 @@ def test_a_run_says_how_inputs_were_scaled(
     assert "pixels / 255, less 0.5, over 0.5; 1x16x16 (as the network brought it" in page
 
 
+@pytest.mark.parametrize("further", [False, True])
 def test_a_network_is_trained_on_inputs_as_it_wants_them(
-    strangers: tuple[str, ...], tmp_path: Path
+    further: bool, strangers: tuple[str, ...], tmp_path: Path
 ) -> None:
     _, weights, *named = strangers[: -len((*SPENT, "--out", "run"))]
-    told = ("--mean", "0.5", "--deviation", "0.5", "--epochs", "1")
+    told = ("--mean", "0.5", "--deviation", "0.5")
+    short = ("--epochs", "1", "--method", "Plain", "--out")
     path = tmp_path / "trained.safetensors"
-    command = ["train", "--from", weights, *named, *told, "--method", "Plain", "--out", str(path)]
-    assert main(command) == 0
+    assert main(["train", "--from", weights, *named, *told, *short, str(path)]) == 0
+    if further:  # the file says what its weights have seen, its data and its classes
+        start, path = path, tmp_path / "further.safetensors"
+        model = named[named.index("--model") :][:2]
+        again = ["train", "--from", str(start), *model, "--undesirable", "3-5", *short]
+        assert main([*again, str(path)]) == 0
     origin = saved_origin(path)
     assert origin is not None
     assert origin.scaling == HALF
+    assert (origin.data, origin.desirable) == (named[named.index("--data") + 1], "0-2")
 
 
 @pytest.mark.slow

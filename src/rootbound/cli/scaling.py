@@ -54,7 +54,7 @@ def as_trained(tasks: Some, origin: Origin | None, options: Namespace) -> Some:
         raise InputError("--mean and --deviation of images", "texts", "leave them out")
     if told is not None and own is not None and not _near(told, own):
         raise InputError(
-            f"the scaling that {options.checkpoint} states: {_in_words(own)}",
+            f"the scaling that the model's file states: {_in_words(own)}",
             f"--mean and --deviation that say {_in_words(told)}",
             "leave them out",
         )

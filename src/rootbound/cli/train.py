@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from rootbound.errors import InputError, unknown_name
 from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
 from rootbound.models import Classifier, Origin, load_checkpoint, save_model
-from rootbound.models.checkpoint import save_wrapped, saved_shape
+from rootbound.models.checkpoint import save_wrapped, saved_origin, saved_shape
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.models.published import find
 from rootbound.savepoints import Savepoints
@@ -130,30 +130,51 @@ class _Given:
 
 
 def _given(options: Namespace) -> _Given | None:
-    """Return the model to go on from, if any; what the options leave open is as its file says."""
+    """Return the model to go on from, if its file describes all of it."""
     if options["from"] is None or options.model is not None:
         return None
     model, origin = load_checkpoint(options["from"])
-    settle_data(options, "data", origin.data)
-    settle(options, "desirable", origin.desirable)
-    settle_reading(options, origin)
     return _Given(model, saved_shape(find(options["from"]).weights), origin.tokeniser)
+
+
+def _described(options: Namespace) -> Origin | None:
+    """Return what the file to go on from says, if it does; it settles what the options leave."""
+    start = options["from"]
+    origin = None if start is None else saved_origin(find(start).weights)
+    if origin is not None:
+        settle_data(options, "data", origin.data)
+        settle(options, "desirable", origin.desirable)
+        settle_reading(options, origin)
+    return origin
+
+
+def _tasks(
+    options: Namespace, origin: Origin | None, tokeniser: str, fit: Callable[[Dataset], Dataset]
+) -> TaskPair:
+    """Return the tasks, their inputs scaled as those that the weights to go on from have seen.
+
+    A second data set has its own scaling, as in training from new weights.
+    """
+    tasks = read_tasks(options, tokeniser, fit)
+    if origin is not None:
+        origin = replace(origin, undesirable_data=options.undesirable_data)
+    return as_trained(tasks, origin, options)
 
 
 def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], str]:
     """Return tasks, the model to train, the shape of its samples, and its tokeniser's name."""
     given = _given(options)
-    if given is not None:
-        tasks = as_trained(read_tasks(options, given.tokeniser, given.fit), None, options)
-        return tasks, given.model, given.shape, given.tokeniser
-    settle(options, "model", shared.MODEL)
-    name, start = options.model, options["from"]
+    name, start = options.model or shared.MODEL, options["from"]
     if start is not None and name.startswith(PRETRAINED):
         raise InputError(
             f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
         )
+    origin = _described(options)
+    if given is not None:
+        tasks = _tasks(options, origin, given.tokeniser, given.fit)
+        return tasks, given.model, given.shape, given.tokeniser
     tokeniser = tokeniser_of(name)
-    tasks = as_trained(read_tasks(options, tokeniser, fit_to(name)), None, options)
+    tasks = _tasks(options, origin, tokeniser, fit_to(name))
     if is_own(name):
         with seeded(options.seed):
             model = own_network(name, options.head, tasks.desirable, start)
