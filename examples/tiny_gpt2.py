@@ -2,7 +2,7 @@
 
 python examples/tiny_gpt2.py TEXTS FOLDER
 
-TEXTS: a folder of CSV or parquet files with a text and a class in each row, or hf:NAME of the hub.
+TEXTS: a folder of parquet files with a text and a class in each row, or hf:NAME of the hub.
 """
 
 import sys
