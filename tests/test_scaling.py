@@ -241,12 +241,13 @@ def test_a_network_is_trained_on_inputs_as_it_wants_them(
     if further:  # the file says what its weights have seen, its data and its classes
         start, path = path, tmp_path / "further.safetensors"
         model = named[named.index("--model") :][:2]
-        again = ["train", "--from", str(start), *model, "--undesirable", "3-5", *short]
+        again = ["train", "--from", str(start), *model, *short]
         assert main([*again, str(path)]) == 0
     origin = saved_origin(path)
     assert origin is not None
     assert origin.scaling == HALF
-    assert (origin.data, origin.desirable) == (named[named.index("--data") + 1], "0-2")
+    classes = origin.desirable, origin.undesirable
+    assert (origin.data, *classes) == (named[named.index("--data") + 1], "0-2", "3-5")
 
 
 @pytest.mark.slow

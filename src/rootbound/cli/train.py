@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from rootbound import distributed
 from rootbound.cli import options as shared
-from rootbound.cli.described import settle_data
+from rootbound.cli.described import settle_data, settle_tasks
 from rootbound.cli.networks import (
     add_head,
     fit_to,
@@ -61,7 +61,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from", type=str, default=None,
         help="model file, published folder or OWNER/NAME of the hub to go on from, in place of new "
-        "weights; its architecture, data and desirable classes are taken too, where nothing else "
+        "weights; its architecture, data and classes are taken too, where nothing else "
         "is said; with --model anybody's weights of that network",
     )  # fmt: skip
     shared.add_device(parser)
@@ -141,7 +141,11 @@ def _described(options: Namespace) -> Origin | None:
     """Return what the file to go on from says, if it does; it settles what the options leave."""
     start = options["from"]
     origin = None if start is None else saved_origin(find(start).weights)
-    if origin is not None:
+    if origin is None:
+        return None
+    if options.undesirable_data is None:
+        settle_tasks(options, origin)
+    else:
         settle_data(options, "data", origin.data)
         settle(options, "desirable", origin.desirable)
         settle_reading(options, origin)
@@ -164,7 +168,8 @@ def _tasks(
 def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], str]:
     """Return tasks, the model to train, the shape of its samples, and its tokeniser's name."""
     given = _given(options)
-    name, start = options.model or shared.MODEL, options["from"]
+    name = shared.MODEL if options.model is None else options.model
+    start = options["from"]
     if start is not None and name.startswith(PRETRAINED):
         raise InputError(
             f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"

@@ -132,15 +132,16 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
         InputError: the file is missing, damaged, not ours, or its weights do not fit.
     """
     description, weights = _read(path)
+    if description.get("architecture") == "":
+        raise InputError(
+            f"a model of a built-in architecture in {path}",
+            "one of a network of somebody's own",
+            "name that by --model; in Python, give it to from_pretrained as module",
+        )
     try:
         _check_types(description)
         shape = tuple(int(size) for size in description["shape"])
         name, classes = str(description["architecture"]), int(description["classes"])
-        if not name:
-            raise ValueError(
-                "one of a network of somebody's own: name that by --model; in Python, give it to "
-                "from_pretrained as module"
-            )
         weights = own_names(weights, name, classes)
         _check(weights, name, classes, shape)
         model = build(name, classes, shape)
