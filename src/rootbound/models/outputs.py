@@ -52,5 +52,5 @@ def unfit(shape: Sequence[int], error: Exception) -> InputError:
     return InputError(
         "samples that the model can take",
         f"shape {tuple(shape)} ({reason})",
-        "choose another model or resize the data",
+        f"choose another model or {'a smaller --length' if len(shape) == 1 else 'resize the data'}",
     )
