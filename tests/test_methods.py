@@ -105,6 +105,14 @@ def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
 
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)
+def test_half_precision(method: Method, toy_tasks: TaskPair) -> None:
+    half = method.for_epochs(1).in_precision("bfloat16")
+    fitted = half.fit(shallow_cnn(3, (1, 16, 16)), toy_tasks)
+    assert {value.dtype for value in fitted.state_dict().values()} == {torch.float32}
+    assert all(value.isfinite().all() for value in fitted.state_dict().values())
+
+
+@pytest.mark.parametrize("method", ROWS, ids=repr)
 def test_repr_is_the_configuration(method: Method) -> None:
     assert eval(repr(method), {**METHODS, "Recipe": Recipe, "Augmentation": Augmentation}) == method
 

@@ -23,6 +23,14 @@ def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> 
     Returns:
         A scalar, differentiable in the logits.
     """
+    # Under autocast, too: in half the digits there is no norm, and no solution.
+    with torch.autocast(logits.device.type, enabled=False):
+        return _recalibrated(
+            logits.float() if logits.dtype.itemsize < 4 else logits, labels, iterations
+        )
+
+
+def _recalibrated(logits: Tensor, labels: Tensor, iterations: int) -> Tensor:
     sets, count, classes = logits.shape
     with torch.no_grad():
         targets = functional.one_hot(labels, classes).to(logits.dtype)
