@@ -235,15 +235,17 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
                     "features of clothes", (0, height), xycoords=("axes fraction", "data"),
                     xytext=(2, 3), textcoords="offset points", fontsize=8,
                 )  # fmt: skip
-            for name, trials in {"Plain": plain, **by_name}.items():
+            models = {"Plain": plain, **by_name}.items()
+            cheapest_first = sorted(models, key=lambda one: -mean(one[1], "desirable"))
+            for position, (name, trials) in enumerate(cheapest_first):
                 lost = mean(plain, "desirable") - mean(trials, "desirable")
                 gain = mean(trials, field) - least
                 panel.plot(
                     [lost], [gain], "o", color="C1" if "wait=" in trials[0].settings else "C0"
                 )
                 panel.annotate(
-                    name, (lost, gain), xytext=(0, 7), textcoords="offset points", fontsize=8,
-                    ha="center",
+                    name, (lost, gain), xytext=(0, -12 if position % 2 else 7),
+                    textcoords="offset points", fontsize=7, ha="center",
                 )  # fmt: skip
             panel.margins(x=0.3, y=0.15)
             panel.set_title(f"{labels} labels a class", fontsize=10)
