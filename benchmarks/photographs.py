@@ -224,7 +224,7 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
     plain, scratch = by_name.pop("Plain"), by_name.pop(RANDOM)
     level = by_name.pop("features of clothes", None)
     with styled():
-        figure, panels = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
+        figure, panels = plt.subplots(1, 2, figsize=(11, 6.5), layout="constrained", sharey=True)
         for panel, field, labels in zip(panels, ("few", "more"), (10, 100), strict=True):
             least = mean(scratch, field)
             panel.axhline(0, linewidth=1, color="0.7")
