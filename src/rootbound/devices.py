@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 import torch
+from torch import Tensor
 
 from rootbound.errors import InputError, unknown_name
 
@@ -83,6 +84,16 @@ def autocast() -> AbstractContextManager[object]:
     if _precision.get() == "float32":
         return contextlib.nullcontext()
     return torch.autocast(torch.get_default_device().type, torch.bfloat16)
+
+
+@contextlib.contextmanager
+def in_full(samples: Tensor) -> Iterator[Tensor]:
+    """Yield a tensor in float32 or more, and compute so: under autocast, too.
+
+    Half the digits do not keep a covariance positive definite, nor a norm or condition number.
+    """
+    with torch.autocast(samples.device.type, enabled=False):
+        yield samples.float() if samples.dtype.itemsize < 4 else samples
 
 
 def random_stream(seed: int) -> torch.Generator:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.devices import in_full
 from rootbound.distributed import largest, summed, total
 
 LEAST_UNEXPLAINED = 1e-4
@@ -62,10 +63,8 @@ def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor
 
     `C' (S + e I)^-1 C` of the covariance S of the features and C of features and labels.
     """
-    # Under autocast, too: half the digits do not keep a covariance positive definite.
-    with torch.autocast(features.device.type, enabled=False):
-        low = features.dtype in (torch.float16, torch.bfloat16)
-        return _solved(features.float() if low else features, labels, ridge)
+    with in_full(features) as full:
+        return _solved(full, labels, ridge)
 
 
 def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:

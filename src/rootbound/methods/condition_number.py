@@ -13,6 +13,7 @@ from torch.nn import functional
 from rootbound.attacks import Attack, ExactLastLayer, FineTune
 from rootbound.attacks.repairs import InsertWhitening, Repaired
 from rootbound.data import Batch
+from rootbound.devices import in_full
 from rootbound.errors import InputError
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
@@ -101,9 +102,7 @@ class ConditionNumber(AfterTraining):
         inputs, labels = desirable
         features = model.features(torch.cat([inputs, undesirable[0]]))
         task = functional.cross_entropy(model.head(features[: len(labels)]), labels)
-        # Under autocast, too: half the digits do not keep a condition number.
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.float() if features.dtype.itemsize < 4 else features
+        with in_full(features) as features:
             wanted, unwanted = features.tensor_split([len(labels)])
             terms = self.well_weight * well(self._hessian(wanted))
             return task + terms + self.ill_weight * ill(self._hessian(unwanted))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.devices import in_full
+
 
 def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> Tensor:
     """Return the mean over K sets of logits of `min_W CE(z W)`, W in `[-1, 1]^(C x C)`.
@@ -23,11 +25,8 @@ def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> 
     Returns:
         A scalar, differentiable in the logits.
     """
-    # Under autocast, too: in half the digits there is no norm, and no solution.
-    with torch.autocast(logits.device.type, enabled=False):
-        return _recalibrated(
-            logits.float() if logits.dtype.itemsize < 4 else logits, labels, iterations
-        )
+    with in_full(logits) as full:
+        return _recalibrated(full, labels, iterations)
 
 
 def _recalibrated(logits: Tensor, labels: Tensor, iterations: int) -> Tensor:
