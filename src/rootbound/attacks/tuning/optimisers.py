@@ -82,12 +82,14 @@ def _build(
         others = [one for one in parameters if one.dim() != 2]
         built: list[Optimizer] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []
         return [*built, AdamW(others, rate, weight_decay=decay)] if others else built
+    # torch fuses the steps of this one on processors alone.
+    fused = all(one.device.type == "cpu" for one in parameters)
     builders: dict[str, Callable[..., Optimizer]] = {
         "sgd": partial(SGD, momentum=0.9, fused=True),
         "sam": partial(SGD, momentum=0.9, fused=True),
         "adam": partial(Adam, fused=True),
         "adamw": partial(AdamW, fused=True),
-        "adagrad": partial(Adagrad, fused=True),
+        "adagrad": partial(Adagrad, fused=fused),
         "rmsprop": RMSprop,
     }
     return [builders[name](parameters, lr=rate, weight_decay=decay)]
