@@ -65,9 +65,7 @@ def table(evaluation: Evaluation) -> None:
         for labels in budgets:
             found = metrics.attacked(evaluation, method, labels)
             gain = metrics.advantage(evaluation, method, labels)
-            longer, scratch = (
-                lengthened(evaluation, name, labels) for name in (method, "scratch")
-            )
+            longer, scratch = (lengthened(evaluation, name, labels) for name in (method, "scratch"))
             cells += [_mean(list(found.values())), _shown(gain)]
             cells += [_mean(list(longer.values())), _shown(paired(longer, scratch))]
         print(f"| {' | '.join(cells)} |", flush=True)

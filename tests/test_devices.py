@@ -50,6 +50,16 @@ def test_tensors_are_created_on_the_device() -> None:
     assert random_stream(3).initial_seed() == 3
 
 
+def test_convolutions_elsewhere_are_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    with on(torch.device("cpu")):
+        assert torch.backends.cudnn.allow_tf32
+    with pytest.raises(KeyError), on(torch.device("meta")):
+        assert not torch.backends.cudnn.allow_tf32
+        raise KeyError
+    assert torch.backends.cudnn.allow_tf32
+
+
 def of_a_function() -> Classifier:
     return Classifier.wrap(TimmCait(), fresh=TimmCait)
 

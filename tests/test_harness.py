@@ -45,6 +45,8 @@ class Scripted(Attack):
             raise RuntimeError("out of luck\nsecond line")
         if self.what == "nothing":
             return
+        if self.what == "narrow":
+            yield Snapshot(attacker.steps, nn.Sequential(nn.Flatten(), nn.LazyLinear(2)))
         for step in range(1, attacker.steps + 1):
             fill = math.nan if self.what == "nan" and step > 3 else 0.0
             yield Snapshot(step, Constant(step % 3, fill))
@@ -111,6 +113,7 @@ def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: T
     [
         ("raise", "RuntimeError: out of luck"),
         ("nothing", "the attack yielded no model"),
+        ("narrow", "ValueError: a model of 2 outputs for 3 classes"),
         ("nan", "outputs are not finite at step 10"),
     ],
 )
@@ -122,6 +125,16 @@ def test_a_failed_trial_is_a_record_not_a_crash(
     assert failed.accuracy is None
     assert fine.error is None
     assert fine.accuracy is not None
+
+
+def test_an_attack_is_asked_for_once() -> None:
+    """Twice the same would be taken for a bundle of two that train together."""
+    with pytest.raises(InputError, match=r"each attack once; got Scripted\(what='raise'\) twice"):
+        Suite("twice", (Scripted(), Scripted("fine"), Scripted()), (Budget(None, 4),))
+    suite = Suite("once", (Scripted(),), (Budget(None, 4),))
+    assert suite.with_attacks((Scripted(),)) is suite
+    more = suite.with_attacks((Scripted(), Scripted("fine"), Scripted("fine")))
+    assert (more.attacks, more.adaptive) == ((Scripted(), Scripted("fine")), 1)
 
 
 def test_one_diverging_trial_does_not_spoil_those_trained_with_it(

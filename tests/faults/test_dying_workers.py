@@ -49,12 +49,24 @@ def _hang() -> None:
     sum(range(10**15))
 
 
-HARM = {"killed": _kill, "aborts": os.abort, "hangs": _hang, "leaves": lambda: os._exit(7)}
+def _assert() -> None:
+    """As a CUDA kernel's failed assertion is told; every later call on the device fails so, too."""
+    raise torch.AcceleratorError("CUDA error: device-side assert triggered")
+
+
+HARM = {
+    "killed": _kill,
+    "aborts": os.abort,
+    "hangs": _hang,
+    "leaves": lambda: os._exit(7),
+    "asserts": _assert,
+}
 SAYS = {
     "killed": "was ended by SIGKILL, as the system does where memory runs out",
     "aborts": "was ended by SIGABRT",
     "hangs": "was ended, as where a single call goes on beyond the limit",
     "leaves": "ended with exit code 7",
+    "asserts": "ended with its accelerator, which met an error that it does not survive",
 }
 ENTIRE = (LastLayer("adam", 0.1), LastLayer("adam", 0.2), ExactLastLayer(1e-3))
 SUITE = Suite(

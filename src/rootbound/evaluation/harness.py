@@ -160,6 +160,8 @@ class _Run:
                 held = replace(self.attacker, generator=generator, given_head=subject.model.head)
                 meter = Meter(_transfer(bundle, model, held))
                 scores = score(iter(meter), len(bundle), self.seen, self.budget.steps)
+        except torch.AcceleratorError:  # nothing that follows in this process would work
+            raise
         except (Exception, SystemExit, TrialStopped) as error:  # an attack is anybody's code
             if len(bundle) > 1:
                 return [done for trial in bundle for done in self._together((trial,))]

@@ -84,6 +84,9 @@ def score(snapshots: Iterator[Snapshot], trials: int, seen: Labelled, steps: int
 def measure(model: nn.Module, data: Data, trials: int) -> tuple[list[float], list[float]]:
     """Return accuracy and cross-entropy for each trial; the latter is NaN if an output is."""
     logits = predict(model, data).view(len(data), trials, -1)
+    outputs, classes = logits.shape[-1], 1 + int(data.labels.max())
+    if classes > outputs:  # an accelerator would end the whole process over it
+        raise ValueError(f"a model of {outputs} outputs for {classes} classes")
     labels = data.labels.unsqueeze(1).expand(-1, trials)
     accuracy = (logits.argmax(-1) == labels).double().mean(0)
     loss = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(0)

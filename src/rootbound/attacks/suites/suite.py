@@ -54,6 +54,9 @@ class Suite:
     def __post_init__(self) -> None:
         if not self.attacks or not self.budgets:
             raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
+        if len(set(self.attacks)) < len(self.attacks):
+            twice = max(self.attacks, key=self.attacks.count)
+            raise InputError("each attack once", f"{twice!r} twice", "leave one out")
         if not 0 < self.trial_limit < math.inf:
             raise InputError("a trial_limit above 0 s", str(self.trial_limit), "raise it")
         if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
@@ -68,13 +71,14 @@ class Suite:
         return replace(self, name=f"{self.name} with own budgets", budgets=budgets)
 
     def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
-        """Return the suite with more attacks, under a name that says so."""
-        if not attacks:
+        """Return the suite with more attacks, under a name that says so; each of them once."""
+        further = tuple(one for one in dict.fromkeys(attacks) if one not in self.attacks)
+        if not further:
             return self
-        many = "s" if len(attacks) > 1 else ""
-        name = f"{self.name} with {len(attacks)} adaptive attack{many}"
-        more = (*self.attacks, *attacks)
-        return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(attacks))
+        many = "s" if len(further) > 1 else ""
+        name = f"{self.name} with {len(further)} adaptive attack{many}"
+        more = (*self.attacks, *further)
+        return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(further))
 
     def within(self, minutes: float) -> Suite:
         """Return the suite for a limited time: its settings, each a little, the best ones more.

@@ -1,16 +1,24 @@
-"""What a process does first that works for another."""
+"""What a process does that works for another: first, and with every job."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from rootbound.memory import keep_freed_memory
+
+Result = TypeVar("Result")
+
+LOST = 70
+"""Exit code of a process whose accelerator does nothing more for it."""
 
 
 def settle_in(threads: int) -> None:
@@ -29,3 +37,16 @@ def settle_in(threads: int) -> None:
     # With its first optimiser torch loads its compiler: seconds that belong to no trial, and that
     # a trial's limit would leave half loaded.
     torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+
+
+def do(function: Callable[..., Result], job: object, shared: tuple[Any, ...]) -> Result:
+    """Do a job, or end the process.
+
+    After a failed assertion on an accelerator, or a bad address there, every further call of the
+    process fails. A new one can go on, and what cannot be done there, either, fails alone.
+    """
+    try:
+        return function(job, *shared)
+    except torch.AcceleratorError:
+        traceback.print_exc()
+        os._exit(LOST)

@@ -27,7 +27,7 @@ from rootbound.evaluation.workers.crew import (
     WorkerDied,
     no_salvage,
 )
-from rootbound.evaluation.workers.process import settle_in
+from rootbound.evaluation.workers.process import do, settle_in
 from rootbound.memory import release_freed_memory
 from rootbound.user_code import loaded_code
 
@@ -232,7 +232,7 @@ def _attend(
     unpickler = pickle.Unpickler(io.BytesIO(packed))
     unpickler.persistent_load = ray.get(models).__getitem__  # type: ignore[method-assign]
     try:
-        return function(unpickler.load(), *_held[name])
+        return do(function, unpickler.load(), _held[name])
     finally:
         release_freed_memory()
 

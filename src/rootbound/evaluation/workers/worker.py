@@ -14,7 +14,7 @@ from typing import Any, Generic
 from torch import multiprocessing
 
 from rootbound.evaluation.workers.crew import Job, Result, WorkerDied
-from rootbound.evaluation.workers.process import settle_in
+from rootbound.evaluation.workers.process import LOST, do, settle_in
 from rootbound.memory import release_freed_memory
 from rootbound.user_code import CarriedCode
 
@@ -95,6 +95,8 @@ def _cause(code: int | None) -> str:
     """Say in words why a process ended."""
     if code == 1:
         return "its process was ended, as where a single call goes on beyond the limit"
+    if code == LOST:
+        return "its process ended with its accelerator, which met an error that it does not survive"
     if code is None or code >= 0:
         return f"its process ended with exit code {code}"
     try:
@@ -126,7 +128,7 @@ def _done(
     except Exception as error:  # what cannot be unpickled here raises anything
         return None, error
     try:
-        return function(job, *shared), None
+        return do(function, job, shared), None
     except BaseException as error:  # the caller's to deal with, whatever it is
         error.add_note("".join(traceback.format_exception(error)))
         return None, error
