@@ -7,12 +7,12 @@ python benchmarks/photographs.py CIFAR10 [--classes animals] [--seeds 0 1] [--te
 CIFAR10: the data set as `--data` takes it. Animals are desirable and vehicles not, or, with
 `--classes half`, classes 0-4 and 5-9. A fifth of the training images takes the test set's place, so
 that settings may be chosen by what this prints; `--test` is for what is reported. Every model is
-attacked with 10 and 100 labels a class by the same trials of fine-tuning, beside the exact last
-layer with all labels; the best trial of each number of labels by test accuracy is shown, which
-flatters every row alike. Beside BestResponse and every published method stand `Plain`, random
-weights, features learned from clothes, and parts of BestResponse left out. Trials are kept
-in results/photographs.jsonl, where an interrupted run goes on; a Markdown table of means over seeds
-is printed, and the frontier drawn.
+attacked with 10 and 100 labels a class by the same trials of fine-tuning and by those that know its
+method, beside the exact last layer with all labels; the best trial of each number of labels by test
+accuracy is shown, which flatters every row alike. Beside BestResponse and every published method
+stand `Plain`, random weights, features learned from clothes, and parts of BestResponse left out.
+Trials are kept in results/photographs.jsonl, where an interrupted run goes on; a Markdown table of
+means over seeds is printed, and the frontier drawn.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, s
         if method is not None:
             model = method.fit(model, tasks, seed=seed)
         seconds = time.perf_counter() - started if method is not None else 0.0
-        few, more = strongest(name, model, tasks, seed, setting.draws)
+        suite = SUITE if method is None else SUITE.with_attacks(method.adaptive_attacks())
+        few, more = strongest(name, model, tasks, seed, setting.draws, suite)
         subject = Subject("defended", name, seed, model)
         (exact,) = attack(subject, tasks.undesirable, EXACT)
     return Trial(
@@ -174,7 +175,7 @@ def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, s
 
 
 def strongest(
-    name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int
+    name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int, suite: Suite
 ) -> tuple[float, float]:
     """Return the percentages of the best attacks with 10 and with 100 labels a class."""
     best: dict[int | None, list[float]] = {10: [], 100: []}
@@ -182,7 +183,7 @@ def strongest(
     for draw in range(draws):
         drawn = model.reinitialised(draws * seed + draw) if name == RANDOM else model
         subject = Subject("defended", name, draws * seed + draw, drawn)
-        records = attack(subject, shorter, SUITE)
+        records = attack(subject, shorter, suite)
         for labels, found in best.items():
             finished = [one.test[-1] for one in records if one.labels == labels and one.test]
             found.append(100 * max(finished))

@@ -35,6 +35,10 @@ class Suite:
         minutes: after which nothing new is begun, where the time is limited; see `within`.
         trial_limit: seconds that a trial may take; then it has failed. Meant for those that hang,
             and no part of the digest.
+
+    Raises:
+        InputError: no attack or no budget, an attack twice, a limit that is not positive, or one
+            label a class without `blind`.
     """
 
     name: str

@@ -1,0 +1,237 @@
+"""What blocks say of undesirable images one by one and together, and a term for all of them.
+
+python benchmarks/block_readouts.py CIFAR10 [--classes half] [--epochs 3] [--width 8] [--only NAME]
+python benchmarks/block_readouts.py CIFAR10 --run FOLDER [--classes half] [--width 16]
+
+Ridge classifiers read 5,000 labelled images from every block's outputs, pooled as probes have them,
+and from all blocks' at once; the best penalty of two, which flatters every row alike. With `--run`
+the models are those of a run of `photographs_suite.py` (seed 0), and test images are those of the
+test set. Without, variants are trained here in bfloat16, with a fifth of the training images in the
+test set's place, and fine-tuned with 100 and with all labels, too, by the trials of
+`photographs.py`; what is found is kept in results/block_readouts.jsonl. Markdown is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional
+
+from photographs import CLASSES, EXACT, TUNED, held_out, variants
+from rootbound.attacks import Budget, Suite
+from rootbound.data import Batch, Data
+from rootbound.datasets import load
+from rootbound.devices import computing_in
+from rootbound.evaluation import Subject, attack
+from rootbound.explained_variance import explained_variance
+from rootbound.memory import keep_freed_memory
+from rootbound.methods import BestResponse, Method
+from rootbound.methods.parts.blocks import passed_on
+from rootbound.models import Classifier, resnet_20
+from rootbound.models.pooling import pooled
+from rootbound.models.statistics import running_statistics_left
+from rootbound.tasks import TaskPair
+from rootbound.training import accuracy
+
+RESULTS = Path(__file__).parent / "results" / "block_readouts.jsonl"
+LABELLED, SCORED = 5000, 4000
+PENALTIES = (0.1, 1.0)
+SUITE = Suite("tuned", TUNED, (Budget(100, 80), Budget(None, 160)))
+DRAWS, BATCHES = 2, 8
+
+
+@dataclass(frozen=True)
+class JointlyRead(BestResponse):
+    """A further term: R2 of all blocks before the last at once, above that of random weights.
+
+    Args:
+        joint: its weight, relative to the last block's terms.
+        joint_level: of random weights; measured before training if left out.
+    """
+
+    joint: float = 20.0
+    joint_level: float | None = None
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Measure the level first."""
+        if self.joint_level is not None:
+            super().train(model, tasks, generator)
+            return
+        fresh = model.reinitialised(0).train()
+        size = self.undesirable_batch_size
+        with torch.no_grad():
+            level = fmean(
+                float(self._together(fresh, list(passed_on(fresh.blocks, inputs, 0)), labels))
+                for inputs, labels in tasks.known_undesirable.batches(size, BATCHES, generator)
+            )
+        replace(self, joint_level=level).train(model, tasks, generator)
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Add the term; blocks are passed once more, which costs time and keeps this short."""
+        found, weight = (
+            super().loss(model, desirable, undesirable, progress),
+            self._weight(progress),
+        )
+        if not weight:
+            return found
+        inputs, labels = undesirable
+        kept = 1 if progress >= self.settled else 0
+        with running_statistics_left(model):
+            outputs = list(passed_on(model.blocks[:-1], inputs, kept))
+        share = self._together(model, outputs, labels) - (self.joint_level or 0.0)
+        return found + weight * self.joint * functional.relu(share)
+
+    def _together(self, model: Classifier, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+        parts = [pooled(*pair) for pair in zip(model.blocks, outputs, strict=False)]
+        alike = [part / (part.detach().std() + 1e-6) for part in parts]
+        return explained_variance(self._projected(torch.cat(alike, 1)), labels, self.ridge)
+
+
+def entrants(epochs: int) -> dict[str, Method | None]:
+    """Return what is trained, by name; None where weights stay random."""
+    known = variants(epochs, "/usr/share/datasets/fashion-mnist")
+    ours = known["BestResponse"]
+    assert isinstance(ours, BestResponse)
+    values = {field.name: getattr(ours, field.name) for field in fields(ours) if field.init}
+    joint = JointlyRead(**values)
+    return {
+        "Plain": known["Plain"],
+        "random weights": None,
+        "features of clothes": known["features of clothes"],
+        "BestResponse": ours,
+        "depth weight 5": replace(ours, depth_weight=5.0),
+        "all blocks together, too, 20": joint,
+        "all blocks together in place of the middle ones, 20": replace(joint, depth_weight=0.0),
+        "… 60": replace(joint, depth_weight=0.0, joint=60.0),
+    }
+
+
+def outputs_of(model: Classifier, data: Data, count: int) -> tuple[list[Tensor], Tensor]:
+    """Return pooled outputs of every block in float64, and labels, of some samples."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[:count]
+    parts: list[list[Tensor]] = [[] for _ in model.blocks]
+    chosen = data.select(order)
+    with torch.no_grad():
+        for inputs, _ in chosen.in_order(500):
+            found = passed_on(model.blocks, inputs, len(model.blocks))
+            for part, block, outputs in zip(parts, model.blocks, found, strict=True):
+                part.append(pooled(block, outputs).double())
+    return [torch.cat(part) for part in parts], chosen.labels
+
+
+def read(known: Tensor, labels: Tensor, asked: Tensor, wanted: Tensor) -> float:
+    """Return the test accuracy, in percent, of the better of two ridge classifiers."""
+    middle, spread = known.mean(0), known.std(0) + 1e-6
+    known, asked = (known - middle) / spread, (asked - middle) / spread
+    targets = functional.one_hot(labels).double()
+    covariance = known.T @ known / len(known)
+    crossed = known.T @ (targets - targets.mean(0)) / len(known)
+    unit = torch.eye(len(covariance)).double()
+    heads = [torch.linalg.solve(covariance + one * unit, crossed) for one in PENALTIES]
+    return max(100 * float(((asked @ one).argmax(1) == wanted).double().mean()) for one in heads)
+
+
+def readouts(model: Classifier, tasks: TaskPair) -> list[float]:
+    """Return what is read from each block, and from all."""
+    model.eval()
+    known, labels = outputs_of(model, tasks.undesirable.train, LABELLED)
+    asked, wanted = outputs_of(model, tasks.undesirable.test, SCORED)
+    pairs = [*zip(known, asked, strict=True), (torch.cat(known, 1), torch.cat(asked, 1))]
+    return [read(one, labels, other, wanted) for one, other in pairs]
+
+
+def with_statistics(model: Classifier, tasks: TaskPair) -> Classifier:
+    """Return random weights whose BatchNorm has seen undesirable images."""
+    model.train()
+    batches = tasks.undesirable.train.batches(256, 60, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for inputs, _ in batches:
+            model(inputs)
+    return model
+
+
+def tuned(model: Classifier, tasks: TaskPair, fresh: bool) -> dict[str, float]:
+    """Return percentages of the strongest fine-tuning and of the exact last layer."""
+    best: dict[int | None, list[float]] = {100: [], None: []}
+    shorter = replace(tasks.undesirable, test=tasks.undesirable.test.subset(3000))
+    for draw in range(DRAWS):
+        subject = Subject("defended", "it", draw, model.reinitialised(draw) if fresh else model)
+        records = attack(subject, shorter, SUITE)
+        for labels, found in best.items():
+            found.append(max(one.test[-1] for one in records if one.labels == labels and one.test))
+    (exact,) = attack(Subject("defended", "it", 0, model), tasks.undesirable, EXACT)
+    return {
+        "100 labels": 100 * fmean(best[100]),
+        "all labels": 100 * fmean(best[None]),
+        "exact": 100 * exact.test[-1],
+    }
+
+
+def trained(options: argparse.Namespace, tasks: TaskPair) -> None:
+    """Train what was asked for, and print a row of each."""
+    print("| variant | desirable | exact | each block | all | 100 labels | all labels |")
+    print("|---|---|---|---|---|---|---|")
+    for name, method in entrants(options.epochs).items():
+        if options.only and name not in options.only:
+            continue
+        model = resnet_20(len(tasks.desirable.classes), seed=0, width=options.width)
+        with computing_in("bfloat16"):
+            model = with_statistics(model, tasks) if method is None else method.fit(model, tasks)
+            *each, joint = readouts(model, tasks)
+            found = tuned(model, tasks, method is None)
+        kept = 100 * accuracy(model, tasks.desirable.test)
+        row = {
+            "name": name, "classes": options.classes, "epochs": options.epochs,
+            "width": options.width, "desirable": kept, "each": each, "together": joint, **found,
+        }  # fmt: skip
+        with RESULTS.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        shown = " ".join(f"{one:.1f}" for one in each)
+        print(
+            f"| {name} | {kept:.1f} | {found['exact']:.1f} | {shown} | {joint:.1f} "
+            f"| {found['100 labels']:.1f} | {found['all labels']:.1f} |", flush=True,
+        )  # fmt: skip
+
+
+def of_a_run(options: argparse.Namespace, tasks: TaskPair) -> None:
+    """Print a row for each model of a run, and for random weights."""
+    for name in ("Plain", "BestResponse", "GenericFeatures", "random weights"):
+        model = resnet_20(len(tasks.desirable.classes), seed=0, width=options.width)
+        if name == "random weights":
+            model = with_statistics(model, tasks)
+        else:
+            model.load_state_dict(load_file(options.run / "models" / f"{name}-0.safetensors"))
+        cells = [f"{one:.1f}" for one in readouts(model, tasks)]
+        print(f"| {' | '.join([name, *cells])} |", flush=True)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print one table or the other."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    full = load(options.data)
+    if options.run is not None:
+        of_a_run(options, full.split(*CLASSES[options.classes]))
+    else:
+        trained(options, held_out(full).split(*CLASSES[options.classes]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("--classes", choices=CLASSES, default="half")
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--only", nargs="*")
+    main(parser.parse_args())
