@@ -150,8 +150,7 @@ def main(device: str) -> None:
         measured = peaks()
         print("| stacked | one by one, ms | stacked, ms | times as fast | of the peak |")
         print("|---|---:|---:|---:|---:|")
-        heads(measured["float32"])
-        peak = measured["tensor float 32"]
+        heads(peak := measured["float32"])
         for count in (4, 16, 64):
             networks("shallow_cnn", (1, 28, 28), count, peak)
         for count in (4, 16):
