@@ -15,7 +15,7 @@ from rootbound.attacks import Attacker
 from rootbound.attacks.repairs import BalanceFactors
 from rootbound.errors import InputError
 from rootbound.methods.spectral_deformation import SpectralDeformation, deform
-from rootbound.models import Classifier, shallow_cnn
+from rootbound.models import Classifier, resnet_20, shallow_cnn
 from rootbound.tasks import TaskPair
 from rootbound.training import seeded
 
@@ -89,9 +89,14 @@ def test_curvature_grows_with_alpha(toy_tasks: TaskPair) -> None:
     assert found[2] > 1e2 * found[1]
 
 
-def test_balancing_the_factors_undoes_it(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+@pytest.mark.parametrize("network", ["shallow_cnn", "resnet_20"])
+def test_balancing_the_factors_undoes_it(
+    network: str, toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
     """As the paper says: whoever multiplies the factors again is where it began."""
-    changed = defended(toy_model, toy_tasks, alpha=1e4)  # float32 keeps about 7 digits
+    residual = resnet_20(3, (1, 16, 16), width=4)
+    model = toy_model if network == "shallow_cnn" else residual
+    changed = defended(model, toy_tasks, alpha=1e4)  # float32 keeps about 7 digits
     largest = max(float(value.detach().abs().max()) for value in changed.parameters())
     attacker = Attacker(toy_tasks.undesirable.train, 1, torch.Generator())
     repaired = BalanceFactors().repair(copy.deepcopy(changed), attacker)
@@ -99,6 +104,28 @@ def test_balancing_the_factors_undoes_it(toy_model: Classifier, toy_tasks: TaskP
     assert max(float(value.detach().abs().max()) for value in repaired.parameters()) < 10
     inputs, _ = toy_tasks.desirable.test.batch(slice(None))
     torch.testing.assert_close(repaired(inputs), changed(inputs), atol=1e-2, rtol=1e-2)
+
+
+class Listed(nn.Module):
+    """Takes a sequence for a list, and does something between its parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.Sequential(nn.Linear(256, 8), nn.Linear(8, 8))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = inputs.flatten(1)
+        for part in self.parts:
+            outputs = functional.relu(part(outputs))
+        return outputs
+
+
+def test_what_is_no_product_stays(toy_tasks: TaskPair) -> None:
+    model = Classifier(Listed(), nn.Linear(8, 3)).eval()
+    attacker = Attacker(toy_tasks.undesirable.train, 1, torch.Generator())
+    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
+    repaired = BalanceFactors().repair(copy.deepcopy(model), attacker)
+    assert torch.equal(repaired(inputs), model(inputs))
 
 
 def test_what_cannot_be_deformed(toy_tasks: TaskPair) -> None:

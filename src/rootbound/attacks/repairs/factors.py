@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeGuard
@@ -11,12 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import chain
+from rootbound.attacks.repairs.network import chain, executions, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.models import Classifier
 
 Map = nn.Linear | nn.Conv2d
-Pair = tuple[Map, Map]
+Pair = tuple[nn.Module, Map, Map]
+"""A sequence, and two of its parts that follow each other."""
+FEW = 8
+"""Samples that show how often each part runs."""
 
 
 @dataclass(frozen=True)
@@ -26,36 +30,51 @@ class BalanceFactors(Repair):
     An ill-conditioned matrix and its inverse, put between two layers, are gone then. Before
     the head, `W1 = (U S U') (U V')`: the backbone keeps the rotation `U V'`, whose condition
     number is 1, and the given head takes the rest. The function stays the same, computed in
-    float64. A convolution counts as the first map, and a 1x1 convolution as the second.
+    float64. A convolution counts as the first map, and a 1x1 convolution as the second; inside a
+    residual block, too.
 
     The balanced split is that of S. Arora et al., "On the Optimization of Deep Networks",
     2018, equation 6. Differs from the paper: it is imposed once, not met at initialisation.
     """
 
     def applies_to(self, model: Classifier) -> bool:
-        """Return whether two linear maps follow each other, the head included."""
+        """Return whether two linear maps follow each other anywhere, the head included."""
         return bool(_pairs(model))
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the same function with balanced factors."""
+        calls = executions(model, sample(attacker.train, FEW))
         with torch.no_grad():
-            for first, second in _pairs(model):
+            for sequence, first, second in _pairs(model):
                 if second is model.head:
                     _rotate(first, model.head)
-                else:
+                # Code may take a sequence for a list, and do something between its parts.
+                elif calls[sequence] == calls[first] == calls[second]:
                     _split(first, second)
         return model
 
 
 def _pairs(model: Classifier) -> list[Pair]:
-    """Return neighbours among the parts of nested sequences; a shared part has none."""
-    parts = [part for part in chain(model.backbone) if type(part) is not nn.Identity]
-    parts.append(model.head)
-    uses = Counter(map(id, parts))
-    return [pair for pair in pairwise(parts) if _is_pair(pair) and uses[id(pair[0])] == 1]
+    """Return neighbours in all sequences, with the outermost one; a shared part has none."""
+    found = [(model.backbone, [*chain(model.backbone), model.head]), *_within(model.backbone)]
+    uses = Counter(part for _, parts in found for part in parts)
+    return [
+        (sequence, *pair)
+        for sequence, parts in found
+        for pair in pairwise(part for part in parts if type(part) is not nn.Identity)
+        if _is_pair(pair) and uses[pair[0]] == 1
+    ]
 
 
-def _is_pair(parts: tuple[nn.Module, nn.Module]) -> TypeGuard[Pair]:
+def _within(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
+    """Yield the sequences inside those parts of one that have code of their own."""
+    for part in chain(module):
+        for child in part.children():
+            yield child, chain(child)
+            yield from _within(child)
+
+
+def _is_pair(parts: tuple[nn.Module, nn.Module]) -> TypeGuard[tuple[Map, Map]]:
     """Return whether the two are linear maps, one on the other's units; and nothing else."""
     first, second = parts
     if type(first) is nn.Linear:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 
 import torch
@@ -85,6 +86,20 @@ def _has_units(part: nn.Module) -> bool:
     """Return whether a part is a layer whose parameters belong to one unit each."""
     several_axes = isinstance(part, nn.LayerNorm | nn.RMSNorm) and len(part.normalized_shape) > 1
     return isinstance(part, (*LAYERS, *NORMS)) and not several_axes
+
+
+def executions(model: Classifier, inputs: Tensor) -> Counter[nn.Module]:
+    """Return how often each part of the backbone is run for inputs `(N, *shape)`."""
+    calls: Counter[nn.Module] = Counter()
+
+    def count(part: nn.Module, _: object) -> None:
+        calls[part] += 1
+
+    with contextlib.ExitStack() as hooks, at_rest(model):
+        for part in model.backbone.modules():
+            hooks.callback(part.register_forward_pre_hook(count).remove)
+        model.backbone(inputs)
+    return calls
 
 
 def outputs_of(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
