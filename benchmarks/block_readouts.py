@@ -22,15 +22,16 @@ from statistics import fmean
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from photographs import CLASSES, EXACT, TUNED, held_out, variants
-from rootbound.attacks import Budget, Suite
+from photographs import CLASSES, EXACT, RANDOM, TUNED, held_out, strongest, variants
+from rootbound.attacks import Attacker, Budget, Reading, RidgeHead, Suite
 from rootbound.data import Batch, Data
 from rootbound.datasets import load
 from rootbound.devices import computing_in
 from rootbound.evaluation import Subject, attack
+from rootbound.evaluation.scoring import measure
 from rootbound.explained_variance import explained_variance
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method
@@ -38,8 +39,8 @@ from rootbound.methods.parts.blocks import passed_on
 from rootbound.models import Classifier, resnet_20
 from rootbound.models.pooling import pooled
 from rootbound.models.statistics import running_statistics_left
-from rootbound.tasks import TaskPair
-from rootbound.training import accuracy
+from rootbound.tasks import Task, TaskPair
+from rootbound.training import accuracy, predict
 
 RESULTS = Path(__file__).parent / "results" / "block_readouts.jsonl"
 LABELLED, SCORED = 5000, 4000
@@ -78,10 +79,8 @@ class JointlyRead(BestResponse):
         self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
     ) -> Tensor:
         """Add the term; blocks are passed once more, which costs time and keeps this short."""
-        found, weight = (
-            super().loss(model, desirable, undesirable, progress),
-            self._weight(progress),
-        )
+        found = super().loss(model, desirable, undesirable, progress)
+        weight = self._weight(progress)
         if not weight:
             return found
         inputs, labels = undesirable
@@ -106,7 +105,7 @@ def entrants(epochs: int) -> dict[str, Method | None]:
     joint = JointlyRead(**values)
     return {
         "Plain": known["Plain"],
-        "random weights": None,
+        RANDOM: None,
         "features of clothes": known["features of clothes"],
         "BestResponse": ours,
         "depth weight 5": replace(ours, depth_weight=5.0),
@@ -116,38 +115,32 @@ def entrants(epochs: int) -> dict[str, Method | None]:
     }
 
 
-def outputs_of(model: Classifier, data: Data, count: int) -> tuple[list[Tensor], Tensor]:
-    """Return pooled outputs of every block in float64, and labels, of some samples."""
+def outputs_of(model: Classifier, data: Data, count: int) -> list[Data]:
+    """Return what probes read of some samples: from each block, and from all together."""
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(1))[:count]
-    parts: list[list[Tensor]] = [[] for _ in model.blocks]
     chosen = data.select(order)
-    with torch.no_grad():
-        for inputs, _ in chosen.in_order(500):
-            found = passed_on(model.blocks, inputs, len(model.blocks))
-            for part, block, outputs in zip(parts, model.blocks, found, strict=True):
-                part.append(pooled(block, outputs).double())
-    return [torch.cat(part) for part in parts], chosen.labels
+    places = [Reading(before) for before in reversed(range(len(model.blocks)))]
+    return [
+        Data(predict(one.readout(model), chosen), chosen.labels)
+        for one in (*places, Reading("all"))
+    ]
 
 
-def read(known: Tensor, labels: Tensor, asked: Tensor, wanted: Tensor) -> float:
+def read(known: Data, asked: Data, classes: int) -> float:
     """Return the test accuracy, in percent, of the better of two ridge classifiers."""
-    middle, spread = known.mean(0), known.std(0) + 1e-6
-    known, asked = (known - middle) / spread, (asked - middle) / spread
-    targets = functional.one_hot(labels).double()
-    covariance = known.T @ known / len(known)
-    crossed = known.T @ (targets - targets.mean(0)) / len(known)
-    unit = torch.eye(len(covariance)).double()
-    heads = [torch.linalg.solve(covariance + one * unit, crossed) for one in PENALTIES]
-    return max(100 * float(((asked @ one).argmax(1) == wanted).double().mean()) for one in heads)
+    heads = [RidgeHead(one) for one in PENALTIES]
+    model = Classifier(nn.Identity(), nn.Linear(known.inputs.shape[1], classes))
+    attacker = Attacker(known, 0, torch.Generator())
+    (found,) = RidgeHead.transfer_together(heads, model, attacker)
+    accuracies, _ = measure(found.model, asked, len(heads))
+    return 100 * max(accuracies)
 
 
-def readouts(model: Classifier, tasks: TaskPair) -> list[float]:
+def readouts(model: Classifier, task: Task) -> list[float]:
     """Return what is read from each block, and from all."""
-    model.eval()
-    known, labels = outputs_of(model, tasks.undesirable.train, LABELLED)
-    asked, wanted = outputs_of(model, tasks.undesirable.test, SCORED)
-    pairs = [*zip(known, asked, strict=True), (torch.cat(known, 1), torch.cat(asked, 1))]
-    return [read(one, labels, other, wanted) for one, other in pairs]
+    known = outputs_of(model, task.train, LABELLED)
+    asked = outputs_of(model, task.test, SCORED)
+    return [read(*pair, len(task.classes)) for pair in zip(known, asked, strict=True)]
 
 
 def with_statistics(model: Classifier, tasks: TaskPair) -> Classifier:
@@ -160,23 +153,6 @@ def with_statistics(model: Classifier, tasks: TaskPair) -> Classifier:
     return model
 
 
-def tuned(model: Classifier, tasks: TaskPair, fresh: bool) -> dict[str, float]:
-    """Return percentages of the strongest fine-tuning and of the exact last layer."""
-    best: dict[int | None, list[float]] = {100: [], None: []}
-    shorter = replace(tasks.undesirable, test=tasks.undesirable.test.subset(3000))
-    for draw in range(DRAWS):
-        subject = Subject("defended", "it", draw, model.reinitialised(draw) if fresh else model)
-        records = attack(subject, shorter, SUITE)
-        for labels, found in best.items():
-            found.append(max(one.test[-1] for one in records if one.labels == labels and one.test))
-    (exact,) = attack(Subject("defended", "it", 0, model), tasks.undesirable, EXACT)
-    return {
-        "100 labels": 100 * fmean(best[100]),
-        "all labels": 100 * fmean(best[None]),
-        "exact": 100 * exact.test[-1],
-    }
-
-
 def trained(options: argparse.Namespace, tasks: TaskPair) -> None:
     """Train what was asked for, and print a row of each."""
     print("| variant | desirable | exact | each block | all | 100 labels | all labels |")
@@ -187,31 +163,33 @@ def trained(options: argparse.Namespace, tasks: TaskPair) -> None:
         model = resnet_20(len(tasks.desirable.classes), seed=0, width=options.width)
         with computing_in("bfloat16"):
             model = with_statistics(model, tasks) if method is None else method.fit(model, tasks)
-            *each, joint = readouts(model, tasks)
-            found = tuned(model, tasks, method is None)
+            *each, joint = readouts(model, tasks.undesirable)
+            few, more = strongest(name, model, tasks, 0, DRAWS, SUITE)
+            (exact,) = attack(Subject("defended", name, 0, model), tasks.undesirable, EXACT)
         kept = 100 * accuracy(model, tasks.desirable.test)
         row = {
             "name": name, "classes": options.classes, "epochs": options.epochs,
-            "width": options.width, "desirable": kept, "each": each, "together": joint, **found,
+            "width": options.width, "desirable": kept, "each": each, "together": joint,
+            "100 labels": few, "all labels": more, "exact": 100 * exact.test[-1],
         }  # fmt: skip
         with RESULTS.open("a") as file:
             file.write(json.dumps(row) + "\n")
         shown = " ".join(f"{one:.1f}" for one in each)
         print(
-            f"| {name} | {kept:.1f} | {found['exact']:.1f} | {shown} | {joint:.1f} "
-            f"| {found['100 labels']:.1f} | {found['all labels']:.1f} |", flush=True,
+            f"| {name} | {kept:.1f} | {row['exact']:.1f} | {shown} | {joint:.1f} "
+            f"| {few:.1f} | {more:.1f} |", flush=True,
         )  # fmt: skip
 
 
 def of_a_run(options: argparse.Namespace, tasks: TaskPair) -> None:
     """Print a row for each model of a run, and for random weights."""
-    for name in ("Plain", "BestResponse", "GenericFeatures", "random weights"):
+    for name in ("Plain", "BestResponse", "GenericFeatures", RANDOM):
         model = resnet_20(len(tasks.desirable.classes), seed=0, width=options.width)
-        if name == "random weights":
+        if name == RANDOM:
             model = with_statistics(model, tasks)
         else:
             model.load_state_dict(load_file(options.run / "models" / f"{name}-0.safetensors"))
-        cells = [f"{one:.1f}" for one in readouts(model, tasks)]
+        cells = [f"{one:.1f}" for one in readouts(model, tasks.undesirable)]
         print(f"| {' | '.join([name, *cells])} |", flush=True)
 
 

@@ -177,8 +177,8 @@ def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, s
 def strongest(
     name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int, suite: Suite
 ) -> tuple[float, float]:
-    """Return the percentages of the best attacks with 10 and with 100 labels a class."""
-    best: dict[int | None, list[float]] = {10: [], 100: []}
+    """Return the percentages of the best attacks with the suite's two numbers of labels a class."""
+    best: dict[int | None, list[float]] = {one.labels: [] for one in suite.budgets}
     shorter = replace(tasks.undesirable, test=tasks.undesirable.test.subset(SCORED))
     for draw in range(draws):
         drawn = model.reinitialised(draws * seed + draw) if name == RANDOM else model
@@ -187,7 +187,8 @@ def strongest(
         for labels, found in best.items():
             finished = [one.test[-1] for one in records if one.labels == labels and one.test]
             found.append(100 * max(finished))
-    return statistics.fmean(best[10]), statistics.fmean(best[100])
+    few, more = map(statistics.fmean, best.values())
+    return few, more
 
 
 def kept() -> dict[tuple[object, ...], Trial]:

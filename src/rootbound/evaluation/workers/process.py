@@ -7,15 +7,14 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from rootbound.evaluation.workers.crew import Job, Result
 from rootbound.memory import keep_freed_memory
-
-Result = TypeVar("Result")
 
 LOST = 70
 """Exit code of a process whose accelerator does nothing more for it."""
@@ -39,7 +38,7 @@ def settle_in(threads: int) -> None:
     torch.optim.SGD([torch.zeros(1, requires_grad=True)])
 
 
-def do(function: Callable[..., Result], job: object, shared: tuple[Any, ...]) -> Result:
+def do(function: Callable[..., Result], job: Job, shared: tuple[Any, ...]) -> Result:
     """Do a job, or end the process.
 
     After a failed assertion on an accelerator, or a bad address there, every further call of the
