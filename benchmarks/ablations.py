@@ -27,8 +27,10 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite
+from rootbound.augmentation import Augmentation
 from rootbound.data import Batch
 from rootbound.datasets import Dataset, load
+from rootbound.devices import random_stream
 from rootbound.evaluation import Subject, attack
 from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.memory import keep_freed_memory
@@ -215,6 +217,27 @@ class Simulated(More):
 
 
 @dataclass(frozen=True)
+class BothAugmented(BestResponse):
+    """Undesirable images are changed at random, too, so that fewer of them are known by heart.
+
+    Args:
+        undesirable: how; as the desirable ones if left out.
+    """
+
+    undesirable: Augmentation | None = None
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Return the loss of changed images."""
+        inputs, labels = undesirable
+        augmentation = self.undesirable or self.recipe.augmentation
+        stream = random_stream(int(torch.randint(2**31, ())))
+        changed = augmentation(inputs, stream), labels
+        return super().loss(model, desirable, changed, progress)
+
+
+@dataclass(frozen=True)
 class RandomReadout(BestResponse):
     """R2 of what a random layer makes of a block's outputs, as whoever fine-tunes begins with.
 
@@ -287,6 +310,13 @@ ABLATIONS: dict[str, Method | None] = {
     "… first weight 5": BestResponse(first_weight=5.0),
     "… depth weight 5": BestResponse(depth_weight=5.0),
     "… 60 last steps": BestResponse(finishing_steps=60),
+    "… 192 undesirable samples": BestResponse(undesirable_batch_size=192),
+    "… wait 0.5": BestResponse(wait=0.5),
+    "… wait 0.5, 192 undesirable samples": BestResponse(wait=0.5, undesirable_batch_size=192),
+    "… wait 0.5, 192 samples, 60 last steps": BestResponse(
+        wait=0.5, undesirable_batch_size=192, finishing_steps=60
+    ),
+    "… undesirable images moved, too": BothAugmented(),
     "… no last steps": BestResponse(finishing_steps=0),
     "256 undesirable samples, weight 0.2": BestResponse(weight=0.2, finishing_weight=7.5),
     "256 undesirable samples, weight 0.12": BestResponse(weight=0.12, finishing_weight=12.5),

@@ -25,8 +25,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ablations import BothAugmented
 from photographs import CLASSES, EXACT, RANDOM, TUNED, held_out, strongest, variants
 from rootbound.attacks import Attacker, Budget, Reading, RidgeHead, Suite
+from rootbound.augmentation import Augmentation
 from rootbound.data import Batch, Data
 from rootbound.datasets import load
 from rootbound.devices import computing_in
@@ -103,6 +105,7 @@ def entrants(epochs: int) -> dict[str, Method | None]:
     assert isinstance(ours, BestResponse)
     values = {field.name: getattr(ours, field.name) for field in fields(ours) if field.init}
     joint = JointlyRead(**values)
+    both = BothAugmented(**values)
     return {
         "Plain": known["Plain"],
         RANDOM: None,
@@ -112,6 +115,8 @@ def entrants(epochs: int) -> dict[str, Method | None]:
         "all blocks together, too, 20": joint,
         "all blocks together in place of the middle ones, 20": replace(joint, depth_weight=0.0),
         "… 60": replace(joint, depth_weight=0.0, joint=60.0),
+        "undesirable images moved and mirrored, too": both,
+        "undesirable images mirrored, too": replace(both, undesirable=Augmentation(flip=True)),
     }
 
 

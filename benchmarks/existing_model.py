@@ -71,12 +71,17 @@ def candidates(recipe: Recipe) -> Sequence[tuple[str, BestResponse]]:
     """Return what may be set, by name."""
     rates = [(f"peak rate {rate:g}", rate) for rate in (1e-3, 3e-3, 1e-2)]
     ours = [(name, BestResponse(replace(recipe, learning_rate=rate))) for name, rate in rates]
-    name, middle = ours[1]
+    further = [(f"{name}, at once", replace(one, wait=0.0)) for name, one in ours[1:]]
+    name, last = further[-1]
     return (
         *ours,
-        (f"{name}, at once", replace(middle, wait=0.0)),
-        (f"{name}, first block as it is", replace(middle, settled=0.0)),
-        (f"{name}, depth weight 2", replace(middle, depth_weight=2.0)),
+        *further,
+        (f"{name}, depth weight 5", replace(last, depth_weight=5.0)),
+        (f"{name}, depth weight 10", replace(last, depth_weight=10.0)),
+        (
+            f"{name}, depth weight 10, first block trained to the end",
+            replace(last, depth_weight=10.0, settled=1.0),
+        ),
     )
 
 

@@ -28,39 +28,34 @@ from rootbound.report.theme import styled, to_svg
 
 @dataclass(frozen=True)
 class Weight002(BestResponse):
-    """A tenth of the default."""
+    """With weight 0.02."""
 
     weight: float = 0.02
 
 
 @dataclass(frozen=True)
 class Weight005(BestResponse):
-    """A quarter of the default."""
+    """With weight 0.05."""
 
     weight: float = 0.05
 
 
 @dataclass(frozen=True)
-class Weight02(BestResponse):
-    """The default."""
-
-
-@dataclass(frozen=True)
 class Weight05(BestResponse):
-    """Two and a half times the default."""
+    """With weight 0.5."""
 
     weight: float = 0.5
 
 
 @dataclass(frozen=True)
 class Weight1(BestResponse):
-    """Five times the default."""
+    """With weight 1."""
 
     weight: float = 1.0
 
 
 METHODS: tuple[Method, ...] = (
-    Plain(), Weight002(), Weight005(), Weight02(), Weight05(), Weight1(),
+    Plain(), Weight002(), Weight005(), BestResponse(), Weight05(), Weight1(),
 )  # fmt: skip
 
 

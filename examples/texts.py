@@ -64,7 +64,7 @@ def from_nothing(
     data = rb.datasets.load(sections, layout=rb.datasets.Layout(length=LENGTH))
     tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
     recipe = rb.Recipe(epochs, 128, 3e-3)
-    # Chosen on held-out training texts: benchmarks/results/text_settings.md.
+    # All but the weight: benchmarks/results/text_settings.md (held-out training texts).
     methods = (
         rb.methods.Plain(recipe),
         rb.methods.BestResponse(recipe, first_weight=0.6, spared=0.0, settled=1.0),

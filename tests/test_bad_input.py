@@ -240,6 +240,15 @@ ROWS = [
     Row(DEMO.replace("--steps 2", ""), "as many --steps as --labels"),
     Row(DEMO.replace("--labels 5", ""), "as many --steps as --labels"),
     Row(f"{DEMO} --labels '' --steps ''", "budgets"),
+    Row(
+        f"{AUDIT} --suite standard-1 --attackers 9 --minutes 1",
+        "either --minutes or --attackers; got both; leave one out",
+    ),
+    Row(f"{DEMO} --attackers 5", "a suite that confirms.*demo-1.*--seeds.*standard-1"),
+    *(
+        Row(f"{AUDIT} --suite standard-1 --attackers {value}", "attacker")
+        for value in ("0", "-1", "x")
+    ),
     # Settings of methods.
     Row(f"{TRAIN} --method.weight=-1", "at least 0.*correct the value"),
     Row(f"{TRAIN} --method.ridge 0", "ridge.*above 0.*correct the value"),

@@ -172,6 +172,25 @@ def test_another_setting_is_another_run(
     assert first.context["run"] != other.context["run"]
 
 
+def test_more_attackers_meet_the_same_settings(
+    whole: tuple[Evaluation, Path], toy_tasks: TaskPair, tmp_path: Path
+) -> None:
+    before, _ = whole
+    model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    wider = SUITE.with_attackers(4)
+    assert (wider.name, wider.attackers) == ("staged-1 on 4 attackers", 4)
+    assert SUITE.with_attackers(2) == SUITE
+    after = evaluate(model, toy_tasks, suite=wider, seeds=1, folder=tmp_path)
+
+    def confirmed(found: Evaluation) -> list[Record]:
+        return of(found, stage="confirm", arm="defended", task="undesirable")
+
+    assert {one.attacker for one in confirmed(before)} == {1, 2}
+    assert {one.attacker for one in confirmed(after)} == {1, 2, 3, 4}
+    kept = [replace(one, seconds=0.0) for one in confirmed(after) if one.attacker <= 2]
+    assert kept == [replace(one, seconds=0.0) for one in confirmed(before)]
+
+
 def test_the_search_sees_nothing_of_the_benign_task(
     toy_tasks: TaskPair, toy_model: Classifier
 ) -> None:

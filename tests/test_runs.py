@@ -226,7 +226,8 @@ def test_looking_at_runs_needs_no_torch(action: str, place: Path) -> None:
     ("words", "says"),
     [
         (["runs"], "required: action"),
-        (["runs", "drop"], "action"),
+        (["runs", "drop"], "a command out of diff, list, resume, show"),
+        (["runs", "sow"], "did you mean 'show'"),
         (["runs", "show"], "1 folder after runs show; got 0"),
         (["runs", "diff", "first"], "2 folders after runs diff; got 1"),
         (["runs", "show", "nowhere"], "nowhere/spec.json; got no such file"),

@@ -84,6 +84,11 @@ def run(options: Namespace) -> int:
     tasks = as_trained(alone or read_tasks(options, tokeniser, fit), origin, options)
     suite = shared.read_suite(options)
     if options.minutes is not None:
+        if options.attackers is not None:
+            raise InputError(
+                "either --minutes or --attackers", "both",
+                "leave one out: in a limited time nothing is confirmed",
+            )  # fmt: skip
         suite = suite.within(options.minutes)
     folder, other = shared.run_folder(options, OUT), options.undefended
     evaluation = evaluate(

@@ -59,6 +59,11 @@ def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
         "confirms on attacker seeds of its own)",
     )  # fmt: skip
     parser.add_argument(
+        "--attackers", type=int, default=None,
+        help="instead of the suite's: attacker seeds that the best settings are confirmed on, for "
+        "narrower intervals (standard-1: 5)",
+    )  # fmt: skip
+    parser.add_argument(
         "--workers", type=int, default=None,
         help="processes, one thread each (default: the number of cores, at most 8)",
     )  # fmt: skip
@@ -95,6 +100,8 @@ def run_folder(options: Namespace, default: str) -> RunFolder:
 def read_suite(options: Namespace) -> Suite:
     """Return the suite that the options describe."""
     suite = replace(find_suite(options.suite), trial_limit=60 * options.trial_limit)
+    if options.attackers is not None:
+        suite = suite.with_attackers(options.attackers)
     if options.labels is None and options.steps is None:
         return suite
     labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]

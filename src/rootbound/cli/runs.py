@@ -12,7 +12,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import main
-from rootbound.errors import InputError
+from rootbound.errors import InputError, unknown_name
 from rootbound.records import Evaluation
 from rootbound.runs import Difference, RunFolder, Spec, difference, find_runs
 
@@ -23,7 +23,7 @@ SHOWN = 10
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "action", type=str, choices=list(ACTIONS),
+        "action", type=str, metavar=f"{{{','.join(ACTIONS)}}}",
         help="list: the runs below a folder (default: this one); show: one run; resume: do what "
         "is missing of one, by the command that began it; diff: what two runs do not share",
     )  # fmt: skip
@@ -32,8 +32,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Do what is asked for."""
-    action, folders = ACTIONS[options.action], [Path(folder) for folder in options.folders]
-    return action(folders)
+    if options.action not in ACTIONS:
+        raise unknown_name("command", options.action, ACTIONS)
+    return ACTIONS[options.action]([Path(folder) for folder in options.folders])
 
 
 def _list(folders: Sequence[Path]) -> int:

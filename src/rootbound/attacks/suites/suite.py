@@ -84,6 +84,25 @@ class Suite:
         more = (*self.attacks, *further)
         return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(further))
 
+    def with_attackers(self, count: int) -> Suite:
+        """Return the suite with the best settings confirmed on so many attacker seeds.
+
+        Intervals get narrower; which settings are the best is found as before.
+
+        Raises:
+            InputError: less than 1, or the suite confirms nothing.
+        """
+        if count < 1:
+            raise InputError("at least 1 attacker seed", str(count), "raise it")
+        if not self.confirmed:
+            raise InputError(
+                "a suite that confirms its best settings", repr(self.name),
+                "ask for more --seeds, or use standard-1",
+            )  # fmt: skip
+        if count == self.attackers:
+            return self
+        return replace(self, name=f"{self.name} on {count} attackers", attackers=count)
+
     def within(self, minutes: float) -> Suite:
         """Return the suite for a limited time: its settings, each a little, the best ones more.
 
