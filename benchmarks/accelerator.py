@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
@@ -24,7 +23,6 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import rootbound as rb
-from precision import wait_for
 from rootbound.attacks import Attacker, LastLayer
 from rootbound.data import Data
 from rootbound.devices import find_device, on, random_stream
@@ -32,22 +30,14 @@ from rootbound.methods import BestResponse, Plain
 from rootbound.models import Classifier
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
+from timing import seconds
 
 REPEATS, TRIALS, STEPS, BATCH = 5, 64, 200, 128
 
 
-def seconds(run: Callable[[], object], repeats: int = REPEATS) -> float:
-    """Return the median time of repeated runs, after one that does not count."""
-    device, found = torch.get_default_device(), []
-    for repeat in range(repeats + 1):
-        wait_for(device)
-        started = time.perf_counter()
-        run()
-        wait_for(device)
-        found.append(time.perf_counter() - started)
-        if not repeat:
-            found = []
-    return statistics.median(found)
+def typical(run: Callable[[], object], repeats: int = REPEATS) -> float:
+    """Return the median seconds."""
+    return statistics.median(seconds(run, repeats))
 
 
 def peaks() -> dict[str, float]:
@@ -60,11 +50,11 @@ def peaks() -> dict[str, float]:
     ):
         torch.set_float32_matmul_precision(precision)
         left, right = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-        found[name] = 2 * side**3 / seconds(lambda a=left, b=right: a @ b)  # type: ignore[misc]
+        found[name] = 2 * side**3 / typical(lambda a=left, b=right: a @ b)  # type: ignore[misc]
         print(f"| product in {name} | {found[name] / 1e12:.3g} TFLOP/s |", flush=True)
     torch.set_float32_matmul_precision("highest")
     source, target = torch.randn(1 << 28), torch.empty(1 << 28)
-    found["copy"] = 2 * source.nbytes / seconds(lambda: target.copy_(source))
+    found["copy"] = 2 * source.nbytes / typical(lambda: target.copy_(source))
     print(f"| copy | {found['copy'] / 1e12:.3g} TB/s |\n", flush=True)
     return found
 
@@ -80,7 +70,7 @@ def heads(peak: float) -> None:
         for _ in LastLayer.transfer_together(chosen, rest, attacker):
             pass
 
-    stacked, single = seconds(lambda: train(trials)), seconds(lambda: train(trials[:1]))
+    stacked, single = typical(lambda: train(trials)), typical(lambda: train(trials[:1]))
     flops = TRIALS * STEPS * 2 * 2 * trials[0].batch_size * 513 * 10
     print(
         f"| {TRIALS} last layers | {1e3 * single * TRIALS:.3g} | {1e3 * stacked:.3g} "
@@ -124,7 +114,7 @@ def networks(name: str, shape: tuple[int, int, int], count: int, peak: float) ->
     with FlopCounterMode(display=False) as counter:
         one()
     flops = count * counter.get_total_flops()
-    stacked, single = seconds(together), count * seconds(one)
+    stacked, single = typical(together), count * typical(one)
     print(
         f"| {count} `{name}` | {1e3 * single:.3g} | {1e3 * stacked:.3g} | {single / stacked:.3g} "
         f"| {100 * flops / stacked / peak:.2g} % |",
@@ -137,7 +127,7 @@ def trainings(tasks: TaskPair) -> None:
     for name in ("shallow_cnn", "resnet_20"):
         model = rb.models.build(name, 5, tasks.desirable.train.shape).to(torch.get_default_device())
         for method in (Plain(Recipe(1)), BestResponse(Recipe(1))):
-            took = seconds(lambda m=method, start=model: m.fit(start, tasks), 1)  # type: ignore[misc]
+            took = typical(lambda m=method, start=model: m.fit(start, tasks), 1)  # type: ignore[misc]
             print(f"| {type(method).__name__}, `{name}`, an epoch | {took:.3g} s |", flush=True)
 
 

@@ -25,8 +25,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ablations import BothAugmented
-from photographs import CLASSES, EXACT, RANDOM, TUNED, held_out, strongest, variants
+from best_response_variants import BothAugmented
+from photographs import CLASSES, EXACT, RANDOM, TUNED, a_fifth_aside, strongest, variants
 from rootbound.attacks import Attacker, Budget, Reading, RidgeHead, Suite
 from rootbound.augmentation import Augmentation
 from rootbound.data import Batch, Data
@@ -206,7 +206,7 @@ def main(options: argparse.Namespace) -> None:
     if options.run is not None:
         of_a_run(options, full.split(*CLASSES[options.classes]))
     else:
-        trained(options, held_out(full).split(*CLASSES[options.classes]))
+        trained(options, a_fifth_aside(full).split(*CLASSES[options.classes]))
 
 
 if __name__ == "__main__":

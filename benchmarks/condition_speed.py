@@ -10,7 +10,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,19 +18,9 @@ from torch import Tensor
 
 import rootbound as rb
 from rootbound.methods.parts.condition import LinearHessian, root
+from timing import seconds
 
 REPEATS, BATCH, WIDTH, RIDGE, WEIGHT = 5, 64, 784, 1e-3, 1e6
-
-
-def seconds(run: Callable[[], object]) -> list[float]:
-    """Return the processor seconds of repeated runs, after one that does not count."""
-    run()
-    found = []
-    for _ in range(REPEATS):
-        started = time.process_time()
-        run()
-        found.append(time.process_time() - started)
-    return found
 
 
 def closed_form(roots: Sequence[Tensor], theta: Tensor) -> Tensor:
@@ -68,8 +58,8 @@ def main() -> None:
     noise = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(0))
     theta = torch.eye(WIDTH, dtype=torch.float64) + 0.01 * noise.double()
     batches = [one[:BATCH] for one in images]
-    fast = seconds(lambda: closed_form(roots, theta))
-    slow = seconds(lambda: by_autograd(batches, theta))
+    fast = seconds(lambda: closed_form(roots, theta), REPEATS, time.process_time)
+    slow = seconds(lambda: by_autograd(batches, theta), REPEATS, time.process_time)
     ratio = statistics.median(slow) / statistics.median(fast)
     sides = " against ".join(
         f"{statistics.median(one):.3f} s [{min(one):.3f}-{max(one):.3f}]" for one in (fast, slow)

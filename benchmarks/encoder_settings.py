@@ -17,8 +17,9 @@ from functools import partial
 import torch
 
 import rootbound as rb
+from held_out import held_out
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite
-from rootbound.datasets import Dataset, Layout, load
+from rootbound.datasets import Layout, load
 from rootbound.devices import computing_in
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Plain
@@ -44,14 +45,12 @@ CANDIDATES = (
 )
 
 
-def held_out(name: str, encoder: str) -> TaskPair:
+def chosen_from(name: str, encoder: str) -> TaskPair:
     """Return the tasks with a few training texts to learn from, and others as the test set."""
     own = partial(pretrained_tokeniser, encoder)
     full = load(name, tokeniser=own, layout=Layout(length=16))
     order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(0))
-    front = full.train.select(order[:LEARNED])
-    back = full.train.select(order[LEARNED : LEARNED + JUDGED])
-    data = Dataset(f"{full.name}, held out", full.classes, front, back, full.vocabulary)
+    data = held_out(full, order[:LEARNED], order[LEARNED : LEARNED + JUDGED])
     return data.split(
         data.chosen("games,science,sound,graphics,text"),
         data.chosen("net,admin,mail,web,database"),
@@ -62,7 +61,7 @@ def main(name: str, encoder: str, out: str) -> None:
     """Train and attack every candidate, and print the table."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    tasks = held_out(name, encoder)
+    tasks = chosen_from(name, encoder)
     model = rb.models.build(f"hf:{encoder}", 5, tasks.desirable.train.shape)
     models = {"published": model}
     with computing_in("bfloat16"):

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 import torch
 
-from photographs import CLASSES, held_out
+from photographs import CLASSES, a_fifth_aside
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Suite
 from rootbound.attacks.probes import Reading, RidgeHead
 from rootbound.augmentation import Augmentation
@@ -91,7 +91,7 @@ def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     data, clothes = load(options.data), load(options.fashion)
     if not options.test:
-        data, clothes = held_out(data), held_out(clothes)
+        data, clothes = a_fifth_aside(data), a_fifth_aside(clothes)
     wanted = data.split(*CLASSES["animals"]).desirable
     unwanted = fitted(clothes, wanted.train.shape).task(range(10))
     device = find_device(options.device)

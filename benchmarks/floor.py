@@ -17,19 +17,14 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import rootbound as rb
+from timing import seconds
 
 BATCH, REPEATS = 128, 7
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Return the median processor seconds of repeated runs, after one that does not count."""
-    run()
-    found = []
-    for _ in range(REPEATS):
-        started = time.process_time()
-        run()
-        found.append(time.process_time() - started)
-    return statistics.median(found)
+def typical(run: Callable[[], object]) -> float:
+    """Return the median processor seconds."""
+    return statistics.median(seconds(run, REPEATS, time.process_time))
 
 
 def activations(model: nn.Module, inputs: Tensor) -> int:
@@ -49,9 +44,9 @@ def main() -> None:
     """Print a row for each network."""
     torch.set_num_threads(1)
     left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    rate = 2 * 1024**3 / seconds(lambda: left @ right)
+    rate = 2 * 1024**3 / typical(lambda: left @ right)
     source, target = torch.randn(1 << 25), torch.empty(1 << 25)
-    bandwidth = 2 * source.nbytes / seconds(lambda: target.copy_(source))
+    bandwidth = 2 * source.nbytes / typical(lambda: target.copy_(source))
     print(f"{rate / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.0f} GB/s on one core\n")
     print("| network | GFLOP | ms | floor by operations, ms | floor by memory, ms |")
     print("|---|---:|---:|---:|---:|")
@@ -66,7 +61,7 @@ def main() -> None:
             step()
         flops, touched = counter.get_total_flops(), 4 * activations(model, inputs)
         print(
-            f"| {name} | {flops / 1e9:.3g} | {1e3 * seconds(step):.3g} | {1e3 * flops / rate:.3g} "
+            f"| {name} | {flops / 1e9:.3g} | {1e3 * typical(step):.3g} | {1e3 * flops / rate:.3g} "
             f"| {1e3 * touched / bandwidth:.3g} |"
         )
 

@@ -19,20 +19,15 @@ from torch import Tensor
 
 from rootbound.memory import keep_freed_memory
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
+from timing import seconds
 
 REPEATS, SAMPLES, WIDTHS = 5, 32, (2048, 32768)
 
 
-def seconds(run: Callable[[], object], calls: int) -> list[float]:
-    """Return the processor seconds of a call in repeated series, after one that does not count."""
-    run()
-    found = []
-    for _ in range(REPEATS):
-        started = time.process_time()
-        for _ in range(calls):
-            run()
-        found.append((time.process_time() - started) / calls)
-    return found
+def of_a_call(run: Callable[[], object], calls: int) -> list[float]:
+    """Return the processor seconds of a call in repeated series."""
+    series = seconds(lambda: [run() for _ in range(calls)], REPEATS, time.process_time)
+    return [whole / calls for whole in series]
 
 
 def by_broadcast(first: Tensor, second: Tensor) -> Tensor:
@@ -94,7 +89,7 @@ def main() -> None:
             gram, broadcast = (backward(form, width) for form in forms)
             small, large = (held(form, width) for form in forms)
             difference = float((gram() - broadcast()).abs().max() / broadcast().abs().max())
-            fast, slow = seconds(gram, 20), seconds(broadcast, 1)
+            fast, slow = of_a_call(gram, 20), of_a_call(broadcast, 1)
             ratio = statistics.median(slow) / statistics.median(fast)
             sides = (
                 f"{statistics.median(side) * 1e3:.3g} [{min(side) * 1e3:.3g}-{max(side) * 1e3:.3g}]"

@@ -28,7 +28,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from ablations import FewShotEverywhere, RandomReadout
+from best_response_variants import FewShotEverywhere, RandomReadout
+from held_out import held_out
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -110,16 +111,15 @@ class Setting:
 
     def tasks(self, name: str) -> TaskPair:
         """Return the two tasks, with a fifth of the training images as test images or not."""
-        full = load(name) if self.test else held_out(load(name))
+        full = load(name) if self.test else a_fifth_aside(load(name))
         return full.split(*CLASSES[self.classes])
 
 
-def held_out(full: Dataset) -> Dataset:
+def a_fifth_aside(full: Dataset) -> Dataset:
     """Return the data set with a fifth of its training samples in the place of the test set."""
     order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(5))
-    front, back = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
-    parts = full.train.select(front), full.train.select(back)
-    return Dataset(f"{full.name}, held out", full.classes, *parts)
+    size = len(order) * 4 // 5
+    return held_out(full, order[:size], order[size:])
 
 
 def variants(epochs: int, fashion: str) -> dict[str, Method | None]:

@@ -26,6 +26,7 @@ from rootbound.devices import find_device, on, random_stream
 from rootbound.memory import keep_freed_memory
 from rootbound.models.compiled import compiled
 from rootbound.training import accuracy
+from timing import wait_for
 
 ROUNDS, BATCH = 7, 128
 STEPS = {"shallow_cnn": 30, "resnet_20": 2}
@@ -57,12 +58,6 @@ def stepper(
         optimiser.step()
 
     return step
-
-
-def wait_for(device: torch.device) -> None:
-    """Return when an accelerator has done what it was told."""
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:

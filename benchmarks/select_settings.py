@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 
 from candidates import CANDIDATES
+from held_out import held_out
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading, Suite
 from rootbound.datasets import Dataset, mnist
 from rootbound.evaluation import Subject, attack
@@ -73,21 +74,18 @@ class Trial:
         return (self.few + self.more) / 2
 
 
-def held_out() -> Dataset:
+def ends_with_test() -> Dataset:
     """Return MNIST with the end of its training set as the test set."""
     full = mnist()
-    size = len(full.train) - 10_000
-    front, back = torch.arange(size), torch.arange(size, len(full.train))
-    return Dataset(
-        "MNIST, held out", full.classes, full.train.select(front), full.train.select(back)
-    )
+    places = torch.arange(len(full.train))
+    return held_out(full, places[:-10_000], places[-10_000:])
 
 
 def tried(method: Method) -> Trial:
     """Train once and attack, three times over with other labels."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    tasks = held_out().split(range(5), range(5, 10))
+    tasks = ends_with_test().split(range(5), range(5, 10))
     try:
         model = method.fit(shallow_cnn(5), tasks)
     except TrainingDiverged as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -24,6 +23,7 @@ from rootbound.memory import keep_freed_memory
 from rootbound.methods.parts.trajectory import Step, trajectory_gradient
 from rootbound.models import Classifier
 from rootbound.training import accuracy
+from timing import seconds
 
 REPEATS, RATE = 3, 0.01
 
@@ -81,15 +81,9 @@ def saved_bytes(run: Callable[[], object]) -> int:
     return most
 
 
-def seconds(run: Callable[[], object]) -> float:
+def typical(run: Callable[[], object]) -> float:
     """Return the median time."""
-    run()
-    found = []
-    for _ in range(REPEATS):
-        started = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - started)
-    return statistics.median(found)
+    return statistics.median(seconds(run, REPEATS))
 
 
 def main() -> None:
@@ -99,7 +93,7 @@ def main() -> None:
     tasks = rb.datasets.mnist().split(range(5), range(5, 10))
     model = rb.models.shallow_cnn(5)
     generator = torch.Generator().manual_seed(0)
-    whole = seconds(lambda: accuracy(copy.deepcopy(model), tasks.desirable.test))
+    whole = typical(lambda: accuracy(copy.deepcopy(model), tasks.desirable.test))
     print("| K | accumulated, s | kept graphs, s | graphs, MiB | kept, MiB | with a test, times |")
     print("|---|---|---|---|---|---|")
     for count in (5, 20, 50):
@@ -107,7 +101,7 @@ def main() -> None:
         first, second = accumulated(model, batches), kept(model, batches)
         assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(first, second, strict=True))
         own, other = (partial(form, model, batches) for form in (accumulated, kept))
-        fast, slow = seconds(own), seconds(other)
+        fast, slow = typical(own), typical(other)
         small, large = saved_bytes(own) / 2**20, saved_bytes(other) / 2**20
         ratio = (fast + whole) / fast
         print(f"| {count} | {fast:.3f} | {slow:.3f} | {small:.2f} | {large:.2f} | {ratio:.1f} |")

@@ -30,19 +30,9 @@ from rootbound.memory import keep_freed_memory
 from rootbound.methods import Plain
 from rootbound.models import Classifier
 from rootbound.training import Recipe, predict
+from timing import seconds
 
 REPEATS, TRIALS, EPOCHS, BATCH = 5, 64, 50, 256
-
-
-def seconds(run: Callable[[], object], repeats: int = REPEATS) -> list[float]:
-    """Return the seconds of repeated runs, after one that does not count."""
-    run()
-    found = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        found.append(time.perf_counter() - started)
-    return found
 
 
 def show(name: str, ratio: float, goal: str, fast: Sequence[float], slow: Sequence[float]) -> None:
@@ -84,13 +74,13 @@ def last_layer(model: Classifier, train: Data) -> None:
 
         return run
 
-    fast = seconds(stacked)
+    fast = seconds(stacked, REPEATS)
     scale = EPOCHS * TRIALS / 2
     for name, goal, through in (
         ("64 last layers, 50 epochs: loop with the backbone at every step", ">= 300", True),
         ("the same: loop over heads on cached features", ">= 10", False),
     ):
-        slow = [scale * one for one in seconds(one_epoch(through))]
+        slow = [scale * one for one in seconds(one_epoch(through), REPEATS)]
         show(name, statistics.median(slow) / statistics.median(fast), goal, fast, slow)
     share(fast, steps)
 
@@ -98,7 +88,7 @@ def last_layer(model: Classifier, train: Data) -> None:
 def share(fast: Sequence[float], steps: int) -> None:
     """The stacked heads against the rate of a big matrix product."""
     left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    product = seconds(lambda: [left @ right for _ in range(20)])
+    product = seconds(lambda: [left @ right for _ in range(20)], REPEATS)
     rate = 20 * 2 * 1024**3 / statistics.median(product)
     work = 4 * BATCH * 129 * 5 * TRIALS * steps
     reached = work / statistics.median(fast) / rate
@@ -136,7 +126,7 @@ def exact(model: Classifier, train: Data) -> None:
         loss = functional.cross_entropy(inputs @ weights.T, labels)
         found["theirs"] = float(loss + penalty / 2 * weights.square().sum())
 
-    fast, slow = seconds(ours), seconds(theirs)
+    fast, slow = seconds(ours, REPEATS), seconds(theirs, REPEATS)
     gap = abs(found["ours"] - found["theirs"])
     size = f"{len(data):,} x {data.shape[0]}"
     name = f"exact last layer, {size}: scikit-learn (objectives differ by {gap:.1e})"

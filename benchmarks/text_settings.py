@@ -14,8 +14,9 @@ import sys
 import torch
 
 import rootbound as rb
+from held_out import held_out
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA, Suite
-from rootbound.datasets import Dataset, Layout, load
+from rootbound.datasets import Layout, load
 from rootbound.methods import BestResponse, Plain
 from rootbound.records import EXACT
 from rootbound.tasks import TaskPair
@@ -40,13 +41,12 @@ CANDIDATES = (
 )
 
 
-def held_out(name: str) -> TaskPair:
+def chosen_from(name: str) -> TaskPair:
     """Return the tasks with a fifth of the training texts as the test set."""
     full = load(name, layout=Layout(length=24))
     order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(0))
     size = len(order) // 5
-    front, back = full.train.select(order[size:]), full.train.select(order[:size])
-    data = Dataset(f"{full.name}, held out", full.classes, front, back, full.vocabulary)
+    data = held_out(full, order[size:], order[:size])
     return data.split(
         data.chosen("games,science,sound,graphics,text"),
         data.chosen("net,admin,mail,web,database"),
@@ -69,7 +69,7 @@ def row(evaluation: rb.Evaluation, name: str, most: int) -> str:
 
 def main(name: str, out: str) -> None:
     """Train and attack every candidate, and print the table."""
-    tasks = held_out(name)
+    tasks = chosen_from(name)
     model = rb.models.small_text(5, tasks.desirable.train.shape)
     plain = Plain(Recipe(EPOCHS, 128, 3e-3)).fit(model, tasks)
     models = {}
