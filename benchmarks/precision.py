@@ -2,10 +2,10 @@
 
 python benchmarks/precision.py [--device cpu]
 
-A step is forward, loss, backward and Adam on one batch of 128; compiled block by block, as
-`--compile` does it. The ways take turns, so that
-other jobs on the machine slow all of them alike; numbers are medians of rounds, as ratios to
-float32. Accuracies are of MNIST 0-4 after one epoch of the shallow CNN, or 60 steps of the ResNet.
+A step is forward, loss, backward and Adam on one batch of 128; compiled, it calls the network as a
+whole, as `Plain` does. The ways take turns, so that other jobs on the machine slow all of them
+alike; numbers are medians of rounds, as ratios to float32. Accuracies are of MNIST 0-4 after one
+epoch of the shallow CNN, or 60 steps of the ResNet.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,17 @@ def test_files_and_functions_are_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef):
             described = (ast.get_docstring(node) or "").count("\n") + 1
             assert (node.end_lineno or 0) - node.lineno - described <= 40, node.name
+
+
+def test_the_picture_has_the_same_floors() -> None:
+    picture = Path(__file__).parents[1] / "docs" / "images" / "architecture.svg"
+    boxes = re.findall(
+        r'y="(\d+)" text-anchor="middle" font-weight[^>]*>(\w+)(/|\.py)<', picture.read_text()
+    )
+    drawn: dict[int, set[str]] = {}
+    for height, part, _ in boxes:
+        drawn.setdefault(-int(height), set()).add(part)
+    assert [drawn[height] for height in sorted(drawn)] == [set(parts) for parts in FLOORS]
 
 
 def test_the_rule_can_fail(tmp_path: Path) -> None:

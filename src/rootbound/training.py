@@ -35,7 +35,7 @@ class Recipe:
         augmentation: of every batch of images.
         precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and what
             is solved in closed form stay as they are.
-        compiled: whether the network's blocks are compiled by `torch.compile` before.
+        compiled: whether `torch.compile` compiles the network and its blocks before.
 
     Raises:
         InputError: a value is not positive, or the precision is unknown.

@@ -136,7 +136,7 @@ class Method(ABC):
         return replace(self, recipe=replace(self.recipe, precision=precision))
 
     def when_compiled(self) -> Self:
-        """Return the same method that trains a network whose blocks are compiled."""
+        """Return the same method that trains a network after `torch.compile`."""
         return replace(self, recipe=replace(self.recipe, compiled=True))
 
 
