@@ -70,10 +70,19 @@ def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[s
             height -= LINE / 4
         written.append((across, height))
         name = entry.standing.method
+        colour = chosen[name]
         panel.annotate(
             name, point, textcoords="offset points", xytext=(6, height - up), fontsize=8,
-            color=chosen[name],
+            color=colour, arrowprops=_leader(colour) if up - height > LINE else None,
         )  # fmt: skip
+
+
+def _leader(colour: str) -> dict[str, object]:
+    """Return the look of a line from a name to its point, where others came between."""
+    return {
+        "arrowstyle": "-", "color": colour, "alpha": 0.5, "linewidth": 0.7,
+        "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 2,
+    }  # fmt: skip
 
 
 def _line(panel: Axes, entry: Entry, colour: str) -> None:
