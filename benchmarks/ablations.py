@@ -6,7 +6,8 @@ python benchmarks/ablations.py [--only NAME ...] [--folds 4] [--data mnist] [--d
 The training images are cut into six parts; in fold k the k-th takes the test set's place, and k is
 the seed of everything. Attacks: the exact last layer with all labels, and the best by test accuracy
 of five trials of fine-tuning with 10 and with 100 labels a class, two draws each, which flatters
-every row alike; the same of three trials that keep nothing but the first layer. Rows are kept in
+every row alike; the same of three trials that keep nothing but the first layer. Attacked models are
+scored on the 500 images of the harness's curves, the same in every row of a fold. Rows are kept in
 results/ablations.jsonl, where an interrupted run goes on; a Markdown table of means is printed,
 with the standard error of the desirable accuracy paired with `Plain`'s.
 """

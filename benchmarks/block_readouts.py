@@ -1,14 +1,15 @@
 """What blocks say of undesirable images one by one and together, and a term for all of them.
 
 python benchmarks/block_readouts.py CIFAR10 [--classes half] [--epochs 3] [--width 8] [--only NAME]
-python benchmarks/block_readouts.py CIFAR10 --run FOLDER [--classes half] [--width 16]
+python benchmarks/block_readouts.py CIFAR10 --run FOLDER [--classes half] [--width 16] [--only NAME]
 
 Ridge classifiers read 5,000 labelled images from every block's outputs, pooled as probes have them,
 and from all blocks' at once; the best penalty of two, which flatters every row alike. With `--run`
 the models are those of a run of `photographs_suite.py` (seed 0), and test images are those of the
-test set. Without, variants are trained here in bfloat16, with a fifth of the training images in the
-test set's place, and fine-tuned with 100 and with all labels, too, by the trials of
-`photographs.py`; what is found is kept in results/block_readouts.jsonl. Markdown is printed.
+test set; a second row of each is read from images of the defender's, and judged on others of them.
+Without, variants are trained here in bfloat16, with a fifth of the training images in the test
+set's place, and fine-tuned with 100 and with all labels, too, by the trials of `photographs.py`,
+scored on 500 images; what is found is kept in results/block_readouts.jsonl. Markdown is printed.
 """
 
 from __future__ import annotations
@@ -188,14 +189,26 @@ def trained(options: argparse.Namespace, tasks: TaskPair) -> None:
 
 def of_a_run(options: argparse.Namespace, tasks: TaskPair) -> None:
     """Print a row for each model of a run, and for random weights."""
-    for name in ("Plain", "BestResponse", "GenericFeatures", RANDOM):
+    for name in options.only or ("Plain", "BestResponse", "GenericFeatures", RANDOM):
         model = resnet_20(len(tasks.desirable.classes), seed=0, width=options.width)
         if name == RANDOM:
             model = with_statistics(model, tasks)
         else:
             model.load_state_dict(load_file(options.run / "models" / f"{name}-0.safetensors"))
-        cells = [f"{one:.1f}" for one in readouts(model, tasks.undesirable)]
-        print(f"| {' | '.join([name, *cells])} |", flush=True)
+        for whose, task in {
+            "": tasks.undesirable,
+            ", its own images": of_the_defender(tasks),
+        }.items():
+            cells = [f"{one:.1f}" for one in readouts(model, task)]
+            print(f"| {' | '.join([name + whose, *cells])} |", flush=True)
+
+
+def of_the_defender(tasks: TaskPair) -> Task:
+    """Return the undesirable task with images of the defender's, and others of them to judge by."""
+    known = tasks.known_undesirable
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
+    front, back = known.select(order[:LABELLED]), known.select(order[LABELLED:])
+    return replace(tasks.undesirable, train=front, test=back)
 
 
 def main(options: argparse.Namespace) -> None:

@@ -58,7 +58,7 @@ TUNED: tuple[Attack, ...] = (
 )
 SUITE = Suite("photographs", TUNED, (Budget(10, 60), Budget(100, 80)))
 SCORED = 4000
-"""Test images that fine-tuned models are scored on; the others on all."""
+"""Test images of which the harness takes 500 for curves: what attacked models are scored on."""
 RANDOM = "random weights"
 
 
