@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -15,9 +17,12 @@ from rootbound.data import Batch
 from rootbound.devices import random_stream
 from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods import BestResponse
+from rootbound.methods.best_response import BATCHES
 from rootbound.methods.parts.blocks import passed_on
 from rootbound.models import Classifier
 from rootbound.models.pooling import pooled
+from rootbound.models.statistics import running_statistics_left
+from rootbound.tasks import TaskPair
 
 
 @dataclass(frozen=True)
@@ -219,3 +224,50 @@ class RandomReadout(BestResponse):
         kernel = torch.randn(self.channels, width, 3, 3) / (9 * width) ** 0.5
         mixed: Tensor = functional.conv2d(standard, kernel, stride=2, padding=1)
         return mixed
+
+
+@dataclass(frozen=True)
+class JointlyRead(BestResponse):
+    """A further term: R2 of all blocks before the last at once, above that of random weights.
+
+    Args:
+        joint: its weight, relative to the last block's terms.
+        joint_level: of random weights; measured before training if left out.
+    """
+
+    joint: float = 20.0
+    joint_level: float | None = None
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Measure the level first."""
+        if self.joint_level is not None:
+            super().train(model, tasks, generator)
+            return
+        fresh = model.reinitialised(0).train()
+        size = self.undesirable_batch_size
+        with torch.no_grad():
+            level = fmean(
+                float(self._together(fresh, list(passed_on(fresh.blocks, inputs, 0)), labels))
+                for inputs, labels in tasks.known_undesirable.batches(size, BATCHES, generator)
+            )
+        replace(self, joint_level=level).train(model, tasks, generator)
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Add the term; blocks are passed once more, which costs time and keeps this short."""
+        found = super().loss(model, desirable, undesirable, progress)
+        weight = self._weight(progress)
+        if not weight:
+            return found
+        inputs, labels = undesirable
+        kept = 1 if progress >= self.settled else 0
+        with running_statistics_left(model):
+            outputs = list(passed_on(model.blocks[:-1], inputs, kept))
+        share = self._together(model, outputs, labels) - (self.joint_level or 0.0)
+        return found + weight * self.joint * functional.relu(share)
+
+    def _together(self, model: Classifier, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
+        parts = [pooled(*pair) for pair in zip(model.blocks, outputs, strict=False)]
+        alike = [part / (part.detach().std() + 1e-6) for part in parts]
+        return explained_variance(self._projected(torch.cat(alike, 1)), labels, self.ridge)

@@ -16,32 +16,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from statistics import fmean
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from best_response_variants import BothAugmented
+from best_response_variants import BothAugmented, JointlyRead
 from photographs import CLASSES, EXACT, RANDOM, TUNED, a_fifth_aside, strongest, variants
 from rootbound.attacks import Attacker, Budget, Reading, RidgeHead, Suite
 from rootbound.augmentation import Augmentation
-from rootbound.data import Batch, Data
+from rootbound.data import Data
 from rootbound.datasets import load
 from rootbound.devices import computing_in
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.scoring import measure
-from rootbound.explained_variance import explained_variance
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method
-from rootbound.methods.parts.blocks import passed_on
 from rootbound.models import Classifier, resnet_20
-from rootbound.models.pooling import pooled
-from rootbound.models.statistics import running_statistics_left
 from rootbound.tasks import Task, TaskPair
 from rootbound.training import accuracy, predict
 
@@ -49,54 +42,7 @@ RESULTS = Path(__file__).parent / "results" / "block_readouts.jsonl"
 LABELLED, SCORED = 5000, 4000
 PENALTIES = (0.1, 1.0)
 SUITE = Suite("tuned", TUNED, (Budget(100, 80), Budget(None, 160)))
-DRAWS, BATCHES = 2, 8
-
-
-@dataclass(frozen=True)
-class JointlyRead(BestResponse):
-    """A further term: R2 of all blocks before the last at once, above that of random weights.
-
-    Args:
-        joint: its weight, relative to the last block's terms.
-        joint_level: of random weights; measured before training if left out.
-    """
-
-    joint: float = 20.0
-    joint_level: float | None = None
-
-    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Measure the level first."""
-        if self.joint_level is not None:
-            super().train(model, tasks, generator)
-            return
-        fresh = model.reinitialised(0).train()
-        size = self.undesirable_batch_size
-        with torch.no_grad():
-            level = fmean(
-                float(self._together(fresh, list(passed_on(fresh.blocks, inputs, 0)), labels))
-                for inputs, labels in tasks.known_undesirable.batches(size, BATCHES, generator)
-            )
-        replace(self, joint_level=level).train(model, tasks, generator)
-
-    def loss(
-        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
-    ) -> Tensor:
-        """Add the term; blocks are passed once more, which costs time and keeps this short."""
-        found = super().loss(model, desirable, undesirable, progress)
-        weight = self._weight(progress)
-        if not weight:
-            return found
-        inputs, labels = undesirable
-        kept = 1 if progress >= self.settled else 0
-        with running_statistics_left(model):
-            outputs = list(passed_on(model.blocks[:-1], inputs, kept))
-        share = self._together(model, outputs, labels) - (self.joint_level or 0.0)
-        return found + weight * self.joint * functional.relu(share)
-
-    def _together(self, model: Classifier, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
-        parts = [pooled(*pair) for pair in zip(model.blocks, outputs, strict=False)]
-        alike = [part / (part.detach().std() + 1e-6) for part in parts]
-        return explained_variance(self._projected(torch.cat(alike, 1)), labels, self.ridge)
+DRAWS = 2
 
 
 def entrants(epochs: int) -> dict[str, Method | None]:
