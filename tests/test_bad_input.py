@@ -249,6 +249,7 @@ ROWS = [
         Row(f"{AUDIT} --suite standard-1 --attackers {value}", "attacker")
         for value in ("0", "-1", "x")
     ),
+    Row(f"{AUDIT} --extends nowhere", "the spec of a run at nowhere.*no such file"),
     # Settings of methods.
     Row(f"{TRAIN} --method.weight=-1", "at least 0.*correct the value"),
     Row(f"{TRAIN} --method.ridge 0", "ridge.*above 0.*correct the value"),

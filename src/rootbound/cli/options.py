@@ -83,18 +83,24 @@ def add_device(parser: ArgumentParser) -> None:
 
 
 def add_folder(parser: ArgumentParser, default: str) -> None:
-    """Add the option that says where a run goes."""
+    """Add the options that say where a run goes, and what it goes on from."""
     parser.add_argument(
         "--out", type=str, default=None,
         help="folder for records, report and figures, of this run alone; one that was interrupted "
         f"goes on there (default: {default}, or one beside it where that holds another run)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--extends", type=str, default=None, metavar="FOLDER",
+        help="of a run of fewer seeds, attackers or methods and else the same: what it found is "
+        "taken up into --out, not done again",
     )  # fmt: skip
 
 
 def run_folder(options: Namespace, default: str) -> RunFolder:
     """Return the folder that the options name, or the default, or one beside that."""
     path = Path(default if options.out is None else options.out)
-    return RunFolder(path, options.arguments, beside=options.out is None)
+    smaller = None if options.extends is None else Path(options.extends)
+    return RunFolder(path, options.arguments, beside=options.out is None, extends=smaller)
 
 
 def read_suite(options: Namespace) -> Suite:

@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,12 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
     return Spec(
         {
             "versions": {"rootbound": version("rootbound"), "torch": torch.__version__},
-            "suite": {"name": suite.name, "digest": suite.digest},
+            # Attackers apart: a run of more of them extends one of fewer.
+            "suite": {
+                "name": suite.name,
+                "digest": replace(suite, attackers=1).digest,
+                "attackers": suite.attackers,
+            },
             "budgets": [repr(budget) for budget in suite.budgets],
             "trial_limit": suite.trial_limit,
             "seeds": seeds,

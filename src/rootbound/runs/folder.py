@@ -31,11 +31,14 @@ class RunFolder:
         path: of the folder.
         command: arguments of `rootbound` that a run is begun with, to be kept beside its spec.
         beside: where the folder holds another run, take a new one beside it.
+        extends: folder of a smaller run, of fewer seeds, attackers or methods and else the same:
+            what it has found is not done again. It stays as it is.
     """
 
     path: Path
     command: tuple[str, ...] = ()
     beside: bool = False
+    extends: Path | None = None
 
     @property
     def parts(self) -> Path:
@@ -50,20 +53,28 @@ class RunFolder:
         """Return the folder that is the run's from now on, with its spec and context in it.
 
         Raises:
-            InputError: the folder is another run's, or cannot be written.
+            InputError: the folder is another run's, or cannot be written; or the run that it
+                extends is no part of this one.
         """
-        make_folder(self.path)
         folder = self.of(spec.digest)
+        begun = (folder.path / NAME).exists()
+        smaller = None if begun or self.extends is None else _part_of(spec, self.extends)
+        make_folder(folder.path)
         if folder.path != self.path:
             log.info("%s holds another run: this one goes to %s", self.path, folder.path)
-            make_folder(folder.path)
-        if not (folder.path / NAME).exists():
+        if not begun:
             folder._refuse_strangers(spec)
+            if smaller is not None:
+                folder._take_over(smaller)
+            # Last, so that what was killed before begins again.
             replace(spec, command=self.command, directory=str(Path.cwd())).save(folder.path)
         held = Spec.load(folder.path)
         if held.digest != spec.digest:
             name, there, here = next(held.differs_from(spec))
-            raise folder._another(f"the run {held.digest}, where {name} is {there}, not {here}")
+            raise folder._another(
+                f"the run {held.digest}, where {name} is {there}, not {here}",
+                smaller=held.obstacle_to(spec) is None,
+            )
         write_once(folder.parts / BEGUN, Evaluation(context, (), (), False).to_json())
         return folder
 
@@ -122,10 +133,36 @@ class RunFolder:
         if held not in (None, spec.digest):
             raise self._another(f"the run {held}")
 
-    def _another(self, what: str) -> InputError:
-        return InputError(
-            f"no other run in {self.path}", what, "pass another --out, or delete the folder"
+    def _take_over(self, smaller: RunFolder) -> None:
+        """Copy what a smaller run has found; what is in this folder already stays."""
+        # Models first: the records beside them vouch for them.
+        found = [*smaller.path.glob("models/*.safetensors"), *smaller.parts.glob("[!.]*")]
+        found = [path for path in found if path.name != BEGUN]
+        for path in found:
+            write_once(self.path / path.relative_to(smaller.path), path.read_bytes())
+        log.info("%s takes up %d files of %s", self.path, len(found), smaller.path)
+
+    def _another(self, what: str, *, smaller: bool = False) -> InputError:
+        advice = "pass another --out, or delete the folder"
+        if smaller:
+            advice = f"pass another --out, and --extends {self.path} to keep what was found"
+        return InputError(f"no other run in {self.path}", what, advice)
+
+
+def _part_of(spec: Spec, path: Path) -> RunFolder:
+    """Return the folder of a smaller run, whose findings are a part of a larger one's.
+
+    Raises:
+        InputError: it is not smaller, or not there.
+    """
+    if (obstacle := Spec.load(path).obstacle_to(spec)) is not None:
+        name, there, here = obstacle
+        raise InputError(
+            f"in {path} a smaller run, of fewer seeds, attackers or methods and else the same",
+            f"one where {name} is {there}, not {here}",
+            "leave --extends out",
         )
+    return RunFolder(path)
 
 
 def find_runs(root: Path) -> Iterator[Path]:

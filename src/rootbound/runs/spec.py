@@ -15,6 +15,13 @@ from rootbound.files import write_once
 FORMAT = 1
 """Version of the JSON layout; raised when a reader of the old one would go wrong."""
 NAME = "spec.json"
+ABSENT = "absent"
+NUMBERS = ("seeds", "suite.attackers")
+"""Values of which a larger run has more, and what a smaller one found besides."""
+LISTS = ("arms.", "code.")
+"""Tables to which a larger run adds entries."""
+WORDS = ("suite.name",)
+"""Values that say in words what others decide."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,22 @@ class Spec:
         """Yield each value that the specs do not share: its name, here, and in the other."""
         here, there = _flat(self.content), _flat(other.content)
         for name in sorted(here.keys() | there.keys()):
-            pair = here.get(name, "absent"), there.get(name, "absent")
+            pair = here.get(name, ABSENT), there.get(name, ABSENT)
             if pair[0] != pair[1]:
                 yield name, *pair
+
+    def obstacle_to(self, larger: Spec) -> tuple[str, str, str] | None:
+        """Return why a run of this spec is no part of one of a larger spec; None where it is.
+
+        Every model is attacked by itself, so that more seeds, attackers and arms leave what was
+        found as it was; nothing else does.
+        """
+        for name, here, there in self.differs_from(larger):
+            more = name in NUMBERS and here.isdigit() and there.isdigit() and int(here) < int(there)
+            added = name.startswith(LISTS) and here == ABSENT
+            if not (more or added or name in WORDS):
+                return name, here, there
+        return None
 
 
 def _flat(content: object, name: str = "") -> dict[str, str]:
