@@ -39,7 +39,27 @@ from torch import nn
 def network():
     return nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
 """
-OWN_METHOD = "class NoMethod:\n    pass\n\nvalue = 3\n"
+OWN_METHOD = """
+from dataclasses import dataclass
+
+import rootbound as rb
+
+
+class NoMethod:
+    pass
+
+
+class Bare(rb.Method):
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Open(rb.methods.Plain):
+    strength: float
+
+
+value = 3
+"""
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +168,13 @@ ROWS = [
     Row("compare --methods Plian", "did you mean 'Plain'"),
     Row("compare --methods Plain,BestResponse,Plain", "every method once"),
     Row("compare --methods ''", "a method out of"),
+    Row("compare --methods own.py:Missing", "Missing in own.py.*check the name"),
+    Row("compare --methods own.py:value", "derived from rootbound.Method; got 'own.py:value'"),
+    Row("compare --methods own.py:NoMethod", "derived from rootbound.Method"),
+    Row("compare --methods own.py:Bare", "own.py:Bare.. to make a method; got .*abstract.*train"),
+    Row("compare --methods own.py:Open", "own.py:Open.. to make a method; got .*'strength'"),
+    Row("compare --methods nowhere.py:Own", "a Python file at .*nowhere.py"),
+    Row("compare --model own.py:value", "file.py:function that returns a torch.nn.Module"),
     Row("compare --external nowhere.json", "challenges at nowhere.json; got no such file"),
     # Classes.
     Row(f"{TRAIN} --undesirable 2-5", "got 2 in both; remove the overlap"),
@@ -179,7 +206,7 @@ ROWS = [
     Row(f"{TRAIN} --from model.safetensors --model shalow_cnn", "shallow_cnn.*correct --model"),
     Row(f"{TRAIN} --from net.pt", "name its network by --model"),
     Row(f"{TRAIN} --from net.pt --model shallow_cnn", "that fit the network"),
-    Row(f"{TRAIN} --from net.pt --model net.py:value", "a class value in"),
+    Row(f"{TRAIN} --from net.pt --model net.py:value", "value in net.py"),
     Row(f"{TRAIN} --from nowhere.pt --model shallow_cnn", "at nowhere.pt; got no such file"),
     Row(f"{TRAIN} --from nowhere", "a model file or folder at 'nowhere'"),
     Row(f"{TRAIN} --model shalow_cnn", "did you mean 'shallow_cnn'"),
@@ -195,7 +222,7 @@ ROWS = [
     Row(f"{TRAIN} --method rootbound.methods.Plane", "rootbound.methods.Plane"),
     Row(f"{TRAIN} --method LossMethod", "LossMethod"),
     Row(f"{TRAIN} --method nothing.py:Own", "nothing.py; got no such file; check the path"),
-    Row(f"{TRAIN} --method own.py:Missing", "a class Missing in own.py.*check the name"),
+    Row(f"{TRAIN} --method own.py:Missing", "Missing in own.py.*check the name"),
     Row(f"{TRAIN} --method own.py:NoMethod", "NoMethod"),
     Row(f"{TRAIN} --method own.py:value", "value"),
     Row(f"{TRAIN} --method broken.py:Own", "broken.py.*SyntaxError"),
@@ -249,6 +276,9 @@ ROWS = [
         Row(f"{AUDIT} --suite standard-1 --attackers {value}", "attacker")
         for value in ("0", "-1", "x")
     ),
+    Row(f"{AUDIT} --suite own.py:Missing", "Missing in own.py.*check the name"),
+    Row(f"{AUDIT} --suite own.py:value", "a rootbound.Suite from own.py:value; got int"),
+    Row(f"{AUDIT} --suite own.py:NoMethod", "a rootbound.Suite.*got NoMethod"),
     Row(f"{AUDIT} --extends nowhere", "the spec of a run at nowhere.*no such file"),
     # Settings of methods.
     Row(f"{TRAIN} --method.weight=-1", "at least 0.*correct the value"),

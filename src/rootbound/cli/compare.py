@@ -9,7 +9,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
-from rootbound.cli.networks import fit_to, new_network
+from rootbound.cli.networks import add_head, fit_to, is_own, new_network, own_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
 from rootbound.cli.scaling import add_scaling, as_trained
@@ -17,9 +17,12 @@ from rootbound.cli.tasks import add_tasks, read_tasks
 from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
 from rootbound.methods import METHODS, GenericFeatures, Method, Plain
+from rootbound.models import Classifier
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.report import leaderboard
 from rootbound.runs import Spec
+from rootbound.tasks import TaskPair
+from rootbound.training import seeded
 
 OUT = "rootbound-compare"
 
@@ -28,7 +31,8 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "--methods", type=str, default="all",
-        help=f"all, or names separated by commas: {', '.join(METHODS)}; Plain is always there",
+        help=f"all, or names separated by commas: {', '.join(METHODS)}, file.py:Class; Plain is "
+        "always there",
     )  # fmt: skip
     parser.add_argument(
         "--generic-data", type=str, default=None,
@@ -37,7 +41,8 @@ def configure(parser: ArgumentParser) -> None:
     )  # fmt: skip
     add_recipe(parser)
     add_tasks(parser)
-    shared.add_model(parser)
+    shared.add_model(parser, own=True)
+    add_head(parser)
     add_scaling(parser)
     shared.add_attack(parser, suite="quick-1")
     parser.add_argument(
@@ -54,19 +59,19 @@ def run(options: Namespace) -> int:
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
-    tasks = as_trained(read_tasks(options, options.model, fit_to(options.model)), None, options)
+    name = shared.MODEL if options.model is None else options.model
+    tasks = as_trained(read_tasks(options, name, fit_to(name)), None, options)
     suite = shared.read_suite(options)
-    model = new_network(options.model, tasks)
     folder = shared.run_folder(options, OUT)
     evaluation = compare(
         methods,
         tasks,
-        model,
+        _network(name, options.head, tasks),
         suite=suite,
         seeds=shared.read_seeds(options, suite),
         workers=shared.read_engine(options),
         folder=folder,
-        pretrained=options.model.startswith(PRETRAINED),
+        pretrained=name.startswith(PRETRAINED),
     )
     written = present(evaluation, folder)
     page, sources = written / "leaderboard.html", [written / "records.json"]
@@ -79,12 +84,35 @@ def run(options: Namespace) -> int:
     return 0
 
 
+def _network(name: str, head: str | None, tasks: TaskPair) -> Classifier:
+    """Return the network to train, whose weights every seed draws anew."""
+    if is_own(name):
+        with seeded(0):
+            return own_network(name, head, tasks.desirable)
+    return new_network(name, tasks)
+
+
 def _methods(text: str) -> list[Method]:
     """Return one method of each name with its default settings, the undefended one first."""
-    names = list(METHODS) if text == "all" else [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in METHODS:
-            raise unknown_name("method", name, METHODS)
+    named = [part.strip() for part in text.split(",")]
+    names = [name for part in named for name in (METHODS if part == "all" else [part])]
     if len(set(names)) != len(names):
         raise InputError("every method once", text, "remove the repeated name")
-    return [METHODS[name]() for name in dict.fromkeys([Plain.__name__, *names])]
+    return [_method(name) for name in dict.fromkeys([Plain.__name__, *names])]
+
+
+def _method(name: str) -> Method:
+    """Return the method of a name, or of a class in a file of the user's."""
+    kind = METHODS.get(name) or shared.load_named(name)
+    if kind is None:
+        raise unknown_name("method", name, METHODS)
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise InputError("a class derived from rootbound.Method", repr(name), "correct --methods")
+    try:
+        return kind()
+    except TypeError as error:
+        raise InputError(
+            f"{name}() to make a method",
+            str(error),
+            "write what is missing, give each field a default",
+        ) from None

@@ -39,8 +39,10 @@ def add_model(parser: ArgumentParser, *, own: bool = False) -> None:
 def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
     """Add the options that say how to attack, and where the run goes."""
     parser.add_argument(
-        "--suite", type=str, default=suite, help=f"attack suite: {', '.join(SUITES)}"
-    )
+        "--suite", type=str, default=suite,
+        help=f"attack suite: {', '.join(SUITES)}, or file.py:name of one, or of a function that "
+        "returns one",
+    )  # fmt: skip
     parser.add_argument(
         "--labels", type=str, default=None,
         help="instead of the suite's: labelled samples per class, such as 10,100,all",
@@ -105,7 +107,7 @@ def run_folder(options: Namespace, default: str) -> RunFolder:
 
 def read_suite(options: Namespace) -> Suite:
     """Return the suite that the options describe."""
-    suite = replace(find_suite(options.suite), trial_limit=60 * options.trial_limit)
+    suite = replace(_suite(options.suite), trial_limit=60 * options.trial_limit)
     if options.attackers is not None:
         suite = suite.with_attackers(options.attackers)
     if options.labels is None and options.steps is None:
@@ -119,6 +121,17 @@ def read_suite(options: Namespace) -> Suite:
     return suite.with_budgets(
         tuple(Budget(count, spent) for count, spent in zip(labels, steps, strict=True))
     )
+
+
+def _suite(name: str) -> Suite:
+    """Return the suite of a name, or what a file of the user's calls so."""
+    made = load_named(name)
+    if made is None:
+        return find_suite(name)
+    suite = made() if callable(made) else made
+    if not isinstance(suite, Suite):
+        raise InputError(f"a rootbound.Suite from {name}", type(suite).__name__, "correct --suite")
+    return suite
 
 
 def read_seeds(options: Namespace, suite: Suite) -> int:
@@ -170,7 +183,7 @@ def load_named_class(name: str) -> str:
         return name
     module = load_code(path)
     if not hasattr(module, attribute):
-        raise InputError(f"a class {attribute} in {path}", "none of that name", "check the name")
+        raise InputError(f"{attribute} in {path}", "none of that name", "check the name")
     return f"{module.__name__}.{attribute}"
 
 

@@ -17,7 +17,7 @@ def headline(evaluation: Evaluation) -> list[str]:
     plain = metrics.undefended(evaluation)
     arms = {training.method: training.arm for training in evaluation.trainings}
     defended = [name for name in metrics.methods(evaluation) if arms[name] == "defended"]
-    if not defended or EXACT not in metrics.families(evaluation):
+    if not defended or not metrics.budgets(evaluation):
         return ["No defended model has been evaluated yet."]
     method = _lowest(evaluation, defended)
     everything = metrics.budgets(evaluation)[-1]
@@ -31,7 +31,7 @@ def headline(evaluation: Evaluation) -> list[str]:
             + f"; always naming the most frequent class gives "
             f"{100 * context['undesirable']['majority']:.1f} %."
         )
-    cost = _cost(evaluation, method, plain)
+    cost = _cost(evaluation, method, plain, "it" if sentences else _called(method))
     if cost:
         sentences.append(cost)
     gains = [
@@ -53,14 +53,18 @@ def _called(method: str) -> str:
 
 
 def _lowest(evaluation: Evaluation, names: list[str]) -> str:
-    """Return the defended method with the lowest exact last layer: the one to talk about."""
+    """Return the defended method to talk about: that with the lowest exact last layer.
+
+    Where a suite has no such attack it is that with the lowest worst advantage.
+    """
     everything = metrics.budgets(evaluation)[-1]
 
     def reached(name: str) -> float:
         value = metrics.points(metrics.attacked(evaluation, name, everything, EXACT))
         return math.inf if value is None else value.mean
 
-    return min(names, key=reached)
+    in_order = [one.method for one in metrics.standings(evaluation) if one.method in names]
+    return min(in_order, key=reached)
 
 
 def _plain(value: Estimate) -> str:
@@ -74,7 +78,7 @@ def _versus(evaluation: Evaluation, plain: str | None, labels: int | None) -> st
     return "" if value is None else f", and {_plain(value)} on the undefended one"
 
 
-def _cost(evaluation: Evaluation, method: str, plain: str | None) -> str:
+def _cost(evaluation: Evaluation, method: str, plain: str | None, subject: str) -> str:
     task = evaluation.context["desirable"]
     if task is None:
         return UNKNOWN_PURPOSE
@@ -82,7 +86,9 @@ def _cost(evaluation: Evaluation, method: str, plain: str | None) -> str:
     if ours is None:
         return ""
     samples = task.get("samples", "images")
-    sentence = f"On {task['name']} it classifies {ours.mean:.2f} % of the test {samples} correctly"
+    sentence = (
+        f"On {task['name']} {subject} classifies {ours.mean:.2f} % of the test {samples} correctly"
+    )
     if plain is None:
         return sentence + "."
     loss = metrics.paired(

@@ -23,6 +23,7 @@ SHOWN = {flag.name for flag in FLAGS if flag.about == "network"} | set(DISQUALIF
 
 def table(entries: Sequence[Entry], suite: str) -> Table:
     """Return the rows as a table."""
+    exact = any(entry.standing.exact is not None for entry in entries)
     return Table(
         "Methods",
         f"Attacked by suite {suite}. Worst advantage: the strongest attack's accuracy minus that "
@@ -33,18 +34,18 @@ def table(entries: Sequence[Entry], suite: str) -> Table:
         "got more; unreliable, a flag says that a low number means nothing. Flags: those that "
         "name a trick of the network, or make the row unreliable; the report has all of them.",
         COLUMNS,
-        tuple(_row(entry) for entry in entries),
+        tuple(_row(entry, exact=exact) for entry in entries),
     )
 
 
-def _row(entry: Entry) -> tuple[Cell, ...]:
+def _row(entry: Entry, *, exact: bool) -> tuple[Cell, ...]:
     one = entry.standing
     return (
         Cell(one.method),
         Cell(entry.status, mark="text"),
         *_worst(entry),
         change(one.change, wanted="high") if one.change is not None else Cell("–"),
-        percent(one.exact),
+        percent(one.exact) if exact else Cell("–"),
         _multiple(one.steps),
         _multiple(one.labels),
         change(one.benign, wanted="high") if one.benign is not None else Cell("–"),
