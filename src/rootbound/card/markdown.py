@@ -99,6 +99,9 @@ def _number(value: Mapping[str, Any] | None, unit: str = "") -> str:
     text = f"{value['mean']:.2f}{unit}"
     if value["low"] is None:
         return f"{text} (one seed)"
+    # Of one model the seeds draw attackers alone: on what it is for there is one number.
+    if value["low"] == value["high"]:
+        return text
     return f"{text} ({value['low']:.2f} to {value['high']:.2f})"
 
 

@@ -193,13 +193,11 @@ def _rules(rules: Mapping[str, int]) -> list[Pair]:
 
 def _machine(context: Mapping[str, Any]) -> list[Pair]:
     versions = (f"{name} {number}" for name, number in context["versions"].items())
+    workers = context.get("workers", "?")
+    processes = f"{workers} process{'' if workers == 1 else 'es'}, one thread each"
     pairs = [
         ("Versions", ", ".join(versions)),
-        (
-            "Machine",
-            f"{context['machine']}; {context.get('workers', '?')} worker processes, "
-            "one thread each",
-        ),
+        ("Machine", f"{context['machine']}; {processes}"),
         ("Date", str(context["date"])),
     ]
     if "seconds" in context:
