@@ -168,6 +168,19 @@ ROWS = [
     Row("compare --methods Plian", "did you mean 'Plain'"),
     Row("compare --methods Plain,BestResponse,Plain", "every method once"),
     Row("compare --methods ''", "a method out of"),
+    Row("compare --methods Plain,Plain(recipe.epochs=5)", "every method once"),
+    *(
+        Row(f"compare --methods {written}", said)
+        for written, said in {
+            "BestResponse(weight=x)": "settings of BestResponse; got .*a <class 'float'>.*x",
+            "BestResponse(wieght=1)": "settings of BestResponse.*--method.wieght",
+            "BestResponse(1)": "a setting as in weight=0.3; got '1'",
+            "BestResponse(weight=1,)": "a setting as in weight=0.3; got ''",
+            "BestResponse(weight=1": "settings in brackets, and nothing behind them",
+            "BestResponse(weight=1)2": "settings in brackets, and nothing behind them",
+            "BestRespons(weight=1)": "did you mean 'BestResponse'",
+        }.items()
+    ),
     Row("compare --methods own.py:Missing", "Missing in own.py.*check the name"),
     Row("compare --methods own.py:value", "derived from rootbound.Method; got 'own.py:value'"),
     Row("compare --methods own.py:NoMethod", "derived from rootbound.Method"),

@@ -17,6 +17,7 @@ from rootbound.evaluation import compare, evaluate
 from rootbound.methods import BestResponse, Plain
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
+from rootbound.report import leaderboard
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe
 from timeless import timeless
@@ -48,6 +49,22 @@ def test_a_network_that_a_function_draws_is_compared(toy_tasks: TaskPair, toy_su
     model = Classifier.wrap(function(), fresh=lambda: function())  # noqa: PLW0108
     with pytest.raises(InputError, match="define it with def at the top of a module"):
         compare([Plain(FAST)], toy_tasks, model, workers=2, **settings)
+
+
+def test_a_method_may_come_with_several_settings(
+    toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path
+) -> None:
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    several = (*METHODS, BestResponse(FAST, weight=0.3))
+    compare(several, toy_tasks, model, suite=toy_suite, seeds=1, folder=tmp_path)
+    (tmp_path / "records.json").unlink()
+    found = compare(several, toy_tasks, model, suite=toy_suite, seeds=1, folder=tmp_path)
+    called = ["Plain", "BestResponse", "BestResponse(weight=0.3)", "scratch"]
+    assert [one.method for one in found.trainings] == called
+    weights = [path.read_bytes() for path in (tmp_path / "models").iterdir()]
+    assert len(set(weights)) == len(weights) == 3
+    leaderboard.write_leaderboard(tmp_path)
+    assert "BestResponse(weight=0.3)" in (tmp_path / "figures" / "frontier.svg").read_text()
 
 
 def test_every_arm_gets_the_same_trials(comparison: tuple[Evaluation, Path]) -> None:

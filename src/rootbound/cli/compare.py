@@ -9,14 +9,14 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
+from rootbound.cli.methods import HELP, read_methods
 from rootbound.cli.networks import add_head, fit_to, is_own, new_network, own_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
 from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import add_tasks, read_tasks
-from rootbound.errors import InputError, unknown_name
 from rootbound.evaluation import compare
-from rootbound.methods import METHODS, GenericFeatures, Method, Plain
+from rootbound.methods import GenericFeatures
 from rootbound.models import Classifier
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.report import leaderboard
@@ -31,8 +31,7 @@ def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "--methods", type=str, default="all",
-        help=f"all, or names separated by commas: {', '.join(METHODS)}, file.py:Class; Plain is "
-        "always there",
+        help=HELP,
     )  # fmt: skip
     parser.add_argument(
         "--generic-data", type=str, default=None,
@@ -55,7 +54,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    methods = [with_recipe(method, options) for method in _methods(options.methods)]
+    methods = [with_recipe(method, options) for method in read_methods(options.methods)]
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
@@ -90,29 +89,3 @@ def _network(name: str, head: str | None, tasks: TaskPair) -> Classifier:
         with seeded(0):
             return own_network(name, head, tasks.desirable)
     return new_network(name, tasks)
-
-
-def _methods(text: str) -> list[Method]:
-    """Return one method of each name with its default settings, the undefended one first."""
-    named = [part.strip() for part in text.split(",")]
-    names = [name for part in named for name in (METHODS if part == "all" else [part])]
-    if len(set(names)) != len(names):
-        raise InputError("every method once", text, "remove the repeated name")
-    return [_method(name) for name in dict.fromkeys([Plain.__name__, *names])]
-
-
-def _method(name: str) -> Method:
-    """Return the method of a name, or of a class in a file of the user's."""
-    kind = METHODS.get(name) or shared.load_named(name)
-    if kind is None:
-        raise unknown_name("method", name, METHODS)
-    if not (isinstance(kind, type) and issubclass(kind, Method)):
-        raise InputError("a class derived from rootbound.Method", repr(name), "correct --methods")
-    try:
-        return kind()
-    except TypeError as error:
-        raise InputError(
-            f"{name}() to make a method",
-            str(error),
-            "write what is missing, give each field a default",
-        ) from None

@@ -24,6 +24,7 @@ from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.workers import Engine, engine_for
 from rootbound.methods import Method
+from rootbound.methods.names import names
 from rootbound.models import Classifier
 from rootbound.records import Evaluation
 from rootbound.runs import RunFolder
@@ -46,7 +47,8 @@ def compare(
     """Train with each method and seed, attack everything, and return what was measured.
 
     Args:
-        methods: one of each class; those that do not defend are the undefended arm.
+        methods: each once, several of a class with other settings if asked for; those that do
+            not defend are the undefended arm.
         tasks: what is desirable and what is not.
         model: the architecture; its weights are drawn anew for every seed, the same for
             every method, unless they are `pretrained`.
@@ -62,14 +64,14 @@ def compare(
         InputError: the folder holds another run, a method comes twice, the suite is unknown, or
             a number is not positive.
     """
-    names = [type(method).__name__ for method in methods]
-    if len(set(names)) != len(names) or not names:
+    called = names(methods)
+    if len(set(called)) != len(called) or not called:
         raise InputError(
-            "each method once, and at least one", ", ".join(names) or "none", "list them"
+            "each method once, and at least one", ", ".join(called) or "none", "list them"
         )
     contenders = [
         Contender("defended" if method.defends else "undefended", name, model, method, pretrained)
-        for method, name in zip(methods, names, strict=True)
+        for method, name in zip(methods, called, strict=True)
     ]
     contenders.append(Contender("scratch", "scratch", model))
     chosen = find_suite(suite).with_attacks(
@@ -148,9 +150,8 @@ def _run(
         tasks = replace(tasks, benign=rotations(wanted))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
     holdings = Holdings(None if wanted is None else wanted.train, sibling, limits)
-    names = [contender.name for contender in contenders]
     claimed = None if folder is None else _as_folder(folder).claim(spec, context)
-    journal = Journal(context, names, suite, claimed)
+    journal = Journal(context, [one.name for one in contenders], suite, claimed)
     if (before := journal.whole()) is not None:
         log.info("%s holds this run, complete: nothing is done again", folder)
         return before

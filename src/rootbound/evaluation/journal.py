@@ -82,7 +82,7 @@ class Journal:
         pictures = read_npz(self._folder.parts / f"{name}.npz") if pictured else {}
         if pictures is None:
             return None
-        pictures = {key.partition("/")[2]: one for key, one in pictures.items()}
+        pictures = {key.removeprefix(f"{contender.name}/"): one for key, one in pictures.items()}
         (training,), (diagnosis,) = part.trainings, part.diagnoses
         subject = Subject(contender.arm, contender.name, seed, model)
         outcome = Outcome(subject, training, diagnosis, pictures)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rootbound.errors import InputError
 from rootbound.files import make_folder, write_atomically, write_once
@@ -15,6 +16,8 @@ from rootbound.records import BEGUN, PARTS, WHOLE, Evaluation
 from rootbound.runs.spec import NAME, Spec
 
 log = logging.getLogger(__name__)
+READABLE = " ()=,'[]"
+"""In names of files, besides letters, digits and points."""
 DEEP = 3
 """Folders within folders in which runs are looked for."""
 
@@ -46,8 +49,8 @@ class RunFolder:
         return self.path / PARTS
 
     def weights(self, method: str, seed: int) -> Path:
-        """Return where a trained model is."""
-        return self.path / "models" / f"{method}-{seed}.safetensors"
+        """Return where a trained model is; settings in its name may be no name of a file."""
+        return self.path / "models" / f"{quote(method, safe=READABLE)}-{seed}.safetensors"
 
     def claim(self, spec: Spec, context: Mapping[str, Any]) -> RunFolder:
         """Return the folder that is the run's from now on, with its spec and context in it.

@@ -1,4 +1,4 @@
-"""The frontier: what resistance costs, a point a method."""
+"""The frontier: what resistance costs, a point a method, a path where it has several settings."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     if not known:
         return None
     figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
-    chosen = colours([entry.standing.method for entry in entries])
+    chosen = colours(list(dict.fromkeys(map(_kind, entries))))
     for entry in known:
-        draw = _line if entry.standing.method == GENERIC else _point
-        draw(panel, entry, chosen[entry.standing.method])
+        draw = _line if _kind(entry) == GENERIC else _point
+        draw(panel, entry, chosen[_kind(entry)])
     panel.axhline(0, color=FAINT, linewidth=1)
     panel.set_xlabel("desirable accuracy lost against the undefended model, points")
     panel.set_ylabel("worst advantage over scratch, points")
     # What is near zero must be told apart, and a method that breaks the model must fit in.
     _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
-    points = [one for one in known if one.standing.method != GENERIC]
+    points = [one for one in known if _kind(one) != GENERIC]
+    _paths(panel, points, chosen)
     if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
     _names(figure, panel, points, chosen)
@@ -58,6 +59,21 @@ def _point(panel: Axes, entry: Entry, colour: str) -> None:
         bar.set_alpha(0.35)  # names are written across them
 
 
+def _paths(panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
+    """Join the points of one method with other settings, from the cheapest to the dearest."""
+    for kind in dict.fromkeys(map(_kind, entries)):
+        path = sorted(
+            (_loss(one), float(one.worst or 0.0)) for one in entries if _kind(one) == kind
+        )
+        if len(path) > 1:
+            panel.plot(*zip(*path, strict=True), color=chosen[kind], linewidth=0.8, alpha=0.6)
+
+
+def _kind(entry: Entry) -> str:
+    """Return a method's class; what follows it in a name are settings."""
+    return entry.standing.method.partition("(")[0]
+
+
 def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
     """Write each point's name beside it, below those that are in its way."""
     figure.draw_without_rendering()  # places are known only then
@@ -69,8 +85,7 @@ def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[s
         while any(abs(height - y) < LINE and abs(across - x) < LABEL for x, y in written):
             height -= LINE / 4
         written.append((across, height))
-        name = entry.standing.method
-        colour = chosen[name]
+        name, colour = entry.standing.method, chosen[_kind(entry)]
         panel.annotate(
             name, point, textcoords="offset points", xytext=(6, height - up), fontsize=8,
             color=colour, arrowprops=_leader(colour) if up - height > LINE else None,

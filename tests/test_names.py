@@ -1,0 +1,53 @@
+"""What methods are called, and how the command line names them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rootbound.cli.methods import read_methods
+from rootbound.methods import METHODS, TAR, BestResponse, Method, Plain
+from rootbound.methods.names import names
+from rootbound.training import Recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "called", "last"),
+    [
+        ("BestResponse", ["Plain", "BestResponse"], BestResponse()),
+        ("BestResponse(weight=0.3)", ["Plain", "BestResponse"], BestResponse(weight=0.3)),
+        (
+            "BestResponse, BestResponse(weight=0.3)",
+            ["Plain", "BestResponse", "BestResponse(weight=0.3)"],
+            BestResponse(weight=0.3),
+        ),
+        (
+            "BestResponse(weight=0.2,wait=0),BestResponse(weight=0.3, wait=0)",
+            ["Plain", "BestResponse(weight=0.2)", "BestResponse(weight=0.3)"],
+            BestResponse(weight=0.3, wait=0.0),
+        ),
+        (
+            "TAR(attack_rates=[1e-4, 1e-3])",
+            ["Plain", "TAR"],
+            TAR(attack_rates=(1e-4, 1e-3)),
+        ),
+        ("BestResponse( levels = null )", ["Plain", "BestResponse"], BestResponse(levels=None)),
+        ("BestResponse()", ["Plain", "BestResponse"], BestResponse()),
+        ("Plain(recipe.epochs=2)", ["Plain"], Plain(Recipe(epochs=2))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_names(text: str, called: list[str], last: Method) -> None:
+    methods = read_methods(text)
+    assert names(methods) == called
+    assert methods[-1] == last
+
+
+def test_recipes_tell_methods_apart_by_what_differs() -> None:
+    short, long = (Plain(Recipe(epochs=count, batch_size=64)) for count in (2, 9))
+    assert names([short, long]) == ["Plain(recipe.epochs=2)", "Plain(recipe.epochs=9)"]
+    assert names([Plain(), long]) == ["Plain", "Plain(recipe.epochs=9, recipe.batch_size=64)"]
+
+
+def test_all_means_all_and_more_may_follow() -> None:
+    called = names(read_methods("all,BestResponse(weight=0.3)"))
+    assert called == [*METHODS, "BestResponse(weight=0.3)"]
