@@ -83,7 +83,7 @@ def _benign(card: Mapping[str, Any]) -> str:
 def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     lines = [
         "| labels a class | strongest attack, % | from scratch, % | advantage, points | "
-        "best possible last layer, % |",
+        "new last layer, solved exactly, % |",
         "|---|---|---|---|---|",
     ]
     for cell in cells:

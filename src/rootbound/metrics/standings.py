@@ -39,7 +39,7 @@ class Standing:
         settings: the method as Python would write it.
         desirable: accuracy in percent.
         change: of the desirable accuracy against the undefended model, in points.
-        exact: the best possible new last layer with the most labels, in percent.
+        exact: the exact new last layer with the most labels, in percent.
         worst: over the numbers of labels, of the strongest attack's advantage over scratch.
         steps: multiples of scratch's steps in the worst cell, by draw.
         labels: multiples of scratch's labels, by draw.

@@ -25,7 +25,7 @@ def headline(evaluation: Evaluation) -> list[str]:
     sentences = []
     if ours is not None:
         sentences.append(
-            f"The best possible new last layer for {context['undesirable']['name']} reaches "
+            f"Solved exactly, a new last layer for {context['undesirable']['name']} reaches "
             f"{_plain(ours)} on {_called(method)}"
             + _versus(evaluation, plain, everything)
             + f"; always naming the most frequent class gives "

@@ -22,7 +22,7 @@ from rootbound.records import EXACT
 
 @dataclass(frozen=True)
 class ExactLastLayer(Probe, StackedAttack):
-    """Fit the best possible new last layer on frozen features: no learning rate, no luck.
+    """Solve for a new last layer on frozen features: no learning rate, no luck.
 
     Loss: `P(W) = mean CE(z W) + penalty/2 |W|^2` over features `z` that are standardised and,
     by default, whitened with a float64 singular value decomposition, which undoes any
