@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -17,8 +17,8 @@ from rootbound.report.theme import FAINT, colours
 
 GENERIC = "GenericFeatures"
 """The control's name in records, which are all that a report knows."""
-LINE, LABEL = 9.5, 95.0
-"""Height and width of a name, in points."""
+LINE, LETTER = 9.5, 4.6
+"""Height of a name and width of a letter, in points."""
 
 
 def frontier(entries: Sequence[Entry]) -> Figure | None:
@@ -30,7 +30,9 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     if not known:
         return None
     figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
-    chosen = colours(list(dict.fromkeys(map(_kind, entries))))
+    # The undefended model first: it has grey, wherever it ranks.
+    in_order = sorted(entries, key=lambda one: one.standing.change is not None)
+    chosen = colours(list(dict.fromkeys(map(_kind, in_order))))
     for entry in known:
         draw = _line if _kind(entry) == GENERIC else _point
         draw(panel, entry, chosen[_kind(entry)])
@@ -75,21 +77,32 @@ def _kind(entry: Entry) -> str:
 
 
 def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
-    """Write each point's name beside it, below those that are in its way."""
+    """Write each point's name beside it, below other names and points that are in its way."""
     figure.draw_without_rendering()  # places are known only then
-    written: list[tuple[float, float]] = []
-    for entry in sorted(entries, key=lambda one: -float(one.worst or 0.0)):
-        point = _loss(entry), float(entry.worst or 0.0)
-        across, up = panel.transData.transform(point) * 72 / figure.dpi
-        height = up + 5
-        while any(abs(height - y) < LINE and abs(across - x) < LABEL for x, y in written):
+    shown = {entry.standing.method for entry in entries}
+    spots = [(_loss(entry), float(entry.worst or 0.0)) for entry in entries]
+    places = [panel.transData.transform(spot) * 72 / figure.dpi for spot in spots]
+    # What is in the way, from where to where across, and how high.
+    taken = [(x - 3, x + 3, y) for x, y in places]
+    for number in sorted(range(len(entries)), key=lambda number: -spots[number][1]):
+        name, colour = _label(entries[number], shown), chosen[_kind(entries[number])]
+        across, up = places[number]
+        left, right, height = across + 5, across + 6 + LETTER * len(name), up + 5
+        while any(abs(height - y) < LINE and x < right and left < end for x, end, y in taken):
             height -= LINE / 4
-        written.append((across, height))
-        name, colour = entry.standing.method, chosen[_kind(entry)]
+        taken.append((left, right, height))
         panel.annotate(
-            name, point, textcoords="offset points", xytext=(6, height - up), fontsize=8,
-            color=colour, arrowprops=_leader(colour) if up - height > LINE else None,
+            name, spots[number], textcoords="offset points", xytext=(6, height - up - 3),
+            fontsize=8, color=colour,
+            arrowprops=_leader(colour) if up - height > LINE else None,
         )  # fmt: skip
+
+
+def _label(entry: Entry, shown: Collection[str]) -> str:
+    """Return a method's name, or its settings alone where they stand on the path of its class."""
+    name = entry.standing.method
+    settings = name.partition("(")[2].removesuffix(")")
+    return settings if settings and _kind(entry) in shown else name
 
 
 def _leader(colour: str) -> dict[str, object]:
