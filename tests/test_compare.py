@@ -64,7 +64,9 @@ def test_a_method_may_come_with_several_settings(
     weights = [path.read_bytes() for path in (tmp_path / "models").iterdir()]
     assert len(set(weights)) == len(weights) == 3
     leaderboard.write_leaderboard(tmp_path)
-    assert "BestResponse(weight=0.3)" in (tmp_path / "figures" / "frontier.svg").read_text()
+    assert "BestResponse(weight=0.3)" in (tmp_path / "leaderboard.md").read_text()
+    drawn = (tmp_path / "figures" / "frontier.svg").read_text()
+    assert ">BestResponse<" in drawn and ">weight=0.3<" in drawn
 
 
 def test_every_arm_gets_the_same_trials(comparison: tuple[Evaluation, Path]) -> None:
