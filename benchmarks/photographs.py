@@ -41,6 +41,7 @@ from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
 from rootbound.models import Classifier, resnet_20
+from rootbound.report.point_names import write_names
 from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy
@@ -227,6 +228,7 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
     level = by_name.pop("features of clothes", None)
     with styled():
         figure, panels = plt.subplots(1, 2, figsize=(11, 6.5), layout="constrained", sharey=True)
+        named = []
         for panel, field, labels in zip(panels, ("few", "more"), (10, 100), strict=True):
             least = mean(scratch, field)
             panel.axhline(0, linewidth=1, color="0.7")
@@ -237,22 +239,21 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
                     "features of clothes", (0, height), xycoords=("axes fraction", "data"),
                     xytext=(2, 3), textcoords="offset points", fontsize=8,
                 )  # fmt: skip
-            models = {"Plain": plain, **by_name}.items()
-            cheapest_first = sorted(models, key=lambda one: -mean(one[1], "desirable"))
-            for position, (name, trials) in enumerate(cheapest_first):
-                lost = mean(plain, "desirable") - mean(trials, "desirable")
-                gain = mean(trials, field) - least
-                panel.plot(
-                    [lost], [gain], "o", color="C1" if "wait=" in trials[0].settings else "C0"
-                )
-                panel.annotate(
-                    name, (lost, gain), xytext=(0, -12 if position % 2 else 7),
-                    textcoords="offset points", fontsize=7, ha="center",
-                )  # fmt: skip
+            models = {"Plain": plain, **by_name}
+            spots = [
+                (mean(plain, "desirable") - mean(one, "desirable"), mean(one, field) - least)
+                for one in models.values()
+            ]
+            ours = ["wait=" in one[0].settings for one in models.values()]
+            dyes = ["C1" if own else "C0" for own in ours]
+            panel.scatter(*zip(*spots, strict=True), c=dyes, s=30)
+            named.append((panel, spots, list(models), dyes))
             panel.margins(x=0.3, y=0.15)
             panel.set_title(f"{labels} labels a class", fontsize=10)
             panel.set_xlabel("desirable accuracy lost, points")
         panels[0].set_ylabel("advantage over random weights, points")
+        for panel, spots, names, dyes in named:
+            write_names(figure, panel, spots, names, dyes)
         write_atomically(file, to_svg(figure))
 
 

@@ -13,12 +13,11 @@ from matplotlib.ticker import FuncFormatter
 
 from rootbound.metrics import Estimate
 from rootbound.report.leaderboard.entries import Entry
+from rootbound.report.point_names import write_names
 from rootbound.report.theme import FAINT, colours
 
 GENERIC = "GenericFeatures"
 """The control's name in records, which are all that a report knows."""
-LINE, LETTER = 9.5, 4.6
-"""Height of a name and width of a letter, in points."""
 
 
 def frontier(entries: Sequence[Entry]) -> Figure | None:
@@ -45,7 +44,13 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     _paths(panel, points, chosen)
     if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
-    _names(figure, panel, points, chosen)
+    shown = {entry.standing.method for entry in points}
+    write_names(
+        figure, panel,
+        spots=[(_loss(entry), float(entry.worst or 0.0)) for entry in points],
+        names=[_label(entry, shown) for entry in points],
+        colours=[chosen[_kind(entry)] for entry in points],
+    )  # fmt: skip
     return figure
 
 
@@ -76,41 +81,11 @@ def _kind(entry: Entry) -> str:
     return entry.standing.method.partition("(")[0]
 
 
-def _names(figure: Figure, panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
-    """Write each point's name beside it, below other names and points that are in its way."""
-    figure.draw_without_rendering()  # places are known only then
-    shown = {entry.standing.method for entry in entries}
-    spots = [(_loss(entry), float(entry.worst or 0.0)) for entry in entries]
-    places = [panel.transData.transform(spot) * 72 / figure.dpi for spot in spots]
-    # What is in the way, from where to where across, and how high.
-    taken = [(x - 3, x + 3, y) for x, y in places]
-    for number in sorted(range(len(entries)), key=lambda number: -spots[number][1]):
-        name, colour = _label(entries[number], shown), chosen[_kind(entries[number])]
-        across, up = places[number]
-        left, right, height = across + 5, across + 6 + LETTER * len(name), up + 5
-        while any(abs(height - y) < LINE and x < right and left < end for x, end, y in taken):
-            height -= LINE / 4
-        taken.append((left, right, height))
-        panel.annotate(
-            name, spots[number], textcoords="offset points", xytext=(6, height - up - 3),
-            fontsize=8, color=colour,
-            arrowprops=_leader(colour) if up - height > LINE else None,
-        )  # fmt: skip
-
-
 def _label(entry: Entry, shown: Collection[str]) -> str:
     """Return a method's name, or its settings alone where they stand on the path of its class."""
     name = entry.standing.method
     settings = name.partition("(")[2].removesuffix(")")
     return settings if settings and _kind(entry) in shown else name
-
-
-def _leader(colour: str) -> dict[str, object]:
-    """Return the look of a line from a name to its point, where others came between."""
-    return {
-        "arrowstyle": "-", "color": colour, "alpha": 0.5, "linewidth": 0.7,
-        "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 2,
-    }  # fmt: skip
 
 
 def _line(panel: Axes, entry: Entry, colour: str) -> None:
