@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 Spot = tuple[float, float]
 
-LINE, LETTER = 9.5, 4.6
-"""Height of a name and width of a letter, in points of print."""
-SIZE = 8
-"""Of letters."""
+BESIDE = (6.0, -3.0)
+"""From a spot to the lower left of its name, in points of print."""
+RADIUS, STEP, FAR = 3.0, 2.0, 8.0
+"""Of a spot; by how much names give way; from where on a line leads to them. In points."""
 
 
 def write_names(
@@ -23,20 +25,24 @@ def write_names(
     To be called last: where anything is, is known only when scales and limits are.
     """
     figure.draw_without_rendering()
-    places = [panel.transData.transform(spot) * 72 / figure.dpi for spot in spots]
-    # What is in the way, from where to where across, and how high.
-    taken = [(x - 3, x + 3, y) for x, y in places]
+    pixels = figure.dpi / 72
+    taken = [
+        Bbox.from_bounds(x, y, 0, 0).padded(RADIUS * pixels)
+        for x, y in map(panel.transData.transform, spots)
+    ]
     for number in sorted(range(len(spots)), key=lambda number: -spots[number][1]):
-        across, up = places[number]
-        left, right, height = across + 5, across + 6 + LETTER * len(names[number]), up + 5
-        while any(abs(height - y) < LINE and x < right and left < end for x, end, y in taken):
-            height -= LINE / 4
-        taken.append((left, right, height))
-        panel.annotate(
-            names[number], spots[number], textcoords="offset points",
-            xytext=(6, height - up - 3), fontsize=SIZE, color=colours[number],
-            arrowprops=_leader(colours[number]) if up - height > LINE else None,
-        )  # fmt: skip
+        look: dict[str, Any] = {
+            "text": names[number], "xy": spots[number], "textcoords": "offset points",
+            "fontsize": 8, "color": colours[number],
+        }  # fmt: skip
+        measured = panel.annotate(xytext=BESIDE, **look)
+        box, down = measured.get_window_extent(), 0.0
+        measured.remove()
+        while any(box.overlaps(other) for other in taken):
+            box, down = box.translated(0, -STEP * pixels), down + STEP
+        taken.append(box)
+        arrow = _leader(colours[number]) if down > FAR else None
+        panel.annotate(xytext=(BESIDE[0], BESIDE[1] - down), arrowprops=arrow, **look)
 
 
 def _leader(colour: str) -> dict[str, object]:

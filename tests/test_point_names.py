@@ -1,0 +1,57 @@
+"""Names beside points: none on another, none on a point, in the figure's own measures."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from rootbound.methods import METHODS
+from rootbound.report.point_names import write_names
+from rootbound.report.theme import styled
+
+NAMES = [*METHODS, "weight=0.05", "weight=0.3"]
+
+
+def boxes(figure: Figure) -> list[Bbox]:
+    """Return where the figure's names are, in pixels, less what rounding may take."""
+    figure.draw_without_rendering()
+    found = [Text.get_window_extent(text) for text in figure.axes[0].texts]
+    return [box.padded(-0.5) for box in found]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("scale", ["linear", "symlog"])
+def test_names_are_clear_of_names_and_points(seed: int, scale: str) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(len(NAMES), 2, generator=generator)
+    spots = [(float(x), float(y)) for x, y in drawn]
+    with styled():
+        figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
+        panel.plot(*zip(*spots, strict=True), "o")
+        panel.set_yscale(scale)
+        write_names(figure, panel, spots, NAMES, ["C0"] * len(NAMES))
+        found = boxes(figure)
+        points = [panel.transData.transform(spot) for spot in spots]
+        plt.close(figure)
+    assert len(found) == len(NAMES)
+    assert not [pair for pair in combinations(found, 2) if pair[0].overlaps(pair[1])]
+    assert not [point for point in points for box in found if box.contains(*point)]
+
+
+def test_a_name_far_from_its_point_has_a_line_to_it() -> None:
+    with styled():
+        figure, panel = plt.subplots()
+        panel.set_ylim(-1, 1)
+        write_names(
+            figure, panel, [(0.0, height / 1000) for height in range(3)], NAMES[:3], ["C0"] * 3
+        )
+        lines = [text.arrow_patch is not None for text in panel.texts]  # type: ignore[attr-defined]
+        plt.close(figure)
+    assert lines[0] is False
+    assert any(lines)
