@@ -177,7 +177,7 @@ def test_random_weights_are_the_functions_where_it_draws_any(
     [
         (["audit", "MODEL"], "name that by --model"),
         (["export", "MODEL", "RUN"], "name that by --model"),
-        (["audit", "MODEL", "--model", "FILE:nothing"], "a class nothing in"),
+        (["audit", "MODEL", "--model", "FILE:nothing"], "expected nothing in"),
         (["audit", "MODEL", "--model", "FILE:not_last"], "fit the network"),
         (["train", "--model", "FILE:not_last", "--data", "DATA", *SPLIT], "whose outputs are"),
         (["train", "--model", "FILE:not_last", "--head", "1", "--data", "DATA", *SPLIT], "after 1"),
