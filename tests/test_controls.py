@@ -13,7 +13,7 @@ from rootbound.data import Data
 from rootbound.datasets.rotations import rotations
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.controls import RAW_INPUTS, SMALL_NET, controls
-from rootbound.models import Classifier, deep_cnn, shallow_cnn
+from rootbound.models import Classifier, deep_cnn, shallow_cnn, weights_digest
 from rootbound.records import Evaluation
 from rootbound.tasks import Task, TaskPair
 
@@ -46,6 +46,25 @@ def test_a_small_net_from_scratch_gets_the_same_trials(controlled: Evaluation) -
     }
     assert trials[SMALL_NET] == trials["scratch"] == trials["defended"]
     assert metrics.methods(controlled)[-2:] == [SMALL_NET, RAW_INPUTS]
+
+
+@pytest.mark.parametrize("tokens", [False, True], ids=["images", "texts"])
+def test_controls_are_the_same_whenever_they_are_made(tokens: bool) -> None:
+    data = (
+        replace(blank(8), inputs=torch.zeros(2, 8, dtype=torch.int16))
+        if tokens
+        else blank(1, 16, 16)
+    )
+    assert data.tokens == tokens
+    digests = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        start = torch.get_rng_state()
+        found = controls(deep_cnn(3, (1, 16, 16)), data)
+        assert torch.equal(torch.get_rng_state(), start), "and nobody else's numbers change"
+        digests.append([weights_digest(one.start.state_dict()) for one in found])
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 2
 
 
 def blank(*shape: int) -> Data:
