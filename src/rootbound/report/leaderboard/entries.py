@@ -36,6 +36,11 @@ class Entry:
     challenge: Challenge | None
 
     @property
+    def kind(self) -> str:
+        """The method's class; what follows it in a name are settings."""
+        return self.standing.method.partition("(")[0]
+
+    @property
     def worst(self) -> float | None:
         """The highest advantage over scratch that anyone has reached, in points."""
         if self.challenge is not None:

@@ -31,16 +31,16 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
     # The undefended model first: it has grey, wherever it ranks.
     in_order = sorted(entries, key=lambda one: one.standing.change is not None)
-    chosen = colours(list(dict.fromkeys(map(_kind, in_order))))
+    chosen = colours(list(dict.fromkeys(one.kind for one in in_order)))
     for entry in known:
-        draw = _line if _kind(entry) == GENERIC else _point
-        draw(panel, entry, chosen[_kind(entry)])
+        draw = _line if entry.kind == GENERIC else _point
+        draw(panel, entry, chosen[entry.kind])
     panel.axhline(0, color=FAINT, linewidth=1)
     panel.set_xlabel("desirable accuracy lost against the undefended model, points")
     panel.set_ylabel("worst advantage over scratch, points")
     # What is near zero must be told apart, and a method that breaks the model must fit in.
     _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
-    points = [one for one in known if _kind(one) != GENERIC]
+    points = [one for one in known if one.kind != GENERIC]
     _paths(panel, points, chosen)
     if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
@@ -49,7 +49,7 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
         figure, panel,
         spots=[(_loss(entry), float(entry.worst or 0.0)) for entry in points],
         names=[_label(entry, shown) for entry in points],
-        colours=[chosen[_kind(entry)] for entry in points],
+        colours=[chosen[entry.kind] for entry in points],
     )  # fmt: skip
     return figure
 
@@ -68,24 +68,17 @@ def _point(panel: Axes, entry: Entry, colour: str) -> None:
 
 def _paths(panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
     """Join the points of one method with other settings, from the cheapest to the dearest."""
-    for kind in dict.fromkeys(map(_kind, entries)):
-        path = sorted(
-            (_loss(one), float(one.worst or 0.0)) for one in entries if _kind(one) == kind
-        )
+    for kind in dict.fromkeys(one.kind for one in entries):
+        path = sorted((_loss(one), float(one.worst or 0.0)) for one in entries if one.kind == kind)
         if len(path) > 1:
             panel.plot(*zip(*path, strict=True), color=chosen[kind], linewidth=0.8, alpha=0.6)
-
-
-def _kind(entry: Entry) -> str:
-    """Return a method's class; what follows it in a name are settings."""
-    return entry.standing.method.partition("(")[0]
 
 
 def _label(entry: Entry, shown: Collection[str]) -> str:
     """Return a method's name, or its settings alone where they stand on the path of its class."""
     name = entry.standing.method
     settings = name.partition("(")[2].removesuffix(")")
-    return settings if settings and _kind(entry) in shown else name
+    return settings if settings and entry.kind in shown else name
 
 
 def _line(panel: Axes, entry: Entry, colour: str) -> None:

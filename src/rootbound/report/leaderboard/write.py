@@ -52,7 +52,7 @@ def write_leaderboard(
     folder = Path(folder)
     evaluation = Evaluation.load(folder)
     rows = entries(evaluation, challenges)
-    named = {entry.standing.method.partition("(")[0] for entry in rows}
+    named = {entry.kind for entry in rows}
     claims = [claim for claim in papers() if claim.method in named]
     svg = _drawn(rows)
     if svg:
