@@ -10,19 +10,16 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import options as shared
 from rootbound.cli.methods import HELP, read_methods
-from rootbound.cli.networks import add_head, fit_to, is_own, new_network, own_network
+from rootbound.cli.networks import add_head, fit_to, new_network
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.result import current, present
 from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import add_tasks, read_tasks
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
-from rootbound.models import Classifier
 from rootbound.models.hugging_face import PRETRAINED
 from rootbound.report import leaderboard
 from rootbound.runs import Spec
-from rootbound.tasks import TaskPair
-from rootbound.training import seeded
 
 OUT = "rootbound-compare"
 
@@ -65,7 +62,7 @@ def run(options: Namespace) -> int:
     evaluation = compare(
         methods,
         tasks,
-        _network(name, options.head, tasks),
+        new_network(name, tasks, head=options.head),
         suite=suite,
         seeds=shared.read_seeds(options, suite),
         workers=shared.read_engine(options),
@@ -81,11 +78,3 @@ def run(options: Namespace) -> int:
         page = leaderboard.write_leaderboard(written, challenges, command=command)
     sys.stdout.write(f"leaderboard: {page}\n")
     return 0
-
-
-def _network(name: str, head: str | None, tasks: TaskPair) -> Classifier:
-    """Return the network to train, whose weights every seed draws anew."""
-    if is_own(name):
-        with seeded(0):
-            return own_network(name, head, tasks.desirable)
-    return new_network(name, tasks)

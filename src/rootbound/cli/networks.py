@@ -18,6 +18,7 @@ from rootbound.models.hugging_face import PRETRAINED, only_shape
 from rootbound.models.published import TOKENISER, check_plain, find, load_into
 from rootbound.models.registry import described_by
 from rootbound.tasks import Task, TaskPair, Tasks
+from rootbound.training import seeded
 
 log = logging.getLogger(__name__)
 
@@ -59,17 +60,21 @@ def tokeniser_of(name: str) -> str:
     return name if name.startswith(PRETRAINED) else ""
 
 
-def new_network(name: str, tasks: TaskPair, seed: int = 0) -> Classifier:
+def new_network(name: str, tasks: TaskPair, seed: int = 0, head: str | None = None) -> Classifier:
     """Return a network of that name for the desirable task; the card of one published is checked.
 
     Args:
-        name: as `models.build` takes it.
+        name: as `models.build` takes it, or `file.py:function`; then the file is executed.
         tasks: what it is for.
         seed: of new weights.
+        head: name of the last linear layer of one's own; found when left out.
 
     Raises:
         InputError: there is no such network, or its card is damaged or of other weights.
     """
+    if is_own(name):
+        with seeded(seed):
+            return own_network(name, head, tasks.desirable)
     if name.startswith(PRETRAINED):
         check_plain(name)
     wanted = tasks.desirable

@@ -180,13 +180,13 @@ def _begun(options: Namespace) -> tuple[TaskPair, Classifier, tuple[int, ...], s
         return tasks, given.model, given.shape, given.tokeniser
     tokeniser = tokeniser_of(name)
     tasks = _tasks(options, origin, tokeniser, fit_to(name))
-    if is_own(name):
+    if start is None:
+        model = new_network(name, tasks, options.seed, options.head)
+    elif is_own(name):
         with seeded(options.seed):
             model = own_network(name, options.head, tasks.desirable, start)
-    elif start is not None:
-        model = named_network(name, tasks, start)
     else:
-        model = new_network(name, tasks, options.seed)
+        model = named_network(name, tasks, start)
     return tasks, model, tasks.desirable.train.shape, tokeniser
 
 
