@@ -271,3 +271,102 @@ class JointlyRead(BestResponse):
         parts = [pooled(*pair) for pair in zip(model.blocks, outputs, strict=False)]
         alike = [part / (part.detach().std() + 1e-6) for part in parts]
         return explained_variance(self._projected(torch.cat(alike, 1)), labels, self.ridge)
+
+
+@dataclass(frozen=True)
+class Attacked(BestResponse):
+    """A further term: R2 after a short attack on all blocks, above that of random weights.
+
+    The attacker draws the last blocks anew or keeps them, then climbs R2 of the last features by a
+    few normalised steps on half of the batch, and is judged on the other half; the head is the
+    optimal one at every step, so that only the blocks are simulated. Gradients are of first order:
+    the attacker's change of the weights is a constant.
+
+    Args:
+        more: the term's weight, relative to the last block's terms.
+        inner_steps: of the attacker.
+        stride: of every step, relative to the norm of each parameter.
+        redrawn: how many of the last blocks are drawn anew, one of these numbers in every step.
+        attacked_level: R2 of random weights after the same attack; measured if left out.
+    """
+
+    more: float = 10.0
+    inner_steps: int = 2
+    stride: float = 0.05
+    redrawn: tuple[int, ...] = (0, 3, 6)
+    attacked_level: float | None = None
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Measure the level first."""
+        if self.attacked_level is not None:
+            super().train(model, tasks, generator)
+            return
+        fresh = model.reinitialised(0).train()
+        batches = tasks.known_undesirable.batches(self.undesirable_batch_size, BATCHES, generator)
+        level = fmean(float(self._attacked(fresh, *batch, 0).detach()) for batch in batches)
+        replace(self, attacked_level=level).train(model, tasks, generator)
+
+    def loss(
+        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+    ) -> Tensor:
+        """Add the term; blocks are passed once more, which costs time and keeps this short."""
+        found = super().loss(model, desirable, undesirable, progress)
+        weight = self._weight(progress)
+        if not weight:
+            return found
+        redrawn = self.redrawn[int(torch.randint(len(self.redrawn), ()))]
+        with running_statistics_left(model):
+            share = self._attacked(model, *undesirable, redrawn)
+        return found + weight * self.more * functional.relu(share - (self.attacked_level or 0.0))
+
+    def _attacked(self, model: Classifier, inputs: Tensor, labels: Tensor, redrawn: int) -> Tensor:
+        """Return R2 after the attack, a function of the weights of the blocks that are kept."""
+        kept = len(model.blocks) - redrawn
+        fresh = model.reinitialised(int(torch.randint(2**31, ()))) if redrawn else model
+        start: list[dict[str, Tensor]] = [
+            dict((block if position < kept else other).named_parameters())
+            for position, (block, other) in enumerate(zip(model.blocks, fresh.blocks, strict=True))
+        ]
+        half = len(labels) // 2
+        change = self._climbed(model, start, inputs[:half], labels[:half])
+        reached = [
+            {name: (value if position < kept else value.detach()) + step[name]
+             for name, value in values.items()}
+            for position, (values, step) in enumerate(zip(start, change, strict=True))
+        ]  # fmt: skip
+        return self._share(model, reached, inputs[half:], labels[half:])
+
+    def _climbed(
+        self, model: Classifier, start: Sequence[dict[str, Tensor]], inputs: Tensor, labels: Tensor
+    ) -> list[dict[str, Tensor]]:
+        """Return by how much the attacker changes every parameter."""
+        fast = [
+            {name: one.detach().requires_grad_() for name, one in part.items()} for part in start
+        ]
+        for _ in range(self.inner_steps):
+            leaves = [one for part in fast for one in part.values()]
+            slopes = iter(torch.autograd.grad(self._share(model, fast, inputs, labels), leaves))
+            fast = [
+                {name: self._stepped(one, next(slopes)) for name, one in part.items()}
+                for part in fast
+            ]
+        return [
+            {name: (fast[position][name] - one).detach() for name, one in part.items()}
+            for position, part in enumerate(start)
+        ]
+
+    def _stepped(self, value: Tensor, slope: Tensor) -> Tensor:
+        """Return a parameter after one normalised step upwards."""
+        length = value.norm().clamp_min(0.1 * math.sqrt(value.numel()))
+        step = self.stride * length * slope / (slope.norm() + 1e-12)
+        stepped: Tensor = (value + step).detach().requires_grad_()
+        return stepped
+
+    def _share(
+        self, model: Classifier, values: Sequence[dict[str, Tensor]], inputs: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Return R2 of the last features with these parameters."""
+        for block, own in zip(model.blocks, values, strict=True):
+            inputs = functional_call(block, own, (inputs,))
+        share: Tensor = explained_variance(self._projected(inputs), labels, self.ridge)
+        return share

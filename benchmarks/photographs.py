@@ -28,7 +28,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from best_response_variants import FewShotEverywhere, RandomReadout
+from best_response_variants import Attacked, FewShotEverywhere, RandomReadout
 from held_out import held_out
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
@@ -151,6 +151,8 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         ),
         "random readout": RandomReadout(recipe),
         "few-shot response everywhere": FewShotEverywhere(recipe, more=3.0),
+        "attacked": Attacked(recipe),
+        "attacked, weight 30": Attacked(recipe, more=30.0),
     }
 
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from jsonargparse import Namespace
 
 from rootbound import metrics
 from rootbound.attacks import ATTACKS, SUITES
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
+from rootbound.cli.recipe import with_recipe
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Unlearning
 from rootbound.models import MODELS, load_model
@@ -244,10 +246,31 @@ def test_config_file_may_name_another_method(
 
 
 def test_the_model_file_says_in_which_precision_it_was_trained(
-    toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     run(capsys, train(toy_folder, tmp_path / "m", "--method", "Plain", "--precision", "bfloat16"))
     assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1).in_precision("bfloat16"))
+
+
+@pytest.mark.parametrize(("capability", "times"), [("AVX2", 1), ("AVX512", 0)])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_bfloat16_that_is_emulated_is_warned_of_once(
+    capability: str,
+    times: int,
+    device: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("rootbound.cli.recipe.find_device", torch.device)
+    asked = Namespace(epochs=None, precision="bfloat16", compile=False, device=device)
+    found = with_recipe([Plain(), BestResponse()], asked)
+    assert [one.recipe.precision for one in found] == ["bfloat16"] * 2
+    assert caplog.text.count("emulates bfloat16") == (times if device == "cpu" else 0)
 
 
 def test_printed_config_gives_the_same_model(

@@ -89,6 +89,14 @@ def computing_in(precision: str) -> Iterator[None]:
         _precision.reset(before)
 
 
+def emulates_bfloat16(device: torch.device) -> bool:
+    """Return whether the device has no instructions at all for that precision."""
+    if device.type != "cpu":
+        return False
+    # What torch calls a processor of 2013 to 2020, and of many that are rented out since.
+    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
 def autocast() -> AbstractContextManager[object]:
     """Return what the loss of one step is computed in.
 

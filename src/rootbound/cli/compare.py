@@ -51,7 +51,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    methods = [with_recipe(method, options) for method in read_methods(options.methods)]
+    methods = with_recipe(read_methods(options.methods), options)
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []

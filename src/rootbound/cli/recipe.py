@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
+
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound.devices import PRECISIONS
+from rootbound.devices import PRECISIONS, emulates_bfloat16, find_device
 from rootbound.methods import Method
+
+log = logging.getLogger(__name__)
 
 
 def add_recipe(parser: ArgumentParser) -> None:
@@ -23,8 +28,14 @@ def add_recipe(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def with_recipe(method: Method, options: Namespace) -> Method:
-    """Return a method with the recipe that the options ask for."""
+def with_recipe(methods: Sequence[Method], options: Namespace) -> list[Method]:
+    """Return methods with the recipe that the options ask for."""
+    if options.precision == "bfloat16" and emulates_bfloat16(find_device(options.device)):
+        log.warning("this processor emulates bfloat16, many times slower than float32")
+    return [_changed(method, options) for method in methods]
+
+
+def _changed(method: Method, options: Namespace) -> Method:
     if options.epochs is not None:
         method = method.for_epochs(options.epochs)
     if options.precision is not None:

@@ -208,7 +208,7 @@ def _run(options: Namespace) -> int:
     method = options.method
     if method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
-    method = with_recipe(method, options)
+    (method,) = with_recipe([method], options)
     make_folder(path.parent)
     device = find_device(options.device)
     savepoints = Savepoints(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
