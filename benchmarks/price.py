@@ -1,0 +1,124 @@
+"""What the price of BestResponse is made of, on held-out training samples of MNIST.
+
+python benchmarks/price.py [--only NAME ...] [--models 12] [--data mnist] [--desirable 0-4]
+                           [--undesirable 5-9]
+
+The training images are cut into six parts, as in `ablations.py`; model k is drawn and trained with
+seed k, and judged on part k modulo six, which it has not seen. No attack but the exact last layer
+with all labels, so that there is time for many models. Rows are kept in results/price.jsonl, where
+an interrupted run goes on; a Markdown table is printed: desirable accuracy less that of `Plain` of
+the same seed, with 95 % intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from ablations import EXACT, PARTS, fold
+from rootbound.evaluation import Subject, attack
+from rootbound.memory import keep_freed_memory
+from rootbound.methods import BestResponse, Method, Plain
+from rootbound.metrics.estimates import paired
+from rootbound.models import shallow_cnn
+from rootbound.tasks import TaskPair
+from rootbound.training import accuracy
+
+TRIALS = Path(__file__).parent / "results" / "price.jsonl"
+OURS = BestResponse()
+LONGER = replace(OURS.recipe, epochs=10)
+
+VARIANTS: dict[str, Method] = {
+    "Plain": Plain(),
+    "Plain, peak rate 0.01": Plain(OURS.recipe),
+    "BestResponse": OURS,
+    "weight 0": replace(OURS, weight=0.0),
+    "last block alone": replace(OURS, first_weight=0.0, depth_weight=0.0),
+    "… without last steps": replace(OURS, first_weight=0.0, depth_weight=0.0, finishing_steps=0),
+    "first block alone": replace(OURS, weight=1e-4, first_weight=3e4, depth_weight=0.0),
+    "blocks between alone": replace(OURS, weight=1e-4, first_weight=0.0, depth_weight=3e3),
+    "first weight 0": replace(OURS, first_weight=0.0),
+    "depth weight 0": replace(OURS, depth_weight=0.0),
+    "before 0": replace(OURS, before=0.0),
+    "without last steps": replace(OURS, finishing_steps=0),
+    "Plain, peak rate 0.01, ten epochs": Plain(LONGER),
+    "BestResponse, ten epochs": replace(OURS, recipe=LONGER),
+}
+"""The weight of a term alone is that of the default; the last block keeps next to none."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one model keeps, and what its last layer is worth, in percent."""
+
+    variant: str
+    settings: str
+    tasks: str
+    seed: int
+    desirable: float
+    exact: float
+
+
+def tried(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
+    """Train one model."""
+    model = method.fit(shallow_cnn(len(tasks.desirable.classes), seed=seed), tasks, seed=seed)
+    (exact,) = attack(Subject("defended", variant, seed, model), tasks.undesirable, EXACT)
+    kept = accuracy(model, tasks.desirable.test)
+    return Trial(variant, repr(method), name, seed, 100 * kept, 100 * exact.test[-1])
+
+
+def made() -> dict[tuple[str, str, int], Trial]:
+    """Return the trials made so far, by what tells them apart."""
+    if not TRIALS.is_file():
+        return {}
+    trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
+    return {(one.settings, one.tasks, one.seed): one for one in trials}
+
+
+def row(variant: str, trials: list[Trial], plain: list[Trial]) -> str:
+    """Return a line of the table."""
+    ours, theirs = (
+        {(one.seed, one.seed): one.desirable / 100 for one in some} for some in (trials, plain)
+    )
+    change = paired(ours, theirs)
+    shown = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})" if change else "–"
+    exact = fmean(one.exact for one in trials)
+    return f"| {variant} | {fmean(one.desirable for one in trials):.2f} | {shown} | {exact:.1f} |"
+
+
+def main(options: argparse.Namespace) -> None:
+    """Make the trials that are missing, and print the table."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    name = f"{options.data} {options.desirable}|{options.undesirable}"
+    pairs = [fold(options, number) for number in range(PARTS)]
+    print("| variant | desirable, % | change, points | exact last layer, % |\n|---|---|---|---|")
+    plain: list[Trial] = []
+    for variant, method in VARIANTS.items():
+        if options.only and variant not in options.only:
+            continue
+        trials = []
+        for seed in range(options.models):
+            trial = made().get((repr(method), name, seed))
+            if trial is None:
+                trial = tried(variant, method, pairs[seed % PARTS], name, seed)
+                with TRIALS.open("a") as file:
+                    file.write(json.dumps(asdict(trial)) + "\n")
+            trials.append(trial)
+        plain = plain or trials
+        print(row(variant, trials, plain), flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*")
+    parser.add_argument("--models", type=int, default=12)
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--desirable", default="0-4")
+    parser.add_argument("--undesirable", default="5-9")
+    main(parser.parse_args())
