@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,8 +58,18 @@ def test_a_number_of_workers_is_an_engine() -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_soon_with_one_line_and_leaves_no_process(tmp_path: Path) -> None:
-    """As a terminal does it: the interrupt goes to the whole process group."""
+@pytest.mark.parametrize(
+    ("send", "number", "code", "word"),
+    [
+        # As a terminal does it: the interrupt goes to the whole process group.
+        (os.killpg, signal.SIGINT, 130, "interrupted"),
+        # As `kill` does it, and what schedulers run.
+        (os.kill, signal.SIGTERM, 143, "terminated"),
+    ],
+)
+def test_a_signal_ends_soon_with_one_line_and_leaves_no_process(
+    send: Callable[[int, int], None], number: int, code: int, word: str, tmp_path: Path
+) -> None:
     # A shell starts what it puts in the background with interrupts ignored, and that is inherited.
     heard = ["env", "--default-signal=INT"]
     program = [*heard, sys.executable, "-m", "rootbound", "demo", "--workers", "2", "--out", "run"]
@@ -66,10 +77,10 @@ def test_ctrl_c_ends_soon_with_one_line_and_leaves_no_process(tmp_path: Path) ->
         program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     time.sleep(20)
-    os.killpg(running.pid, signal.SIGINT)
+    send(running.pid, number)
     _, errors = running.communicate(timeout=30)
-    assert running.returncode == 130
-    assert errors == "rootbound: interrupted; what was finished is on disk\n"
+    assert running.returncode == code
+    assert errors == f"rootbound: {word}; what was finished is on disk\n"
     # Python's own tracker of shared memory may need a moment to see that it is alone.
     for _ in range(50):
         if not alive(running.pid):

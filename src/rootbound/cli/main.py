@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from jsonargparse import ArgumentError, ArgumentParser
 
@@ -24,20 +27,42 @@ COMMANDS = {
     "runs": "list, show and compare runs; go on with one that was interrupted",
     "list": "show methods, attacks, models, data sets and suites",
 }
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """What `kill`, `timeout` and schedulers ask for: to end as after Ctrl-C, workers too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
+        with _termination_heard():
+            return _run(given)
     except (InputError, ArgumentError) as error:
         return _complain(error, BAD_INPUT)
+    except Terminated:
+        return _complain("terminated; what was finished is on disk", TERMINATED)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is on disk", INTERRUPTED)
     except (RuntimeError, OSError, MemoryError) as error:
         return _complain(f"{type(error).__name__}: {error}", FAILED)
+
+
+@contextlib.contextmanager
+def _termination_heard() -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's alone
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(given: list[str]) -> int:
@@ -104,7 +129,7 @@ def _overview() -> str:
         "Train models that resist transfer learning, and prove how much.\n\n"
         f"commands:\n{lines}\n\n"
         "'rootbound COMMAND --help' shows the options of one; '--version' the version.\n"
-        "exit codes: 0 done, 1 failed on the way, 2 bad input, 130 interrupted\n"
+        "exit codes: 0 done, 1 failed on the way, 2 bad input, 130 interrupted, 143 terminated\n"
     )
 
 
