@@ -1,4 +1,4 @@
-"""The report: byte for byte from committed records, and safe with strangers' words."""
+"""The report: from committed records the same everywhere, and safe with strangers' words."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from rootbound.records import Evaluation
 
 GOLDEN = Path(__file__).parent / "golden"
 OUTPUTS = ("report.html", "summary.md")
+COORDINATE = re.compile(r"\d+\.\d{3,6}")
+"""Of a figure: its last digit is another one on processors that add in another order."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,10 @@ def test_golden(name: str, run_folder: Path) -> None:
     made = (run_folder / name).read_text()
     if os.environ.get("ROOTBOUND_UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(made)
-    assert made == (GOLDEN / name).read_text()
+    wanted = (GOLDEN / name).read_text()
+    assert COORDINATE.sub("", made) == COORDINATE.sub("", wanted)
+    found, expected = ([float(one) for one in COORDINATE.findall(text)] for text in (made, wanted))
+    assert found == pytest.approx(expected, abs=5e-6, rel=0)
 
 
 def test_same_input_same_bytes(run_folder: Path, tmp_path: Path) -> None:
