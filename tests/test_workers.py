@@ -81,12 +81,42 @@ def test_a_signal_ends_soon_with_one_line_and_leaves_no_process(
     _, errors = running.communicate(timeout=30)
     assert running.returncode == code
     assert errors == f"rootbound: {word}; what was finished is on disk\n"
+    assert ends(running.pid)
+
+
+LONG = """
+import time
+from rootbound.evaluation.workers import Pool
+
+if __name__ == "__main__":
+    with Pool(2).open(time.sleep, ()) as crew:
+        for _ in crew.run([0, 600, 600], lambda *_: []):
+            print("one is done, and the others are being done", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
+    program = tmp_path / "long.py"
+    program.write_text(LONG)
+    running = subprocess.Popen(
+        [sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline().startswith("one is done")
+    running.kill()
+    running.communicate(timeout=30)
+    assert ends(running.pid)
+
+
+def ends(group: int) -> bool:
+    """Return whether soon no process of a group is left."""
     # Python's own tracker of shared memory may need a moment to see that it is alone.
     for _ in range(50):
-        if not alive(running.pid):
-            return
+        if not alive(group):
+            return True
         time.sleep(0.1)
-    pytest.fail("a process of the group is still running")
+    return False
 
 
 def alive(group: int) -> bool:

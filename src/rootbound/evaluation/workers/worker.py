@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Generic
 
@@ -109,12 +112,25 @@ def _cause(code: int | None) -> str:
 
 def _serve(_code: CarriedCode, threads: int, line: Connection) -> None:
     """Do what comes along the line until nobody is at its other end."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     settle_in(threads)
     with contextlib.suppress(EOFError, ConnectionError):
         function, shared = line.recv()
         while True:
             _answer(line, *_done(line, function, shared))
             release_freed_memory()
+
+
+def _end_with_parent() -> None:
+    """End this process, whatever it does, when the one that it works for is no more.
+
+    A program that is killed outright cannot end its workers, which would be at their jobs for
+    minutes, for nobody.
+    """
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _done(
