@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from folders import contents
 from rootbound.cli import main
 from rootbound.data import Data
 from rootbound.datasets import Dataset
@@ -105,15 +106,6 @@ def workspace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copytree(prepared, root)
     monkeypatch.chdir(root)
     return root
-
-
-def contents(root: Path) -> dict[str, bytes | None]:
-    """Return every file and folder below; folders count, because empty ones are litter too."""
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
-        for path in root.rglob("*")
-        if "__pycache__" not in path.parts
-    }
 
 
 def refused(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from faults.small_run import RECIPE, SUITE, timeless
+from folders import contents
 from rootbound.attacks import Suite
 from rootbound.cli import main
 from rootbound.errors import InputError
@@ -43,10 +44,6 @@ def run(toy_tasks: TaskPair, toy_model: Classifier) -> Any:
         return Evaluation.load(folder.path if isinstance(folder, RunFolder) else folder)
 
     return carried_out
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("what", MORE)
