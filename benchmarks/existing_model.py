@@ -1,24 +1,32 @@
-"""A given ResNet-20 made resistant to clothes in a third of its epochs: at which rate?
+"""A given ResNet-20 made resistant to clothes in a third of its epochs, by every method.
 
 python benchmarks/existing_model.py CIFAR10 [--fashion FOLDER] [--epochs 3] [--width 16]
                                     [--precision bfloat16] [--device cpu] [--test]
-                                    [--only NAME ...]
+                                    [--only NAME ...] [--figure FILE]
 
 CIFAR10: as `--data` takes it; FOLDER likewise, of Fashion-MNIST. A fifth of each training set takes
 the test set's place, so that what `examples/existing_model.sh` sets may be chosen by what this
 prints; `--test` is for what is reported. The given model is `Plain` on animals; every row after it
-is that model after `BestResponse`. Attacked with 100 labels a class, two draws: the exact last
-layer, linear probes of the block before and of all blocks at once, and the better by test accuracy
-of two fine-tunings, on the 500 test images of the harness's curves.
+is that model after a method: `BestResponse` at some rates and weights, and every published one at
+its defaults, which may train the desirable task for those epochs, too, before its own steps.
+Attacked with 100 labels a class, two draws: the exact last layer, linear probes of the block before
+and of all blocks at once, and the best by test accuracy of two fine-tunings and of the attacks that
+know the method, on the 500 test images of the harness's curves. Rows are kept in
+results/existing_model.jsonl, where an interrupted run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
-from collections.abc import Sequence
-from dataclasses import replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import cached_property
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 
 from photographs import CLASSES, a_fifth_aside
@@ -26,70 +34,212 @@ from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Suite
 from rootbound.attacks.probes import Reading, RidgeHead
 from rootbound.augmentation import Augmentation
 from rootbound.datasets import fitted, load
-from rootbound.devices import PRECISIONS, find_device, on
+from rootbound.devices import PRECISIONS, computing_in, find_device, on
+from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
+from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
-from rootbound.methods import BestResponse, Plain
+from rootbound.methods import METHODS, BestResponse, Method, Plain
 from rootbound.models import Classifier, resnet_20
+from rootbound.report.point_names import write_names
+from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import Task, TaskPair
 from rootbound.training import Recipe, accuracy
 
-LAST: tuple[Attack, ...] = (ExactLastLayer(1e-3, "standardised"),)
-BELOW: tuple[Attack, ...] = (RidgeHead(1e-1, "standardised", reading=Reading(1)),)
-ALL: tuple[Attack, ...] = (RidgeHead(1e-1, "standardised", reading=Reading("all")),)
-TUNED: tuple[Attack, ...] = tuple(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3))
-KINDS = (LAST, BELOW, ALL, TUNED)
+ROWS = Path(__file__).parent / "results" / "existing_model.jsonl"
+KINDS: dict[str, tuple[Attack, ...]] = {
+    "last": (ExactLastLayer(1e-3, "standardised"),),
+    "below": (RidgeHead(1e-1, "standardised", reading=Reading(1)),),
+    "all_blocks": (RidgeHead(1e-1, "standardised", reading=Reading("all")),),
+    "tuned": tuple(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3)),
+}
 BUDGET = Budget(100, 80)
 DRAWS = 2
 SCORED = 4000
 """Test images of which those are taken, evenly."""
+RANDOM, GIVEN = "random weights", "as given"
+OURS = "BestResponse"
+"""The row that the held-out samples chose."""
 
 
-def worth(name: str, model: Classifier, task: Task) -> list[float]:
+@dataclass(frozen=True)
+class Setting:
+    """What all rows of a table have in common."""
+
+    epochs: int
+    width: int
+    precision: str
+    test: bool
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the given model is trained."""
+        augmentation = Augmentation(shift=3, flip=True)
+        return Recipe(
+            self.epochs, learning_rate=1e-2, augmentation=augmentation, precision=self.precision
+        )
+
+    @property
+    def afterwards(self) -> Recipe:
+        """How long and how fast it is made resistant."""
+        return replace(self.recipe, epochs=max(1, self.epochs // 3))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one model keeps and what it is worth to attackers, in percent.
+
+    Args:
+        name: of the model.
+        settings: of its method as Python would write it; empty for what none has changed.
+        setting: of all rows.
+        seconds: of training, without that of the given model.
+        desirable: accuracy on desirable classes.
+        last: of the best last layer.
+        below: of a linear probe of the block before.
+        all_blocks: of one of all blocks at once.
+        tuned: of the strongest fine-tuning.
+    """
+
+    name: str
+    settings: str
+    setting: Setting
+    seconds: float
+    desirable: float
+    last: float
+    below: float
+    all_blocks: float
+    tuned: float
+
+    @property
+    def strongest(self) -> float:
+        """Return what the best attack of any kind reached."""
+        return max(self.last, self.below, self.all_blocks, self.tuned)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Models that begin from one given model, and what they are worth."""
+
+    setting: Setting
+    tasks: TaskPair
+
+    @cached_property
+    def fresh(self) -> Classifier:
+        """The network with random weights."""
+        model = resnet_20(len(self.tasks.desirable.classes), width=self.setting.width)
+        return model.to(torch.get_default_device())
+
+    @cached_property
+    def given(self) -> Classifier:
+        """The model that exists."""
+        return Plain(self.setting.recipe).fit(self.fresh, self.tasks)
+
+    def row(self, name: str, method: Method | None) -> Row:
+        """Train and attack one model."""
+        start = self.fresh if name == RANDOM else self.given
+        started = time.perf_counter()
+        model = start if method is None else method.fit(start, self.tasks)
+        seconds = time.perf_counter() - started if method is not None else 0.0
+        settings = "" if method is None else repr(method)
+        kept = 100 * accuracy(model, self.tasks.desirable.test)
+        knowing = () if method is None else method.adaptive_attacks()
+        with computing_in(self.setting.precision):
+            found = worth(name, model, self.tasks.undesirable, knowing)
+        return Row(name, settings, self.setting, seconds, kept, **found)
+
+
+def worth(
+    name: str, model: Classifier, task: Task, knowing: tuple[Attack, ...]
+) -> dict[str, float]:
     """Return the percentages of the best attack of each kind, means over draws of labels."""
     shorter = replace(task, test=task.test.subset(SCORED))
-    found = []
-    for kind in KINDS:
+    found = {}
+    for kind, attacks in KINDS.items():
+        known = tuple(dict.fromkeys((*attacks, *knowing))) if kind == "tuned" else attacks
         best = []
         for draw in range(DRAWS):
-            drawn = model.reinitialised(draw) if name == "random weights" else model
+            drawn = model.reinitialised(draw) if name == RANDOM else model
             records = attack(
-                Subject("defended", name, draw, drawn), shorter, Suite("one", kind, (BUDGET,))
+                Subject("defended", name, draw, drawn), shorter, Suite("one", known, (BUDGET,))
             )
             best.append(100 * max(record.test[-1] for record in records if record.test))
-        found.append(statistics.fmean(best))
+        found[kind] = statistics.fmean(best)
     return found
 
 
-def row(name: str, model: Classifier, tasks: TaskPair) -> str:
-    """Return a line of the table."""
-    kept = 100 * accuracy(model, tasks.desirable.test)
-    numbers = " | ".join(f"{value:.1f}" for value in worth(name, model, tasks.undesirable))
-    return f"| {name} | {kept:.2f} | {numbers} |"
-
-
-def candidates(recipe: Recipe) -> Sequence[tuple[str, BestResponse]]:
-    """Return what may be set, by name."""
+def candidates(recipe: Recipe) -> Mapping[str, Method | None]:
+    """Return what may be done with the given model, by name."""
     rates = [(f"peak rate {rate:g}", rate) for rate in (1e-3, 3e-3, 1e-2)]
-    ours = [(name, BestResponse(replace(recipe, learning_rate=rate))) for name, rate in rates]
-    further = [(f"{name}, at once", replace(one, wait=0.0)) for name, one in ours[1:]]
-    name, last = further[-1]
-    return (
-        *ours,
-        *further,
-        (f"{name}, depth weight 5", replace(last, depth_weight=5.0)),
-        (f"{name}, depth weight 10", replace(last, depth_weight=10.0)),
-        (
-            f"{name}, depth weight 10, first block trained to the end",
-            replace(last, depth_weight=10.0, settled=1.0),
+    waiting = {name: BestResponse(replace(recipe, learning_rate=rate)) for name, rate in rates}
+    ours = BestResponse(recipe, wait=0.0)
+    published = {
+        name: replace(one, recipe=replace(recipe, learning_rate=one.recipe.learning_rate))
+        for name, one in ((name, method()) for name, method in METHODS.items())
+        if name not in ("Plain", OURS)
+    }
+    return {
+        RANDOM: None,
+        GIVEN: None,
+        OURS: ours,
+        **published,
+        **waiting,
+        "peak rate 0.003, at once": replace(ours, recipe=replace(recipe, learning_rate=3e-3)),
+        "depth weight 5": replace(ours, depth_weight=5.0),
+        "depth weight 10": replace(ours, depth_weight=10.0),
+        "depth weight 10, first block trained to the end": replace(
+            ours, depth_weight=10.0, settled=1.0
         ),
-    )
+    }
+
+
+def kept() -> dict[tuple[object, ...], Row]:
+    """Return the rows made so far, by what tells them apart."""
+    if not ROWS.is_file():
+        return {}
+    lines = [json.loads(line) for line in ROWS.read_text().splitlines()]
+    rows = [Row(**{**line, "setting": Setting(**line["setting"])}) for line in lines]
+    return {(row.settings or row.name, row.setting): row for row in rows}
+
+
+def found(bench: Bench, name: str, method: Method | None) -> Row:
+    """Return a row, made now if it is not among those kept."""
+    settings = name if method is None else repr(method)
+    row = kept().get((settings, bench.setting))
+    if row is None:
+        row = bench.row(name, method)
+        with ROWS.open("a") as file:
+            file.write(json.dumps(asdict(row)) + "\n")
+    return replace(row, name=name)
+
+
+def frontier(rows: Sequence[Row], file: Path) -> None:
+    """Draw what every method costs against its advantage over random weights."""
+    by_name = {row.name: row for row in rows}
+    scratch, given = by_name.pop(RANDOM), by_name[GIVEN]
+    names = list(by_name)
+    spots = [
+        (given.desirable - row.desirable, row.strongest - scratch.strongest)
+        for row in by_name.values()
+    ]
+    losses, advantages = zip(*spots, strict=True)
+    dyes = ["C1" if "wait=" in row.settings else "C0" for row in by_name.values()]
+    with styled():
+        figure, panel = plt.subplots(figsize=(8, 5.5), layout="constrained")
+        panel.axhline(0, linewidth=1, color="0.7")
+        panel.scatter(losses, advantages, c=dyes, s=30)
+        panel.margins(x=0.3, y=0.15)
+        panel.set_xlabel("desirable accuracy lost, points")
+        panel.set_ylabel("advantage over random weights, 100 labels a class, points")
+        write_names(figure, panel, spots, names, dyes)
+        write_atomically(file, to_svg(figure))
 
 
 def main(options: argparse.Namespace) -> None:
     """Read the data, and do the rest where the device is."""
     keep_freed_memory()
     torch.set_num_threads(1)
+    setting = Setting(options.epochs, options.width, options.precision, options.test)
     data, clothes = load(options.data), load(options.fashion)
     if not options.test:
         data, clothes = a_fifth_aside(data), a_fifth_aside(clothes)
@@ -97,27 +247,29 @@ def main(options: argparse.Namespace) -> None:
     unwanted = fitted(clothes, wanted.train.shape).task(range(10))
     device = find_device(options.device)
     with on(device):
-        table(options, TaskPair.of(wanted, unwanted).to(device))
+        table(options, Bench(setting, TaskPair.of(wanted, unwanted).to(device)))
 
 
-def table(options: argparse.Namespace, tasks: TaskPair) -> None:
-    """Train, make resistant, and print the table."""
-    recipe = Recipe(
-        options.epochs,
-        learning_rate=1e-2,
-        augmentation=Augmentation(shift=3, flip=True),
-        precision=options.precision,
+def table(options: argparse.Namespace, bench: Bench) -> None:
+    """Make the rows that are missing, print the table and draw the frontier."""
+    rows = []
+    print(
+        "| model | desirable | last layer | block below | all blocks | fine-tuned | training, s |"
     )
-    model = resnet_20(len(tasks.desirable.classes), width=options.width)
-    model.to(torch.get_default_device())
-    print("| model | desirable | last layer | block below | all blocks | fine-tuned |")
-    print("|---|---|---|---|---|---|")
-    print(row("random weights", model, tasks), flush=True)
-    given = Plain(recipe).fit(model, tasks)
-    print(row("as given", given, tasks), flush=True)
-    for name, method in candidates(replace(recipe, epochs=max(1, options.epochs // 3))):
-        if not options.only or name in options.only:
-            print(row(name, method.fit(given, tasks), tasks), flush=True)
+    print("|---|---|---|---|---|---|---|")
+    for name, method in candidates(bench.setting.afterwards).items():
+        if options.only and name not in options.only:
+            continue
+        try:
+            row = found(bench, name, method)
+        except InputError as reason:  # a method that is not for such a network
+            print(f"| {name} | {reason} | | | | | |", flush=True)
+            continue
+        rows.append(row)
+        numbers = " | ".join(f"{value:.1f}" for value in astuple(row)[4:])
+        print(f"| {name} | {numbers} | {row.seconds:.0f} |", flush=True)
+    if options.figure:
+        frontier(rows, options.figure)
 
 
 if __name__ == "__main__":
@@ -130,4 +282,5 @@ if __name__ == "__main__":
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--figure", type=Path)
     main(parser.parse_args())
