@@ -15,11 +15,10 @@ with the standard error of the desirable accuracy paired with `Plain`'s.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,6 +34,7 @@ from best_response_variants import (
     WithinClasses,
 )
 from held_out import held_out
+from kept_rows import KeptRows
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite
 from rootbound.datasets import load
 from rootbound.evaluation import Subject, attack
@@ -44,7 +44,6 @@ from rootbound.models import Classifier, shallow_cnn
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
-TRIALS = Path(__file__).parent / "results" / "ablations.jsonl"
 PARTS = 6
 EXACT = Suite("exact", (ExactLastLayer(1e-3, "standardised"),), (Budget(None, 1),))
 TUNED = Suite(
@@ -186,12 +185,19 @@ def strongest(suite: Suite, model: Classifier, tasks: TaskPair, number: int) -> 
     return statistics.fmean(best[10]), statistics.fmean(best[100])
 
 
-def kept() -> dict[tuple[str, str, int], Trial]:
-    """Return the trials made so far, by what tells them apart."""
-    if not TRIALS.is_file():
-        return {}
-    trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
-    return {(trial.settings, trial.tasks, trial.fold): trial for trial in trials}
+TRIALS = KeptRows(
+    Path(__file__).parent / "results" / "ablations.jsonl",
+    Trial,
+    key=lambda trial: (trial.settings, trial.tasks, trial.fold),
+)
+
+
+def kept(name: str, method: Method | None, tasks: TaskPair, variant: str, number: int) -> Trial:
+    """Return a trial, made now if it is not among those kept."""
+    return TRIALS.found(
+        (repr(method), name, number),
+        lambda: replace(tried(method, tasks, variant, number), tasks=name),
+    )
 
 
 def row(name: str, trials: list[Trial], plain: list[Trial]) -> str:
@@ -217,14 +223,7 @@ def main(options: argparse.Namespace) -> None:
     for variant, method in ABLATIONS.items():
         if options.only and variant not in options.only:
             continue
-        trials = []
-        for number, tasks in enumerate(pairs):
-            trial = kept().get((repr(method), name, number))
-            if trial is None:
-                trial = replace(tried(method, tasks, variant, number), tasks=name)
-                with TRIALS.open("a") as file:
-                    file.write(json.dumps(asdict(trial)) + "\n")
-            trials.append(trial)
+        trials = [kept(name, method, tasks, variant, number) for number, tasks in enumerate(pairs)]
         plain = plain or trials
         print(row(variant, trials, plain), flush=True)
 

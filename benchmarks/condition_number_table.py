@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import multiprocessing
 import random
 import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +24,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from kept_rows import KeptRows
 from linear_immunisation import METHODS, WIDTH, digits, immunise, rises
 from rootbound.attacks import Attacker, ExactLastLayer
 from rootbound.data import Data
@@ -148,28 +148,25 @@ def jobs(limit: int | None) -> Iterator[Job]:
             yield *pair, method
 
 
-def load(path: Path) -> list[Record]:
-    """Return the finished records, and leave no line that was cut off."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    whole = [line for line in lines if line.endswith("}")]
-    path.write_text("".join(f"{line}\n" for line in whole))
-    return [Record(**json.loads(line)) for line in whole]
+def told_apart(one: Record) -> Hashable:
+    """Return what no two records share."""
+    return one.primary, one.harmful, one.method
+
+
+RECORDS = KeptRows(RESULTS.with_suffix(".jsonl"), Record, told_apart)
 
 
 def run(workers: int, limit: int | None) -> None:
     """Do what is not done yet, and write the report."""
-    path = RESULTS.with_suffix(".jsonl")
-    done = {(one.primary, one.harmful, one.method) for one in load(path)}
+    done = {told_apart(one) for one in RECORDS.rows()}
     todo = [job for job in jobs(limit) if job not in done]
     started = time.perf_counter()
-    pool = multiprocessing.get_context("spawn").Pool(workers)
-    with pool, path.open("a") as file:
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
         for count, record in enumerate(pool.imap_unordered(work, todo), start=1):
-            file.write(json.dumps(asdict(record)) + "\n")
-            file.flush()
+            RECORDS.add(record)
             spent = time.perf_counter() - started
             print(f"{count}/{len(todo)} {spent:.0f} s {record}", flush=True)
-    RESULTS.with_suffix(".md").write_text(report(load(path)))
+    RESULTS.with_suffix(".md").write_text(report(RECORDS.rows()))
 
 
 def report(records: list[Record]) -> str:

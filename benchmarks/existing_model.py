@@ -18,17 +18,18 @@ results/existing_model.jsonl, where an interrupted run goes on.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
 
+from kept_rows import KeptRows
 from photographs import CLASSES, a_fifth_aside
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Suite
 from rootbound.attacks.probes import Reading, RidgeHead
@@ -46,7 +47,6 @@ from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import Task, TaskPair
 from rootbound.training import Recipe, accuracy
 
-ROWS = Path(__file__).parent / "results" / "existing_model.jsonl"
 KINDS: dict[str, tuple[Attack, ...]] = {
     "last": (ExactLastLayer(1e-3, "standardised"),),
     "below": (RidgeHead(1e-1, "standardised", reading=Reading(1)),),
@@ -193,24 +193,23 @@ def candidates(recipe: Recipe) -> Mapping[str, Method | None]:
     }
 
 
-def kept() -> dict[tuple[object, ...], Row]:
-    """Return the rows made so far, by what tells them apart."""
-    if not ROWS.is_file():
-        return {}
-    lines = [json.loads(line) for line in ROWS.read_text().splitlines()]
-    rows = [Row(**{**line, "setting": Setting(**line["setting"])}) for line in lines]
-    return {(row.settings or row.name, row.setting): row for row in rows}
+def read(setting: dict[str, Any], **fields: Any) -> Row:
+    """Return a row as it was kept."""
+    return Row(setting=Setting(**setting), **fields)
+
+
+def told_apart(row: Row) -> Hashable:
+    """Return what no two rows share."""
+    return row.settings or row.name, row.setting
+
+
+ROWS = KeptRows(Path(__file__).parent / "results" / "existing_model.jsonl", read, told_apart)
 
 
 def found(bench: Bench, name: str, method: Method | None) -> Row:
     """Return a row, made now if it is not among those kept."""
-    settings = name if method is None else repr(method)
-    row = kept().get((settings, bench.setting))
-    if row is None:
-        row = bench.row(name, method)
-        with ROWS.open("a") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
-    return replace(row, name=name)
+    key = name if method is None else repr(method), bench.setting
+    return replace(ROWS.found(key, lambda: bench.row(name, method)), name=name)
 
 
 def frontier(rows: Sequence[Row], file: Path) -> None:

@@ -18,11 +18,10 @@ means over seeds is printed, and the frontier drawn.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,6 +29,7 @@ import torch
 
 from best_response_variants import Attacked, FewShotEverywhere, RandomReadout
 from held_out import held_out
+from kept_rows import KeptRows
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -46,7 +46,6 @@ from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy
 
-TRIALS = Path(__file__).parent / "results" / "photographs.jsonl"
 CLASSES = {
     "animals": ((2, 3, 4, 5, 6, 7), (0, 1, 8, 9)),
     "half": ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)),
@@ -194,27 +193,19 @@ def strongest(
     return few, more
 
 
-def kept() -> dict[tuple[object, ...], Trial]:
-    """Return the trials made so far, by what tells them apart."""
-    if not TRIALS.is_file():
-        return {}
-    trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
-    return {
-        (one.settings, one.epochs, one.seed, one.classes, one.precision, one.test, one.width,
-         one.draws): one
-        for one in trials
-    }  # fmt: skip
+def told_apart(one: Trial) -> Hashable:
+    """Return what no two trials share."""
+    setting = Setting(one.classes, one.precision, one.test, one.width, one.draws)
+    return one.settings, one.epochs, one.seed, setting
+
+
+TRIALS = KeptRows(Path(__file__).parent / "results" / "photographs.jsonl", Trial, told_apart)
 
 
 def found(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
-    epochs = 0 if method is None else method.recipe.epochs
-    key = (repr(method), epochs, seed, *astuple(setting))
-    trial = kept().get(key)
-    if trial is None:
-        trial = tried(name, method, setting, tasks, seed)
-        with TRIALS.open("a") as file:
-            file.write(json.dumps(asdict(trial)) + "\n")
+    key = repr(method), 0 if method is None else method.recipe.epochs, seed, setting
+    trial = TRIALS.found(key, lambda: tried(name, method, setting, tasks, seed))
     return replace(trial, name=name)
 
 

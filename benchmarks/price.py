@@ -13,14 +13,14 @@ the same seed, with 95 % intervals.
 from __future__ import annotations
 
 import argparse
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
 import torch
 
 from ablations import EXACT, PARTS, fold
+from kept_rows import KeptRows
 from rootbound.evaluation import Subject, attack
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method, Plain
@@ -29,7 +29,6 @@ from rootbound.models import shallow_cnn
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
-TRIALS = Path(__file__).parent / "results" / "price.jsonl"
 OURS = BestResponse()
 LONGER = replace(OURS.recipe, epochs=10)
 
@@ -72,12 +71,18 @@ def tried(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -
     return Trial(variant, repr(method), name, seed, 100 * kept, 100 * exact.test[-1])
 
 
-def made() -> dict[tuple[str, str, int], Trial]:
-    """Return the trials made so far, by what tells them apart."""
-    if not TRIALS.is_file():
-        return {}
-    trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
-    return {(one.settings, one.tasks, one.seed): one for one in trials}
+TRIALS = KeptRows(
+    Path(__file__).parent / "results" / "price.jsonl",
+    Trial,
+    key=lambda trial: (trial.settings, trial.tasks, trial.seed),
+)
+
+
+def kept(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
+    """Return a trial, made now if it is not among those kept."""
+    return TRIALS.found(
+        (repr(method), name, seed), lambda: tried(variant, method, tasks, name, seed)
+    )
 
 
 def row(variant: str, trials: list[Trial], plain: list[Trial]) -> str:
@@ -102,14 +107,9 @@ def main(options: argparse.Namespace) -> None:
     for variant, method in VARIANTS.items():
         if options.only and variant not in options.only:
             continue
-        trials = []
-        for seed in range(options.models):
-            trial = made().get((repr(method), name, seed))
-            if trial is None:
-                trial = tried(variant, method, pairs[seed % PARTS], name, seed)
-                with TRIALS.open("a") as file:
-                    file.write(json.dumps(asdict(trial)) + "\n")
-            trials.append(trial)
+        trials = [
+            kept(variant, method, pairs[seed % PARTS], name, seed) for seed in range(options.models)
+        ]
         plain = plain or trials
         print(row(variant, trials, plain), flush=True)
 

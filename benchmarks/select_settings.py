@@ -12,17 +12,17 @@ goes on; a Markdown table is printed.
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import sys
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 
 from candidates import CANDIDATES
 from held_out import held_out
+from kept_rows import KeptRows
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading, Suite
 from rootbound.datasets import Dataset, mnist
 from rootbound.evaluation import Subject, attack
@@ -31,7 +31,6 @@ from rootbound.methods import Method, Plain
 from rootbound.models import shallow_cnn
 from rootbound.training import Recipe, TrainingDiverged, accuracy
 
-TRIALS = Path(__file__).parent / "results" / "settings_search.jsonl"
 ALLOWED = 1.0
 """Points of desirable accuracy that a setting may cost."""
 SUITE = Suite(
@@ -74,6 +73,11 @@ class Trial:
         return (self.few + self.more) / 2
 
 
+TRIALS = KeptRows(
+    Path(__file__).parent / "results" / "settings_search.jsonl", Trial, lambda trial: trial.method
+)
+
+
 def ends_with_test() -> Dataset:
     """Return MNIST with the end of its training set as the test set."""
     full = mnist()
@@ -111,10 +115,7 @@ def tried(method: Method) -> Trial:
 
 def kept() -> dict[str, Trial]:
     """Return the trials made so far, by settings."""
-    if not TRIALS.is_file():
-        return {}
-    trials = [Trial(**json.loads(line)) for line in TRIALS.read_text().splitlines()]
-    return {trial.method: trial for trial in trials}
+    return {trial.method: trial for trial in TRIALS.rows()}
 
 
 def varied(candidates: list[Method]) -> list[str]:
@@ -154,10 +155,9 @@ def main(names: list[str]) -> None:
     done = kept()
     wanted = [Plain(), *(method for name in names for method in CANDIDATES[name])]
     missing = [method for method in wanted if repr(method) not in done]
-    with multiprocessing.get_context("spawn").Pool(2) as pool, TRIALS.open("a") as file:
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
         for trial in pool.imap_unordered(tried, missing):
-            file.write(json.dumps(asdict(trial)) + "\n")
-            file.flush()
+            TRIALS.add(trial)
     done = kept()
     for name in names:
         trials = [done[repr(method)] for method in CANDIDATES[name]]
