@@ -12,7 +12,7 @@ help:  ## show these commands
 demo: $(STAMP)  ## train, attack, compare; writes rootbound-demo/report.html (minutes)
 	$(BIN)/rootbound demo
 
-test: $(STAMP)  ## all tests, with coverage
+test: $(STAMP)  ## all tests; the coverage shown is that of the fast ones
 	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 test-fast: $(STAMP)  ## the tests that take seconds
