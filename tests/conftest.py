@@ -20,6 +20,7 @@ from toy import toy_dataset, write_idx_folder
 
 # More threads than cores make small tensors slower, and numbers differ between machines.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the programs that tests start
 os.environ.setdefault("MPLBACKEND", "svg")
 # The same examples everywhere, so that a failure elsewhere is one here; HYPOTHESIS_PROFILE=search
 # looks for new ones. No deadline: the first call of a torch function can be slow.

@@ -129,7 +129,6 @@ def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> N
         env={
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "OMP_NUM_THREADS": "1",
             "HF_DATASETS_CACHE": str(tmp_path / "cache"),
             "EPOCHS": "1",
             "ATTACK": "--suite demo-1 --labels 2 --steps 2 --seeds 1 --workers 1",

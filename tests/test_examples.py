@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +67,6 @@ def test_quickstart(tmp_path: Path) -> None:
         cwd=tmp_path,
         check=True,
         timeout=600,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert (tmp_path / "quickstart" / "report.html").stat().st_size > 100_000
     assert rb.Evaluation.load(tmp_path / "quickstart").complete
