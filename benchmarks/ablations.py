@@ -192,7 +192,7 @@ TRIALS = KeptRows(
 )
 
 
-def kept(name: str, method: Method | None, tasks: TaskPair, variant: str, number: int) -> Trial:
+def kept(variant: str, method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
     return TRIALS.found(
         (repr(method), name, number),
@@ -223,7 +223,7 @@ def main(options: argparse.Namespace) -> None:
     for variant, method in ABLATIONS.items():
         if options.only and variant not in options.only:
             continue
-        trials = [kept(name, method, tasks, variant, number) for number, tasks in enumerate(pairs)]
+        trials = [kept(variant, method, tasks, name, number) for number, tasks in enumerate(pairs)]
         plain = plain or trials
         print(row(variant, trials, plain), flush=True)
 
