@@ -23,16 +23,15 @@ from pathlib import Path
 
 import torch
 
-from best_response_variants import (
-    BothAugmented,
+from best_response_terms import (
     FewShot,
     FewShotEverywhere,
     Pillai,
     RandomFeatures,
-    RandomReadout,
     Simulated,
     WithinClasses,
 )
+from best_response_variants import BothAugmented, RandomReadout
 from held_out import held_out
 from kept_rows import KeptRows
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite

@@ -27,7 +27,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import torch
 
-from best_response_variants import Attacked, FewShotEverywhere, RandomReadout
+from best_response_terms import FewShotEverywhere
+from best_response_variants import Attacked, RandomReadout
 from held_out import held_out
 from kept_rows import KeptRows
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
