@@ -31,7 +31,7 @@ from rootbound.datasets import fitted, load
 from rootbound.evaluation import evaluate
 from rootbound.memory import keep_freed_memory
 from rootbound.metrics.estimates import Estimate, estimate
-from rootbound.models import load_checkpoint
+from rootbound.models import Classifier, load_checkpoint
 from rootbound.records import EXACT, Evaluation
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
@@ -104,7 +104,8 @@ def main(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     wanted = load(options.data).split(*CLASSES["animals"]).desirable
     unwanted = fitted(load(options.fashion), wanted.train.shape).task(range(10))
-    models, kept = {}, {}
+    models: dict[str, Classifier] = {}
+    kept: dict[str, list[float]] = {}
     for kind, files in ((GIVEN, options.given), (RESISTANT, options.resistant)):
         loaded = [load_checkpoint(file)[0] for file in files]
         models |= {f"{kind} {number}": model for number, model in enumerate(loaded)}
