@@ -30,7 +30,7 @@ from rootbound.attacks.repairs import GradientFree, ReassignHead, Repaired
 from rootbound.datasets import fitted, load
 from rootbound.evaluation import evaluate
 from rootbound.memory import keep_freed_memory
-from rootbound.metrics.estimates import Estimate, estimate
+from rootbound.metrics.estimates import Draw, Estimate, estimate
 from rootbound.models import Classifier, load_checkpoint
 from rootbound.records import EXACT, Evaluation
 from rootbound.tasks import TaskPair
@@ -59,11 +59,17 @@ GIVEN, RESISTANT, SCRATCH = "given", "resistant", "scratch"
 
 def of_models(
     found: Evaluation, kind: str, count: int, labels: int | None, family: str | None = None
-) -> list[float]:
-    """Return the strongest attack's accuracy in percent on each model, means over draws."""
+) -> list[dict[Draw, float]]:
+    """Return the strongest attack's accuracy on each model, for every draw."""
     names = [SCRATCH] if kind == SCRATCH else [f"{kind} {number}" for number in range(count)]
-    values = (metrics.attacked(found, name, labels, family).values() for name in names)
-    return [100 * fmean(one) for one in values]
+    return [metrics.attacked(found, name, labels, family) for name in names]
+
+
+def percent(draws: dict[Draw, float], beside: dict[Draw, float] | None = None) -> float:
+    """Return the mean over draws, or of the difference over those that both have."""
+    if beside is None:
+        return 100 * fmean(draws.values())
+    return 100 * fmean(draws[one] - beside[one] for one in draws.keys() & beside.keys())
 
 
 def rows(found: Evaluation, kept: dict[str, list[float]]) -> Iterator[str]:
@@ -82,9 +88,10 @@ def rows(found: Evaluation, kept: dict[str, list[float]]) -> Iterator[str]:
         for labels in budgets:
             reached = of_models(found, kind, count, labels)
             (fresh,) = of_models(found, SCRATCH, count, labels)
-            gains = [] if kind == SCRATCH else [one - fresh for one in reached]
+            gains = [] if kind == SCRATCH else [percent(one, fresh) for one in reached]
             exact = of_models(found, kind, count, labels, EXACT)
-            cells += [shown(exact), shown(reached), shown(gains, "+.1f")]
+            cells += [shown([percent(one) for one in values]) for values in (exact, reached)]
+            cells.append(shown(gains, "+.1f"))
         yield f"| {' | '.join(cells)} |"
 
 
