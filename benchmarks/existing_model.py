@@ -26,11 +26,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import torch
 
 from kept_rows import KeptRows
 from photographs import CLASSES, a_fifth_aside
+from price_figure import Panel, Spot, price_figure
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Suite
 from rootbound.attacks.probes import Reading, RidgeHead
 from rootbound.augmentation import Augmentation
@@ -38,12 +38,9 @@ from rootbound.datasets import fitted, load
 from rootbound.devices import PRECISIONS, computing_in, find_device, on
 from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
-from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import METHODS, BestResponse, Method, Plain
 from rootbound.models import Classifier, resnet_20
-from rootbound.report.point_names import write_names
-from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import Task, TaskPair
 from rootbound.training import Recipe, accuracy
 
@@ -216,22 +213,17 @@ def frontier(rows: Sequence[Row], file: Path) -> None:
     """Draw what every method costs against its advantage over random weights."""
     by_name = {row.name: row for row in rows}
     scratch, given = by_name.pop(RANDOM), by_name[GIVEN]
-    names = list(by_name)
     spots = [
-        (given.desirable - row.desirable, row.strongest - scratch.strongest)
+        Spot(
+            row.name,
+            given.desirable - row.desirable,
+            row.strongest - scratch.strongest,
+            row.settings,
+        )
         for row in by_name.values()
     ]
-    losses, advantages = zip(*spots, strict=True)
-    dyes = ["C1" if "wait=" in row.settings else "C0" for row in by_name.values()]
-    with styled():
-        figure, panel = plt.subplots(figsize=(8, 5.5), layout="constrained")
-        panel.axhline(0, linewidth=1, color="0.7")
-        panel.scatter(losses, advantages, c=dyes, s=30)
-        panel.margins(x=0.3, y=0.15)
-        panel.set_xlabel("desirable accuracy lost, points")
-        panel.set_ylabel("advantage over random weights, 100 labels a class, points")
-        write_names(figure, panel, spots, names, dyes)
-        write_atomically(file, to_svg(figure))
+    assert BUDGET.labels is not None
+    price_figure([Panel(BUDGET.labels, spots)], file)
 
 
 def main(options: argparse.Namespace) -> None:

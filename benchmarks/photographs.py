@@ -24,13 +24,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import torch
 
 from best_response_terms import FewShotEverywhere
 from best_response_variants import Attacked, RandomReadout
 from held_out import held_out
 from kept_rows import KeptRows
+from price_figure import Panel, Spot, price_figure
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.augmentation import Augmentation
@@ -38,12 +38,9 @@ from rootbound.datasets import Dataset, load
 from rootbound.devices import PRECISIONS, computing_in, find_device, on
 from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
-from rootbound.files import write_atomically
 from rootbound.memory import keep_freed_memory
 from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
 from rootbound.models import Classifier, resnet_20
-from rootbound.report.point_names import write_names
-from rootbound.report.theme import styled, to_svg
 from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy
 
@@ -60,7 +57,7 @@ TUNED: tuple[Attack, ...] = (
 SUITE = Suite("photographs", TUNED, (Budget(10, 60), Budget(100, 80)))
 SCORED = 4000
 """Test images of which the harness takes 500 for curves: what attacked models are scored on."""
-RANDOM = "random weights"
+RANDOM, CLOTHES = "random weights", "features of clothes"
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         **published,
         "Plain": replace(published["Plain"], recipe=recipe),
         RANDOM: None,
-        "features of clothes": GenericFeatures(replace(recipe, epochs=3), fashion),
+        CLOTHES: GenericFeatures(replace(recipe, epochs=3), fashion),
         "BestResponse": ours,
         "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
         "first weight 10, depth weight 0.6": replace(ours, first_weight=10.0, depth_weight=0.6),
@@ -218,37 +215,22 @@ def mean(trials: Sequence[Trial], field: str) -> float:
 def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
     """Draw what every variant costs against its advantage over random weights, by labels."""
     by_name = {trials[0].name: trials for trials in rows}
-    plain, scratch = by_name.pop("Plain"), by_name.pop(RANDOM)
-    level = by_name.pop("features of clothes", None)
-    with styled():
-        figure, panels = plt.subplots(1, 2, figsize=(11, 6.5), layout="constrained", sharey=True)
-        named = []
-        for panel, field, labels in zip(panels, ("few", "more"), (10, 100), strict=True):
-            least = mean(scratch, field)
-            panel.axhline(0, linewidth=1, color="0.7")
-            if level is not None:
-                height = mean(level, field) - least
-                panel.axhline(height, linestyle="--", linewidth=1, color="0.4")
-                panel.annotate(
-                    "features of clothes", (0, height), xycoords=("axes fraction", "data"),
-                    xytext=(2, 3), textcoords="offset points", fontsize=8,
-                )  # fmt: skip
-            models = {"Plain": plain, **by_name}
-            spots = [
-                (mean(plain, "desirable") - mean(one, "desirable"), mean(one, field) - least)
-                for one in models.values()
-            ]
-            ours = ["wait=" in one[0].settings for one in models.values()]
-            dyes = ["C1" if own else "C0" for own in ours]
-            panel.scatter(*zip(*spots, strict=True), c=dyes, s=30)
-            named.append((panel, spots, list(models), dyes))
-            panel.margins(x=0.3, y=0.15)
-            panel.set_title(f"{labels} labels a class", fontsize=10)
-            panel.set_xlabel("desirable accuracy lost, points")
-        panels[0].set_ylabel("advantage over random weights, points")
-        for panel, spots, names, dyes in named:
-            write_names(figure, panel, spots, names, dyes)
-        write_atomically(file, to_svg(figure))
+    plain, scratch = by_name["Plain"], by_name.pop(RANDOM)
+    level = by_name.pop(CLOTHES, None)
+    panels = []
+    for field, labels in (("few", 10), ("more", 100)):
+        least = mean(scratch, field)
+        spots = [
+            Spot(
+                name,
+                mean(plain, "desirable") - mean(trials, "desirable"),
+                mean(trials, field) - least,
+                trials[0].settings,
+            )
+            for name, trials in by_name.items()
+        ]
+        panels.append(Panel(labels, spots, None if level is None else mean(level, field) - least))
+    price_figure(panels, file)
 
 
 def main(options: argparse.Namespace) -> None:

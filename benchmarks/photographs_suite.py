@@ -16,13 +16,14 @@ goes on, or with `--shown` is left as it is; Markdown is printed, and the fronti
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
 import torch
 
-from photographs import CLASSES, RANDOM, Trial, frontier, variants
+from photographs import CLASSES, CLOTHES, RANDOM, Trial, frontier, variants
 from rootbound import metrics
 from rootbound.attacks import Budget, Suite, find_suite
 from rootbound.datasets import load
@@ -33,7 +34,6 @@ from rootbound.metrics.estimates import Draw, Estimate, paired
 from rootbound.models import resnet_20
 from rootbound.records import EXACT, Evaluation
 
-CONTROL = "features of clothes"
 LONGER = 10
 
 
@@ -89,7 +89,7 @@ def lengthened(evaluation: Evaluation, method: str, labels: int | None) -> dict[
 def trials(evaluation: Evaluation, epochs: int) -> list[list[Trial]]:
     """Return for each model what a frontier shows: what it keeps, and its worth with 10 and 100."""
     called = {repr(one): name for name, one in variants(epochs, "").items() if one is not None}
-    called |= {"GenericFeatures": CONTROL, "scratch": RANDOM}
+    called |= {"GenericFeatures": CLOTHES, "scratch": RANDOM}
     found = []
     for training in evaluation.trainings:
         given = training.desirable_accuracy is not None or training.method == "scratch"
@@ -111,7 +111,10 @@ def trials(evaluation: Evaluation, epochs: int) -> list[list[Trial]]:
 
 
 def _shown(value: Estimate | None) -> str:
-    return "–" if value is None else f"{value.mean:+.1f} ({value.low:+.1f} to {value.high:+.1f})"
+    if value is None:
+        return "–"
+    spread = "" if math.isinf(value.low) else f" ({value.low:+.1f} to {value.high:+.1f})"
+    return f"{value.mean:+.1f}{spread}"
 
 
 def _mean(values: list[float]) -> str:
@@ -151,7 +154,7 @@ if __name__ == "__main__":
     parser.add_argument("data")
     parser.add_argument("out", type=Path)
     parser.add_argument("--classes", choices=CLASSES, default="animals")
-    parser.add_argument("--methods", nargs="+", default=["BestResponse", CONTROL])
+    parser.add_argument("--methods", nargs="+", default=["BestResponse", CLOTHES])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--width", type=int, default=16)
