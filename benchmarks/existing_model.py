@@ -6,9 +6,10 @@ python benchmarks/existing_model.py CIFAR10 [--fashion FOLDER] [--epochs 3] [--w
 
 CIFAR10: as `--data` takes it; FOLDER likewise, of Fashion-MNIST. A fifth of each training set takes
 the test set's place, so that what `examples/existing_model.sh` sets may be chosen by what this
-prints; `--test` is for what is reported. The given model is `Plain` on animals; every row after it
-is that model after a method: `BestResponse` at some rates and weights, and every published one at
-its defaults, which may train the desirable task for those epochs, too, before its own steps.
+prints; `--test` is for what is reported. The given model is `Plain` on animals; features of digits,
+as a control, are learned from random weights instead; every row after that is the given model after
+a method: `BestResponse` at some rates and weights, and every published one at its defaults, which
+may train the desirable task for those epochs, too, before its own steps.
 Attacked with 100 labels a class, two draws: the exact last layer, linear probes of the block before
 and of all blocks at once, and the best by test accuracy of two fine-tunings and of the attacks that
 know the method, on the 500 test images of the harness's curves. Rows are kept in
@@ -39,7 +40,7 @@ from rootbound.devices import PRECISIONS, computing_in, find_device, on
 from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
 from rootbound.memory import keep_freed_memory
-from rootbound.methods import METHODS, BestResponse, Method, Plain
+from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method, Plain
 from rootbound.models import Classifier, resnet_20
 from rootbound.tasks import Task, TaskPair
 from rootbound.training import Recipe, accuracy
@@ -50,11 +51,12 @@ KINDS: dict[str, tuple[Attack, ...]] = {
     "all_blocks": (RidgeHead(1e-1, "standardised", reading=Reading("all")),),
     "tuned": tuple(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3)),
 }
-BUDGET = Budget(100, 80)
+LABELS = 100
+BUDGET = Budget(LABELS, 80)
 DRAWS = 2
 SCORED = 4000
 """Test images of which those are taken, evenly."""
-RANDOM, GIVEN = "random weights", "as given"
+RANDOM, GIVEN, DIGITS = "random weights", "as given", "features of digits"
 OURS = "BestResponse"
 """The row that the held-out samples chose."""
 
@@ -134,7 +136,7 @@ class Bench:
 
     def row(self, name: str, method: Method | None) -> Row:
         """Train and attack one model."""
-        start = self.fresh if name == RANDOM else self.given
+        start = self.fresh if name in (RANDOM, DIGITS) else self.given
         started = time.perf_counter()
         model = start if method is None else method.fit(start, self.tasks)
         seconds = time.perf_counter() - started if method is not None else 0.0
@@ -165,8 +167,9 @@ def worth(
     return found
 
 
-def candidates(recipe: Recipe) -> Mapping[str, Method | None]:
-    """Return what may be done with the given model, by name."""
+def candidates(setting: Setting) -> Mapping[str, Method | None]:
+    """Return what may be done with the given model, by name, and what it stands beside."""
+    recipe = setting.afterwards
     rates = [(f"peak rate {rate:g}", rate) for rate in (1e-3, 3e-3, 1e-2)]
     waiting = {name: BestResponse(replace(recipe, learning_rate=rate)) for name, rate in rates}
     ours = BestResponse(recipe, wait=0.0)
@@ -178,6 +181,7 @@ def candidates(recipe: Recipe) -> Mapping[str, Method | None]:
     return {
         RANDOM: None,
         GIVEN: None,
+        DIGITS: GenericFeatures(setting.recipe, "mnist"),
         OURS: ours,
         **published,
         **waiting,
@@ -213,17 +217,17 @@ def frontier(rows: Sequence[Row], file: Path) -> None:
     """Draw what every method costs against its advantage over random weights."""
     by_name = {row.name: row for row in rows}
     scratch, given = by_name.pop(RANDOM), by_name[GIVEN]
-    spots = [
-        Spot(
+    spots = {
+        row.name: Spot(
             row.name,
             given.desirable - row.desirable,
             row.strongest - scratch.strongest,
             row.settings,
         )
         for row in by_name.values()
-    ]
-    assert BUDGET.labels is not None
-    price_figure([Panel(BUDGET.labels, spots)], file)
+    }
+    control = spots.pop(DIGITS, None)
+    price_figure([Panel(LABELS, list(spots.values()), control)], file)
 
 
 def main(options: argparse.Namespace) -> None:
@@ -248,7 +252,7 @@ def table(options: argparse.Namespace, bench: Bench) -> None:
         "| model | desirable | last layer | block below | all blocks | fine-tuned | training, s |"
     )
     print("|---|---|---|---|---|---|---|")
-    for name, method in candidates(bench.setting.afterwards).items():
+    for name, method in candidates(bench.setting).items():
         if options.only and name not in options.only:
             continue
         try:

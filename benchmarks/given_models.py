@@ -30,9 +30,10 @@ from rootbound.attacks.repairs import GradientFree, ReassignHead, Repaired
 from rootbound.datasets import fitted, load
 from rootbound.evaluation import evaluate
 from rootbound.memory import keep_freed_memory
-from rootbound.metrics.estimates import Draw, Estimate, estimate
+from rootbound.metrics.estimates import Draw, estimate
 from rootbound.models import Classifier, load_checkpoint
 from rootbound.records import EXACT, Evaluation
+from rootbound.report.cells import interval
 from rootbound.tasks import TaskPair
 from rootbound.training import accuracy
 
@@ -99,10 +100,9 @@ def shown(values: Sequence[float], style: str = ".1f") -> str:
     """Return the mean and its interval, without one the value, and a dash for nothing."""
     if not values:
         return "–"
-    mean: Estimate = estimate(values)
-    if len(values) == 1:
-        return f"{mean.mean:{style}}"
-    return f"{mean.mean:{style}} ({mean.low:{style}} to {mean.high:{style}})"
+    mean, digits = estimate(values), int(style[-2])
+    spread = f" ({interval(mean, digits)})" if len(values) > 1 else ""
+    return f"{mean.mean:{style}}{spread}"
 
 
 def main(options: argparse.Namespace) -> None:

@@ -216,20 +216,19 @@ def frontier(rows: Sequence[Sequence[Trial]], file: Path) -> None:
     """Draw what every variant costs against its advantage over random weights, by labels."""
     by_name = {trials[0].name: trials for trials in rows}
     plain, scratch = by_name["Plain"], by_name.pop(RANDOM)
-    level = by_name.pop(CLOTHES, None)
     panels = []
     for field, labels in (("few", 10), ("more", 100)):
-        least = mean(scratch, field)
-        spots = [
-            Spot(
+        spots = {
+            name: Spot(
                 name,
                 mean(plain, "desirable") - mean(trials, "desirable"),
-                mean(trials, field) - least,
+                mean(trials, field) - mean(scratch, field),
                 trials[0].settings,
             )
             for name, trials in by_name.items()
-        ]
-        panels.append(Panel(labels, spots, None if level is None else mean(level, field) - least))
+        }
+        control = spots.pop(CLOTHES, None)
+        panels.append(Panel(labels, list(spots.values()), control))
     price_figure(panels, file)
 
 

@@ -16,7 +16,6 @@ goes on, or with `--shown` is left as it is; Markdown is printed, and the fronti
 from __future__ import annotations
 
 import argparse
-import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -33,6 +32,7 @@ from rootbound.methods import Method
 from rootbound.metrics.estimates import Draw, Estimate, paired
 from rootbound.models import resnet_20
 from rootbound.records import EXACT, Evaluation
+from rootbound.report.cells import change
 
 LONGER = 10
 
@@ -111,10 +111,8 @@ def trials(evaluation: Evaluation, epochs: int) -> list[list[Trial]]:
 
 
 def _shown(value: Estimate | None) -> str:
-    if value is None:
-        return "–"
-    spread = "" if math.isinf(value.low) else f" ({value.low:+.1f} to {value.high:+.1f})"
-    return f"{value.mean:+.1f}{spread}"
+    cell = change(value, 1)
+    return f"{cell.text} ({cell.note})" if cell.note else cell.text
 
 
 def _mean(values: list[float]) -> str:

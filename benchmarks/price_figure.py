@@ -33,6 +33,7 @@ class Spot:
     @property
     def colour(self) -> str:
         """Of the theme's cycle."""
+        # Of ours alone, its variants included, the settings say how long it waits.
         return "C1" if "wait=" in self.settings else "C0"
 
 
@@ -43,20 +44,22 @@ class Panel:
     Args:
         labels: a class.
         spots: the models.
-        clothes: the advantage of features learned from clothes, drawn as a line; None without.
+        control: features of unrelated data, drawn as a line: what no defence that keeps features
+            of any kind can be asked to fall far below; None without.
     """
 
     labels: int
     spots: Sequence[Spot]
-    clothes: float | None = None
+    control: Spot | None = None
 
     def draw(self, axes: Axes) -> None:
         """Draw all but the names, for which every panel must be in its place."""
         axes.axhline(0, linewidth=1, color="0.7")
-        if self.clothes is not None:
-            axes.axhline(self.clothes, linestyle="--", linewidth=1, color="0.4")
+        if self.control is not None:
+            height = self.control.advantage
+            axes.axhline(height, linestyle="--", linewidth=1, color="0.4")
             axes.annotate(
-                "features of clothes", (0, self.clothes), xycoords=("axes fraction", "data"),
+                self.control.name, (0, height), xycoords=("axes fraction", "data"),
                 xytext=(2, 3), textcoords="offset points", fontsize=8,
             )  # fmt: skip
         lost, advantages = [one.lost for one in self.spots], [one.advantage for one in self.spots]
