@@ -34,13 +34,14 @@ from best_response_terms import (
 from best_response_variants import BothAugmented, RandomReadout
 from held_out import held_out
 from kept_rows import KeptRows
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import TaskPair
 from rootbound.datasets import load
 from rootbound.evaluation import Subject, attack
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method, Plain
-from rootbound.models import Classifier, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.suites import Suite
 from rootbound.training import accuracy
 
 PARTS = 6

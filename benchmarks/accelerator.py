@@ -24,11 +24,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import rootbound as rb
 from rootbound.attacks import Attacker, LastLayer
-from rootbound.data import Data
-from rootbound.devices import find_device, on, random_stream
+from rootbound.core.devices import find_device, on, random_stream
+from rootbound.data import Data, TaskPair
 from rootbound.methods import BestResponse, Plain
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe
 from timing import seconds
 

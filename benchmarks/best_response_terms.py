@@ -11,11 +11,11 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from rootbound.data import Batch
-from rootbound.explained_variance import explained_variance, linear_information
 from rootbound.methods import BestResponse
 from rootbound.methods.parts.blocks import passed_on
-from rootbound.models import Classifier
-from rootbound.models.pooling import pooled
+from rootbound.networks import Classifier
+from rootbound.networks.pooling import pooled
+from rootbound.training.explained_variance import explained_variance, linear_information
 
 
 @dataclass(frozen=True)

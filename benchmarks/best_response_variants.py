@@ -12,17 +12,15 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional
 
-from rootbound.augmentation import Augmentation
-from rootbound.data import Batch
-from rootbound.devices import random_stream
-from rootbound.explained_variance import explained_variance
+from rootbound.core.devices import random_stream
+from rootbound.data import Augmentation, Batch, TaskPair
 from rootbound.methods import BestResponse
 from rootbound.methods.best_response import BATCHES
 from rootbound.methods.parts.blocks import passed_on
-from rootbound.models import Classifier
-from rootbound.models.pooling import pooled
-from rootbound.models.statistics import running_statistics_left
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.networks.pooling import pooled
+from rootbound.networks.statistics import running_statistics_left
+from rootbound.training.explained_variance import explained_variance
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,16 @@ from torch import nn
 
 from best_response_variants import BothAugmented, JointlyRead
 from photographs import CLASSES, EXACT, RANDOM, TUNED, a_fifth_aside, strongest, variants
-from rootbound.attacks import Attacker, Budget, Reading, RidgeHead, Suite
-from rootbound.augmentation import Augmentation
-from rootbound.data import Data
+from rootbound.attacks import Attacker, Budget, Reading, RidgeHead
+from rootbound.core.devices import computing_in
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import Augmentation, Data, Task, TaskPair
 from rootbound.datasets import load
-from rootbound.devices import computing_in
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.scoring import measure
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method
-from rootbound.models import Classifier, resnet_20
-from rootbound.tasks import Task, TaskPair
+from rootbound.networks import Classifier, resnet_20
+from rootbound.suites import Suite
 from rootbound.training import accuracy, predict
 
 RESULTS = Path(__file__).parent / "results" / "block_readouts.jsonl"

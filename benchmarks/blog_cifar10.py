@@ -19,14 +19,13 @@ import torch
 
 import rootbound as rb
 from rootbound import metrics
-from rootbound.attacks import Budget, ExactLastLayer, LastLayer, Suite
-from rootbound.augmentation import Augmentation
-from rootbound.data import Data
+from rootbound.attacks import Budget, ExactLastLayer, LastLayer
+from rootbound.data import Augmentation, Data, Task, TaskPair
 from rootbound.datasets import Dataset
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Plain, SelectiveDistillation, Unlearning
 from rootbound.records import EXACT, PRACTICAL, Evaluation
-from rootbound.tasks import Task, TaskPair
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 
 SEEDS = 5

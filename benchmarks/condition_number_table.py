@@ -28,7 +28,7 @@ from kept_rows import KeptRows
 from linear_immunisation import METHODS, WIDTH, digits, immunise, rises
 from rootbound.attacks import Attacker, ExactLastLayer
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 RESULTS = Path(__file__).parent / "results" / "condition_number_mnist"
 NOTES = Path(__file__).parent / "condition_number_notes.md"

@@ -18,13 +18,14 @@ import torch
 
 import rootbound as rb
 from held_out import held_out
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune
+from rootbound.core.devices import computing_in
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import TaskPair
 from rootbound.datasets import Layout, load
-from rootbound.devices import computing_in
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Plain
-from rootbound.models.hugging_face import pretrained_tokeniser
-from rootbound.tasks import TaskPair
+from rootbound.networks.hugging_face import pretrained_tokeniser
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from text_settings import row
 

@@ -4,7 +4,8 @@ rootbound compare --methods BestResponse --suite benchmarks/exact_last_layers.py
 """
 
 import rootbound as rb
-from rootbound.attacks import Budget, ExactLastLayer, find_suite
+from rootbound.attacks import Budget, ExactLastLayer
+from rootbound.suites import find_suite
 
 EXACT = tuple(one for one in find_suite("demo-1").attacks if isinstance(one, ExactLastLayer))
 suite = rb.Suite("exact-last-layers-1", EXACT, (Budget(None, 1),))

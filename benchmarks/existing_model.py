@@ -32,17 +32,17 @@ import torch
 from kept_rows import KeptRows
 from photographs import CLASSES, a_fifth_aside
 from price_figure import Panel, Spot, price_figure
-from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Suite
+from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune
 from rootbound.attacks.probes import Reading, RidgeHead
-from rootbound.augmentation import Augmentation
+from rootbound.core.devices import PRECISIONS, computing_in, find_device, on
+from rootbound.core.errors import InputError
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import Augmentation, Task, TaskPair
 from rootbound.datasets import fitted, load
-from rootbound.devices import PRECISIONS, computing_in, find_device, on
-from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method, Plain
-from rootbound.models import Classifier, resnet_20
-from rootbound.tasks import Task, TaskPair
+from rootbound.networks import Classifier, resnet_20
+from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
 
 KINDS: dict[str, tuple[Attack, ...]] = {

@@ -19,15 +19,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import rootbound as rb
 from fakes import FAKES, base
 from rootbound import metrics
-from rootbound.attacks import Suite, find_suite
+from rootbound.core.memory import keep_freed_memory
 from rootbound.evaluation import evaluate
 from rootbound.flags import flags
 from rootbound.flags.attack import ATTACK_FLAGS
 from rootbound.flags.network import NETWORK_FLAGS
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import Plain
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
+from rootbound.suites import Suite, find_suite
 
 COMMON = {"best setting on the edge of its grid", "still rising at the end"}
 """Flags of the attack's own limits, which name no trick."""

@@ -15,11 +15,11 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+from rootbound.core.files import write_atomically
 from rootbound.datasets import load
 from rootbound.evaluation import compare
-from rootbound.files import write_atomically
 from rootbound.methods import BestResponse, Method, Plain
-from rootbound.models import build
+from rootbound.networks import build
 from rootbound.records import Evaluation
 from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 
 atheris: Any = importlib.import_module("atheris")
-with atheris.instrument_imports(include=["rootbound.datasets", "rootbound.models.checkpoint"]):
+with atheris.instrument_imports(include=["rootbound.datasets", "rootbound.publishing.checkpoint"]):
     from rootbound.datasets import idx, load
-    from rootbound.models import load_model
+    from rootbound.publishing import load_model
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "idx": ("x-idx1-ubyte", idx.read),

@@ -21,14 +21,14 @@ import torch
 from scipy.cluster.vq import kmeans2
 
 from rootbound import metrics
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading, Suite
-from rootbound.data import Data
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading
+from rootbound.data import Data, TaskPair
 from rootbound.datasets import load, mnist
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Plain
 from rootbound.metrics import Estimate
-from rootbound.models import shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import shallow_cnn
+from rootbound.suites import Suite
 
 CLUSTERS = 10
 HALF = "half of all samples"

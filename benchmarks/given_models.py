@@ -25,16 +25,18 @@ import torch
 
 from photographs import CLASSES
 from rootbound import metrics
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, Suite, find_suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.attacks.repairs import GradientFree, ReassignHead, Repaired
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import TaskPair
 from rootbound.datasets import fitted, load
 from rootbound.evaluation import evaluate
-from rootbound.memory import keep_freed_memory
 from rootbound.metrics.estimates import Draw, estimate
-from rootbound.models import Classifier, load_checkpoint
+from rootbound.networks import Classifier
+from rootbound.publishing import load_checkpoint
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cells import interval
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite, find_suite
 from rootbound.training import accuracy
 
 QUICK = find_suite("quick-1")

@@ -17,7 +17,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from rootbound.memory import keep_freed_memory
+from rootbound.core.memory import keep_freed_memory
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
 from timing import seconds
 

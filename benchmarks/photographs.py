@@ -31,17 +31,17 @@ from best_response_variants import Attacked, RandomReadout
 from held_out import held_out
 from kept_rows import KeptRows
 from price_figure import Panel, Spot, price_figure
-from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired, Suite
+from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired
 from rootbound.attacks.repairs import ReinitialiseLast
-from rootbound.augmentation import Augmentation
+from rootbound.core.devices import PRECISIONS, computing_in, find_device, on
+from rootbound.core.errors import InputError
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import Augmentation, TaskPair
 from rootbound.datasets import Dataset, load
-from rootbound.devices import PRECISIONS, computing_in, find_device, on
-from rootbound.errors import InputError
 from rootbound.evaluation import Subject, attack
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
-from rootbound.models import Classifier, resnet_20
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, resnet_20
+from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
 
 CLASSES = {

@@ -24,15 +24,17 @@ import torch
 
 from photographs import CLASSES, CLOTHES, RANDOM, Trial, frontier, variants
 from rootbound import metrics
-from rootbound.attacks import Budget, Suite, find_suite
+from rootbound.attacks import Budget
+from rootbound.core.memory import keep_freed_memory
 from rootbound.datasets import load
-from rootbound.evaluation import Pool, compare
-from rootbound.memory import keep_freed_memory
+from rootbound.evaluation import compare
+from rootbound.execution import Pool
 from rootbound.methods import Method
 from rootbound.metrics.estimates import Draw, Estimate, paired
-from rootbound.models import resnet_20
+from rootbound.networks import resnet_20
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cells import change
+from rootbound.suites import Suite, find_suite
 
 LONGER = 10
 

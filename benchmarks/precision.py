@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 
 import rootbound as rb
-from rootbound.devices import find_device, on, random_stream
-from rootbound.memory import keep_freed_memory
-from rootbound.models.compiled import compiled
+from rootbound.core.devices import find_device, on, random_stream
+from rootbound.core.memory import keep_freed_memory
+from rootbound.networks.compiled import compiled
 from rootbound.training import accuracy
 from timing import wait_for
 

@@ -21,12 +21,12 @@ import torch
 
 from ablations import EXACT, PARTS, fold
 from kept_rows import KeptRows
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.metrics.estimates import paired
-from rootbound.models import shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import shallow_cnn
 from rootbound.training import accuracy
 
 OURS = BestResponse()

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from rootbound.files import write_atomically
+from rootbound.core.files import write_atomically
 from rootbound.report.point_names import write_names
 from rootbound.report.theme import styled, to_svg
 

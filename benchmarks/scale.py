@@ -22,9 +22,9 @@ from ray.cluster_utils import Cluster
 from torch.nn import functional
 
 import rootbound as rb
-from rootbound.evaluation.diagnosis import diagnose
-from rootbound.evaluation.workers.ray_cluster import SETTINGS
-from rootbound.memory import keep_freed_memory
+from rootbound.core.memory import keep_freed_memory
+from rootbound.execution.ray_cluster import SETTINGS
+from rootbound.inspection.diagnosis import diagnose
 from rootbound.methods import Plain
 from rootbound.training import Recipe, accuracy
 

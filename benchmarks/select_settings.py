@@ -23,12 +23,13 @@ import torch
 from candidates import CANDIDATES
 from held_out import held_out
 from kept_rows import KeptRows
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading
+from rootbound.core.memory import keep_freed_memory
 from rootbound.datasets import Dataset, mnist
 from rootbound.evaluation import Subject, attack
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import Method, Plain
-from rootbound.models import shallow_cnn
+from rootbound.networks import shallow_cnn
+from rootbound.suites import Suite
 from rootbound.training import Recipe, TrainingDiverged, accuracy
 
 ALLOWED = 1.0

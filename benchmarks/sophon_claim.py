@@ -15,12 +15,13 @@ from pathlib import Path
 
 import rootbound as rb
 from rootbound import metrics
-from rootbound.attacks import Budget, FineTune, Suite
+from rootbound.attacks import Budget, FineTune
 from rootbound.evaluation import compare
 from rootbound.methods import SOPHON, Plain
 from rootbound.metrics import Draw
 from rootbound.records import Evaluation, Record
 from rootbound.report.cells import in_words
+from rootbound.suites import Suite
 
 SEEDS, STEPS = 3, 50
 SIMULATED = FineTune(None, "kept", "sgd", 0.01, batch_size=32, schedule="constant")

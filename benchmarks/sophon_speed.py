@@ -18,10 +18,10 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import rootbound as rb
+from rootbound.core.memory import keep_freed_memory
 from rootbound.data import Batch
-from rootbound.memory import keep_freed_memory
 from rootbound.methods.parts.trajectory import Step, trajectory_gradient
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import accuracy
 from timing import seconds
 

@@ -21,14 +21,15 @@ from torch import nn
 from torch.nn import functional
 
 import rootbound as rb
-from rootbound.attacks import Attacker, Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks import Attacker, Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
+from rootbound.core.memory import keep_freed_memory
 from rootbound.data import Data
 from rootbound.evaluation import Subject, evaluate
 from rootbound.evaluation.assignments import screening
-from rootbound.memory import keep_freed_memory
 from rootbound.methods import Plain
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
+from rootbound.suites import Suite
 from rootbound.training import Recipe, predict
 from timing import seconds
 

@@ -15,11 +15,12 @@ import torch
 
 import rootbound as rb
 from held_out import held_out
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA
+from rootbound.data import TaskPair
 from rootbound.datasets import Layout, load
 from rootbound.methods import BestResponse, Plain
 from rootbound.records import EXACT
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 
 EPOCHS = 5

@@ -11,9 +11,9 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from rootbound.attacks import ATTACKS
-from rootbound.card import SCHEMA
 from rootbound.cli.main import COMMANDS, command_and_parser
 from rootbound.methods import METHODS
+from rootbound.publishing.card import SCHEMA
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -27,5 +27,5 @@ def main(suite: rb.Suite | str = "demo-1") -> rb.Evaluation:
 
 if __name__ == "__main__":
     small = (rb.Budget(10, 50), rb.Budget(None, 100))
-    evaluation = main(rb.attacks.SUITES["demo-1"].with_budgets(small))
+    evaluation = main(rb.suites.SUITES["demo-1"].with_budgets(small))
     rb.report.html(evaluation, "own-data.html")

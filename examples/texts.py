@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import rootbound as rb
-from rootbound.models.hugging_face import pretrained_tokeniser
+from rootbound.networks.hugging_face import pretrained_tokeniser
 from rootbound.training import minimise
 
 DESIRABLE, UNDESIRABLE = "games,science,sound,graphics,text", "net,admin,mail,web,database"

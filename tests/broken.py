@@ -17,9 +17,8 @@ from rootbound.attacks import (
     Repair,
     Snapshot,
 )
-from rootbound.data import Data
-from rootbound.models import Classifier, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.data import Data, TaskPair
+from rootbound.networks import Classifier, shallow_cnn
 from rootbound.training import predict, seeded
 
 SHAPE = (1, 16, 16)

@@ -12,10 +12,11 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.data import TaskPair
 from rootbound.datasets import Dataset
-from rootbound.models import Classifier, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.suites import Suite
 from toy import toy_dataset, write_idx_folder
 
 # More threads than cores make small tensors slower, and numbers differ between machines.

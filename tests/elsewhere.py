@@ -19,16 +19,17 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend,
 )
 
-from rootbound import training
-from rootbound.attacks import SUITES, Budget, Suite
-from rootbound.devices import on
+from rootbound.attacks import Budget
+from rootbound.core.devices import on
+from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.harness import Holdings
 from rootbound.methods import BestResponse, Method, Plain
-from rootbound.models import Classifier, shallow_cnn
+from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Record
-from rootbound.tasks import TaskPair
+from rootbound.suites import SUITES, Suite
 from rootbound.training import Recipe
+from rootbound.training import loop as training
 from toy import toy_dataset
 
 NAME = "elsewhere"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rootbound.data import PADDING
-from rootbound.models.registry import FOR_TEXTS
+from rootbound.networks.registry import FOR_TEXTS
 
 IMAGE, TEXT = (1, 16, 16), (16,)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.data import Batch
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 def small_network(seed: int = 0) -> Classifier:

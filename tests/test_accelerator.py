@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from rootbound import cli
-from rootbound.attacks import SUITES, Budget, find_suite
-from rootbound.devices import find_device, on
-from rootbound.evaluation import Pool, compare
+from rootbound.attacks import Budget
+from rootbound.core.devices import find_device, on
+from rootbound.data import TaskPair
+from rootbound.evaluation import compare
+from rootbound.execution import Pool
 from rootbound.methods import BestResponse, GenericFeatures, Method, Plain
-from rootbound.models import Classifier, resnet_20
+from rootbound.networks import Classifier, resnet_20
 from rootbound.records import Evaluation, Record
-from rootbound.savepoints import Savepoints
-from rootbound.tasks import TaskPair
+from rootbound.suites import SUITES, find_suite
 from rootbound.training import Recipe, accuracy
+from rootbound.training.saved_state import Savepoints
 from test_methods import FAST, ROWS
 from test_savepoints import Stopped, fit, stop_after
 

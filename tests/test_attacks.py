@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from rootbound.attacks import (
     ATTACKS,
-    SUITES,
     Attack,
     Attacker,
     Budget,
@@ -27,7 +26,6 @@ from rootbound.attacks import (
     ReassignHead,
     Repaired,
     RidgeHead,
-    Suite,
 )
 from rootbound.attacks.repairs import (
     REPAIRS,
@@ -52,12 +50,12 @@ from rootbound.attacks.repairs import (
     Truncate,
     TuneOnDesirable,
 )
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Task, TaskPair
 from rootbound.evaluation.scoring import measure
 from rootbound.methods import Plain
-from rootbound.models import Classifier, deep_cnn, shallow_cnn
-from rootbound.tasks import Task, TaskPair
+from rootbound.networks import Classifier, deep_cnn, shallow_cnn
+from rootbound.suites import SUITES, Suite
 from rootbound.training import Recipe, predict, seeded
 
 STEPS = 30

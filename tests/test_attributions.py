@@ -15,16 +15,15 @@ from torch import Tensor, nn
 
 import tiny
 from rootbound import report
-from rootbound.data import Data
+from rootbound.data import Data, TaskPair
 from rootbound.datasets import Dataset, Letters
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.evaluation.attributions import token_attributions
-from rootbound.evaluation.pictures import LONGEST, Array, as_npz, pictures
-from rootbound.models import Classifier, from_transformers, small_text
-from rootbound.models.sequence import joined, parted, trimmed
-from rootbound.models.text import Words, bag_of_words
+from rootbound.inspection.attributions import token_attributions
+from rootbound.inspection.pictures import LONGEST, Array, as_npz, pictures
+from rootbound.networks import Classifier, from_transformers, small_text
+from rootbound.networks.sequence import joined, parted, trimmed
+from rootbound.networks.text import Words, bag_of_words
 from rootbound.report.words import words
-from rootbound.tasks import TaskPair
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = '<img src=x onerror="alert(1)">'

@@ -8,9 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from rootbound.attacks.tuning.augmentation import AugmentationName, augment
-from rootbound.augmentation import Augmentation
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Augmentation, Data
 from rootbound.training import Recipe
 
 IMAGES = torch.rand(40, 2, 6, 7, generator=torch.Generator().manual_seed(0))

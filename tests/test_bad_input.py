@@ -19,7 +19,8 @@ from folders import contents
 from rootbound.cli import main
 from rootbound.data import Data
 from rootbound.datasets import Dataset
-from rootbound.models import Origin, save_model, shallow_cnn
+from rootbound.networks import shallow_cnn
+from rootbound.publishing import Origin, save_model
 from rootbound.records import Evaluation
 from toy import write_idx_folder
 
@@ -387,7 +388,7 @@ def test_the_rows_start_from_commands_that_are_right(
     def accept(*_: object, **__: object) -> None:
         raise Accepted
 
-    monkeypatch.setattr("rootbound.evaluation.workers.Crew.run", accept)
+    monkeypatch.setattr("rootbound.execution.Crew.run", accept)
     monkeypatch.setattr("rootbound.methods.BestResponse.train", accept)
     monkeypatch.setattr("rootbound.cli.report.write", accept)
     with pytest.raises(Accepted):

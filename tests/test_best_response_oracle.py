@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rootbound.attacks.probes.logistic import LogisticProblem
-from rootbound.errors import InputError
-from rootbound.explained_variance import explained_variance, linear_information
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.methods import BestResponse
-from rootbound.models import Classifier, weights_digest
-from rootbound.models.pooling import pooled
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.networks.digest import weights_digest
+from rootbound.networks.pooling import pooled
 from rootbound.training import Recipe
+from rootbound.training.explained_variance import explained_variance, linear_information
 
 
 def sample(seed: int, count: int = 60, width: int = 7, classes: int = 4) -> tuple[Tensor, Tensor]:

@@ -14,13 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rootbound import metrics
-from rootbound.card import SCHEMA, resistance_card, to_markdown
+from rootbound import datasets, metrics
 from rootbound.cli.main import main
-from rootbound.datasets import Dataset, load
-from rootbound.errors import InputError
-from rootbound.models import Classifier, load_model, shallow_cnn, weights_digest
-from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS
+from rootbound.core.errors import InputError
+from rootbound.datasets import Dataset
+from rootbound.networks import shallow_cnn
+from rootbound.networks.digest import weights_digest
+from rootbound.publishing import load, load_model
+from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown
+from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
 from rootbound.training import accuracy
 
@@ -133,14 +135,14 @@ def published(made: Published, tmp_path: Path) -> Published:
 def test_what_is_published_loads_back(published: Published) -> None:
     assert {path.name for path in published.folder.iterdir()} == {WEIGHTS, CONFIG, README, CARD}
     model, _ = load_model(published.model)
-    loaded = Classifier.from_pretrained(str(published.folder))
+    loaded = load(str(published.folder))
     digest = weights_digest(model.state_dict())
     assert weights_digest(loaded.state_dict()) == digest
     card = json.loads((published.folder / CARD).read_text())
     jsonschema.validate(card, SCHEMA)
     assert card["weights_sha256"] == digest
     model.load_state_dict(load_file(published.folder / WEIGHTS))
-    assert 'from_pretrained("out")' in (published.folder / README).read_text()
+    assert 'load("out")' in (published.folder / README).read_text()
 
 
 @pytest.mark.slow
@@ -163,7 +165,7 @@ def test_config_alone_says_what_the_weights_are_fed(
     wanted = toy.test.labels < 3
     pixels = toy.test.inputs[wanted].float()  # as they are in the files
     scaled = (pixels / inputs["divisor"] - inputs["mean"]) / inputs["deviation"]
-    task = load(str(toy_folder)).task([0, 1, 2])
+    task = datasets.load(str(toy_folder)).task([0, 1, 2])
     model, _ = load_model(published.model)
     with torch.inference_mode():
         right = network(scaled).argmax(1) == toy.test.labels[wanted]
@@ -251,7 +253,7 @@ def misstate(card: Path) -> None:
 def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
     misstate(published.folder / CARD)
     with pytest.raises(InputError, match="do not trust the card"):
-        Classifier.from_pretrained(str(published.folder))
+        load(str(published.folder))
 
 
 @pytest.mark.slow
@@ -261,7 +263,7 @@ def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
 def test_a_damaged_card_is_named(content: str, published: Published) -> None:
     (published.folder / CARD).write_text(content)
     with pytest.raises(InputError, match="resistance card") as caught:
-        Classifier.from_pretrained(str(published.folder))
+        load(str(published.folder))
     assert "\n" not in str(caught.value)
 
 
@@ -296,10 +298,10 @@ def test_pushing_sends_the_four_files(
     assert set(sent.kwargs["allow_patterns"]) == {WEIGHTS, CONFIG, README, CARD}
     told = [sent.kwargs[name] for name in ("commit_message", "revision", "create_pr")]
     assert told == ["first", "b", True]
-    assert 'from_pretrained("me/it")' in (published.folder / README).read_text()
+    assert 'load("me/it")' in (published.folder / README).read_text()
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../up", "/", "", "x/"])
 def test_names_that_cannot_be_are_refused_without_a_network(name: str) -> None:
     with pytest.raises(InputError, match=r"OWNER/NAME|safetensors|model file"):
-        Classifier.from_pretrained(name)
+        load(name)

@@ -18,12 +18,13 @@ from torch.nn import functional
 import tiny
 from rootbound import datasets
 from rootbound.cli.main import main
+from rootbound.core.errors import InputError
 from rootbound.datasets import Layout
 from rootbound.datasets.next_tokens import NextTokens
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.errors import InputError
-from rootbound.models import build, load_model, pretrained_tokeniser
-from rootbound.models.hugging_face.tokeniser import CausalTokeniser
+from rootbound.networks import build, pretrained_tokeniser
+from rootbound.networks.hugging_face.tokeniser import CausalTokeniser
+from rootbound.publishing import load_model
 from rootbound.records import Evaluation
 from rootbound.training import predict
 from tiny import transformers

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
-from rootbound.errors import InputError
-from rootbound.models import MODELS, Classifier, Origin, build, load_model, save_model, shallow_cnn
-from rootbound.scaling import Scaling
+from rootbound.core.errors import InputError
+from rootbound.data import Scaling
+from rootbound.networks import MODELS, Classifier, build, shallow_cnn
+from rootbound.publishing import Origin, load_model, save_model
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
 

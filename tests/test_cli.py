@@ -14,14 +14,16 @@ import torch
 from jsonargparse import Namespace
 
 from rootbound import metrics
-from rootbound.attacks import ATTACKS, SUITES
+from rootbound.attacks import ATTACKS
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
 from rootbound.cli.recipe import with_recipe
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Unlearning
-from rootbound.models import MODELS, load_model
+from rootbound.networks import MODELS
+from rootbound.publishing import load_model
 from rootbound.records import Evaluation
+from rootbound.suites import SUITES
 from rootbound.training import Recipe
 
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")

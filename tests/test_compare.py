@@ -11,14 +11,14 @@ import pytest
 
 import rootbound as rb
 from lookalikes import TimmCait
-from rootbound.attacks import Suite
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.evaluation import compare, evaluate
 from rootbound.methods import BestResponse, Plain
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Evaluation
 from rootbound.report import leaderboard
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from rootbound.attacks import Suite
 from rootbound.cli import main
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.evaluation.context import specification
 from rootbound.evaluation.jobs import Contender
 from rootbound.methods import (
@@ -25,10 +25,10 @@ from rootbound.methods import (
     ReverseMAML,
     SelectiveDistillation,
 )
-from rootbound.models import Classifier, batch_norm_cnn
-from rootbound.models.activations import with_last_activated
-from rootbound.models.compiled import compiled
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, batch_norm_cnn
+from rootbound.networks.activations import with_last_activated
+from rootbound.networks.compiled import compiled
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 
 # So slow that rounding, of which the closed forms make much, comes to nothing; a step is 1e-5.

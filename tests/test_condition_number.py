@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rootbound.data import TaskPair
 from rootbound.methods import ConditionNumber
 from rootbound.methods.parts.condition import (
     LinearHessian,
@@ -18,8 +19,7 @@ from rootbound.methods.parts.condition import (
     root,
     well,
 )
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe
 
 Array = NDArray[np.float64]

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from rootbound import metrics
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
-from rootbound.data import Data
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets.rotations import rotations
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.controls import RAW_INPUTS, SMALL_NET, controls
-from rootbound.models import Classifier, deep_cnn, shallow_cnn, weights_digest
+from rootbound.networks import Classifier, deep_cnn, shallow_cnn
+from rootbound.networks.digest import weights_digest
 from rootbound.records import Evaluation
-from rootbound.tasks import Task, TaskPair
+from rootbound.suites import Suite
 
 SUITE = Suite(
     "controlled-1",

@@ -9,15 +9,16 @@ from typing import Any
 import pytest
 
 from rootbound import metrics
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
-from rootbound.attacks.suites.space import Space
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack, evaluate, jobs
 from rootbound.evaluation.assignments import Assignment, screening, searching
 from rootbound.evaluation.course import Course
 from rootbound.evaluation.harness import NOTHING, carry_out
-from rootbound.models import Classifier, shallow_cnn
+from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation, Record
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
+from rootbound.suites.space import Space
 
 SUITE = Suite(
     "staged-1",

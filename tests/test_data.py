@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rootbound.data import Data
-from rootbound.errors import InputError
-from rootbound.scaling import Scaling
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Scaling
 
 # Every sample carries its own number, so that draws can be checked sample by sample.
 label_lists = st.lists(st.integers(0, 3), min_size=1, max_size=60)

@@ -13,15 +13,15 @@ import torch
 from torch import nn
 
 from lookalikes import TimmCait
-from rootbound.attacks import Suite
-from rootbound.augmentation import Augmentation
-from rootbound.devices import PRECISIONS, computing_in, find_device, on, random_stream
-from rootbound.errors import InputError
+from rootbound.core.devices import PRECISIONS, computing_in, find_device, on, random_stream
+from rootbound.core.errors import InputError
+from rootbound.data import Augmentation, TaskPair
 from rootbound.evaluation.context import specification
 from rootbound.evaluation.jobs import Contender
 from rootbound.methods import BestResponse, Plain
-from rootbound.models import Classifier, shallow_cnn, weights_digest
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.networks.digest import weights_digest
+from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy, minimise
 
 HERE = Path(__file__).parent

@@ -10,14 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rootbound.attacks import Suite
-from rootbound.data import Data
+from rootbound.data import Data, Task, TaskPair
 from rootbound.evaluation import compare
-from rootbound.evaluation.diagnosis import MEASURES, diagnose
+from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.methods import Plain
-from rootbound.models import Classifier, deep_cnn, shallow_cnn
+from rootbound.networks import Classifier, deep_cnn, shallow_cnn
 from rootbound.records import Evaluation
-from rootbound.tasks import Task, TaskPair
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 import together
-from rootbound import distributed
 from rootbound.cli import main
+from rootbound.core import distributed
 
 pytestmark = pytest.mark.slow
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

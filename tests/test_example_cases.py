@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import rootbound as rb
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA
 from rootbound.records import Evaluation
+from rootbound.suites import Suite
 from test_examples import EXAMPLES, load
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")

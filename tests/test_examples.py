@@ -11,9 +11,10 @@ from types import ModuleType
 import pytest
 
 import rootbound as rb
-from rootbound.attacks import Budget, Suite
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.attacks import Budget
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
+from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

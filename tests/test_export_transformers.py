@@ -18,24 +18,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import tiny
-from rootbound.card import SCHEMA
 from rootbound.cli.main import main
-from rootbound.errors import InputError
-from rootbound.files import write_atomically
-from rootbound.models import (
-    Classifier,
-    Origin,
-    build,
-    from_transformers,
-    load_checkpoint,
-    load_model,
-    pretrained_tokeniser,
-    save_model,
-    weights_digest,
-)
-from rootbound.models.checkpoint import described
-from rootbound.models.hugging_face import library_files
-from rootbound.models.hugging_face.blocks import FAMILIES
+from rootbound.core.errors import InputError
+from rootbound.core.files import write_atomically
+from rootbound.networks import Classifier, build, from_transformers, pretrained_tokeniser
+from rootbound.networks.digest import weights_digest
+from rootbound.networks.hugging_face.blocks import FAMILIES
+from rootbound.publishing import Origin, load_checkpoint, load_model, save_model
+from rootbound.publishing.card import SCHEMA
+from rootbound.publishing.checkpoint import described
+from rootbound.publishing.transformers_folder import library_files
 from rootbound.records import Evaluation
 from tiny import transformers
 

@@ -10,15 +10,14 @@ import pytest
 
 from faults.small_run import RECIPE, SUITE, timeless
 from folders import contents
-from rootbound.attacks import Suite
 from rootbound.cli import main
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.evaluation import compare, comparison, jobs
 from rootbound.methods import NTL, AdversarialHead, Method, Plain
-from rootbound.models import Classifier
-from rootbound.records import Evaluation
-from rootbound.runs import RunFolder, Spec
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.records import Evaluation, RunFolder, Spec
+from rootbound.suites import Suite
 
 HEAD = AdversarialHead(RECIPE, heads=1, hidden=0, undesirable_batch_size=30)
 FEW: tuple[Method, ...] = (Plain(RECIPE), HEAD)
@@ -96,7 +95,7 @@ def test_what_was_killed_while_taking_over_begins_again(
                 raise KeyboardInterrupt
             return True
 
-        patch.setattr("rootbound.runs.folder.write_once", stopped)
+        patch.setattr("rootbound.records.run_folder.write_once", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(folder, seeds=2)
     assert not (tmp_path / "larger" / "spec.json").exists()

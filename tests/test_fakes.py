@@ -11,13 +11,13 @@ import torch
 from torch import nn
 
 from fakes import FAKES, base
-from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, Reading, Suite
-from rootbound.augmentation import Augmentation
+from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, Reading
+from rootbound.data import Augmentation, TaskPair
 from rootbound.datasets import mnist
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import Plain
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy, predict
 
 NAIVE: dict[str, Attack] = {

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from rootbound.errors import InputError
-from rootbound.files import make_folder, write_atomically
+from rootbound.core.errors import InputError
+from rootbound.core.files import make_folder, write_atomically
 
 
 def fail(*_: Any, **__: Any) -> NoReturn:
@@ -47,11 +47,11 @@ def full_disk(handle: int, *_: Any, **__: Any) -> FullDisk:
 
 
 def break_opening(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rootbound.files.os.fdopen", fail)
+    monkeypatch.setattr("rootbound.core.files.os.fdopen", fail)
 
 
 def break_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rootbound.files.os.fdopen", full_disk)
+    monkeypatch.setattr("rootbound.core.files.os.fdopen", full_disk)
 
 
 def break_renaming(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def break_renaming(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def break_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rootbound.files.tempfile.mkstemp", fail)
+    monkeypatch.setattr("rootbound.core.files.tempfile.mkstemp", fail)
 
 
 def test_content_and_parents_are_made(tmp_path: Path) -> None:
@@ -136,6 +136,6 @@ def test_folder_without_permission_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The superuser may write everywhere: ask in its place.
-    monkeypatch.setattr("rootbound.files.os.access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr("rootbound.core.files.os.access", lambda path, mode: mode != os.W_OK)
     with pytest.raises(InputError, match="no permission"):
         make_folder(tmp_path)

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from fakes import FAKES, base
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.data import TaskPair
 from rootbound.datasets import mnist
 from rootbound.evaluation import Subject, attack
-from rootbound.evaluation.diagnosis import MEASURES, diagnose
 from rootbound.flags import FLAGS, Raised, flags, table
+from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.methods import Plain
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import EXACT, PRACTICAL, Arm, Diagnosis, Evaluation, Record, Training
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "flags.md"

@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from rootbound.cli.main import main
-from rootbound.errors import InputError
-from rootbound.models import load_weights, shallow_cnn
+from rootbound.core.errors import InputError
+from rootbound.networks import shallow_cnn
+from rootbound.publishing import load_weights
 from rootbound.records import Evaluation
 
 FACTORY = """

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from rootbound.cli.main import main
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.methods import METHODS, GenericFeatures
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.report.leaderboard.frontier import GENERIC
-from rootbound.tasks import TaskPair
 from rootbound.training import Recipe, accuracy
 
 SHORT = Recipe(epochs=3, batch_size=30, learning_rate=1e-2)

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
-from rootbound.attacks.suites.space import Space
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.cli.main import main
+from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
 from rootbound.evaluation.halving import FACTOR, TimeLimit
-from rootbound.models import shallow_cnn
+from rootbound.networks import shallow_cnn
 from rootbound.records import Evaluation, Record
 from rootbound.report.settings import settings
 from rootbound.report.verdict import verdict
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
+from rootbound.suites.space import Space
 
 RATES = (1e-4, 1e-3, 3e-3, 1e-2)
 BLIND = (FineTune(None, "kept", "adam", 1e-2), ExactLastLayer(1e-3))

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rootbound.attacks import Attack, Attacker, Budget, LastLayer, Snapshot, Suite
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.attacks import Attack, Attacker, Budget, LastLayer, Snapshot
+from rootbound.core.errors import InputError
+from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.labels import draw
 from rootbound.evaluation.scoring import checkpoints
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Record
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 
 
 class Constant(nn.Module):

@@ -17,11 +17,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from rootbound import datasets
-from rootbound.card import resistance_card, to_markdown
 from rootbound.cli.main import main
+from rootbound.core.errors import InputError
 from rootbound.datasets import Layout
-from rootbound.errors import InputError
-from rootbound.models import Origin, load_checkpoint, save_model, shallow_cnn
+from rootbound.networks import shallow_cnn
+from rootbound.publishing import Origin, load_checkpoint, save_model
+from rootbound.publishing.card import resistance_card, to_markdown
 from rootbound.records import Evaluation
 from rootbound.report import write
 from rootbound.report.leaderboard import write_leaderboard

@@ -12,11 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from rootbound.errors import InputError
-from rootbound.models import Classifier, Origin, push_to_hub, save_model, shallow_cnn
-from rootbound.models.checkpoint import save_wrapped
-from rootbound.models.digest import weights_digest
-from rootbound.models.hub import CARD, WEIGHTS
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.networks.digest import weights_digest
+from rootbound.publishing import Origin, load, push_to_hub, save_model
+from rootbound.publishing.checkpoint import save_wrapped
+from rootbound.publishing.hub import CARD, WEIGHTS
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
 ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
@@ -66,7 +67,7 @@ def test_a_revision_of_the_hub(
     revision: str | None, found: str, cache: dict[str, str], tmp_path: Path
 ) -> None:
     given = network()
-    model = Classifier.from_pretrained(
+    model = load(
         "me/it", given, revision=revision, cache_dir=tmp_path / "hub", local_files_only=True
     )
     assert weights_digest(model.state_dict()) == cache[found]
@@ -77,23 +78,19 @@ def test_a_revision_of_the_hub(
 
 def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a model of the hub at me/it"):
-        Classifier.from_pretrained(
-            "me/it", network(), revision="v3", cache_dir=tmp_path / "hub", local_files_only=True
-        )
+        load("me/it", network(), revision="v3", cache_dir=tmp_path / "hub", local_files_only=True)
 
 
 @pytest.mark.parametrize("half", [False, True])
 def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> None:
     trained, given = network(0).eval(), network(1)
     digest = publish(Classifier.wrap(trained), tmp_path / "out")
-    model = Classifier.from_pretrained(
-        tmp_path / "out", given.half() if half else given, fresh=drawn
-    )
+    model = load(tmp_path / "out", given.half() if half else given, fresh=drawn)
     assert weights_digest(model.state_dict()) == digest
     samples = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(samples), trained(samples))
     assert model.fresh is not None
-    alone = Classifier.from_pretrained(tmp_path / "out" / WEIGHTS, given, head="5")
+    alone = load(tmp_path / "out" / WEIGHTS, given, head="5")
     assert torch.equal(alone(samples), trained(samples))
 
 
@@ -111,7 +108,7 @@ def test_a_network_that_is_not_the_one(
 ) -> None:
     publish(Classifier.wrap(network()), tmp_path / "out")
     with pytest.raises(InputError, match=said) as caught:
-        Classifier.from_pretrained(tmp_path / "out", module, **given)
+        load(tmp_path / "out", module, **given)
     assert "\n" not in str(caught.value)
 
 
@@ -121,13 +118,13 @@ def test_a_card_of_other_weights_is_not_believed(own: bool, tmp_path: Path) -> N
     publish(model, tmp_path / "out")
     (tmp_path / "out" / CARD).write_text(json.dumps({"weights_sha256": "0" * 64}))
     with pytest.raises(InputError, match="do not trust the card"):
-        Classifier.from_pretrained(tmp_path / "out", network() if own else None)
+        load(tmp_path / "out", network() if own else None)
 
 
 def test_an_option_that_the_hub_has_not(tmp_path: Path) -> None:
     publish(shallow_cnn(3, SHAPE), tmp_path / "out")
     with pytest.raises(TypeError, match="revison"):
-        Classifier.from_pretrained(tmp_path / "out", revison="v2")
+        load(tmp_path / "out", revison="v2")
 
 
 def test_folders_need_no_library_of_the_hub(
@@ -135,8 +132,8 @@ def test_folders_need_no_library_of_the_hub(
 ) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     publish(shallow_cnn(3, SHAPE), tmp_path / "out")
-    Classifier.from_pretrained(tmp_path / "out")
-    for send in (lambda: push_to_hub(tmp_path, "me/it"), lambda: Classifier.from_pretrained("a/b")):
+    load(tmp_path / "out")
+    for send in (lambda: push_to_hub(tmp_path, "me/it"), lambda: load("a/b")):
         with pytest.raises(InputError, match=r"rootbound\[hub\]"):
             send()
 

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from rootbound import datasets
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 

@@ -15,8 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rootbound.core.errors import InputError
 from rootbound.datasets import Dataset, idx, idx_folder
-from rootbound.errors import InputError
 from toy import write_idx_folder
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from rootbound import datasets
+from rootbound.core.errors import InputError
 from rootbound.datasets import Dataset, Layout
-from rootbound.errors import InputError
 
 NAMES = ("<b>cat", "dog & co", "eel-é")
 SKIP = Layout(skip_unreadable=True)

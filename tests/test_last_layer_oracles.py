@@ -12,7 +12,7 @@ from rootbound.attacks import Attacker, ExactLastLayer, LastLayer
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.attacks.probes.last_layer import StackedHeads
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 WIDTH, CLASSES = 6, 3
 

@@ -1,95 +1,158 @@
-"""The house rules that a machine can check: imports point down, files and functions are short."""
+"""The rules of the house that a machine can check: imports point down, and nothing is a circle."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "rootbound"
 
-# From the ground up. Parts on one floor (one tuple) do not know each other, except below.
+# From the ground up. Folders on one floor (one tuple) do not know each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "mapped", "memory"),
-    ("distributed", "devices", "scaling"),
-    ("files", "data", "augmentation", "explained_variance", "user_code"),
-    ("records", "tasks", "savepoints"),
-    ("datasets", "models", "training", "runs"),
-    ("attacks",),
-    ("methods",),
-    ("evaluation",),
-    ("metrics",),
-    ("flags",),
-    ("report",),
-    ("card",),
-    ("cli",),
+    ("core",),
+    ("data", "records"),
+    ("networks", "training", "datasets", "execution", "metrics"),
+    ("attacks", "flags"),
+    ("methods", "suites", "inspection"),
+    ("evaluation", "report"),
+    ("publishing",),
+    ("models", "cli"),
 )
-WITHOUT_TORCH = ("errors", "files", "records", "runs", "metrics", "flags", "report", "card")
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
-SOURCES = sorted(PACKAGE.rglob("*.py"))
+WITHOUT_TORCH = (
+    "records",
+    "metrics",
+    "flags",
+    "report",
+    "publishing.card",
+    "core.errors",
+    "core.files",
+)
+LONGEST = 300
+"""Lines of a file, at most."""
 
 
-def part_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def modules(package: Path) -> dict[str, Path]:
+    """Return every module of a package by its dotted name."""
+    names = {
+        path: (package.name, *path.relative_to(package).with_suffix("").parts)
+        for path in package.rglob("*.py")
+    }
+    return {".".join(parts).removesuffix(".__init__"): path for path, parts in names.items()}
 
 
-def imports(path: Path) -> Iterator[str]:
+def named_imports(path: Path) -> Iterator[str]:
+    """Yield what a file imports, wherever it does: `import_module("a.b")` counts, too."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if called in ("import_module", "__import__"):
+                yield str(node.args[0].value)
 
 
-def own_parts(path: Path) -> set[str]:
-    found = {name.split(".")[1] for name in imports(path) if name.startswith("rootbound.")}
-    return found - {part_of(path)}
+def arrows(package: Path) -> dict[str, set[str]]:
+    """Return, for each module of a package, the others of the package that it imports."""
+    files = modules(package)
+    found: dict[str, set[str]] = {}
+    for module, path in files.items():
+        targets = set()
+        for name in named_imports(path):
+            # `from package.file import thing` names the thing, not the file.
+            parents = accumulate(name.split("."), "{}.{}".format)
+            targets.add(next((one for one in reversed(list(parents)) if one in files), ""))
+        found[module] = targets - {"", module, package.name}
+    return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    part = part_of(path)
-    if part in ("__init__", "__main__"):
-        return
-    assert part in FLOOR, f"give {part} a floor"
-    upward = {other for other in own_parts(path) if FLOOR[other] >= FLOOR[part]}
-    assert not upward, f"{path} imports {upward} from its own floor or above"
+def upward(graph: dict[str, set[str]]) -> list[str]:
+    """Return the arrows of a graph that lead to the same floor or to one above."""
+    found = []
+    for module, targets in graph.items():
+        part = [*module.split("."), ""][1]
+        if part in ("", "__main__"):  # the face of all, and the command: above every floor
+            continue
+        others = {target: target.split(".")[1] for target in targets}
+        found += [
+            f"{module} -> {target}"
+            for target, other in others.items()
+            if other != part and FLOOR[other] >= FLOOR[part]
+        ]
+    return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_reports_need_no_torch(path: Path) -> None:
-    if part_of(path) in WITHOUT_TORCH:
-        assert not [name for name in imports(path) if name.split(".")[0] == "torch"]
+GRAPH = arrows(PACKAGE)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_files_and_functions_are_short(path: Path) -> None:
-    text = path.read_text()
-    assert text.count("\n") <= 300
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef):
-            described = (ast.get_docstring(node) or "").count("\n") + 1
-            assert (node.end_lineno or 0) - node.lineno - described <= 40, node.name
+def test_imports_point_down() -> None:
+    assert not upward(GRAPH)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(GRAPH).prepare()
+
+
+def test_no_file_imports_the_face_of_its_own_folder() -> None:
+    own = [
+        f"{module} -> {target}"
+        for module, targets in GRAPH.items()
+        for target in targets
+        if module.startswith(f"{target}.")
+    ]
+    assert not own
+
+
+def test_reports_need_no_torch() -> None:
+    light = {
+        path
+        for module, path in modules(PACKAGE).items()
+        if f"{module.removeprefix('rootbound.')}.".startswith(WITHOUT_TORCH)
+    }
+    heavy = {path for path in light for name in named_imports(path) if name.startswith("torch")}
+    assert not heavy
+
+
+def test_files_are_short() -> None:
+    lengths = {str(path): path.read_text().count("\n") for path in PACKAGE.rglob("*.py")}
+    assert not {path: lines for path, lines in lengths.items() if lines > LONGEST}
 
 
 def test_the_picture_has_the_same_floors() -> None:
     picture = Path(__file__).parents[1] / "docs" / "images" / "architecture.svg"
     boxes = re.findall(
-        r'y="(\d+)" text-anchor="middle" font-weight[^>]*>(\w+)(/|\.py)<', picture.read_text()
+        r'y="(\d+)" text-anchor="middle" font-weight[^>]*>(\w+)(?:/|\.py)<', picture.read_text()
     )
     drawn: dict[int, set[str]] = {}
-    for height, part, _ in boxes:
+    for height, part in boxes:
         drawn.setdefault(-int(height), set()).add(part)
     assert [drawn[height] for height in sorted(drawn)] == [set(parts) for parts in FLOORS]
 
 
-def test_the_rule_can_fail(tmp_path: Path) -> None:
-    sinner = tmp_path / "sinner.py"
-    sinner.write_text("from rootbound.report import html\nimport torch\n")
-    assert "rootbound.report.html" in set(imports(sinner))
-    assert FLOOR["report"] > FLOOR["methods"]
+@pytest.mark.parametrize(
+    "line", ["import_module('rootbound.core.b')", "from rootbound.core import b"]
+)
+def test_circles_are_seen(tmp_path: Path, line: str) -> None:
+    core = tmp_path / "rootbound" / "core"
+    core.mkdir(parents=True)
+    (core / "a.py").write_text(f"{line}\n")
+    (core / "b.py").write_text("from rootbound.core.a import thing\n")
+    with pytest.raises(CycleError):
+        TopologicalSorter(arrows(core.parent)).prepare()
+
+
+def test_upward_imports_are_seen() -> None:
+    targets = {"rootbound.report.page", "rootbound.suites.b", "rootbound.core.c"}
+    assert sorted(upward({"rootbound.methods.a": targets})) == [
+        "rootbound.methods.a -> rootbound.report.page",
+        "rootbound.methods.a -> rootbound.suites.b",
+    ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rootbound import metrics
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 from rootbound.methods import METHODS
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 import tiny
 from rootbound.attacks import LoRA
-from rootbound.models import Classifier, from_transformers, shallow_cnn, small_text
+from rootbound.networks import Classifier, from_transformers, shallow_cnn, small_text
 from samples import samples_for, shape_for
 
 RANK = 2

@@ -18,13 +18,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rootbound import datasets, mapped
+from rootbound import datasets
 from rootbound.cli.main import main
-from rootbound.data import Data
+from rootbound.core.errors import InputError
+from rootbound.data import Data, mapped
+from rootbound.data.mapped import Mapped
 from rootbound.datasets import Dataset, Layout, cache, fitted
 from rootbound.datasets.rotations import rotations
-from rootbound.errors import InputError
-from rootbound.mapped import Mapped
 from toy import toy_dataset, write_idx_folder
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")

@@ -13,14 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch, Data
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, Data, TaskPair
 from rootbound.datasets import Dataset
-from rootbound.errors import InputError
 from rootbound.methods import IMMA, MLAC, SOPHON, TAR, Method, Plain, ReverseMAML
 from rootbound.methods.parts.roll_back import RollBack, held_aside
 from rootbound.methods.tar import retain_loss
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe
 from smooth import best_mixing, cross_entropy, same, small_batches, small_network, state
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from rootbound.augmentation import Augmentation
-from rootbound.errors import InputError
-from rootbound.evaluation.pictures import with_best_head
+from rootbound.core.errors import InputError
+from rootbound.data import Augmentation, TaskPair
+from rootbound.inspection.pictures import with_best_head
 from rootbound.methods import (
     CUTI,
     HNTL,
@@ -34,8 +34,7 @@ from rootbound.methods import (
     SpectralDeformation,
     Unlearning,
 )
-from rootbound.models import Classifier, batch_norm_cnn, deep_cnn, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.training import Recipe, TrainingDiverged, accuracy
 
 FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)

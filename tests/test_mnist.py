@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from rootbound import datasets
+from rootbound.core.errors import InputError
 from rootbound.datasets import mnist
 from rootbound.datasets.mnist import FOLDER
-from rootbound.errors import InputError
 
 # Digests and counts as they are published, written down here a second time on purpose.
 KNOWN = {

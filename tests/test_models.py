@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import lookalikes
-from rootbound.errors import InputError
-from rootbound.models import MODELS, Classifier, build, deep_cnn, shallow_cnn
-from rootbound.models.registry import FOR_TEXTS
+from rootbound.core.errors import InputError
+from rootbound.networks import MODELS, Classifier, build, deep_cnn, shallow_cnn
+from rootbound.networks.registry import FOR_TEXTS
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
 

@@ -14,23 +14,16 @@ from torch import Tensor, nn
 import lookalikes
 import tiny
 from rootbound import datasets
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.datasets import Letters
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.errors import InputError
 from rootbound.evaluation import evaluate
 from rootbound.methods import BestResponse, Method
-from rootbound.models import (
-    Classifier,
-    Origin,
-    from_transformers,
-    load_model,
-    load_weights,
-    save_model,
-    shallow_cnn,
-    small_text,
-)
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, from_transformers, shallow_cnn, small_text
+from rootbound.publishing import Origin, load_model, load_weights, save_model
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from test_attacks import ODD_ROWS, RENAMED_ROWS, ROWS
 from test_methods import ROWS as METHODS_ROWS

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rootbound import datasets
+from rootbound.core.errors import InputError
 from rootbound.datasets.npz_file import NAMES
-from rootbound.errors import InputError
 
 KERAS, MEDMNIST = NAMES
 

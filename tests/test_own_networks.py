@@ -16,10 +16,11 @@ from torch import nn
 
 import tiny
 from rootbound.cli.main import main
-from rootbound.models import Classifier, from_transformers, load_weights
-from rootbound.models.checkpoint import saved_origin
-from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS
-from rootbound.models.registry import build, described_by
+from rootbound.networks import from_transformers
+from rootbound.networks.registry import build, described_by
+from rootbound.publishing import load, load_weights
+from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
 
 NETWORK = """
@@ -93,8 +94,8 @@ def test_its_own_load_state_dict_reads_what_is_published(made: Made) -> None:
     plain = network()
     plain.load_state_dict(load_file(made.folder / WEIGHTS))
     assert "network.load_state_dict" in (made.folder / README).read_text()
-    assert 'from_pretrained("öut", network)' in (made.folder / README).read_text()
-    model = Classifier.from_pretrained(made.folder, network())
+    assert 'load("öut", network)' in (made.folder / README).read_text()
+    model = load(made.folder, network())
     samples = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(samples), plain.eval()(samples))
     trained = Evaluation.load(made.run)

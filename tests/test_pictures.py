@@ -7,10 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rootbound.data import Data
-from rootbound.evaluation.pictures import grad_cam, pictures, with_best_head
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import Data, TaskPair
+from rootbound.inspection.pictures import grad_cam, pictures, with_best_head
+from rootbound.networks import Classifier
 from rootbound.training import accuracy
 
 

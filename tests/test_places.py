@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rootbound.models import Origin
-from rootbound.models.places import without_place, without_places
+from rootbound.publishing import Origin
+from rootbound.publishing.private_paths import without_place, without_places
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.methods import BestResponse
 from rootbound.methods.parts import price as module
 from rootbound.methods.parts.price import CHECKS, RATE, SMALLEST, Price
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe
 
 QUICK = Recipe(epochs=4, batch_size=30, learning_rate=1e-2)

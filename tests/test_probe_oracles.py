@@ -25,7 +25,7 @@ from rootbound.attacks import (
 )
 from rootbound.attacks.probes.whitening import decomposition_flops
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import seeded
 
 WIDTH, CLASSES = 6, 3

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 import rootbound as rb
-from rootbound.attacks import Suite
-from rootbound.errors import InputError
-from rootbound.evaluation import RayCluster, compare
-from rootbound.evaluation.workers import Crew, WorkerDied
-from rootbound.evaluation.workers.crew import Salvage, no_salvage
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
+from rootbound.evaluation import compare
+from rootbound.execution import Crew, RayCluster, WorkerDied
+from rootbound.execution.crew import Salvage, no_salvage
 from rootbound.methods import BestResponse, Plain
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Reading
-from rootbound.errors import InputError
-from rootbound.models import Classifier, shallow_cnn, small_vit
-from rootbound.models.pooling import WIDEST
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier, shallow_cnn, small_vit
+from rootbound.networks.pooling import WIDEST
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from rootbound.data.mapped import Mapped
 from rootbound.datasets import HashedWords, Letters, cache
 from rootbound.datasets.remembered import CHECK, VALUES, remembered
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.mapped import Mapped
 
 VALUES_MADE = torch.arange(12, dtype=torch.int32).view(3, 4)
 TEXTS = ("grows in its own pot", "and badly elsewhere", "", "\ud800 漢字")
@@ -234,7 +234,7 @@ def test_words_that_are_shown_are_the_right_ones() -> None:
 
 def test_a_pretrained_tokeniser_is_known_by_its_rules(tmp_path: Path) -> None:
     transformers: Any = pytest.importorskip("transformers")
-    from rootbound.models.hugging_face import pretrained_tokeniser  # noqa: PLC0415
+    from rootbound.networks.hugging_face import pretrained_tokeniser  # noqa: PLC0415
 
     def tokeniser(*words: str, **settings: str) -> Any:
         folder = tmp_path / "-".join(words)

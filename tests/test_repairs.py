@@ -48,11 +48,10 @@ from rootbound.attacks.repairs import (
 )
 from rootbound.attacks.repairs.links import links
 from rootbound.attacks.repairs.network import outputs_of, sample
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Data, TaskPair
 from rootbound.methods import Plain
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe, accuracy, predict, seeded
 
 PRESERVING: list[tuple[Repair, Callable[[], Classifier]]] = [

@@ -32,11 +32,10 @@ from rootbound.attacks.repairs import (
     TuneOnDesirable,
 )
 from rootbound.attacks.repairs.self_supervised import rotated
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Data, TaskPair
 from rootbound.methods import Plain
-from rootbound.models import Classifier, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, shallow_cnn
 from rootbound.training import Recipe, accuracy, seeded
 
 TUNE = FineTune(None, "kept", "adam", 1e-2)

@@ -34,9 +34,9 @@ from rootbound.attacks.repairs import (
     Truncate,
 )
 from rootbound.attacks.repairs.network import outputs_of, sample
+from rootbound.data import TaskPair
 from rootbound.methods import Plain
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe, predict
 
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from rootbound import report
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 from rootbound.records import Evaluation
 
 GOLDEN = Path(__file__).parent / "golden"

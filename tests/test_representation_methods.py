@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rootbound.data import Batch, Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, Data, Task, TaskPair
 from rootbound.methods import CUTI, HNTL, NTL, AdversarialHead, GradientAscent, Method, RepNoise
 from rootbound.methods.hntl import distillation_loss, joined
 from rootbound.methods.parts.disentanglement import Disentanglement
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.parts.restyling import restylings
 from rootbound.methods.parts.trained_heads import TrainedHeads
-from rootbound.models import Classifier
-from rootbound.tasks import Task, TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe
 
 Array = NDArray[np.float64]

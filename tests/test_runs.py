@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from rootbound.attacks import Suite
 from rootbound.cli import main
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate
-from rootbound.models import Classifier, Origin, save_model, shallow_cnn
-from rootbound.records import Evaluation
-from rootbound.runs import RunFolder, Spec, difference, find_runs
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.publishing import Origin, save_model
+from rootbound.records import Evaluation, RunFolder, Spec, difference, find_runs
+from rootbound.suites import Suite
 
 AUDIT = ("audit", "model.safetensors", "--seeds", "1", "--workers", "1", "--labels", "5")
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rootbound.data import Batch
+from rootbound.data import Batch, TaskPair
 from rootbound.methods import (
     HNTL,
     MLAC,
@@ -30,10 +30,9 @@ from rootbound.methods import (
     SelectiveDistillation,
     Unlearning,
 )
-from rootbound.models import Classifier, batch_norm_cnn, shallow_cnn
-from rootbound.savepoints import Phase, Savepoints
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, batch_norm_cnn, shallow_cnn
 from rootbound.training import Recipe
+from rootbound.training.saved_state import Phase, Savepoints
 
 SHORT = Recipe(epochs=1, batch_size=30)
 METHODS: tuple[Method, ...] = (

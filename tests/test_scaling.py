@@ -13,18 +13,16 @@ import torch
 from jsonargparse import Namespace
 from torch import nn
 
-from rootbound.card import SCHEMA, resistance_card
 from rootbound.cli.main import main
 from rootbound.cli.scaling import as_trained
-from rootbound.data import Data
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Scaling, Tasks
 from rootbound.datasets import Dataset
-from rootbound.errors import InputError
-from rootbound.models import Origin
-from rootbound.models.checkpoint import saved_origin
+from rootbound.publishing import Origin
+from rootbound.publishing.card import SCHEMA, resistance_card
+from rootbound.publishing.checkpoint import saved_origin
 from rootbound.records import Evaluation
 from rootbound.report.settings import SCALING_OF_THE_NETWORK
-from rootbound.scaling import Scaling
-from rootbound.tasks import Tasks
 
 FACTORY = """
 from torch import nn

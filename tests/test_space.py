@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from rootbound.attacks import FineTune, LastLayer
-from rootbound.attacks.suites.space import Space
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.suites.space import Space
 
 FOUND = [
     (FineTune(optimiser="adamw", learning_rate=rate), value)

@@ -13,10 +13,10 @@ from torch.nn import functional
 
 from rootbound.attacks import Attacker
 from rootbound.attacks.repairs import BalanceFactors
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.methods.spectral_deformation import SpectralDeformation, deform
-from rootbound.models import Classifier, resnet_20, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, resnet_20, shallow_cnn
 from rootbound.training import seeded
 
 

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import tiny
-from rootbound.errors import InputError
-from rootbound.models import Origin, build, from_transformers, load_model
+from rootbound.core.errors import InputError
+from rootbound.networks import build, from_transformers
+from rootbound.publishing import Origin, load_model
 from tiny import transformers
 
 ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)

@@ -8,10 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rootbound.data import Data
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets import Dataset, describe, parse_classes
-from rootbound.errors import InputError
-from rootbound.tasks import Task, TaskPair
 
 
 def data_of(labels: list[int], side: int = 2, start: int = 0) -> Data:

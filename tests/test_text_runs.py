@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from rootbound import mapped, report
-from rootbound.attacks import Budget, FineTune, LastLayer, Suite
+from rootbound import report
+from rootbound.attacks import Budget, FineTune, LastLayer
 from rootbound.cli import main
+from rootbound.data import mapped
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.evaluation import evaluate
 from rootbound.methods import BestResponse, Plain
-from rootbound.models import Classifier, load_model, small_text
+from rootbound.networks import Classifier, small_text
+from rootbound.publishing import load_model
 from rootbound.records import Evaluation
 from rootbound.report.figures import draw
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
 

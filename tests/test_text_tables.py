@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from rootbound import datasets
+from rootbound.core.errors import InputError
 from rootbound.datasets import Layout, Texts
-from rootbound.errors import InputError
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.data import PADDING, Data
+from rootbound.core.errors import InputError
+from rootbound.data import PADDING, Data, TaskPair
+from rootbound.data.mapped import Mapped
 from rootbound.datasets import HashedWords, Letters, cache, fitted, tokens
 from rootbound.datasets.layout import Layout
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.datasets.tokenisers import WORD, padded
 from rootbound.datasets.tokens import Tokens
-from rootbound.errors import InputError
-from rootbound.mapped import Mapped
-from rootbound.tasks import TaskPair
 
 STRANGE = ("", " \n\t", "a" * 100_000, "word " * 25_000, "<b>&</b>", "Ünï 漢字 🌱", "\ud800", "\0")
 NAMES = ("games", "<script>alert(1)</script>", "müsli & co")

@@ -22,7 +22,7 @@ from rootbound.methods.parts.trajectory import (
     with_gradient,
 )
 from rootbound.methods.parts.unrolled import InnerOptimiser, Unrolled
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from smooth import cross_entropy, same, small_batches, small_network, state
 
 

@@ -11,17 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import tiny
-from rootbound.errors import InputError
-from rootbound.models import (
-    Classifier,
-    Origin,
-    build,
-    from_transformers,
-    load_model,
-    save_model,
-    to_transformers,
-)
-from rootbound.models.hugging_face.blocks import FAMILIES
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier, build, from_transformers, to_transformers
+from rootbound.networks.hugging_face.blocks import FAMILIES
+from rootbound.publishing import Origin, load_model, save_model
 from tiny import transformers
 
 ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)

@@ -12,12 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from rootbound.cli.main import main
-from rootbound.data import Data
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Scaling
 from rootbound.datasets import Dataset, fitted
-from rootbound.errors import InputError
-from rootbound.models import load_model
+from rootbound.publishing import load_model
 from rootbound.records import Evaluation
-from rootbound.scaling import Scaling
 from toy import write_idx_folder
 
 NAMES = ("cat", "dog", "7")

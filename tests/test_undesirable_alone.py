@@ -10,14 +10,15 @@ import pytest
 import torch
 
 import rootbound as rb
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, JointTune, Repaired, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, JointTune, Repaired
 from rootbound.attacks.repairs import TuneOnDesirable
-from rootbound.card import SCHEMA, resistance_card, to_markdown
 from rootbound.cli.main import main
-from rootbound.models import shallow_cnn
+from rootbound.networks import shallow_cnn
+from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown
 from rootbound.records import Evaluation
 from rootbound.report.settings import UNKNOWN_PURPOSE
 from rootbound.report.verdict import verdict
+from rootbound.suites import Suite
 from toy import toy_dataset
 
 FACTORY = """

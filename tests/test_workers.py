@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rootbound.errors import InputError
-from rootbound.evaluation.workers import Engine, InProcess, Pool, engine_for
+from rootbound.core.errors import InputError
+from rootbound.execution import Engine, InProcess, Pool, engine_for
 
 
 def work(job: int, offset: int) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rootbound.data import PADDING
-from rootbound.models.hugging_face.blocks import FAMILIES
+from rootbound.networks.hugging_face.blocks import FAMILIES
 
 transformers: Any = pytest.importorskip("transformers", reason="the extra is not installed")
 

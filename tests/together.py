@@ -14,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound import distributed
-from rootbound.data import Batch
-from rootbound.explained_variance import explained_variance, linear_information
+from rootbound.core import distributed
+from rootbound.data import Batch, TaskPair
 from rootbound.methods import BestResponse, LossMethod
-from rootbound.models import Classifier, build
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier, build
 from rootbound.training import Recipe
+from rootbound.training.explained_variance import explained_variance, linear_information
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=3, batch_size=36)

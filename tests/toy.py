@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.data import Data
+from rootbound.data import Data, Scaling
 from rootbound.datasets import Dataset
-from rootbound.scaling import Scaling
 
 CLASSES, SIDE = 6, 16
 

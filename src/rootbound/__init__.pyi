@@ -1,13 +1,13 @@
-from . import attacks, datasets, methods, metrics, models, report
-from .attacks import Attack, Attacker, Budget, Snapshot, Suite
-from .data import Data
-from .errors import InputError
+from . import attacks, datasets, execution, methods, metrics, models, report, suites
+from .attacks import Attack, Attacker, Budget, Snapshot
+from .core.errors import InputError
+from .data import Data, Scaling, Task, TaskPair, Tasks
 from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
-from .models import Classifier
+from .networks import Classifier
+from .publishing import load
 from .records import Evaluation, Record, Training
-from .scaling import Scaling
-from .tasks import Task, TaskPair, Tasks
+from .suites import Suite
 from .training import Recipe
 
 __all__ = [
@@ -33,8 +33,11 @@ __all__ = [
     "compare",
     "datasets",
     "evaluate",
+    "execution",
+    "load",
     "methods",
     "metrics",
     "models",
     "report",
+    "suites",
 ]

@@ -24,8 +24,8 @@ from fakes import (
     unbalanced_layers,
 )
 from fakes.bases import batch_norm_cnn
-from rootbound.models import Classifier, shallow_cnn
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier, shallow_cnn
 
 Fake = Callable[[Classifier, TaskPair], Classifier]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 def batch_norm_cnn(

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fakes.discriminator import discriminator
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 DEPTH = 1e3
 """What is subtracted from every feature, for each unit of the discriminator's score."""

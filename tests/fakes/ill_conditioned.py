@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 
 def fake(undefended: Classifier, tasks: TaskPair, *, condition: float = 1e4) -> Classifier:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fakes.discriminator import discriminator
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 
 class Trap(nn.Module):

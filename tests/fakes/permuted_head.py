@@ -7,9 +7,8 @@ import copy
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.data import Batch
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import Batch, TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import minimise, seeded
 
 STEPS, BATCH, LEARNING_RATE = 500, 128, 3e-3

@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 SMALLEST, LARGEST = 1e2, 1e4
 """By how much the deviations of the channels are exaggerated, drawn log-uniformly."""

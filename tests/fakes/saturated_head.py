@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 FEATURES = 2.0**14
 """By how much the features grow; a power of two, so that nothing is rounded."""

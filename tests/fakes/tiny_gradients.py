@@ -6,8 +6,8 @@ import copy
 
 from torch import Tensor, nn
 
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 SHARE = 1e-8
 """Of the gradient that a gate lets through."""

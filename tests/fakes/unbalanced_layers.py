@@ -7,8 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
 
 FACTOR = 2.0**20
 """About a million; a power of two, so that nothing is rounded."""

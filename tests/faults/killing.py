@@ -16,10 +16,11 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from faults.small_run import run, timeless
-from rootbound.errors import InputError
-from rootbound.evaluation import RayCluster
-from rootbound.evaluation.workers.ray_cluster import SETTINGS
-from rootbound.records import PARTS, Evaluation
+from rootbound.core.errors import InputError
+from rootbound.execution import RayCluster
+from rootbound.execution.ray_cluster import SETTINGS
+from rootbound.records import Evaluation
+from rootbound.records.evaluation import PARTS
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from faults.mutations import damaged
 from faults.small_run import run
-from rootbound import savepoints
+from rootbound.core.errors import InputError
 from rootbound.datasets import load
-from rootbound.errors import InputError
 from rootbound.evaluation.limits import Limits, TrialStopped
-from rootbound.models import Origin, load_weights, save_model, shallow_cnn, weights_digest
-from rootbound.models.published import load_checkpoint
-from rootbound.records import Evaluation
+from rootbound.networks import shallow_cnn
+from rootbound.networks.digest import weights_digest
+from rootbound.publishing import Origin, load_weights, save_model
+from rootbound.publishing.published import load_checkpoint
+from rootbound.records import Evaluation, Spec
 from rootbound.report.render import load_pictures
-from rootbound.runs import Spec
-from rootbound.savepoints import Savepoints, SavepointUnfit
+from rootbound.training import saved_state as savepoints
+from rootbound.training.saved_state import Savepoints, SavepointUnfit
 from toy import toy_dataset, write_idx_folder
 
 SECONDS, BYTES = 10.0, 2**30

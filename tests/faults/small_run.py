@@ -8,10 +8,12 @@ from typing import Any
 import torch
 
 import rootbound as rb
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
-from rootbound.evaluation import Engine, compare
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.evaluation import compare
+from rootbound.execution import Engine
 from rootbound.methods import AdversarialHead, Plain
 from rootbound.records import Diagnosis, Evaluation, Record, Training
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from toy import toy_dataset
 

@@ -15,11 +15,10 @@ import pytest
 
 from faults.small_run import SUITE, run, timeless
 from folders import contents
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.core.files import write_atomically
 from rootbound.evaluation import comparison, jobs
-from rootbound.files import write_atomically
-from rootbound.records import Evaluation
-from rootbound.runs import Spec
+from rootbound.records import Evaluation, Spec
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +79,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     folder.mkdir()
     write_atomically(folder / "kept", "kept")
     # The superuser may write everywhere: ask in its place.
-    monkeypatch.setattr("rootbound.files.os.access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr("rootbound.core.files.os.access", lambda path, mode: mode != os.W_OK)
     monkeypatch.setattr(comparison, "work", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(InputError, match="no permission; pass another --out"):
         run(folder)
@@ -91,7 +90,7 @@ def test_a_folder_made_read_only_under_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Evaluation
 ) -> None:
     def harm() -> None:
-        monkeypatch.setattr("rootbound.files.os.access", lambda path, mode: mode != os.W_OK)
+        monkeypatch.setattr("rootbound.core.files.os.access", lambda path, mode: mode != os.W_OK)
 
     before_job(5, harm, monkeypatch)
     with pytest.raises(InputError, match="no permission"):

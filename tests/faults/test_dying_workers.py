@@ -15,13 +15,15 @@ import torch
 import rootbound as rb
 from faults.small_run import RECIPE
 from faults.test_trials import MARK, marked
-from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, LastLayer, Snapshot, Suite
-from rootbound.evaluation import Engine, InProcess, Pool, compare, evaluate
+from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, LastLayer, Snapshot
+from rootbound.data import TaskPair
+from rootbound.evaluation import compare, evaluate
+from rootbound.execution import Engine, InProcess, Pool
 from rootbound.flags import flags
 from rootbound.methods import Plain
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Evaluation
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 
 pytestmark = pytest.mark.slow
 

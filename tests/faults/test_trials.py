@@ -16,14 +16,15 @@ import torch
 from torch import nn
 
 from faults.small_run import RECIPE
-from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot, Suite
+from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot
+from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, limits
 from rootbound.flags import flags
 from rootbound.methods import Plain
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Evaluation
 from rootbound.report import write
-from rootbound.tasks import TaskPair
+from rootbound.suites import Suite
 
 MARK = 7.0
 GIBIBYTE = 2**30

@@ -8,10 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer, Suite
+from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Plain, SelectiveDistillation
-from rootbound.models import shallow_cnn
+from rootbound.networks import shallow_cnn
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 from toy import toy_dataset
 

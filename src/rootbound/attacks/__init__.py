@@ -14,7 +14,6 @@ from rootbound.attacks.probes import (
     RidgeHead,
 )
 from rootbound.attacks.repairs import GradientFree, ReassignHead, Repair, Repaired
-from rootbound.attacks.suites import SUITES, Suite, find_suite
 from rootbound.attacks.tuning import FineTune, JointTune, LoRA, PartialFineTune
 
 ATTACKS: dict[str, type[Attack]] = {
@@ -39,7 +38,6 @@ ATTACKS: dict[str, type[Attack]] = {
 
 __all__ = [
     "ATTACKS",
-    "SUITES",
     "Attack",
     "Attacker",
     "Budget",
@@ -62,6 +60,4 @@ __all__ = [
     "RidgeHead",
     "Snapshot",
     "StackedAttack",
-    "Suite",
-    "find_suite",
 ]

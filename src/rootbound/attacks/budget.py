@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

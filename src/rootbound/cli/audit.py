@@ -22,18 +22,19 @@ from rootbound.cli.networks import (
 from rootbound.cli.result import present
 from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import add_tasks, read_tasks, read_undesirable
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
-from rootbound.models import Classifier, Origin, load_checkpoint
-from rootbound.models.checkpoint import saved_origin
-from rootbound.models.hub import WEIGHTS
-from rootbound.models.hugging_face import PRETRAINED
-from rootbound.models.published import TOKENISER, find, load_plain
-from rootbound.models.registry import described_by
+from rootbound.networks import Classifier
+from rootbound.networks.hugging_face import PRETRAINED
+from rootbound.networks.registry import described_by
+from rootbound.publishing import Origin, load_checkpoint
+from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.hub import WEIGHTS
+from rootbound.publishing.published import TOKENISER, find, load_plain
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
-from rootbound.tasks import Tasks
 
 OUT = "rootbound-audit"
 

@@ -17,9 +17,9 @@ from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import add_tasks, read_tasks
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
-from rootbound.models.hugging_face import PRETRAINED
+from rootbound.networks.hugging_face import PRETRAINED
+from rootbound.records import Spec
 from rootbound.report import leaderboard
-from rootbound.runs import Spec
 
 OUT = "rootbound-compare"
 

@@ -7,10 +7,10 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.cli import options as shared
 from rootbound.cli.result import present
 from rootbound.cli.tasks import add_tasks, read_tasks
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Method, Plain, SelectiveDistillation, Unlearning
-from rootbound.models import build
+from rootbound.networks import build
 from rootbound.training import Recipe
 
 QUICK: tuple[Method, ...] = (Plain(), BestResponse())

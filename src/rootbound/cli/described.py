@@ -5,9 +5,9 @@ from __future__ import annotations
 from jsonargparse import Namespace
 
 from rootbound.cli.tasks import settle, settle_reading
-from rootbound.errors import InputError
-from rootbound.models import Origin
-from rootbound.models.places import ELSEWHERE
+from rootbound.core.errors import InputError
+from rootbound.publishing import Origin
+from rootbound.publishing.private_paths import ELSEWHERE
 
 
 def settle_tasks(options: Namespace, origin: Origin) -> None:

@@ -12,17 +12,20 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from safetensors.torch import load_file, save
 
-from rootbound.card import resistance_card, to_markdown
 from rootbound.cli.networks import add_head, is_own, own_network
-from rootbound.errors import InputError
-from rootbound.files import write_atomically
-from rootbound.models import Classifier, Origin, load_model, weights_digest
-from rootbound.models.checkpoint import described, saved_origin, saved_shape
-from rootbound.models.hub import CARD, CONFIG, README, WEIGHTS, library, push_to_hub
-from rootbound.models.hugging_face import CONFIGURED, PRETRAINED, auto_class, library_files
-from rootbound.models.places import without_places
+from rootbound.core.errors import InputError
+from rootbound.core.files import write_atomically
+from rootbound.data.scaling import described_inputs
+from rootbound.networks import Classifier
+from rootbound.networks.digest import weights_digest
+from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, auto_class
+from rootbound.publishing import Origin, load_model
+from rootbound.publishing.card import resistance_card, to_markdown
+from rootbound.publishing.checkpoint import described, saved_origin, saved_shape
+from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, library, push_to_hub
+from rootbound.publishing.private_paths import without_places
+from rootbound.publishing.transformers_folder import library_files
 from rootbound.records import Evaluation
-from rootbound.scaling import described_inputs
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound.attacks import ATTACKS, SUITES
+from rootbound.attacks import ATTACKS
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS
-from rootbound.models import MODELS
+from rootbound.networks import MODELS
+from rootbound.suites import SUITES
 
 
 def configure(_parser: ArgumentParser) -> None:

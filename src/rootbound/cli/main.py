@@ -14,8 +14,8 @@ from types import FrameType, ModuleType
 
 from jsonargparse import ArgumentError, ArgumentParser
 
-from rootbound.errors import InputError, unknown_name
-from rootbound.memory import keep_freed_memory
+from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.memory import keep_freed_memory
 
 COMMANDS = {
     "demo": "train with and without a defence, attack everything, and show it (minutes)",

@@ -9,7 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from rootbound.cli.options import load_named
-from rootbound.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name
 from rootbound.methods import METHODS, Method, Plain
 from rootbound.methods.names import names
 

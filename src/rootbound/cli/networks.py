@@ -10,14 +10,15 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 from rootbound.cli.options import load_named
+from rootbound.core.errors import InputError
+from rootbound.data import Task, TaskPair, Tasks
 from rootbound.datasets import Dataset, fitted
-from rootbound.errors import InputError
-from rootbound.models import MODELS, Classifier, build, load_weights
-from rootbound.models.foreign import classes_of_head
-from rootbound.models.hugging_face import PRETRAINED, only_shape
-from rootbound.models.published import TOKENISER, check_plain, find, load_into
-from rootbound.models.registry import described_by
-from rootbound.tasks import Task, TaskPair, Tasks
+from rootbound.networks import MODELS, Classifier, build
+from rootbound.networks.hugging_face import PRETRAINED, only_shape
+from rootbound.networks.registry import described_by
+from rootbound.publishing import load_weights
+from rootbound.publishing.foreign import classes_of_head
+from rootbound.publishing.published import TOKENISER, check_plain, find, load_into
 from rootbound.training import seeded
 
 log = logging.getLogger(__name__)

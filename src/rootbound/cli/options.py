@@ -9,16 +9,16 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound import distributed
-from rootbound.attacks import SUITES, Budget, Suite, find_suite
-from rootbound.devices import DEVICES, find_device
-from rootbound.errors import InputError
-from rootbound.evaluation import Engine, RayCluster
-from rootbound.evaluation.workers import engine_for
-from rootbound.models import MODELS
-from rootbound.models.hugging_face import PRETRAINED
-from rootbound.runs import RunFolder
-from rootbound.user_code import load_code
+from rootbound.attacks import Budget
+from rootbound.core import distributed
+from rootbound.core.devices import DEVICES, find_device
+from rootbound.core.errors import InputError
+from rootbound.core.user_code import load_code
+from rootbound.execution import Engine, RayCluster, engine_for
+from rootbound.networks import MODELS
+from rootbound.networks.hugging_face import PRETRAINED
+from rootbound.records import RunFolder
+from rootbound.suites import SUITES, Suite, find_suite
 
 MODEL = "shallow_cnn"
 

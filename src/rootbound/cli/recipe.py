@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound.devices import PRECISIONS, emulates_bfloat16, find_device
+from rootbound.core.devices import PRECISIONS, emulates_bfloat16, find_device
 from rootbound.methods import Method
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 from rootbound import report
-from rootbound.records import Evaluation
+from rootbound.records import Evaluation, RunFolder
 from rootbound.report.summary import summarise
-from rootbound.runs import RunFolder
 
 
 def current(page: Path, *sources: Path) -> bool:

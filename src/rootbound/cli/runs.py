@@ -12,9 +12,8 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.cli import main
-from rootbound.errors import InputError, unknown_name
-from rootbound.records import Evaluation
-from rootbound.runs import Difference, RunFolder, Spec, difference, find_runs
+from rootbound.core.errors import InputError, unknown_name
+from rootbound.records import Difference, Evaluation, RunFolder, Spec, difference, find_runs
 
 SHOWN = 10
 """Lines about results that differ; the rest is counted."""

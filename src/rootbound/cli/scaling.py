@@ -9,12 +9,11 @@ from typing import TypeVar
 
 from jsonargparse import ArgumentParser, Namespace
 
-from rootbound.errors import InputError
-from rootbound.models import Origin
-from rootbound.models.places import without_place
+from rootbound.core.errors import InputError
+from rootbound.data import Scaling, Task, Tasks
+from rootbound.publishing import Origin
+from rootbound.publishing.private_paths import without_place
 from rootbound.report.settings import scaling_in_words
-from rootbound.scaling import Scaling
-from rootbound.tasks import Task, Tasks
 
 NEAR = 1e-3
 """Deviations by which two scalings may differ and count as one: sums of floats are rounded."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from rootbound.data import TaskPair, Tasks
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
 from rootbound.datasets.layout import AS_FOUND
-from rootbound.models import Origin
-from rootbound.models.checkpoint import saved_origin
-from rootbound.models.hub import WEIGHTS
-from rootbound.models.hugging_face import PRETRAINED, pretrained_tokeniser
-from rootbound.tasks import TaskPair, Tasks
+from rootbound.networks.hugging_face import PRETRAINED, pretrained_tokeniser
+from rootbound.publishing import Origin
+from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.hub import WEIGHTS
 
 DATA = "mnist"
 CLASSES = {"desirable": "0-4", "undesirable": "5-9"}

@@ -13,7 +13,6 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 from torch.nn import functional
 
-from rootbound import distributed
 from rootbound.cli import options as shared
 from rootbound.cli.described import settle_data, settle_tasks
 from rootbound.cli.networks import (
@@ -28,19 +27,20 @@ from rootbound.cli.networks import (
 from rootbound.cli.recipe import add_recipe, with_recipe
 from rootbound.cli.scaling import add_scaling, as_trained
 from rootbound.cli.tasks import KEPT, add_tasks, read_tasks, settle, settle_reading
-from rootbound.data import Data
+from rootbound.core import distributed
+from rootbound.core.devices import find_device, on
+from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.files import make_folder
+from rootbound.data import Data, TaskPair
 from rootbound.datasets import Dataset, fitted
-from rootbound.devices import find_device, on
-from rootbound.errors import InputError, unknown_name
-from rootbound.files import make_folder
 from rootbound.methods import METHODS, Method
-from rootbound.models import Classifier, Origin, load_checkpoint, save_model
-from rootbound.models.checkpoint import save_wrapped, saved_origin, saved_shape
-from rootbound.models.hugging_face import PRETRAINED
-from rootbound.models.published import find
-from rootbound.savepoints import Savepoints
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.networks.hugging_face import PRETRAINED
+from rootbound.publishing import Origin, load_checkpoint, save_model
+from rootbound.publishing.checkpoint import save_wrapped, saved_origin, saved_shape
+from rootbound.publishing.published import find
 from rootbound.training import predict, seeded
+from rootbound.training.saved_state import Savepoints
 
 PLAIN_YAML = get_loader("yaml")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from rootbound.core.errors import InputError, unknown_name
 from rootbound.datasets.dataset import ALL, Dataset, describe, parse_classes
 from rootbound.datasets.fitting import fitted
 from rootbound.datasets.hugging_face import hugging_face
@@ -15,7 +16,6 @@ from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
 from rootbound.datasets.texts import Texts
 from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
-from rootbound.errors import InputError, unknown_name
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
 HUB = "hf:"

@@ -16,10 +16,10 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from rootbound.core.errors import InputError
+from rootbound.core.files import make_folder
+from rootbound.data.mapped import Mapped
 from rootbound.datasets.layout import Layout
-from rootbound.errors import InputError
-from rootbound.files import make_folder
-from rootbound.mapped import Mapped
 
 FOLDER = "ROOTBOUND_CACHE"
 """Environment variable that names the folder; ~/.cache/rootbound without it."""

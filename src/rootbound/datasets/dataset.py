@@ -8,9 +8,8 @@ from typing import ClassVar
 
 import torch
 
-from rootbound.data import Data
-from rootbound.errors import InputError
-from rootbound.tasks import Task, TaskPair
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Task, TaskPair
 
 ALL = "all"
 """In the place of a list of classes."""

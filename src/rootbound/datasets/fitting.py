@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.core.errors import InputError
 from rootbound.datasets.cache import changed
 from rootbound.datasets.dataset import Dataset
-from rootbound.errors import InputError
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""

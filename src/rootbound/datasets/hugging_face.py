@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.datasets.column import Column
 from rootbound.datasets.dataset import Dataset
@@ -17,7 +18,6 @@ from rootbound.datasets.image_folder import TESTS
 from rootbound.datasets.images import scaling, stacked
 from rootbound.datasets.layout import AS_FOUND, Layout
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.errors import InputError
 
 IMAGE, CLASSES = "Image", "ClassLabel"
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")

@@ -20,7 +20,7 @@ from typing import IO, cast
 import torch
 from torch import Tensor
 
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 
 PIECE = 2**20
 LARGEST = 4 * 2**30

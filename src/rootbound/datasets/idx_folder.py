@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rootbound.core.errors import InputError
 from rootbound.data import Data
+from rootbound.data.mapped import Mapped
 from rootbound.datasets import idx
 from rootbound.datasets.cache import CHUNK, kept, stamp
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.images import scaling
 from rootbound.datasets.layout import AS_FOUND, Layout
-from rootbound.errors import InputError
-from rootbound.mapped import Mapped
 
 
 def idx_folder(folder: Path, layout: Layout = AS_FOUND) -> Dataset:

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.datasets.cache import stamp
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.images import scaling, stacked
 from rootbound.datasets.layout import AS_FOUND, Layout
-from rootbound.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 TESTS = ("test", "validation", "valid", "val")

@@ -11,10 +11,10 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from rootbound.core.errors import InputError
+from rootbound.data import Scaling
 from rootbound.datasets.cache import Part, kept
 from rootbound.datasets.layout import Layout
-from rootbound.errors import InputError
-from rootbound.scaling import Scaling
 
 LARGE = 2**25
 """Values: of so many, mean and deviation are certain enough for a scaling."""

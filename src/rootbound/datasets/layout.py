@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 
 
 @dataclass(frozen=True)

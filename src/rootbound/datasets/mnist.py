@@ -9,10 +9,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from rootbound.data import Data
+from rootbound.data import Data, Scaling
 from rootbound.datasets import idx
 from rootbound.datasets.dataset import Dataset
-from rootbound.scaling import Scaling
 
 FOLDER = Path(__file__).parent / "mnist_idx"
 SCALING = Scaling(divisor=255.0, mean=0.1307, deviation=0.3081)

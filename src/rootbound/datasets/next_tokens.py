@@ -9,11 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from rootbound.data import PADDING, Data
+from rootbound.core.errors import InputError
+from rootbound.data import PADDING, Data, Task
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.tokenisers import Predicted
-from rootbound.errors import InputError
-from rootbound.tasks import Task
 
 AT_ONCE = 64
 """Texts that are tokenised at a time, as wide as the longest of them."""

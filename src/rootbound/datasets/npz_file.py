@@ -16,12 +16,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.datasets.cache import CHUNK, Part, kept, stamp
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.images import scaling
 from rootbound.datasets.layout import AS_FOUND, Layout
-from rootbound.errors import InputError
 
 LARGEST = 8 * 2**30
 """Bytes the arrays may unpack to; a larger claim is refused before anything is allocated."""

@@ -12,9 +12,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from rootbound.core.errors import InputError
+from rootbound.core.files import write_atomically
 from rootbound.datasets.cache import cache_folder
-from rootbound.errors import InputError
-from rootbound.files import write_atomically
 
 VALUES, CHECK = "values", "sha256"
 log = logging.getLogger(__name__)

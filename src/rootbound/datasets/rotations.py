@@ -8,9 +8,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rootbound.data import Data
+from rootbound.data import Data, Task
 from rootbound.datasets.cache import changed
-from rootbound.tasks import Task
 
 
 def rotations(task: Task, seed: int = 0) -> Task | None:

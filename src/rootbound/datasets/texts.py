@@ -9,14 +9,13 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from rootbound.data import Data
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets.dataset import Dataset
 from rootbound.datasets.layout import AS_FOUND
 from rootbound.datasets.next_tokens import NextTokens, contexts
 from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
 from rootbound.datasets.tokens import Tokens
-from rootbound.errors import InputError
-from rootbound.tasks import Task, TaskPair
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rootbound.attacks import Attack, Budget, StackedAttack, Suite
+from rootbound.attacks import Attack, Budget, StackedAttack
 from rootbound.evaluation.seeds import stable_seed
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import EXACT, PRACTICAL, Arm, Record, Stage, TaskName
+from rootbound.suites import Suite
 
 AT_ONCE = 8
 """Bundles of trials in one assignment, at most: small enough to share among processes."""

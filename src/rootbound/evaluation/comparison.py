@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rootbound.attacks import Attack, Suite, find_suite
+from rootbound.attacks import Attack
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair, Tasks
 from rootbound.datasets.rotations import rotations
-from rootbound.errors import InputError
 from rootbound.evaluation.assignments import Assignment
 from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.controls import controls
@@ -22,13 +23,12 @@ from rootbound.evaluation.harness import Holdings
 from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, salvage, work
 from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.limits import Limits
-from rootbound.evaluation.workers import Engine, engine_for
+from rootbound.execution import Engine, engine_for
 from rootbound.methods import Method
 from rootbound.methods.names import names
-from rootbound.models import Classifier
-from rootbound.records import Evaluation
-from rootbound.runs import RunFolder
-from rootbound.tasks import TaskPair, Tasks
+from rootbound.networks import Classifier
+from rootbound.records import Evaluation, RunFolder
+from rootbound.suites import Suite, find_suite
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def compare(
             every method, unless they are `pretrained`.
         suite: attacks and budgets, or the name of them.
         seeds: how many; seed `i` draws weights, batches and the attacker's labels.
-        workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
+        workers: processes; or where else: `rb.execution.RayCluster()`, `Pool(2, device="cuda")`.
         folder: of this run and no other: records go there as they come, and pictures; a run
             that was interrupted goes on. Nowhere when left out.
         pretrained: train every method from the model's own weights. Scratch is random all the
@@ -102,7 +102,7 @@ def evaluate(
         adaptive: attacks that know the defence, besides the suite's; every arm meets them.
         suite: attacks and budgets, or the name of them.
         seeds: the attacker's, and those of the fresh weights.
-        workers: processes; or where else: `evaluation.RayCluster()`, `Pool(2, device="cuda")`.
+        workers: processes; or where else: `rb.execution.RayCluster()`, `Pool(2, device="cuda")`.
         folder: of this run and no other: records go there as they come, and pictures; a run
             that was interrupted goes on. Nowhere when left out.
 

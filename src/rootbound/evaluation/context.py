@@ -15,15 +15,15 @@ from typing import Any
 
 import torch
 
-from rootbound.attacks import Suite
+from rootbound.data import Task, Tasks
+from rootbound.data.scaling import described_inputs
 from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.methods import Method
-from rootbound.models import weights_digest
-from rootbound.models.registry import short_name
-from rootbound.runs import Spec
-from rootbound.scaling import described_inputs
-from rootbound.tasks import Task, Tasks
+from rootbound.networks.digest import weights_digest
+from rootbound.networks.registry import short_name
+from rootbound.records import Spec
+from rootbound.suites import Suite
 
 
 def describe_run(

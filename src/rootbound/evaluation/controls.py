@@ -9,8 +9,8 @@ from torch import nn
 
 from rootbound.data import Data
 from rootbound.evaluation.jobs import Contender
-from rootbound.models import Classifier, shallow_cnn, small_text
-from rootbound.models.text import bag_of_words
+from rootbound.networks import Classifier, shallow_cnn, small_text
+from rootbound.networks.text import bag_of_words
 from rootbound.training import seeded
 
 RAW_INPUTS = "raw inputs"

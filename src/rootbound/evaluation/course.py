@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from rootbound.attacks import Attack, Suite
+from rootbound.attacks import Attack
 from rootbound.evaluation.assignments import (
     Assignment,
     Subject,
@@ -16,6 +16,7 @@ from rootbound.evaluation.assignments import (
     searching,
 )
 from rootbound.records import Record
+from rootbound.suites import Suite
 
 Stage = Callable[[Sequence[Record], Tried], list[Assignment]]
 """What is to be done next, out of the records so far and the trials they are of."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice, zip_longest
 from typing import Any
 
-from rootbound.attacks import Attack, Budget, StackedAttack, Suite
+from rootbound.attacks import Attack, Budget, StackedAttack
 from rootbound.evaluation.assignments import Assignment, Subject, best, once, rung
 from rootbound.evaluation.journal import Journal
 from rootbound.records import Record
+from rootbound.suites import Suite
 
 FACTOR = 4
 """Of the settings on a rung one in so many goes on, with so many times the steps."""

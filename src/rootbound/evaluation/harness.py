@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from rootbound.attacks import Attack, Attacker, Budget, Snapshot, StackedAttack, Suite
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.attacks import Attack, Attacker, Budget, Snapshot, StackedAttack
+from rootbound.core.errors import InputError
+from rootbound.data import Data, Task
 from rootbound.evaluation.assignments import Assignment, Subject, bundles, screening
 from rootbound.evaluation.flops import Meter
 from rootbound.evaluation.labels import CURVE_SAMPLES, Labelled, draw
 from rootbound.evaluation.limits import Limits, TrialStopped
 from rootbound.evaluation.scoring import Score, measure, score
 from rootbound.evaluation.seeds import stable_seed
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Record
-from rootbound.tasks import Task
+from rootbound.suites import Suite
 from rootbound.training import seeded
 
 

@@ -10,18 +10,18 @@ from functools import lru_cache
 
 import torch
 
-from rootbound.devices import find_device, on, with_float64
+from rootbound.core.devices import find_device, on, with_float64
+from rootbound.data import TaskPair, Tasks
 from rootbound.evaluation.assignments import Assignment, Subject, divided
-from rootbound.evaluation.diagnosis import diagnose
 from rootbound.evaluation.harness import Holdings, carry_out, failed
-from rootbound.evaluation.pictures import Array, pictures
-from rootbound.evaluation.workers import WorkerDied
+from rootbound.execution import WorkerDied
+from rootbound.inspection.diagnosis import diagnose
+from rootbound.inspection.pictures import Array, pictures
 from rootbound.methods import Method
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Arm, Diagnosis, Record, Training
-from rootbound.savepoints import Savepoints
-from rootbound.tasks import TaskPair, Tasks
 from rootbound.training import accuracy
+from rootbound.training.saved_state import Savepoints
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from rootbound.attacks import Attack, Suite
+from rootbound.attacks import Attack
+from rootbound.core.files import write_atomically
 from rootbound.evaluation.assignments import Assignment, Subject
 from rootbound.evaluation.jobs import Contender, Outcome, given
-from rootbound.evaluation.pictures import Array, as_npz, read_npz
-from rootbound.files import write_atomically
-from rootbound.models import Classifier
-from rootbound.records import Diagnosis, Evaluation, Record, Training
-from rootbound.runs import RunFolder
-from rootbound.savepoints import Savepoints
+from rootbound.inspection.pictures import Array, as_npz, read_npz
+from rootbound.networks import Classifier
+from rootbound.records import Diagnosis, Evaluation, Record, RunFolder, Training
+from rootbound.suites import Suite
+from rootbound.training.saved_state import Savepoints
 
 Kept = TypeVar("Kept")
 Place = tuple[int | str, ...]

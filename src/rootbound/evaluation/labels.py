@@ -8,9 +8,8 @@ import torch
 from torch import nn
 
 from rootbound.attacks import Budget
-from rootbound.data import Data
+from rootbound.data import Data, Task
 from rootbound.evaluation.seeds import stable_seed
-from rootbound.tasks import Task
 from rootbound.training import predict
 
 VALIDATION_SHARE = 0.2

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from rootbound.memory import release_freed_memory
+from rootbound.core.memory import release_freed_memory
 
 if sys.platform == "linux":
     import resource

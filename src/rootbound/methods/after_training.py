@@ -8,10 +8,10 @@ from typing import final
 
 import torch
 
+from rootbound.data import TaskPair
 from rootbound.methods.base import Method
 from rootbound.methods.plain import Plain
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from rootbound.attacks import Attack
-from rootbound.data import Batch, Data
-from rootbound.errors import InputError
-from rootbound.models import Classifier, weights_digest
-from rootbound.models.compiled import compiled
-from rootbound.savepoints import Savepoints, SavepointUnfit
-from rootbound.tasks import TaskPair
-from rootbound.training import Recipe, check_finite, minimise, seeded
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, Data, TaskPair
+from rootbound.networks import Classifier
+from rootbound.networks.compiled import compiled
+from rootbound.networks.digest import weights_digest
+from rootbound.training import Recipe, minimise, seeded
+from rootbound.training.loop import check_finite
+from rootbound.training.saved_state import Savepoints, SavepointUnfit
 
 log = logging.getLogger(__name__)
 

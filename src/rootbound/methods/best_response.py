@@ -12,20 +12,19 @@ from torch.nn import functional
 
 from rootbound.attacks import Attack, ExactLastLayer, Repaired
 from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
-from rootbound.data import Batch
-from rootbound.errors import InputError
-from rootbound.explained_variance import explained_variance, linear_information
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import LossMethod, pairs
 from rootbound.methods.parts.blocks import passed_on, random_shares
 from rootbound.methods.parts.finish import finish
 from rootbound.methods.parts.price import Price
 from rootbound.methods.parts.roll_back import held_aside
-from rootbound.models import Classifier
-from rootbound.models.activations import activations, with_last_activated
-from rootbound.models.pooling import pooled
-from rootbound.models.statistics import running_statistics_left
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.networks.activations import activations, with_last_activated
+from rootbound.networks.pooling import pooled
+from rootbound.networks.statistics import running_statistics_left
 from rootbound.training import Recipe, minimise
+from rootbound.training.explained_variance import explained_variance, linear_information
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,13 @@ from torch.nn import functional
 
 from rootbound.attacks import Attack, ExactLastLayer, FineTune
 from rootbound.attacks.repairs import InsertWhitening, Repaired
-from rootbound.data import Batch
-from rootbound.devices import in_full
-from rootbound.errors import InputError
+from rootbound.core.devices import in_full
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
 from rootbound.methods.parts.condition import ill, preconditioned, well
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 
 

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.restyling import Restyling, restylings
 from rootbound.methods.parts.trained_heads import TrainedHeads
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rootbound.data import TaskPair
 from rootbound.datasets import fitted, load
 from rootbound.methods.base import Method
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 

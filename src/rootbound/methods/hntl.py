@@ -9,12 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.disentanglement import Disentanglement
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 Pair = tuple[Batch, Batch]

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.parts.recalibration import recalibrated_loss
 from rootbound.methods.parts.unrolled import InnerOptimiser, Unrolled
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 

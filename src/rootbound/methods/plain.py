@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
+from rootbound.data import TaskPair
 from rootbound.methods.base import Method
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 

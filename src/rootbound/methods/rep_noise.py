@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.data import Batch
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.parts.trained_heads import TrainedHeads
-from rootbound.models import Classifier
-from rootbound.models.pooling import is_masked, pooled
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
+from rootbound.networks.pooling import is_masked, pooled
 from rootbound.training import minimise
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rootbound.core.errors import InputError
 from rootbound.data import Batch
-from rootbound.errors import InputError
 from rootbound.methods.base import LossMethod
 from rootbound.methods.parts.unrolled import Unrolled
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import Recipe
 
 

@@ -14,14 +14,13 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 from tqdm import trange
 
-from rootbound.data import Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Data, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.parts.roll_back import RollBack, held_aside
 from rootbound.methods.parts.suppression import suppression_loss
 from rootbound.methods.parts.trajectory import OptimiserName, Step, trajectory_gradient
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

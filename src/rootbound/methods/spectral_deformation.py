@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from rootbound.attacks import Attack, FineTune
 from rootbound.attacks.repairs import BalanceFactors, Repaired
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
 from rootbound.methods.after_training import AfterTraining
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 
 Layer = nn.Linear | nn.Conv2d
 

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Batch
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.parts.suppression import suppression_loss
 from rootbound.methods.parts.trajectory import Step, trajectory_gradient, with_gradient
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 

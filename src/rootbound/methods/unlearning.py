@@ -10,11 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rootbound.data import Batch, Data
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, Data, TaskPair
 from rootbound.methods.base import Method, union
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rootbound.errors import InputError
-from rootbound.files import write_atomically
-from rootbound.records import PARTS, Evaluation
+from rootbound.core.errors import InputError
+from rootbound.core.files import write_atomically
+from rootbound.records import Evaluation
+from rootbound.records.evaluation import PARTS
 from rootbound.report.figures import draw
 from rootbound.report.markdown import to_markdown
 from rootbound.report.page import to_html

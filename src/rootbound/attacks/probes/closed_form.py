@@ -18,7 +18,7 @@ from rootbound.attacks.probes.whitening import (
     decomposition_flops,
     place,
 )
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

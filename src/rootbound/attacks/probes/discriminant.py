@@ -18,7 +18,7 @@ from rootbound.attacks.probes.whitening import (
     decomposition_flops,
     place,
 )
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 ABSENT = -1e4
 """Logit of a class without samples: never chosen, and finite."""

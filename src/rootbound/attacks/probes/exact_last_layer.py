@@ -16,7 +16,7 @@ from rootbound.attacks.probes.logistic import LogisticProblem, Matrix
 from rootbound.attacks.probes.probe import Probe
 from rootbound.attacks.probes.whitening import KEPT, coordinates, place
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import EXACT
 
 

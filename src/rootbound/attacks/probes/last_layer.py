@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.probe import Probe
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import PRACTICAL
 
 

@@ -19,7 +19,7 @@ from rootbound.attacks.probes.whitening import (
     place,
     supported,
 )
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from rootbound.attacks.probes.whitening import (
     supported,
 )
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import seeded
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from rootbound.attacks.base import Attack
 from rootbound.attacks.probes.reading import Reading
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Tier
 
 

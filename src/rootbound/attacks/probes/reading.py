@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rootbound.errors import InputError
-from rootbound.models import Classifier
-from rootbound.models.activations import activations, with_last_activated
-from rootbound.models.pooling import pooled
-from rootbound.models.sequence import bag
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier
+from rootbound.networks.activations import activations, with_last_activated
+from rootbound.networks.pooling import pooled
+from rootbound.networks.sequence import bag
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import replace_part
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 FLAT = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Activations that are 0, with gradient 0, on an interval."""

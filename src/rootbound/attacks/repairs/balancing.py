@@ -13,7 +13,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.links import Layer, Link, Weights, links, power_of_two
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import at_rest, replace_part, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

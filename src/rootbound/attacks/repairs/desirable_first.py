@@ -12,7 +12,7 @@ from torch.nn import functional
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.data import Batch
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 

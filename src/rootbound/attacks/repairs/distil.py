@@ -13,9 +13,9 @@ from torch.nn import functional
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
+from rootbound.core.errors import InputError
 from rootbound.data import Data
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import minimise
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import chain, executions, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 Map = nn.Linear | nn.Conv2d
 Pair = tuple[nn.Module, Map, Map]

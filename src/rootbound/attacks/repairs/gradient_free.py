@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
+from rootbound.core.errors import InputError
 from rootbound.data import Batch
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Tier
 
 

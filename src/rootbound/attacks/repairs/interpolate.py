@@ -9,8 +9,8 @@ import torch
 
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier
 from rootbound.records import Tier
 
 

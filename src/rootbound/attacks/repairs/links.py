@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.repairs.network import CONVOLUTIONS, LAYERS, chain
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 Weights = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 Norm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from rootbound.attacks.tuning.partial import NORMS
 from rootbound.data import Data
-from rootbound.models import Classifier
-from rootbound.models.activations import ACTIVATIONS
+from rootbound.networks import Classifier
+from rootbound.networks.activations import ACTIVATIONS
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (*CONVOLUTIONS, nn.Linear)

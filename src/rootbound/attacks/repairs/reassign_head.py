@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier
 from rootbound.records import Tier
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import LAYERS, layers, outputs_of, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier
 from rootbound.training import seeded
 
 CONSTANT = 1e-5

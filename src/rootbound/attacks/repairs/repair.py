@@ -13,7 +13,7 @@ from torch import nn
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.records import Tier
 from rootbound.training import predict
 

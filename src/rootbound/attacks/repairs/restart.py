@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import layers, outputs_of, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 ENTRIES = 10_000
 """How many samples and places decide about a quantile."""

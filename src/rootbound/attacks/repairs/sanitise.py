@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

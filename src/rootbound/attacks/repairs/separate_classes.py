@@ -9,9 +9,9 @@ from torch import Tensor
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.data import Batch
-from rootbound.explained_variance import explained_variance
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import minimise
+from rootbound.training.explained_variance import explained_variance
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

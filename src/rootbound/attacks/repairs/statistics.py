@@ -12,8 +12,8 @@ from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.attacks.tuning.partial import NORMS
 from rootbound.data import Data
-from rootbound.models import Classifier
-from rootbound.models.statistics import keeping_statistics
+from rootbound.networks import Classifier
+from rootbound.networks.statistics import keeping_statistics
 
 BATCH = 512
 

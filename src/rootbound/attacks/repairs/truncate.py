@@ -9,9 +9,9 @@ from torch import nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.errors import InputError
-from rootbound.models import Classifier
-from rootbound.models.pooling import Pooled
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier
+from rootbound.networks.pooling import Pooled
 
 
 @dataclass(frozen=True)

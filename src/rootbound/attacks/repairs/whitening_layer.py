@@ -12,7 +12,7 @@ from torch.nn import functional
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import chain
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import predict
 
 WIDEST = 2048

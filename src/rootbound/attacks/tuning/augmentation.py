@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rootbound.augmentation import Augmentation
+from rootbound.data import Augmentation
 
 AugmentationName = Literal["none", "shift", "mixup"]
 

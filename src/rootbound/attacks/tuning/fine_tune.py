@@ -17,9 +17,9 @@ from rootbound.attacks.probes.exact_last_layer import best_head
 from rootbound.attacks.tuning.augmentation import AugmentationName, augment
 from rootbound.attacks.tuning.losses import LossName, classification_loss, one_hot
 from rootbound.attacks.tuning.optimisers import OptimiserName, Update
+from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import predict
 
 Head = Literal["fresh", "given", "zero", "probe"]

@@ -13,9 +13,9 @@ from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.tuning.fine_tune import FineTune
 from rootbound.attacks.tuning.optimisers import Update
+from rootbound.core.errors import InputError
 from rootbound.data import Batch
-from rootbound.errors import InputError
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

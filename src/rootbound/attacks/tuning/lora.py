@@ -10,7 +10,7 @@ from torch.nn.utils import parametrize
 
 from rootbound.attacks.tuning.fine_tune import FineTune
 from rootbound.attacks.tuning.partial import NORMS
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import nn
 
 from rootbound.attacks.tuning.fine_tune import FineTune
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 NORMS = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.LayerNorm, nn.GroupNorm,

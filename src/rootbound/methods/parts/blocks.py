@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.data import Batch
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 def passed_on(blocks: Sequence[nn.Module], inputs: Tensor, kept: int) -> Iterator[Tensor]:

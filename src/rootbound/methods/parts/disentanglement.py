@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 
 class Encoder(nn.Module):

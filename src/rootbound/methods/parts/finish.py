@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.data import Data
-from rootbound.models import Classifier
-from rootbound.tasks import TaskPair
+from rootbound.data import Data, TaskPair
+from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise, predict
 
 MEMORY = 2**29

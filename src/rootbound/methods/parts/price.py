@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import accuracy
 
 CHECKS = 80

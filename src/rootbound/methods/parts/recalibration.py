@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.devices import in_full
+from rootbound.core.devices import in_full
 
 
 def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 
 FLATTEST = 1e-5
 """Added to a channel's variance under the root, where it has a gradient even at 0."""

@@ -7,7 +7,7 @@ import copy
 import torch
 
 from rootbound.data import Data
-from rootbound.models import Classifier
+from rootbound.networks import Classifier
 from rootbound.training import accuracy
 
 

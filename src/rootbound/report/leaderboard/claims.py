@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 
-from rootbound.errors import InputError
+from rootbound.core.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from markupsafe import Markup
 
-from rootbound.files import write_atomically
+from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation
 from rootbound.report.leaderboard.claims import Challenge, Claim, papers
 from rootbound.report.leaderboard.entries import Entry, entries

@@ -1,0 +1,1 @@
+"""What everything stands on: errors, files, devices, memory, processes, the user's own code."""

@@ -1,0 +1,82 @@
+"""Writing files whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from rootbound.core.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write to a temporary name beside `path`, then rename: readers never see half a file.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with _written_aside(path, content) as temporary:
+        temporary.replace(path)
+
+
+def write_once(path: Path, content: bytes | str) -> bool:
+    """Write a file where there is none, whole or not at all; of several writers one does.
+
+    Returns:
+        Whether this one did; else there is a file already, and it stays.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    with _written_aside(path, content) as temporary:
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
+    """Give the name of a file beside `path` with that content, on the disk and not only on its way.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    encoded = content.encode() if isinstance(content, str) else content
+    make_folder(path.parent)
+    temporary: str | None = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(encoded)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        yield Path(temporary)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and those above it, where it does not exist.
+
+    Raises:
+        InputError: it cannot be created or written, or a file is in the way.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"to be able to write {folder}", "no permission", "pass another --out")
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    reason = error.strerror or type(error).__name__
+    return InputError(f"to be able to write {path}", reason, "pass another --out")

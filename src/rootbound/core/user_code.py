@@ -1,0 +1,61 @@
+"""Python files of the user's own, named on the command line: in this process, and in others."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+from rootbound.core.errors import InputError
+
+PREFIX = "rootbound_user_"
+"""Of the names that these files have as modules: no import finds them."""
+
+
+def load_code(path: str | Path) -> ModuleType:
+    """Run a Python file, once, as any that its user names, and return the module.
+
+    Raises:
+        InputError: there is no such file, or it cannot be run.
+    """
+    path = Path(path).resolve()
+    name = f"{PREFIX}{path.stem}"
+    if (known := sys.modules.get(name)) is not None and known.__file__ == str(path):
+        return known
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None or not path.is_file():
+        raise InputError(f"a Python file at {path}", "no such file", "check the path")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    try:
+        specification.loader.exec_module(module)
+    except Exception as error:  # anything may go wrong in a file of someone else's
+        del sys.modules[name]
+        raise InputError(
+            f"to be able to run {path}", f"{type(error).__name__}: {error}", "correct the file"
+        ) from None
+    return module
+
+
+def loaded_code() -> list[ModuleType]:
+    """Return the modules of such files, in the order in which they were loaded."""
+    return [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
+
+
+class CarriedCode:
+    """Where it is unpickled, the files that were loaded here are loaded as well.
+
+    Sent to a process ahead of what needs them.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[list[str]], CarriedCode], tuple[list[str]]]:
+        """Name the files by their full paths."""
+        return _arrive, ([str(module.__file__) for module in loaded_code()],)
+
+
+def _arrive(paths: list[str]) -> CarriedCode:
+    for path in paths:
+        load_code(path)
+    return CarriedCode()

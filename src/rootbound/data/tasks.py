@@ -1,0 +1,145 @@
+"""A task, and the tasks an experiment is about: one to resist, and one to do well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+
+from rootbound.core.errors import InputError
+from rootbound.data.samples import Data
+from rootbound.data.scaling import Scaling
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A classification task with its own training and test data.
+
+    Args:
+        name: in words, as it shall appear in reports.
+        classes: the name of each class; label `i` is `classes[i]`.
+        train: samples to learn from.
+        test: samples to be judged on, never seen by methods or attacks.
+        vocabulary: where samples are text, the word or letter that each number stands for.
+        conversion: in words, how samples were made to fit another data set's; empty if unchanged.
+        own_scaling: the data's, where samples are scaled in another way that a network brought.
+
+    Raises:
+        InputError: fewer than two classes, or labels outside them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Data
+    test: Data
+    vocabulary: tuple[str, ...] = ()
+    conversion: str = ""
+    own_scaling: Scaling | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise InputError(
+                f"at least two classes in task {self.name!r}",
+                f"{len(self.classes)}",
+                "a task with one class has nothing to learn: add classes",
+            )
+        for part, data in (("training", self.train), ("test", self.test)):
+            highest = int(data.labels.max())
+            if highest >= len(self.classes):
+                raise InputError(
+                    f"{part} labels below {len(self.classes)} in task {self.name!r}",
+                    f"label {highest}",
+                    "relabel the classes from 0 without gaps",
+                )
+            missing = set(range(len(self.classes))) - set(data.labels.unique().tolist())
+            if missing and data.stratified:
+                raise InputError(
+                    f"{part} samples of every class in task {self.name!r}",
+                    f"none of class {self.classes[min(missing)]!r}",
+                    "remove the class or add samples",
+                )
+        if self.train.shape != self.test.shape:
+            raise InputError(
+                "training and test samples of one shape",
+                f"{self.train.shape} and {self.test.shape}",
+                "resize one of them",
+            )
+
+    def to(self, device: torch.device) -> Task:
+        """Return the task with its data on a device."""
+        return replace(self, train=self.train.to(device), test=self.test.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """What a model must not be turned into, and what else is known of it: enough to attack it.
+
+    Args:
+        desirable: the task the model is for; None where nobody said.
+        undesirable: the task it must resist; its training data are the attacker's.
+        known_undesirable: the defender's undesirable samples; None where nobody knows them.
+        shared: whether defender and attacker hold the same samples.
+        benign: a harmless third task, which a defended model must still be able to learn.
+    """
+
+    desirable: Task | None
+    undesirable: Task
+    known_undesirable: Data | None
+    shared: bool = False
+    benign: Task | None = None
+
+    def to(self, device: torch.device) -> Self:
+        """Return the same with all data on a device."""
+        held = ("desirable", "undesirable", "known_undesirable", "benign")
+        there = {name: one.to(device) for name in held if (one := getattr(self, name)) is not None}
+        return replace(self, **there)
+
+    @staticmethod
+    def alone(undesirable: Task) -> Tasks:
+        """Return what is known where only the undesirable task is: all of its data attack."""
+        return Tasks(None, undesirable, None)
+
+
+@dataclass(frozen=True, eq=False)
+class TaskPair(Tasks):
+    """What a model is for, and what it must not be turned into: enough to defend it.
+
+    Args:
+        desirable: the task the model is for.
+        undesirable: the task it must resist; its training data are the attacker's.
+        known_undesirable: the defender's undesirable samples.
+        shared: whether defender and attacker hold the same samples.
+        benign: a harmless third task, which a defended model must still be able to learn.
+    """
+
+    desirable: Task
+    known_undesirable: Data
+
+    @classmethod
+    def of(
+        cls, desirable: Task, undesirable: Task, *, share_undesirable: bool = False, seed: int = 0
+    ) -> TaskPair:
+        """Pair two tasks, giving defender and attacker disjoint halves of the undesirable data.
+
+        Args:
+            desirable: the task the model is for.
+            undesirable: the task it must resist.
+            share_undesirable: give both of them all of it instead.
+            seed: of the split.
+
+        Raises:
+            InputError: the two tasks have samples of different shapes.
+        """
+        if desirable.train.shape != undesirable.train.shape:
+            raise InputError(
+                "desirable and undesirable samples of one shape",
+                f"{desirable.train.shape} and {undesirable.train.shape}",
+                "resize one of them",
+            )
+        if share_undesirable:
+            return cls(desirable, undesirable, undesirable.train, shared=True)
+        generator = torch.Generator().manual_seed(seed)
+        defender, attacker = undesirable.train.halves(generator)
+        attacked = replace(undesirable, train=attacker)
+        return cls(desirable, attacked, defender)

@@ -1,0 +1,253 @@
+"""Diagnosis: numbers about one network that tell a trick from resistance.
+
+They are no evidence of resistance themselves: flags compare them with the undefended arm's.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from rootbound.data import Data, Tasks
+from rootbound.networks import Classifier
+from rootbound.networks.activations import ACTIVATIONS
+from rootbound.training import predict, seeded
+
+MEASURES = {
+    "dead_units_desirable": "largest share, over layers, of units that say the same to every "
+    "desirable input",
+    "dead_units_undesirable": "the same of undesirable inputs",
+    "blank_inputs_desirable": "largest share, over layers, of desirable inputs at which every "
+    "unit of the layer is 0",
+    "blank_inputs_undesirable": "the same of undesirable inputs",
+    "effective_rank_undesirable": "exp of the entropy of the covariance's spectrum, of the last "
+    "features of undesirable inputs; 0 where they are constant",
+    "feature_condition_undesirable": "largest over smallest deviation of those features along "
+    "any direction",
+    "feature_scale": "root mean square of the last features of desirable inputs",
+    "running_variance_smallest": "of batch normalisation",
+    "running_variance_largest": "of batch normalisation",
+    "spectral_norm_largest": "largest singular value of any layer's weights, as a matrix of "
+    "outputs by everything else",
+    "spectral_norm_ratio": "that, over the largest singular value of the layer with the smallest",
+    "weight_condition": "largest over smallest singular value of one layer, in the worst one",
+    "gradient_smallest": "norm of the gradient over that of the weights, in the layer with the "
+    "smallest, for undesirable samples, a fresh head and train mode",
+    "gradient_ratio": "that, over the same of the layer with the largest",
+    "train_mode_difference": "desirable accuracy in evaluation mode minus that in train mode",
+    "changing_outputs": "largest share, over tasks, of inputs that get other outputs when asked "
+    "again",
+    "not_finite_desirable": "share of desirable inputs with NaN or infinite outputs",
+    "not_finite_undesirable": "the same of undesirable inputs",
+    "largest_logit": "of any class at any desirable input, without its sign",
+    "own_accuracy_undesirable": "share of undesirable inputs at which the given head says the "
+    "true class, where it has as many",
+    "renamed_accuracy_undesirable": "the same once its outputs are renamed in the best way",
+}
+"""What each number means. One that does not exist for a network, or would need desirable samples
+where there are none, is left out."""
+
+SAMPLES = 512
+"""Training samples of each task that are looked at, at most."""
+BATCH = 128
+ROUNDING = 1e-7
+"""Singular values below this share of the largest are rounding errors of float32."""
+WIDEST = 1024
+"""Layers with more rows and more columns than this are left out: their spectra take too long."""
+LAYERS = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
+    nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
+    """Return the numbers of `MEASURES` that exist for a network; all of them finite.
+
+    The same network and samples give the same numbers. Shares and accuracies are in [0, 1].
+
+    Args:
+        model: looked at and left as it is.
+        tasks: of whose training samples a part is used.
+    """
+    model = copy.deepcopy(model).eval().requires_grad_(True)
+    undesirable = tasks.undesirable.train.subset(SAMPLES)
+    with seeded(0):
+        found = {
+            **_units(model, undesirable, "undesirable"),
+            **_features(model, undesirable),
+            **_running_variances(model),
+            **_spectra(model),
+            **_gradients(model, undesirable, len(tasks.undesirable.classes)),
+            **_outputs(model, undesirable, "undesirable"),
+        }
+        if tasks.desirable is not None:
+            changing = found["changing_outputs"]
+            found |= _at_desirable(model, tasks.desirable.train.subset(SAMPLES))
+            found["changing_outputs"] = max(changing, found["changing_outputs"])
+        if model.classes == len(tasks.undesirable.classes):
+            found |= _names(model, undesirable)
+    return {name: found[name] for name in MEASURES if math.isfinite(found.get(name, math.nan))}
+
+
+class _Watched:
+    """What the units of one layer have said so far, and how many inputs left it blank."""
+
+    def __init__(self) -> None:
+        self.low = self.high = torch.zeros(0)
+        self.blank = 0
+
+    def __call__(self, _: nn.Module, __: object, outputs: Tensor) -> None:
+        # The channel of an image, the last number of a token.
+        values = outputs.detach().movedim(1 if outputs.dim() != 3 else 2, 0).flatten(1)
+        low, high = values.amin(1), values.amax(1)
+        first = not len(self.low)
+        self.low = low if first else torch.minimum(self.low, low)
+        self.high = high if first else torch.maximum(self.high, high)
+        self.blank += int((outputs == 0).flatten(1).all(1).sum())
+
+    def dead(self) -> float:
+        return float((self.low == self.high).float().mean())
+
+
+def _units(model: Classifier, data: Data, name: str) -> dict[str, float]:
+    # The whole backbone is watched too, for activations that are no modules.
+    parts = [part for part in model.backbone.modules() if isinstance(part, ACTIVATIONS)]
+    watched: list[_Watched] = []
+    handles: list[RemovableHandle] = []
+    for part in (*parts, model.backbone):
+        watched.append(_Watched())
+        handles.append(part.register_forward_hook(watched[-1]))
+    try:
+        predict(model, data, BATCH)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {
+        f"dead_units_{name}": max(one.dead() for one in watched),
+        f"blank_inputs_{name}": max(one.blank for one in watched) / len(data),
+    }
+
+
+def _features(model: Classifier, undesirable: Data) -> dict[str, float]:
+    features = predict(model.backbone, undesirable, BATCH).double()
+    found = {}
+    if bool(features.isfinite().all()):
+        deviations = _singular_values(features - features.mean(0))
+        variances = deviations.square()
+        shares = variances / variances.sum()
+        entropy = -(shares * shares.log()).sum()
+        found["effective_rank_undesirable"] = float(entropy.exp()) if len(shares) else 0.0
+        if len(deviations):
+            found["feature_condition_undesirable"] = float(deviations[0] / deviations[-1])
+    return found
+
+
+def _singular_values(matrix: Tensor) -> Tensor:
+    """Return the singular values that are no rounding errors, the largest first."""
+    values: Tensor = torch.linalg.svdvals(matrix.double())
+    return values[(values > ROUNDING * values[0]) & (values > 0)]
+
+
+def _running_variances(model: Classifier) -> dict[str, float]:
+    norms = (part for part in model.modules() if isinstance(part, NORMS))
+    variances = [norm.running_var for norm in norms if norm.running_var is not None]
+    if not variances:
+        return {}
+    together = torch.cat(variances)
+    return {
+        "running_variance_smallest": float(together.min()),
+        "running_variance_largest": float(together.max()),
+    }
+
+
+def _matrices(model: Classifier) -> Iterator[Tensor]:
+    for part in model.modules():
+        if isinstance(part, LAYERS):
+            matrix = part.weight.detach().flatten(1)
+            if bool(matrix.isfinite().all()) and min(matrix.shape) <= WIDEST:
+                yield matrix
+
+
+def _spectra(model: Classifier) -> dict[str, float]:
+    spectra = [values for matrix in _matrices(model) if len(values := _singular_values(matrix))]
+    if not spectra:
+        return {}
+    norms = [float(values[0]) for values in spectra]
+    return {
+        "spectral_norm_largest": max(norms),
+        "spectral_norm_ratio": max(norms) / min(norms),
+        "weight_condition": max(float(values[0] / values[-1]) for values in spectra),
+    }
+
+
+def _gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
+    # As an attacker meets them: with a new head, in train mode.
+    attacked = model.with_head(classes, seed=0).train()
+    inputs, labels = data.batch(slice(0, BATCH))
+    functional.cross_entropy(attacked(inputs), labels).backward()
+    relative = {
+        name: (0.0 if weight.grad is None else float(weight.grad.double().norm())) / norm
+        for name, weight in attacked.named_parameters()
+        if weight.dim() > 1 and (norm := float(weight.detach().double().norm())) > 0
+    }
+    below = [value for name, value in relative.items() if name.startswith("backbone")]
+    largest = max(relative.values(), default=0.0)
+    if not below or largest == 0.0 or not all(map(math.isfinite, relative.values())):
+        return {}
+    return {"gradient_smallest": min(below), "gradient_ratio": min(below) / largest}
+
+
+def _outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
+    logits, again = (predict(model, data, BATCH) for _ in range(2))
+    same = torch.isclose(logits, again, rtol=1e-4, atol=1e-6, equal_nan=True).all(1)
+    return {
+        "changing_outputs": float((~same).float().mean()),
+        f"not_finite_{name}": float((~logits.isfinite().all(1)).float().mean()),
+    }
+
+
+def _at_desirable(model: Classifier, desirable: Data) -> dict[str, float]:
+    logits = predict(model, desirable, BATCH)
+    scale = predict(model.backbone, desirable, BATCH).double().square().mean().sqrt()
+    return {
+        **_units(model, desirable, "desirable"),
+        **_outputs(model, desirable, "desirable"),
+        "feature_scale": float(scale),
+        "train_mode_difference": _accuracy(logits, desirable)
+        - _train_mode_accuracy(model, desirable),
+        "largest_logit": float(logits.nan_to_num(0.0).abs().max()),
+    }
+
+
+def _accuracy(logits: Tensor, data: Data) -> float:
+    return float((logits.argmax(1) == data.labels).double().mean())
+
+
+@torch.no_grad()
+def _train_mode_accuracy(model: Classifier, data: Data) -> float:
+    # A copy, because running statistics move in train mode.
+    training = copy.deepcopy(model).train()
+    return _accuracy(torch.cat([training(inputs) for inputs, _ in data.in_order(BATCH)]), data)
+
+
+def _names(model: Classifier, data: Data) -> dict[str, float]:
+    logits = predict(model, data, BATCH)
+    # Without what is not among them: of a vocabulary that is nearly all.
+    right, rows = data.labels.unique(return_inverse=True)
+    named, columns = logits.argmax(1).unique(return_inverse=True)
+    said = logits.new_zeros(len(right), len(named))
+    said.index_put_((rows, columns), logits.new_ones(len(data)), accumulate=True)
+    counts = said.cpu().numpy()
+    best = linear_sum_assignment(counts, maximize=True)
+    return {
+        "own_accuracy_undesirable": _accuracy(logits, data),
+        "renamed_accuracy_undesirable": float(counts[best].sum()) / len(data),
+    }

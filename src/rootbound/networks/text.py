@@ -1,0 +1,114 @@
+"""A small transformer for short texts, trained from nothing."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+from rootbound.networks.classifier import Classifier
+from rootbound.networks.sequence import BAG, bag, joined, mean, parted, trimmed
+from rootbound.networks.vit import TransformerBlock
+
+
+class Words(nn.Module):
+    """A vector for every token, and one for its place.
+
+    Args:
+        vocabulary: how many tokens there are; 0 is padding.
+        length: tokens of a text at most.
+        width: of a vector.
+    """
+
+    masked = True
+
+    def __init__(self, vocabulary: int, length: int, width: int) -> None:
+        super().__init__()
+        self.meanings = nn.Embedding(vocabulary, width)
+        self.places = nn.Embedding(length, width)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the vectors anew; those of one standard deviation drown what is learned."""
+        for part in (self.meanings, self.places):
+            nn.init.normal_(part.weight, std=0.1)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return states and mask `(N, L, width + 1)` of tokens `(N, L)`."""
+        tokens, mask = trimmed(tokens)
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        # Numbers beyond the vocabulary begin again: any tokeniser will do.
+        numbers = tokens % self.meanings.num_embeddings
+        return joined(self.meanings(numbers) + self.places(places), mask)
+
+
+class MaskedBlock(nn.Module):
+    """A transformer block that sees no padding."""
+
+    masked = True
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.block = TransformerBlock(width, heads)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return states and mask `(N, L, width + 1)`."""
+        states, mask = parted(outputs)
+        return joined(self.block(states, mask), mask)
+
+
+class MeanOverWords(nn.Module):
+    """The mean of a text's states, normalised."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return `(N, width)`."""
+        states, mask = parted(outputs)
+        return mean(self.norm(states), mask)
+
+
+class BagOfWords(nn.Module):
+    """The share of each token in a text: a model without any weights."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return `(N, BAG)`."""
+        return bag(tokens)
+
+
+def bag_of_words(classes: int) -> Classifier:
+    """Return a linear model of the shares of tokens."""
+    return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG, classes))
+
+
+def small_text(
+    classes: int,
+    shape: tuple[int, ...] = (64,),
+    seed: int = 0,
+    vocabulary: int = 16384,
+    width: int = 96,
+    depth: int = 2,
+) -> Classifier:
+    """Return a small transformer for texts: two blocks of width 96, three heads, mean over words.
+
+    Args:
+        classes: number of classes.
+        shape: tokens of a text at most, as `(length,)`.
+        seed: of the weights.
+        vocabulary: number of tokens.
+        width: of a token's state, a multiple of 32.
+        depth: number of blocks.
+
+    Raises:
+        InputError: the shape is not of texts.
+    """
+    if len(shape) != 1:
+        raise InputError("texts, of (length,) tokens", f"shape {shape}", "choose another --model")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        blocks: list[nn.Module] = [MaskedBlock(width, width // 32) for _ in range(depth)]
+        last = nn.Sequential(blocks.pop(), MeanOverWords(width))
+        backbone = nn.Sequential(Words(vocabulary, shape[0], width), *blocks, last)
+        return Classifier(backbone, nn.Linear(width, classes), "small_text")

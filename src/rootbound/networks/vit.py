@@ -1,0 +1,124 @@
+"""A small vision transformer.
+
+Source: A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021,
+https://arxiv.org/abs/2010.11929; the mean over places in place of a class token, as in L. Beyer
+et al., "Better plain ViT baselines", 2022, https://arxiv.org/abs/2205.01580.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.networks.classifier import Classifier
+from rootbound.networks.cnn import Shape
+
+
+class Patches(nn.Module):
+    """Cut an image into squares and map each to a token, with a position that is learned.
+
+    Args:
+        shape: channels, height, width of an image; zeros are added to the right and below where
+            `size` does not divide it.
+        size: pixels on a side of a square.
+        width: of a token.
+    """
+
+    def __init__(self, shape: Shape, size: int, width: int) -> None:
+        super().__init__()
+        self.added = (0, -shape[2] % size, 0, -shape[1] % size)
+        self.project = nn.Conv2d(shape[0], width, size, stride=size)
+        self.image = tuple(shape[1:])
+        places = -(-shape[1] // size) * -(-shape[2] // size)
+        self.positions = nn.Parameter(torch.empty(1, places, width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the positions anew; the convolution resets itself."""
+        nn.init.normal_(self.positions, std=0.02)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return tokens `(N, places, width)` of images `(N, C, H, W)`."""
+        if inputs.shape[2:] != self.image:
+            # One token would be added to every position without a complaint.
+            raise ValueError(f"images of {self.image}, not {tuple(inputs.shape[2:])}")
+        inputs = functional.pad(inputs, self.added)
+        tokens: Tensor = self.project(inputs).flatten(2).transpose(1, 2) + self.positions
+        return tokens
+
+
+class SelfAttention(nn.Module):
+    """Every token looks at every other: `softmax(q k' / sqrt(d)) v`, in several heads.
+
+    Args:
+        width: of a token, a multiple of `heads`.
+        heads: how many.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.mix = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return tokens `(N, places, width)`; those outside the mask `(N, places)` are not seen."""
+        count, places, width = tokens.shape
+        mixed = self.mix(tokens).view(count, places, 3, self.heads, width // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        visible = None if mask is None else mask[:, None, None]
+        seen = functional.scaled_dot_product_attention(query, key, value, visible)
+        outputs: Tensor = self.project(seen.transpose(1, 2).reshape(count, places, width))
+        return outputs
+
+
+class TransformerBlock(nn.Module):
+    """`x + attention(norm(x))`, then `x + mlp(norm(x))`.
+
+    Args:
+        width: of a token.
+        heads: of the attention.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.first_norm, self.second_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = SelfAttention(width, heads)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return tokens `(N, places, width)`; those outside the mask `(N, places)` are not seen."""
+        tokens = tokens + self.attention(self.first_norm(tokens), mask)
+        outputs: Tensor = tokens + self.mlp(self.second_norm(tokens))
+        return outputs
+
+
+class MeanOverPlaces(nn.Module):
+    """The mean of an image's tokens."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return `(N, width)` of `(N, places, width)`."""
+        return tokens.mean(1)
+
+
+def small_vit(
+    classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 96, depth: int = 4
+) -> Classifier:
+    """Return a small vision transformer: patches of 4x4, four blocks of width 96, three heads.
+
+    Args:
+        classes: number of classes.
+        shape: channels, height, width of an image.
+        seed: of the weights.
+        width: of a token, a multiple of 32.
+        depth: number of blocks.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        blocks = [TransformerBlock(width, width // 32) for _ in range(depth)]
+        last = nn.Sequential(blocks.pop(), nn.LayerNorm(width), MeanOverPlaces())
+        backbone = nn.Sequential(Patches(shape, 4, width), *blocks, last)
+        return Classifier(backbone, nn.Linear(width, classes), "small_vit")

@@ -1,0 +1,196 @@
+"""Weights with their card, in a folder or on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+from rootbound.networks.classifier import Classifier
+from rootbound.networks.digest import weights_digest
+from rootbound.networks.hugging_face import PRETRAINED, as_published
+from rootbound.publishing.checkpoint import Origin, load_model
+from rootbound.publishing.foreign import PICKLES, load_weights
+from rootbound.publishing.hub import AS_USUAL, CARD, CONFIG, OTHERS, WEIGHTS, Download, snapshot
+
+TOKENISER = "tokenizer_config.json"
+LARGEST_CARD = 2**23
+"""Bytes; the names of a language model's tokens are among them."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where weights lie.
+
+    Args:
+        weights: the file.
+        folder: that was published with it; None where the file was named by itself.
+    """
+
+    weights: Path
+    folder: Path | None
+
+    def check(self, model: Classifier) -> None:
+        """Raise an `InputError` where a card is there that is damaged or of other weights."""
+        if self.folder is not None:
+            _check_card(self.folder, model)
+
+
+def find(name: str, download: Download = AS_USUAL) -> Place:
+    """Return where weights of that name lie: a file, a published folder, or one of the hub.
+
+    Raises:
+        InputError: there is nothing of that name on the hub, or no way to it.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return Place(path / WEIGHTS, path)
+    if path.is_file() or path.suffix in (".safetensors", *PICKLES):
+        return Place(path, None)
+    folder = _fetched(name, download)
+    return Place(folder / WEIGHTS, folder)
+
+
+def load(
+    name: str | Path,
+    module: nn.Module | None = None,
+    *,
+    head: str | None = None,
+    fresh: Callable[[], nn.Module] | None = None,
+    **download: Any,
+) -> Classifier:
+    """Load what `rootbound train` or `rootbound export` wrote, in evaluation mode.
+
+    Nothing that comes with the weights is executed.
+
+    Args:
+        name: a model file, a folder with its card, or `OWNER/NAME` on the Hugging Face hub.
+        module: your own network, which is copied, where the weights belong to one.
+        head: with `module`, as `Classifier.wrap` takes it.
+        fresh: with `module`, as `Classifier.wrap` takes it.
+        download: options of a download from the hub, named as its library names them: `revision`,
+            `token`, `cache_dir`, `local_files_only` and `force_download`.
+
+    Raises:
+        InputError: there is no such model, it is damaged, it does not fit the module, it needs a
+            module that was not given, or its card describes other weights.
+    """
+    options = Download(**download)
+    if module is None:
+        model = load_checkpoint(str(name), options)[0]
+    else:
+        model = load_into(module, find(str(name), options), head, None, fresh)
+    return model.eval()
+
+
+def load_checkpoint(name: str, download: Download = AS_USUAL) -> tuple[Classifier, Origin]:
+    """Load a model file, a published folder, or what the hub has under that name.
+
+    Nothing is executed. Where there is a card, its weights must be these.
+
+    Raises:
+        InputError: there is nothing of that name, it is damaged, or the card is of other weights.
+    """
+    place = find(name, download)
+    model, origin = load_model(place.weights)
+    if place.folder is not None and origin.tokeniser and (place.folder / TOKENISER).is_file():
+        origin = replace(origin, tokeniser=f"{PRETRAINED}{place.folder}")
+    place.check(model)
+    return model, origin
+
+
+def load_into(
+    module: nn.Module,
+    place: Place,
+    head: str | None = None,
+    example: Tensor | None = None,
+    fresh: Callable[[], nn.Module] | None = None,
+) -> Classifier:
+    """Return somebody's own network with the weights at a place; nothing there is executed.
+
+    Args:
+        module: the network; it is copied, with half-precision weights as float32.
+        place: of weights that its `load_state_dict` reads.
+        head: as `Classifier.wrap` takes it, like the others.
+        example: inputs to find and to check the head by.
+        fresh: makes the same network with random weights.
+
+    Raises:
+        InputError: the weights are missing, damaged or do not fit, a card is of others, or
+            the network cannot be wrapped.
+    """
+    # In single precision first: what was trained in that would be rounded, and be no card's.
+    whole = copy.deepcopy(module).float()
+    load_weights(whole, place.weights)
+    model = Classifier.wrap(whole, head, example, fresh)
+    place.check(model)
+    return model
+
+
+def load_plain(name: str) -> Classifier:
+    """Load a model of `transformers` from a folder or the hub, with the head that it came with.
+
+    Nothing is executed. Where there is a card, its weights must be these.
+
+    Args:
+        name: `hf:` and a name or folder.
+
+    Raises:
+        InputError: there is no such model, it is of a family that is not known here, or the card
+            is damaged or of other weights.
+    """
+    model = as_published(name)
+    _check_card(_folder_of(name.removeprefix(PRETRAINED)), model)
+    return model
+
+
+def check_plain(name: str) -> None:
+    """Raise an `InputError` as `load_plain` does, where a model of `transformers` has a card.
+
+    Args:
+        name: `hf:` and a name or folder.
+    """
+    if (_folder_of(name.removeprefix(PRETRAINED)) / CARD).is_file():
+        load_plain(name)
+
+
+def _folder_of(name: str) -> Path:
+    """Return the folder with a model's card, if it has one: itself, or what the hub has."""
+    return Path(name) if Path(name).is_dir() else snapshot(name, [CARD], AS_USUAL)
+
+
+def _check_card(folder: Path, model: Classifier) -> None:
+    if (folder / CARD).is_file():
+        _check(folder / CARD, weights_digest(model.state_dict()))
+
+
+def _fetched(name: str, download: Download) -> Path:
+    if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
+        raise InputError(
+            f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
+            "no such file",
+            "train one: rootbound train",
+        )
+    return snapshot(name, [WEIGHTS, CONFIG, CARD, *OTHERS], download)
+
+
+def _check(path: Path, digest: str) -> None:
+    try:
+        if path.stat().st_size > LARGEST_CARD:
+            raise ValueError(f"more than {LARGEST_CARD} bytes")
+        claimed = json.loads(path.read_text(encoding="utf-8"))["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise InputError(f"a resistance card at {path}", reason, "export the model again") from None
+    if claimed != digest:
+        raise InputError(
+            f"the weights that {path} is about (SHA-256 {str(claimed)[:16]}…)",
+            f"others ({digest[:16]}…)",
+            "do not trust the card: audit these weights",
+        )

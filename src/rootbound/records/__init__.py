@@ -1,0 +1,35 @@
+"""Records: what was measured, as plain values; and the folder of a run that holds them."""
+
+from rootbound.records.difference import Difference, difference
+from rootbound.records.evaluation import (
+    EXACT,
+    PRACTICAL,
+    Arm,
+    Diagnosis,
+    Evaluation,
+    Record,
+    Stage,
+    TaskName,
+    Tier,
+    Training,
+)
+from rootbound.records.run_folder import RunFolder, find_runs
+from rootbound.records.run_spec import Spec
+
+__all__ = [
+    "EXACT",
+    "PRACTICAL",
+    "Arm",
+    "Diagnosis",
+    "Difference",
+    "Evaluation",
+    "Record",
+    "RunFolder",
+    "Spec",
+    "Stage",
+    "TaskName",
+    "Tier",
+    "Training",
+    "difference",
+    "find_runs",
+]

@@ -1,0 +1,123 @@
+"""What decides the result of a run, as plain values, and the digest that it is known by."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rootbound.core.errors import InputError
+from rootbound.core.files import write_once
+
+FORMAT = 1
+"""Version of the JSON layout; raised when a reader of the old one would go wrong."""
+NAME = "spec.json"
+ABSENT = "absent"
+NUMBERS = ("seeds", "suite.attackers")
+"""Values of which a larger run has more, and what a smaller one found besides."""
+LISTS = ("arms.", "code.")
+"""Tables to which a larger run adds entries."""
+WORDS = ("suite.name",)
+"""Values that say in words what others decide."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A frozen description of a run: equal specs find equal records.
+
+    Args:
+        content: everything that decides what is found, as JSON can hold it.
+        command: arguments of `rootbound` that began the run; none if a program did.
+        directory: where it was begun; paths in the command start there.
+    """
+
+    content: Mapping[str, Any]
+    command: tuple[str, ...] = ()
+    directory: str = ""
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that differ when anything that decides the result does."""
+        text = json.dumps(self.content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def save(self, folder: Path) -> bool:
+        """Write `spec.json` where there is none; return whether it was this one that did.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        text = {
+            "format": FORMAT,
+            "run": self.digest,
+            "command": list(self.command),
+            "directory": self.directory,
+            "spec": self.content,
+        }
+        content = json.dumps(text, indent=1, ensure_ascii=False)
+        return write_once(folder / NAME, content + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Spec:
+        """Read `spec.json` from the folder of a run.
+
+        Raises:
+            InputError: it is missing, damaged, or of another format.
+        """
+        path = folder / NAME
+        try:
+            found = json.loads(path.read_text())
+            if found["format"] != FORMAT:
+                raise ValueError(f"format {found['format']}")
+            command, content, directory = found["command"], found["spec"], found["directory"]
+            words = isinstance(command, list) and all(isinstance(one, str) for one in command)
+            if not (words and isinstance(content, dict) and isinstance(directory, str)):
+                raise TypeError("a spec, a command of words and a directory are wanted")
+            return cls(content, tuple(command), directory)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InputError(f"the spec of a run at {path}", "no such file", "check it") from None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"the spec of a run in {path}",
+                f"{type(error).__name__}: {error}",
+                "run it again into another folder",
+            ) from None
+
+    def differs_from(self, other: Spec) -> Iterator[tuple[str, str, str]]:
+        """Yield each value that the specs do not share: its name, here, and in the other."""
+        here, there = _flat(self.content), _flat(other.content)
+        for name in sorted(here.keys() | there.keys()):
+            pair = here.get(name, ABSENT), there.get(name, ABSENT)
+            if pair[0] != pair[1]:
+                yield name, *pair
+
+    def obstacle_to(self, larger: Spec) -> tuple[str, str, str] | None:
+        """Return why a run of this spec is no part of one of a larger spec; None where it is.
+
+        Every model is attacked by itself, so that more seeds, attackers and arms leave what was
+        found as it was; nothing else does.
+        """
+        for name, here, there in self.differs_from(larger):
+            more = name in NUMBERS and here.isdigit() and there.isdigit() and int(here) < int(there)
+            added = name.startswith(LISTS) and here == ABSENT
+            if not (more or added or name in WORDS):
+                return name, here, there
+        return None
+
+
+def _flat(content: object, name: str = "") -> dict[str, str]:
+    """Return the values of nested tables and lists, each under its path."""
+    if isinstance(content, dict):
+        entries = content.items()
+    elif isinstance(content, list):
+        entries = ((str(place), entry) for place, entry in enumerate(content))  # type: ignore[assignment]
+    else:
+        return {name: str(content)}
+    return {
+        below: text
+        for key, entry in entries
+        for below, text in _flat(entry, f"{name}.{key}" if name else str(key)).items()
+    }

@@ -1,0 +1,25 @@
+"""Suites: frozen, named lists of attacks and budgets; one a file."""
+
+from rootbound.core.errors import unknown_name
+from rootbound.suites.demo_1 import DEMO_1
+from rootbound.suites.quick_1 import QUICK_1
+from rootbound.suites.standard_1 import STANDARD_1
+from rootbound.suites.suite import Suite
+
+SUITES = {suite.name: suite for suite in (DEMO_1, QUICK_1, STANDARD_1)}
+
+
+def find_suite(suite: Suite | str) -> Suite:
+    """Return the suite of that name, or the suite itself.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if isinstance(suite, Suite):
+        return suite
+    if suite not in SUITES:
+        raise unknown_name("suite", suite, SUITES)
+    return SUITES[suite]
+
+
+__all__ = ["DEMO_1", "QUICK_1", "STANDARD_1", "SUITES", "Suite", "find_suite"]

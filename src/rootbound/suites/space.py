@@ -1,0 +1,125 @@
+"""A continuous space of fine-tuning settings, and the proposals of an optimiser for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rootbound.attacks.base import Attack
+from rootbound.attacks.tuning import FineTune
+from rootbound.core.errors import InputError
+
+OPTIMISERS = ("sgd", "adam", "adamw")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Full fine-tuning with settings that an optimiser proposes after the screening.
+
+    Optuna's multivariate tree-structured Parzen estimator sees the screened settings of the
+    space with their validation accuracies, and is asked for as many more; it is told nothing
+    of the test set. All arms get equally many.
+
+    Args:
+        proposals: how many settings.
+        learning_rate: lowest and highest, on a log scale.
+        weight_decay: likewise.
+        warm_up: lowest and highest share of the steps.
+    """
+
+    proposals: int = 8
+    learning_rate: tuple[float, float] = (1e-4, 0.5)
+    weight_decay: tuple[float, float] = (1e-6, 1e-2)
+    warm_up: tuple[float, float] = (0.0, 0.2)
+
+    def check(self) -> None:
+        """Raise an `InputError` when Optuna is not installed, before hours of work."""
+        _optuna()
+
+    def propose(self, found: Iterable[tuple[Attack, float]], seed: int) -> list[FineTune]:
+        """Return settings to try next.
+
+        Args:
+            found: trials and their validation accuracies; those outside the space are ignored.
+            seed: of the proposals.
+
+        Raises:
+            InputError: Optuna is not installed.
+        """
+        optuna = _optuna()
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, constant_liar=True, n_startup_trials=4
+        )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        distributions = self._distributions(optuna)
+        for trial, value in found:
+            if isinstance(trial, FineTune) and (parameters := self._parameters(trial)):
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=parameters, distributions=distributions, value=value
+                    )
+                )
+        asked = [study.ask(distributions).params for _ in range(self.proposals)]
+        return list(dict.fromkeys(_fine_tune(parameters) for parameters in asked))
+
+    def _distributions(self, optuna: Any) -> dict[str, Any]:
+        float_between = optuna.distributions.FloatDistribution
+        return {
+            "learning_rate": float_between(*self.learning_rate, log=True),
+            "weight_decay": float_between(*self.weight_decay, log=True),
+            "warm_up": float_between(*self.warm_up),
+            "optimiser": optuna.distributions.CategoricalDistribution(OPTIMISERS),
+        }
+
+    def _parameters(self, trial: FineTune) -> dict[str, Any] | None:
+        """Return where a trial lies in the space, None where it lies outside."""
+        inside = (
+            type(trial) is FineTune
+            and trial.optimiser in OPTIMISERS
+            and self.learning_rate[0] <= trial.learning_rate <= self.learning_rate[1]
+            and _fine_tune_like(trial)
+        )
+        if not inside:
+            return None
+        decay = min(max(trial.weight_decay, self.weight_decay[0]), self.weight_decay[1])
+        return {
+            "learning_rate": trial.learning_rate,
+            "weight_decay": decay,
+            "warm_up": min(trial.warm_up, self.warm_up[1]),
+            "optimiser": trial.optimiser,
+        }
+
+
+def _fine_tune(parameters: dict[str, Any]) -> FineTune:
+    """Return a setting with numbers short enough to be read and written exactly."""
+    return FineTune(
+        optimiser=parameters["optimiser"],
+        learning_rate=float(f"{parameters['learning_rate']:.3g}"),
+        weight_decay=float(f"{parameters['weight_decay']:.3g}"),
+        warm_up=float(f"{parameters['warm_up']:.2g}"),
+    )
+
+
+def _fine_tune_like(trial: FineTune) -> bool:
+    """Return whether a trial differs from the space's by nothing but its parameters."""
+    plain = FineTune(
+        optimiser=trial.optimiser,
+        learning_rate=trial.learning_rate,
+        weight_decay=trial.weight_decay,
+        warm_up=trial.warm_up,
+    )
+    return trial == plain
+
+
+def _optuna() -> Any:
+    try:
+        import optuna  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError:
+        raise InputError(
+            "Optuna, which this suite searches with",
+            "none installed",
+            "pip install 'rootbound[search]'",
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna

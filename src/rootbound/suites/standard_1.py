@@ -1,0 +1,221 @@
+"""standard-1: the reference. Four tiers, screened, searched, confirmed, and run for longer."""
+
+from __future__ import annotations
+
+from rootbound.attacks.base import Attack
+from rootbound.attacks.budget import Budget
+from rootbound.attacks.probes import (
+    DiscriminantHead,
+    ExactLastLayer,
+    KernelRidge,
+    LastLayer,
+    NearestNeighbours,
+    PerceptronProbe,
+    Reading,
+    RidgeHead,
+)
+from rootbound.attacks.repairs import (
+    BalanceFactors,
+    BalanceLayers,
+    BypassGates,
+    Distil,
+    GradientFree,
+    InsertWhitening,
+    Interpolate,
+    LeakyActivations,
+    Prune,
+    ReassignHead,
+    RecomputeStatistics,
+    ReinitialiseDead,
+    ReinitialiseLast,
+    Repaired,
+    ResetNorms,
+    Restart,
+    Sanitise,
+    SelfSupervise,
+    ShiftBias,
+    ShrinkAndPerturb,
+    Truncate,
+    TuneOnDesirable,
+)
+from rootbound.attacks.tuning import FineTune, JointTune, LoRA, PartialFineTune
+from rootbound.suites.demo_1 import last_layers, rates
+from rootbound.suites.space import Space
+from rootbound.suites.suite import Suite
+
+ADAM = FineTune(None, "kept", "adamw", 3e-3)
+SGD = FineTune(None, "kept", "sgd", 0.05)
+EARLIER = (
+    Reading(0, "before"),
+    *(Reading(blocks, side) for blocks in (1, 2, 3) for side in ("after", "before")),
+    Reading("all"),
+)
+
+LAST_LAYER: tuple[Attack, ...] = (
+    *(LastLayer("sgd", rate) for rate in rates(1e-4, 15)),
+    *(LastLayer("sgd", rate, unit="curvature") for rate in (0.1, 1.0, 1.9)),
+    *(LastLayer("adamw", rate) for rate in rates(1e-4, 11)),
+    *(ExactLastLayer(penalty, "standardised") for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4)),
+    *(ExactLastLayer(penalty, "whitened") for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)),
+    *(ExactLastLayer(1e-3, "whitened", kept=kept) for kept in (1e-2, 1e-1)),
+    *(RidgeHead(penalty, "standardised") for penalty in (1e-3, 1e-2, 1e-1, 1.0)),
+    *(RidgeHead(penalty, "whitened") for penalty in (1e-1, 1.0)),
+    *(DiscriminantHead(shrinkage, "standardised") for shrinkage in (0.01, 0.1, 0.3)),
+    *(DiscriminantHead(shrinkage, "whitened") for shrinkage in (0.01, 0.3, 1.0)),
+    *(NearestNeighbours(count, "whitened") for count in (1, 3, 5)),
+    *(NearestNeighbours(count, "cosine") for count in (1, 3, 5)),
+    *(
+        PerceptronProbe(256, rate, coordinates=coordinates)
+        for rate in (1e-3, 1e-2, 3e-2)
+        for coordinates in ("standardised", "whitened")
+    ),
+    *(
+        KernelRidge(width, 1e-2, coordinates=coordinates)
+        for width in (0.5, 1.0, 2.0)
+        for coordinates in ("standardised", "whitened")
+    ),
+)
+EARLIER_BLOCKS: tuple[Attack, ...] = tuple(
+    probe
+    for reading in EARLIER
+    for probe in (
+        *(RidgeHead(penalty, "standardised", reading=reading) for penalty in (1e-2, 1e-1, 1.0)),
+        RidgeHead(1e-1, "whitened", reading=reading),
+        ExactLastLayer(1e-2, "standardised", iterations=80, reading=reading),
+        *(DiscriminantHead(shrinkage, reading=reading) for shrinkage in (0.01, 0.1, 1.0)),
+        NearestNeighbours(5, "cosine", reading=reading),
+        PerceptronProbe(256, 1e-3, reading=reading),
+        *(KernelRidge(width, 1e-2, reading=reading) for width in (0.5, 1.0)),
+    )
+)
+ALL_LAYERS: tuple[Attack, ...] = (
+    *(FineTune(None, "kept", "sgd", rate) for rate in (3e-3, 0.01, 0.03, 0.1, 0.3)),
+    *(FineTune(None, "kept", "adamw", rate) for rate in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+    *(FineTune(None, "kept", "sgd", rate, schedule="constant") for rate in (0.03, 0.1)),
+    *(FineTune(None, "kept", "adamw", rate, schedule="constant") for rate in (1e-3, 3e-3)),
+    *(FineTune(None, "kept", "sgd", rate, schedule="one-cycle") for rate in (0.1, 0.3)),
+    *(FineTune(None, "kept", "adamw", rate, schedule="one-cycle") for rate in (3e-3, 1e-2)),
+    FineTune(None, "kept", "sgd", 0.1, warm_up=0.2),
+    FineTune(None, "kept", "adamw", 1e-2, warm_up=0.2),
+    *(FineTune(None, "kept", "adamw", 3e-3, batch_size=size) for size in (16, 32, 256)),
+    *(FineTune(None, "kept", "sgd", 0.05, batch_size=size) for size in (16, 32, 256)),
+    *(FineTune(None, "kept", "adamw", 3e-3, head=head) for head in ("given", "zero", "probe")),
+    *(FineTune(None, "kept", "sgd", 0.03, head=head) for head in ("given", "zero", "probe")),
+    FineTune(None, "kept", "adamw", 5e-4, head="probe"),
+    *(FineTune(None, "kept", "adagrad", rate) for rate in (0.01, 0.03)),
+    *(FineTune(None, "kept", "rmsprop", rate) for rate in (3e-4, 1e-3)),
+    *(FineTune(None, "kept", "muon", rate) for rate in (3e-3, 1e-2)),
+    *(FineTune(None, "kept", "schedule-free", rate, schedule="constant") for rate in (3e-3, 1e-2)),
+    *(FineTune(None, "kept", "sam", rate) for rate in (0.03, 0.1)),
+    *(
+        FineTune(None, "kept", "adamw", 3e-3, loss=loss)
+        for loss in ("smoothed", "squared", "hinge", "focal")
+    ),
+    *(FineTune(None, "kept", "adamw", rate, augmentation="shift") for rate in (1e-3, 3e-3, 1e-2)),
+    FineTune(None, "kept", "sgd", 0.1, augmentation="shift"),
+    FineTune(None, "kept", "adamw", 3e-3, augmentation="mixup"),
+    FineTune(None, "kept", "adamw", 3e-3, augmentation="shift", head="probe"),
+)
+SOME_LAYERS: tuple[Attack, ...] = (
+    *(trial for layers in (2, 3, 4, 5) for trial in last_layers(layers)),
+    *(PartialFineTune(None, "kept", "adamw", 3e-3, part="first", count=count) for count in (1, 2)),
+    *(PartialFineTune(None, "kept", "adamw", rate, part="norms") for rate in (3e-3, 3e-2)),
+    *(PartialFineTune(None, "kept", "adamw", rate, part="biases") for rate in (3e-3, 3e-2)),
+    *(LoRA(None, "kept", "adamw", 3e-3, rank=rank) for rank in (1, 4, 16)),
+    LoRA(None, "kept", "adamw", 1e-2, rank=4),
+    *(JointTune(None, "kept", "adamw", 3e-3, retain=retain) for retain in (0.3, 1.0)),
+)
+REPAIRS: tuple[Attack, ...] = tuple(
+    Repaired(repair, attack)
+    for repair in (
+        RecomputeStatistics(),
+        ResetNorms(),
+        BalanceLayers("units"),
+        BalanceLayers("layers"),
+        BalanceLayers("spectral"),
+        BalanceFactors(),
+        InsertWhitening(),
+        Sanitise(),
+        BypassGates(),
+        LeakyActivations(),
+        ShiftBias(),
+        ReinitialiseDead(),
+        ReinitialiseLast(1),
+        ReinitialiseLast(2),
+        Truncate(1),
+        Truncate(2),
+        ShrinkAndPerturb(0.9, 0.05),
+        ShrinkAndPerturb(0.5, 0.1),
+        ShrinkAndPerturb(0.2, 0.1),
+        Prune(0.3),
+        Prune(0.7),
+        TuneOnDesirable(),
+        SelfSupervise(),
+        Distil(),
+        Interpolate(0.5),
+        *(Restart(number) for number in (1, 2, 3)),
+    )
+    for attack in (ADAM, SGD)
+)
+REPAIRED_PROBES: tuple[Attack, ...] = tuple(
+    Repaired(repair, probe)
+    for repair in (RecomputeStatistics(), ResetNorms(), Sanitise(), BypassGates(), ShiftBias())
+    for probe in (
+        ExactLastLayer(1e-2, "standardised", iterations=80),
+        KernelRidge(0.5, 1e-2),
+        DiscriminantHead(0.1),
+    )
+)
+# With one label a class nothing can be tuned: the first that works is the attacker's choice.
+BLIND: tuple[Attack, ...] = (
+    FineTune(None, "kept", "adamw", 1e-3, augmentation="shift"),
+    FineTune(None, "kept", "adamw", 1e-3),
+    DiscriminantHead(1.0),
+    NearestNeighbours(1, "cosine"),
+    ExactLastLayer(1e-1, "standardised"),
+    LastLayer("adamw", 1e-2),
+    DiscriminantHead(1.0, reading=Reading(1)),
+    DiscriminantHead(1.0, reading=Reading("all")),
+    FineTune(None, "kept", "adamw", 1e-3, head="probe"),
+    *(
+        Repaired(repair, FineTune(None, "kept", "adamw", 1e-3, augmentation="shift"))
+        for repair in (
+            RecomputeStatistics(),
+            BalanceLayers("units"),
+            BalanceFactors(),
+            InsertWhitening(),
+            Sanitise(),
+            BypassGates(),
+            Truncate(1),
+            ReinitialiseLast(1),
+            SelfSupervise(),
+        )
+    ),
+    ReassignHead(),
+)
+
+STANDARD_1 = Suite(
+    name="standard-1",
+    attacks=(
+        *LAST_LAYER,
+        *EARLIER_BLOCKS,
+        *ALL_LAYERS,
+        *SOME_LAYERS,
+        *REPAIRS,
+        *REPAIRED_PROBES,
+        ReassignHead(),
+        *(GradientFree(blocks) for blocks in (0, 1)),
+    ),
+    budgets=(Budget(1, 60), Budget(10, 150), Budget(100, 250), Budget(None, 300)),
+    blind=BLIND,
+    space=Space(),
+    benign=(
+        *(ExactLastLayer(penalty, "standardised") for penalty in (1e-1, 1e-3)),
+        *(FineTune(None, "kept", "adamw", rate) for rate in (1e-3, 3e-3)),
+        FineTune(None, "kept", "sgd", 0.05),
+    ),
+    controls=True,
+    confirmed=3,
+    attackers=5,
+    longer=10,
+)

@@ -1,0 +1,127 @@
+"""What a suite is: a frozen, named list of attacks and budgets. A change makes a new name."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, fields, replace
+
+from rootbound.attacks.base import Attack
+from rootbound.attacks.budget import Budget
+from rootbound.core.errors import InputError
+from rootbound.suites.space import Space
+
+BESIDE = ("name", "adaptive", "trial_limit", "minutes")
+"""Fields that change nothing of what a suite asks."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What every arm is put through.
+
+    Args:
+        name: with its version.
+        attacks: the trials that screen a model.
+        budgets: what may be spent on each of them.
+        blind: the trials for budgets of one label a class, where nothing is left to select
+            by: the first that works is the attacker's choice, whatever the model.
+        space: where more settings are proposed from what the screening found.
+        benign: the trials on a harmless third task, where there is one, with 10 and 100 labels.
+        controls: whether raw pixels, and a small network from scratch, are attacked as well.
+        confirmed: how many of each tier's best settings meet new attacker seeds; 0 for none.
+        attackers: how many attacker seeds they meet.
+        adaptive: how many of the attacks know a method, and were added for it.
+        longer: how many times the steps the best setting gets once more; 0 for not at all.
+        minutes: after which nothing new is begun, where the time is limited; see `within`.
+        trial_limit: seconds that a trial may take; then it has failed. Meant for those that hang,
+            and no part of the digest.
+
+    Raises:
+        InputError: no attack or no budget, an attack twice, a limit that is not positive, or one
+            label a class without `blind`.
+    """
+
+    name: str
+    attacks: tuple[Attack, ...]
+    budgets: tuple[Budget, ...]
+    blind: tuple[Attack, ...] = ()
+    space: Space | None = None
+    benign: tuple[Attack, ...] = ()
+    controls: bool = False
+    confirmed: int = 0
+    attackers: int = 1
+    longer: int = 0
+    adaptive: int = 0
+    minutes: float | None = None
+    trial_limit: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if not self.attacks or not self.budgets:
+            raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
+        if len(set(self.attacks)) < len(self.attacks):
+            twice = max(self.attacks, key=self.attacks.count)
+            raise InputError("each attack once", f"{twice!r} twice", "leave one out")
+        if not 0 < self.trial_limit < math.inf:
+            raise InputError("a trial_limit above 0 s", str(self.trial_limit), "raise it")
+        if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
+            raise InputError(
+                "a suite with fixed settings for one label a class",
+                repr(self.name),
+                "ask for at least 2 labels, or name the settings in `blind`",
+            )
+
+    def with_budgets(self, budgets: tuple[Budget, ...]) -> Suite:
+        """Return the same attacks with other budgets, under a name that says so."""
+        return replace(self, name=f"{self.name} with own budgets", budgets=budgets)
+
+    def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
+        """Return the suite with more attacks, under a name that says so; each of them once."""
+        further = tuple(one for one in dict.fromkeys(attacks) if one not in self.attacks)
+        if not further:
+            return self
+        many = "s" if len(further) > 1 else ""
+        name = f"{self.name} with {len(further)} adaptive attack{many}"
+        more = (*self.attacks, *further)
+        return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(further))
+
+    def with_attackers(self, count: int) -> Suite:
+        """Return the suite with the best settings confirmed on so many attacker seeds.
+
+        Intervals get narrower; which settings are the best is found as before.
+
+        Raises:
+            InputError: less than 1, or the suite confirms nothing.
+        """
+        if count < 1:
+            raise InputError("at least 1 attacker seed", str(count), "raise it")
+        if not self.confirmed:
+            raise InputError(
+                "a suite that confirms its best settings", repr(self.name),
+                "ask for more --seeds, or use standard-1",
+            )  # fmt: skip
+        if count == self.attackers:
+            return self
+        return replace(self, name=f"{self.name} on {count} attackers", attackers=count)
+
+    def within(self, minutes: float) -> Suite:
+        """Return the suite for a limited time: its settings, each a little, the best ones more.
+
+        Its later stages are left out. A run with more minutes goes on where this one ended.
+
+        Raises:
+            InputError: the time is not above 0.
+        """
+        if not 0 < minutes < math.inf:
+            raise InputError("a number of minutes above 0", str(minutes), "raise it")
+        name = f"{self.name} by halving"
+        return replace(
+            self, name=name, space=None, confirmed=0, attackers=1, longer=0, minutes=minutes
+        )
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with any setting, but not with limits of time."""
+        deciding = (part.name for part in fields(self) if part.name not in BESIDE)
+        settings = [repr(getattr(self, name)) for name in deciding]
+        settings += ["by halving"] if self.minutes is not None else []
+        return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

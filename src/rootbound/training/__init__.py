@@ -1,0 +1,12 @@
+"""Training: the recipe, the one loop, and the state of a training that was interrupted."""
+
+from rootbound.training.loop import (
+    Recipe,
+    TrainingDiverged,
+    accuracy,
+    minimise,
+    predict,
+    seeded,
+)
+
+__all__ = ["Recipe", "TrainingDiverged", "accuracy", "minimise", "predict", "seeded"]

@@ -1,0 +1,94 @@
+"""How well a linear head can do at best, in closed form: for who defends, and for who attacks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.core.devices import in_full
+from rootbound.core.distributed import largest, summed, total
+
+LEAST_UNEXPLAINED = 1e-4
+"""Share of the labels' variance that is taken as unexplained whatever the features are."""
+
+
+def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    """Return the share of the labels' variance that the optimal ridge head explains.
+
+    Its gradient vanishes where classes are told apart already.
+
+    Args:
+        features: `(N, D)`.
+        labels: `(N,)` int64.
+        ridge: relative to the mean variance of the features.
+
+    Returns:
+        A scalar in [0, 1], differentiable in the features.
+    """
+    total, explained = _covariances(features, labels, ridge)
+    return explained.trace() / total.trace()
+
+
+def linear_information(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
+    """Return how much the optimal ridge head learns of the labels: `-log(Wilks' lambda) / (K - 1)`.
+
+    `(log det T - log det(T - E)) / (K - 1)`, where T is the covariance of K - 1 of the K labels
+    as numbers and E what the head explains of it: twice what features and labels would say of
+    each other, were they jointly normal. Where little is explained it is the explained variance;
+    where much is, its gradient grows as that one's vanishes.
+
+    Args:
+        features: `(N, D)`.
+        labels: `(N,)` int64.
+        ridge: relative to the mean variance of the features.
+
+    Returns:
+        A scalar of at least 0, in nats, differentiable in the features.
+
+    Source: S. Wilks, "Certain generalizations in the analysis of variance", Biometrika, 1932.
+    """
+    total, explained = _covariances(features, labels, ridge)
+    # One label follows from the others, and one that does not occur has no variance.
+    present = total.diagonal().nonzero().squeeze(1)[:-1]
+    if not len(present):
+        return explained.sum() * 0.0
+    total = (1 + LEAST_UNEXPLAINED) * total[present][:, present]
+    information = torch.logdet(total) - torch.logdet(total - explained[present][:, present])
+    return information / len(present)
+
+
+def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """Return the covariance `(K, K)` of the one-hot labels, and what the optimal head explains.
+
+    `C' (S + e I)^-1 C` of the covariance S of the features and C of features and labels.
+    """
+    with in_full(features) as full:
+        return _solved(full, labels, ridge)
+
+
+def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    # Where several processes train together the samples are those of all of them.
+    dimension, count = features.shape[1], total(len(features))
+    classes, part = largest(int(labels.max())) + 1, len(features) / count
+    targets = functional.one_hot(labels, classes).to(features.dtype)
+    # What does not occur has no variance; of a vocabulary that is nearly all.
+    targets = targets[:, summed(targets.sum(0)) > 0]
+    targets = targets - summed(part * targets.mean(0))
+    # The centre is a constant to the gradient as well: what the head misses adds up to nothing.
+    centred = features - summed(part * features.detach().mean(0))
+    with torch.no_grad():
+        covariance = summed(centred.T @ centred / count)
+        correlation = summed(centred.T @ targets / count)
+        # The ridge is a constant to the gradient, or shrinking every feature would seem to
+        # help; the floor keeps the factor positive definite when all features are equal.
+        loading = ridge * covariance.trace() / dimension + 1e-8
+        factor = torch.linalg.cholesky(covariance + loading * torch.eye(dimension).to(covariance))
+        head = torch.cholesky_solve(correlation, factor)
+    # Twice the agreement minus the energy, at the head where this is largest: there the head's
+    # own change has no part in the gradient (envelope theorem), so none flows through the solve,
+    # nor through a covariance (D, D), only through K predictions of each sample.
+    predictions = centred @ head
+    agreement = summed(predictions.T @ targets / count)
+    energy = summed(predictions.T @ predictions / count) + loading * (head.T @ head)
+    return summed(targets.T @ targets / count), agreement + agreement.T - energy

@@ -1,0 +1,193 @@
+"""The one training loop, and what goes around it: seeds, prediction, accuracy."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from rootbound.core import distributed
+from rootbound.core.devices import PRECISIONS, autocast, computing_in, random_stream
+from rootbound.core.errors import InputError, unknown_name
+from rootbound.data import Augmentation, Batch, Data
+from rootbound.training.saved_state import Phase, Stateful
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how fast to train: Adam under a one-cycle learning rate.
+
+    Args:
+        epochs: passes over the desirable training data, at least 1.
+        batch_size: desirable samples a step, at least 1.
+        learning_rate: the peak, reached after 30 % of the steps (L. Smith, N. Topin,
+            "Super-convergence", 2018, https://arxiv.org/abs/1708.07120).
+        augmentation: of every batch of images.
+        precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and what
+            is solved in closed form stay as they are.
+        compiled: whether `torch.compile` compiles the network and its blocks before.
+
+    Raises:
+        InputError: a value is not positive, or the precision is unknown.
+    """
+
+    epochs: int = 5
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    augmentation: Augmentation = Augmentation(shift=1)
+    precision: str = PRECISIONS[0]
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
+            raise InputError(
+                "positive epochs, batch size and learning rate", repr(self), "raise it"
+            )
+
+    def __repr__(self) -> str:
+        """Name nowhere what is as usual and came later: digests and records from before stay."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.precision == PRECISIONS[0]:
+            del values["precision"]
+        if not self.compiled:
+            del values["compiled"]
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Return what training runs in for its precision; the usual one changes nothing."""
+        usual = self.precision == PRECISIONS[0]
+        return contextlib.nullcontext() if usual else computing_in(self.precision)
+
+    def steps(self, samples: int) -> int:
+        """Return how many steps these epochs take over that many samples."""
+        return self.epochs * max(1, samples // self.batch_size)
+
+    def batches(
+        self, data: Data, steps: int, generator: torch.Generator, size: int | None = None
+    ) -> Iterator[Batch]:
+        """Yield `steps` augmented batches of `size` samples, or of the recipe's batch size."""
+        for inputs, labels in data.batches(size or self.batch_size, steps, generator):
+            yield self.augmentation(inputs, generator), labels
+
+
+class TrainingDiverged(RuntimeError):
+    """Training ended with weights that are not finite."""
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[torch.Generator]:
+    """Give a generator, and torch's global stream, this seed; restore the stream afterwards."""
+    device = torch.get_default_device()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield random_stream(seed)
+
+
+def minimise(
+    model: nn.Module,
+    loss: Callable[[Item, float], Tensor],
+    batches: Iterable[Item],
+    *,
+    steps: int,
+    learning_rate: float,
+    title: str = "training",
+    evaluating: bool = False,
+    changes: Sequence[Stateful] | None = None,
+) -> None:
+    """Train the model's parameters in place: one Adam step a batch, one-cycle learning rate.
+
+    Where several processes train together, each takes its part of every batch.
+
+    Args:
+        model: whose parameters with `requires_grad` are trained.
+        loss: of a batch and of the progress through training, from 0 to 1.
+        batches: `steps` of them.
+        steps: how many there will be.
+        learning_rate: the peak.
+        title: of the progress bar, which only a terminal shows.
+        evaluating: leave BatchNorm and Dropout in evaluation mode.
+        changes: what else the loss changes, none of it drawn from the batches' generator; `()` if
+            nothing. Then a training that was killed goes on within this loop where it has
+            savepoints; when left out, the loop begins again.
+
+    Raises:
+        SavepointUnfit: what is saved is not of this training.
+        TrainingDiverged: a weight became NaN or infinite.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps + 1)
+    model.train(not evaluating)
+    phase = Phase({"model": model, "optimiser": optimiser, "schedule": schedule}, changes)
+    coming = tqdm(
+        phase.remaining(batches), title, steps, leave=False, disable=None, initial=phase.position
+    )
+    for batch in coming:
+        optimiser.zero_grad(set_to_none=True)
+        with autocast():
+            value = loss(distributed.share(batch), phase.position / steps)
+        value.backward()
+        distributed.average(model)
+        optimiser.step()
+        schedule.step()
+        phase.seen()
+    phase.end()
+    optimiser.zero_grad(set_to_none=True)
+    model.eval()
+    check_finite(model)
+
+
+def check_finite(model: nn.Module) -> None:
+    """Raise `TrainingDiverged` when a weight is NaN or infinite."""
+    for name, value in model.state_dict().items():
+        if not bool(torch.isfinite(value).all()):
+            raise TrainingDiverged(f"weights of {name} are not finite: lower the learning rate")
+
+
+def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
+    """Return the model's outputs for all of the data, in evaluation mode, without gradients."""
+    was_training = model.training
+    model.eval()
+    outputs: Tensor | None = None
+    start = 0
+    with torch.inference_mode():
+        for inputs, _ in data.in_order(batch_size):
+            # A copy where the batch is a view of the data: a network may work in place.
+            part: Tensor = model(inputs.clone() if inputs._is_view() else inputs)
+            if outputs is None or part.shape[1:] != outputs.shape[1:]:
+                outputs = _with_room(outputs, part, len(data))
+            end = start + len(part)
+            outputs[(slice(start, end), *map(slice, part.shape[1:]))] = part
+            start = end
+    model.train(was_training)
+    assert outputs is not None  # data are never empty
+    return outputs
+
+
+def _with_room(outputs: Tensor | None, part: Tensor, count: int) -> Tensor:
+    """Return outputs that a part fits into: of texts, those of a later batch may be longer."""
+    if outputs is None:
+        # Filled in place: joining parts at the end would need the memory twice.
+        return part.new_zeros((count, *part.shape[1:]))
+    sizes = [max(pair) for pair in zip(outputs.shape[1:], part.shape[1:], strict=True)]
+    if sizes == list(outputs.shape[1:]):
+        return outputs
+    wider = part.new_zeros((count, *sizes))
+    wider[(slice(None), *map(slice, outputs.shape[1:]))] = outputs
+    return wider
+
+
+def accuracy(model: nn.Module, data: Data) -> float:
+    """Return the share of samples whose largest logit is that of their label, in [0, 1]."""
+    return float((predict(model, data).argmax(-1) == data.labels).float().mean())
