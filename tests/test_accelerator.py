@@ -19,9 +19,9 @@ from rootbound.networks import Classifier, resnet_20
 from rootbound.records import Evaluation, Record
 from rootbound.suites import SUITES, find_suite
 from rootbound.training import Recipe, accuracy
-from rootbound.training.saved_state import Savepoints
+from rootbound.training.state import TrainingState
 from test_methods import FAST, ROWS
-from test_savepoints import Stopped, fit, stop_after
+from test_training_state import Stopped, fit, stop_after
 
 DEVICE = find_device("auto")
 pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="no accelerator with float64 here")
@@ -35,10 +35,10 @@ def test_methods(method: Method, toy_model: Classifier, toy_tasks: TaskPair) -> 
     assert accuracy(model.cpu(), toy_tasks.desirable.test) > 0.5
 
 
-def test_savepoints(
+def test_training_state(
     toy_model: Classifier, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    method, points = BestResponse(FAST), Savepoints(tmp_path / "points", every=0.0)
+    method, points = BestResponse(FAST), TrainingState(tmp_path / "points", every=0.0)
     with on(DEVICE), torch.backends.cudnn.flags(deterministic=True):
         model, tasks = toy_model.to(DEVICE), toy_tasks.to(DEVICE)
         whole = fit(method, model, tasks)

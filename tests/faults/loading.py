@@ -28,8 +28,7 @@ from rootbound.publishing import Origin, load_weights, save_model
 from rootbound.publishing.published import load_checkpoint
 from rootbound.records import Evaluation, Spec
 from rootbound.report.render import load_pictures
-from rootbound.training import saved_state as savepoints
-from rootbound.training.saved_state import Savepoints, SavepointUnfit
+from rootbound.training.state import TrainingState, UnusableTrainingState, _Training
 from toy import toy_dataset, write_idx_folder
 
 SECONDS, BYTES = 10.0, 2**30
@@ -83,18 +82,18 @@ def samples(root: Path) -> None:
     images = {"x_train": toy.train.inputs[:20, 0].numpy(), "y_train": toy.train.labels[:20].numpy()}
     images |= {"x_test": toy.test.inputs[:20, 0].numpy(), "y_test": toy.test.labels[:20].numpy()}
     np.savez(root / "data.npz", allow_pickle=False, **images)
-    _savepoint(root)
+    _write_training_state(root)
 
 
-def _savepoint(root: Path) -> None:
+def _write_training_state(root: Path) -> None:
     state = {"training": "x", "position": 1, "parts": {"a": torch.ones(3)}, "finished": False}
-    (root / "savepoint").mkdir()
-    (root / "savepoint" / "0.safetensors").write_bytes(savepoints._packed(state))
+    (root / "unfinished training").mkdir()
+    torch.save(state, root / "unfinished training" / "0.pt")
 
 
-def _read_savepoint(root: Path) -> object:
-    training = savepoints._Training(Savepoints(root / "savepoint"), "x", torch.Generator())
-    return training.load(root / "savepoint" / "0.safetensors")
+def _read_training_state(root: Path) -> object:
+    folder = root / "unfinished training"
+    return _Training(TrainingState(folder), "x", torch.Generator()).load(folder / "0.pt")
 
 
 READERS = (
@@ -108,7 +107,8 @@ READERS = (
     Reader("card", "published/card.json", lambda root: load_checkpoint(str(root / "published"))),
     Reader("PyTorch's weights", "weights.pt",
            lambda root: load_weights(shallow_cnn(3, (1, 16, 16)), root / "weights.pt")),
-    Reader("savepoint", "savepoint/0.safetensors", _read_savepoint, (SavepointUnfit,)),
+    Reader("training state", "unfinished training/0.pt", _read_training_state,
+           (UnusableTrainingState,)),
     Reader("IDX images", "data/train-images-idx3-ubyte.gz", lambda root: load(str(root / "data"))),
     Reader("NumPy's arrays", "data.npz", lambda root: load(str(root / "data.npz"))),
 )  # fmt: skip

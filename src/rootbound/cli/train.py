@@ -40,7 +40,7 @@ from rootbound.publishing import Origin, load_checkpoint, save_model
 from rootbound.publishing.checkpoint import save_wrapped, saved_origin, saved_shape
 from rootbound.publishing.published import find
 from rootbound.training import predict, seeded
-from rootbound.training.saved_state import Savepoints
+from rootbound.training.state import TrainingState
 
 PLAIN_YAML = get_loader("yaml")
 
@@ -211,16 +211,16 @@ def _run(options: Namespace) -> int:
     (method,) = with_recipe([method], options)
     make_folder(path.parent)
     device = find_device(options.device)
-    savepoints = Savepoints(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
+    training_state = TrainingState(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
     with on(device):
         trained = method.fit(
-            model.to(device), tasks.to(device), seed=options.seed, savepoints=savepoints
+            model.to(device), tasks.to(device), seed=options.seed, training_state=training_state
         ).cpu()
-    if not distributed.first():
+    if not distributed.is_main_process():
         return 0
     origin = _origin(options, method, tasks.desirable.train, tokeniser)
     (save_wrapped if model.place else save_model)(trained, path, shape, origin)
-    savepoints.clear()
+    training_state.clear()
     sys.stdout.write(f"{_reached(trained, tasks.desirable.test)}\nmodel: {path}\n")
     return 0
 

@@ -31,7 +31,7 @@ def processes() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Return whether this is the one process of them that writes files and prints."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 

@@ -236,7 +236,7 @@ def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> l
             contender,
             seed,
             pictured=seed == 0 and contender.arm in ("defended", "undefended"),
-            savepoints=journal.savepoints(contender.name, seed),
+            training_state=journal.training_state(contender.name, seed),
         )
         for seed in range(seeds)
         for contender in by_length

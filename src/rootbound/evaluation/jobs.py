@@ -21,7 +21,7 @@ from rootbound.methods import Method
 from rootbound.networks import Classifier
 from rootbound.records import Arm, Diagnosis, Record, Training
 from rootbound.training import accuracy
-from rootbound.training.saved_state import Savepoints
+from rootbound.training.state import TrainingState
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,13 @@ class Entry:
         contender: what it is.
         seed: of weights and training.
         pictured: whether the report shows pictures of it.
-        savepoints: of its training, where the run's folder can be seen.
+        training_state: Where the state of this training is saved, when the run has a folder.
     """
 
     contender: Contender
     seed: int
     pictured: bool
-    savepoints: Savepoints | None = None
+    training_state: TrainingState | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,15 +156,15 @@ def given(contender: Contender, seed: int) -> Classifier:
 
 
 def _made_ready(entry: Entry, tasks: Tasks) -> tuple[Classifier, Training]:
-    contender, seed, savepoints = entry.contender, entry.seed, entry.savepoints
+    contender, seed, training_state = entry.contender, entry.seed, entry.training_state
     model, seconds = _moved(given(contender, seed), tasks.undesirable.train.labels.device), 0.0
     settings = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         assert isinstance(tasks, TaskPair)  # nothing is trained without a desirable task
         started = time.perf_counter()
-        if savepoints is not None and not savepoints.folder.parents[1].is_dir():
-            savepoints = None  # on a host that does not see the folder
-        model = contender.method.fit(model, tasks, seed=seed, savepoints=savepoints)
+        if training_state is not None and not training_state.folder.parents[1].is_dir():
+            training_state = None  # on a host that does not see the folder
+        model = contender.method.fit(model, tasks, seed=seed, training_state=training_state)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
     wanted, meant = tasks.desirable, contender.arm in ("defended", "undefended")
     reached = accuracy(model, wanted.test) if meant and wanted is not None else None

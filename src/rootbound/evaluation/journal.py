@@ -20,7 +20,7 @@ from rootbound.inspection.pictures import Array, as_npz, read_npz
 from rootbound.networks import Classifier
 from rootbound.records import Diagnosis, Evaluation, Record, RunFolder, Training
 from rootbound.suites import Suite
-from rootbound.training.saved_state import Savepoints
+from rootbound.training.state import TrainingState
 
 Kept = TypeVar("Kept")
 Place = tuple[int | str, ...]
@@ -113,8 +113,8 @@ class Journal:
             path = self._folder.weights(training.method, training.seed)
             self._folder.check()
             write_atomically(path, save(weights))
-        if (savepoints := self.savepoints(training.method, training.seed)) is not None:
-            savepoints.clear()
+        if (training_state := self.training_state(training.method, training.seed)) is not None:
+            training_state.clear()
         if outcome.pictures:
             self._folder.keep(name, as_npz(_named(training.method, outcome.pictures)), "npz")
         # Last, because it vouches for the others.
@@ -128,11 +128,11 @@ class Journal:
         part = Evaluation({}, (), tuple(records), complete=False)
         self._keep(_name(*_keys(assignment)), part, places)
 
-    def savepoints(self, method: str, seed: int) -> Savepoints | None:
+    def training_state(self, method: str, seed: int) -> TrainingState | None:
         """Return where a training is saved while it goes on."""
         if self._folder is None:
             return None
-        return Savepoints(self._folder.weights(method, seed).with_suffix(".unfinished"))
+        return TrainingState(self._folder.weights(method, seed).with_suffix(".unfinished"))
 
     def finish(self, seconds: float, workers: int, **more: Any) -> Evaluation:
         """Write the complete run and return it, with what else there is to say of it.

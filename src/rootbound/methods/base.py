@@ -21,7 +21,7 @@ from rootbound.networks.compiled import compiled
 from rootbound.networks.digest import weights_digest
 from rootbound.training import Recipe, minimise, seeded
 from rootbound.training.loop import check_finite
-from rootbound.training.saved_state import Savepoints, SavepointUnfit
+from rootbound.training.state import TrainingState, UnusableTrainingState
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Method(ABC):
         tasks: TaskPair,
         *,
         seed: int = 0,
-        savepoints: Savepoints | None = None,
+        training_state: TrainingState | None = None,
     ) -> Classifier:
         """Return a trained copy of the model; the same seed gives the same weights.
 
@@ -56,7 +56,7 @@ class Method(ABC):
             model: where training starts from; it is left as it is.
             tasks: the desirable task and the undesirable samples the defender knows.
             seed: of everything random.
-            savepoints: where the training is saved, so that it goes on there when it was killed,
+            training_state: where the training is saved, so that one that was killed goes on there,
                 to the same weights on the same machine with as many threads.
 
         Raises:
@@ -77,17 +77,17 @@ class Method(ABC):
             )
         model.check_inputs(tasks.desirable.train.shape)
         try:
-            fitted = self._fitted(model, tasks, seed, savepoints)
-        except SavepointUnfit as reason:
-            assert savepoints is not None  # nothing else raises it
+            fitted = self._fitted(model, tasks, seed, training_state)
+        except UnusableTrainingState as reason:
+            assert training_state is not None  # nothing else raises it
             log.info("%s: the training begins again", reason)
-            savepoints.clear()
-            fitted = self._fitted(model, tasks, seed, savepoints)
+            training_state.clear()
+            fitted = self._fitted(model, tasks, seed, training_state)
         check_finite(fitted)
         return fitted.eval().requires_grad_(True)
 
     def _fitted(
-        self, model: Classifier, tasks: TaskPair, seed: int, savepoints: Savepoints | None
+        self, model: Classifier, tasks: TaskPair, seed: int, training_state: TrainingState | None
     ) -> Classifier:
         fitted = copy.deepcopy(model)
         with (
@@ -97,9 +97,9 @@ class Method(ABC):
         ):
             if self.recipe.compiled:
                 stack.enter_context(compiled(fitted))
-            if savepoints is not None:
+            if training_state is not None:
                 training = self._training(model, tasks, seed)
-                stack.enter_context(savepoints.kept(training, generator))
+                stack.enter_context(training_state.track(training, generator))
             self.train(fitted, tasks, generator)
         return fitted
 

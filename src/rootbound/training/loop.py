@@ -17,7 +17,7 @@ from rootbound.core import distributed
 from rootbound.core.devices import PRECISIONS, autocast, computing_in, random_stream
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.data import Augmentation, Batch, Data
-from rootbound.training.saved_state import Phase, Stateful
+from rootbound.training.state import Phase, Stateful
 
 Item = TypeVar("Item")
 
@@ -119,10 +119,10 @@ def minimise(
         evaluating: leave BatchNorm and Dropout in evaluation mode.
         changes: what else the loss changes, none of it drawn from the batches' generator; `()` if
             nothing. Then a training that was killed goes on within this loop where it has
-            savepoints; when left out, the loop begins again.
+            training_state; when left out, the loop begins again.
 
     Raises:
-        SavepointUnfit: what is saved is not of this training.
+        UnusableTrainingState: what is saved is not of this training.
         TrainingDiverged: a weight became NaN or infinite.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
