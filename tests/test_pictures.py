@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+
 import numpy as np
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.inspection.pictures import grad_cam, pictures, with_best_head
 from rootbound.networks import Classifier
@@ -51,3 +56,23 @@ def test_without_convolution_there_is_no_grad_cam(toy_tasks: TaskPair) -> None:
 def test_best_head_is_for_the_other_task(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     retrained = with_best_head(toy_model, toy_tasks.undesirable)
     assert accuracy(retrained, toy_tasks.undesirable.train) > 0.9
+
+
+def test_without_captum_the_rest_is_pictured_and_one_line_says_so(
+    toy_model: Classifier,
+    toy_tasks: TaskPair,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    complete = pictures(toy_model, toy_tasks)
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with caplog.at_level(logging.WARNING):
+        found = pictures(toy_model, toy_tasks)
+    assert set(found) == {name for name in complete if not name.startswith("cam")}
+    (line,) = caplog.messages
+    assert "pip install 'rootbound[pictures]'" in line
+    data = toy_tasks.undesirable.test
+    layer = toy_model.last_convolution()
+    assert layer is not None
+    with pytest.raises(InputError, match="Captum"):
+        grad_cam(toy_model, layer, data, data.labels)

@@ -1,6 +1,7 @@
 from . import attacks, datasets, execution, methods, metrics, models, report, suites
 from .attacks import Attack, Attacker, Budget, Snapshot
 from .core.errors import InputError
+from .core.version import __version__
 from .data import Data, Scaling, Task, TaskPair, Tasks
 from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
@@ -29,6 +30,7 @@ __all__ = [
     "TaskPair",
     "Tasks",
     "Training",
+    "__version__",
     "attacks",
     "compare",
     "datasets",

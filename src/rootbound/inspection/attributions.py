@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from rootbound.core.errors import InputError
 from rootbound.data import PADDING, Data
 from rootbound.networks import Classifier
 from rootbound.networks.pooling import is_masked
@@ -14,6 +17,22 @@ STEPS = 64
 """Of the integral; with half as many, a norm over states near zero leaves errors of a tenth."""
 AT_ONCE = 64
 """Texts through the network at a time, or all there are: a step of the integral is a text."""
+
+
+def captum() -> Any:
+    """Return the module `captum.attr`.
+
+    Raises:
+        InputError: Captum is not installed.
+    """
+    try:
+        import captum.attr  # noqa: PLC0415  # an extra, and slow to import
+    except ImportError:
+        raise InputError(
+            "the library Captum, to show what a model looks at", "none installed",
+            "pip install 'rootbound[pictures]'",
+        ) from None  # fmt: skip
+    return captum.attr
 
 
 def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor | None:
@@ -30,9 +49,10 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
         model: what is explained.
         data: texts.
         targets: class of each text.
-    """
-    from captum.attr import IntegratedGradients  # noqa: PLC0415  # slow to import
 
+    Raises:
+        InputError: Captum is not installed.
+    """
     first, *others = model.blocks
     if not others or not is_masked(first):
         return None
@@ -49,12 +69,16 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
         return found
 
     with torch.enable_grad():
-        shares = IntegratedGradients(logits).attribute(
-            states,
-            target=targets,
-            additional_forward_args=(mask,),
-            n_steps=STEPS,
-            internal_batch_size=max(AT_ONCE, len(states)),
+        shares = (
+            captum()
+            .IntegratedGradients(logits)
+            .attribute(
+                states,
+                target=targets,
+                additional_forward_args=(mask,),
+                n_steps=STEPS,
+                internal_batch_size=max(AT_ONCE, len(states)),
+            )
         )
     found = shares.detach().sum(2).float().nan_to_num(0.0, 0.0, 0.0)
     return torch.where(inputs[:, : found.shape[1]] != PADDING, found, 0.0)

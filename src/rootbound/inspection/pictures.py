@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rootbound.attacks.probes.exact_last_layer import best_head
+from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, Tasks
-from rootbound.inspection.attributions import token_attributions
+from rootbound.inspection.attributions import captum, token_attributions
 from rootbound.networks import Classifier
 from rootbound.training import predict
+
+log = logging.getLogger(__name__)
 
 Array = NDArray[np.generic]
 LONGEST = 24
@@ -40,6 +44,7 @@ def pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         Of texts: `words_desirable`, `words_undesirable`, in place of images, and how much each
         word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; `labels_…`,
         the class of each text, int32 `(C,)`.
+        Without Captum neither maps nor words; the log says so.
     """
     found = _view(model, tasks.undesirable.test.subset(POINTS))
     sides = {"undesirable": tasks.undesirable}
@@ -47,16 +52,27 @@ def pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         sides["desirable"] = tasks.desirable
     samples = {role: _first_of_each(task) for role, task in sides.items()}
     if samples["undesirable"].tokens:
-        return found | _words(model, sides, samples)
+        return found | (_words(model, sides, samples) if _can_explain() else {})
     found |= {role: data.inputs.cpu().numpy() for role, data in samples.items()}
     layer = model.last_convolution()
     if layer is None:
         return found
-    for name, (shown, role, targets) in _questions(model, sides, samples).items():
+    asked = _questions(model, sides, samples) if _can_explain() else {}
+    for name, (shown, role, targets) in asked.items():
         last = shown.last_convolution()
         assert last is not None  # it is the model, or a copy of it
         found[f"cam_{name}"] = grad_cam(shown, last, samples[role], targets)
     return found | _insides(model, layer, samples["undesirable"])
+
+
+def _can_explain() -> bool:
+    """Return whether Captum is installed; where it is not, log what the report will lack."""
+    try:
+        captum()
+    except InputError as error:
+        log.warning("The report will not show what models look at: %s", error)
+        return False
+    return True
 
 
 def _questions(
@@ -106,16 +122,18 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
     """Return Grad-CAM maps as uint8 `(N, H, W)`, each scaled to its own maximum.
 
     Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, https://arxiv.org/abs/1610.02391.
-    """
-    from captum.attr import LayerAttribution, LayerGradCam  # noqa: PLC0415  # slow to import
 
+    Raises:
+        InputError: Captum is not installed.
+    """
+    library = captum()
     inputs, _ = data.batch(slice(None))
     with torch.enable_grad():
-        maps = LayerGradCam(model, layer).attribute(
+        maps = library.LayerGradCam(model, layer).attribute(
             inputs.requires_grad_(True), targets, relu_attributions=True
         )
     size = tuple(inputs.shape[2:])
-    maps = LayerAttribution.interpolate(maps.detach(), size, "bilinear")[:, 0]
+    maps = library.LayerAttribution.interpolate(maps.detach(), size, "bilinear")[:, 0]
     maps = maps.nan_to_num(0.0, 0.0, 0.0)
     strongest = maps.flatten(1).amax(1).clamp_min(1e-12)
     scaled: Tensor = maps / strongest[:, None, None] * 255
