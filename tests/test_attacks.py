@@ -274,9 +274,9 @@ def test_frozen_layers_stay_frozen(plain: Classifier) -> None:
     ("build", "text"),
     [
         (lambda: Suite("few", (LastLayer(),), (Budget(1, 10),)), "fixed settings"),
-        (lambda: Budget(0, 10), "at least 1 label"),
-        (lambda: Budget(-5, 10), "at least 1 label"),
-        (lambda: Budget(None, 0), "at least 1 step"),
+        (lambda: Budget(0, 10), "labels of at least 1"),
+        (lambda: Budget(-5, 10), "labels of at least 1"),
+        (lambda: Budget(None, 0), "steps of at least 1"),
         (lambda: FineTune(1), "use LastLayer"),
         (lambda: Suite("empty", (), (Budget(None, 1),)), "with attacks and budgets"),
     ],

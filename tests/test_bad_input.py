@@ -247,7 +247,10 @@ ROWS = [
     *(Row(f"{AUDIT} --minutes {value}", "minutes") for value in ("0", "-1", "x", "nan", "inf")),
     Row(f"{DEMO} --workers 0", "at least 1 worker.*raise"),
     *(
-        Row(f"{command} --labels {value}", "at least 1 label a class.*raise the number of labels")
+        Row(
+            f"{command} --labels {value}",
+            "labels of at least 1 a class.*raise the number of labels",
+        )
         for command in (DEMO, AUDIT)
         for value in ("0", "-5")
     ),
@@ -266,7 +269,7 @@ ROWS = [
         Row(f"{DEMO} --labels {value}", "whole number or 'all'")
         for value in ("five", "2.5", "ALL!")
     ),
-    *(Row(f"{DEMO} --steps {value}", "at least 1 step.*raise") for value in ("0", "-3")),
+    *(Row(f"{DEMO} --steps {value}", "steps of at least 1.*raise") for value in ("0", "-3")),
     *(Row(f"{DEMO} --steps {value}", "whole number") for value in ("x", "1.5", "all")),
     Row(f"{DEMO} --labels 5,all", "as many --steps as --labels; got 1 and 2; give both lists"),
     Row(f"{DEMO} --steps 2,3,4", "as many --steps as --labels; got 3 and 1; give both lists"),
@@ -287,12 +290,12 @@ ROWS = [
     Row(f"{AUDIT} --suite own.py:NoMethod", "a rootbound.Suite.*got NoMethod"),
     Row(f"{AUDIT} --extends nowhere", "the spec of a run at nowhere.*no such file"),
     # Settings of methods.
-    Row(f"{TRAIN} --method.weight=-1", "at least 0.*correct the value"),
-    Row(f"{TRAIN} --method.ridge 0", "ridge.*above 0.*correct the value"),
-    Row(f"{TRAIN} --method.warm_in 2", r"warm_in in \[0, 1\]; got 2.0"),
+    Row(f"{TRAIN} --method.weight=-1", "weight of at least 0; got -1.0; raise it"),
+    Row(f"{TRAIN} --method.ridge 0", "ridge above 0; got 0.0; raise it"),
+    Row(f"{TRAIN} --method.warm_in 2", "warm_in from 0 to 1; got 2.0; lower it"),
     Row(f"{TRAIN} --method.first_weight=-1", "first_weight of at least 0"),
     Row(f"{TRAIN} --method.spared=-1", "spared of at least 0"),
-    Row(f"{TRAIN} --method.levels=[.nan]", "levels that are numbers.*correct the value"),
+    Row(f"{TRAIN} --method.levels=[.nan]", "levels that is finite"),
     Row(f"{TRAIN} --method.weight heavy", "weight"),
     Row(f"{TRAIN} --method.weigth 1", "weigth"),
     Row(f"{TRAIN} --method.undesirable_batch_size 0", "undesirable_batch_size"),
@@ -303,11 +306,20 @@ ROWS = [
         for value in ("nan", ".nan", ".inf")
     ),
     Row(f"{TRAIN} --method.recipe.batch_size 0", "positive.*batch size.*raise"),
-    Row(f"{TRAIN} --method Unlearning --method.retained 0", "positive settings.*raise"),
-    Row(f"{TRAIN} --method SelectiveDistillation --method.target 1", "target < 0"),
-    Row(f"{TRAIN} --method SelectiveDistillation --method.target .nan", "target < 0"),
-    Row(f"{TRAIN} --method Unlearning --method.impair_rate .nan", "positive settings.*raise"),
-    Row(f"{TRAIN} --method Unlearning --method.repair_rate .inf", "positive settings.*raise"),
+    Row(
+        f"{TRAIN} --method Unlearning --method.retained 0",
+        "retained of at least 1",
+    ),
+    Row(
+        f"{TRAIN} --method SelectiveDistillation --method.target 1",
+        "target below 0",
+    ),
+    Row(f"{TRAIN} --method SelectiveDistillation --method.target .nan", "target below 0"),
+    Row(f"{TRAIN} --method Unlearning --method.impair_rate .nan", "impair_rate above 0"),
+    Row(
+        f"{TRAIN} --method Unlearning --method.repair_rate .inf",
+        "repair_rate above 0",
+    ),
     # Files with options.
     Row(f"{TRAIN} --config nothing.yaml", "nothing.yaml"),
     Row(f"{TRAIN} --config broken.yaml", "config"),

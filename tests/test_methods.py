@@ -188,10 +188,10 @@ def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: Ta
         (lambda: Recipe(learning_rate=-1.0), "positive epochs"),
         (lambda: BestResponse(weight=-0.1), "weight of at least 0; got -0.1"),
         (lambda: BestResponse(ridge=0.0), "above 0"),
-        (lambda: BestResponse(warm_in=1.5), "warm_in in"),
-        (lambda: BestResponse(wait=-0.1), "wait in"),
-        (lambda: SelectiveDistillation(target=1.0), "target < 0"),
-        (lambda: Unlearning(retained=0), "positive settings"),
+        (lambda: BestResponse(warm_in=1.5), "warm_in from 0 to 1"),
+        (lambda: BestResponse(wait=-0.1), "wait from 0 to 1"),
+        (lambda: SelectiveDistillation(target=1.0), "target below 0"),
+        (lambda: Unlearning(retained=0), "retained of at least 1; got 0"),
     ],
 )
 def test_settings_out_of_range(build: object, text: str) -> None:

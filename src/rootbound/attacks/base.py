@@ -10,6 +10,7 @@ from typing import ClassVar, Self, final
 from torch import nn
 
 from rootbound.attacks.budget import Attacker
+from rootbound.core.fields import check
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.records import Tier
@@ -42,6 +43,9 @@ class Attack(ABC):
     """
 
     tier: ClassVar[Tier] = "fine-tuning"
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveInt, check
 from rootbound.data import Batch, Data
 from rootbound.networks import Classifier
 
@@ -26,16 +26,11 @@ class Budget:
         InputError: a value is too small.
     """
 
-    labels: int | None
-    steps: int
+    labels: PositiveInt | None
+    steps: PositiveInt
 
     def __post_init__(self) -> None:
-        if self.labels is not None and self.labels < 1:
-            raise InputError(
-                "at least 1 label a class", str(self.labels), "raise the number of labels"
-            )
-        if self.steps < 1:
-            raise InputError("at least 1 step", str(self.steps), "raise the number of steps")
+        check(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.trained_heads import TrainedHeads
@@ -48,18 +48,13 @@ class AdversarialHead(Method):
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    heads: int = 3
-    hidden: int = 128
-    head_steps: int = 5
-    head_rate: float = 2e-3
-    undesirable_batch_size: int = 128
-    weight: float = 1.0
+    heads: PositiveInt = 3
+    hidden: NonNegativeInt = 128
+    head_steps: PositiveInt = 5
+    head_rate: PositiveFloat = 2e-3
+    undesirable_batch_size: PositiveInt = 128
+    weight: PositiveFloat = 1.0
     capped: bool = True
-
-    def __post_init__(self) -> None:
-        counts = (self.heads, self.hidden + 1, self.head_steps, self.undesirable_batch_size)
-        if min(counts) < 1 or not all(0 < one < math.inf for one in (self.head_rate, self.weight)):
-            raise InputError("heads, steps, size, rate and weight above 0", repr(self), "raise it")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Let heads and features take turns."""

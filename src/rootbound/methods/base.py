@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveInt, check
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.networks import Classifier
 from rootbound.networks.compiled import compiled
@@ -40,6 +41,9 @@ class Method(ABC):
     """Whether it makes, changes or rebuilds inputs as numbers, which tokens of texts are not."""
 
     recipe: Recipe = Recipe()
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @final
     def fit(
@@ -150,15 +154,7 @@ class LossMethod(Method):
         undesirable_batch_size: undesirable samples a step.
     """
 
-    undesirable_batch_size: int = 128
-
-    def __post_init__(self) -> None:
-        if self.undesirable_batch_size < 1:
-            raise InputError(
-                "an undesirable_batch_size of at least 1",
-                str(self.undesirable_batch_size),
-                "raise it",
-            )
+    undesirable_batch_size: PositiveInt = 128
 
     @abstractmethod
     def loss(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -13,6 +12,14 @@ from torch.nn import functional
 from rootbound.attacks import Attack, ExactLastLayer, Repaired
 from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.core.errors import InputError
+from rootbound.core.fields import (
+    Finite,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+)
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import LossMethod, pairs
 from rootbound.methods.parts.blocks import passed_on, random_shares
@@ -97,47 +104,27 @@ class BestResponse(LossMethod):
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    undesirable_batch_size: int = 256
-    weight: float = 0.15
-    before: float = 0.5
-    first_weight: float = 20.0
-    depth_weight: float = 2.0
-    spared: float = 1.0
-    projection: int = 128
-    settled: float = 0.6
-    ridge: float = 1e-3
-    wait: float = 0.4
-    warm_in: float = 0.1
-    finishing_steps: int = 100
-    finishing_batch_size: int = 1024
-    finishing_weight: float = 10.0
-    levels: tuple[float, ...] | None = None
-    max_desirable_drop: float | None = None
+    undesirable_batch_size: PositiveInt = 256
+    weight: NonNegativeFloat = 0.15
+    before: NonNegativeFloat = 0.5
+    first_weight: NonNegativeFloat = 20.0
+    depth_weight: NonNegativeFloat = 2.0
+    spared: NonNegativeFloat = 1.0
+    projection: PositiveInt = 128
+    settled: Share = 0.6
+    ridge: PositiveFloat = 1e-3
+    wait: Share = 0.4
+    warm_in: Share = 0.1
+    finishing_steps: NonNegativeInt = 100
+    finishing_batch_size: PositiveInt = 1024
+    finishing_weight: NonNegativeFloat = 10.0
+    levels: tuple[Finite, ...] | None = None
+    max_desirable_drop: PositiveFloat | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in (
-            "weight", "before", "first_weight", "depth_weight", "spared", "finishing_steps",
-            "finishing_weight",
-        ):  # fmt: skip
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(
-                    f"{name} of at least 0", str(getattr(self, name)), "correct the value"
-                )
-        for name in ("ridge", "projection", "finishing_batch_size"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} above 0", str(getattr(self, name)), "correct the value")
-        levels = self.levels or ()
-        if not all(math.isfinite(level) for level in levels):
-            raise InputError("levels that are numbers", repr(levels), "correct the value")
-        for name in ("settled", "wait", "warm_in"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} in [0, 1]", str(getattr(self, name)), "correct the value")
-        drop = self.max_desirable_drop
-        if drop is not None and not (0 < drop < math.inf and self.weight > 0):
-            raise InputError(
-                "max_desirable_drop and weight above 0", f"{drop} and {self.weight}", "raise it"
-            )
+        if self.max_desirable_drop is not None and self.weight == 0:
+            raise InputError("weight above 0 for max_desirable_drop", "0", "raise it")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, with the weight as it is or as its price allows."""

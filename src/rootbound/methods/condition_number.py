@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +12,7 @@ from torch.nn import functional
 from rootbound.attacks import Attack, ExactLastLayer, FineTune
 from rootbound.attacks.repairs import InsertWhitening, Repaired
 from rootbound.core.devices import in_full
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
@@ -56,22 +55,12 @@ class ConditionNumber(AfterTraining):
     """
 
     immunisation: Recipe = Recipe(epochs=3, learning_rate=1e-3)
-    undesirable_batch_size: int = 128
-    well_weight: float = 0.0
-    ill_weight: float = 1.0
-    trained_blocks: int | None = None
+    undesirable_batch_size: PositiveInt = 128
+    well_weight: NonNegativeFloat = 0.0
+    ill_weight: NonNegativeFloat = 1.0
+    trained_blocks: PositiveInt | None = None
     preconditioner: Literal["features", "none"] = "features"
-    ridge: float = 1e-3
-
-    def __post_init__(self) -> None:
-        weights = (self.well_weight, self.ill_weight)
-        blocks = 1 if self.trained_blocks is None else self.trained_blocks
-        if not all(0 <= value < math.inf for value in weights) or not 0 < self.ridge < math.inf:
-            raise InputError("weights of at least 0 and ridge above 0", repr(self), "correct it")
-        if min(self.undesirable_batch_size, blocks) < 1:
-            raise InputError(
-                "undesirable_batch_size and trained_blocks of at least 1", repr(self), "raise it"
-            )
+    ridge: PositiveFloat = 1e-3
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return attacks that choose their coordinates: there conditioning means nothing."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.restyling import Restyling, restylings
@@ -52,20 +51,12 @@ class CUTI(Method):
     changes_inputs = True  # of blocks, which for texts have a mask among them
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    undesirable_batch_size: int = 128
-    alpha: float = 0.1
-    beta: float = 1.0
+    undesirable_batch_size: PositiveInt = 128
+    alpha: PositiveFloat = 0.1
+    beta: PositiveFloat = 1.0
     style: Literal["learned", "random"] = "learned"
-    head_steps: int = 5
-    head_rate: float = 1e-2
-
-    def __post_init__(self) -> None:
-        weights = (self.alpha, self.beta, self.head_rate)
-        counts = (self.undesirable_batch_size, self.head_steps)
-        if min(counts) < 1 or not all(0 < value < math.inf for value in weights):
-            raise InputError("weights, rate, size and head_steps above 0", repr(self), "raise it")
-        if self.style not in ("learned", "random"):
-            raise InputError("style 'learned' or 'random'", repr(self.style), "choose one")
+    head_steps: PositiveInt = 5
+    head_rate: PositiveFloat = 1e-2
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, every second time with undesirable samples restyled."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
@@ -49,22 +48,14 @@ class GradientAscent(AfterTraining):
         InputError: a value is out of range.
     """
 
-    steps: int = 500
-    head_steps: int = 200
-    along: int = 0
-    head_rate: float = 1e-2
-    undesirable_batch_size: int = 128
-    weight: float = 0.1
-    limit: float = 3.0
-    learning_rate: float = 1e-2
-
-    def __post_init__(self) -> None:
-        counts = (self.steps, self.head_steps, self.along + 1, self.undesirable_batch_size)
-        rates = (self.head_rate, self.weight, self.limit, self.learning_rate)
-        if min(counts) < 1 or not all(0 < value < math.inf for value in rates):
-            raise InputError(
-                "steps, sizes, rates, weight and limit above 0", repr(self), "raise it"
-            )
+    steps: PositiveInt = 500
+    head_steps: PositiveInt = 200
+    along: NonNegativeInt = 0
+    head_rate: PositiveFloat = 1e-2
+    undesirable_batch_size: PositiveInt = 128
+    weight: PositiveFloat = 0.1
+    limit: PositiveFloat = 3.0
+    learning_rate: PositiveFloat = 1e-2
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Fit a head to the features as they are, then climb through it."""

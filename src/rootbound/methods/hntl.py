@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.disentanglement import Disentanglement
@@ -50,18 +49,11 @@ class HNTL(Method):
 
     changes_inputs = True
 
-    undesirable_batch_size: int = 128
-    latent: int = 64
-    hidden: int = 256
-    variational: float = 1e-3
-    reconstruction: float = 1.0
-
-    def __post_init__(self) -> None:
-        weights = (self.variational, self.reconstruction)
-        if min(self.undesirable_batch_size, self.latent, self.hidden) < 1:
-            raise InputError("sizes of at least 1", repr(self), "raise it")
-        if not all(0 <= value < math.inf for value in weights):
-            raise InputError("weights of at least 0", repr(self), "correct the value")
+    undesirable_batch_size: PositiveInt = 128
+    latent: PositiveInt = 64
+    hidden: PositiveInt = 256
+    variational: NonNegativeFloat = 1e-3
+    reconstruction: NonNegativeFloat = 1.0
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Take samples apart into content and style, then distil."""

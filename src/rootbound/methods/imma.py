@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.networks import Classifier
@@ -46,19 +45,13 @@ class IMMA(AfterTraining):
         InputError: a value is out of range.
     """
 
-    outer_steps: int = 500
-    inner_steps: int = 20
-    inner_rate: float = 1e-2
-    undesirable_batch_size: int = 128
-    weight: float = 0.1
+    outer_steps: PositiveInt = 500
+    inner_steps: PositiveInt = 20
+    inner_rate: PositiveFloat = 1e-2
+    undesirable_batch_size: PositiveInt = 128
+    weight: PositiveFloat = 0.1
     fresh_head: bool = False
-    learning_rate: float = 5e-3
-
-    def __post_init__(self) -> None:
-        counts = (self.outer_steps, self.inner_steps, self.undesirable_batch_size)
-        rates = (self.inner_rate, self.weight, self.learning_rate)
-        if min(counts) < 1 or not all(0 < value < math.inf for value in rates):
-            raise InputError("steps, sizes, rates and weight above 0", repr(self), "raise it")
+    learning_rate: PositiveFloat = 5e-3
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Alternate the levels."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.parts.recalibration import recalibrated_loss
@@ -56,28 +55,17 @@ class MLAC(AfterTraining):
         InputError: a value is out of range.
     """
 
-    outer_steps: int = 200
-    attack_steps: int = 4
+    outer_steps: PositiveInt = 200
+    attack_steps: PositiveInt = 4
     attack_optimiser: InnerOptimiser = "adam"
-    attack_rate: float = 1e-3
-    attack_batch_size: int = 32
+    attack_rate: PositiveFloat = 1e-3
+    attack_batch_size: PositiveInt = 32
     head: Literal["learned", "fresh"] = "fresh"
-    adversary_rate: float = 1e-4
-    adapted_weight: float = 0.0
-    recalibrated_weight: float = 1.0
-    gradient_weight: float = 0.0
-    learning_rate: float = 1e-2
-
-    def __post_init__(self) -> None:
-        counts = (self.outer_steps, self.attack_steps, self.attack_batch_size)
-        weights = (self.adapted_weight, self.recalibrated_weight, self.gradient_weight)
-        positive = 0 < self.attack_rate < math.inf and 0 < self.learning_rate < math.inf
-        if min(counts) < 1 or not positive:
-            raise InputError("steps, sizes and rates above 0", repr(self), "raise the value")
-        if not all(0 <= value < math.inf for value in (*weights, self.adversary_rate)):
-            raise InputError(
-                "weights and adversary_rate of at least 0", repr(self), "correct the value"
-            )
+    adversary_rate: NonNegativeFloat = 1e-4
+    adapted_weight: NonNegativeFloat = 0.0
+    recalibrated_weight: NonNegativeFloat = 1.0
+    gradient_weight: NonNegativeFloat = 0.0
+    learning_rate: PositiveFloat = 1e-2
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, and let the adversary descend its own."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, Range
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
@@ -56,26 +55,14 @@ class NTL(Method):
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
     form: Literal["paper", "code"] = "paper"
-    undesirable_batch_size: int = 128
-    alpha: float = 0.1
-    beta: float = 1.0
-    distance_alpha: float = 1.0
-    distance_beta: float = 1.0
-    depth: int = 0
-    head_steps: int = 5
-    head_rate: float = 1e-2
-
-    def __post_init__(self) -> None:
-        weights = (self.alpha, self.beta, self.distance_alpha, self.distance_beta, self.head_rate)
-        counts = (self.undesirable_batch_size - 1, self.head_steps, self.depth + 1)
-        if min(counts) < 1 or not all(0 < value < math.inf for value in weights):
-            raise InputError(
-                "weights, rate and head_steps above 0, depth of at least 0, batches of at least 2",
-                repr(self),
-                "raise it",
-            )
-        if self.form not in ("paper", "code"):
-            raise InputError("form 'paper' or 'code'", repr(self.form), "choose one")
+    undesirable_batch_size: Annotated[int, Range(at_least=2)] = 128
+    alpha: PositiveFloat = 0.1
+    beta: PositiveFloat = 1.0
+    distance_alpha: PositiveFloat = 1.0
+    distance_beta: PositiveFloat = 1.0
+    depth: NonNegativeInt = 0
+    head_steps: PositiveInt = 5
+    head_rate: PositiveFloat = 1e-2
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss on fresh pairs of batches, the head along with it."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+)
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
@@ -54,27 +59,15 @@ class RepNoise(AfterTraining):
         InputError: a value is out of range.
     """
 
-    steps: int = 500
-    undesirable_batch_size: int = 64
-    alpha: float = 0.1
-    beta: float = 0.1
+    steps: PositiveInt = 500
+    undesirable_batch_size: Annotated[int, Range(at_least=2)] = 64
+    alpha: NonNegativeFloat = 0.1
+    beta: NonNegativeFloat = 0.1
     noise: Literal["normal", "rectified"] = "normal"
-    head_steps: int = 200
-    along: int = 1
-    head_rate: float = 1e-2
-    learning_rate: float = 5e-3
-
-    def __post_init__(self) -> None:
-        counts = (self.steps, self.undesirable_batch_size - 1, self.head_steps, self.along + 1)
-        rates = (self.head_rate, self.learning_rate)
-        if min(counts) < 1 or not all(0 < value < math.inf for value in rates):
-            raise InputError(
-                "steps and rates above 0, batches of at least 2", repr(self), "raise it"
-            )
-        if not all(0 <= value < math.inf for value in (self.alpha, self.beta)):
-            raise InputError("alpha and beta of at least 0", repr(self), "correct the value")
-        if self.noise not in ("normal", "rectified"):
-            raise InputError("noise 'normal' or 'rectified'", repr(self.noise), "choose one")
+    head_steps: PositiveInt = 200
+    along: NonNegativeInt = 1
+    head_rate: PositiveFloat = 1e-2
+    learning_rate: PositiveFloat = 5e-3
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Fit the heads to the model as it is, then descend the loss."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Range
 from rootbound.data import Batch
 from rootbound.methods.base import LossMethod
 from rootbound.methods.parts.unrolled import Unrolled
@@ -44,21 +46,17 @@ class ReverseMAML(LossMethod):
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    undesirable_batch_size: int = 64
-    inner_steps: int = 3
-    inner_rate: float = 0.1
-    weight: float = 0.1
+    undesirable_batch_size: Annotated[int, Range(at_least=2)] = 64
+    inner_steps: PositiveInt = 3
+    inner_rate: PositiveFloat = 0.1
+    weight: NonNegativeFloat = 0.1
     capped: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.inner_steps, self.undesirable_batch_size - 1, self.recipe.batch_size - 1) < 1:
+        if self.recipe.batch_size < 2:
             raise InputError(
-                "inner_steps of at least 1 and batches of at least 2", repr(self), "raise it"
-            )
-        if not 0 < self.inner_rate < math.inf or not 0 <= self.weight < math.inf:
-            raise InputError(
-                "inner_rate above 0 and weight of at least 0", repr(self), "correct the value"
+                "recipe.batch_size of at least 2", str(self.recipe.batch_size), "raise it"
             )
 
     def loss(

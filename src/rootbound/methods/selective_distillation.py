@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, union
 from rootbound.methods.plain import Plain
@@ -43,12 +44,8 @@ class SelectiveDistillation(Method):
     """
 
     recipe: Recipe = Recipe(learning_rate=2e-2)
-    target: float = -3.0
-    head_epochs: int = 1
-
-    def __post_init__(self) -> None:
-        if not -math.inf < self.target < 0 or self.head_epochs < 1:
-            raise InputError("target < 0 and head_epochs >= 1", repr(self), "correct the value")
+    target: Annotated[float, Range(below=0)] = -3.0
+    head_epochs: PositiveInt = 1
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Train the teacher, distil it into the model, and give the model a new head."""

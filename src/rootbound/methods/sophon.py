@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 from tqdm import trange
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveFloat, PositiveInt, Range, Share
 from rootbound.data import Data, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.parts.roll_back import RollBack, held_aside
@@ -61,31 +60,18 @@ class SOPHON(AfterTraining):
     """
 
     suppression: Literal["inverse", "negated", "uniform"] = "inverse"
-    outer_steps: int = 250
-    attack_steps: int = 50
+    outer_steps: PositiveInt = 250
+    attack_steps: PositiveInt = 50
     attack_optimiser: OptimiserName = "sgd"
-    attack_rate: float = 0.03
-    attack_batch_size: int = 32
-    suppression_rate: float = 3e-3
-    reinforcement_rate: float = 2e-3
-    reinforcement_steps: int = 10
-    clip: float = 0.5
-    check_every: int = 10
-    checked: int = 1000
-    allowed_drop: float = 0.01
-
-    def __post_init__(self) -> None:
-        steps = (self.outer_steps, self.attack_steps, self.reinforcement_steps, self.check_every)
-        rates = (self.attack_rate, self.suppression_rate, self.reinforcement_rate, self.clip)
-        sizes = (self.checked, self.attack_batch_size - 1)
-        if min(*steps, *sizes) < 1 or not all(0 < value < math.inf for value in rates):
-            raise InputError(
-                "steps, sizes, rates and clip above 0, an attack_batch_size of at least 2",
-                repr(self),
-                "raise the value",
-            )
-        if not 0 <= self.allowed_drop <= 1:
-            raise InputError("allowed_drop in [0, 1]", str(self.allowed_drop), "correct it")
+    attack_rate: PositiveFloat = 0.03
+    attack_batch_size: Annotated[int, Range(at_least=2)] = 32
+    suppression_rate: PositiveFloat = 3e-3
+    reinforcement_rate: PositiveFloat = 2e-3
+    reinforcement_steps: PositiveInt = 10
+    clip: PositiveFloat = 0.5
+    check_every: PositiveInt = 10
+    checked: PositiveInt = 1000
+    allowed_drop: Share = 0.01
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Alternate the two, and end with weights that keep the desirable accuracy."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rootbound.attacks import Attack, FineTune
 from rootbound.attacks.repairs import BalanceFactors, Repaired
 from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.networks import Classifier
@@ -50,12 +51,8 @@ class SpectralDeformation(AfterTraining):
         InputError: a value is out of range, or no layer is left to deform.
     """
 
-    alpha: float = 1e5
-    directions: int = 8
-
-    def __post_init__(self) -> None:
-        if not 1 < self.alpha < math.inf or self.directions < 1:
-            raise InputError("alpha > 1 and directions >= 1", repr(self), "correct the value")
+    alpha: Annotated[float, Range(above=1)] = 1e5
+    directions: PositiveInt = 8
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return fine-tuning after the factors have been multiplied and split evenly."""

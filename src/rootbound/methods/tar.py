@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.parts.suppression import suppression_loss
@@ -55,26 +56,25 @@ class TAR(AfterTraining):
         InputError: a value is out of range.
     """
 
-    outer_steps: int = 150
-    attack_steps: int = 64
-    judged_every: int = 4
-    attack_rates: tuple[float, ...] = (1e-4, 1e-3, 2e-3)
-    attack_batch_size: int = 32
-    tamper_weight: float = 4.0
-    retain_weight: float = 1.0
-    growth: float = 0.0625
-    learning_rate: float = 3e-3
+    outer_steps: PositiveInt = 150
+    attack_steps: PositiveInt = 64
+    judged_every: PositiveInt = 4
+    attack_rates: tuple[PositiveFloat, ...] = (1e-4, 1e-3, 2e-3)
+    attack_batch_size: PositiveInt = 32
+    tamper_weight: PositiveFloat = 4.0
+    retain_weight: PositiveFloat = 1.0
+    growth: NonNegativeFloat = 0.0625
+    learning_rate: PositiveFloat = 3e-3
 
     def __post_init__(self) -> None:
-        values = (self.tamper_weight, self.retain_weight, self.learning_rate, *self.attack_rates)
-        positive = all(0 < value < math.inf for value in values) and len(self.attack_rates) > 0
-        if min(self.outer_steps, self.attack_batch_size) < 1 or not positive:
-            raise InputError("steps, sizes, weights and rates above 0", repr(self), "raise it")
-        if not 1 <= self.judged_every <= self.attack_steps or not 0 <= self.growth < math.inf:
+        super().__post_init__()
+        if not self.attack_rates:
+            raise InputError("at least one of attack_rates", "none", "give one")
+        if self.judged_every > self.attack_steps:
             raise InputError(
-                "judged_every from 1 to attack_steps and growth of at least 0",
-                repr(self),
-                "correct the value",
+                f"judged_every of at most {self.attack_steps} attack_steps",
+                str(self.judged_every),
+                "lower it",
             )
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:

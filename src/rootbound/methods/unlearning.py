@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -10,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.methods.base import Method, union
 from rootbound.networks import Classifier
@@ -47,18 +46,12 @@ class Unlearning(Method):
     changes_inputs = True
 
     recipe: Recipe = Recipe()
-    noise_images: int = 256
-    noise_steps: int = 40
-    noise_penalty: float = 0.01
-    retained: int = 1000
-    impair_rate: float = 0.005
-    repair_rate: float = 0.005
-
-    def __post_init__(self) -> None:
-        rates = (self.noise_penalty, self.impair_rate, self.repair_rate)
-        values = (self.noise_images, self.noise_steps, self.retained, *rates)
-        if not all(0 < value < math.inf for value in values):
-            raise InputError("positive settings", repr(self), "raise the value")
+    noise_images: PositiveInt = 256
+    noise_steps: PositiveInt = 40
+    noise_penalty: PositiveFloat = 0.01
+    retained: PositiveInt = 1000
+    impair_rate: PositiveFloat = 0.005
+    repair_rate: PositiveFloat = 0.005
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Learn, make noise, impair, repair, and keep the head of the desirable classes."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from rootbound.attacks.base import Attack
 from rootbound.attacks.budget import Budget
 from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveFloat, check
 from rootbound.suites.space import Space
 
 BESIDE = ("name", "adaptive", "trial_limit", "minutes")
@@ -53,16 +54,15 @@ class Suite:
     longer: int = 0
     adaptive: int = 0
     minutes: float | None = None
-    trial_limit: float = 3600.0
+    trial_limit: PositiveFloat = 3600.0
 
     def __post_init__(self) -> None:
+        check(self)
         if not self.attacks or not self.budgets:
             raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
         if len(set(self.attacks)) < len(self.attacks):
             twice = max(self.attacks, key=self.attacks.count)
             raise InputError("each attack once", f"{twice!r} twice", "leave one out")
-        if not 0 < self.trial_limit < math.inf:
-            raise InputError("a trial_limit above 0 s", str(self.trial_limit), "raise it")
         if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
             raise InputError(
                 "a suite with fixed settings for one label a class",

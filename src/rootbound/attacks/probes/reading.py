@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeInt, check
 from rootbound.networks import Classifier
 from rootbound.networks.activations import activations, with_last_activated
 from rootbound.networks.pooling import pooled
@@ -29,14 +29,11 @@ class Reading:
         InputError: a block after the last.
     """
 
-    blocks_before_last: int | Literal["all"] = 0
+    blocks_before_last: NonNegativeInt | Literal["all"] = 0
     side: Literal["after", "before"] = "after"
 
     def __post_init__(self) -> None:
-        if self.blocks_before_last != "all" and self.blocks_before_last < 0:
-            raise InputError(
-                "blocks before the last, from 0", str(self.blocks_before_last), "count from 0 up"
-            )
+        check(self)
 
     @property
     def is_last(self) -> bool:

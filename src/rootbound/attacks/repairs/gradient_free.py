@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
-from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeInt
 from rootbound.data import Batch
 from rootbound.networks import Classifier
 from rootbound.records import Tier
@@ -42,15 +42,11 @@ class GradientFree(Attack):
 
     tier: ClassVar[Tier] = "repair"
 
-    blocks: int = 1
+    blocks: NonNegativeInt = 1
     learning_rate: float = 0.3
     pairs: int = 16
     spread: float = 0.1
     batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        if self.blocks < 0:
-            raise InputError("at least 0 blocks", str(self.blocks), "raise it")
 
     @property
     def family(self) -> str:

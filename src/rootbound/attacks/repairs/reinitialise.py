@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import LAYERS, layers, outputs_of, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
 from rootbound.training import seeded
 
@@ -30,11 +30,7 @@ class ReinitialiseLast(Repair):
         InputError: fewer than 1 block.
     """
 
-    blocks: int = 1
-
-    def __post_init__(self) -> None:
-        if self.blocks < 1:
-            raise InputError("at least 1 block", str(self.blocks), "raise it")
+    blocks: PositiveInt = 1
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether some block stays; with none it would be the from-scratch arm."""

@@ -9,7 +9,7 @@ from torch import nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
-from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
 from rootbound.networks.pooling import Pooled
 
@@ -28,11 +28,7 @@ class Truncate(Repair):
         InputError: fewer than 1 block.
     """
 
-    blocks: int = 1
-
-    def __post_init__(self) -> None:
-        if self.blocks < 1:
-            raise InputError("at least 1 block", str(self.blocks), "raise it")
+    blocks: PositiveInt = 1
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether some block stays."""

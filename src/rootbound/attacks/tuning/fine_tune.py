@@ -63,6 +63,7 @@ class FineTune(Attack):
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.layers is not None and self.layers < 2:
             raise InputError("at least 2 layers", str(self.layers), "use LastLayer for one")
 
