@@ -249,7 +249,7 @@ ROWS = [
     *(
         Row(
             f"{command} --labels {value}",
-            "labels of at least 1 a class.*raise the number of labels",
+            "labels of at least 1.*raise it",
         )
         for command in (DEMO, AUDIT)
         for value in ("0", "-5")
