@@ -26,7 +26,7 @@ from rootbound.networks.digest import weights_digest
 from rootbound.networks.hugging_face.blocks import FAMILIES
 from rootbound.publishing import Origin, load_checkpoint, load_model, save_model
 from rootbound.publishing.card import SCHEMA
-from rootbound.publishing.checkpoint import described
+from rootbound.publishing.header import Header
 from rootbound.publishing.transformers_folder import library_files
 from rootbound.records import Evaluation
 from tiny import transformers
@@ -37,7 +37,7 @@ families = pytest.mark.parametrize("family", list(tiny.ROWS))
 
 
 def publish(model: Classifier, folder: Path, family: str) -> Path:
-    metadata = described(model, tiny.shape(family), ORIGIN)
+    metadata = Header(model.architecture, model.classes, tiny.shape(family), ORIGIN).to_metadata()
     for name, content in library_files(model, NAMES, "", metadata).items():
         write_atomically(folder / name, content)
     return folder

@@ -39,7 +39,7 @@ def network(seed: int = 7, classes: int = 3) -> nn.Module:
 def publish(model: Classifier, folder: Path) -> str:
     """Write weights with a card that says whose it is; return their digest."""
     folder.mkdir(parents=True)
-    save = save_wrapped if model.place else save_model
+    save = save_wrapped if model.head_name else save_model
     save(model, folder / WEIGHTS, SHAPE, ORIGIN)
     digest = weights_digest(model.state_dict())
     (folder / CARD).write_text(json.dumps({"weights_sha256": digest}))

@@ -210,7 +210,7 @@ def test_networks_of_other_libraries_are_wrapped_and_come_back(
     draw = make if make in DRAWN_WHOLE else None
     for example in (None, samples):
         model = Classifier.wrap(module, example=example, fresh=draw)
-        assert model.place == head
+        assert model.head_name == head
         assert torch.allclose(model.eval()(samples), module(samples), atol=1e-6)
         fresh = model.with_head(3, seed=1).reinitialised(seed=2)
         assert not same(weights(fresh.unwrapped()), weights(module))

@@ -19,7 +19,7 @@ from rootbound.cli.main import main
 from rootbound.networks import from_transformers
 from rootbound.networks.registry import build, described_by
 from rootbound.publishing import load, load_weights
-from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
 
@@ -105,7 +105,7 @@ def test_its_own_load_state_dict_reads_what_is_published(made: Made) -> None:
 @pytest.mark.slow
 def test_what_is_published_says_nothing_of_the_machine(made: Made, original: Made) -> None:
     root = original.model.parent
-    assert str(root) in str(saved_origin(original.model)), "nothing could leak"
+    assert str(root) in str(read_header(original.model)), "nothing could leak"
     own = (root.name, "eine Mappe", root.parents[1].name, "mein", "my net", "a run")
     for path in made.folder.iterdir():
         for word in own:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rootbound.publishing import Origin
-from rootbound.publishing.private_paths import without_place, without_places
+from rootbound.publishing.header import hide_path, hide_paths
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from rootbound.publishing.private_paths import without_place, without_places
 def test_names(name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("here/bert").mkdir(parents=True)
-    assert without_place(name) == told
+    assert hide_path(name) == told
 
 
 def test_an_origin() -> None:
@@ -42,7 +42,7 @@ def test_an_origin() -> None:
     given = Origin(
         settings, "defended", "/home/me/a", "b/c", "0-4", "5-9", 3, True, "hf:/home/me/d"
     )
-    told = without_places(given)
+    told = hide_paths(given)
     assert "home" not in repr(told)
     assert told.method.startswith("Mine(weight=0.5, table=PosixPath('…/t.csv'), note=")
     assert (told.data, told.undesirable_data, told.tokeniser) == ("…/a", "…/c", "hf:…/d")

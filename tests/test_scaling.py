@@ -20,7 +20,7 @@ from rootbound.data import Data, Scaling, Tasks
 from rootbound.datasets import Dataset
 from rootbound.publishing import Origin
 from rootbound.publishing.card import SCHEMA, resistance_card
-from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.checkpoint import read_header
 from rootbound.records import Evaluation
 from rootbound.report.settings import SCALING_OF_THE_NETWORK
 
@@ -241,8 +241,9 @@ def test_a_network_is_trained_on_inputs_as_it_wants_them(
         model = named[named.index("--model") :][:2]
         again = ["train", "--from", str(start), *model, *short]
         assert main([*again, str(path)]) == 0
-    origin = saved_origin(path)
-    assert origin is not None
+    header = read_header(path)
+    assert header is not None
+    origin = header.origin
     assert origin.scaling == HALF
     classes = origin.desirable, origin.undesirable
     assert (origin.data, *classes) == (named[named.index("--data") + 1], "0-2", "3-5")

@@ -30,9 +30,9 @@ from rootbound.networks import Classifier
 from rootbound.networks.hugging_face import PRETRAINED
 from rootbound.networks.registry import described_by
 from rootbound.publishing import Origin, load_checkpoint
-from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import WEIGHTS
-from rootbound.publishing.published import TOKENISER, find, load_plain
+from rootbound.publishing.published import TOKENISER, find_weights, load_plain
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 
@@ -120,8 +120,9 @@ def _described(options: Namespace) -> tuple[Origin | None, str, str]:
         model, origin = load_checkpoint(place)
         architecture = model.architecture
     else:
-        weights = Path(place) / WEIGHTS if plain else find(place).weights
-        origin, configuration = saved_origin(weights), Path(options.model or "")
+        weights = Path(place) / WEIGHTS if plain else find_weights(place).weights
+        header, configuration = read_header(weights), Path(options.model or "")
+        origin = None if header is None else header.origin
         is_file = configuration.suffix == ".json" and configuration.is_file()
         architecture = described_by(configuration) if is_file else ""
     if plain:

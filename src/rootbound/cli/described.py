@@ -7,7 +7,7 @@ from jsonargparse import Namespace
 from rootbound.cli.tasks import settle, settle_reading
 from rootbound.core.errors import InputError
 from rootbound.publishing import Origin
-from rootbound.publishing.private_paths import ELSEWHERE
+from rootbound.publishing.header import ELSEWHERE
 
 
 def settle_tasks(options: Namespace, origin: Origin) -> None:

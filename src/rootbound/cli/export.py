@@ -19,11 +19,10 @@ from rootbound.data.scaling import described_inputs
 from rootbound.networks import Classifier
 from rootbound.networks.digest import weights_digest
 from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, auto_class
-from rootbound.publishing import Origin, load_model
 from rootbound.publishing.card import resistance_card, to_markdown
-from rootbound.publishing.checkpoint import described, saved_origin, saved_shape
+from rootbound.publishing.checkpoint import load_with_header, read_header
+from rootbound.publishing.header import Header, hide_paths
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, library, push_to_hub
-from rootbound.publishing.private_paths import without_places
 from rootbound.publishing.transformers_folder import library_files
 from rootbound.records import Evaluation
 
@@ -58,13 +57,13 @@ def configure(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> int:
     """Write the folder, and send it to the hub if that is asked for."""
     path, folder = Path(options.checkpoint), Path(options.out)
-    model, origin = _opened(options, path)
+    model, header = _opened(options, path)
     card = _card(options, model)
     if options.push_to_hub is not None:
         library()  # so that nothing is written where it is missing
     place = options.push_to_hub or folder.resolve().name
-    files = _model_files(path, model, origin, card["desirable"]["classes"])
-    reader = "torch" if model.place else auto_class(model)
+    files = _model_files(path, model, header, card["desirable"]["classes"])
+    reader = "torch" if model.head_name else auto_class(model)
     files[README] = to_markdown(card, place, reader).encode()
     # Last, because it vouches for the others.
     files[CARD] = _json(card)
@@ -111,31 +110,31 @@ def _sent(options: Namespace, files: Sequence[str]) -> str:
     )
 
 
-def _opened(options: Namespace, path: Path) -> tuple[Classifier, Origin]:
-    """Return the model of a file, and where it comes from."""
+def _opened(options: Namespace, path: Path) -> tuple[Classifier, Header]:
+    """Return the model of a file, and what the file says of it."""
     if not is_own(options.model):
-        return load_model(path)
-    model, origin = own_network(options.model, options.head, place=str(path)), saved_origin(path)
-    if origin is None:
+        return load_with_header(path)
+    model, header = own_network(options.model, options.head, place=str(path)), read_header(path)
+    if header is None:
         raise InputError(f"a file of 'rootbound train' at {path}", "another", "train it first")
-    return model, origin
+    return model, header
 
 
 def _model_files(
-    path: Path, model: Classifier, origin: Origin, classes: Sequence[str]
+    path: Path, model: Classifier, header: Header, classes: Sequence[str]
 ) -> dict[str, bytes]:
     """Return the files that the model is loaded from, by name; no path of this machine in them."""
-    known, shape = without_places(origin), saved_shape(path)
-    metadata = described(model, shape, known)
+    origin = hide_paths(header.origin)
+    metadata = Header(model.architecture, model.classes, header.shape, origin).to_metadata()
     if model.architecture.startswith(CONFIGURED):
-        tokeniser = origin.tokeniser.removeprefix(PRETRAINED)
+        tokeniser = header.origin.tokeniser.removeprefix(PRETRAINED)
         return library_files(model, classes, tokeniser, metadata)
     config = {
         "library": "rootbound",
         "architecture": model.architecture,
         "classes": classes,
-        "inputs": described_inputs(shape, known.scaling),
-        "origin": {name: value for name, value in asdict(known).items() if name != "scaling"},
+        "inputs": described_inputs(header.shape, origin.scaling),
+        "origin": {name: value for name, value in asdict(origin).items() if name != "scaling"},
     }
     return {WEIGHTS: save(load_file(path), metadata), CONFIG: _json(config)}
 

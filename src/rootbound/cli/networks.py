@@ -18,7 +18,7 @@ from rootbound.networks.hugging_face import PRETRAINED, only_shape
 from rootbound.networks.registry import described_by
 from rootbound.publishing import load_weights
 from rootbound.publishing.foreign import classes_of_head
-from rootbound.publishing.published import TOKENISER, check_plain, find, load_into
+from rootbound.publishing.published import TOKENISER, check_plain, find_weights
 from rootbound.training import seeded
 
 log = logging.getLogger(__name__)
@@ -105,13 +105,13 @@ def own_network(
     example = None if task is None else task.train.batch(slice(0, 1))[0]
     if place is None:
         return _drawn_by(make, Classifier.wrap(module, head, example))
-    return _drawn_by(make, load_into(module, find(place), head, example))
+    return _drawn_by(make, find_weights(place).load_into(module, head, example))
 
 
 def _drawn_by(make: Callable[[], nn.Module], model: Classifier) -> Classifier:
     """Return the model with random weights as the function draws them, where it does."""
     try:
-        return Classifier.wrap(model.unwrapped(), model.place, fresh=make)
+        return Classifier.wrap(model.unwrapped(), model.head_name, fresh=make)
     except InputError as reason:  # it returns pretrained weights, say
         log.info("random weights are drawn module by module: %s", reason)
         return model
@@ -133,9 +133,9 @@ def named_network(name: str, tasks: Tasks, place: str) -> Classifier:
         raise InputError(ONE_OF, repr(name), "correct --model")
     architecture = name if name in MODELS else described_by(Path(name))
     wanted = tasks.desirable
-    found = find(place)
+    found = find_weights(place)
     count = classes_of_head(found.weights) if wanted is None else len(wanted.classes)
     model = build(architecture, count, tasks.undesirable.train.shape)
     load_weights(model, found.weights)
-    found.check(model)
+    found.check_card(model)
     return model

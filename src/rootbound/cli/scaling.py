@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rootbound.core.errors import InputError
 from rootbound.data import Scaling, Task, Tasks
 from rootbound.publishing import Origin
-from rootbound.publishing.private_paths import without_place
+from rootbound.publishing.header import hide_path
 from rootbound.report.settings import scaling_in_words
 
 NEAR = 1e-3
@@ -63,7 +63,7 @@ def as_trained(tasks: Some, origin: Origin | None, options: Namespace) -> Some:
     other = options.undesirable_data
     second = other not in (None, options.data)
     # A published file has the name alone.
-    known = origin is not None and origin.undesirable_data in (other, without_place(other or ""))
+    known = origin is not None and origin.undesirable_data in (other, hide_path(other or ""))
     desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
     if own is not None and second and known:
         return replace(tasks, desirable=desirable)

@@ -13,7 +13,7 @@ from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Toke
 from rootbound.datasets.layout import AS_FOUND
 from rootbound.networks.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.publishing import Origin
-from rootbound.publishing.checkpoint import saved_origin
+from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import WEIGHTS
 
 DATA = "mnist"
@@ -138,9 +138,9 @@ def read_undesirable(
 
 def _loaded(options: Namespace, name: str, tokeniser: str) -> Dataset:
     if tokeniser.startswith(PRETRAINED):
-        published = saved_origin(Path(tokeniser.removeprefix(PRETRAINED), WEIGHTS))
-        if published is not None:
-            settle_reading(options, published)
+        header = read_header(Path(tokeniser.removeprefix(PRETRAINED), WEIGHTS))
+        if header is not None:
+            settle_reading(options, header.origin)
     settle(options, "length", AS_FOUND.length)
     layout = Layout(
         options.input_column,

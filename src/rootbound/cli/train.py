@@ -36,9 +36,9 @@ from rootbound.datasets import Dataset, fitted
 from rootbound.methods import METHODS, Method
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face import PRETRAINED
-from rootbound.publishing import Origin, load_checkpoint, save_model
-from rootbound.publishing.checkpoint import save_wrapped, saved_origin, saved_shape
-from rootbound.publishing.published import find
+from rootbound.publishing import Origin, save_model
+from rootbound.publishing.checkpoint import read_header, save_wrapped
+from rootbound.publishing.published import find_weights
 from rootbound.training import predict, seeded
 from rootbound.training.state import TrainingState
 
@@ -133,16 +133,17 @@ def _given(options: Namespace) -> _Given | None:
     """Return the model to go on from, if its file describes all of it."""
     if options["from"] is None or options.model is not None:
         return None
-    model, origin = load_checkpoint(options["from"])
-    return _Given(model, saved_shape(find(options["from"]).weights), origin.tokeniser)
+    model, header = find_weights(options["from"]).load()
+    return _Given(model, header.shape, header.origin.tokeniser)
 
 
 def _described(options: Namespace) -> Origin | None:
     """Return what the file to go on from says, if it does; it settles what the options leave."""
     start = options["from"]
-    origin = None if start is None else saved_origin(find(start).weights)
-    if origin is None:
+    header = None if start is None else read_header(find_weights(start).weights)
+    if header is None:
         return None
+    origin = header.origin
     if options.undesirable_data is None:
         settle_tasks(options, origin)
     else:
@@ -219,7 +220,7 @@ def _run(options: Namespace) -> int:
     if not distributed.is_main_process():
         return 0
     origin = _origin(options, method, tasks.desirable.train, tokeniser)
-    (save_wrapped if model.place else save_model)(trained, path, shape, origin)
+    (save_wrapped if model.head_name else save_model)(trained, path, shape, origin)
     training_state.clear()
     sys.stdout.write(f"{_reached(trained, tasks.desirable.test)}\nmodel: {path}\n")
     return 0

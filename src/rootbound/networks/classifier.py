@@ -25,7 +25,7 @@ class Classifier(nn.Module):
         backbone: maps inputs `(N, *shape)` to features `(N, D)`.
         head: the last layer.
         architecture: the name in `MODELS` that builds this network, if there is one.
-        place: where the head belongs in a network that was wrapped, such as `fc`.
+        head_name: where the head belongs in a network that was wrapped, such as `fc`.
         fresh: the network that the last blocks get random weights from, in place of drawing
             their own.
     """
@@ -35,14 +35,14 @@ class Classifier(nn.Module):
         backbone: nn.Module,
         head: nn.Linear,
         architecture: str = "",
-        place: str = "",
+        head_name: str = "",
         fresh: FreshNetwork | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.architecture = architecture
-        self.place = place
+        self.head_name = head_name
         self.fresh = fresh
 
     @classmethod
@@ -72,13 +72,13 @@ class Classifier(nn.Module):
         """
         module = copy.deepcopy(module).float()
         expected = None if example is None else outputs_of(module, example)
-        place = find_head(module, head, example)
-        linear = cast(nn.Linear, module.get_submodule(place))
-        made = cls(replaced(module, place, nn.Identity()), linear, place=place)
+        head_name = find_head(module, head, example)
+        linear = cast(nn.Linear, module.get_submodule(head_name))
+        made = cls(replaced(module, head_name, nn.Identity()), linear, head_name=head_name)
         if expected is not None and example is not None:
-            check_same(expected, made, place, example)
+            check_same(expected, made, head_name, example)
         if fresh is not None:
-            made.fresh = FreshNetwork(fresh, place)
+            made.fresh = FreshNetwork(fresh, head_name)
             made.fresh.check(made.blocks)
         return made
 
@@ -90,10 +90,10 @@ class Classifier(nn.Module):
         Raises:
             InputError: the classifier is none that was wrapped.
         """
-        if not self.place:
+        if not self.head_name:
             raise InputError("a classifier made by wrap", "another", "use its own state_dict()")
         whole = copy.deepcopy(self)  # at once, so that weights which are one stay one
-        return replaced(whole.backbone, self.place, whole.head)
+        return replaced(whole.backbone, self.head_name, whole.head)
 
     @property
     def classes(self) -> int:
@@ -137,7 +137,7 @@ class Classifier(nn.Module):
             head = nn.Linear(self.head.in_features, classes)
         head.to(self.head.weight.device)
         backbone = copy.deepcopy(self.backbone)
-        return Classifier(backbone, head, self.architecture, self.place, self.fresh)
+        return Classifier(backbone, head, self.architecture, self.head_name, self.fresh)
 
     def reinitialised(self, seed: int, last: int | None = None) -> Classifier:
         """Return a copy with fresh random weights in the head and the last blocks.

@@ -1,7 +1,8 @@
 """Publishing: weights on disk and on the hub, their card, and weights of strangers."""
 
-from rootbound.publishing.checkpoint import Origin, load_model, save_model
+from rootbound.publishing.checkpoint import load_model, save_model
 from rootbound.publishing.foreign import load_weights
+from rootbound.publishing.header import Origin
 from rootbound.publishing.hub import push_to_hub
 from rootbound.publishing.published import load, load_checkpoint
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +13,12 @@ from safetensors.torch import save
 
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
-from rootbound.data import Scaling
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.fit import check_fit
 from rootbound.networks.registry import build, short_name
 from rootbound.publishing.foreign import PICKLES
+from rootbound.publishing.header import METADATA_KEY, Header, Origin
 from rootbound.publishing.transformers_folder import own_names
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a saved model comes from.
-
-    Args:
-        method: the method's settings, as Python would write them.
-        arm: `defended` or `undefended`.
-        data: name of the data set.
-        undesirable_data: name of the one with the undesirable classes, often the same.
-        desirable: classes it is for, as in `0-4`.
-        undesirable: classes it was made to resist.
-        seed: of training.
-        shared: whether the defender's undesirable samples are also the attacker's.
-        tokeniser: of texts, `hf:` and the name of the pretrained model it belongs to.
-        length: tokens of a text at most; 0 where there were no texts, or the file is of a time
-            when that was not said.
-        input_column: of the table that was read; empty if it was found by its type, or none.
-        label_column: likewise.
-        label_names: separated by commas; empty where the table has its own.
-        train_split: as `datasets` writes it; empty for the part of that name.
-        test_split: likewise.
-        scaling: of the inputs that it was trained on; None where they were tokens, or where the
-            file is of a time when that was not said.
-    """
-
-    method: str
-    arm: str
-    data: str
-    undesirable_data: str
-    desirable: str
-    undesirable: str
-    seed: int
-    shared: bool
-    tokeniser: str = ""
-    length: int = 0
-    input_column: str = ""
-    label_column: str = ""
-    label_names: str = ""
-    train_split: str = ""
-    test_split: str = ""
-    scaling: Scaling | None = None
 
 
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -94,7 +50,8 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
             str(error)[:240],
             "save its state_dict() with safetensors instead",
         ) from None
-    write_atomically(path, save(weights, described(model, shape, origin)))
+    header = Header(model.architecture, model.classes, shape, origin)
+    write_atomically(path, save(weights, header.to_metadata()))
 
 
 def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -111,27 +68,23 @@ def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: 
     """
     state = model.unwrapped().state_dict()
     weights = {name: value.clone().contiguous() for name, value in state.items()}
-    write_atomically(path, save(weights, described(model, shape, origin)))
-
-
-def described(model: Classifier, shape: tuple[int, ...], origin: Origin) -> dict[str, str]:
-    """Return what a file of weights says of its model."""
-    description = {
-        "architecture": model.architecture,
-        "classes": model.classes,
-        "shape": list(shape),
-        "origin": asdict(origin),
-    }
-    return {"rootbound": json.dumps(description)}
+    header = Header(model.architecture, model.classes, shape, origin)
+    write_atomically(path, save(weights, header.to_metadata()))
 
 
 def load_model(path: Path) -> tuple[Classifier, Origin]:
     """Read a model written by `save_model`; nothing in the file is executed.
 
     Raises:
-        InputError: the file is missing, damaged, not ours, or its weights do not fit.
+        InputError: The file is missing, damaged, not ours, or its weights do not fit.
     """
-    description, weights = _read(path)
+    model, header = load_with_header(path)
+    return model, header.origin
+
+
+def load_with_header(path: Path) -> tuple[Classifier, Header]:
+    """Read a model as `load_model` does, with all that its file says of it."""
+    description, weights = _read(path, tensors=True)
     if description.get("architecture") == "":
         raise InputError(
             f"a model of a built-in architecture in {path}",
@@ -139,14 +92,12 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
             "name that by --model; in Python, give it to rb.load as module",
         )
     try:
-        _check_types(description)
-        shape = tuple(int(size) for size in description["shape"])
-        name, classes = str(description["architecture"]), int(description["classes"])
-        weights = own_names(weights, name, classes)
-        _check(weights, name, classes, shape)
-        model = build(name, classes, shape)
+        header = Header.from_json(description)
+        network = header.architecture, header.classes, header.shape
+        weights = own_names(weights, header.architecture, header.classes)
+        _check(weights, *network)
+        model = build(*network)
         model.load_state_dict(weights)
-        origin = _origin(description)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:240]
         raise InputError(
@@ -155,33 +106,19 @@ def load_model(path: Path) -> tuple[Classifier, Origin]:
     # As the model holds them: a number may be finite in the file's precision only.
     if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
         raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
-    return model, origin
+    return model, header
 
 
-def saved_origin(path: Path) -> Origin | None:
-    """Return where the weights of a file come from, if it is one of ours that says so."""
-    try:
-        description, _ = _read(path)
-        _check_types(description)
-        return _origin(description)
-    except (InputError, KeyError, TypeError, ValueError, AttributeError):
-        return None
+def read_header(path: Path) -> Header | None:
+    """Return what a model file says of its weights, without reading them.
 
-
-def saved_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape of the samples that a model which `load_model` reads was built for.
-
-    Raises:
-        InputError: the file is missing, damaged or not ours.
+    Returns:
+        None where the file is missing, damaged, or none of ours.
     """
-    return tuple(int(size) for size in _read(path)[0]["shape"])
-
-
-def _origin(description: Mapping[str, Any]) -> Origin:
-    known = {field.name for field in fields(Origin)}
-    kept = {k: v for k, v in description["origin"].items() if k in known}
-    scaling = kept.pop("scaling", None)
-    return Origin(**kept, scaling=None if scaling is None else Scaling.stated(**scaling))
+    try:
+        return Header.from_json(_read(path, tensors=False)[0])
+    except ValueError:
+        return None
 
 
 def _check(
@@ -193,41 +130,23 @@ def _check(
     check_fit(weights, network, f"{short_name(name)} for {classes} classes")
 
 
-def _check_types(description: dict[str, Any]) -> None:
-    if int(description["classes"]) < 2:
-        raise ValueError(f"{description['classes']} classes")
-    # Files of before have not all of it.
-    absent = {part.name: part.default for part in fields(Origin) if part.default is not MISSING}
-    origin = {**absent, **description["origin"]}
-    scaling = origin.pop("scaling")
-    if scaling is not None and not all(map(_of_floats, scaling.values())):
-        raise TypeError(f"scaling is {scaling!r}, not of floats")
-    for part in fields(Origin)[:-1]:
-        value, expected = origin[part.name], str(part.type)
-        if type(value).__name__ != expected:
-            raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
-
-
-def _of_floats(value: object) -> bool:
-    """Return whether this is a number, or a list of such, one for each channel."""
-    return {type(one) for one in (value if isinstance(value, list) else [value])} == {float}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
+    """Return the description in a model file, and its tensors if they are asked for."""
     if not path.is_file():
         raise InputError(f"a model file at {path}", "no such file", "train one: rootbound train")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        description = json.loads(metadata["rootbound"])
+            names = file.keys() if tensors else ()
+            weights = {name: file.get_tensor(name) for name in names}
+        description = json.loads(metadata[METADATA_KEY])
     except KeyError:
         raise InputError(
             f"a safetensors file written by rootbound at {path}",
             "one without its description",
             "name its network by --model; in Python, use load_weights and Classifier.wrap",
         ) from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         if path.suffix in PICKLES:
             raise InputError(
                 f"a safetensors file written by rootbound at {path}",

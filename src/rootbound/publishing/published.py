@@ -15,8 +15,9 @@ from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.digest import weights_digest
 from rootbound.networks.hugging_face import PRETRAINED, as_published
-from rootbound.publishing.checkpoint import Origin, load_model
+from rootbound.publishing.checkpoint import load_with_header
 from rootbound.publishing.foreign import PICKLES, load_weights
+from rootbound.publishing.header import Header, Origin
 from rootbound.publishing.hub import AS_USUAL, CARD, CONFIG, OTHERS, WEIGHTS, Download, snapshot
 
 TOKENISER = "tokenizer_config.json"
@@ -25,36 +26,77 @@ LARGEST_CARD = 2**23
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where weights lie.
+class WeightsLocation:
+    """Where weights are on this machine.
 
     Args:
-        weights: the file.
-        folder: that was published with it; None where the file was named by itself.
+        weights: The file.
+        folder: The folder that was published with it; None where the file was named by itself.
     """
 
     weights: Path
     folder: Path | None
 
-    def check(self, model: Classifier) -> None:
-        """Raise an `InputError` where a card is there that is damaged or of other weights."""
+    def load(self) -> tuple[Classifier, Header]:
+        """Load a model that its file describes, and the description; nothing is executed.
+
+        Raises:
+            InputError: The model is missing or damaged, or its card is about other weights.
+        """
+        model, header = load_with_header(self.weights)
+        origin = header.origin
+        if self.folder is not None and origin.tokeniser and (self.folder / TOKENISER).is_file():
+            origin = replace(origin, tokeniser=f"{PRETRAINED}{self.folder}")
+        self.check_card(model)
+        return model, replace(header, origin=origin)
+
+    def load_into(
+        self,
+        module: nn.Module,
+        head: str | None = None,
+        example: Tensor | None = None,
+        fresh: Callable[[], nn.Module] | None = None,
+    ) -> Classifier:
+        """Return a user's own network with these weights; nothing beside them is executed.
+
+        Args:
+            module: The network, whose `load_state_dict` reads the weights. It is copied, with
+                half-precision weights as float32.
+            head: Name of its last linear layer, as `Classifier.wrap` takes it.
+            example: Inputs to find and check the head with.
+            fresh: Function that makes the same network with random weights.
+
+        Raises:
+            InputError: The weights are missing, damaged or do not fit, a card is about others,
+                or the network cannot be wrapped.
+        """
+        # In single precision first: weights that were trained in it must not be rounded, or they
+        # are no longer those of their card.
+        whole = copy.deepcopy(module).float()
+        load_weights(whole, self.weights)
+        model = Classifier.wrap(whole, head, example, fresh)
+        self.check_card(model)
+        return model
+
+    def check_card(self, model: Classifier) -> None:
+        """Raise an `InputError` where the folder's card is damaged or about other weights."""
         if self.folder is not None:
             _check_card(self.folder, model)
 
 
-def find(name: str, download: Download = AS_USUAL) -> Place:
-    """Return where weights of that name lie: a file, a published folder, or one of the hub.
+def find_weights(name: str, download: Download = AS_USUAL) -> WeightsLocation:
+    """Return where weights of that name are: a file, a published folder, or one from the hub.
 
     Raises:
-        InputError: there is nothing of that name on the hub, or no way to it.
+        InputError: The hub has nothing of that name, or cannot be reached.
     """
     path = Path(name)
     if path.is_dir():
-        return Place(path / WEIGHTS, path)
+        return WeightsLocation(path / WEIGHTS, path)
     if path.is_file() or path.suffix in (".safetensors", *PICKLES):
-        return Place(path, None)
+        return WeightsLocation(path, None)
     folder = _fetched(name, download)
-    return Place(folder / WEIGHTS, folder)
+    return WeightsLocation(folder / WEIGHTS, folder)
 
 
 def load(
@@ -81,11 +123,8 @@ def load(
         InputError: there is no such model, it is damaged, it does not fit the module, it needs a
             module that was not given, or its card describes other weights.
     """
-    options = Download(**download)
-    if module is None:
-        model = load_checkpoint(str(name), options)[0]
-    else:
-        model = load_into(module, find(str(name), options), head, None, fresh)
+    location = find_weights(str(name), Download(**download))
+    model = location.load()[0] if module is None else location.load_into(module, head, None, fresh)
     return model.eval()
 
 
@@ -95,42 +134,11 @@ def load_checkpoint(name: str, download: Download = AS_USUAL) -> tuple[Classifie
     Nothing is executed. Where there is a card, its weights must be these.
 
     Raises:
-        InputError: there is nothing of that name, it is damaged, or the card is of other weights.
+        InputError: There is nothing of that name, it is damaged, or the card is about other
+            weights.
     """
-    place = find(name, download)
-    model, origin = load_model(place.weights)
-    if place.folder is not None and origin.tokeniser and (place.folder / TOKENISER).is_file():
-        origin = replace(origin, tokeniser=f"{PRETRAINED}{place.folder}")
-    place.check(model)
-    return model, origin
-
-
-def load_into(
-    module: nn.Module,
-    place: Place,
-    head: str | None = None,
-    example: Tensor | None = None,
-    fresh: Callable[[], nn.Module] | None = None,
-) -> Classifier:
-    """Return somebody's own network with the weights at a place; nothing there is executed.
-
-    Args:
-        module: the network; it is copied, with half-precision weights as float32.
-        place: of weights that its `load_state_dict` reads.
-        head: as `Classifier.wrap` takes it, like the others.
-        example: inputs to find and to check the head by.
-        fresh: makes the same network with random weights.
-
-    Raises:
-        InputError: the weights are missing, damaged or do not fit, a card is of others, or
-            the network cannot be wrapped.
-    """
-    # In single precision first: what was trained in that would be rounded, and be no card's.
-    whole = copy.deepcopy(module).float()
-    load_weights(whole, place.weights)
-    model = Classifier.wrap(whole, head, example, fresh)
-    place.check(model)
-    return model
+    model, header = find_weights(name, download).load()
+    return model, header.origin
 
 
 def load_plain(name: str) -> Classifier:

@@ -1,0 +1,157 @@
+"""What a model file says of its weights: for what they were made, and where they come from."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from rootbound.data import Scaling
+from rootbound.networks.hugging_face import PRETRAINED
+
+METADATA_KEY = "rootbound"
+"""Key of our description in the metadata of a safetensors file."""
+ELSEWHERE = "…/"
+"""Stands before the last part of a path on another machine: nothing is found there."""
+QUOTED_PATH = re.compile(r"""(?<=['"])[^'"]*[/\\][^'"]*(?=['"])""")
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a saved model comes from.
+
+    Args:
+        method: The method's settings, as Python would write them.
+        arm: `defended` or `undefended`.
+        data: Name of the data set.
+        undesirable_data: Name of the data set with the undesirable classes, often the same.
+        desirable: Classes that the model is for, such as `0-4`.
+        undesirable: Classes that it was made to resist.
+        seed: Seed of the training.
+        shared: Whether the defender's undesirable samples are also the attacker's.
+        tokeniser: Tokeniser of the texts: `hf:` and the name of the pretrained model that it
+            belongs to.
+        length: Most tokens of a text; 0 where there were no texts, or where an older file does
+            not say.
+        input_column: Column of the inputs in the table that was read; empty if it was found by
+            its type, or if there was no table.
+        label_column: Column of the labels, likewise.
+        label_names: Names of the classes, separated by commas; empty where the table has its own.
+        train_split: Training part, as `datasets` writes it; empty for the part of that name.
+        test_split: Test part, likewise.
+        scaling: Scaling of the inputs that the model was trained on; None where they were tokens,
+            or where an older file does not say.
+    """
+
+    method: str
+    arm: str
+    data: str
+    undesirable_data: str
+    desirable: str
+    undesirable: str
+    seed: int
+    shared: bool
+    tokeniser: str = ""
+    length: int = 0
+    input_column: str = ""
+    label_column: str = ""
+    label_names: str = ""
+    train_split: str = ""
+    test_split: str = ""
+    scaling: Scaling | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Origin:
+        """Return the origin that a file states; what is not known here is left out.
+
+        Raises:
+            KeyError: A value is missing.
+            TypeError: A value is of another type.
+            ValueError: The scaling is impossible.
+        """
+        # Older files do not state all of it.
+        defaults = {part.name: part.default for part in fields(cls) if part.default is not MISSING}
+        stated = {**defaults, **content}
+        scaling = stated["scaling"]
+        if scaling is not None and not all(map(_is_float_or_floats, scaling.values())):
+            raise TypeError(f"scaling is {scaling!r}, not of floats")
+        values = {part.name: stated[part.name] for part in fields(cls)[:-1]}
+        for part in fields(cls)[:-1]:
+            value, expected = values[part.name], str(part.type)
+            if type(value).__name__ != expected:
+                raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
+        return cls(**values, scaling=None if scaling is None else Scaling.stated(**scaling))
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a model file says of its weights.
+
+    Args:
+        architecture: Name of the network in `MODELS`, or `transformers:` and its configuration;
+            empty for a network of the user's own.
+        classes: Number of classes.
+        shape: Shape of the samples that the network was built for.
+        origin: Where the model comes from.
+    """
+
+    architecture: str
+    classes: int
+    shape: tuple[int, ...]
+    origin: Origin
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Header:
+        """Return the header that a file states.
+
+        Raises:
+            ValueError: A value is missing, of another type, or impossible.
+        """
+        try:
+            classes = int(content["classes"])
+            if classes < 2:
+                raise ValueError(f"{content['classes']} classes")
+            origin = Origin.from_json(content["origin"])
+            shape = tuple(int(size) for size in content["shape"])
+            return cls(str(content["architecture"]), classes, shape, origin)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(str(error)) from None
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the metadata of a safetensors file that states this."""
+        return {METADATA_KEY: json.dumps(asdict(self))}
+
+
+def hide_path(name: str) -> str:
+    """Return the name of data or of a model: the last part of a path, other names as they are.
+
+    Where files lie on a machine is nobody else's business.
+    """
+    path = name.removeprefix(PRETRAINED)
+    prefix = name.removesuffix(path) if path else name
+    if prefix and HUB_NAME.fullmatch(path) and not Path(path).exists():
+        return name
+    parts = [part for part in re.split(r"[/\\]", path) if part]
+    if "".join(parts) == path:
+        return name
+    return prefix + ELSEWHERE + "".join(parts[-1:])
+
+
+def hide_paths(origin: Origin) -> Origin:
+    """Return where a model comes from, without any path of the machine that it was trained on."""
+    return replace(
+        origin,
+        method=QUOTED_PATH.sub(lambda match: hide_path(match[0]), origin.method),
+        data=hide_path(origin.data),
+        undesirable_data=hide_path(origin.undesirable_data),
+        tokeniser=hide_path(origin.tokeniser),
+    )
+
+
+def _is_float_or_floats(value: object) -> bool:
+    """Return whether this is a float, or a list of floats, one for each channel."""
+    return {type(item) for item in (value if isinstance(value, list) else [value])} == {float}
