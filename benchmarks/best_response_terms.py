@@ -14,7 +14,7 @@ from rootbound.data import Batch
 from rootbound.methods import BestResponse
 from rootbound.methods.parts.blocks import passed_on
 from rootbound.networks import Classifier
-from rootbound.networks.pooling import pooled
+from rootbound.networks.block_outputs import pool_outputs
 from rootbound.training.explained_variance import explained_variance, linear_information
 
 
@@ -64,7 +64,7 @@ class FewShotEverywhere(FewShot):
         """Return the mean share explained over blocks."""
         blocks = model.blocks[1:]
         found = [
-            generalised(pooled(block, outputs).flatten(1), labels, self.shots)
+            generalised(pool_outputs(block, outputs).flatten(1), labels, self.shots)
             for block, outputs in zip(blocks, self.outputs(model, inputs), strict=True)
         ]
         return torch.stack(found).mean()

@@ -18,8 +18,8 @@ from rootbound.methods import BestResponse
 from rootbound.methods.best_response import BATCHES
 from rootbound.methods.parts.blocks import passed_on
 from rootbound.networks import Classifier
-from rootbound.networks.pooling import pooled
-from rootbound.networks.statistics import running_statistics_left
+from rootbound.networks.block_outputs import pool_outputs
+from rootbound.networks.layers import freeze_running_statistics
 from rootbound.training.explained_variance import explained_variance
 
 
@@ -110,13 +110,13 @@ class JointlyRead(BestResponse):
             return found
         inputs, labels = undesirable
         kept = 1 if progress >= self.settled else 0
-        with running_statistics_left(model):
+        with freeze_running_statistics(model):
             outputs = list(passed_on(model.blocks[:-1], inputs, kept))
         share = self._together(model, outputs, labels) - (self.joint_level or 0.0)
         return found + weight * self.joint * functional.relu(share)
 
     def _together(self, model: Classifier, outputs: Sequence[Tensor], labels: Tensor) -> Tensor:
-        parts = [pooled(*pair) for pair in zip(model.blocks, outputs, strict=False)]
+        parts = [pool_outputs(*pair) for pair in zip(model.blocks, outputs, strict=False)]
         alike = [part / (part.detach().std() + 1e-6) for part in parts]
         return explained_variance(self._projected(torch.cat(alike, 1)), labels, self.ridge)
 
@@ -163,7 +163,7 @@ class Attacked(BestResponse):
         if not weight:
             return found
         redrawn = self.redrawn[int(torch.randint(len(self.redrawn), ()))]
-        with running_statistics_left(model):
+        with freeze_running_statistics(model):
             share = self._attacked(model, *undesirable, redrawn)
         return found + weight * self.more * functional.relu(share - (self.attacked_level or 0.0))
 

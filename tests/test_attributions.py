@@ -21,7 +21,7 @@ from rootbound.datasets.texts import Labelled, Texts
 from rootbound.inspection.attributions import token_attributions
 from rootbound.inspection.pictures import LONGEST, Array, as_npz, pictures
 from rootbound.networks import Classifier, from_transformers, small_text
-from rootbound.networks.sequence import joined, parted, trimmed
+from rootbound.networks.block_outputs import join_mask, split_mask, trim_padding
 from rootbound.networks.text import Words, bag_of_words
 from rootbound.report.words import words
 
@@ -39,8 +39,8 @@ def ours() -> Classifier:
 
 def without_words(model: Classifier, tokens: Tensor) -> Tensor:
     """Return logits where every state after the first block is zero."""
-    states, mask = parted(model.blocks[0](tokens))
-    outputs = joined(torch.zeros_like(states), mask)
+    states, mask = split_mask(model.blocks[0](tokens))
+    outputs = join_mask(torch.zeros_like(states), mask)
     for block in model.blocks[1:]:
         outputs = block(outputs)
     logits: Tensor = model.head(outputs)
@@ -69,13 +69,13 @@ def test_shares_of_a_linear_model_are_known() -> None:
 
     class Mean(nn.Module):
         def forward(self, outputs: Tensor) -> Tensor:
-            states, mask = parted(outputs)
+            states, mask = split_mask(outputs)
             return states.sum(1) / mask.sum(1, keepdim=True)
 
     model = Classifier(nn.Sequential(Words(9, 6, 8), Mean()), nn.Linear(8, 3)).eval()
     tokens = torch.tensor([[3, 4, 5, 0, 0], [8, 0, 0, 0, 0]])
     shares = token_attributions(model, Data(tokens, torch.tensor([2, 0])), torch.tensor([2, 0]))
-    states, mask = parted(model.blocks[0](trimmed(tokens)[0]))
+    states, mask = split_mask(model.blocks[0](trim_padding(tokens)[0]))
     logits = states @ model.head.weight[[2, 0]].unsqueeze(2)
     expected = logits[..., 0] * mask / mask.sum(1, keepdim=True)
     assert shares is not None

@@ -16,8 +16,8 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.methods import BestResponse
 from rootbound.networks import Classifier
-from rootbound.networks.digest import weights_digest
-from rootbound.networks.pooling import pooled
+from rootbound.networks.block_outputs import pool_outputs
+from rootbound.networks.weights import weights_digest
 from rootbound.training import Recipe
 from rootbound.training.explained_variance import explained_variance, linear_information
 
@@ -251,7 +251,7 @@ def test_what_is_spared_is_what_random_weights_explain(
     with torch.no_grad():
         for block, level in zip(fresh.blocks[:-1], levels, strict=True):
             outputs = block(outputs)
-            features = pooled(block, outputs)
+            features = pool_outputs(block, outputs)
             assert level == pytest.approx(dense_ridge(features, labels, method.ridge), abs=0.02)
 
 

@@ -19,7 +19,7 @@ from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.datasets import Dataset
 from rootbound.networks import shallow_cnn
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing import load, load_model
 from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS

@@ -26,8 +26,8 @@ from rootbound.methods import (
     SelectiveDistillation,
 )
 from rootbound.networks import Classifier, batch_norm_cnn
-from rootbound.networks.activations import with_last_activated
 from rootbound.networks.compiled import compiled
+from rootbound.networks.layers import run_with_preactivation
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 
@@ -87,10 +87,10 @@ def test_with_inductor(toy_model: Classifier, toy_tasks: TaskPair) -> None:
 
 def test_what_an_activation_is_given_is_seen(toy_model: Classifier) -> None:
     block, inputs = toy_model.blocks[0], torch.randn(4, 1, 16, 16)
-    expected = [one.clone() for one in with_last_activated(block, inputs)]
+    expected = [one.clone() for one in run_with_preactivation(block, inputs)]
     with compiled(toy_model):
         block(inputs)  # compiled without the hook
-        for found, value in zip(with_last_activated(block, inputs), expected, strict=True):
+        for found, value in zip(run_with_preactivation(block, inputs), expected, strict=True):
             torch.testing.assert_close(found, value)
     assert not torch.equal(*expected)
 

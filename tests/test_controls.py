@@ -14,7 +14,7 @@ from rootbound.datasets.rotations import rotations
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.controls import RAW_INPUTS, SMALL_NET, controls
 from rootbound.networks import Classifier, deep_cnn, shallow_cnn
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.records import Evaluation
 from rootbound.suites import Suite
 

@@ -20,7 +20,7 @@ from rootbound.evaluation.context import specification
 from rootbound.evaluation.jobs import Contender
 from rootbound.methods import BestResponse, Plain
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy, minimise
 

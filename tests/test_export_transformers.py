@@ -22,12 +22,12 @@ from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.networks import Classifier, build, from_transformers, pretrained_tokeniser
-from rootbound.networks.digest import weights_digest
 from rootbound.networks.hugging_face.blocks import FAMILIES
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing import Origin, load_checkpoint, load_model, save_model
 from rootbound.publishing.card import SCHEMA
 from rootbound.publishing.header import Header
-from rootbound.publishing.transformers_folder import library_files
+from rootbound.publishing.transformers_folder import to_transformers_files
 from rootbound.records import Evaluation
 from tiny import transformers
 
@@ -38,7 +38,7 @@ families = pytest.mark.parametrize("family", list(tiny.ROWS))
 
 def publish(model: Classifier, folder: Path, family: str) -> Path:
     metadata = Header(model.architecture, model.classes, tiny.shape(family), ORIGIN).to_metadata()
-    for name, content in library_files(model, NAMES, "", metadata).items():
+    for name, content in to_transformers_files(model, NAMES, "", metadata).items():
         write_atomically(folder / name, content)
     return folder
 

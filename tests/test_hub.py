@@ -14,7 +14,7 @@ from torch import nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing import Origin, load, push_to_hub, save_model
 from rootbound.publishing.checkpoint import save_wrapped
 from rootbound.publishing.hub import CARD, WEIGHTS

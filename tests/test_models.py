@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lookalikes
 from rootbound.core.errors import InputError
 from rootbound.networks import MODELS, Classifier, build, deep_cnn, shallow_cnn
-from rootbound.networks.registry import FOR_TEXTS
+from rootbound.networks.registry import TEXT_MODELS
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
 
@@ -483,7 +483,7 @@ def test_built_in_networks_are_settled_by_the_seed(make: Callable[..., Classifie
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 20, 31)])
 def test_built_in_networks_take_other_images(model: Classifier, shape: tuple[int, ...]) -> None:
-    shape = shape if model.architecture not in FOR_TEXTS else shape[2:]
+    shape = shape if model.architecture not in TEXT_MODELS else shape[2:]
     build(model.architecture, 4, shape).check_inputs(shape)
 
 

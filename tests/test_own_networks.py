@@ -17,7 +17,7 @@ from torch import nn
 import tiny
 from rootbound.cli.main import main
 from rootbound.networks import from_transformers
-from rootbound.networks.registry import build, described_by
+from rootbound.networks.registry import build, read_architecture
 from rootbound.publishing import load, load_weights
 from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS
@@ -204,7 +204,7 @@ def test_weights_and_configuration_of_transformers_are_read_without_its_folder(
 ) -> None:
     given = tiny.network(family)
     given.save_pretrained(tmp_path / "x y")
-    architecture = described_by(tmp_path / "x y" / "config.json")
+    architecture = read_architecture(tmp_path / "x y" / "config.json")
     model = build(architecture, given.config.num_labels, tuple(tiny.samples(family).shape[1:]))
     load_weights(model, tmp_path / "x y" / "model.safetensors")
     expected = from_transformers(given).state_dict()

@@ -13,7 +13,7 @@ from torch.nn import functional
 from rootbound.attacks import Reading
 from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, shallow_cnn, small_vit
-from rootbound.networks.pooling import WIDEST
+from rootbound.networks.block_outputs import MOST_FEATURES
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def by_hand(network: Classifier, images: Tensor, blocks: int, side: str) -> Tens
 
 
 def pooled(outputs: Tensor) -> Tensor:
-    if outputs.dim() == 4 and outputs[0].numel() > WIDEST:
-        side = int((WIDEST / outputs.shape[1]) ** 0.5)
+    if outputs.dim() == 4 and outputs[0].numel() > MOST_FEATURES:
+        side = int((MOST_FEATURES / outputs.shape[1]) ** 0.5)
         size = (min(side, outputs.shape[2]), min(side, outputs.shape[3]))
         outputs = functional.adaptive_avg_pool2d(outputs, size)
     return outputs.flatten(1)
@@ -52,7 +52,7 @@ def test_every_place(network: Classifier, images: Tensor, before_last: int, side
     found = reading.readout(network)(images)
     expected = pooled(by_hand(network, images, 3 - before_last, side))
     assert torch.allclose(found, expected, atol=1e-6)
-    assert found.shape[1] <= WIDEST
+    assert found.shape[1] <= MOST_FEATURES
     now = network.state_dict()
     assert all(torch.equal(weights[name], now[name]) for name in weights)
     assert not any(part._forward_pre_hooks for part in network.modules())
@@ -69,7 +69,7 @@ def test_tokens_are_averaged_over_places(before_last: int | Literal["all"]) -> N
     network = small_vit(3, (1, 28, 28)).eval()
     images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     found = Reading(before_last).readout(network)(images)
-    assert found.shape[1] <= WIDEST * (5 if before_last == "all" else 1)
+    assert found.shape[1] <= MOST_FEATURES * (5 if before_last == "all" else 1)
     if before_last == 4:
         tokens = network.blocks[0](images)  # 49 places of 96 numbers, into 5
         places = [tokens[:, 49 * i // 5 : -(-49 * (i + 1) // 5)].mean(1) for i in range(5)]

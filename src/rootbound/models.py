@@ -15,7 +15,7 @@ from rootbound.networks import (
     small_vit,
     to_transformers,
 )
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing import (
     Origin,
     load,

@@ -23,7 +23,7 @@ from rootbound.core.errors import InputError
 from rootbound.datasets import load
 from rootbound.evaluation.limits import Limits, TrialStopped
 from rootbound.networks import shallow_cnn
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing import Origin, load_weights, save_model
 from rootbound.publishing.published import load_checkpoint
 from rootbound.records import Evaluation, Spec

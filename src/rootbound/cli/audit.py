@@ -28,11 +28,11 @@ from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face import PRETRAINED
-from rootbound.networks.registry import described_by
+from rootbound.networks.registry import read_architecture
 from rootbound.publishing import Origin, load_checkpoint
 from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import WEIGHTS
-from rootbound.publishing.published import TOKENISER, find_weights, load_plain
+from rootbound.publishing.published import TOKENISER, find_weights, load_transformers
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 
@@ -124,7 +124,7 @@ def _described(options: Namespace) -> tuple[Origin | None, str, str]:
         header, configuration = read_header(weights), Path(options.model or "")
         origin = None if header is None else header.origin
         is_file = configuration.suffix == ".json" and configuration.is_file()
-        architecture = described_by(configuration) if is_file else ""
+        architecture = read_architecture(configuration) if is_file else ""
     if plain:
         architecture = options.checkpoint
     if origin is None and plain:
@@ -141,7 +141,7 @@ def _described(options: Namespace) -> tuple[Origin | None, str, str]:
 def _opened(options: Namespace, path: str, tasks: Tasks) -> Classifier:
     """Return a model of ours, or a network of somebody else's with the weights of a file."""
     if path.startswith(PRETRAINED):
-        return load_plain(path)
+        return load_transformers(path)
     if options.model is None:
         return load_checkpoint(path)[0]
     if is_own(options.model):

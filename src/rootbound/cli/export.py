@@ -17,13 +17,13 @@ from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.data.scaling import described_inputs
 from rootbound.networks import Classifier
-from rootbound.networks.digest import weights_digest
-from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, auto_class
+from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, find_auto_class
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing.card import resistance_card, to_markdown
 from rootbound.publishing.checkpoint import load_with_header, read_header
 from rootbound.publishing.header import Header, hide_paths
-from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, library, push_to_hub
-from rootbound.publishing.transformers_folder import library_files
+from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, import_hub_library, push_to_hub
+from rootbound.publishing.transformers_folder import to_transformers_files
 from rootbound.records import Evaluation
 
 
@@ -60,10 +60,10 @@ def run(options: Namespace) -> int:
     model, header = _opened(options, path)
     card = _card(options, model)
     if options.push_to_hub is not None:
-        library()  # so that nothing is written where it is missing
+        import_hub_library()  # so that nothing is written where it is missing
     place = options.push_to_hub or folder.resolve().name
     files = _model_files(path, model, header, card["desirable"]["classes"])
-    reader = "torch" if model.head_name else auto_class(model)
+    reader = "torch" if model.head_name else find_auto_class(model)
     files[README] = to_markdown(card, place, reader).encode()
     # Last, because it vouches for the others.
     files[CARD] = _json(card)
@@ -128,9 +128,9 @@ def _model_files(
     metadata = Header(model.architecture, model.classes, header.shape, origin).to_metadata()
     if model.architecture.startswith(CONFIGURED):
         tokeniser = header.origin.tokeniser.removeprefix(PRETRAINED)
-        return library_files(model, classes, tokeniser, metadata)
+        return to_transformers_files(model, classes, tokeniser, metadata)
     config = {
-        "library": "rootbound",
+        "import_hub_library": "rootbound",
         "architecture": model.architecture,
         "classes": classes,
         "inputs": described_inputs(header.shape, origin.scaling),

@@ -14,11 +14,11 @@ from rootbound.core.errors import InputError
 from rootbound.data import Task, TaskPair, Tasks
 from rootbound.datasets import Dataset, fitted
 from rootbound.networks import MODELS, Classifier, build
-from rootbound.networks.hugging_face import PRETRAINED, only_shape
-from rootbound.networks.registry import described_by
+from rootbound.networks.hugging_face import PRETRAINED, read_fixed_shape
+from rootbound.networks.registry import read_architecture
 from rootbound.publishing import load_weights
-from rootbound.publishing.foreign import classes_of_head
-from rootbound.publishing.published import TOKENISER, check_plain, find_weights
+from rootbound.publishing.foreign import count_classes
+from rootbound.publishing.published import TOKENISER, check_transformers_card, find_weights
 from rootbound.training import seeded
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,10 @@ def fit_to(name: str) -> Callable[[Dataset], Dataset]:
     Args:
         name: as `models.build` takes it, or the path of a configuration.
     """
-    architecture = described_by(Path(name)) if name.endswith(".json") else name
+    architecture = read_architecture(Path(name)) if name.endswith(".json") else name
 
     def fit(data: Dataset) -> Dataset:
-        shape = None if data.train.tokens else only_shape(architecture)
+        shape = None if data.train.tokens else read_fixed_shape(architecture)
         return data if shape is None else fitted(data, shape)
 
     return fit
@@ -77,7 +77,7 @@ def new_network(name: str, tasks: TaskPair, seed: int = 0, head: str | None = No
         with seeded(seed):
             return own_network(name, head, tasks.desirable)
     if name.startswith(PRETRAINED):
-        check_plain(name)
+        check_transformers_card(name)
     wanted = tasks.desirable
     return build(name, len(wanted.classes), wanted.train.shape, seed=seed)
 
@@ -131,10 +131,10 @@ def named_network(name: str, tasks: Tasks, place: str) -> Classifier:
     """
     if name not in MODELS and not name.endswith(".json"):
         raise InputError(ONE_OF, repr(name), "correct --model")
-    architecture = name if name in MODELS else described_by(Path(name))
+    architecture = name if name in MODELS else read_architecture(Path(name))
     wanted = tasks.desirable
     found = find_weights(place)
-    count = classes_of_head(found.weights) if wanted is None else len(wanted.classes)
+    count = count_classes(found.weights) if wanted is None else len(wanted.classes)
     model = build(architecture, count, tasks.undesirable.train.shape)
     load_weights(model, found.weights)
     found.check_card(model)

@@ -20,8 +20,8 @@ from rootbound.data.scaling import described_inputs
 from rootbound.evaluation.jobs import Contender
 from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.methods import Method
-from rootbound.networks.digest import weights_digest
 from rootbound.networks.registry import short_name
+from rootbound.networks.weights import weights_digest
 from rootbound.records import Spec
 from rootbound.suites import Suite
 

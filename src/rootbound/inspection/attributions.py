@@ -10,8 +10,7 @@ from torch import Tensor
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING, Data
 from rootbound.networks import Classifier
-from rootbound.networks.pooling import is_masked
-from rootbound.networks.sequence import joined, parted
+from rootbound.networks.block_outputs import is_masked, join_mask, split_mask
 
 STEPS = 64
 """Of the integral; with half as many, a norm over states near zero leaves errors of a tenth."""
@@ -59,10 +58,10 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
     model.eval()
     inputs, _ = data.batch(slice(None))
     with torch.no_grad():
-        states, mask = parted(first(inputs))
+        states, mask = split_mask(first(inputs))
 
     def logits(states: Tensor, mask: Tensor) -> Tensor:
-        outputs = joined(states, mask)
+        outputs = join_mask(states, mask)
         for block in others:
             outputs = block(outputs)
         found: Tensor = model.head(outputs)

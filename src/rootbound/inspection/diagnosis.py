@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 
 from rootbound.data import Data, Tasks
 from rootbound.networks import Classifier
-from rootbound.networks.activations import ACTIVATIONS
+from rootbound.networks.layers import ACTIVATIONS
 from rootbound.training import predict, seeded
 
 MEASURES = {

@@ -19,7 +19,7 @@ from rootbound.core.fields import PositiveInt, check
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.networks import Classifier
 from rootbound.networks.compiled import compiled
-from rootbound.networks.digest import weights_digest
+from rootbound.networks.weights import weights_digest
 from rootbound.training import Recipe, minimise, seeded
 from rootbound.training.loop import check_finite
 from rootbound.training.state import TrainingState, UnusableTrainingState

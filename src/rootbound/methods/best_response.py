@@ -27,9 +27,12 @@ from rootbound.methods.parts.finish import finish
 from rootbound.methods.parts.price import Price
 from rootbound.methods.parts.roll_back import held_aside
 from rootbound.networks import Classifier
-from rootbound.networks.activations import activations, with_last_activated
-from rootbound.networks.pooling import pooled
-from rootbound.networks.statistics import running_statistics_left
+from rootbound.networks.block_outputs import pool_outputs
+from rootbound.networks.layers import (
+    find_activations,
+    freeze_running_statistics,
+    run_with_preactivation,
+)
 from rootbound.training import Recipe, minimise
 from rootbound.training.explained_variance import explained_variance, linear_information
 
@@ -237,7 +240,7 @@ class BestResponse(LossMethod):
         if not weight:
             return task
         explained = torch.zeros(())
-        with running_statistics_left(model):
+        with freeze_running_statistics(model):
             outputs = others
             for position, outputs in enumerate(passed_on(blocks[:-1], others, kept)):
                 share = self.depth_weight if position else self.first_weight
@@ -252,7 +255,7 @@ class BestResponse(LossMethod):
         self, model: Classifier, position: int, outputs: Tensor, labels: Tensor
     ) -> Tensor:
         """Return R2 of the outputs of the block at that position."""
-        hidden = self._projected(pooled(model.blocks[position], outputs))
+        hidden = self._projected(pool_outputs(model.blocks[position], outputs))
         return explained_variance(hidden, labels, self.ridge)
 
     def _weight(self, progress: float) -> float:
@@ -263,9 +266,9 @@ class BestResponse(LossMethod):
 
     def _last(self, block: nn.Module, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return the terms of the last block, of what the blocks before make of a batch."""
-        features, given = with_last_activated(block, outputs)
+        features, given = run_with_preactivation(block, outputs)
         terms = linear_information(self._projected(features), labels, self.ridge)
-        if self.before and activations(block):
+        if self.before and find_activations(block):
             value = linear_information(self._projected(given), labels, self.ridge)
             terms = terms + self.before * value
         return terms

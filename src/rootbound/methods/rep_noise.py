@@ -22,7 +22,7 @@ from rootbound.methods.base import pairs
 from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.parts.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
-from rootbound.networks.pooling import is_masked, pooled
+from rootbound.networks.block_outputs import is_masked, pool_outputs
 from rootbound.training import minimise
 
 
@@ -112,5 +112,5 @@ def outputs_of(model: Classifier, inputs: Tensor) -> list[Tensor]:
     outputs = []
     for block in model.blocks:
         inputs = block(inputs)
-        outputs.append(pooled(block, inputs) if is_masked(block) else inputs)
+        outputs.append(pool_outputs(block, inputs) if is_masked(block) else inputs)
     return outputs

@@ -10,24 +10,28 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
-from rootbound.networks.fresh import FreshNetwork, blocks_of, drawn_on_cpu, reset
-from rootbound.networks.head import check_same, find_head, replaced
-from rootbound.networks.outputs import outputs_of, tensor_of
+from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, list_blocks, reset
+from rootbound.networks.wrapping import (
+    check_head,
+    compute_outputs,
+    find_head,
+    replace_module,
+    require_tensor,
+)
 
 
 class Classifier(nn.Module):
-    """`head(backbone(x))`: features `(N, D)`, then one logit a class `(N, C)`.
+    """`head(backbone(x))`: features `(N, D)`, then one logit for each class, `(N, C)`.
 
-    A backbone that is an `nn.Sequential` is seen as that many blocks, which attacks may
-    retrain one by one from the end; any other backbone is one block.
+    A backbone that is an `nn.Sequential` is seen as that many blocks, which attacks may retrain
+    one by one from the end; any other backbone is one block.
 
     Args:
-        backbone: maps inputs `(N, *shape)` to features `(N, D)`.
-        head: the last layer.
-        architecture: the name in `MODELS` that builds this network, if there is one.
-        head_name: where the head belongs in a network that was wrapped, such as `fc`.
-        fresh: the network that the last blocks get random weights from, in place of drawing
-            their own.
+        backbone: Network that maps inputs `(N, *shape)` to features `(N, D)`.
+        head: The last layer.
+        architecture: Name in `MODELS` that builds this network, if there is one.
+        head_name: Dotted name of the head in a network that was wrapped, such as `fc`.
+        fresh: Source of random weights for the last blocks, where these do not draw their own.
     """
 
     def __init__(
@@ -56,31 +60,33 @@ class Classifier(nn.Module):
         """Make a classifier of any network whose output comes straight from a linear layer.
 
         Args:
-            module: the network; it is copied, with half-precision weights as float32.
-            head: dotted name of its last linear layer, such as `fc` or `classifier.1`. When left
-                out, the one whose output is the network's, by the example; without an example,
+            module: The network; it is copied, with half-precision weights as float32.
+            head: Dotted name of its last linear layer, such as `fc` or `classifier.1`. When left
+                out, the layer whose output is the network's, by the example; without an example,
                 the last layer of the network if that is linear.
-            example: inputs to run the network with, once; what the classifier makes of them must
-                be what the network does.
-            fresh: makes the same network with random weights, out of torch's default generator;
-                for the from-scratch arm of networks whose modules cannot all draw theirs anew.
+            example: Inputs to run the network with, once; the classifier must give the same
+                outputs for them.
+            fresh: Function that makes the same network with random weights, out of torch's default
+                generator. It serves the from-scratch arm of networks whose modules cannot all draw
+                their weights anew.
 
         Raises:
-            InputError: there is no such linear layer, something follows it, what comes out is no
-                tensor, or `fresh` makes another network, or not random weights that the seed
-                settles.
+            InputError: There is no such linear layer, something follows it, the output is no
+                tensor, or `fresh` makes another network, or one whose weights are not random or
+                do not depend on the seed alone.
         """
         module = copy.deepcopy(module).float()
-        expected = None if example is None else outputs_of(module, example)
+        expected = None if example is None else compute_outputs(module, example)
         head_name = find_head(module, head, example)
         linear = cast(nn.Linear, module.get_submodule(head_name))
-        made = cls(replaced(module, head_name, nn.Identity()), linear, head_name=head_name)
+        backbone = replace_module(module, head_name, nn.Identity())
+        wrapped = cls(backbone, linear, head_name=head_name)
         if expected is not None and example is not None:
-            check_same(expected, made, head_name, example)
+            check_head(wrapped, head_name, expected, example)
         if fresh is not None:
-            made.fresh = FreshNetwork(fresh, head_name)
-            made.fresh.check(made.blocks)
-        return made
+            wrapped.fresh = FreshNetwork(fresh, head_name)
+            wrapped.fresh.check(wrapped.blocks)
+        return wrapped
 
     def unwrapped(self) -> nn.Module:
         """Return a copy of the network that was wrapped, with these weights under its own names.
@@ -88,12 +94,12 @@ class Classifier(nn.Module):
         Its `state_dict()` is what the network itself loads, without `rootbound`.
 
         Raises:
-            InputError: the classifier is none that was wrapped.
+            InputError: The classifier was not made by `wrap`.
         """
         if not self.head_name:
             raise InputError("a classifier made by wrap", "another", "use its own state_dict()")
-        whole = copy.deepcopy(self)  # at once, so that weights which are one stay one
-        return replaced(whole.backbone, self.head_name, whole.head)
+        whole = copy.deepcopy(self)  # in one step, so that shared weights stay shared
+        return replace_module(whole.backbone, self.head_name, whole.head)
 
     @property
     def classes(self) -> int:
@@ -103,11 +109,11 @@ class Classifier(nn.Module):
     @property
     def blocks(self) -> list[nn.Module]:
         """The backbone's parts, in order."""
-        return blocks_of(self.backbone)
+        return list_blocks(self.backbone)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return the features `(N, D)` of inputs `(N, *shape)`."""
-        return tensor_of(self.backbone(inputs))
+        return require_tensor(self.backbone(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits `(N, C)` of inputs `(N, *shape)`."""
@@ -116,10 +122,10 @@ class Classifier(nn.Module):
     def split(self, trained: int) -> tuple[nn.Sequential, Classifier]:
         """Cut before the last `trained` blocks; return a frozen prefix and a copy of the rest.
 
-        `prefix(x)` then `rest(...)` computes what the whole does.
+        `rest(prefix(x))` computes what the whole does.
 
         Raises:
-            InputError: there are not so many blocks.
+            InputError: There are not so many blocks.
         """
         blocks = self.blocks
         if not 0 <= trained <= len(blocks):
@@ -133,7 +139,7 @@ class Classifier(nn.Module):
 
     def with_head(self, classes: int, seed: int) -> Classifier:
         """Return a copy with a fresh head for another number of classes."""
-        with drawn_on_cpu(seed):
+        with draw_on_cpu(seed):
             head = nn.Linear(self.head.in_features, classes)
         head.to(self.head.weight.device)
         backbone = copy.deepcopy(self.backbone)
@@ -143,40 +149,37 @@ class Classifier(nn.Module):
         """Return a copy with fresh random weights in the head and the last blocks.
 
         Args:
-            seed: of the new weights.
-            last: how many blocks before the head; all of them when left out.
+            seed: Seed of the new weights.
+            last: Number of blocks before the head to draw anew; all of them when left out.
 
         Raises:
-            InputError: there are not so many blocks, or a part holds weights of its own
-                and cannot reset them, and no function draws them.
+            InputError: There are not so many blocks, or a module with weights of its own cannot
+                draw them anew and no function does.
         """
-        fresh = copy.deepcopy(self).cpu()
-        blocks = fresh.blocks
+        copied = copy.deepcopy(self).cpu()
+        blocks = copied.blocks
         last = len(blocks) if last is None else last
         if not 0 <= last <= len(blocks):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
-        with drawn_on_cpu(seed):
+        with draw_on_cpu(seed):
             (reset if self.fresh is None else self.fresh.reset)(blocks[len(blocks) - last :])
-            fresh._reset_head(all_blocks=last == len(blocks))
-        return fresh.to(self.head.weight.device)
-
-    def _reset_head(self, *, all_blocks: bool) -> None:
-        """Draw the head anew; one that shares its weights has had them drawn by the backbone."""
-        if not any(self.head.weight is weight for weight in self.backbone.parameters()):
-            reset([self.head])
-        elif not all_blocks:
-            # Blocks that stay must stay as they are: the two part here.
-            bias = self.head.bias is not None
-            self.head = nn.Linear(self.head.in_features, self.head.out_features, bias)
+            if not any(copied.head.weight is weight for weight in copied.backbone.parameters()):
+                reset([copied.head])
+            elif last < len(blocks):
+                # The head shares its weights with a block that stays as it is, and so they part.
+                # (Where every block is drawn anew, the backbone has drawn the head's weights.)
+                bias = self.head.bias is not None
+                copied.head = nn.Linear(self.head.in_features, self.head.out_features, bias)
+        return copied.to(self.head.weight.device)
 
     def last_convolution(self) -> nn.Conv2d | None:
         """Return the last convolution of the backbone, if it has one."""
-        found = [part for part in self.backbone.modules() if isinstance(part, nn.Conv2d)]
-        return found[-1] if found else None
+        parts = [part for part in self.backbone.modules() if isinstance(part, nn.Conv2d)]
+        return parts[-1] if parts else None
 
     def check_inputs(self, shape: Sequence[int]) -> None:
         """Raise an `InputError` when the network cannot take samples of this shape."""
-        # Not zeros: to a text model they would be padding, however many.
-        outputs_of(self, torch.ones(1, *shape))
+        # Ones, because zeros would be nothing but padding to a text model.
+        compute_outputs(self, torch.ones(1, *shape))

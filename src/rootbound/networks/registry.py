@@ -1,4 +1,4 @@
-"""The built-in networks by name."""
+"""The built-in networks by name, and those of `transformers` by their configuration."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rootbound.core.errors import InputError, unknown_name
 from rootbound.networks import hugging_face
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
-from rootbound.networks.outputs import unfit
 from rootbound.networks.resnet import resnet_18, resnet_20
 from rootbound.networks.text import small_text
 from rootbound.networks.vit import small_vit
+from rootbound.networks.wrapping import unsuitable_samples
 
 MODELS: dict[str, Callable[..., Classifier]] = {
     model.__name__: model
@@ -21,35 +21,35 @@ MODELS: dict[str, Callable[..., Classifier]] = {
         shallow_cnn, deep_cnn, batch_norm_cnn, resnet_20, resnet_18, small_vit, small_text
     )
 }  # fmt: skip
-FOR_TEXTS = ("small_text",)
-LARGEST_CONFIG = 2**20
-"""Bytes."""
-LARGEST = 4096
-"""Pixels on a side, channels, or tokens of a text."""
+TEXT_MODELS = ("small_text",)
+LARGEST_CONFIGURATION = 2**20
+"""Most bytes of a configuration file."""
+LARGEST_SIZE = 4096
+"""Most pixels on a side, channels, or tokens of a text."""
 
 
 def short_name(architecture: str) -> str:
-    """Return what to call an architecture in a report: a configuration is long."""
+    """Return the name of an architecture for reports, in place of a whole configuration."""
     if not architecture.startswith(hugging_face.CONFIGURED):
         return architecture
-    described = json.loads(architecture.removeprefix(hugging_face.CONFIGURED))
-    return f"{described['model_type']} of transformers"
+    configuration = json.loads(architecture.removeprefix(hugging_face.CONFIGURED))
+    return f"{configuration['model_type']} of transformers"
 
 
-def described_by(path: Path) -> str:
+def read_architecture(path: Path) -> str:
     """Return the architecture that a `config.json` describes: ours, or one of `transformers`.
 
     Raises:
-        InputError: the file is missing, damaged, or describes neither.
+        InputError: The file is missing, damaged, or describes neither.
     """
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise ValueError(f"more than {LARGEST_CONFIG} bytes")
+        if path.stat().st_size > LARGEST_CONFIGURATION:
+            raise ValueError(f"more than {LARGEST_CONFIGURATION} bytes")
         text = path.read_text(encoding="utf-8")
-        described = json.loads(text)
-        if "model_type" in described:
+        configuration = json.loads(text)
+        if "model_type" in configuration:
             return hugging_face.CONFIGURED + text
-        return str(described["architecture"])
+        return str(configuration["architecture"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
@@ -61,22 +61,22 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
     """Return a new network of that name, for samples of that shape.
 
     Args:
-        name: one of `MODELS`; `hf:` and the name of a model on the Hugging Face hub or a folder
-            of one, whose weights are loaded; or what `architecture` of such a model says.
-        classes: number of classes.
-        shape: of a sample: (channels, height, width) of an image, (length,) of a text.
-        seed: of new weights.
+        name: One of `MODELS`; `hf:` and the name or folder of a model on the Hugging Face hub,
+            whose weights are loaded; or the `architecture` that such a model has.
+        classes: Number of classes.
+        shape: Shape of a sample: (channels, height, width) of an image, (length,) of a text.
+        seed: Seed of new weights.
 
     Raises:
-        InputError: the name is unknown, or the shape is of another kind.
+        InputError: The name is unknown, or the shape is of another kind.
     """
     if name.startswith((hugging_face.PRETRAINED, hugging_face.CONFIGURED)):
         return hugging_face.build(name, classes, seed)
     if name not in MODELS:
         raise unknown_name("model", name, [*MODELS, "hf:NAME", "hf:FOLDER"])
-    kind = "texts of (length,)" if name in FOR_TEXTS else "images of (channels, height, width)"
-    axes = 1 if name in FOR_TEXTS else 3
-    if len(shape) != axes or min(shape) < 1 or max(shape) > LARGEST:
+    kind = "texts of (length,)" if name in TEXT_MODELS else "images of (channels, height, width)"
+    axes = 1 if name in TEXT_MODELS else 3
+    if len(shape) != axes or min(shape) < 1 or max(shape) > LARGEST_SIZE:
         raise InputError(
             f"{kind} for {name}",
             f"shape {shape}",
@@ -85,4 +85,4 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
     try:
         return MODELS[name](classes=classes, shape=shape, seed=seed)
     except RuntimeError as error:
-        raise unfit(shape, error) from None
+        raise unsuitable_samples(shape, error) from None

@@ -6,8 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
+from rootbound.networks.block_outputs import (
+    BAG_SIZE,
+    average_states,
+    bag_tokens,
+    join_mask,
+    split_mask,
+    trim_padding,
+)
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.sequence import BAG, bag, joined, mean, parted, trimmed
 from rootbound.networks.vit import TransformerBlock
 
 
@@ -35,11 +42,11 @@ class Words(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask `(N, L, width + 1)` of tokens `(N, L)`."""
-        tokens, mask = trimmed(tokens)
+        tokens, mask = trim_padding(tokens)
         places = torch.arange(tokens.shape[1], device=tokens.device)
         # Numbers beyond the vocabulary begin again: any tokeniser will do.
         numbers = tokens % self.meanings.num_embeddings
-        return joined(self.meanings(numbers) + self.places(places), mask)
+        return join_mask(self.meanings(numbers) + self.places(places), mask)
 
 
 class MaskedBlock(nn.Module):
@@ -53,8 +60,8 @@ class MaskedBlock(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return states and mask `(N, L, width + 1)`."""
-        states, mask = parted(outputs)
-        return joined(self.block(states, mask), mask)
+        states, mask = split_mask(outputs)
+        return join_mask(self.block(states, mask), mask)
 
 
 class MeanOverWords(nn.Module):
@@ -66,21 +73,21 @@ class MeanOverWords(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return `(N, width)`."""
-        states, mask = parted(outputs)
-        return mean(self.norm(states), mask)
+        states, mask = split_mask(outputs)
+        return average_states(self.norm(states), mask)
 
 
 class BagOfWords(nn.Module):
     """The share of each token in a text: a model without any weights."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return `(N, BAG)`."""
-        return bag(tokens)
+        """Return `(N, BAG_SIZE)`."""
+        return bag_tokens(tokens)
 
 
 def bag_of_words(classes: int) -> Classifier:
     """Return a linear model of the shares of tokens."""
-    return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG, classes))
+    return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG_SIZE, classes))
 
 
 def small_text(

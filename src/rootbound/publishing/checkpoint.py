@@ -14,11 +14,11 @@ from safetensors.torch import save
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.fit import check_fit
 from rootbound.networks.registry import build, short_name
+from rootbound.networks.weights import check_finite, check_fit
 from rootbound.publishing.foreign import PICKLES
 from rootbound.publishing.header import METADATA_KEY, Header, Origin
-from rootbound.publishing.transformers_folder import own_names
+from rootbound.publishing.transformers_folder import to_own_names
 
 
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -94,7 +94,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
     try:
         header = Header.from_json(description)
         network = header.architecture, header.classes, header.shape
-        weights = own_names(weights, header.architecture, header.classes)
+        weights = to_own_names(weights, header.architecture, header.classes)
         _check(weights, *network)
         model = build(*network)
         model.load_state_dict(weights)
@@ -103,9 +103,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
         raise InputError(
             f"a model of a built-in architecture in {path}", reason, "save it again with rootbound"
         ) from None
-    # As the model holds them: a number may be finite in the file's precision only.
-    if not all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
-        raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
+    check_finite(model, path)
     return model, header
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
-from rootbound.publishing.transformers_folder import own_names
+from rootbound.networks.weights import check_finite
+from rootbound.publishing.transformers_folder import to_own_names
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 NESTED = ("state_dict", "model_state_dict", "model")
@@ -37,18 +38,17 @@ def load_weights(module: nn.Module, path: Path) -> None:
     weights = _read(path)
     try:
         if isinstance(module, Classifier):
-            weights = own_names(weights, module.architecture, module.classes)
+            weights = to_own_names(weights, module.architecture, module.classes)
         module.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"weights in {path} that fit the network", reason, "check --model, or the file"
         ) from None
-    if not all(bool(torch.isfinite(value).all()) for value in module.state_dict().values()):
-        raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
+    check_finite(module, path)
 
 
-def classes_of_head(path: Path) -> int:
+def count_classes(path: Path) -> int:
     """Return how many classes a file's last layer tells apart; nothing in it is executed.
 
     The last layer is known by one of the names that networks here and in `transformers` give it.

@@ -17,7 +17,7 @@ PUBLISHED = (WEIGHTS, CONFIG, CARD, README, "generation_config.json", *OTHERS)
 
 
 @dataclass(frozen=True)
-class Download:
+class DownloadOptions:
     """How files are fetched, as `huggingface_hub.snapshot_download` takes it.
 
     Args:
@@ -35,7 +35,7 @@ class Download:
     force_download: bool = False
 
 
-AS_USUAL = Download()
+AS_USUAL = DownloadOptions()
 
 
 def push_to_hub(
@@ -64,7 +64,7 @@ def push_to_hub(
     Raises:
         InputError: the library `huggingface_hub` is not installed, or the folder has no card.
     """
-    hub = library().HfApi(token=token)
+    hub = import_hub_library().HfApi(token=token)
     if not (Path(folder) / CARD).is_file():
         raise InputError(f"a folder with {CARD} at {folder}", "none", "run rootbound export")
     name = hub.create_repo(repo_id, private=private, exist_ok=True).repo_id
@@ -79,7 +79,7 @@ def push_to_hub(
     return str(made)
 
 
-def library() -> Any:
+def import_hub_library() -> Any:
     """Return the library `huggingface_hub`.
 
     Raises:
@@ -93,14 +93,16 @@ def library() -> Any:
         ) from None
 
 
-def snapshot(name: str, files: Sequence[str], download: Download) -> Path:
+def download_files(name: str, files: Sequence[str], download: DownloadOptions) -> Path:
     """Return the folder to which files of the hub were downloaded, those of them that it has.
 
     Raises:
         InputError: there is no such repository or revision, or no way to it.
     """
     try:
-        return Path(library().snapshot_download(name, allow_patterns=files, **asdict(download)))
+        return Path(
+            import_hub_library().snapshot_download(name, allow_patterns=files, **asdict(download))
+        )
     except InputError:
         raise
     except Exception as error:  # of whatever the network does

@@ -13,12 +13,20 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.digest import weights_digest
-from rootbound.networks.hugging_face import PRETRAINED, as_published
+from rootbound.networks.hugging_face import PRETRAINED, load_as_published
+from rootbound.networks.weights import weights_digest
 from rootbound.publishing.checkpoint import load_with_header
 from rootbound.publishing.foreign import PICKLES, load_weights
 from rootbound.publishing.header import Header, Origin
-from rootbound.publishing.hub import AS_USUAL, CARD, CONFIG, OTHERS, WEIGHTS, Download, snapshot
+from rootbound.publishing.hub import (
+    AS_USUAL,
+    CARD,
+    CONFIG,
+    OTHERS,
+    WEIGHTS,
+    DownloadOptions,
+    download_files,
+)
 
 TOKENISER = "tokenizer_config.json"
 LARGEST_CARD = 2**23
@@ -84,7 +92,7 @@ class WeightsLocation:
             _check_card(self.folder, model)
 
 
-def find_weights(name: str, download: Download = AS_USUAL) -> WeightsLocation:
+def find_weights(name: str, download: DownloadOptions = AS_USUAL) -> WeightsLocation:
     """Return where weights of that name are: a file, a published folder, or one from the hub.
 
     Raises:
@@ -123,12 +131,12 @@ def load(
         InputError: there is no such model, it is damaged, it does not fit the module, it needs a
             module that was not given, or its card describes other weights.
     """
-    location = find_weights(str(name), Download(**download))
+    location = find_weights(str(name), DownloadOptions(**download))
     model = location.load()[0] if module is None else location.load_into(module, head, None, fresh)
     return model.eval()
 
 
-def load_checkpoint(name: str, download: Download = AS_USUAL) -> tuple[Classifier, Origin]:
+def load_checkpoint(name: str, download: DownloadOptions = AS_USUAL) -> tuple[Classifier, Origin]:
     """Load a model file, a published folder, or what the hub has under that name.
 
     Nothing is executed. Where there is a card, its weights must be these.
@@ -141,7 +149,7 @@ def load_checkpoint(name: str, download: Download = AS_USUAL) -> tuple[Classifie
     return model, header.origin
 
 
-def load_plain(name: str) -> Classifier:
+def load_transformers(name: str) -> Classifier:
     """Load a model of `transformers` from a folder or the hub, with the head that it came with.
 
     Nothing is executed. Where there is a card, its weights must be these.
@@ -153,24 +161,24 @@ def load_plain(name: str) -> Classifier:
         InputError: there is no such model, it is of a family that is not known here, or the card
             is damaged or of other weights.
     """
-    model = as_published(name)
+    model = load_as_published(name)
     _check_card(_folder_of(name.removeprefix(PRETRAINED)), model)
     return model
 
 
-def check_plain(name: str) -> None:
+def check_transformers_card(name: str) -> None:
     """Raise an `InputError` as `load_plain` does, where a model of `transformers` has a card.
 
     Args:
         name: `hf:` and a name or folder.
     """
     if (_folder_of(name.removeprefix(PRETRAINED)) / CARD).is_file():
-        load_plain(name)
+        load_transformers(name)
 
 
 def _folder_of(name: str) -> Path:
     """Return the folder with a model's card, if it has one: itself, or what the hub has."""
-    return Path(name) if Path(name).is_dir() else snapshot(name, [CARD], AS_USUAL)
+    return Path(name) if Path(name).is_dir() else download_files(name, [CARD], AS_USUAL)
 
 
 def _check_card(folder: Path, model: Classifier) -> None:
@@ -178,14 +186,14 @@ def _check_card(folder: Path, model: Classifier) -> None:
         _check(folder / CARD, weights_digest(model.state_dict()))
 
 
-def _fetched(name: str, download: Download) -> Path:
+def _fetched(name: str, download: DownloadOptions) -> Path:
     if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
         raise InputError(
             f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
             "no such file",
             "train one: rootbound train",
         )
-    return snapshot(name, [WEIGHTS, CONFIG, CARD, *OTHERS], download)
+    return download_files(name, [WEIGHTS, CONFIG, CARD, *OTHERS], download)
 
 
 def _check(path: Path, digest: str) -> None:

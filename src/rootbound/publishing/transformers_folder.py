@@ -15,16 +15,16 @@ from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.network import (
     ATTENTION,
     CONFIGURED,
-    configured,
+    build_configured,
     from_transformers,
     to_transformers,
 )
-from rootbound.networks.hugging_face.tokeniser import library_tokeniser
+from rootbound.networks.hugging_face.tokeniser import load_tokeniser
 
 WEIGHTS = "model.safetensors"
 
 
-def library_files(
+def to_transformers_files(
     model: Classifier, classes: Sequence[str], tokeniser: str, metadata: Mapping[str, str]
 ) -> dict[str, bytes]:
     """Return the files of a folder that `transformers` alone reads, by name.
@@ -46,14 +46,14 @@ def library_files(
     with TemporaryDirectory() as folder:
         network.save_pretrained(folder, max_shard_size="1TB")
         if tokeniser and network.main_input_name == "input_ids":
-            library_tokeniser(tokeniser).save_pretrained(folder)
+            load_tokeniser(tokeniser).save_pretrained(folder)
         with safe_open(Path(folder, WEIGHTS), framework="pt") as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         found = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
     return found | {WEIGHTS: save(weights, {"format": "pt", **metadata})}
 
 
-def own_names(
+def to_own_names(
     weights: Mapping[str, Tensor], architecture: str, classes: int
 ) -> Mapping[str, Tensor]:
     """Return weights that have the library's names by those of a `Classifier`; others as they are.
@@ -70,7 +70,7 @@ def own_names(
     if not architecture.startswith(CONFIGURED) or "head.weight" in weights:
         return weights
     with torch.device("meta"):  # without memory: a stranger's file may claim any size
-        network = configured(architecture.removeprefix(CONFIGURED), classes)
+        network = build_configured(architecture.removeprefix(CONFIGURED), classes)
     known = network.state_dict(keep_vars=True).values()
     misfit = f"weights that do not fit {network.config.model_type} for {classes} classes"
     expected = sum({id(value): value.numel() for value in known}.values())

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from rootbound.core.fields import NonNegativeInt, check
 from rootbound.networks import Classifier
-from rootbound.networks.activations import activations, with_last_activated
-from rootbound.networks.pooling import pooled
-from rootbound.networks.sequence import bag
+from rootbound.networks.block_outputs import bag_tokens, pool_outputs
+from rootbound.networks.layers import find_activations, run_with_preactivation
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Reading:
         """Return whether the network has this place (the input counts as a block)."""
         if self.side == "before":
             positions = self._positions(model)
-            return bool(positions) and all(activations(model.blocks[i]) for i in positions)
+            return bool(positions) and all(find_activations(model.blocks[i]) for i in positions)
         return self.blocks_before_last == "all" or self.blocks_before_last <= len(model.blocks)
 
     def _positions(self, model: Classifier) -> list[int]:
@@ -88,12 +87,12 @@ class _Readout(nn.Module):
         for position, block in enumerate(self.blocks):
             wanted = position in self.positions
             if wanted and self.before:
-                outputs, value = with_last_activated(block, outputs)
+                outputs, value = run_with_preactivation(block, outputs)
             else:
                 outputs = value = block(outputs)
             if wanted:
                 # A copy, because the next block may work in place.
-                found.append(pooled(block, value).clone())
+                found.append(pool_outputs(block, value).clone())
         if found:
             return torch.cat(found, dim=1)
-        return inputs.flatten(1) if inputs.is_floating_point() else bag(inputs)
+        return inputs.flatten(1) if inputs.is_floating_point() else bag_tokens(inputs)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rootbound.attacks.tuning.partial import NORMS
 from rootbound.data import Data
 from rootbound.networks import Classifier
-from rootbound.networks.activations import ACTIVATIONS
+from rootbound.networks.layers import ACTIVATIONS
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (*CONVOLUTIONS, nn.Linear)

@@ -13,7 +13,7 @@ from rootbound.attacks.repairs.repair import Repair
 from rootbound.attacks.tuning.partial import NORMS
 from rootbound.data import Data
 from rootbound.networks import Classifier
-from rootbound.networks.statistics import keeping_statistics
+from rootbound.networks.layers import find_batch_norms
 
 BATCH = 512
 
@@ -28,7 +28,7 @@ class RecomputeStatistics(Repair):
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether the network keeps such statistics."""
-        return bool(keeping_statistics(model.backbone))
+        return bool(find_batch_norms(model.backbone))
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with other statistics."""
@@ -65,7 +65,7 @@ class ResetNorms(Repair):
 
 def recompute_statistics(model: Classifier, data: Data) -> None:
     """Replace the running statistics of all batch normalisations, in place."""
-    norms = keeping_statistics(model.backbone)
+    norms = find_batch_norms(model.backbone)
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -11,7 +11,7 @@ from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
-from rootbound.networks.pooling import Pooled
+from rootbound.networks.block_outputs import PooledBlock
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Truncate(Repair):
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the shorter network, with a head of random weights."""
         *first, last = model.blocks[: -self.blocks]
-        backbone = nn.Sequential(*first, Pooled(last))
+        backbone = nn.Sequential(*first, PooledBlock(last))
         with at_rest(backbone):
             width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))

@@ -7,11 +7,11 @@ asked for.
 from rootbound.networks.hugging_face.network import (
     CONFIGURED,
     PRETRAINED,
-    as_published,
-    auto_class,
     build,
+    find_auto_class,
     from_transformers,
-    only_shape,
+    load_as_published,
+    read_fixed_shape,
     to_transformers,
 )
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
@@ -19,11 +19,11 @@ from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 __all__ = [
     "CONFIGURED",
     "PRETRAINED",
-    "as_published",
-    "auto_class",
     "build",
+    "find_auto_class",
     "from_transformers",
-    "only_shape",
+    "load_as_published",
     "pretrained_tokeniser",
+    "read_fixed_shape",
     "to_transformers",
 ]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING
-from rootbound.networks.sequence import joined, last, parted, trimmed
+from rootbound.networks.block_outputs import find_last, join_mask, split_mask, trim_padding
 
 MARK = "_is_hf_initialized"
 """What the library sets on weights that its initialisation shall leave alone."""
@@ -31,7 +31,7 @@ def check_known(tokens: Tensor, vocabulary: int) -> None:
         )
 
 
-def padding_of(config: Any) -> int:
+def find_padding(config: Any) -> int:
     """Return a text model's own number for padding: what it says, or else for a text's end."""
     for name in ("pad_token_id", "eos_token_id"):
         number = getattr(config, name, None)
@@ -40,7 +40,7 @@ def padding_of(config: Any) -> int:
     return PADDING
 
 
-def exchanged(tokens: Tensor, padding: int) -> Tensor:
+def exchange_padding(tokens: Tensor, padding: int) -> Tensor:
     """Return tokens with 0, which is padding to us, and a model's own number for it exchanged.
 
     Exchanged again, they are as before.
@@ -115,10 +115,10 @@ class Words(Block):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask."""
-        tokens, mask = trimmed(tokens)
+        tokens, mask = trim_padding(tokens)
         check_known(tokens, self.config.vocab_size)
-        own = exchanged(tokens, padding_of(self.config))
-        return joined(self.get_submodule("embeddings")(own), mask)
+        own = exchange_padding(tokens, find_padding(self.config))
+        return join_mask(self.get_submodule("embeddings")(own), mask)
 
 
 class Layer(Block):
@@ -128,8 +128,8 @@ class Layer(Block):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return states and mask."""
-        states, mask = parted(outputs)
-        return joined(self.get_submodule("layer")(states, attention_mask=self.seen(mask)), mask)
+        states, mask = split_mask(outputs)
+        return join_mask(self.get_submodule("layer")(states, attention_mask=self.seen(mask)), mask)
 
     def seen(self, mask: Tensor) -> Tensor:
         """Return 0 where a token is seen, and the lowest number elsewhere, `(N, 1, 1, L)`."""
@@ -142,7 +142,7 @@ class First(Block):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
-        features = parted(outputs)[0][:, 0]
+        features = split_mask(outputs)[0][:, 0]
         for part in self.children():
             features = part(features)
         return features
@@ -155,12 +155,12 @@ class Places(Block):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask."""
-        tokens, mask = trimmed(tokens)
+        tokens, mask = trim_padding(tokens)
         check_known(tokens, self.config.vocab_size)
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        own = exchanged(tokens, padding_of(self.config))
+        own = exchange_padding(tokens, find_padding(self.config))
         states = self.get_submodule("tokens")(own) + self.get_submodule("places")(places)
-        return joined(self.get_submodule("drop")(states), mask)
+        return join_mask(self.get_submodule("drop")(states), mask)
 
 
 class CausalLayer(Layer):
@@ -179,8 +179,8 @@ class Last(Block):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
-        states, mask = parted(outputs)
-        ends = states[torch.arange(len(states)), last(mask)]
+        states, mask = split_mask(outputs)
+        ends = states[torch.arange(len(states)), find_last(mask)]
         normed: Tensor = self.get_submodule("norm")(ends)
         return normed
 

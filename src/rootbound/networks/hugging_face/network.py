@@ -12,8 +12,8 @@ from torch import nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.fit import check_fit
 from rootbound.networks.hugging_face.blocks import FAMILIES
+from rootbound.networks.weights import check_fit
 
 PRETRAINED = "hf:"
 """Before the name of a model on the hub, or of its folder."""
@@ -28,7 +28,7 @@ LARGEST_NUMBER, MOST_LAYERS = 10**7, 1000
 """In a stranger's configuration."""
 
 
-def library() -> Any:
+def import_transformers() -> Any:
     """Return the library `transformers`, told to say less.
 
     Raises:
@@ -64,13 +64,13 @@ def build(name: str, classes: int, seed: int) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name.startswith(CONFIGURED):
-            network = configured(name.removeprefix(CONFIGURED), classes)
+            network = build_configured(name.removeprefix(CONFIGURED), classes)
         else:
             network = _pretrained(name.removeprefix(PRETRAINED), classes)
     return from_transformers(network)
 
 
-def as_published(name: str) -> Classifier:
+def load_as_published(name: str) -> Classifier:
     """Return the model of a folder or of the hub with the head that it came with.
 
     Args:
@@ -112,7 +112,7 @@ def to_transformers(model: Classifier) -> Any:
     """
     if not model.architecture.startswith(CONFIGURED):
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
-    network = configured(model.architecture.removeprefix(CONFIGURED), model.classes)
+    network = build_configured(model.architecture.removeprefix(CONFIGURED), model.classes)
     same = from_transformers(network)
     try:
         check_fit(model.state_dict(), same, f"the library's {network.config.model_type}")
@@ -124,7 +124,7 @@ def to_transformers(model: Classifier) -> Any:
     return network.eval()
 
 
-def only_shape(name: str) -> tuple[int, int, int] | None:
+def read_fixed_shape(name: str) -> tuple[int, int, int] | None:
     """Return the one shape of images that a network takes; None where it takes others, or none.
 
     Networks of patches learn something of each place, and so have a number of them.
@@ -137,7 +137,7 @@ def only_shape(name: str) -> tuple[int, int, int] | None:
     """
     if not name.startswith((PRETRAINED, CONFIGURED)):
         return None
-    config = configuration(name)
+    config = read_configuration(name)
     if config is None or config.model_type not in OF_ONE_SIZE:
         return None
     size = config.image_size
@@ -145,7 +145,7 @@ def only_shape(name: str) -> tuple[int, int, int] | None:
     return config.num_channels, height, width
 
 
-def configuration(name: str) -> Any | None:
+def read_configuration(name: str) -> Any | None:
     """Return the configuration of a model; None where there is none that can be read.
 
     Args:
@@ -154,7 +154,7 @@ def configuration(name: str) -> Any | None:
     Raises:
         InputError: the library is not here.
     """
-    auto = library().AutoConfig
+    auto = import_transformers().AutoConfig
     try:
         if name.startswith(CONFIGURED):
             return auto.for_model(**_checked(name.removeprefix(CONFIGURED)))
@@ -168,20 +168,20 @@ def is_causal(config: Any) -> bool:
     return config.model_type in FAMILIES and FAMILIES[config.model_type][1] == CAUSAL
 
 
-def auto_class(model: Classifier) -> str:
+def find_auto_class(model: Classifier) -> str:
     """Return the class of `transformers` that reads a model, empty where it is none of theirs."""
     if not model.architecture.startswith(CONFIGURED):
         return ""
     return _family(json.loads(model.architecture.removeprefix(CONFIGURED))["model_type"])
 
 
-def configured(text: str, classes: int) -> Any:
+def build_configured(text: str, classes: int) -> Any:
     """Return a network of `transformers` by its configuration, with random weights.
 
     Raises:
         InputError: the text is no configuration of a known family, or of no sensible size.
     """
-    auto = library()
+    auto = import_transformers()
     try:
         description = _checked(text)
         config = auto.AutoConfig.for_model(**_with_classes(description, classes))
@@ -199,7 +199,7 @@ def configured(text: str, classes: int) -> Any:
 
 def _pretrained(name: str, classes: int | None) -> Any:
     """Return a network with the weights of a folder or of the hub; None leaves its classes."""
-    auto = library()
+    auto = import_transformers()
     try:
         config = auto.AutoConfig.from_pretrained(name, trust_remote_code=False)
         family = _family(config.model_type)

@@ -16,8 +16,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING
-from rootbound.networks.hugging_face.blocks import exchanged, padding_of
-from rootbound.networks.hugging_face.network import PRETRAINED, configuration, is_causal, library
+from rootbound.networks.hugging_face.blocks import exchange_padding, find_padding
+from rootbound.networks.hugging_face.network import (
+    PRETRAINED,
+    import_transformers,
+    is_causal,
+    read_configuration,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +72,7 @@ class PretrainedTokeniser:
         tokens = pad_sequence(rows, batch_first=True, padding_value=self.padding)
         if not tokens.shape[1]:
             tokens = functional.pad(tokens, (0, 1), value=self.padding)
-        return exchanged(tokens, self.padding)
+        return exchange_padding(tokens, self.padding)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,7 @@ class CausalTokeniser(PretrainedTokeniser):
 
     def predicted(self, tokens: Tensor) -> Tensor:
         """Return the number of the model's output for each token, int64."""
-        return exchanged(tokens, self.padding).long()
+        return exchange_padding(tokens, self.padding).long()
 
 
 def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
@@ -99,10 +104,10 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
     Raises:
         InputError: there is none, or it does not pad.
     """
-    inner = library_tokeniser(name)
-    config = configuration(PRETRAINED + name)
+    inner = load_tokeniser(name)
+    config = read_configuration(PRETRAINED + name)
     if config is not None and is_causal(config):
-        padding = padding_of(config)
+        padding = find_padding(config)
         named = PADDING in (config.pad_token_id, config.eos_token_id)
         if padding == PADDING and not named and PADDING not in inner.all_special_ids:
             raise InputError(
@@ -116,14 +121,14 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
     return PretrainedTokeniser(inner, inner.pad_token_id)
 
 
-def library_tokeniser(name: str) -> Any:
+def load_tokeniser(name: str) -> Any:
     """Return the tokeniser of a model's folder, or of the hub, as `transformers` has it.
 
     Raises:
         InputError: there is none.
     """
     try:
-        return library().AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        return import_transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except InputError:
         raise
     except Exception as error:  # of whatever a strange folder or the network does

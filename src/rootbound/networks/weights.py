@@ -1,0 +1,61 @@
+"""Weights as a state dict: what identifies them, and whether a network can use them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names, types, shapes and bytes, in the order of names.
+
+    The digest does not depend on the file that the weights are in.
+
+    Args:
+        weights: A state dict.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        value = weights[name].detach().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        # As bytes, because NumPy has no bfloat16.
+        digest.update(value.reshape(-1).view(torch.uint8).cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_fit(weights: Mapping[str, Tensor], network: nn.Module, name: str) -> None:
+    """Raise an error where a network cannot hold these weights.
+
+    Args:
+        weights: A state dict.
+        network: The network; it may be without memory, on the device `meta`.
+        name: Name of the network, for the error.
+
+    Raises:
+        ValueError: Names or shapes differ, or weights that the network shares differ.
+    """
+    expected = network.state_dict(keep_vars=True)
+    if {key: value.shape for key, value in weights.items()} != {
+        key: value.shape for key, value in expected.items()
+    }:
+        raise ValueError(f"weights that do not fit {name}")
+    first_names: dict[int, str] = {}
+    for key, value in expected.items():
+        first = first_names.setdefault(id(value), key)
+        if first != key and not torch.equal(weights[key], weights[first]):
+            raise ValueError(f"{key} and {first} that differ, which are one in {name}")
+
+
+def check_finite(network: nn.Module, path: Path) -> None:
+    """Raise an `InputError` where a network has NaN or infinite weights from a file.
+
+    The network is asked, not the file: a number may be finite in the file's precision only.
+    """
+    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
+        raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")

@@ -1,0 +1,132 @@
+"""What must be known of a user's network to wrap it: that it gives logits, and by which head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+
+REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+"""Errors of networks that cannot take some samples; torchvision and timm assert sizes."""
+
+
+def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
+    """Return the outputs of a network in evaluation mode; nothing in it changes.
+
+    Raises:
+        InputError: The network cannot take the samples, or its output is no tensor.
+    """
+    try:
+        with torch.no_grad():
+            return require_tensor(copy.deepcopy(module).eval()(samples))
+    except InputError:
+        raise
+    except REFUSALS as error:
+        raise unsuitable_samples(samples.shape[1:], error) from None
+
+
+def require_tensor(outputs: object) -> Tensor:
+    """Return the output of a network, which must be a tensor.
+
+    Raises:
+        InputError: It is another object, as networks of `transformers` return.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    has_logits = hasattr(outputs, "logits")
+    raise InputError(
+        "a network whose forward returns a tensor, the logits",
+        f"{type(outputs).__name__}{', which holds them' if has_logits else ''}",
+        "wrap a module whose forward returns the logits"
+        + (", as by `return self.network(inputs).logits`" if has_logits else " alone"),
+    )
+
+
+def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
+    """Return the error for samples of a shape that a network cannot take."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return InputError(
+        "samples that the model can take",
+        f"shape {tuple(shape)} ({reason})",
+        f"choose another model or {'a smaller --length' if len(shape) == 1 else 'resize the data'}",
+    )
+
+
+def find_head(module: nn.Module, name: str | None, example: Tensor | None) -> str:
+    """Return the name of the linear layer whose outputs are the network's.
+
+    Args:
+        module: The network.
+        name: The name that the user gives, if any.
+        example: Inputs to find the layer with; without them it is the last one that is defined.
+
+    Raises:
+        InputError: There is no such linear layer, or the network does not take the example.
+    """
+    parts = dict(module.named_modules())
+    if name is None:
+        name = _last_defined(parts) if example is None else _last_to_run(module, example)
+    if not name or not isinstance(parts.get(name), nn.Linear):
+        linear = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
+        raise InputError(
+            f"head to name a linear layer ({', '.join(linear) or 'the network has none'})",
+            repr(name),
+            "pass the name of the one whose outputs are the logits, or an example",
+        )
+    return name
+
+
+def replace_module(module: nn.Module, name: str, part: nn.Module) -> nn.Module:
+    """Put another part in place of the one of that dotted name; return the network."""
+    parent, _, attribute = name.rpartition(".")
+    setattr(module.get_submodule(parent), attribute, part)
+    return module
+
+
+def check_head(wrapped: nn.Module, head_name: str, expected: Tensor, example: Tensor) -> None:
+    """Raise an `InputError` where a network does more than its backbone and its head.
+
+    Args:
+        wrapped: The backbone, then the head.
+        head_name: Name of the head in the network.
+        expected: The network's own outputs.
+        example: The inputs that it made them from.
+    """
+    try:
+        outputs = compute_outputs(wrapped, example)
+    except InputError:  # features may not even fit
+        outputs = None
+    if (
+        outputs is None
+        or expected.shape != outputs.shape
+        or not torch.allclose(expected, outputs, rtol=1e-4, atol=1e-5)
+    ):
+        raise InputError(
+            "a network whose outputs come straight from its head",
+            f"one that does more after {head_name}",
+            "name another head, or leave what follows to the loss",
+        )
+
+
+def _last_defined(parts: Mapping[str, nn.Module]) -> str:
+    """Return the name of the last layer; empty where that is not linear, but follows the head."""
+    leaves = [(name, part) for name, part in parts.items() if not list(part.children())]
+    name, part = leaves[-1]
+    return name if isinstance(part, nn.Linear) else ""
+
+
+def _last_to_run(module: nn.Module, example: Tensor) -> str:
+    """Return the name of the linear layer whose output is the network's, empty if there is none."""
+    outputs_by_name: dict[str, Tensor] = {}
+    module = copy.deepcopy(module)
+    for name, part in module.named_modules():
+        if isinstance(part, nn.Linear):
+            part.register_forward_hook(
+                lambda *call, name=name: outputs_by_name.update({name: call[-1]})
+            )
+    outputs = compute_outputs(module, example)
+    return next((name for name, value in outputs_by_name.items() if value is outputs), "")
