@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: help demo test test-fast lint docs package format bench torture clean
+.PHONY: help demo test test-all coverage lint docs package format bench torture clean
 
 help:  ## show these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -12,11 +12,14 @@ help:  ## show these commands
 demo: $(STAMP)  ## train, attack, compare; writes rootbound-demo/report.html (minutes)
 	$(BIN)/rootbound demo
 
-test: $(STAMP)  ## all tests; the coverage shown is that of the fast ones
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
+test: $(STAMP)  ## the tests to run after every change (at most five minutes on two cores)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
-test-fast: $(STAMP)  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+test-all: $(STAMP)  ## every test: Ray, torchrun, kills, the browser, every example, other libraries' networks
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+coverage: $(STAMP)  ## the lines and branches that no test of `make test` runs
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" --cov --cov-report=term
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
