@@ -39,11 +39,11 @@ format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## the numbers of the README (minutes)
-	$(BIN)/python benchmarks/seed_experiment.py
+	$(BIN)/python -m benchmarks.claims.demo
 
 torture: $(STAMP)  ## the fault tests many times: kills, damaged files, odd settings (hours)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt atheris || true
-	$(BIN)/python benchmarks/torture.py
+	$(BIN)/python -m benchmarks.torture.torture
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .coverage

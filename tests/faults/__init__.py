@@ -1,5 +1,5 @@
 """What goes wrong during a night's run, done on purpose: kills, full disks, attacks that hang.
 
 Each module does one kind of harm to a small run and says what is left. The tests here are the
-short form; `benchmarks/torture.py` (`make torture`) does the same many times.
+short form; `make torture` does the same many times.
 """

@@ -17,7 +17,7 @@ QUICK: tuple[Method, ...] = (Plain(), BestResponse())
 METHODS: tuple[Method, ...] = (
     *QUICK,
     # The rivals' settings were searched on held-out training samples, because their papers'
-    # own cost far more desirable accuracy on this network: benchmarks/select_settings.py.
+    # own cost far more desirable accuracy on this network: benchmarks/claims/select_settings.py.
     SelectiveDistillation(Recipe(epochs=4, learning_rate=2e-2), target=-5.0),
     Unlearning(Recipe(epochs=4), impair_rate=0.002, repair_rate=0.002),
 )

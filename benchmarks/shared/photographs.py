@@ -1,0 +1,49 @@
+"""CIFAR-10 and what is trained on it, the same in every benchmark of photographs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rootbound.data import Augmentation
+from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
+from rootbound.training import Recipe
+
+CLASSES = {
+    "animals": ((2, 3, 4, 5, 6, 7), (0, 1, 8, 9)),
+    "half": ((0, 1, 2, 3, 4), (5, 6, 7, 8, 9)),
+}
+"""Desirable and undesirable classes."""
+RANDOM, CLOTHES = "random weights", "features of clothes"
+
+
+def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
+    """Return the methods to train, by name; None stands for weights that stay random.
+
+    Args:
+        epochs: Passes over the desirable images, for every method.
+        fashion: The folder of Fashion-MNIST, from which the control learns its features.
+    """
+    augmentation = Augmentation(shift=3, flip=True)
+    recipe = Recipe(epochs, learning_rate=1e-2, augmentation=augmentation)
+    ours = BestResponse(recipe)
+    published = {
+        name: replace(
+            method, recipe=replace(method.recipe, epochs=epochs, augmentation=augmentation)
+        )
+        for name, method in ((name, kind()) for name, kind in METHODS.items())
+    }
+    return {
+        **published,
+        "Plain": replace(published["Plain"], recipe=recipe),
+        RANDOM: None,
+        CLOTHES: GenericFeatures(replace(recipe, epochs=3), fashion),
+        "BestResponse": ours,
+        "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
+        "first weight 10": replace(ours, first_weight=10.0),
+        "first weight 10, depth weight 0.6": replace(ours, first_weight=10.0, depth_weight=0.6),
+        "first weight 10, depth weight 5": replace(ours, first_weight=10.0, depth_weight=5.0),
+        "depth weight 5": replace(ours, depth_weight=5.0),
+        "depth weight 10": replace(ours, depth_weight=10.0),
+        "nothing spared": replace(ours, spared=0.0),
+        "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
+    }
