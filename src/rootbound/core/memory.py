@@ -13,8 +13,8 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next tensor; return whether it could be asked.
 
     Without this, whatever is freed at the top of the heap goes back, and the kernel zeroes its
-    pages when they are asked for again. Measured on an AMD EPYC (`benchmarks.speed.scale malloc`): a
-    bare training step of the small CNN has 1 page fault in place of 925 and takes 4.6 ms of the
+    pages when they are asked for again. Measured on an AMD EPYC by `benchmarks.speed.scale`:
+    a bare training step of the small CNN has 1 page fault in place of 925 and takes 4.6 ms of the
     processor in place of 6.5, one of `resnet_20` 243 ms in place of 270, and scoring 4,096 images
     with `resnet_20`, 1,024 at a time, 2.2 s in place of 6.6. An epoch of `Plain`, where something
     that stays happens to lie at the top, gains nothing. For processes that are the package's own:
