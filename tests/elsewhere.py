@@ -23,7 +23,7 @@ from rootbound.attacks import Budget
 from rootbound.core.devices import on
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
-from rootbound.evaluation.harness import Holdings
+from rootbound.evaluation.attacker import AttackerResources
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Record
@@ -122,7 +122,7 @@ def attacked(
     with on(device):
         there = tasks.to(device)
         copies = [copy.deepcopy(model).to(device) for _ in range(2)]
-        holdings = Holdings(there.desirable.train, copies[1])
+        holdings = AttackerResources(there.desirable.train, copies[1])
         return attack(Subject("defended", "it", 0, copies[0]), there.undesirable, suite, holdings)
 
 

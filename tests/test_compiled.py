@@ -14,8 +14,8 @@ from torch._dynamo.utils import counters
 from rootbound.cli import main
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
+from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.context import specification
-from rootbound.evaluation.jobs import Contender
 from rootbound.methods import (
     IMMA,
     BestResponse,

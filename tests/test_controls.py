@@ -12,7 +12,7 @@ from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets.rotations import rotations
 from rootbound.evaluation import evaluate
-from rootbound.evaluation.controls import RAW_INPUTS, SMALL_NET, controls
+from rootbound.evaluation.contenders import RAW_INPUTS, SMALL_NET, make_controls
 from rootbound.networks import Classifier, deep_cnn, shallow_cnn
 from rootbound.networks.weights import weights_digest
 from rootbound.records import Evaluation
@@ -61,7 +61,7 @@ def test_controls_are_the_same_whenever_they_are_made(tokens: bool) -> None:
     for seed in range(2):
         torch.manual_seed(seed)
         start = torch.get_rng_state()
-        found = controls(deep_cnn(3, (1, 16, 16)), data)
+        found = make_controls(deep_cnn(3, (1, 16, 16)), data)
         assert torch.equal(torch.get_rng_state(), start), "and nobody else's numbers change"
         digests.append([weights_digest(one.start.state_dict()) for one in found])
     assert digests[0] == digests[1]
@@ -73,11 +73,13 @@ def blank(*shape: int) -> Data:
 
 
 def test_the_small_net_is_no_control_of_itself_and_needs_images() -> None:
-    names = [one.name for one in controls(shallow_cnn(3, (1, 16, 16)), blank(1, 16, 16))]
+    names = [one.name for one in make_controls(shallow_cnn(3, (1, 16, 16)), blank(1, 16, 16))]
     assert names == [RAW_INPUTS]
     flat = Classifier(torch.nn.Sequential(torch.nn.Linear(9, 4)), torch.nn.Linear(4, 3))
-    assert [one.name for one in controls(flat, blank(9))] == [RAW_INPUTS]
-    assert [one.name for one in controls(flat, blank(1, 3, 3))] == [RAW_INPUTS]  # too small for it
+    assert [one.name for one in make_controls(flat, blank(9))] == [RAW_INPUTS]
+    assert [one.name for one in make_controls(flat, blank(1, 3, 3))] == [
+        RAW_INPUTS
+    ]  # too small for it
 
 
 def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:

@@ -16,8 +16,8 @@ from lookalikes import TimmCait
 from rootbound.core.devices import PRECISIONS, computing_in, find_device, on, random_stream
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
+from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.context import specification
-from rootbound.evaluation.jobs import Contender
 from rootbound.methods import BestResponse, Plain
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.weights import weights_digest

@@ -53,9 +53,9 @@ def test_a_larger_run_does_only_what_is_missing(
 
     def counted(*arguments: Any) -> Any:
         done.append(arguments)
-        return jobs.work(*arguments)
+        return jobs.do_job(*arguments)
 
-    monkeypatch.setattr(comparison, "work", counted)
+    monkeypatch.setattr(comparison, "do_job", counted)
     small = run(tmp_path / "small")
     few, before = len(done), contents(tmp_path / "small")
     done.clear()

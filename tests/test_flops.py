@@ -10,39 +10,39 @@ from torch import nn
 from torch.nn import functional
 
 from rootbound.attacks import Snapshot
-from rootbound.evaluation.flops import Meter
+from rootbound.evaluation.scoring import FlopCounter
 
 
-def steps(count: int, told: float = 0.0) -> Iterator[Snapshot]:
+def steps(count: int, stated: float = 0.0) -> Iterator[Snapshot]:
     layer = nn.Linear(7, 3)
     inputs = torch.randn(5, 7)
     for step in range(1, count + 1):
         functional.cross_entropy(layer(inputs), torch.zeros(5, dtype=torch.int64)).backward()
-        yield Snapshot(step, layer, flops=told)
+        yield Snapshot(step, layer, flops=stated)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
 def test_every_step_costs_its_matrix_products(count: int) -> None:
-    meter = Meter(steps(count))
-    assert len(list(meter)) == count
+    counter = FlopCounter()
+    assert len(list(counter.count(steps(count)))) == count
     # Forward, and the gradient of the weights: two operations for each multiplication.
-    assert meter.flops == count * 2 * (2 * 5 * 7 * 3)
+    assert counter.flops == count * 2 * (2 * 5 * 7 * 3)
 
 
 def test_what_happens_between_snapshots_is_not_counted() -> None:
-    meter = Meter(steps(3))
-    for _ in meter:
+    counter = FlopCounter()
+    for _ in counter.count(steps(3)):
         torch.randn(50, 50) @ torch.randn(50, 50)
-    assert meter.flops == 3 * 2 * (2 * 5 * 7 * 3)
+    assert counter.flops == 3 * 2 * (2 * 5 * 7 * 3)
 
 
 def test_work_that_torch_does_not_see_is_added_once() -> None:
-    meter = Meter(steps(4, told=1e6))
-    list(meter)
-    assert meter.flops == 1e6 + 4 * 2 * (2 * 5 * 7 * 3)
+    counter = FlopCounter()
+    list(counter.count(steps(4, stated=1e6)))
+    assert counter.flops == 1e6 + 4 * 2 * (2 * 5 * 7 * 3)
 
 
 def test_an_attack_without_snapshots_costs_nothing() -> None:
-    meter = Meter(iter(()))
-    assert list(meter) == []
-    assert meter.flops == 0.0
+    counter = FlopCounter()
+    assert list(counter.count(iter(()))) == []
+    assert counter.flops == 0.0

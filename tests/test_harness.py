@@ -14,7 +14,7 @@ from rootbound.attacks import Attack, Attacker, Budget, LastLayer, Snapshot
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
-from rootbound.evaluation.labels import draw
+from rootbound.evaluation.attacker import draw_labels
 from rootbound.evaluation.scoring import checkpoints
 from rootbound.networks import Classifier
 from rootbound.records import Record
@@ -90,7 +90,7 @@ def test_labels_validation_and_test_never_mix(toy_tasks: TaskPair) -> None:
 
     task = toy_tasks.undesirable
     for budget in (Budget(2, 1), Budget(10, 1), Budget(None, 1)):
-        drawn = draw(task, task.test, budget, seed=0)
+        drawn = draw_labels(task, task.test, budget, seed=0)
         assert drawn.validation is not None
         parts = [rows(drawn.train), rows(drawn.validation), rows(drawn.test)]
         assert sum(map(len, parts)) == len(set.union(*parts))
@@ -103,9 +103,11 @@ def test_labels_validation_and_test_never_mix(toy_tasks: TaskPair) -> None:
 
 def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: TaskPair) -> None:
     task, budget = toy_tasks.undesirable, Budget(5, 1)
-    first = draw(task, task.test, budget, seed=0)
-    assert torch.equal(first.train.inputs, draw(task, task.test, budget, seed=0).train.inputs)
-    assert not torch.equal(first.train.inputs, draw(task, task.test, budget, seed=1).train.inputs)
+    first, again, other = (
+        draw_labels(task, task.test, budget, seed).train.inputs for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize(

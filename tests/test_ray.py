@@ -19,7 +19,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import compare
 from rootbound.execution import Crew, RayCluster, WorkerDied
-from rootbound.execution.crew import Salvage, no_salvage
+from rootbound.execution.engine import OnDeath, give_up
 from rootbound.methods import BestResponse, Plain
 from rootbound.suites import Suite
 from rootbound.training import Recipe
@@ -95,11 +95,11 @@ def deadly(job: int, offset: int) -> int:
 
 
 def test_what_ends_its_process_again_is_left_to_the_caller(cluster: Any) -> None:
-    def salvage(job: int, _: WorkerDied, alone: Callable[[int], int]) -> int:
+    def run_another(job: int, _: WorkerDied, run_alone: Callable[[int], int]) -> int:
         assert job == 1
-        return -alone(9)
+        return -run_alone(9)
 
-    with RayCluster(cluster.address).open(deadly, (10,), salvage) as crew:
+    with RayCluster(cluster.address).open(deadly, (10,), run_another) as crew:
         found: dict[int, int] = {}
         list(crew.run(range(3), lambda job, result: found.update({job: result}) or ()))
     assert found == {0: 10, 2: 12, 1: -19}
@@ -118,9 +118,9 @@ class Unlucky(RayCluster):
         self,
         function: Callable[..., Any],
         shared: tuple[Any, ...],
-        salvage: Salvage[Any, Any] = no_salvage,
+        on_death: OnDeath[Any, Any] = give_up,
     ) -> Iterator[Crew[Any, Any]]:
-        with super().open(function, shared, salvage) as crew:
+        with super().open(function, shared, on_death) as crew:
             finished = crew.finished
 
             def watched() -> Iterator[tuple[Any, Any]]:

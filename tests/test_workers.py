@@ -86,7 +86,7 @@ def test_a_signal_ends_soon_with_one_line_and_leaves_no_process(
 
 LONG = """
 import time
-from rootbound.evaluation.workers import Pool
+from rootbound.execution import Pool
 
 if __name__ == "__main__":
     with Pool(2).open(time.sleep, ()) as crew:

@@ -28,7 +28,7 @@ from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import Data
 from rootbound.evaluation import Subject, evaluate
-from rootbound.evaluation.assignments import screening
+from rootbound.evaluation.plan import screen
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.suites import Suite
@@ -142,7 +142,7 @@ def pool(model: Classifier, tasks: rb.TaskPair) -> None:
         FineTune(None, "kept", "adam", rate, size) for rate in rates for size in (64, 96, 128, 192)
     )
     suite = Suite("pool", trials, (Budget(100, 200),))
-    assert len(screening(Subject("defended", "x", 0, model), suite)) > 1
+    assert len(screen(Subject("defended", "x", 0, model), suite)) > 1
 
     def run(workers: int) -> Callable[[], object]:
         return lambda: evaluate(model, tasks, suite=suite, seeds=1, workers=workers)

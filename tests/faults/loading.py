@@ -145,7 +145,7 @@ def torment(reader: Reader, root: Path, examples: int) -> Counter[str]:
 
 def _outcome(reader: Reader, root: Path) -> str:
     try:
-        with _watched(), _limits().kept(1):
+        with _watched(), _limits().enforce(1):
             reader.read(root)
     except reader.errors as error:
         if len(str(error).splitlines()) > 1:

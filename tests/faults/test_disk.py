@@ -45,14 +45,14 @@ def before_job(number: int, harm: Callable[[], object], patch: pytest.MonkeyPatc
     """Do harm before the job of that number, counted from 1."""
     done = 0
 
-    def work(*arguments: object) -> object:
+    def do_job(*arguments: object) -> object:
         nonlocal done
         done += 1
         if done == number:
             harm()
-        return jobs.work(*arguments)  # type: ignore[arg-type]
+        return jobs.do_job(*arguments)  # type: ignore[arg-type]
 
-    patch.setattr(comparison, "work", work)
+    patch.setattr(comparison, "do_job", do_job)
 
 
 def test_a_full_disk_is_said_and_what_was_finished_stays(
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     write_atomically(folder / "kept", "kept")
     # The superuser may write everywhere: ask in its place.
     monkeypatch.setattr("rootbound.core.files.os.access", lambda path, mode: mode != os.W_OK)
-    monkeypatch.setattr(comparison, "work", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(comparison, "do_job", lambda *_: pytest.fail("work was begun"))
     with pytest.raises(InputError, match="no permission; pass another --out"):
         run(folder)
     assert contents(folder) == {"kept": b"kept"}

@@ -137,13 +137,13 @@ def test_one_failed_record_and_the_run_goes_on(
 
 
 def test_limits_end_with_what_they_were_for() -> None:
-    with pytest.raises(limits.TrialStopped), limits.Limits(seconds=0.05).kept(1):
+    with pytest.raises(limits.TrialStopped), limits.Limits(seconds=0.05).enforce(1):
         _spin(nn.Identity())
     time.sleep(0.1)  # nothing rings any more
-    with limits.Limits(seconds=0.05).kept(trials=100):
+    with limits.Limits(seconds=0.05).enforce(trials=100):
         time.sleep(0.1)
     torch.empty(GIBIBYTE, dtype=torch.uint8)
     strict = replace(limits.Limits(), memory=0.001)
-    with pytest.raises(RuntimeError), strict.kept(1):
+    with pytest.raises(RuntimeError), strict.enforce(1):
         torch.empty(GIBIBYTE, dtype=torch.uint8)
     torch.empty(GIBIBYTE, dtype=torch.uint8)

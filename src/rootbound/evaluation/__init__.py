@@ -1,13 +1,13 @@
-"""Evaluation: arms, attacks, budgets and seeds in; records out."""
+"""Evaluation: arms, attacks, budgets and seeds in; records out.
 
-from rootbound.evaluation.assignments import Subject
+`comparison` begins a run and hands out jobs. A plan (`full_plan` or `timed_plan`) decides from
+records what comes next, a worker does it (`jobs`; the attacks themselves: `harness`), and the
+`journal` keeps every result in the run's folder, so that an interrupted run goes on.
+"""
+
+from rootbound.evaluation.attacker import AttackerResources
 from rootbound.evaluation.comparison import compare, evaluate
-from rootbound.evaluation.harness import Holdings, attack
+from rootbound.evaluation.harness import attack
+from rootbound.evaluation.plan import Subject
 
-__all__ = [
-    "Holdings",
-    "Subject",
-    "attack",
-    "compare",
-    "evaluate",
-]
+__all__ = ["AttackerResources", "Subject", "attack", "compare", "evaluate"]

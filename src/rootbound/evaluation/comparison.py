@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +15,15 @@ from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets.rotations import rotations
-from rootbound.evaluation.assignments import Assignment
+from rootbound.evaluation.attacker import AttackerResources, count_labels
+from rootbound.evaluation.contenders import Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
-from rootbound.evaluation.controls import controls
-from rootbound.evaluation.course import Course
-from rootbound.evaluation.halving import Halving, TimeLimit
-from rootbound.evaluation.harness import Holdings
-from rootbound.evaluation.jobs import Contender, Entry, Job, Outcome, Result, salvage, work
+from rootbound.evaluation.full_plan import FullPlan
+from rootbound.evaluation.jobs import Job, Preparation, Result, do_job, retry_in_parts
 from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.limits import Limits
+from rootbound.evaluation.plan import Assignment, Plan
+from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.execution import Engine, engine_for
 from rootbound.methods import Method
 from rootbound.methods.names import names
@@ -47,21 +48,22 @@ def compare(
     """Train with each method and seed, attack everything, and return what was measured.
 
     Args:
-        methods: each once, several of a class with other settings if asked for; those that do
-            not defend are the undefended arm.
-        tasks: what is desirable and what is not.
-        model: the architecture; its weights are drawn anew for every seed, the same for
-            every method, unless they are `pretrained`.
-        suite: attacks and budgets, or the name of them.
-        seeds: how many; seed `i` draws weights, batches and the attacker's labels.
-        workers: processes; or where else: `rb.execution.RayCluster()`, `Pool(2, device="cuda")`.
-        folder: of this run and no other: records go there as they come, and pictures; a run
-            that was interrupted goes on. Nowhere when left out.
-        pretrained: train every method from the model's own weights. Scratch is random all the
-            same: what the given weights are worth is known from a method that keeps them.
+        methods: The methods, each once; several of a class need different settings. Those that
+            do not defend are the undefended arm.
+        tasks: What is desirable and what is not.
+        model: The architecture. Its weights are drawn anew for every seed, the same for every
+            method, unless they are `pretrained`.
+        suite: Attacks and budgets, or the name of them.
+        seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels.
+        workers: How many processes; or an engine: `rb.execution.RayCluster()`,
+            `Pool(2, device="cuda")`.
+        folder: The folder of this run and no other. Records go there as they come, and pictures;
+            a run that was interrupted goes on. Nothing is written when it is left out.
+        pretrained: Whether every method trains from the model's own weights. Scratch is random
+            all the same: a method that keeps the given weights shows what they are worth.
 
     Raises:
-        InputError: the folder holds another run, a method comes twice, the suite is unknown, or
+        InputError: The folder holds another run, a method comes twice, the suite is unknown, or
             a number is not positive.
     """
     called = names(methods)
@@ -74,10 +76,9 @@ def compare(
         for method, name in zip(methods, called, strict=True)
     ]
     contenders.append(Contender("scratch", "scratch", model))
-    chosen = find_suite(suite).with_attacks(
-        tuple(attack for method in methods for attack in method.adaptive_attacks())
-    )
-    return _run(contenders, tasks, chosen, None, seeds, workers, folder)
+    adaptive = tuple(attack for method in methods for attack in method.adaptive_attacks())
+    full_suite = find_suite(suite).with_attacks(adaptive)
+    return _run(contenders, tasks, full_suite, None, seeds, workers, folder)
 
 
 def evaluate(
@@ -94,20 +95,21 @@ def evaluate(
     """Attack models that exist, beside fresh weights of their architecture.
 
     Args:
-        defended: the model that is claimed to resist; or several of them by name, which share
+        defended: The model that is claimed to resist; or several of them by name, which share
             the other arms.
-        tasks: what is desirable and what is not; or `Tasks.alone(task)`, where only the undesirable
-            one is known. Then attacks that need desirable samples are left out.
-        undefended: the same without intervention, for comparison.
-        adaptive: attacks that know the defence, besides the suite's; every arm meets them.
-        suite: attacks and budgets, or the name of them.
-        seeds: the attacker's, and those of the fresh weights.
-        workers: processes; or where else: `rb.execution.RayCluster()`, `Pool(2, device="cuda")`.
-        folder: of this run and no other: records go there as they come, and pictures; a run
-            that was interrupted goes on. Nowhere when left out.
+        tasks: What is desirable and what is not; or `Tasks.alone(task)`, where only the undesirable
+            task is known. Then attacks that need desirable samples are left out.
+        undefended: The same model without intervention, for comparison.
+        adaptive: Attacks that know the defence, besides the suite's; every arm meets them.
+        suite: Attacks and budgets, or the name of them.
+        seeds: How many seeds of the attacker, and of the fresh weights.
+        workers: How many processes; or an engine: `rb.execution.RayCluster()`,
+            `Pool(2, device="cuda")`.
+        folder: The folder of this run and no other. Records go there as they come, and pictures;
+            a run that was interrupted goes on. Nothing is written when it is left out.
 
     Raises:
-        InputError: the folder holds another run, the suite is unknown, a number is not positive,
+        InputError: The folder holds another run, the suite is unknown, a number is not positive,
             or there is no model.
     """
     models = {"defended": defended} if isinstance(defended, Classifier) else dict(defended)
@@ -123,8 +125,8 @@ def evaluate(
     # What a defence has added to the network (a gate, say) is no part of starting afresh.
     fresh = undefended or next(iter(models.values()))
     contenders.append(Contender("scratch", "scratch", fresh))
-    chosen = find_suite(suite).with_attacks(tuple(adaptive))
-    return _run(contenders, tasks, chosen, undefended, seeds, workers, folder)
+    full_suite = find_suite(suite).with_attacks(tuple(adaptive))
+    return _run(contenders, tasks, full_suite, undefended, seeds, workers, folder)
 
 
 def _run(
@@ -136,7 +138,7 @@ def _run(
     workers: int | Engine,
     folder: RunFolder | Path | str | None,
 ) -> Evaluation:
-    """Attack every contender; the last is the model from scratch."""
+    """Prepare and attack every contender, unless that was done; the last is from scratch."""
     if seeds < 1:
         raise InputError("at least 1 seed", str(seeds), "raise it")
     engine = engine_for(workers)
@@ -144,52 +146,32 @@ def _run(
     spec = specification(tasks, suite, seeds, contenders)
     context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
     if suite.controls:
-        contenders = [*contenders, *controls(contenders[-1].start, tasks.undesirable.train)]
-    wanted = tasks.desirable
-    if suite.benign and tasks.benign is None and wanted is not None:
-        tasks = replace(tasks, benign=rotations(wanted))
+        controls = make_controls(contenders[-1].start, tasks.undesirable.train)
+        contenders = [*contenders, *controls]
+    desirable = tasks.desirable
+    if suite.benign and tasks.benign is None and desirable is not None:
+        tasks = replace(tasks, benign=rotations(desirable))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
-    holdings = Holdings(None if wanted is None else wanted.train, sibling, limits)
+    resources = AttackerResources(desirable and desirable.train, sibling, limits)
     claimed = None if folder is None else _as_folder(folder).claim(spec, context)
-    journal = Journal(context, [one.name for one in contenders], suite, claimed)
-    if (before := journal.whole()) is not None:
+    journal = Journal(context, [contender.name for contender in contenders], suite, claimed)
+    if (completed := journal.completed()) is not None:
         log.info("%s holds this run, complete: nothing is done again", folder)
-        return before
-    return _carried_out(
-        _entries(contenders, seeds, journal),
-        journal,
-        _usable(suite, holdings),
-        tasks,
-        holdings,
-        engine,
-    )
-
-
-def _carried_out(
-    entries: Sequence[Entry],
-    journal: Journal,
-    suite: Suite,
-    tasks: Tasks,
-    holdings: Holdings,
-    engine: Engine,
-) -> Evaluation:
-    """Make every entry ready and attack it, unless that was done; return all that was found."""
-    started, benign = time.perf_counter(), tasks.benign is not None
-    with engine.open(work, (tasks, holdings, engine.device), salvage) as crew:
-        course: Course | Halving = Course(suite, journal.recall, benign=benign)
+        return completed
+    started = time.perf_counter()
+    with engine.open(do_job, (tasks, resources, engine.device), retry_in_parts) as crew:
+        preparations = _prepare_all(contenders, seeds, journal)
+        usable = _leave_out(suite, resources, benign=tasks.benign is not None)
+        plan: Plan = FullPlan(usable)
         if suite.minutes is not None:
-            limit = TimeLimit(suite.minutes, crew.workers)
-            course = Halving(suite, journal, benign=benign, subjects=len(entries), limit=limit)
-        steps = _Steps(journal, course)
-        jobs = steps.begin(entries)
+            plan = TimedPlan(usable, crew.workers, len(preparations), journal.holds)
+        schedule = _Schedule(plan, journal)
+        jobs = schedule.begin(preparations)
         with tqdm(desc="training and attacking", total=len(jobs), disable=None) as bar:
-            for _ in crew.run(jobs, steps.follow):
-                bar.total = len(jobs) + steps.assigned
+            for _ in crew.run(jobs, schedule.follow):
+                bar.total = len(jobs) + schedule.followed
                 bar.update()
-    seconds = time.perf_counter() - started
-    if isinstance(course, Halving):
-        return journal.finish(seconds, crew.workers, time=course.account())
-    return journal.finish(seconds, crew.workers)
+    return journal.finish(time.perf_counter() - started, crew.workers, **plan.summary())
 
 
 def _as_folder(folder: RunFolder | Path | str) -> RunFolder:
@@ -197,42 +179,57 @@ def _as_folder(folder: RunFolder | Path | str) -> RunFolder:
 
 
 @dataclass
-class _Steps:
-    """Takes results as they come, keeps them, and says what follows."""
+class _Schedule:
+    """Says which jobs follow: what the plan asks for, unless the journal has it."""
 
+    plan: Plan
     journal: Journal
-    course: Course | Halving
-    assigned: int = 0
+    followed: int = 0
 
-    def begin(self, entries: Sequence[Entry]) -> list[Job]:
-        """Return what is to be done: all that was not done before."""
+    def begin(self, preparations: Sequence[Preparation]) -> list[Job]:
+        """Return the jobs to begin with."""
         jobs: list[Job] = []
-        for entry in entries:
-            ready = self.journal.recall_model(entry.contender, entry.seed, pictured=entry.pictured)
-            jobs += [entry] if ready is None else self.course.begin(ready.subject)
+        for preparation in preparations:
+            model = self.journal.recall_model(preparation)
+            if model is None:
+                jobs.append(preparation)
+            else:
+                jobs += self._not_done(self.plan.begin(model.subject))
         return jobs
 
     def follow(self, job: Job, result: Result) -> list[Assignment]:
-        """Return the assignments that a job's result gives rise to."""
-        if isinstance(result, Outcome):
-            self.journal.add_model(result)
-            new = self.course.begin(result.subject)
-        else:
+        """Keep the result of a job; return the jobs that follow from it."""
+        if isinstance(result, list):
             assert isinstance(job, Assignment)  # nothing else has records
             self.journal.add_records(job, result)
-            new = self.course.advance(job, result)
-        self.assigned += len(new)
-        return new
+            jobs = self._not_done(self.plan.advance(job, result))
+        else:
+            self.journal.add_model(result)
+            jobs = self._not_done(self.plan.begin(result.subject))
+        self.followed += len(jobs)
+        return jobs
+
+    def _not_done(self, assignments: Iterable[Assignment]) -> list[Assignment]:
+        """Return assignments without records; those that have some advance the plan at once."""
+        jobs, coming = [], deque(assignments)
+        while coming:
+            assignment = coming.popleft()
+            records = self.journal.recall(assignment)
+            if records is None:
+                jobs.append(assignment)
+            else:
+                coming += self.plan.advance(assignment, records)
+        return jobs
 
 
-def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> list[Entry]:
+def _prepare_all(
+    contenders: Sequence[Contender], seeds: int, journal: Journal
+) -> list[Preparation]:
     """Return what is to be made ready, the longest first so that no worker ends with it."""
-    by_length = sorted(
-        contenders,
-        key=lambda one: ("defended", "undefended", "scratch", "control").index(one.arm),
-    )
+    arms = ("defended", "undefended", "scratch", "control")
+    by_length = sorted(contenders, key=lambda contender: arms.index(contender.arm))
     return [
-        Entry(
+        Preparation(
             contender,
             seed,
             pictured=seed == 0 and contender.arm in ("defended", "undefended"),
@@ -243,33 +240,31 @@ def _entries(contenders: Sequence[Contender], seeds: int, journal: Journal) -> l
     ]
 
 
-def _usable(suite: Suite, holdings: Holdings) -> Suite:
-    """Return the suite without trials that need what no attacker here holds."""
+def _leave_out(suite: Suite, resources: AttackerResources, *, benign: bool) -> Suite:
+    """Return the suite without trials that need what no attacker here has, or a task."""
     return replace(
         suite,
-        attacks=tuple(one for one in suite.attacks if holdings.meet(one.needs)),
-        blind=tuple(one for one in suite.blind if holdings.meet(one.needs)),
+        attacks=tuple(trial for trial in suite.attacks if resources.satisfy(trial.needs)),
+        blind=tuple(trial for trial in suite.blind if resources.satisfy(trial.needs)),
+        benign=suite.benign if benign else (),
     )
 
 
 def _check(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
     """Raise what can be known to be wrong before hours of work."""
-    wanted = tasks.desirable
+    desirable = tasks.desirable
     for contender in contenders:
         contender.start.check_inputs(tasks.undesirable.train.shape)
-        if wanted is not None and contender.start.classes != len(wanted.classes):
+        if desirable is not None and contender.start.classes != len(desirable.classes):
             raise InputError(
-                f"a model with a head for {len(wanted.classes)} desirable classes",
+                f"a model with a head for {len(desirable.classes)} desirable classes",
                 f"one for {contender.start.classes}",
                 "build the model with that many classes",
             )
     contenders[-1].start.reinitialised(seed=0)
     if suite.space is not None:
         suite.space.check()
-    samples = tasks.undesirable.train
-    counts = samples.labels.bincount()
-    # Where draws are not stratified there are so many on average of what occurs at all.
-    fewest = int(counts.min() if samples.stratified else len(samples) // (counts > 0).sum())
+    fewest = count_labels(tasks.undesirable.train)
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:
             raise InputError(

@@ -17,8 +17,8 @@ import torch
 
 from rootbound.data import Task, Tasks
 from rootbound.data.scaling import described_inputs
-from rootbound.evaluation.jobs import Contender
-from rootbound.evaluation.labels import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
+from rootbound.evaluation.attacker import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
+from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
 from rootbound.networks.registry import short_name
 from rootbound.networks.weights import weights_digest

@@ -1,8 +1,7 @@
-"""What a worker is given to do: make a model ready, or carry out an assignment on one."""
+"""What a worker does: it prepares a model, or runs an assignment on one."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,46 +11,28 @@ import torch
 
 from rootbound.core.devices import find_device, on, with_float64
 from rootbound.data import TaskPair, Tasks
-from rootbound.evaluation.assignments import Assignment, Subject, divided
-from rootbound.evaluation.harness import Holdings, carry_out, failed
+from rootbound.evaluation.attacker import AttackerResources, move_model
+from rootbound.evaluation.contenders import Contender
+from rootbound.evaluation.harness import failed_records, run_assignment
+from rootbound.evaluation.plan import Assignment, Subject, split_assignment
 from rootbound.execution import WorkerDied
 from rootbound.inspection.diagnosis import diagnose
 from rootbound.inspection.pictures import Array, pictures
-from rootbound.methods import Method
 from rootbound.networks import Classifier
-from rootbound.records import Arm, Diagnosis, Record, Training
+from rootbound.records import Diagnosis, Record, Training
 from rootbound.training import accuracy
 from rootbound.training.state import TrainingState
 
 
 @dataclass(frozen=True, eq=False)
-class Contender:
-    """What enters a comparison: a method to train with, or weights that exist.
+class Preparation:
+    """The job of making a contender ready to be attacked, with one seed.
 
     Args:
-        arm: `defended`, `undefended` or `scratch`.
-        name: in reports; different for each contender.
-        start: the given weights, or the architecture whose weights are drawn by the seed.
-        method: trains from `start`; None where the weights are to be attacked as they are.
-        pretrained: whether it trains from the weights of `start`, not from new ones.
-    """
-
-    arm: Arm
-    name: str
-    start: Classifier
-    method: Method | None = None
-    pretrained: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A contender with one seed, to be made ready.
-
-    Args:
-        contender: what it is.
-        seed: of weights and training.
-        pictured: whether the report shows pictures of it.
-        training_state: Where the state of this training is saved, when the run has a folder.
+        contender: What is prepared.
+        seed: The seed of its weights and training.
+        pictured: Whether the report shows pictures of it.
+        training_state: Where the state of its training is saved, when the run has a folder.
     """
 
     contender: Contender
@@ -61,8 +42,8 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """A contender that is ready to be attacked."""
+class PreparedModel:
+    """A subject, with what is known of it before any attack."""
 
     subject: Subject
     training: Training
@@ -70,94 +51,79 @@ class Outcome:
     pictures: dict[str, Array]
 
 
-Job = Entry | Assignment
-Result = Outcome | list[Record]
+Job = Preparation | Assignment
+Result = PreparedModel | list[Record]
 
 
-def work(job: Job, tasks: Tasks, holdings: Holdings, device: str) -> Result:
-    """Do what the job says, and bring what it finds to the processor.
+def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) -> Result:
+    """Do a job, and bring its result to the processor.
 
     Args:
-        job: what is to be done.
-        tasks: what is desirable and what is not.
-        holdings: what attackers hold besides labels.
-        device: where to train; and to attack, which takes float64, where there is any.
+        job: What is to be done.
+        tasks: What is desirable and what is not.
+        resources: What attackers have besides labels.
+        device: Where to train; and to attack, where it has float64.
     """
     training_device = find_device(device)
-    with on(place := with_float64(training_device)):
-        tasks, holdings = _resident(tasks, holdings, place)
+    with on(attack_device := with_float64(training_device)):
+        tasks, resources = _move_once(tasks, resources, attack_device)
         if isinstance(job, Assignment):
             task = tasks.benign if job.task == "benign" else tasks.undesirable
             assert task is not None  # without a benign task nobody is assigned to it
-            subject = replace(job.subject, model=_moved(job.subject.model, place))
-            return carry_out(replace(job, subject=subject), task, holdings)
+            model = move_model(job.subject.model, attack_device)
+            job = replace(job, subject=replace(job.subject, model=model))
+            return run_assignment(job, task, resources)
         with on(training_device):
-            model, training = _made_ready(job, tasks.to(training_device))
-        model = _moved(model, place)
+            model, training = _train(job, tasks.to(training_device))
+        model = move_model(model, attack_device)
         arm, name = job.contender.arm, job.contender.name
         diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
-        shown = pictures(model, tasks) if job.pictured else {}
-    subject = Subject(arm, name, job.seed, model.cpu())
-    return Outcome(subject, training, diagnosis, shown)
+        arrays = pictures(model, tasks) if job.pictured else {}
+    return PreparedModel(Subject(arm, name, job.seed, model.cpu()), training, diagnosis, arrays)
 
 
-def salvage(job: Job, death: WorkerDied, alone: Callable[[Job], Result]) -> Result:
-    """Return the records of an assignment that ends its process: of each trial that does, failed.
+def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Result]) -> Result:
+    """Return the records of an assignment that ends its process.
+
+    Each trial is run in a process that does nothing else; one that ends it is a failed record.
 
     Args:
-        job: what was to be done.
-        death: how its process ended.
-        alone: does a part of it in a process of its own.
+        job: What was to be done.
+        death: How its process ended.
+        run_alone: Does a job in a process of its own.
 
     Raises:
-        RuntimeError: it is a training, without which there is nothing to attack.
+        RuntimeError: The job is a preparation, without which there is nothing to attack.
     """
-    if isinstance(job, Entry):
+    if isinstance(job, Preparation):
         name = job.contender.name
         raise RuntimeError(f"{name}, seed {job.seed}, was not made ready in two attempts: {death}")
-    parts = divided(job)
+    parts = split_assignment(job)
     if not parts:
-        return failed(job, death)
+        return failed_records(job, death)
     records: list[Record] = []
     for part in parts:
         try:
-            found = alone(part)
-        except WorkerDied as again:
-            found = salvage(part, again, alone)
-        assert isinstance(found, list)  # nothing but a training has another result
-        records += found
+            result = run_alone(part)
+        except WorkerDied as death_of_part:
+            result = retry_in_parts(part, death_of_part, run_alone)
+        assert isinstance(result, list)  # a part is an assignment
+        records += result
     return records
 
 
 @lru_cache(maxsize=1)
-def _resident(tasks: Tasks, holdings: Holdings, device: torch.device) -> tuple[Tasks, Holdings]:
-    """Return what every job of a process needs on a device: it is brought there once."""
-    desirable, sibling = holdings.desirable, holdings.sibling
-    there = replace(
-        holdings,
-        desirable=None if desirable is None else desirable.to(device),
-        sibling=None if sibling is None else _moved(sibling, device),
-    )
-    return tasks.to(device), there
+def _move_once(
+    tasks: Tasks, resources: AttackerResources, device: torch.device
+) -> tuple[Tasks, AttackerResources]:
+    """Return what every job of a process needs on a device: it is moved there once."""
+    return tasks.to(device), resources.to(device)
 
 
-def _moved(model: Classifier, device: torch.device) -> Classifier:
-    """Return the model on a device; a copy, unless it is there."""
-    if model.head.weight.device == device:
-        return model
-    return copy.deepcopy(model).to(device)
-
-
-def given(contender: Contender, seed: int) -> Classifier:
-    """Return the weights that a contender has, or begins with: random ones where it is to."""
-    trained = contender.method is not None and not contender.pretrained
-    random = trained or contender.arm == "scratch"
-    return contender.start.reinitialised(seed) if random else contender.start
-
-
-def _made_ready(entry: Entry, tasks: Tasks) -> tuple[Classifier, Training]:
-    contender, seed, training_state = entry.contender, entry.seed, entry.training_state
-    model, seconds = _moved(given(contender, seed), tasks.undesirable.train.labels.device), 0.0
+def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
+    contender, seed, training_state = job.contender, job.seed, job.training_state
+    device = tasks.undesirable.train.labels.device
+    model, seconds = move_model(contender.draw_start(seed), device), 0.0
     settings = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         assert isinstance(tasks, TaskPair)  # nothing is trained without a desirable task
@@ -166,6 +132,6 @@ def _made_ready(entry: Entry, tasks: Tasks) -> tuple[Classifier, Training]:
             training_state = None  # on a host that does not see the folder
         model = contender.method.fit(model, tasks, seed=seed, training_state=training_state)
         seconds, settings = time.perf_counter() - started, repr(contender.method)
-    wanted, meant = tasks.desirable, contender.arm in ("defended", "undefended")
-    reached = accuracy(model, wanted.test) if meant and wanted is not None else None
+    desirable, is_meant = tasks.desirable, contender.arm in ("defended", "undefended")
+    reached = accuracy(model, desirable.test) if is_meant and desirable is not None else None
     return model, Training(contender.arm, contender.name, settings, seed, reached, seconds)

@@ -14,17 +14,18 @@ from safetensors.torch import load_file, save
 
 from rootbound.attacks import Attack
 from rootbound.core.files import write_atomically
-from rootbound.evaluation.assignments import Assignment, Subject
-from rootbound.evaluation.jobs import Contender, Outcome, given
+from rootbound.evaluation.contenders import Contender
+from rootbound.evaluation.jobs import Preparation, PreparedModel
+from rootbound.evaluation.plan import Assignment, Subject
 from rootbound.inspection.pictures import Array, as_npz, read_npz
 from rootbound.networks import Classifier
-from rootbound.records import Diagnosis, Evaluation, Record, RunFolder, Training
+from rootbound.records import Evaluation, Record, RunFolder
 from rootbound.suites import Suite
 from rootbound.training.state import TrainingState
 
-Kept = TypeVar("Kept")
-Place = tuple[int | str, ...]
-"""Where an entry belongs among the others of its kind."""
+Value = TypeVar("Value")
+Position = tuple[int | str, ...]
+"""Where a model or a record belongs among the others: they are sorted by it."""
 
 
 class Journal:
@@ -34,11 +35,11 @@ class Journal:
     stays, and costs no more to keep the more there is.
 
     Args:
-        context: of the run, for reports.
-        methods: names, in the order of the report.
-        suite: in whose order trials come; with one label a class the first that works is the
-            attacker's choice, so that the order of the fixed settings decides.
-        folder: where everything is kept, claimed already; nowhere if None.
+        context: What reports say of the run.
+        methods: Names, in the order of the report.
+        suite: The suite in whose order trials come. With one label a class the first that works
+            is the attacker's choice, so that the order of the fixed settings decides.
+        folder: Where everything is kept, claimed already; None keeps it in memory alone.
     """
 
     def __init__(
@@ -49,84 +50,83 @@ class Journal:
         folder: RunFolder | None,
     ) -> None:
         self._context, self._folder, self._minutes = context, folder, suite.minutes
-        self._methods = {name: position for position, name in enumerate(methods)}
-        self._settings = _positions((*suite.attacks, *suite.blind, *suite.benign))
-        self._blind = _positions(suite.blind)
-        self._labels = {one["labels"]: i for i, one in enumerate(context["budgets"])}
-        self._trainings: dict[Place, Training] = {}
-        self._diagnoses: dict[Place, Diagnosis] = {}
-        self._records: dict[Place, Record] = {}
-        self._pictures: dict[Place, dict[str, Array]] = {}
+        self._methods = {name: number for number, name in enumerate(methods)}
+        self._settings = _number((*suite.attacks, *suite.blind, *suite.benign))
+        self._blind = _number(suite.blind)
+        self._labels = {budget["labels"]: i for i, budget in enumerate(context["budgets"])}
+        self._models: dict[Position, PreparedModel] = {}
+        self._records: dict[Position, Record] = {}
 
-    def whole(self) -> Evaluation | None:
-        """Return the run, if it has been completed before or by another process.
+    def completed(self) -> Evaluation | None:
+        """Return the run, if it was completed before, or by another process.
 
         One that a limit of time has stopped is not complete where there is more time now.
         """
-        found = None if self._folder is None else self._folder.whole()
-        if found is None or not found.complete:
+        run = None if self._folder is None else self._folder.whole()
+        if run is None or not run.complete:
             return None
-        had = found.context.get("time", {})
-        more = self._minutes is not None and had.get("stopped") is True
-        return None if more and self._minutes > had["minutes"] else found
+        limited = run.context.get("time", {})
+        more = self._minutes is not None and limited.get("stopped") is True
+        return None if more and self._minutes > limited["minutes"] else run
 
-    def recall_model(self, contender: Contender, seed: int, *, pictured: bool) -> Outcome | None:
-        """Return a model that was made ready before, None if it was not or is damaged."""
+    def recall_model(self, job: Preparation) -> PreparedModel | None:
+        """Return a model that was prepared before, None if it was not or is damaged."""
         if self._folder is None:
             return None
-        name = _name("model", contender.name, seed)
-        part = self._folder.part(name)
-        model = None if part is None else self._model(contender, seed)
-        if part is None or model is None or not (part.trainings and part.diagnoses):
+        contender, seed = job.contender, job.seed
+        file = _name_file("model", contender.name, seed)
+        part = self._folder.part(file)
+        if part is None or not (part.trainings and part.diagnoses):
             return None
-        pictures = read_npz(self._folder.parts / f"{name}.npz") if pictured else {}
-        if pictures is None:
+        model = self._load_model(contender, seed)
+        pictures = read_npz(self._folder.parts / f"{file}.npz") if job.pictured else {}
+        if model is None or pictures is None:
             return None
         pictures = {key.removeprefix(f"{contender.name}/"): one for key, one in pictures.items()}
         (training,), (diagnosis,) = part.trainings, part.diagnoses
         subject = Subject(contender.arm, contender.name, seed, model)
-        outcome = Outcome(subject, training, diagnosis, pictures)
-        self._take_up(outcome)
-        return outcome
+        prepared = PreparedModel(subject, training, diagnosis, pictures)
+        self._models[self._position_of_model(prepared)] = prepared
+        return prepared
 
     def recall(self, assignment: Assignment) -> list[Record] | None:
-        """Return an assignment's records from before, None if it is still to be carried out."""
-        records = self._before(assignment)
-        self._records |= {self._place(one): one for one in records}
+        """Return an assignment's records from before, None if it is still to be done."""
+        records = self._read(assignment)
+        self._records |= {self._position(record): record for record in records}
         return records or None
 
     def holds(self, assignment: Assignment) -> bool:
         """Return whether there are records of an assignment from before."""
-        return bool(self._before(assignment))
+        return bool(self._read(assignment))
 
-    def add_model(self, outcome: Outcome) -> None:
+    def add_model(self, prepared: PreparedModel) -> None:
         """Keep a model that is ready, and what is known of it."""
-        place = self._take_up(outcome)
+        position = self._position_of_model(prepared)
+        self._models[position] = prepared
         if self._folder is None:
             return
-        training = outcome.training
-        name = _name("model", training.method, training.seed)
+        training = prepared.training
+        file = _name_file("model", training.method, training.seed)
         if training.seconds:
-            state = outcome.subject.model.state_dict()
-            # A copy of each: tied weights are two names for one memory, which the format has not.
+            state = prepared.subject.model.state_dict()
+            # Tied weights are two names of one memory, which safetensors refuses: copy each.
             weights = {name: value.clone().contiguous() for name, value in state.items()}
-            path = self._folder.weights(training.method, training.seed)
             self._folder.check()
-            write_atomically(path, save(weights))
+            write_atomically(self._folder.weights(training.method, training.seed), save(weights))
         if (training_state := self.training_state(training.method, training.seed)) is not None:
             training_state.clear()
-        if outcome.pictures:
-            self._folder.keep(name, as_npz(_named(training.method, outcome.pictures)), "npz")
-        # Last, because it vouches for the others.
-        part = Evaluation({}, (training,), (), complete=False, diagnoses=(outcome.diagnosis,))
-        self._keep(name, part, [place])
+        if prepared.pictures:
+            self._folder.keep(file, as_npz(_name_pictures(prepared)), "npz")
+        # The last file to be written, because it vouches for the others.
+        part = Evaluation({}, (training,), (), complete=False, diagnoses=(prepared.diagnosis,))
+        self._write(file, part, [position])
 
     def add_records(self, assignment: Assignment, records: Sequence[Record]) -> None:
         """Keep the records of an assignment."""
-        places = [self._place(record) for record in records]
-        self._records |= dict(zip(places, records, strict=True))
+        positions = [self._position(record) for record in records]
+        self._records |= dict(zip(positions, records, strict=True))
         part = Evaluation({}, (), tuple(records), complete=False)
-        self._keep(_name(*_keys(assignment)), part, places)
+        self._write(_name_file(*_describe_trials(assignment)), part, positions)
 
     def training_state(self, method: str, seed: int) -> TrainingState | None:
         """Return where a training is saved while it goes on."""
@@ -135,51 +135,46 @@ class Journal:
         return TrainingState(self._folder.weights(method, seed).with_suffix(".unfinished"))
 
     def finish(self, seconds: float, workers: int, **more: Any) -> Evaluation:
-        """Write the complete run and return it, with what else there is to say of it.
+        """Write the complete run and return it, unless another process has done so before.
 
-        Another process may have done so before.
+        Args:
+            seconds: How long it took.
+            workers: How many processes worked.
+            more: What else the context says.
         """
-        if (before := self.whole()) is not None:
-            return before
-        context = {**self._context, "seconds": seconds, "workers": workers, **more}
-        found = Evaluation(
-            context,
-            _in_order(self._trainings),
+        if (run := self.completed()) is not None:
+            return run
+        models = _in_order(self._models)
+        run = Evaluation(
+            {**self._context, "seconds": seconds, "workers": workers, **more},
+            tuple(model.training for model in models),
             _in_order(self._records),
-            diagnoses=_in_order(self._diagnoses),
+            diagnoses=tuple(model.diagnosis for model in models),
         )
         if self._folder is not None:
             self._folder.check()
-            pictures: dict[str, Array] = {}
-            for place in sorted(self._pictures):
-                pictures |= _named(self._trainings[place].method, self._pictures[place])
+            pictures = {key: one for model in models for key, one in _name_pictures(model).items()}
             if pictures:
                 write_atomically(self._folder.path / "pictures.npz", as_npz(pictures))
-            found.save(self._folder.path)
-        return found
+            run.save(self._folder.path)
+        return run
 
-    def _before(self, assignment: Assignment) -> list[Record]:
-        part = None if self._folder is None else self._folder.part(_name(*_keys(assignment)))
+    def _read(self, assignment: Assignment) -> list[Record]:
+        if self._folder is None:
+            return []
+        part = self._folder.part(_name_file(*_describe_trials(assignment)))
         return [] if part is None else list(part.records)
 
-    def _take_up(self, outcome: Outcome) -> Place:
-        training = outcome.training
-        place = (self._methods[training.method], training.seed)
-        self._trainings[place], self._diagnoses[place] = training, outcome.diagnosis
-        if outcome.pictures:
-            self._pictures[place] = outcome.pictures
-        return place
-
-    def _keep(self, name: str, part: Evaluation, places: Sequence[Place]) -> None:
+    def _write(self, file: str, part: Evaluation, positions: Sequence[Position]) -> None:
         if self._folder is not None:
-            context = {"run": self._context["run"], "places": places}
-            self._folder.keep(name, replace(part, context=context).to_json())
+            context = {"run": self._context["run"], "places": positions}
+            self._folder.keep(file, replace(part, context=context).to_json())
 
-    def _model(self, contender: Contender, seed: int) -> Classifier | None:
+    def _load_model(self, contender: Contender, seed: int) -> Classifier | None:
         """Return the model of a contender as it was, None if its weights are lost."""
         assert self._folder is not None
         if contender.method is None:
-            return given(contender, seed)
+            return contender.draw_start(seed)
         model = copy.deepcopy(contender.start)
         try:
             model.load_state_dict(load_file(self._folder.weights(contender.name, seed)))
@@ -187,7 +182,11 @@ class Journal:
             return None
         return model.eval()
 
-    def _place(self, record: Record) -> Place:
+    def _position_of_model(self, prepared: PreparedModel) -> Position:
+        return (self._methods[prepared.training.method], prepared.training.seed)
+
+    def _position(self, record: Record) -> Position:
+        settings = self._blind if record.labels == 1 else self._settings
         return (
             self._methods[record.method],
             record.seed,
@@ -196,27 +195,25 @@ class Journal:
             record.attacker,
             self._labels[record.labels],
             record.rung,
-            # What a search has proposed is in no list: it stays in the order of its numbers.
-            (self._blind if record.labels == 1 else self._settings).get(
-                record.attack, len(self._settings)
-            ),
+            # A setting that a search has proposed is in no list: all of them come last, by name.
+            settings.get(record.attack, len(self._settings)),
             record.attack,
         )
 
 
-def _named(method: str, pictures: Mapping[str, Array]) -> dict[str, Array]:
-    return {f"{method}/{name}": one for name, one in pictures.items()}
+def _name_pictures(prepared: PreparedModel) -> dict[str, Array]:
+    return {f"{prepared.training.method}/{name}": one for name, one in prepared.pictures.items()}
 
 
-def _in_order(entries: Mapping[Place, Kept]) -> tuple[Kept, ...]:
-    return tuple(entries[place] for place in sorted(entries))
+def _in_order(values: Mapping[Position, Value]) -> tuple[Value, ...]:
+    return tuple(values[position] for position in sorted(values))
 
 
-def _positions(trials: Sequence[Attack]) -> dict[str, int]:
-    return {repr(trial): position for position, trial in enumerate(dict.fromkeys(trials))}
+def _number(trials: Sequence[Attack]) -> dict[str, int]:
+    return {repr(trial): number for number, trial in enumerate(dict.fromkeys(trials))}
 
 
-def _keys(assignment: Assignment) -> list[tuple[str | int | None, ...]]:
+def _describe_trials(assignment: Assignment) -> list[tuple[str | int | None, ...]]:
     """Return what tells each of an assignment's trials from every other of the run."""
     subject = assignment.subject
     whose = (subject.method, subject.seed, assignment.attacker, assignment.stage, assignment.task)
@@ -227,6 +224,6 @@ def _keys(assignment: Assignment) -> list[tuple[str | int | None, ...]]:
     ]
 
 
-def _name(*keys: object) -> str:
+def _name_file(*keys: object) -> str:
     """Return the name of the file for a piece of work."""
     return hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:20]

@@ -18,28 +18,28 @@ from rootbound.core.memory import release_freed_memory
 if sys.platform == "linux":
     import resource
 
-LONGEST = 1e8
+LONGEST_ALARM = 1e8
 """Seconds that an alarm can be set to, at most."""
-AGAIN = 10.0
+REPEAT_ALARM = 10.0
 """Seconds after which an attack that has swallowed the first stop is stopped once more."""
 
 
 class TrialStopped(BaseException):
-    """A trial was stopped; no `Exception`, so that an attack does not take it for its own."""
+    """A trial was stopped. No `Exception`: an attack that catches those must not catch this."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """How long a trial may take, and how much memory.
 
-    Time is kept in the main thread of a process, on systems that have alarms, and between steps
-    of Python. A single compiled call that never returns ends only with its process, which only
-    one that works for another may. Memory is limited on Linux.
+    An alarm keeps the time: in the main thread of a process, on systems that have alarms, and
+    between steps of Python. A single compiled call that never returns ends only with its process,
+    and only a worker process may be ended. Memory is limited on Linux.
 
     Args:
-        seconds: of one trial, above 0.
-        memory: share of what is available when it starts, in (0, 1].
-        patience: seconds beyond the limit after which the process is ended; None: never.
+        seconds: Time of one trial, above 0.
+        memory: Share of the memory that is available when the trial starts, in (0, 1].
+        patience: Seconds beyond the limit after which the process is ended; None: never.
     """
 
     seconds: float = 3600.0
@@ -47,27 +47,32 @@ class Limits:
     patience: float | None = None
 
     @contextlib.contextmanager
-    def kept(self, trials: int) -> Iterator[None]:
+    def enforce(self, trials: int) -> Iterator[None]:
         """Stop what runs inside when so many trials should have been over.
 
         Raises:
-            TrialStopped: they are not.
-            MemoryError: or torch's RuntimeError, where an allocation goes beyond the limit.
+            TrialStopped: It takes too long.
+            MemoryError: An allocation goes beyond the limit; torch raises RuntimeError.
         """
         seconds = self.seconds * trials
-        with _end(seconds, self.patience), _alarm(seconds), _allowance(self.memory):
+        with (
+            _end_process_after(seconds, self.patience),
+            _raise_after(seconds),
+            _limit_memory(self.memory),
+        ):
             yield
 
 
 @contextlib.contextmanager
-def _end(seconds: float, patience: float | None) -> Iterator[None]:
+def _end_process_after(seconds: float, patience: float | None) -> Iterator[None]:
     """End the process, with exit code 1, where what runs inside heeds no alarm."""
     if patience is None:
         yield
         return
-    # A thread of its own that needs no Python: the call may hold the interpreter's lock.
+    # faulthandler has a thread that needs no Python: the call may hold the interpreter's lock.
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(min(seconds + patience, LONGEST), exit=True, file=nowhere)
+        after = min(seconds + patience, LONGEST_ALARM)
+        faulthandler.dump_traceback_later(after, exit=True, file=nowhere)
         try:
             yield
         finally:
@@ -75,7 +80,8 @@ def _end(seconds: float, patience: float | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alarm(seconds: float) -> Iterator[None]:
+def _raise_after(seconds: float) -> Iterator[None]:
+    """Raise `TrialStopped` in what runs inside, where there are alarms."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
         return
@@ -86,7 +92,7 @@ def _alarm(seconds: float) -> Iterator[None]:
             raise TrialStopped(f"took longer than {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST), AGAIN)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST_ALARM), REPEAT_ALARM)
     try:
         yield
     finally:
@@ -96,7 +102,7 @@ def _alarm(seconds: float) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _allowance(share: float) -> Iterator[None]:
+def _limit_memory(share: float) -> Iterator[None]:
     """Refuse allocations beyond what is used now and a share of what is left."""
     if sys.platform != "linux":
         yield
@@ -104,9 +110,8 @@ def _allowance(share: float) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     # What the process keeps for the next tensor would count as used now.
     release_freed_memory()
-    most = _kibibytes("/proc/self/status", "VmData") + int(
-        share * _kibibytes("/proc/meminfo", "MemAvailable")
-    )
+    used = _read_kibibytes("/proc/self/status", "VmData")
+    most = used + int(share * _read_kibibytes("/proc/meminfo", "MemAvailable"))
     allowed = most * 1024 if hard == resource.RLIM_INFINITY else min(most * 1024, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     try:
@@ -115,6 +120,6 @@ def _allowance(share: float) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def _kibibytes(path: str, name: str) -> int:
+def _read_kibibytes(path: str, name: str) -> int:
     lines = Path(path).read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

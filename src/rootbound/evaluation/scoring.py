@@ -1,4 +1,4 @@
-"""Scoring what attacks yield: accuracy at checkpoints, and the model that each trial offers."""
+"""Scoring what attacks yield: accuracy at checkpoints, the model of each trial, and FLOPs."""
 
 from __future__ import annotations
 
@@ -10,22 +10,38 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
 
 from rootbound.attacks import Snapshot
 from rootbound.data import Data
-from rootbound.evaluation.labels import Labelled
+from rootbound.evaluation.attacker import Draw
 from rootbound.training import predict
 
 
 @dataclass
 class Score:
-    """What is known of one trial; the model is the one at its selected step.
+    """The score of one trial so far.
 
-    With few validation samples many steps tie: the latest of the best is selected. Without
-    any, the last step is.
+    The selected step is the one with the best accuracy on validation samples; with few of them
+    many steps tie, and the latest of the best is selected. Without validation samples it is the
+    last step.
+
+    Args:
+        position: The trial's place among those that are trained together.
+        trials: How many are trained together.
+        steps: The steps at which the trial was scored.
+        validation: Accuracy on the validation samples at these steps, where there are any.
+        test: Accuracy on the curve's samples at these steps.
+        losses: Cross-entropy on the curve's samples at these steps.
+        selected: Index of the selected step.
+        loss: Cross-entropy on the validation samples at the selected step.
+        model: The model at the selected step; it answers for all trials trained together.
+        certificate: Numbers that prove how good the trial is.
+        error: Why the trial failed.
     """
 
-    position: int
+    position: int = 0
+    trials: int = 1
     steps: tuple[int, ...] = ()
     validation: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
@@ -36,48 +52,57 @@ class Score:
     certificate: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
-    def add(self, step: int, held: tuple[float, float] | None, test: tuple[float, float]) -> bool:
+    def add(
+        self, step: int, validation: tuple[float, float] | None, test: tuple[float, float]
+    ) -> bool:
         """Append a point; return whether its model is now the selected one.
 
         Args:
-            step: of the attack.
-            held: accuracy and loss on the validation samples, where there are any.
-            test: accuracy and loss on the curve's samples.
+            step: The attack's step.
+            validation: Accuracy and loss on the validation samples, where there are any.
+            test: Accuracy and loss on the curve's samples.
         """
         self.steps += (step,)
         self.test += (test[0],)
         self.losses += (test[1],)
-        if held is not None:
-            self.validation += (held[0],)
-        chosen = held is None or held[0] >= self.validation[self.selected]
+        if validation is not None:
+            self.validation += (validation[0],)
+        chosen = validation is None or validation[0] >= self.validation[self.selected]
         if chosen:
-            self.selected, self.loss = len(self.steps) - 1, None if held is None else held[1]
+            self.selected = len(self.steps) - 1
+            self.loss = None if validation is None else validation[1]
         return chosen
 
+    def accuracy_on(self, data: Data) -> float:
+        """Return the accuracy of the selected model on other data."""
+        assert self.model is not None  # a trial without error has one
+        return measure(self.model, data, self.trials)[0][self.position]
 
-def score(snapshots: Iterator[Snapshot], trials: int, seen: Labelled, steps: int) -> list[Score]:
+
+def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) -> list[Score]:
     """Score the snapshots at the checkpoints; one score for each trial trained together."""
-    scores = [Score(position) for position in range(trials)]
-    wanted = checkpoints(steps)
+    scores = [Score(position, trials) for position in range(trials)]
+    scored_steps = checkpoints(steps)
     for snapshot in snapshots:
-        if snapshot.step and snapshot.step not in wanted:
+        if snapshot.step and snapshot.step not in scored_steps:
             continue
-        held = None if seen.validation is None else measure(snapshot.model, seen.validation, trials)
-        curve, losses = measure(snapshot.model, seen.curve, trials)
+        held_out = draw.validation
+        validation = None if held_out is None else measure(snapshot.model, held_out, trials)
+        curve, losses = measure(snapshot.model, draw.curve, trials)
         frozen: nn.Module | None = None
-        for i, one in enumerate(scores):
-            point = None if held is None else (held[0][i], held[1][i])
+        for i, trial in enumerate(scores):
+            point = None if validation is None else (validation[0][i], validation[1][i])
             if not math.isfinite(losses[i] if point is None else point[1]):
-                one.error = one.error or f"outputs are not finite at step {snapshot.step}"
-            elif one.error is None and one.add(snapshot.step, point, (curve[i], losses[i])):
-                # The attack goes on training its model: keep it as it is now.
+                trial.error = trial.error or f"outputs are not finite at step {snapshot.step}"
+            elif trial.error is None and trial.add(snapshot.step, point, (curve[i], losses[i])):
+                # The attack goes on training its model: keep a copy of it as it is now.
                 frozen = copy.deepcopy(snapshot.model) if frozen is None else frozen
-                one.model = frozen
+                trial.model = frozen
             if snapshot.certificates:
-                one.certificate = snapshot.certificates[i]
-    for one in scores:
-        if not one.steps and one.error is None:
-            one.error = "the attack yielded no model"
+                trial.certificate = snapshot.certificates[i]
+    for trial in scores:
+        if not trial.steps and trial.error is None:
+            trial.error = "the attack yielded no model"
     return scores
 
 
@@ -98,3 +123,37 @@ def checkpoints(steps: int) -> set[int]:
     """Return the steps at which models are scored: 3, 10, 32, 100, … and the last."""
     grid = (round(10 ** (half / 2)) for half in range(1, 2 * len(str(steps)) + 1))
     return {step for step in grid if step < steps} | {steps}
+
+
+class FlopCounter:
+    """Counts the floating-point operations of an attack, scoring excluded.
+
+    Matrix products and convolutions of the first two steps are counted as they happen
+    (multiplications and additions both); every further step is taken to cost as much as the
+    second. Work that torch does not see is what the attack says it is.
+    """
+
+    def __init__(self) -> None:
+        self._counted: list[float] = []
+        self._further = 0
+        self._stated = 0.0
+
+    def count(self, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
+        """Pass snapshots on and count what it takes to make them."""
+        while True:
+            if len(self._counted) < 2:
+                with FlopCounterMode(display=False) as counter:
+                    snapshot = next(snapshots, None)
+                self._counted.append(float(counter.get_total_flops()))
+            else:
+                snapshot = next(snapshots, None)
+                self._further += snapshot is not None
+            if snapshot is None:
+                return
+            self._stated = snapshot.flops
+            yield snapshot
+
+    @property
+    def flops(self) -> float:
+        """Operations so far."""
+        return sum(self._counted) + self._further * (self._counted or [0.0])[-1] + self._stated

@@ -1,8 +1,11 @@
-"""Running independent jobs: in this process, in several, or on a cluster."""
+"""Execution: where independent jobs run, in this process, in several, or on a cluster.
+
+An `Engine` opens a `Crew`, which takes jobs and yields their results; what a job is, only its
+function knows. A job whose process dies is run once more, alone, and then left to the caller.
+"""
 
 from rootbound.core.errors import InputError
-from rootbound.execution.crew import Crew, Engine, WorkerDied
-from rootbound.execution.in_process import InProcess
+from rootbound.execution.engine import Crew, Engine, InProcess, WorkerDied
 from rootbound.execution.pool import Pool
 from rootbound.execution.ray_cluster import RayCluster
 
@@ -10,10 +13,10 @@ __all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "e
 
 
 def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:
-    """Return an engine of so many processes on a device; or the one that is given.
+    """Return an engine of so many processes on a device; an engine is returned as it is.
 
     Raises:
-        InputError: there are none.
+        InputError: The number is below 1.
     """
     if isinstance(workers, Engine):
         return workers

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from rootbound.execution.crew import Crew, Engine, Job, Result, Salvage, WorkerDied, no_salvage
+from rootbound.execution.engine import Crew, Engine, Job, OnDeath, Result, WorkerDied, give_up
 from rootbound.execution.worker import Worker
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -24,8 +20,8 @@ class Pool(Engine):
     and would not say whose job it was.
 
     Args:
-        workers: how many.
-        patience: seconds beyond its limit after which a hung trial's process is ended.
+        workers: Number of processes.
+        patience: Seconds beyond its limit after which a hung trial's process is ended.
     """
 
     workers: int
@@ -39,56 +35,49 @@ class Pool(Engine):
     @contextlib.contextmanager
     def open(
         self,
-        function: Callable[..., Value],
+        function: Callable[..., Result],
         shared: tuple[Any, ...],
-        salvage: Salvage[Any, Value] = no_salvage,
-    ) -> Iterator[Crew[Any, Value]]:
+        on_death: OnDeath[Any, Result] = give_up,
+    ) -> Iterator[Crew[Any, Result]]:
         """Start processes as they are needed, and end them."""
-        start = partial(Worker[Any, Value], function, shared, self.threads)
-        crew: _Processes[Any, Value] = _Processes(start, self.workers, salvage)
+        crew: _Processes[Any, Result] = _Processes(
+            function, shared, on_death, self.workers, self.threads
+        )
         try:
             yield crew
         finally:
-            # Where a job failed, the caller stopped early or was interrupted, some are at work.
+            # Some are still at work where a job failed or the caller stopped early.
             crew.end()
 
 
-class _Processes(Crew[Job, Result], Generic[Job, Result]):
-    def __init__(
-        self,
-        start: Callable[[], Worker[Job, Result]],
-        workers: int,
-        salvage: Salvage[Job, Result],
-    ) -> None:
-        self._start, self.workers, self._salvage = start, workers, salvage
-        self._waiting: deque[Job] = deque()
-        self._suspects: deque[Job] = deque()
-        self._idle: list[Worker[Job, Result]] = []
-        self._busy: dict[Worker[Job, Result], Job] = {}
+@dataclass(eq=False)
+class _Processes(Crew[Job, Result]):
+    _idle: list[Worker[Job, Result]] = field(default_factory=list, init=False)
+    _busy: dict[Worker[Job, Result], Job] = field(default_factory=dict, init=False)
 
-    def submit(self, job: Job) -> None:
-        self._waiting.append(job)
-
-    def finished(self) -> Iterator[tuple[Job, Result]]:
-        while self._waiting or self._busy or self._suspects:
-            self._hand_out()
-            if not self._busy:
-                suspect = self._suspects.popleft()
-                yield suspect, self._again(suspect)
-                continue
+    def _finish_submitted(self) -> Iterator[tuple[Job, Result]]:
+        self._hand_out()
+        while self._busy:
             lines = {worker.line: worker for worker in self._busy}
             for line in wait(list(lines)):
                 worker = lines[line]  # type: ignore[index]
+                job = self._busy[worker]
                 try:
-                    result = worker.result()
+                    result = self._take_result(worker)
                 except WorkerDied:
-                    self._suspects.append(self._busy.pop(worker))
+                    self._suspects.append(job)
                     continue
-                job = self._busy.pop(worker)
-                self._idle.append(worker)
-                # Before anybody looks at the result: nobody waits for that.
+                # Before anybody looks at the result: no worker waits for that.
                 self._hand_out()
                 yield job, result
+            self._hand_out()
+        if self._suspects:
+            self.end()  # idle processes hold memory, of which a job may have had too little
+
+    def _run_alone(self, job: Job) -> Result:
+        self._give(self._idle.pop() if self._idle else self._start_worker(), job)
+        (worker,) = self._busy
+        return self._take_result(worker)
 
     def end(self) -> None:
         """End all processes."""
@@ -98,29 +87,23 @@ class _Processes(Crew[Job, Result], Generic[Job, Result]):
             worker.dismiss()
         self._busy, self._idle = {}, []
 
+    def _start_worker(self) -> Worker[Job, Result]:
+        return Worker(self.function, self.shared, self.threads)
+
     def _hand_out(self) -> None:
         free = self.workers - len(self._busy)
         # All of them start at once, and none is waited for before the next is started.
         while len(self._idle) < min(free, len(self._waiting)):
-            self._idle.append(self._start())
+            self._idle.append(self._start_worker())
         while self._idle and self._waiting:
-            worker, job = self._idle.pop(), self._waiting.popleft()
-            self._busy[worker] = job
-            worker.give(job)
+            self._give(self._idle.pop(), self._waiting.popleft())
 
-    def _again(self, job: Job) -> Result:
-        """Do a job once more while nothing else is done; or return what can be had of it."""
-        # They hold memory.
-        self.end()
-        try:
-            return self._alone(job)
-        except WorkerDied as death:
-            return self._salvage(job, death, self._alone)
-
-    def _alone(self, job: Job) -> Result:
-        worker = self._idle.pop() if self._idle else self._start()
+    def _give(self, worker: Worker[Job, Result], job: Job) -> None:
         self._busy[worker] = job
         worker.give(job)
+
+    def _take_result(self, worker: Worker[Job, Result]) -> Result:
+        """Wait for a worker's result, after which it is idle; one that has died is forgotten."""
         try:
             result = worker.result()
         except WorkerDied:

@@ -1,4 +1,4 @@
-"""One process of this machine that does jobs for this one, one at a time, and may die of them."""
+"""A process that works for this one: it runs one job at a time, and may die of it."""
 
 from __future__ import annotations
 
@@ -14,57 +14,94 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from typing import Any, Generic
 
+import torch
+from threadpoolctl import threadpool_limits
 from torch import multiprocessing
+from tqdm import tqdm
 
-from rootbound.core.memory import release_freed_memory
+from rootbound.core.memory import keep_freed_memory, release_freed_memory
 from rootbound.core.user_code import CarriedCode
-from rootbound.execution.crew import Job, Result, WorkerDied
-from rootbound.execution.process import LOST, do, settle_in
+from rootbound.execution.engine import Job, Result, WorkerDied
 
-LOADED = ["rootbound.evaluation.jobs", "torch._dynamo"]
-"""What is imported once for all workers: what jobs need, and what the first optimiser needs."""
+LOST_ACCELERATOR = 70
+"""Exit code of a process whose accelerator does nothing more for it."""
+
+
+def become_worker(threads: int) -> None:
+    """Make this process a worker with so many threads."""
+    # Ctrl-C reaches the whole group: the parent alone answers it, and ends the workers.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    # NumPy's and SciPy's own threads would fight over the cores with the other workers.
+    threadpool_limits(threads)
+    # Progress bars of several processes would overwrite each other: the parent shows one.
+    os.environ["TQDM_DISABLE"] = "1"
+    # Nor do they need a lock between processes, which an interrupted one would leave behind.
+    tqdm.set_lock(threading.RLock())
+    # With its first optimiser torch loads its compiler. That takes seconds, which belong to no
+    # trial, and the time limit of a trial would leave it half loaded.
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
+
+
+def run_job(function: Callable[..., Result], job: Job, shared: tuple[Any, ...]) -> Result:
+    """Run a job in a worker; end the process where its accelerator is lost.
+
+    After a failed assertion on an accelerator, or a bad address there, every further call of the
+    process fails. A new process can go on; a job that loses its accelerator again fails alone.
+    """
+    try:
+        return function(job, *shared)
+    except torch.AcceleratorError:
+        traceback.print_exc()
+        os._exit(LOST_ACCELERATOR)
 
 
 class Worker(Generic[Job, Result]):
     """A process that was started afresh, and the line to it.
 
     Args:
-        function: does a job: `function(job, *shared)`.
-        shared: the same for all jobs; sent once.
-        threads: torch threads.
+        function: Runs a job: `function(job, *shared)`.
+        shared: Further arguments, the same for all jobs; sent once.
+        threads: Number of torch threads.
     """
 
     def __init__(
         self, function: Callable[..., Result], shared: tuple[Any, ...], threads: int
     ) -> None:
-        context = _context()
-        self.line, there = context.Pipe()
+        context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
+        if sys.platform == "linux":
+            # A copy of a process that has imported what jobs and the first optimiser need. That is
+            # safe, and what Python does itself from 3.14 on.
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload([function.__module__, "torch._dynamo"])
+        self.line, far_end = context.Pipe()
         """Ready to be read when a job has ended, or the process has."""
         # The user's files are loaded before anything arrives that may need them.
-        self._process = context.Process(target=_serve, args=(CarriedCode(), threads, there))
+        self._process = context.Process(target=_serve, args=(CarriedCode(), threads, far_end))
         self._process.start()
-        there.close()
+        far_end.close()
         self._send((function, shared))
 
     def give(self, job: Job) -> None:
-        """Have a job done."""
+        """Have a job run."""
         self._send(job)
 
     def result(self) -> Result:
         """Wait for the end of the job and return its result; raise what it raised.
 
         Raises:
-            WorkerDied: the process ended before.
+            WorkerDied: The process ended before.
         """
         try:
             result, error = self.line.recv()
         except (EOFError, OSError):
             self.stop()
-            raise WorkerDied(_cause(self._process.exitcode)) from None
+            raise WorkerDied(_cause_of_death(self._process.exitcode)) from None
         if error is not None:
             raise error
-        found: Result = result
-        return found
+        return result  # type: ignore[no-any-return]
 
     def stop(self) -> None:
         """End the process, whatever it does."""
@@ -76,29 +113,17 @@ class Worker(Generic[Job, Result]):
         self.line.close()
         self._process.join()
 
-    def _send(self, what: object) -> None:
+    def _send(self, message: object) -> None:
         # A process that has died says so when its result is asked for.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.line.send(what)
+            self.line.send(message)
 
 
-def _context() -> ForkServerContext | SpawnContext:
-    """Return how processes are started: where that is safe as copies of one that has imported.
-
-    Python does so itself from 3.14 on.
-    """
-    if sys.platform != "linux":
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LOADED)
-    return context
-
-
-def _cause(code: int | None) -> str:
+def _cause_of_death(code: int | None) -> str:
     """Say in words why a process ended."""
     if code == 1:
         return "its process was ended, as where a single call goes on beyond the limit"
-    if code == LOST:
+    if code == LOST_ACCELERATOR:
         return "its process ended with its accelerator, which met an error that it does not survive"
     if code is None or code >= 0:
         return f"its process ended with exit code {code}"
@@ -111,13 +136,13 @@ def _cause(code: int | None) -> str:
 
 
 def _serve(_code: CarriedCode, threads: int, line: Connection) -> None:
-    """Do what comes along the line until nobody is at its other end."""
+    """Run the jobs that come along the line until nobody is at its other end."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    settle_in(threads)
+    become_worker(threads)
     with contextlib.suppress(EOFError, ConnectionError):
         function, shared = line.recv()
         while True:
-            _answer(line, *_done(line, function, shared))
+            _answer(line, *_run_next(line, function, shared))
             release_freed_memory()
 
 
@@ -133,19 +158,19 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _done(
+def _run_next(
     line: Connection, function: Callable[..., Result], shared: tuple[Any, ...]
 ) -> tuple[Result | None, BaseException | None]:
-    """Do the next job; return its result, or what it raised."""
+    """Run the next job; return its result, or what it raised."""
     try:
         job = line.recv()
     except (EOFError, ConnectionResetError):
         raise
-    except Exception as error:  # what cannot be unpickled here raises anything
+    except Exception as error:  # a job that cannot be unpickled here raises anything
         return None, error
     try:
-        return do(function, job, shared), None
-    except BaseException as error:  # the caller's to deal with, whatever it is
+        return run_job(function, job, shared), None
+    except BaseException as error:  # the caller deals with it, whatever it is
         error.add_note("".join(traceback.format_exception(error)))
         return None, error
 
@@ -155,8 +180,7 @@ def _answer(line: Connection, result: object, error: BaseException | None) -> No
         line.send((result, error))
     except (ConnectionResetError, BrokenPipeError):
         raise
-    except Exception as reason:  # what cannot be pickled raises anything
-        what = error or reason
-        line.send(
-            (None, RuntimeError(f"a job's end cannot be sent: {type(what).__name__}: {what}"))
-        )
+    except Exception as reason:  # a result that cannot be pickled raises anything
+        cause = error or reason
+        message = f"a job's end cannot be sent: {type(cause).__name__}: {cause}"
+        line.send((None, RuntimeError(message)))

@@ -60,7 +60,7 @@ class Diagnosis:
         arm: `defended`, `undefended` or `scratch`.
         method: class name of the method; `scratch` for random weights.
         seed: of the model.
-        values: by name, as `evaluation/diagnosis.py` explains them; what a network has not
+        values: by name, as `inspection/diagnosis.py` explains them; what a network has not
             is left out.
     """
 

@@ -12,9 +12,10 @@ from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack, evaluate, jobs
-from rootbound.evaluation.assignments import Assignment, screening, searching
-from rootbound.evaluation.course import Course
-from rootbound.evaluation.harness import NOTHING, carry_out
+from rootbound.evaluation.attacker import NO_RESOURCES
+from rootbound.evaluation.full_plan import FullPlan, search
+from rootbound.evaluation.harness import run_assignment
+from rootbound.evaluation.plan import Assignment, screen
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation, Record
 from rootbound.suites import Suite
@@ -122,7 +123,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     evaluation, _ = whole
-    real, done = jobs.work, 0
+    real, done = jobs.do_job, 0
 
     def stopped(*arguments: Any) -> Any:
         nonlocal done
@@ -146,7 +147,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(
             folder=tmp_path,
         )
 
-    monkeypatch.setattr("rootbound.evaluation.comparison.work", stopped)
+    monkeypatch.setattr("rootbound.evaluation.comparison.do_job", stopped)
     with pytest.raises(KeyboardInterrupt):
         run()
     left = Evaluation.load(tmp_path)
@@ -157,7 +158,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(
         run()
     assert Evaluation.load(tmp_path) == left
     done = 0
-    monkeypatch.setattr("rootbound.evaluation.comparison.work", counted)
+    monkeypatch.setattr("rootbound.evaluation.comparison.do_job", counted)
     again = run()
     assert timeless(again) == timeless(evaluation)
     done = 0
@@ -203,7 +204,7 @@ def test_the_search_sees_nothing_of_the_benign_task(
     proposed = [
         [
             trial
-            for assignment in searching(subject, plain, known, tried)
+            for assignment in search(subject, plain, known, tried)
             for trial in assignment.trials
         ]
         for known in (records, [*records, *benign])
@@ -212,14 +213,18 @@ def test_the_search_sees_nothing_of_the_benign_task(
     assert len(proposed[0]) == 4
 
 
-def test_nothing_known_is_asked_for_again(toy_tasks: TaskPair, toy_model: Classifier) -> None:
+def test_a_plan_does_not_care_whether_records_are_new(
+    toy_tasks: TaskPair, toy_model: Classifier
+) -> None:
+    """Of a stage that is known, whole or in part, nothing is asked for again."""
     subject = Subject("defended", "x", 0, toy_model)
-    plain = Suite("plain", SUITE.attacks, (Budget(5, 4),))
-    asked: list[Assignment] = []
-
-    def recall(assignment: Assignment) -> list[Record]:
-        asked.append(assignment)
-        return carry_out(assignment, toy_tasks.undesirable, NOTHING)
-
-    assert Course(plain, recall).begin(subject) == []
-    assert [one.trials for one in asked] == [one.trials for one in screening(subject, plain)]
+    plain = Suite("plain", SUITE.attacks, (Budget(5, 4),), confirmed=1)
+    plan = FullPlan(plain)
+    first = plan.begin(subject)
+    assert [one.trials for one in first] == [one.trials for one in screen(subject, plain)]
+    later: list[Assignment] = []
+    for assignment in first:
+        assert not later, "the next stage begins when this one is complete"
+        records = run_assignment(assignment, toy_tasks.undesirable, NO_RESOURCES)
+        later += plan.advance(assignment, records)
+    assert {one.stage for one in later} == {"confirm"}

@@ -14,7 +14,7 @@ from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.cli.main import main
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
-from rootbound.evaluation.halving import FACTOR, TimeLimit
+from rootbound.evaluation.timed_plan import FACTOR, TimedPlan
 from rootbound.networks import shallow_cnn
 from rootbound.records import Evaluation, Record
 from rootbound.report.settings import settings
@@ -116,13 +116,13 @@ def test_where_the_time_ends_nothing_else_changes(
 ) -> None:
     asked = 0
 
-    def allows(_: TimeLimit, _seconds: float) -> bool:
+    def fits(_: TimedPlan, _round: object) -> bool:
         nonlocal asked
         asked += 1
         return asked < 2
 
     with monkeypatch.context() as patch:
-        patch.setattr(TimeLimit, "allows", allows)
+        patch.setattr(TimedPlan, "_fits", fits)
         short = run(toy_tasks, tmp_path, minutes=1)
     assert short.complete and short.context["time"]["stopped"]
     known = timeless(whole.records)
@@ -139,7 +139,7 @@ def test_where_the_time_ends_nothing_else_changes(
 def test_an_interrupted_run_goes_on(
     whole: Evaluation, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, done = jobs.work, 0
+    real, done = jobs.do_job, 0
 
     def stopped(*arguments: Any) -> Any:
         nonlocal done
@@ -149,7 +149,7 @@ def test_an_interrupted_run_goes_on(
         return real(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("rootbound.evaluation.comparison.work", stopped)
+        patch.setattr("rootbound.evaluation.comparison.do_job", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(toy_tasks, tmp_path)
     left = Evaluation.load(tmp_path)

@@ -1,0 +1,139 @@
+"""What an attacker gets: seeds, labels, and what else it has in hand."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from rootbound.attacks import Budget
+from rootbound.data import Data, Task
+from rootbound.evaluation.limits import Limits
+from rootbound.networks import Classifier
+from rootbound.training import predict
+
+VALIDATION_SHARE = 0.2
+"""Share of the attacker's labels of a class that select settings."""
+VALIDATION_LIMIT = 100
+"""Labels of a class that select settings, at most."""
+CURVE_SAMPLES = 500
+"""Test samples behind each point of a curve; selected trials are scored on all test samples."""
+
+
+def stable_seed(*parts: object) -> int:
+    """Return a seed below 2**31 made of the parts' representations.
+
+    It depends on these values alone: not on the process, the order of trials or the arm.
+    """
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) >> 1
+
+
+def move_model(model: Classifier, device: torch.device) -> Classifier:
+    """Return the model on a device: a copy, unless it is there already."""
+    if model.head.weight.device == device:
+        return model
+    return copy.deepcopy(model).to(device)
+
+
+@dataclass(frozen=True, eq=False)
+class AttackerResources:
+    """What every attacker has besides labels, and what one trial may take of the machine.
+
+    Args:
+        desirable: Labelled samples of the desirable task.
+        sibling: The same network, trained without intervention.
+        limits: Time and memory of a trial.
+    """
+
+    desirable: Data | None = None
+    sibling: Classifier | None = None
+    limits: Limits = Limits()
+
+    def satisfy(self, needs: Sequence[str]) -> bool:
+        """Return whether an attack with these needs can be run."""
+        return all(need == "unlabelled" or getattr(self, need) is not None for need in needs)
+
+    def to(self, device: torch.device) -> AttackerResources:
+        """Return the same resources on a device."""
+        return replace(
+            self,
+            desirable=None if self.desirable is None else self.desirable.to(device),
+            sibling=None if self.sibling is None else move_model(self.sibling, device),
+        )
+
+
+NO_RESOURCES = AttackerResources()
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """The samples behind one attacker's trials. No attack sees validation or test samples.
+
+    Args:
+        train: Labelled samples to learn from.
+        validation: Labelled samples to select by; None with one label a class.
+        curve: Test samples for the points of curves.
+        test: All test samples.
+    """
+
+    train: Data
+    validation: Data | None
+    curve: Data
+    test: Data
+
+    def pass_through(self, frozen: nn.Module, outputs: dict[Data, Data]) -> Draw:
+        """Return the same samples as a frozen network passes them on.
+
+        Args:
+            frozen: The network; an empty one leaves the samples as they are.
+            outputs: What the network made of samples so far. What is missing is added, so that
+                no sample passes twice.
+
+        Raises:
+            InputError: The network's outputs are not finite.
+        """
+        if isinstance(frozen, nn.Sequential) and not len(frozen):
+            return self
+        for data in (self.train, self.validation, self.curve, self.test):
+            if data is not None and data not in outputs:
+                features = predict(frozen, data).clone()
+                outputs[data] = Data(features, data.labels, stratified=data.stratified)
+        validation = None if self.validation is None else outputs[self.validation]
+        return Draw(outputs[self.train], validation, outputs[self.curve], outputs[self.test])
+
+
+def count_labels(data: Data) -> int:
+    """Return how many labels there are of the rarest class.
+
+    Where draws are not stratified: of a class that occurs, on average.
+    """
+    counts = data.labels.bincount()
+    return int(counts.min()) if data.stratified else len(data) // int((counts > 0).sum())
+
+
+def draw_labels(task: Task, curve: Data, budget: Budget, seed: int) -> Draw:
+    """Draw the attacker's labels and split off validation; the same for every arm.
+
+    Args:
+        task: The task, with the attacker's training data.
+        curve: Test samples for the points of curves.
+        budget: How many labels.
+        seed: The attacker's seed.
+
+    Raises:
+        InputError: There are not more labels than the budget says.
+    """
+    generator = torch.Generator().manual_seed(stable_seed("labels", budget.labels, seed))
+    pool = task.train
+    if budget.labels is not None:
+        pool, _ = pool.per_class(budget.labels, generator)
+    per_class = count_labels(pool)
+    if per_class == 1:
+        return Draw(pool, None, curve, task.test)
+    held_out = max(1, min(VALIDATION_LIMIT, int(per_class * VALIDATION_SHARE)))
+    validation, train = pool.per_class(held_out, generator)
+    return Draw(train, validation, curve, task.test)

@@ -1,0 +1,163 @@
+"""What is attacked with what, and when: assignments, and what a plan of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from rootbound.attacks import Attack, Budget, StackedAttack
+from rootbound.networks import Classifier
+from rootbound.records import Arm, Record, Stage, TaskName
+from rootbound.suites import Suite
+
+BUNDLES_PER_ASSIGNMENT = 8
+"""Bundles of trials in one assignment, at most: small enough to share among processes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained model under attack, and where it comes from."""
+
+    arm: Arm
+    method: str
+    seed: int
+    model: Classifier
+
+    def as_met_by(self, attacker: int) -> Subject:
+        """Return the subject with the weights that an attacker meets.
+
+        Random weights are drawn anew for each attacker.
+        """
+        if self.arm != "scratch" or attacker == self.seed:
+            return self
+        return replace(self, model=self.model.reinitialised(attacker))
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Trials of one attacker on one model that share a frozen part: the unit of work."""
+
+    subject: Subject
+    trials: tuple[Attack, ...]
+    budgets: tuple[Budget, ...]
+    attacker: int
+    stage: Stage = "screen"
+    task: TaskName = "undesirable"
+    rung: int = 0
+
+
+class Plan(Protocol):
+    """Decides from records what comes next.
+
+    It is told of each subject once, when its model is ready, and of each assignment once, when
+    its records are there. Whether they were made just now or by an earlier run is no matter.
+    """
+
+    def begin(self, subject: Subject) -> Sequence[Assignment]:
+        """Take a new subject; return what is to be done now."""
+
+    def advance(self, done: Assignment, records: Sequence[Record]) -> Sequence[Assignment]:
+        """Take the records of an assignment; return what is to be done now."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the run's context says of the plan at the end."""
+
+
+def bundles(trials: Iterable[Attack]) -> list[tuple[Attack, ...]]:
+    """Group trials that can be trained together."""
+    groups: dict[Hashable, list[Attack]] = {}
+    for trial in trials:
+        key = trial.bundle if isinstance(trial, StackedAttack) else trial
+        groups.setdefault(key, []).append(trial)
+    return [tuple(group) for group in groups.values()]
+
+
+def assign(
+    subject: Subject,
+    trials: Iterable[Attack],
+    budgets: Sequence[Budget],
+    *,
+    attacker: int | None = None,
+    stage: Stage = "screen",
+    task: TaskName = "undesirable",
+    rung: int = 0,
+) -> list[Assignment]:
+    """Group the trials that apply to a subject by where they cut it, a few bundles at a time.
+
+    The attacker is the one with the subject's seed, unless another is named.
+    """
+    groups: dict[Hashable, list[Attack]] = {}
+    for trial in trials if budgets else ():
+        # A control has no network to train: only new heads on its outputs make sense.
+        if subject.arm == "control" and trial.cut_key(subject.model) != 0:
+            continue
+        if trial.applies_to(subject.model):
+            groups.setdefault(trial.cut_key(subject.model), []).append(trial)
+    seed = subject.seed if attacker is None else attacker
+    assignments = []
+    for group in map(bundles, groups.values()):
+        for start in range(0, len(group), BUNDLES_PER_ASSIGNMENT):
+            chosen = tuple(sum(group[start : start + BUNDLES_PER_ASSIGNMENT], ()))
+            assignments.append(Assignment(subject, chosen, tuple(budgets), seed, stage, task, rung))
+    return assignments
+
+
+def split_assignment(assignment: Assignment) -> list[Assignment]:
+    """Return an assignment for each bundle and budget; of one bundle, for each trial.
+
+    The list is empty where there is a single trial, which cannot be split.
+    """
+    groups = bundles(assignment.trials)
+    if len(groups) == len(assignment.budgets) == 1:
+        groups = [(trial,) for trial in assignment.trials]
+    parts = [
+        replace(assignment, trials=group, budgets=(budget,))
+        for budget in assignment.budgets
+        for group in groups
+    ]
+    return parts if len(parts) > 1 else []
+
+
+def screen(subject: Subject, suite: Suite) -> list[Assignment]:
+    """Return the assignments that try every trial of a suite on a subject, one attacker."""
+    budgets = [budget for budget in suite.budgets if budget.labels != 1]
+    return [*assign(subject, suite.attacks, budgets), *screen_unselected(subject, suite)]
+
+
+def screen_unselected(subject: Subject, suite: Suite) -> list[Assignment]:
+    """Return the part of a screening in which no setting is chosen by how well it does.
+
+    These are the settings for one label a class, and those for the benign task.
+    """
+    blind = [budget for budget in suite.budgets if budget.labels == 1]
+    some = [budget for budget in suite.budgets if budget.labels not in (1, None)]
+    return [
+        *assign(subject, suite.blind, blind),
+        *assign(subject, suite.benign, some, task="benign"),
+    ]
+
+
+def select_best(
+    trials: Sequence[Attack], records: Sequence[Record], budget: Budget, count: int
+) -> list[Attack]:
+    """Return the settings with the highest mean preference over attackers."""
+    by_setting = {repr(trial): trial for trial in trials}
+    preferences: dict[str, list[tuple[float, float]]] = {}
+    for record in records:
+        if counts_for(budget, record) and record.attack in by_setting:
+            preferences.setdefault(record.attack, []).append(record.preference)
+    means = {
+        setting: tuple(sum(part) / len(part) for part in zip(*values, strict=True))
+        for setting, values in preferences.items()
+    }
+    # Sorting is stable: settings that tie stay in the suite's order.
+    known = [setting for setting in by_setting if setting in means]
+    order = sorted(known, key=lambda setting: means[setting], reverse=True)
+    return [by_setting[setting] for setting in order[:count]]
+
+
+def counts_for(budget: Budget, record: Record) -> bool:
+    """Return whether a record says how well an attack does with a budget's labels."""
+    same = record.labels == budget.labels and record.task == "undesirable"
+    return same and record.error is None

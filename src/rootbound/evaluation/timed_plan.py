@@ -1,0 +1,227 @@
+"""The plan of an evaluation with a time limit: the time goes where attacks are winning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice, zip_longest
+from typing import Any
+
+from rootbound.attacks import Attack, Budget
+from rootbound.evaluation.plan import (
+    Assignment,
+    Subject,
+    assign,
+    bundles,
+    screen_unselected,
+    select_best,
+)
+from rootbound.records import Record
+from rootbound.suites import Suite
+
+FACTOR = 4
+"""One in so many settings of a rung goes on, with so many times the steps."""
+LAST_RUNG = 3
+"""The first rung, 0, has a quarter of the budget's steps; this one has 16 times as many."""
+BUNDLES_PER_ROUND = 4
+"""Bundles of new settings in a round: few, because a round that has begun is finished."""
+
+
+@dataclass(frozen=True)
+class _Round:
+    """The same trials for every subject: a round that is begun is finished, or counts for nothing.
+
+    Args:
+        assignments: What is to be done.
+        seconds: How long that is expected to take, all processes together.
+    """
+
+    assignments: list[Assignment]
+    seconds: float
+
+
+class TimedPlan:
+    """Gives every setting a few steps, and those that win more and more.
+
+    Asynchronous successive halving: where a setting is among the best quarter of its rung on
+    any subject, by the attacker's validation samples, all subjects meet it with four times the
+    steps; where none is, they meet further settings of the suite, a family after the other. So
+    every arm has the same trials whenever the time is over. Records alone decide what comes next;
+    the clock decides only where it ends.
+
+    Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
+    https://arxiv.org/abs/1810.05934, algorithm 2. Differs from the paper: the end of a round is
+    waited for, so that arms stay equal.
+
+    Args:
+        suite: Attacks and budgets; after its minutes no round is begun, except the first.
+        workers: Number of processes, to turn their seconds into minutes.
+        subjects: How many subjects there will be.
+        is_done: Whether an assignment has records from an interrupted run.
+    """
+
+    def __init__(
+        self, suite: Suite, workers: int, subjects: int, is_done: Callable[[Assignment], bool]
+    ) -> None:
+        self._suite, self._workers, self._is_done = suite, workers, is_done
+        self._started, self._before = time.monotonic(), 0.0
+        self._expected, self._subjects = subjects, list[Subject]()
+        self._budgets = tuple(budget for budget in suite.budgets if budget.labels != 1)
+        self._untried = _family_by_family(suite.attacks) if self._budgets else iter(())
+        self._records: list[Record] = []
+        self._open: set[int] = set()
+        self._new: set[int] = set()
+        self._begun, self._wall, self._work = 0.0, 0.0, 0.0
+        self._rounds, self._round_count, self._rounds_of_new = self._propose_rounds(), 0, 0
+        self._stopped = False
+
+    def begin(self, subject: Subject) -> list[Assignment]:
+        """Take a subject that is ready; return the first round when all are."""
+        self._subjects.append(subject)
+        return [] if len(self._subjects) < self._expected else self._next_round()
+
+    def advance(self, done: Assignment, records: Sequence[Record]) -> list[Assignment]:
+        """Take an assignment's records; return the next round once this one is complete."""
+        self._records += records
+        seconds = sum(record.seconds for record in records)
+        if id(done) in self._new:
+            self._work += seconds
+        else:
+            self._before += seconds
+        self._open.discard(id(done))
+        if self._open:
+            return []
+        if self._new:
+            self._wall += time.monotonic() - self._begun
+        return self._next_round()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was spent, and on what."""
+        rungs = [
+            {
+                "labels": budget.labels,
+                "steps": [_on_rung(budget, rung).steps for rung in range(LAST_RUNG + 1)],
+                "settings": [len(self._tried(budget, rung)) for rung in range(LAST_RUNG + 1)],
+            }
+            for budget in self._budgets
+        ]
+        return {
+            "time": {
+                "minutes": self._suite.minutes,
+                "spent": self._spent(),
+                "rounds": self._round_count,
+                "stopped": self._stopped,
+                "rungs": rungs,
+            }
+        }
+
+    def _next_round(self) -> list[Assignment]:
+        for proposed in self._rounds:
+            new = [one for one in proposed.assignments if not self._is_done(one)]
+            if new and self._round_count and not self._fits(proposed):
+                self._stopped = True
+                break
+            self._round_count += 1
+            if proposed.assignments:
+                self._open = {id(assignment) for assignment in proposed.assignments}
+                self._new, self._begun = {id(one) for one in new}, time.monotonic()
+                return proposed.assignments
+        return []
+
+    def _fits(self, proposed: _Round) -> bool:
+        """Return whether a round is likely to end in time, as earlier rounds took theirs."""
+        assert self._suite.minutes is not None
+        slowness = self._wall / self._work if self._work else 1 / self._workers
+        return self._spent() + slowness * proposed.seconds <= 60 * self._suite.minutes
+
+    def _spent(self) -> float:
+        """Return the seconds so far, those of an interrupted run included."""
+        return time.monotonic() - self._started + self._before / self._workers
+
+    def _propose_rounds(self) -> Iterator[_Round]:
+        """Yield rounds; each follows from the records of all before it."""
+        yield from self._propose_new()
+        unselected = [
+            assignment
+            for subject in self._subjects
+            for assignment in screen_unselected(subject, self._suite)
+        ]
+        if unselected:
+            yield _Round(unselected, self._usual_seconds())
+        while proposed := next(chain(self._propose_promotions(), self._propose_new()), None):
+            yield proposed
+
+    def _propose_new(self) -> Iterator[_Round]:
+        """Yield the round of the next settings of the suite, if there are any."""
+        trials = [trial for bundle in islice(self._untried, BUNDLES_PER_ROUND) for trial in bundle]
+        if trials:
+            budgets = tuple(_on_rung(budget, 0) for budget in self._budgets)
+            yield _Round(self._assign_to_all(trials, budgets, 0), self._usual_seconds())
+            self._rounds_of_new += 1
+
+    def _propose_promotions(self) -> Iterator[_Round]:
+        """Yield rounds of one setting that is due for the next rung, from the highest rung down.
+
+        One setting a round: so little time is left over where the next round takes too long.
+        """
+        for rung in reversed(range(LAST_RUNG)):
+            for budget in self._budgets:
+                tried = self._tried(budget, rung)
+                for setting in self._due(budget, rung):
+                    seconds = FACTOR * sum(record.seconds for record in tried[repr(setting)])
+                    above = (_on_rung(budget, rung + 1),)
+                    yield _Round(self._assign_to_all([setting], above, rung + 1), seconds)
+
+    def _due(self, budget: Budget, rung: int) -> list[Attack]:
+        """Return the best quarter of a rung on any subject, without what was promoted before."""
+        tried, promoted = self._tried(budget, rung), self._tried(budget, rung + 1)
+        trained = [
+            attack
+            for attack in self._suite.attacks
+            # An attack that is solved at once has no use for steps.
+            if any(any(record.steps) for record in tried.get(repr(attack), ()))
+        ]
+        records = [record for group in tried.values() for record in group]
+        best: set[Attack] = set()
+        for method in {record.method for record in records if record.arm != "control"}:
+            own = [record for record in records if record.method == method]
+            best |= set(select_best(trained, own, budget, len(trained) // FACTOR))
+        return [attack for attack in trained if attack in best and repr(attack) not in promoted]
+
+    def _tried(self, budget: Budget, rung: int) -> dict[str, list[Record]]:
+        """Return the records of a rung by setting."""
+        by_setting: dict[str, list[Record]] = {}
+        for record in self._records:
+            on_rung = (record.labels, record.rung) == (budget.labels, rung)
+            if on_rung and record.task == "undesirable":
+                by_setting.setdefault(record.attack, []).append(record)
+        return by_setting
+
+    def _usual_seconds(self) -> float:
+        """Return the seconds that a round of new settings takes, so far as is known."""
+        spent = sum(record.seconds for record in self._records if record.rung == 0)
+        return spent / self._rounds_of_new if self._rounds_of_new else 0.0
+
+    def _assign_to_all(
+        self, trials: Sequence[Attack], budgets: Sequence[Budget], rung: int
+    ) -> list[Assignment]:
+        return [
+            assignment
+            for subject in self._subjects
+            for assignment in assign(subject, trials, budgets, rung=rung)
+        ]
+
+
+def _on_rung(budget: Budget, rung: int) -> Budget:
+    """Return a budget with the steps of a rung."""
+    return replace(budget, steps=max(1, budget.steps * FACTOR**rung // FACTOR))
+
+
+def _family_by_family(trials: Iterable[Attack]) -> Iterator[tuple[Attack, ...]]:
+    """Yield bundles of trials that run together, one of each family after the other."""
+    families: dict[str, list[Attack]] = {}
+    for trial in trials:
+        families.setdefault(trial.family, []).append(trial)
+    turns = zip_longest(*map(bundles, families.values()))
+    return (bundle for turn in turns for bundle in turn if bundle is not None)
