@@ -10,7 +10,7 @@ import torch
 from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import Data, Task, TaskPair
-from rootbound.datasets.rotations import rotations
+from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.contenders import RAW_INPUTS, SMALL_NET, make_controls
 from rootbound.networks import Classifier, deep_cnn, shallow_cnn
@@ -83,14 +83,14 @@ def test_the_small_net_is_no_control_of_itself_and_needs_images() -> None:
 
 
 def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:
-    task = rotations(toy_tasks.desirable)
+    task = rotation_task(toy_tasks.desirable)
     assert task is not None
     assert len(task.classes) == 4
     assert int(task.train.labels.bincount().min()) > 0
     given = toy_tasks.desirable.train.inputs
     for image, turned, quarter in zip(given, task.train.inputs, task.train.labels, strict=True):
         assert torch.equal(torch.rot90(image, int(quarter), dims=(1, 2)), turned)
-    again = rotations(toy_tasks.desirable)
+    again = rotation_task(toy_tasks.desirable)
     assert again is not None
     assert torch.equal(again.train.inputs, task.train.inputs)
 
@@ -101,4 +101,4 @@ def test_what_is_no_square_image_has_no_way_up(toy_tasks: TaskPair) -> None:
 
     task = toy_tasks.desirable
     other = Task(task.name, task.classes, flat(task.train), flat(task.test))
-    assert rotations(other) is None
+    assert rotation_task(other) is None

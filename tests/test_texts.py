@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING, Data, TaskPair
-from rootbound.data.mapped import Mapped
+from rootbound.data.mapped import MappedRows
 from rootbound.datasets import HashedWords, Letters, cache, fitted, tokens
-from rootbound.datasets.layout import Layout
+from rootbound.datasets.dataset import Layout
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.datasets.tokenisers import WORD, padded
+from rootbound.datasets.tokenisers import WORD, pad
 from rootbound.datasets.tokens import Tokens
 
 STRANGE = ("", " \n\t", "a" * 100_000, "word " * 25_000, "<b>&</b>", "Ünï 漢字 🌱", "\ud800", "\0")
@@ -106,7 +106,7 @@ def test_a_part_at_a_time_gives_what_all_give(
         expected = tokeniser(STRANGE, length)
         assert made.width == expected.shape[1]
         found = made.filled(made.width + 2)
-        assert isinstance(found, Mapped) == (in_memory == 0)
+        assert isinstance(found, MappedRows) == (in_memory == 0)
         assert torch.equal(found[:], functional.pad(expected, (0, 2)))
 
 
@@ -127,9 +127,9 @@ def test_letters_are_numbered_as_given() -> None:
 
 
 def test_rows_are_filled_up() -> None:
-    assert padded([[1], [], [2, 3]]).tolist() == [[1, 0], [0, 0], [2, 3]]
-    assert padded([[], []]).shape == (2, 1)
-    assert padded([]).shape == (0, 1)
+    assert pad([[1], [], [2, 3]]).tolist() == [[1, 0], [0, 0], [2, 3]]
+    assert pad([[], []]).shape == (2, 1)
+    assert pad([]).shape == (0, 1)
 
 
 def test_tokens_pass_unscaled(texts: Texts) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from rootbound.cli.networks import add_head, is_own, own_network
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
-from rootbound.data.scaling import described_inputs
+from rootbound.data.transforms import describe_inputs
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, find_auto_class
 from rootbound.networks.weights import weights_digest
@@ -130,10 +130,10 @@ def _model_files(
         tokeniser = header.origin.tokeniser.removeprefix(PRETRAINED)
         return to_transformers_files(model, classes, tokeniser, metadata)
     config = {
-        "import_hub_library": "rootbound",
+        "library": "rootbound",
         "architecture": model.architecture,
         "classes": classes,
-        "inputs": described_inputs(header.shape, origin.scaling),
+        "inputs": describe_inputs(header.shape, origin.scaling),
         "origin": {name: value for name, value in asdict(origin).items() if name != "scaling"},
     }
     return {WEIGHTS: save(load_file(path), metadata), CONFIG: _json(config)}

@@ -10,7 +10,6 @@ from jsonargparse import ArgumentParser, Namespace
 
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
-from rootbound.datasets.layout import AS_FOUND
 from rootbound.networks.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.publishing import Origin
 from rootbound.publishing.checkpoint import read_header
@@ -73,15 +72,15 @@ def _add_reading(parser: ArgumentParser) -> None:
         )  # fmt: skip
     parser.add_argument(
         "--length", type=int, default=None,
-        help=f"tokens of a text at most (default: the model's own, or {AS_FOUND.length})",
+        help=f"tokens of a text at most (default: the model's own, or {Layout.length})",
     )  # fmt: skip
     parser.add_argument(
         "--skip-unreadable", action="store_true", help="leave out images that cannot be read"
     )
     parser.add_argument(
-        "--in-memory", type=float, default=AS_FOUND.in_memory,
+        "--in-memory", type=float, default=Layout.in_memory,
         help="GiB of images or tokens to keep in memory at most; a part of a data set that is "
-        f"larger stays in a file of the folder ROOTBOUND_CACHE (default: {AS_FOUND.in_memory:g})",
+        f"larger stays in a file of the folder ROOTBOUND_CACHE (default: {Layout.in_memory:g})",
     )  # fmt: skip
 
 
@@ -141,7 +140,7 @@ def _loaded(options: Namespace, name: str, tokeniser: str) -> Dataset:
         header = read_header(Path(tokeniser.removeprefix(PRETRAINED), WEIGHTS))
         if header is not None:
             settle_reading(options, header.origin)
-    settle(options, "length", AS_FOUND.length)
+    settle(options, "length", Layout.length)
     layout = Layout(
         options.input_column,
         options.label_column,

@@ -28,3 +28,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.4)
     hint = f"did you mean {folded[near[0]]!r}?" if near else "pick one of them"
     return InputError(f"a {kind} out of {', '.join(names)}", repr(name), hint)
+
+
+def first_line(error: Exception, length: int = 160) -> str:
+    """Return the first line of an error's message, or its class where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:length]

@@ -1,4 +1,4 @@
-"""Labelled samples: kept as they came, scaled a batch at a time, drawn with a generator."""
+"""Labelled samples: stored as they came, scaled a batch at a time, drawn with a generator."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError
-from rootbound.data.mapped import Mapped, rows_of
-from rootbound.data.scaling import Scaling
+from rootbound.data.mapped import MappedRows, select_rows
+from rootbound.data.transforms import Scaling
 
 Batch = tuple[Tensor, Tensor]
 """Inputs `(N, *shape)` as float32, normalised, or int64 tokens; and labels `(N,)` as int64."""
 TOKENS = (torch.int16, torch.int32, torch.int64)
-"""Stored inputs of these types are numbers of tokens: nothing is scaled."""
+"""Types of stored inputs that are numbers of tokens, which are not scaled."""
 PADDING = 0
-"""The token that stands for none, at the end of a text."""
+"""The token that fills up a short text."""
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Labelled samples, kept as they came (bytes stay bytes) and scaled a batch at a time.
+    """Labelled samples, stored as they came (bytes stay bytes) and scaled a batch at a time.
 
     Args:
-        inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type;
-            or `Mapped`, which stays in a file.
+        inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type.
+            Those of `open_rows` stay in a file: index them to read some, `inputs[:]` for all.
         labels: `(N,)` int64, from 0.
-        scaling: applied to every batch, but not to tokens.
-        stratified: whether draws are the same from every class. Where labels are the next
-            token they are not: some are rare.
+        scaling: How every batch is scaled, unless it is of tokens.
+        stratified: Whether as many samples are drawn from every class. They are not where the
+            label is the next token, as some tokens are rare.
 
     Raises:
-        InputError: sizes differ, there are no samples, an input is NaN or infinite,
+        InputError: Sizes differ, there are no samples, an input is NaN or infinite,
             or labels are not whole numbers from 0.
     """
 
@@ -65,17 +65,14 @@ class Data:
                 str(channels),
                 "state as many as there are channels",
             )
-        # A finite sum proves finite inputs, in one pass and without a copy. What is in a file
-        # has been checked when it was written.
-        finite = (
-            not self.inputs.is_floating_point()
-            or isinstance(self.inputs, Mapped)
-            or bool(self.inputs.sum().isfinite())
-        )
-        if not finite and not bool(torch.isfinite(self.inputs).all()):
+        # Inputs in a file were checked when it was written.
+        if isinstance(self.inputs, MappedRows) or not self.inputs.is_floating_point():
+            return
+        # A finite sum proves finite inputs, in one pass and without a copy.
+        if not self.inputs.sum().isfinite() and not self.inputs.isfinite().all():
             raise InputError(
                 "finite inputs",
-                f"{int((~torch.isfinite(self.inputs)).sum())} NaN or infinite values",
+                f"{int((~self.inputs.isfinite()).sum())} NaN or infinite values",
                 "clean the data first",
             )
 
@@ -94,25 +91,25 @@ class Data:
 
     @property
     def stated_scaling(self) -> Scaling | None:
-        """The scaling; None of tokens, which are not scaled."""
+        """The scaling; None for tokens, which are not scaled."""
         return None if self.tokens else self.scaling
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of labels, scaling, shape and a hundred samples."""
-        found = hashlib.sha256(repr((self.scaling, self.inputs.shape, self.inputs.dtype)).encode())
-        for part in (self.labels, self.subset(100).inputs):
-            found.update(part.contiguous().view(torch.uint8).cpu().numpy().tobytes())
-        return found.hexdigest()[:16]
+        """Sixteen hexadecimal digits that labels, scaling, shape and a hundred samples decide."""
+        digest = hashlib.sha256(repr((self.scaling, self.inputs.shape, self.inputs.dtype)).encode())
+        for values in (self.labels, self.subset(100).inputs[:]):
+            digest.update(values.contiguous().view(torch.uint8).cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def batch(self, index: Tensor | slice) -> Batch:
         """Return the samples at `index`, scaled."""
-        inputs, scaling = self.inputs[index], self.scaling
+        inputs, labels = self.inputs[index], self.labels[index]
         if self.tokens:
-            return inputs.long(), self.labels[index]
-        if scaling == Scaling() and inputs.dtype == torch.float32:
-            return inputs, self.labels[index]
-        return scaling.apply(inputs), self.labels[index]
+            return inputs.long(), labels
+        if self.scaling == Scaling() and inputs.dtype == torch.float32:
+            return inputs, labels
+        return self.scaling.apply(inputs), labels
 
     def in_order(self, size: int) -> Iterator[Batch]:
         """Yield every sample once, in order, at most `size` at a time."""
@@ -122,10 +119,10 @@ class Data:
     def batches(self, size: int, steps: int, generator: torch.Generator) -> Iterator[Batch]:
         """Yield `steps` batches of `size` samples (all samples if fewer), reshuffled each epoch."""
         size = min(size, len(self))
-        order, position = self._order(generator), 0
+        order, position = self._shuffle(generator), 0
         for _ in range(steps):
             if position + size > len(self):
-                order, position = self._order(generator), 0
+                order, position = self._shuffle(generator), 0
             yield self.batch(order[position : position + size])
             position += size
 
@@ -133,28 +130,28 @@ class Data:
         """Return the data on a device."""
         if self.labels.device == device:
             return self
-        return replace(self, inputs=self.inputs.to(device), labels=self.labels.to(device))
+        return replace(self, inputs=self.inputs[:].to(device), labels=self.labels.to(device))
 
-    def _order(self, generator: torch.Generator) -> Tensor:
-        """Draw an order of the samples: where the generator is, whatever device they are on."""
+    def _shuffle(self, generator: torch.Generator) -> Tensor:
+        """Draw an order of the samples, on the generator's device and then moved to theirs."""
         order = torch.randperm(len(self), generator=generator, device=generator.device)
         return order.to(self.labels.device)
 
     def select(self, index: Tensor) -> Data:
         """Return the samples at `index` as data of their own."""
-        return replace(self, inputs=rows_of(self.inputs, index), labels=self.labels[index])
+        return replace(self, inputs=select_rows(self.inputs, index), labels=self.labels[index])
 
     def per_class(self, count: int, generator: torch.Generator) -> tuple[Data, Data]:
         """Draw `count` samples of every class; return them and the rest.
 
-        Where draws are not stratified, they are as many in all, of whatever class.
+        Where draws are not stratified, as many are drawn in all, of whatever class.
 
         Raises:
-            InputError: a class has no more than `count` samples.
+            InputError: A class has no more than `count` samples.
         """
-        order = self._order(generator)
+        order = self._shuffle(generator)
         if not self.stratified:
-            return self._first(order, count * len(self.labels.unique()))
+            return self._split(order, count * len(self.labels.unique()))
         shuffled = self.labels[order]
         # A sample's rank within its class, in the shuffled order.
         rank = torch.empty_like(order)
@@ -169,7 +166,7 @@ class Data:
             rank[members] = torch.arange(len(members), device=rank.device)
         return self.select(order[rank < count]), self.select(order[rank >= count])
 
-    def _first(self, order: Tensor, count: int) -> tuple[Data, Data]:
+    def _split(self, order: Tensor, count: int) -> tuple[Data, Data]:
         if len(self) <= count:
             raise InputError(
                 f"more than {count} samples", str(len(self)), "ask for fewer labels or bring more"
@@ -179,19 +176,19 @@ class Data:
     def halves(self, generator: torch.Generator) -> tuple[Data, Data]:
         """Split every class into two halves at random (the second gets the odd sample)."""
         if not self.stratified:
-            return self._first(self._order(generator), len(self) // 2)
-        first, second = [], []
+            return self._split(self._shuffle(generator), len(self) // 2)
+        firsts, seconds = [], []
         for label in self.labels.unique().tolist():
             members = (self.labels == label).nonzero().squeeze(1)
             shuffled = torch.randperm(len(members), generator=generator, device=generator.device)
             members = members[shuffled.to(members.device)]
-            first.append(members[: len(members) // 2])
-            second.append(members[len(members) // 2 :])
-        return self.select(torch.cat(first)), self.select(torch.cat(second))
+            firsts.append(members[: len(members) // 2])
+            seconds.append(members[len(members) // 2 :])
+        return self.select(torch.cat(firsts)), self.select(torch.cat(seconds))
 
     def subset(self, size: int) -> Data:
         """Return at most `size` samples, evenly spaced, the same at every call."""
         if size >= len(self):
             return self
-        places = torch.linspace(0, len(self) - 1, size, device="cpu").long()
-        return self.select(places.to(self.labels.device))
+        index = torch.linspace(0, len(self) - 1, size, device="cpu").long()
+        return self.select(index.to(self.labels.device))

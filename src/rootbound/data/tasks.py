@@ -9,7 +9,7 @@ import torch
 
 from rootbound.core.errors import InputError
 from rootbound.data.samples import Data
-from rootbound.data.scaling import Scaling
+from rootbound.data.transforms import Scaling
 
 
 @dataclass(frozen=True, eq=False)

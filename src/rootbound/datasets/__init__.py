@@ -6,12 +6,18 @@ from pathlib import Path
 import torch
 
 from rootbound.core.errors import InputError, unknown_name
-from rootbound.datasets.dataset import ALL, Dataset, describe, parse_classes
-from rootbound.datasets.fitting import fitted
+from rootbound.datasets.conversion import fitted
+from rootbound.datasets.dataset import (
+    ALL,
+    DEFAULT_LAYOUT,
+    Dataset,
+    Layout,
+    describe,
+    parse_classes,
+)
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
 from rootbound.datasets.image_folder import image_folder, is_image_folder
-from rootbound.datasets.layout import AS_FOUND, Layout
 from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
 from rootbound.datasets.texts import Texts
@@ -25,20 +31,20 @@ def load(
     name: str,
     *,
     tokeniser: Callable[[], Tokeniser] = HashedWords,
-    layout: Layout = AS_FOUND,
+    layout: Layout = DEFAULT_LAYOUT,
 ) -> Dataset:
-    """Return the data set of that name, the one in the file or folder of that path, or of the hub.
+    """Return a data set by its name, by the path of its file or folder, or from the hub.
 
-    It is read in the processor's memory, whatever device is at hand: `Data.to` brings it there.
+    It is read into the processor's memory, whatever device is in use: `Data.to` moves it.
 
     Args:
-        name: of a bundled data set, a path, or `hf:` and a name on the hub.
-        tokeniser: makes that of the model which texts are for; where it is one of a causal
-            language model, tasks are to tell the next token.
-        layout: what the files do not say themselves.
+        name: The name of a bundled data set, a path, or `hf:` and a name on the hub.
+        tokeniser: Makes the tokeniser of the model that texts are for. Where that is one of a
+            causal language model, tasks are to tell the next token.
+        layout: What the files do not say themselves.
 
     Raises:
-        InputError: there is neither, or its files cannot be used.
+        InputError: There is none, or its files cannot be used.
     """
     with torch.device("cpu"):
         return _read(name, tokeniser, layout)
@@ -48,7 +54,7 @@ def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Data
     if name in DATASETS:
         return DATASETS[name]()
     if name.startswith(HUB):
-        return _tokenised(hugging_face(name.removeprefix(HUB), layout), tokeniser, layout)
+        return _tokenise(hugging_face(name.removeprefix(HUB), layout), tokeniser, layout)
     if name.endswith(".npz"):
         return npz_file(Path(name), layout)
     if name and Path(name).is_dir():
@@ -57,7 +63,7 @@ def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Data
             return idx_folder(folder, layout)
         if is_image_folder(folder):
             return image_folder(folder, layout)
-        return _tokenised(hugging_face(name, layout), tokeniser, layout)
+        return _tokenise(hugging_face(name, layout), tokeniser, layout)
     if name and Path(name).exists():
         raise InputError(f"a folder or an .npz file at {name}", "a file", "give its folder")
     if "/" in name or name.startswith("."):
@@ -70,15 +76,15 @@ def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Data
     )
 
 
-def _tokenised(
-    found: Dataset | Texts, tokeniser: Callable[[], Tokeniser], layout: Layout
+def _tokenise(
+    content: Dataset | Texts, make_tokeniser: Callable[[], Tokeniser], layout: Layout
 ) -> Dataset:
-    if isinstance(found, Dataset):
-        return found
-    own = tokeniser()
-    if isinstance(own, Predicted):
-        return found.next_tokens(own, layout.length)
-    return found.tokenised(own, layout.length, layout.in_memory)
+    if isinstance(content, Dataset):
+        return content
+    tokeniser = make_tokeniser()
+    if isinstance(tokeniser, Predicted):
+        return content.next_tokens(tokeniser, layout.length)
+    return content.tokenised(tokeniser, layout.length, layout.in_memory)
 
 
 __all__ = [

@@ -1,8 +1,9 @@
-"""Data sets that are too large for memory: decoded once into a file, and read from there."""
+"""Samples in files of ours: those too large for memory, and those that take long to make."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -14,39 +15,44 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib import format as npy
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from rootbound.core.errors import InputError
-from rootbound.core.files import make_folder
-from rootbound.data.mapped import Mapped
-from rootbound.datasets.layout import Layout
+from rootbound.core.files import make_folder, write_atomically
+from rootbound.data.mapped import MappedRows, open_rows
+from rootbound.datasets.dataset import Layout
 
 FOLDER = "ROOTBOUND_CACHE"
 """Environment variable that names the folder; ~/.cache/rootbound without it."""
 CHUNK = 4096
 """Samples at a time."""
+VALUES, CHECK = "values", "sha256"
+"""Names of a tensor and of its checksum in a file."""
 Part = tuple[Tensor, Tensor]
 """Some samples, and their numbers in the order of the source."""
+log = logging.getLogger(__name__)
 
 
-def kept(count: int, parts: Iterable[Part], source: str, layout: Layout) -> Part:
+def collect(count: int, parts: Iterable[Part], source: str, layout: Layout) -> Part:
     """Return samples as one tensor, with their numbers: in memory, or in a file if too large.
 
-    What is in a file already is not asked for again.
+    Where the file is there already, the parts are not asked for.
 
     Args:
-        count: of the samples, at most.
-        parts: of them, all of one shape and type.
-        source: a text that changes whenever the samples do.
-        layout: says how much may be in memory.
+        count: The number of samples at most.
+        parts: The samples in parts, all of one shape and type.
+        source: A text that changes whenever the samples do.
+        layout: How much may be in memory.
 
     Raises:
-        InputError: there are no samples, or no space for them.
+        InputError: There are no samples, or no space for them.
     """
-    path = cache_folder() / f"{hashlib.sha256(source.encode()).hexdigest()[:32]}.npy"
-    numbers = path.with_suffix(".rows.npy")
-    if path.is_file() and numbers.is_file():
-        return Mapped(path), torch.from_numpy(np.load(numbers))
+    path = _cached(source, ".npy")
+    numbers_path = path.with_suffix(".rows.npy")
+    if path.is_file() and numbers_path.is_file():
+        return open_rows(path), torch.from_numpy(np.load(numbers_path))
     coming = iter(parts)
     first = next(coming, None)
     if first is None:
@@ -54,58 +60,94 @@ def kept(count: int, parts: Iterable[Part], source: str, layout: Layout) -> Part
     size = count * first[0][0].numel() * first[0].element_size()
     everything = chain([first], coming)
     if size <= layout.in_memory * 2**30:
-        return _in_memory(count, everything)
+        return _join(count, everything)
     _check_space(path.parent, size)
     # The numbers come last: without them the samples do not count.
-    rows = _write(path, everything)
-    _write(numbers, iter([(rows, rows)]))
-    return Mapped(path), rows
+    numbers = _write(path, everything)
+    _write(numbers_path, iter([(numbers, numbers)]))
+    return open_rows(path), numbers
 
 
-def changed(
+def convert(
     values: Tensor, shape: tuple[int, ...], change: Callable[[Tensor, slice], Tensor], what: str
 ) -> Tensor:
-    """Return what becomes of samples, a part at a time; in a file again if they are in one.
+    """Return changed samples, made a part at a time; in a file again if they are in one.
 
     Args:
-        values: the samples `(N, …)`.
-        shape: of one sample afterwards.
-        change: makes some samples out of some and their place; the type stays.
-        what: the change in words that tell it from every other.
+        values: The samples `(N, …)`.
+        shape: The shape of one sample afterwards.
+        change: What makes new samples of some samples and their rows; the type stays.
+        what: The change in words that tell it from every other.
     """
     parts = (
-        (change(values[place], place), torch.arange(len(values))[place])
+        (change(values[rows], rows), torch.arange(len(values))[rows])
         for start in range(0, len(values), CHUNK)
-        for place in [slice(start, start + CHUNK)]
+        for rows in [slice(start, start + CHUNK)]
     )
-    if not isinstance(values, Mapped):
+    if not isinstance(values, MappedRows):
         outputs = values.new_empty((len(values), *shape))
         for part, numbers in parts:
             outputs[numbers] = part
         return outputs
     rows = b"" if values.rows is None else values.rows.numpy().tobytes()
     source = f"{values.path} {hashlib.sha256(rows).hexdigest()} {what}"
-    return kept(len(values), parts, source, Layout(in_memory=0))[0]
+    return collect(len(values), parts, source, Layout(in_memory=0))[0]
 
 
-def cache_folder() -> Path:
-    """Return the folder of what is kept.
+def make_once(source: str, make: Callable[[], Tensor]) -> Tensor:
+    """Return a tensor as it was made before, or make it and write it down.
 
-    Raises:
-        InputError: none is named, and this user has no home.
+    A file that is damaged does not count, and one that cannot be written is done without: it
+    saves time, and nothing else depends on it.
+
+    Args:
+        source: A text that changes whenever the tensor would.
+        make: What takes long.
     """
-    if FOLDER in os.environ:
-        return Path(os.environ[FOLDER])
     try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rootbound"
-    except RuntimeError:
-        raise InputError("a home of this user", "none", f"name a folder in {FOLDER}") from None
+        path = _cached(source, ".safetensors")
+    except InputError:
+        return make()
+    try:
+        stored = load(path.read_bytes())
+        if torch.equal(stored[CHECK], _checksum(stored[VALUES])):
+            return stored[VALUES]
+    except (OSError, SafetensorError, KeyError, ValueError):
+        pass  # there is no file, or it is damaged
+    values = make().contiguous()
+    try:
+        write_atomically(path, save({VALUES: values, CHECK: _checksum(values)}))
+    except InputError as reason:
+        log.info("%s: it is made again the next time", reason)
+    return values
 
 
-def stamp(paths: Iterable[Path]) -> str:
+def describe_files(paths: Iterable[Path]) -> str:
     """Return a text that changes when one of the files does."""
     states = [(str(path.resolve()), path.stat()) for path in paths]
     return repr([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+
+
+def _cached(source: str, suffix: str) -> Path:
+    """Return the path of the file for a source.
+
+    Raises:
+        InputError: No folder is named, and this user has no home.
+    """
+    name = f"{hashlib.sha256(source.encode()).hexdigest()[:32]}{suffix}"
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER]) / name
+    try:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        raise InputError("a home of this user", "none", f"name a folder in {FOLDER}") from None
+    return home / "rootbound" / name
+
+
+def _checksum(values: Tensor) -> Tensor:
+    head = f"{values.dtype} {tuple(values.shape)}".encode()
+    digest = hashlib.sha256(head + values.numpy().tobytes()).digest()
+    return torch.tensor(list(digest), dtype=torch.uint8)
 
 
 def _check_space(folder: Path, size: int) -> None:
@@ -120,30 +162,31 @@ def _check_space(folder: Path, size: int) -> None:
         )
 
 
-def _in_memory(count: int, parts: Iterator[Part]) -> Part:
+def _join(count: int, parts: Iterator[Part]) -> Part:
+    """Return the samples of all parts, at most `count` and at least one, in memory."""
     outputs: Tensor | None = None
-    found: list[Tensor] = []
+    numbers: list[Tensor] = []
     filled = 0
-    for part, numbers in parts:
+    for part, part_numbers in parts:
         if outputs is None:
             outputs = part.new_empty((count, *part.shape[1:]))
         outputs[filled : filled + len(part)] = part
         filled += len(part)
-        found.append(numbers)
+        numbers.append(part_numbers)
     assert outputs is not None  # there is a first part
-    return outputs[:filled], torch.cat(found)
+    return outputs[:filled], torch.cat(numbers)
 
 
 def _write(path: Path, parts: Iterator[Part]) -> Tensor:
     """Write the samples whole or not at all; return their numbers."""
-    found: list[Tensor] = []
+    numbers: list[Tensor] = []
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=".writing.", dir=path.parent)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             head: dict[str, Any] = {}
-            for part, numbers in parts:
+            for part, part_numbers in parts:
                 values = part.contiguous().numpy()
                 if not head:
                     kind = npy.dtype_to_descr(values.dtype)
@@ -152,8 +195,8 @@ def _write(path: Path, parts: Iterator[Part]) -> Tensor:
                 if part.is_floating_point() and not np.isfinite(values).all():
                     raise InputError("finite inputs", "NaN or infinite values", "clean the data")
                 file.write(values.data)
-                found.append(numbers)
-            rows = torch.cat(found)
+                numbers.append(part_numbers)
+            rows = torch.cat(numbers)
             # The format leaves room in its head for a first number of any length.
             file.seek(0)
             npy.write_array_header_1_0(file, {**head, "shape": (len(rows), *head["shape"][1:])})

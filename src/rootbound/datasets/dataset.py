@@ -1,4 +1,7 @@
-"""A labelled collection that can be split by class into what is wanted and what is not."""
+"""A labelled collection that can be split by class into what is wanted and what is not.
+
+A `Layout` says what the files of a collection do not say themselves.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,54 @@ from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, TaskPair
 
 ALL = "all"
-"""In the place of a list of classes."""
+"""Stands for every class in a list of classes."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where samples and labels are, and what to do about samples that cannot be read.
+
+    Args:
+        inputs: Name of the column with images or texts; found by its type when left out.
+        label: Name of the column with classes; found likewise.
+        skip_unreadable: Leave out images that cannot be read, in place of an error.
+        length: Tokens of a text at most, at least 1.
+        in_memory: GiB of images or tokens in memory at most, at least 0. A larger part of a data
+            set is decoded into a file and read from there.
+        train_split: What to learn from, as the library `datasets` writes it: `train[:90%]`; the
+            part named train when left out.
+        test_split: What to be judged on, likewise; the part named test, or validation.
+        label_names: Names of classes that are the numbers from 0 in the column; found when left
+            out.
+
+    Raises:
+        InputError: A number is too small, one split is missing, or a name is there twice.
+    """
+
+    inputs: str | None = None
+    label: str | None = None
+    skip_unreadable: bool = False
+    length: int = 64
+    in_memory: float = 4.0
+    train_split: str | None = None
+    test_split: str | None = None
+    label_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise InputError("at least 1 token of a text", str(self.length), "raise it")
+        if not self.in_memory >= 0:
+            raise InputError("at least 0 GiB in memory", str(self.in_memory), "raise it")
+        if (self.train_split is None) != (self.test_split is None):
+            raise InputError("--train-split and --test-split", "one of them", "give both")
+        if len(set(self.label_names)) != len(self.label_names):
+            raise InputError(
+                "every name of a class once", ", ".join(self.label_names), "rename one of them"
+            )
+
+
+DEFAULT_LAYOUT = Layout()
+"""Columns by their types; every image must be readable."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +70,12 @@ class Dataset:
     """Training and test samples with the names of their classes.
 
     Args:
-        name: as it shall appear in reports.
-        classes: the name of each class; label `i` is `classes[i]`.
-        train: samples to learn from.
-        test: samples to be judged on.
-        vocabulary: where samples are text, the word that each number stands for.
-        conversion: in words, how samples were made to fit another data set's; empty if unchanged.
+        name: The name in reports.
+        classes: The name of each class; label `i` is `classes[i]`.
+        train: Samples to learn from.
+        test: Samples to be judged on.
+        vocabulary: Where samples are texts, the word that each number stands for.
+        conversion: How samples were made to fit another data set's, in words; empty if unchanged.
     """
 
     name: str
@@ -34,8 +84,8 @@ class Dataset:
     test: Data
     vocabulary: tuple[str, ...] = ()
     conversion: str = ""
-    fewest: ClassVar[int] = 2
-    """Classes that make a task, at least."""
+    fewest_classes: ClassVar[int] = 2
+    """Least number of classes that make a task."""
 
     def chosen(self, text: str) -> tuple[int, ...]:
         """Read a list of classes: names, numbers such as `0-4` or `1,3,5-7`, or `all`.
@@ -43,7 +93,7 @@ class Dataset:
         A name of a class comes before a number that reads the same.
 
         Raises:
-            InputError: a part is neither.
+            InputError: A part is neither.
         """
         if text.strip() == ALL:
             return tuple(range(len(self.classes)))
@@ -66,7 +116,7 @@ class Dataset:
         """Return the task of telling the chosen classes apart, relabelled from 0 in their order.
 
         Raises:
-            InputError: a class does not exist or is named twice.
+            InputError: A class does not exist or is named twice.
         """
         self.check_classes(chosen)
         return Task(
@@ -103,21 +153,21 @@ class Dataset:
         """Make a pair of tasks out of two disjoint sets of classes.
 
         Args:
-            desirable: classes the model is for.
-            undesirable: classes it must not be turned to.
-            share_undesirable: give defender and attacker the same undesirable samples
+            desirable: Classes the model is for.
+            undesirable: Classes it must not be turned to.
+            share_undesirable: Give defender and attacker the same undesirable samples
                 instead of disjoint halves.
-            seed: of the halving.
+            seed: Seed of the halving.
 
         Raises:
-            InputError: a set is empty, has one class, or the sets overlap.
+            InputError: A set is empty, has one class, or the sets overlap.
         """
-        for role, chosen in (("desirable", desirable), ("undesirable", undesirable)):
-            if len(chosen) < self.fewest:
-                least = "one" if self.fewest == 1 else "two"
+        for role, labels in (("desirable", desirable), ("undesirable", undesirable)):
+            if len(labels) < self.fewest_classes:
+                least = "one" if self.fewest_classes == 1 else "two"
                 raise InputError(
                     f"at least {least} {role} classes",
-                    f"{len(chosen)}",
+                    f"{len(labels)}",
                     f"widen --{role}, e.g. 0-4",
                 )
         if overlap := sorted(set(desirable) & set(undesirable)):
@@ -138,7 +188,7 @@ def parse_classes(text: str) -> tuple[int, ...]:
     """Read class numbers such as `0-4` or `1,3,5-7`.
 
     Raises:
-        InputError: the text is not of that form.
+        InputError: The text is not of that form.
     """
     labels: list[int] = []
     for part in text.split(","):
@@ -166,7 +216,7 @@ def _relabelled(data: Data, chosen: Sequence[int]) -> Data:
     translation = torch.full((size,), -1, dtype=torch.int64)
     translation[torch.tensor(list(chosen))] = torch.arange(len(chosen))
     labels = translation[data.labels]
-    kept = (labels >= 0).nonzero().squeeze(1)
-    if not len(kept):
+    rows = (labels >= 0).nonzero().squeeze(1)
+    if not len(rows):
         raise InputError("samples of the chosen classes", "none", "check the class list")
-    return replace(data.select(kept), labels=labels[kept])
+    return replace(data.select(rows), labels=labels[rows])

@@ -4,26 +4,57 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.data import Data
-from rootbound.datasets.column import Column
-from rootbound.datasets.dataset import Dataset
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
 from rootbound.datasets.image_folder import TESTS
-from rootbound.datasets.images import scaling, stacked
-from rootbound.datasets.layout import AS_FOUND, Layout
+from rootbound.datasets.images import measure_scaling, stack_images
 from rootbound.datasets.texts import Labelled, Texts
 
 IMAGE, CLASSES = "Image", "ClassLabel"
+"""Types of columns."""
+STRINGS = ("string", "large_string")
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+AT_ONCE = 1024
+"""Rows of a column that are read at a time."""
 
 
-def hugging_face(name: str, layout: Layout = AS_FOUND) -> Dataset | Texts:
+class Column(Sequence[Any]):
+    """Values of a column, read from the library's file when they are asked for.
+
+    Args:
+        table: A table of `datasets`.
+        name: The name of the column.
+    """
+
+    def __init__(self, table: Any, name: str) -> None:
+        self.table, self.name = table.select_columns(name), name
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, rows: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, rows: slice) -> list[Any]: ...
+
+    def __getitem__(self, rows: int | slice) -> Any:
+        return self.table[rows][self.name]
+
+    def __iter__(self) -> Iterator[Any]:
+        for start in range(0, len(self), AT_ONCE):
+            yield from self[start : start + AT_ONCE]
+
+
+def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
     """Load images or texts with their class: parquet, CSV or JSON files, folders, or the hub's.
 
     A column of type Image holds images, otherwise one of strings holds texts. Pixels become
@@ -31,37 +62,55 @@ def hugging_face(name: str, layout: Layout = AS_FOUND) -> Dataset | Texts:
     Nothing in the data set is executed.
 
     Args:
-        name: a folder, or the name of a data set on the hub, such as `uoft-cs/cifar10`; with
+        name: A folder, or the name of a data set on the hub, such as `uoft-cs/cifar10`; with
             `NAME:CONFIGURATION@REVISION` one of its configurations, as of a commit, tag or branch.
-        layout: names of columns, where they are not found by their type, of parts and classes.
+        layout: Names of columns, where they are not found by their type, of parts and classes.
 
     Raises:
-        InputError: the library is not installed, there is no such data set, it lacks a column
+        InputError: The library is not installed, there is no such data set, it lacks a column
             or a part, a label is no class, or an image cannot be read or has another size.
     """
-    parts = _parts(name, layout)
+    source, configuration, revision = _parse_name(name)
+    parts = _load_parts(name, source, configuration, revision, layout)
     train = parts.get("train")
     test = next((parts[part] for part in TESTS if part in parts), None)
     if train is None or test is None:
         raise InputError(
             f"parts named train and test in {name}", ", ".join(parts), "split and name the data"
         )
-    samples, label = _columns(name, train.features, layout)
-    values = _classes(name, train, label, layout.label_names)
-    title, classes = _title(name), layout.label_names or values
-    if type(train.features[samples]).__name__ != IMAGE:
-        held = [
-            _texts(name, part, samples, _labels(name, part, label, values))
-            for part in (train, test)
-        ]
-        return Texts(title, classes, *held)
-    inputs, labels = _images(name, train, samples, _labels(name, train, label, values), layout)
-    scale = scaling(inputs)
-    others = _images(name, test, samples, _labels(name, test, label, values), layout)
-    return Dataset(title, classes, Data(inputs, labels, scale), Data(*others, scale))
+    column, label_column = _find_columns(name, train.features, layout)
+    classes = _find_classes(name, train, label_column, layout.label_names)
+    labels, test_labels = (
+        _read_labels(name, part, label_column, classes) for part in (train, test)
+    )
+    title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
+    names = layout.label_names or classes
+    if type(train.features[column]).__name__ != IMAGE:
+        texts, test_texts = (_read_texts(name, part, column) for part in (train, test))
+        return Texts(title, names, Labelled(texts, labels), Labelled(test_texts, test_labels))
+    images, numbers = _read_images(name, train, column, layout)
+    scaling = measure_scaling(images)
+    test_images, test_numbers = _read_images(name, test, column, layout)
+    return Dataset(
+        title,
+        names,
+        Data(images, labels[numbers], scaling),
+        Data(test_images, test_labels[test_numbers], scaling),
+    )
 
 
-def _parts(name: str, layout: Layout) -> dict[str, Any]:
+def _parse_name(name: str) -> tuple[str, str | None, str | None]:
+    """Return source, configuration and revision; the name of a folder is a source as it is."""
+    if Path(name).is_dir():
+        return name, None, None
+    whole, _, revision = name.partition("@")
+    source, _, configuration = whole.rpartition(":") if ":" in whole else (whole, "", "")
+    return source, configuration or None, revision or None
+
+
+def _load_parts(
+    name: str, source: str, configuration: str | None, revision: str | None, layout: Layout
+) -> dict[str, Any]:
     try:
         datasets: Any = importlib.import_module("datasets")
     except ImportError:
@@ -70,52 +119,33 @@ def _parts(name: str, layout: Layout) -> dict[str, Any]:
         ) from None
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
-    place, configuration, revision = _source(name)
+    split = None
+    if layout.train_split is not None:
+        split = {"train": layout.train_split, "test": layout.test_split}
     try:
-        found = datasets.load_dataset(place, configuration, revision=revision, split=_split(layout))
-        return dict(found)
+        return dict(datasets.load_dataset(source, configuration, revision=revision, split=split))
     except Exception as error:  # of whatever library reads that format
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
-            f"a data set that `datasets` can load at {name}", reason, "check the name or the files"
+            f"a data set that `datasets` can load at {name}",
+            first_line(error),
+            "check the name or the files",
         ) from None
 
 
-def _source(name: str) -> tuple[str, str | None, str | None]:
-    """Return place, configuration and revision of what is named; a folder is all of its name."""
-    if Path(name).is_dir():
-        return name, None, None
-    whole, _, revision = name.partition("@")
-    place, _, configuration = whole.rpartition(":") if ":" in whole else (whole, "", "")
-    return place, configuration or None, revision or None
-
-
-def _title(name: str) -> str:
-    """Return what to call a data set in a report."""
-    place, configuration, _ = _source(name)
-    return Path(place).name if configuration is None else f"{Path(place).name}:{configuration}"
-
-
-def _split(layout: Layout) -> dict[str, str] | None:
-    if layout.train_split is None or layout.test_split is None:
-        return None
-    return {"train": layout.train_split, "test": layout.test_split}
-
-
-def _columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
+def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
     """Return the names of the columns that hold samples and classes."""
-    kinds = {column: _kind(of) for column, of in features.items()}
-    label = layout.label or _only(name, kinds, CLASSES, "--label-column")
+    kinds = {column: _kind(feature) for column, feature in features.items()}
+    label = layout.label or _find_column(name, kinds, CLASSES, "--label-column")
     wanted = IMAGE if IMAGE in kinds.values() else "string"
-    others = {column: kind for column, kind in kinds.items() if column != label}
-    samples = layout.inputs or _only(name, others, wanted, "--input-column")
-    for column, kind, right in (
-        (samples, kinds.get(samples), (IMAGE, "string", "large_string")),
-        (label, kinds.get(label), (CLASSES, "string", "large_string", *WHOLE)),
+    rest = {column: kind for column, kind in kinds.items() if column != label}
+    samples = layout.inputs or _find_column(name, rest, wanted, "--input-column")
+    for column, kind, allowed in (
+        (samples, kinds.get(samples), (IMAGE, *STRINGS)),
+        (label, kinds.get(label), (CLASSES, *STRINGS, *WHOLE)),
     ):
-        if kind not in right:
+        if kind not in allowed:
             raise InputError(
-                f"{column!r} in {name} to be of type {' or '.join(right[:2])}",
+                f"{column!r} in {name} to be of type {' or '.join(allowed[:2])}",
                 kind or f"no such column among {', '.join(kinds)}",
                 "name another column, or cast it with `datasets`",
             )
@@ -127,18 +157,20 @@ def _kind(feature: Any) -> str:
     return str(feature.dtype) if name == "Value" else name
 
 
-def _only(name: str, kinds: dict[str, str], wanted: str, option: str) -> str:
-    found = [column for column, kind in kinds.items() if kind.removeprefix("large_") == wanted]
-    if len(found) != 1:
+def _find_column(name: str, kinds: dict[str, str], wanted: str, option: str) -> str:
+    """Return the only column of a type."""
+    columns = [column for column, kind in kinds.items() if kind.removeprefix("large_") == wanted]
+    if len(columns) != 1:
         raise InputError(
             f"one column of type {wanted} in {name}",
             ", ".join(f"{column}: {kind}" for column, kind in kinds.items()),
             f"name it by {option}",
         )
-    return found[0]
+    return columns[0]
 
 
-def _classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tuple[str, ...]:
+def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the classes as the column has them, before `names` replace them."""
     feature = train.features[column]
     if names:
         if _kind(feature) not in WHOLE:
@@ -150,16 +182,16 @@ def _classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tupl
         return tuple(map(str, range(len(names))))
     if type(feature).__name__ == CLASSES:
         return tuple(feature.names)
-    found = train.unique(column)
-    if None in found:
+    values = train.unique(column)
+    if None in values:
         raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
-    return tuple(str(value) for value in sorted(found))
+    return tuple(str(value) for value in sorted(values))
 
 
-def _labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tensor:
+def _read_labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tensor:
     values = Column(part, column)
     if type(part.features[column]).__name__ == CLASSES:
-        # None is said by none at all, or by -1.
+        # A row without a class has None, or -1.
         if any(value is None or value < 0 for value in values):
             raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
         return torch.tensor(list(values), dtype=torch.int64)
@@ -172,22 +204,20 @@ def _labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tens
         ) from None
 
 
-def _images(
-    name: str, part: Any, column: str, labels: Tensor, layout: Layout
-) -> tuple[Tensor, Tensor]:
-    inputs, kept = stacked(
+def _read_images(name: str, part: Any, column: str, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Return the images that can be read, and their rows."""
+    return stack_images(
         len(part),
-        lambda index: part[index][column],
-        lambda index: f"row {index} of {name}",
+        lambda row: part[row][column],
+        lambda row: f"row {row} of {name}",
         f"{part._fingerprint} {column}",
         layout,
     )
-    return inputs, labels[kept]
 
 
-def _texts(name: str, part: Any, column: str, labels: Tensor) -> Labelled:
+def _read_texts(name: str, part: Any, column: str) -> Column:
     texts = Column(part, column)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"a text in row {row} of {name}", str(text), "remove that row")
-    return Labelled(texts, labels)
+    return texts

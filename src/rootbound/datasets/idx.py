@@ -23,11 +23,11 @@ from torch import Tensor
 from rootbound.core.errors import InputError
 
 PIECE = 2**20
+"""Bytes that are read at a time."""
 LARGEST = 4 * 2**30
 """Bytes a file may unpack to; a larger claim is refused before anything is allocated."""
-
 DENSEST = 1032
-"""Bytes that one of DEFLATE can stand for, at most (https://zlib.net/zlib_tech.html)."""
+"""Bytes that one byte of DEFLATE can stand for, at most (https://zlib.net/zlib_tech.html)."""
 AGAIN = "the file is damaged or of another format: fetch it again"
 
 
@@ -35,55 +35,60 @@ def read(path: Path, md5: str | None = None) -> Tensor:
     """Read one IDX file, plain or gzip-compressed (`.gz`), as a uint8 tensor.
 
     Args:
-        path: of the file.
-        md5: hexadecimal digest that the uncompressed file must have.
+        path: The file.
+        md5: Hexadecimal digest that the uncompressed file must have.
 
     Raises:
-        InputError: the file is missing, damaged, truncated, not IDX, or has another digest.
+        InputError: The file is missing, damaged, truncated, not IDX, or has another digest.
     """
-    content = _content(path)
-    if (
-        md5 is not None
-        and (found := hashlib.md5(content, usedforsecurity=False).hexdigest()) != md5
-    ):
-        raise InputError(f"{path} with MD5 {md5}", found, "the file is damaged: install again")
-    return _parse(content, path)
+    content = bytearray()
+    with _opened(path) as file:
+        # A single read would ask for memory for all that there may be.
+        while len(content) <= LARGEST and (piece := file.read(PIECE)):
+            content += piece
+    if len(content) > LARGEST:
+        raise InputError(f"{path} of at most {LARGEST} bytes", "more", "split the file")
+    if md5 is not None:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if digest != md5:
+            raise InputError(f"{path} with MD5 {md5}", digest, "the file is damaged: install again")
+    shape = _parse_shape(bytes(content[:20]), path)
+    start = 4 + 4 * len(shape)
+    size = len(content) - start
+    # Without values the other sizes would be anything, even too large for a tensor.
+    if size != math.prod(shape) or (0 in shape and max(shape) > LARGEST // 2**16):
+        raise _wrong_size(shape, str(size), path)
+    if not size:
+        return torch.empty(shape, dtype=torch.uint8)
+    return torch.frombuffer(content, dtype=torch.uint8, offset=start).view(shape)
 
 
-def claimed(path: Path) -> tuple[int, ...]:
+def read_shape(path: Path) -> tuple[int, ...]:
     """Return the shape that a file says it has.
 
     Raises:
-        InputError: the file is missing, damaged or not IDX.
+        InputError: The file is missing, damaged or not IDX.
     """
     with _opened(path) as file:
-        return _claim(file, path)
+        return _read_head(file, path)
 
 
-def parts(path: Path, samples: int) -> Iterator[Tensor]:
+def read_parts(path: Path, samples: int) -> Iterator[Tensor]:
     """Yield the samples of a file of any size, at most so many at a time.
 
     Raises:
-        InputError: as `read`, at the latest when the last samples are taken.
+        InputError: As for `read`, at the latest when the last samples are taken.
     """
     with _opened(path) as file:
-        shape = _claim(file, path)
+        shape = _read_head(file, path)
         for start in range(0, shape[0], samples):
-            some = (min(samples, shape[0] - start), *shape[1:])
-            content = file.read(math.prod(some))
-            if len(content) != math.prod(some):
-                raise _other_size(shape, f"none after sample {start}", path)
-            yield torch.frombuffer(bytearray(content), dtype=torch.uint8).view(some)
+            part = (min(samples, shape[0] - start), *shape[1:])
+            content = file.read(math.prod(part))
+            if len(content) != math.prod(part):
+                raise _wrong_size(shape, f"none after sample {start}", path)
+            yield torch.frombuffer(bytearray(content), dtype=torch.uint8).view(part)
         if file.read(1):
-            raise _other_size(shape, "more", path)
-
-
-def _content(path: Path) -> bytes:
-    with _opened(path) as file:
-        content = _unpacked(file)
-    if len(content) > LARGEST:
-        raise InputError(f"{path} of at most {LARGEST} bytes", "more", "split the file")
-    return content
+            raise _wrong_size(shape, "more", path)
 
 
 @contextlib.contextmanager
@@ -99,41 +104,19 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         ) from None
 
 
-def _claim(file: IO[bytes], path: Path) -> tuple[int, ...]:
+def _read_head(file: IO[bytes], path: Path) -> tuple[int, ...]:
     """Return the shape in the head, unless there cannot be as many values in the file."""
-    shape = _shape(_head(file), path)
+    start = file.read(4)
+    dimensions = min(4, start[3]) if len(start) == 4 else 0
+    shape = _parse_shape(start + file.read(4 * dimensions), path)
     room = path.stat().st_size * (DENSEST if path.suffix == ".gz" else 1)
     if math.prod(shape) > room:
-        raise _other_size(shape, f"room for {room} at most", path)
+        raise _wrong_size(shape, f"room for {room} at most", path)
     return shape
 
 
-def _head(file: IO[bytes]) -> bytes:
-    start = file.read(4)
-    return start + file.read(4 * min(4, start[3] if len(start) == 4 else 0))
-
-
-def _unpacked(file: IO[bytes]) -> bytes:
-    """Return what a file holds, or a little more than `LARGEST` of it."""
-    found = bytearray()
-    # A single read would ask for memory for all that there may be.
-    while len(found) <= LARGEST and (part := file.read(PIECE)):
-        found += part
-    return bytes(found)
-
-
-def _parse(content: bytes, path: Path) -> Tensor:
-    shape = _shape(content, path)
-    size = len(content) - 4 - 4 * len(shape)
-    # Without values the other sizes would be anything, even too large for a tensor.
-    if size != math.prod(shape) or (0 in shape and max(shape) > LARGEST // 2**16):
-        raise _other_size(shape, str(size), path)
-    values = torch.frombuffer(bytearray(content[4 + 4 * len(shape) :] or b"\0"), dtype=torch.uint8)
-    return values[: math.prod(shape)].view(shape)
-
-
-def _shape(content: bytes, path: Path) -> tuple[int, ...]:
-    """Return the shape in the head of a file."""
+def _parse_shape(content: bytes, path: Path) -> tuple[int, ...]:
+    """Return the shape in the first bytes of a file."""
     if len(content) < 4 or content[:3] != b"\0\0\x08" or not 1 <= content[3] <= 4:
         raise InputError(
             f"an IDX file of unsigned bytes at {path}", f"it begins with {content[:4]!r}", AGAIN
@@ -144,5 +127,5 @@ def _shape(content: bytes, path: Path) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", content[4:start])
 
 
-def _other_size(shape: tuple[int, ...], found: str, path: Path) -> InputError:
-    return InputError(f"{math.prod(shape)} values of shape {shape} in {path}", found, AGAIN)
+def _wrong_size(shape: tuple[int, ...], got: str, path: Path) -> InputError:
+    return InputError(f"{math.prod(shape)} values of shape {shape} in {path}", got, AGAIN)

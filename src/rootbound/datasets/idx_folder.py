@@ -10,54 +10,57 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data
-from rootbound.data.mapped import Mapped
+from rootbound.data.mapped import MappedRows
 from rootbound.datasets import idx
-from rootbound.datasets.cache import CHUNK, kept, stamp
-from rootbound.datasets.dataset import Dataset
-from rootbound.datasets.images import scaling
-from rootbound.datasets.layout import AS_FOUND, Layout
+from rootbound.datasets.cache import CHUNK, collect, describe_files
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
+from rootbound.datasets.images import measure_scaling
 
 
-def idx_folder(folder: Path, layout: Layout = AS_FOUND) -> Dataset:
+def idx_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load `train-…`, `t10k-…` `images-idx3-ubyte` and `labels-idx1-ubyte`, plain or `.gz`.
 
     Pixels are scaled by the mean and the deviation of the training images.
 
     Args:
-        folder: with the files.
-        layout: says how much may be in memory.
+        folder: The folder with the files.
+        layout: How much may be in memory.
 
     Raises:
-        InputError: a file is missing, damaged, or images and labels do not fit.
+        InputError: A file is missing, damaged, or images and labels do not fit.
     """
     parts = [
-        (_images(_path(folder, f"{prefix}-images-idx3-ubyte"), layout), _labels(folder, prefix))
+        (
+            _read_images(_find(folder, f"{prefix}-images-idx3-ubyte"), layout),
+            _read_labels(_find(folder, f"{prefix}-labels-idx1-ubyte")),
+        )
         for prefix in ("train", "t10k")
     ]
     (images, labels), _ = parts
-    if images.numel() < 2:  # they have no deviation
+    if math.prod(images.shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {folder}", "none", "check the files")
-    scale = scaling(images, None if isinstance(images, Mapped) else len(images))
-    train, test = (Data(*part, scale) for part in parts)
+    scaling = measure_scaling(images, None if isinstance(images, MappedRows) else len(images))
+    train, test = (Data(*part, scaling) for part in parts)
     return Dataset(folder.name, tuple(map(str, range(int(labels.max()) + 1))), train, test)
 
 
-def _images(path: Path, layout: Layout) -> Tensor:
-    shape = _checked(idx.claimed(path), 3, path)
+def _read_images(path: Path, layout: Layout) -> Tensor:
+    shape = _check_dimensions(path, 3)
     if math.prod(shape) <= layout.in_memory * 2**30:
         return idx.read(path).unsqueeze(1)
-    places = torch.arange(shape[0]).split(CHUNK)
-    images = (part.unsqueeze(1) for part in idx.parts(path, CHUNK))
-    return kept(shape[0], zip(images, places, strict=False), stamp([path]), layout)[0]
+    numbers = torch.arange(shape[0]).split(CHUNK)
+    images = (part.unsqueeze(1) for part in idx.read_parts(path, CHUNK))
+    parts = zip(images, numbers, strict=False)
+    return collect(shape[0], parts, describe_files([path]), layout)[0]
 
 
-def _labels(folder: Path, prefix: str) -> Tensor:
-    path = _path(folder, f"{prefix}-labels-idx1-ubyte")
-    _checked(idx.claimed(path), 1, path)
+def _read_labels(path: Path) -> Tensor:
+    _check_dimensions(path, 1)
     return idx.read(path).long()
 
 
-def _checked(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int, ...]:
+def _check_dimensions(path: Path, dimensions: int) -> tuple[int, ...]:
+    shape = idx.read_shape(path)
     if len(shape) != dimensions:
         raise InputError(
             f"{dimensions} dimensions in {path}", f"{len(shape)}", "check the files' names"
@@ -65,7 +68,7 @@ def _checked(shape: tuple[int, ...], dimensions: int, path: Path) -> tuple[int, 
     return shape
 
 
-def _path(folder: Path, name: str) -> Path:
+def _find(folder: Path, name: str) -> Path:
     paths = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
     if not paths:
         raise InputError(

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data
-from rootbound.datasets.cache import stamp
-from rootbound.datasets.dataset import Dataset
-from rootbound.datasets.images import scaling, stacked
-from rootbound.datasets.layout import AS_FOUND, Layout
+from rootbound.datasets.cache import describe_files
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
+from rootbound.datasets.images import measure_scaling, stack_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 TESTS = ("test", "validation", "valid", "val")
-"""Names of the part to be judged on, the first that there is."""
+"""Names that the part to be judged on may have; the first that there is counts."""
 
 
 def is_image_folder(folder: Path) -> bool:
@@ -25,59 +24,56 @@ def is_image_folder(folder: Path) -> bool:
     return any(path.suffix.lower() in SUFFIXES for path in folder.glob("train/*/*"))
 
 
-def image_folder(folder: Path, layout: Layout = AS_FOUND) -> Dataset:
+def image_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load images from `train` and `test`, a folder for each class; classes are sorted by name.
 
     Pixels become bytes, grey or RGB, and are scaled by mean and deviation of the training images.
 
     Args:
-        folder: with the two parts.
-        layout: what to do about images that cannot be read.
+        folder: The folder with the two parts.
+        layout: What to do about images that cannot be read.
 
     Raises:
-        InputError: a part is missing, a class to be judged on has no training images, or an
+        InputError: A part is missing, a class to be judged on has no training images, or an
             image cannot be read or has another size.
     """
     test = next((name for name in TESTS if (folder / name).is_dir()), None)
     if test is None:
         raise InputError(f"a folder test in {folder}", "none", "split the images")
-    classes = _classes(folder / "train")
-    if others := set(_classes(folder / test)) - set(classes):
+    classes = _find_classes(folder / "train")
+    if unknown := set(_find_classes(folder / test)) - set(classes):
         raise InputError(
             f"classes of {folder / 'train'} in {folder / test}",
-            ", ".join(sorted(others)),
+            ", ".join(sorted(unknown)),
             "remove those folders, or add training images",
         )
     inputs, labels = _read(folder / "train", classes, layout)
-    scale = scaling(inputs)
-    held = _read(folder / test, classes, layout)
-    return Dataset(folder.name, classes, Data(inputs, labels, scale), Data(*held, scale))
+    scaling = measure_scaling(inputs)
+    tests = _read(folder / test, classes, layout)
+    return Dataset(folder.name, classes, Data(inputs, labels, scaling), Data(*tests, scaling))
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
+def _find_classes(folder: Path) -> tuple[str, ...]:
     """Return the names of folders, without hidden ones such as those of editors."""
-    found = (path.name for path in folder.iterdir() if path.is_dir())
-    return tuple(sorted(name for name in found if not name.startswith(".")))
+    names = (path.name for path in folder.iterdir() if path.is_dir())
+    return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
 def _read(folder: Path, classes: tuple[str, ...], layout: Layout) -> tuple[Tensor, Tensor]:
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).glob("*") if _is_image(path))
-        paths += found
-        labels += [label] * len(found)
+        images = (path for path in (folder / name).glob("*") if path.suffix.lower() in SUFFIXES)
+        paths += sorted(images)
+        labels += [label] * (len(paths) - len(labels))
 
-    def opened(index: int) -> Image.Image:
-        with Image.open(paths[index]) as image:
+    def open_image(number: int) -> Image.Image:
+        with Image.open(paths[number]) as image:
             image.load()
             return image
 
-    inputs, kept = stacked(
-        len(paths), opened, lambda index: str(paths[index]), stamp(paths), layout
-    )
-    return inputs, torch.tensor(labels)[kept]
+    def locate(number: int) -> str:
+        return str(paths[number])
 
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+    inputs, numbers = stack_images(len(paths), open_image, locate, describe_files(paths), layout)
+    return inputs, torch.tensor(labels)[numbers]

@@ -11,85 +11,78 @@ from PIL.Image import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.data import Scaling
-from rootbound.datasets.cache import Part, kept
-from rootbound.datasets.layout import Layout
+from rootbound.datasets.cache import Part, collect
+from rootbound.datasets.dataset import Layout
 
-LARGE = 2**25
-"""Values: of so many, mean and deviation are certain enough for a scaling."""
+ENOUGH = 2**25
+"""Values that make mean and deviation certain enough for a scaling."""
 log = logging.getLogger(__name__)
 
 
-def stacked(
+def stack_images(
     count: int,
-    opened: Callable[[int], Image],
-    place: Callable[[int], str],
+    open_image: Callable[[int], Image],
+    locate: Callable[[int], str],
     source: str,
     layout: Layout,
 ) -> tuple[Tensor, Tensor]:
-    """Return images as bytes `(N, C, H, W)`, grey or RGB as the first is, and which they are.
+    """Return images as bytes `(N, C, H, W)`, grey or RGB as the first is, and their numbers.
 
     Args:
-        count: how many there are.
-        opened: returns the one of a number.
-        place: says in words where that is, for errors.
-        source: a text that changes whenever the images do.
-        layout: whether to leave out those that cannot be read, saying so in the log; and how
+        count: How many images there are.
+        open_image: Returns the image of a number.
+        locate: Says in words where that image is, for errors.
+        source: A text that changes whenever the images do.
+        layout: Whether to leave out images that cannot be read, saying so in the log; and how
             much may be in memory.
 
     Raises:
-        InputError: there are none, one cannot be read, or one has another size than the first.
+        InputError: There are none, one cannot be read, or one has another size than the first.
     """
-    images = _read(count, opened, place, skip=layout.skip_unreadable)
-    return kept(count, images, f"{source} {layout.skip_unreadable}", layout)
+
+    def read() -> Iterator[Part]:
+        shape: tuple[int, ...] = ()
+        for number in tqdm(range(count), "images", leave=False, disable=None):
+            try:
+                image = open_image(number)
+                grey = shape[0] == 1 if shape else image.mode in ("1", "L")
+                pixels = np.asarray(image.convert("L" if grey else "RGB"))
+            except Exception as error:  # a strange file may fail in any way
+                reason = first_line(error, 120)
+                if layout.skip_unreadable:
+                    log.warning("left out the image at %s: %s", locate(number), reason)
+                    continue
+                raise InputError(
+                    f"a readable image at {locate(number)}",
+                    reason,
+                    "remove or replace it, or pass --skip-unreadable",
+                ) from None
+            shape = shape or (1 if grey else 3, *pixels.shape[:2])
+            if pixels.shape[:2] != shape[1:]:
+                raise InputError(
+                    f"images of {shape[1:]} pixels, as the first one",
+                    f"{pixels.shape[:2]} at {locate(number)}",
+                    "resize them",
+                )
+            values = torch.from_numpy(pixels.copy())
+            values = values.view(1, *shape) if grey else values.permute(2, 0, 1)[None]
+            yield values, torch.tensor([number])
+
+    return collect(count, read(), f"{source} {layout.skip_unreadable}", layout)
 
 
-def _read(
-    count: int, opened: Callable[[int], Image], place: Callable[[int], str], *, skip: bool
-) -> Iterator[Part]:
-    """Yield images and their numbers, one at a time."""
-    shape: tuple[int, ...] = ()
-    for index in tqdm(range(count), "images", leave=False, disable=None):
-        try:
-            image = opened(index)
-            grey = shape[0] == 1 if shape else image.mode in ("1", "L")
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-        except Exception as error:  # a strange file may fail in any way
-            reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-            if skip:
-                log.warning("left out the image at %s: %s", place(index), reason)
-                continue
-            raise InputError(
-                f"a readable image at {place(index)}",
-                reason,
-                "remove or replace it, or pass --skip-unreadable",
-            ) from None
-        shape = shape or (1 if grey else 3, *pixels.shape[:2])
-        if pixels.shape[:2] != shape[1:]:
-            raise InputError(
-                f"images of {shape[1:]} pixels, as the first one",
-                f"{pixels.shape[:2]} at {place(index)}",
-                "resize them",
-            )
-        values = torch.from_numpy(pixels.copy())
-        yield (
-            values.view(1, *shape) if grey else values.permute(2, 0, 1)[None],
-            torch.tensor([index]),
-        )
-
-
-def scaling(inputs: Tensor, most: int | None = None) -> Scaling:
+def measure_scaling(inputs: Tensor, most: int | None = None) -> Scaling:
     """Return the scaling by mean and deviation of some samples, evenly spaced.
 
     Args:
-        inputs: bytes, which are divided by 255, or floating point.
-        most: samples; when left out 10,000, of large ones fewer, but at least 100.
+        inputs: Bytes, which are divided by 255, or floating point.
+        most: How many samples at most; when left out 10,000, fewer of large ones, but at least 100.
     """
     divisor = 255.0 if inputs.dtype == torch.uint8 else 1.0
-    enough = max(100, min(10_000, LARGE // max(1, inputs[0].numel())))
+    enough = max(100, min(10_000, ENOUGH // max(1, inputs[0].numel())))
     count = min(len(inputs), enough if most is None else most)
-    if count < len(inputs):
-        inputs = inputs[torch.linspace(0, len(inputs) - 1, count).long()]
-    sample = inputs / divisor
+    spaced = torch.linspace(0, len(inputs) - 1, count).long()
+    sample = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
     return Scaling(divisor, float(sample.mean()), max(float(sample.std()), 1e-6))

@@ -21,19 +21,20 @@ MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
+"""Digests of the uncompressed files."""
 
 
 @cache
 def mnist() -> Dataset:
-    """Return MNIST: images `(N, 1, 28, 28)` uint8, labels 0-9.
+    """Return MNIST, images `(N, 1, 28, 28)` uint8, labels 0-9.
 
     Raises:
-        InputError: a file of the installed package is missing or damaged.
+        InputError: A file of the installed package is missing or damaged.
     """
-    return Dataset("MNIST", tuple("0123456789"), _part("train"), _part("t10k"))
+    return Dataset("MNIST", tuple("0123456789"), _read("train"), _read("t10k"))
 
 
-def _part(prefix: str) -> Data:
+def _read(prefix: str) -> Data:
     images, labels = (
         idx.read(FOLDER / f"{name}.gz", MD5[name])
         for name in (f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte")

@@ -1,4 +1,4 @@
-"""One `.npz` file of arrays, as Keras, MedMNIST and NumPy users keep data sets; read without trust.
+"""One `.npz` file of arrays, as Keras, MedMNIST and NumPy users have; read without trust.
 
 Format: a zip archive of arrays, https://numpy.org/doc/stable/reference/generated/numpy.savez.html.
 """
@@ -16,12 +16,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.data import Data
-from rootbound.datasets.cache import CHUNK, Part, kept, stamp
-from rootbound.datasets.dataset import Dataset
-from rootbound.datasets.images import scaling
-from rootbound.datasets.layout import AS_FOUND, Layout
+from rootbound.datasets.cache import CHUNK, Part, collect, describe_files
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
+from rootbound.datasets.images import measure_scaling
 
 LARGEST = 8 * 2**30
 """Bytes the arrays may unpack to; a larger claim is refused before anything is allocated."""
@@ -29,10 +28,10 @@ NAMES = (
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
-"""What the four arrays may be called: by Keras, and by MedMNIST."""
+"""Names that the four arrays may have: those of Keras, and those of MedMNIST."""
 
 
-def npz_file(path: Path, layout: Layout = AS_FOUND) -> Dataset:
+def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load inputs and labels for training and testing; nothing in the file is executed.
 
     Images `(N, H, W)` or `(N, H, W, C)` with 1 or 3 channels become `(N, C, H, W)`; any other
@@ -40,47 +39,51 @@ def npz_file(path: Path, layout: Layout = AS_FOUND) -> Dataset:
     are scaled by the mean and the deviation of the training samples.
 
     Args:
-        path: of the file.
-        layout: says how much may be in memory.
+        path: The file.
+        layout: How much may be in memory.
 
     Raises:
-        InputError: the file is missing, damaged or too large, or an array is missing or not of
+        InputError: The file is missing, damaged or too large, or an array is missing or not of
             that form.
     """
     try:
-        names, large = _names(path, layout)
+        names, large = _find_names(path, layout)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names if name not in large}
         parts = [
             (
-                _streamed(path, names[at], layout)
-                if names[at] in large
-                else _inputs(path, names[at], arrays[names[at]]),
-                _labels(path, names[at + 1], arrays[names[at + 1]]),
+                _stream_inputs(path, inputs, layout)
+                if inputs in large
+                else _check_inputs(path, inputs, arrays[inputs]),
+                _check_labels(path, labels, arrays[labels]),
             )
-            for at in (0, 2)
+            for inputs, labels in (names[:2], names[2:])
         ]
     except InputError:
         raise
     except FileNotFoundError:
         raise InputError(f"an .npz file at {path}", "no such file", "check the path") from None
     except Exception as error:  # NumPy reads heads as Python: its parser raises what it likes
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
-            f"a readable .npz file at {path}", reason, "the file is damaged or holds objects"
+            f"a readable .npz file at {path}",
+            first_line(error),
+            "the file is damaged or holds objects",
         ) from None
-    (inputs, labels), _ = parts
-    if inputs.numel() < 2:  # they have no deviation
+    (train_inputs, train_labels), _ = parts
+    if math.prod(train_inputs.shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {path}", "none", "check the file")
-    classes = tuple(str(label) for label in range(int(labels.max()) + 1))
-    train, test = (Data(*part, scaling(inputs)) for part in parts)
+    classes = tuple(str(label) for label in range(int(train_labels.max()) + 1))
+    scaling = measure_scaling(train_inputs)
+    train, test = (Data(*part, scaling) for part in parts)
     return Dataset(path.stem, classes, train, test)
 
 
-def _names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
+def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
     """Return the names of the four arrays, and of those inputs too large for memory."""
     with zipfile.ZipFile(path) as archive:
-        sizes = {one.filename.removesuffix(".npy"): one.file_size for one in archive.infolist()}
+        sizes = {
+            member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist()
+        }
     names = next((names for names in NAMES if set(names) <= set(sizes)), None)
     if names is None:
         wanted = " or ".join(", ".join(names) for names in NAMES)
@@ -92,8 +95,8 @@ def _names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
     return names, large
 
 
-def _streamed(path: Path, name: str, layout: Layout) -> Tensor:
-    """Return inputs that are too large for memory."""
+def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
+    """Return inputs that are too large for memory, in a file of their own."""
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         read_head = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
         version = npy.read_magic(file)
@@ -109,16 +112,16 @@ def _streamed(path: Path, name: str, layout: Layout) -> Tensor:
                 count = min(CHUNK, shape[0] - start)
                 content = file.read(count * row)
                 values = np.frombuffer(content, kind).reshape(count, *shape[1:])
-                yield _inputs(path, name, values.copy()), torch.arange(start, start + count)
-            if file.read(1):  # at the end the checksum is looked at, too
+                yield _check_inputs(path, name, values.copy()), torch.arange(start, start + count)
+            if file.read(1):  # reading to the end checks the checksum, too
                 raise ValueError(f"{name} is longer than its head says")
 
-        return kept(shape[0], parts(), f"{stamp([path])} {name}", layout)[0]
+        return collect(shape[0], parts(), f"{describe_files([path])} {name}", layout)[0]
 
 
-def _inputs(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
-    kept = values.dtype == np.uint8 or values.dtype.kind == "f"
-    if not kept or values.ndim < 2:
+def _check_inputs(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
+    """Return inputs as bytes or float32, images with their channels first."""
+    if not (values.dtype == np.uint8 or values.dtype.kind == "f") or values.ndim < 2:
         raise InputError(
             f"bytes or floating point of at least two dimensions in {name} of {path}",
             f"{values.dtype} of shape {values.shape}",
@@ -131,7 +134,7 @@ def _inputs(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
     return inputs.permute(0, 3, 1, 2).contiguous() if images else inputs
 
 
-def _labels(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
+def _check_labels(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
     if values.dtype.kind not in "iu" or values.size != len(values):
         raise InputError(
             f"one whole number a sample in {name} of {path}",

@@ -1,4 +1,4 @@
-"""Labelled texts, and the data sets they become: of whole texts, or of what comes next in them."""
+"""Labelled texts, and the data sets made of them: of whole texts, or of what comes next."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, TaskPair
-from rootbound.datasets.dataset import Dataset
-from rootbound.datasets.layout import AS_FOUND
-from rootbound.datasets.next_tokens import NextTokens, contexts
+from rootbound.datasets.dataset import Dataset, Layout
+from rootbound.datasets.next_tokens import NextTokens, read_contexts
 from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
 from rootbound.datasets.tokens import Tokens
 
@@ -23,7 +22,7 @@ class Labelled:
     """Texts and the class of each.
 
     Args:
-        texts: any number of letters each; they may stay in a file, as a column does.
+        texts: Texts of any length, the empty one too; they may stay in a file, as a column does.
         labels: `(N,)` int64, from 0.
     """
 
@@ -33,7 +32,7 @@ class Labelled:
     def of(self, chosen: Sequence[int]) -> list[str]:
         """Return the texts of these classes."""
         wanted = torch.isin(self.labels, torch.tensor(chosen)).tolist()
-        return [text for text, kept in zip(self.texts, wanted, strict=True) if kept]
+        return [text for text, is_wanted in zip(self.texts, wanted, strict=True) if is_wanted]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +40,10 @@ class Texts:
     """Texts to learn from and to be judged on.
 
     Args:
-        name: as it shall appear in reports.
-        classes: the name of each class.
-        train: to learn from.
-        test: to be judged on.
+        name: The name in reports.
+        classes: The name of each class.
+        train: Texts to learn from.
+        test: Texts to be judged on.
     """
 
     name: str
@@ -55,19 +54,19 @@ class Texts:
     def tokenised(
         self,
         tokeniser: Tokeniser | None = None,
-        length: int = AS_FOUND.length,
-        in_memory: float = AS_FOUND.in_memory,
+        length: int = Layout.length,
+        in_memory: float = Layout.in_memory,
     ) -> Dataset:
         """Return the data set of telling the classes of texts apart.
 
         Args:
-            tokeniser: that of a pretrained model; hashed words when left out.
-            length: tokens of a text at most.
-            in_memory: GiB of tokens that are kept in memory at most; a part that may need more
-                is tokenised into a file and read from there.
+            tokeniser: The tokeniser of a pretrained model; hashed words when left out.
+            length: Tokens of a text at most.
+            in_memory: GiB of tokens in memory at most; a part that may need more is tokenised into
+                a file and read from there.
 
         Raises:
-            InputError: there are no texts, or no space for that file.
+            InputError: There are no texts, or no space for that file.
         """
         tokeniser = tokeniser or HashedWords()
         parts = [
@@ -81,24 +80,25 @@ class Texts:
             self.classes,
             Data(train, self.train.labels),
             Data(test, self.test.labels),
-            # Texts that reports show come first: where words share a number, theirs are right.
+            # Texts that reports show come first: where words share a number, theirs is shown.
             tokeniser.vocabulary(chain(self._shown(), self.train.texts, self.test.texts)),
         )
 
-    def next_tokens(self, tokeniser: Predicted, length: int = AS_FOUND.length) -> NextTokens:
+    def next_tokens(self, tokeniser: Predicted, length: int = Layout.length) -> NextTokens:
         """Return the data set of telling which token of a causal language model comes next.
 
         All contexts are in memory, `length` tokens for each token of the texts.
 
         Args:
-            tokeniser: the model's own.
-            length: tokens that it looks back at most.
+            tokeniser: The model's own.
+            length: Tokens that it looks back at most.
 
         Raises:
-            InputError: no text has two tokens.
+            InputError: No text has two tokens.
         """
         (train, after), (test, after_test) = (
-            contexts(part.texts, part.labels, tokeniser, length) for part in (self.train, self.test)
+            read_contexts(part.texts, part.labels, tokeniser, length)
+            for part in (self.train, self.test)
         )
         return NextTokens(
             self.name,
@@ -113,8 +113,11 @@ class Texts:
     def _shown(self) -> list[str]:
         """Return the first test text of each class."""
         labels = self.test.labels.tolist()
-        places = (labels.index(one) for one in range(len(self.classes)) if one in labels)
-        return [self.test.texts[place] for place in places]
+        return [
+            self.test.texts[labels.index(label)]
+            for label in range(len(self.classes))
+            if label in labels
+        ]
 
     def next_letters(
         self, desirable: Sequence[int], undesirable: Sequence[int], context: int = 32, step: int = 3
@@ -122,20 +125,20 @@ class Texts:
         """Return the pair of tasks to tell what letter comes next, in texts of some classes.
 
         The same letters are known in both tasks, those of the desirable training texts. Texts
-        follow one another, a line each; a sample is a number of letters, its label the next.
-        All of them are in memory, however many: give fewer texts, or take larger steps.
+        follow one another, a line each. A sample is `context` letters, and its label is the next
+        one. All samples are in memory, however many: give fewer texts, or take larger steps.
 
         Args:
-            desirable: classes of the texts that a model shall know how to go on with.
-            undesirable: classes of those that it shall not.
-            context: letters that it sees.
-            step: letters between one sample and the next.
+            desirable: Classes of the texts that a model shall know how to continue.
+            undesirable: Classes of those that it shall not.
+            context: Letters that it sees.
+            step: Letters between one sample and the next.
 
         Raises:
-            InputError: a side has no texts, or fewer letters than a context.
+            InputError: A side has no texts, or fewer letters than a context.
         """
         letters = Letters("".join(sorted(set("\n".join([*self.train.of(desirable), ""])))))
-        both = []
+        pair = []
         for chosen in (desirable, undesirable):
             train, test = (
                 _contexts("\n".join(part.of(chosen)), letters, context, step)
@@ -143,8 +146,8 @@ class Texts:
             )
             known = letters.vocabulary()
             names = ", ".join(self.classes[label] for label in chosen)
-            both.append(Task(f"{self.name}: {names}, next letter", known, train, test, known))
-        return TaskPair.of(*both)
+            pair.append(Task(f"{self.name}: {names}, next letter", known, train, test, known))
+        return TaskPair.of(*pair)
 
 
 def _contexts(text: str, letters: Letters, context: int, step: int) -> Data:

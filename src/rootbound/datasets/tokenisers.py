@@ -22,12 +22,12 @@ class Tokeniser(Protocol):
 
     @property
     def identity(self) -> str:
-        """A text that changes whenever any text would get other numbers; empty if there is none."""
+        """Changes whenever a text would get other numbers; empty where that is unknown."""
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32, cut after `length`; L is that of the longest text.
 
-        A text has the same tokens beside any others: of many, some are passed at a time.
+        A text has the same tokens whatever others are passed with it, as some of many are.
         """
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
@@ -55,30 +55,30 @@ class HashedWords:
     every second word shares its number with another, mostly a rare one.
 
     Args:
-        size: how many numbers, padding included.
+        size: How many numbers there are, padding included.
     """
 
     size: int = 16384
 
     @property
     def identity(self) -> str:
-        """What is a word, and which letters have small ones, is a matter of Unicode's version."""
+        """Unicode's version decides what is a word, and which letters have small ones."""
         return f"{self!r} {WORD.pattern} Unicode {unicodedata.unidata_version}"
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32."""
         numbered = [[self._number(word) for word in self._words(text, length)] for text in texts]
-        return padded(numbered)
+        return pad(numbered)
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Return the first word of each number in these texts, empty where there is none."""
-        found: dict[int, str] = {}
+        words: dict[int, str] = {}
         for text in texts:
             for word in dict.fromkeys(self._words(text, None)):
-                found.setdefault(self._number(word), word)
-            if len(found) == self.size - 1:
+                words.setdefault(self._number(word), word)
+            if len(words) == self.size - 1:
                 break
-        return tuple(found.get(number, "") for number in range(self.size))
+        return tuple(words.get(number, "") for number in range(self.size))
 
     def _words(self, text: str, most: int | None) -> list[str]:
         return WORD.findall(text.lower())[:most]
@@ -92,7 +92,7 @@ class Letters:
     """Letters, numbered from 2 on as given; 1 stands for any other.
 
     Args:
-        known: the letters.
+        known: The letters.
     """
 
     known: str
@@ -105,16 +105,16 @@ class Letters:
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32."""
         numbers = {letter: number for number, letter in enumerate(self.known, start=2)}
-        return padded([[numbers.get(letter, 1) for letter in text[:length]] for text in texts])
+        return pad([[numbers.get(letter, 1) for letter in text[:length]] for text in texts])
 
     def vocabulary(self, texts: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the letters after padding and the unknown one."""
         return "", "\N{REPLACEMENT CHARACTER}", *self.known
 
 
-def padded(rows: Sequence[Sequence[int]]) -> Tensor:
+def pad(rows: Sequence[Sequence[int]]) -> Tensor:
     """Return rows of numbers `(N, L)` as int32, filled up to the longest, at least 1."""
     tokens = torch.full((len(rows), max([1, *map(len, rows)])), PADDING, dtype=torch.int32)
-    for place, row in zip(tokens, rows, strict=True):
-        place[: len(row)] = torch.tensor(row, dtype=torch.int32)
+    for padded_row, row in zip(tokens, rows, strict=True):
+        padded_row[: len(row)] = torch.tensor(row, dtype=torch.int32)
     return tokens

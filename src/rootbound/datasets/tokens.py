@@ -1,4 +1,4 @@
-"""Texts as rows of tokens: found a part at a time and once, in memory or in a file."""
+"""Texts as rows of tokens: made once, a part at a time, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.datasets.cache import kept
-from rootbound.datasets.layout import Layout
-from rootbound.datasets.remembered import remembered
+from rootbound.datasets.cache import collect, make_once
+from rootbound.datasets.dataset import Layout
 from rootbound.datasets.tokenisers import Tokeniser
 
 AT_ONCE = 1024
-"""Texts that are tokenised at a time: lists of numbers take ten times what tokens do."""
+"""Texts that are tokenised at a time: lists of numbers take ten times the memory of tokens."""
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """What texts become by a tokeniser.
+    """The tokens of some texts.
 
     Args:
-        tokeniser: may lack an identity. Then nothing is known of it but what it makes, and it is
-            asked anew each time.
-        texts: read in order, a part at a time.
-        length: tokens of a text at most.
+        tokeniser: What makes them. Where it has no identity nothing is known of it but the tokens,
+            and it is asked anew each time.
+        texts: The texts, which are read in order, a part at a time.
+        length: Tokens of a text at most.
         in_memory: GiB at most; where that many tokens of every text need more, they are in a
             file.
     """
@@ -40,7 +39,7 @@ class Tokens:
 
     @property
     def large(self) -> bool:
-        """Whether they are in a file."""
+        """Whether the tokens are in a file."""
         size = torch.int32.itemsize * self.length * len(self.texts)
         return size > self.in_memory * 2**30
 
@@ -49,36 +48,36 @@ class Tokens:
         """Tokens of the longest text, at least 1."""
         if not self.large:
             return self._whole.shape[1]
-        return int(remembered(f"width {self._source}", self._widest))
+        return int(make_once(f"width {self._source}", self._find_width))
 
     def filled(self, width: int) -> Tensor:
         """Return the tokens `(N, width)`, filled up with padding.
 
         Raises:
-            InputError: there is no space for their file.
+            InputError: There is no space for their file.
         """
         if not self.large:
-            return _filled(self._whole, width)
+            return _pad(self._whole, width)
         numbers = torch.arange(len(self.texts)).split(AT_ONCE)
         parts = (
-            (_filled(part, width), places)
-            for part, places in zip(self._parts(), numbers, strict=True)
+            (_pad(part, width), part_numbers)
+            for part, part_numbers in zip(self._parts(), numbers, strict=True)
         )
         source = f"{width} {self._source}"
-        return kept(len(self.texts), parts, source, Layout(in_memory=0))[0]
+        return collect(len(self.texts), parts, source, Layout(in_memory=0))[0]
 
     @cached_property
     def _whole(self) -> Tensor:
-        """All tokens, as they were found before where the tokeniser says what it is."""
-        return remembered(self._source, self._make) if self.tokeniser.identity else self._make()
+        """All tokens, as they were made before where the tokeniser says what it is."""
+        return make_once(self._source, self._make) if self.tokeniser.identity else self._make()
 
     def _make(self) -> Tensor:
         parts = list(self._parts())
         width = max(part.shape[1] for part in parts)
-        return torch.cat([_filled(part, width) for part in parts])
+        return torch.cat([_pad(part, width) for part in parts])
 
-    def _widest(self) -> Tensor:
-        """Return the width, asked for no more texts than it takes: none is beyond `length`."""
+    def _find_width(self) -> Tensor:
+        """Return the width, of no more texts than it takes: none is longer than `length`."""
         widest = 0
         for part in self._parts():
             widest = max(widest, part.shape[1])
@@ -88,26 +87,26 @@ class Tokens:
 
     @cached_property
     def _source(self) -> str:
-        """What decides the tokens; or, where the tokeniser does not say what it is, they do."""
+        """What decides the tokens; where the tokeniser does not say what it is, the tokens."""
         identity = self.tokeniser.identity
         if not identity:
-            made = (row.numpy().tobytes() for part in self._parts() for row in part)
-            return f"tokens {_digest(made)}"
+            rows = (row.numpy().tobytes() for part in self._parts() for row in part)
+            return f"tokens {_digest(rows)}"
         contents = _digest(text.encode("utf-8", "surrogatepass") for text in self.texts)
         return f"tokens {self.length} {contents} {identity}"
 
     def _parts(self) -> Iterator[Tensor]:
-        """Yield the tokens of some texts after the other, each part as wide as its longest."""
+        """Yield the tokens of some texts after others, each part as wide as its longest text."""
         for start in range(0, max(1, len(self.texts)), AT_ONCE):
             yield self.tokeniser(self.texts[start : start + AT_ONCE], self.length)
 
 
 def _digest(values: Iterable[bytes]) -> str:
-    contents = hashlib.sha256()
+    digest = hashlib.sha256()
     for value in values:
-        contents.update(len(value).to_bytes(8, "little") + value)
-    return contents.hexdigest()
+        digest.update(len(value).to_bytes(8, "little") + value)
+    return digest.hexdigest()
 
 
-def _filled(tokens: Tensor, width: int) -> Tensor:
+def _pad(tokens: Tensor, width: int) -> Tensor:
     return functional.pad(tokens, (0, width - tokens.shape[1]))

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
-from rootbound.datasets.rotations import rotations
+from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation.attacker import AttackerResources, count_labels
 from rootbound.evaluation.contenders import Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
@@ -150,7 +150,7 @@ def _run(
         contenders = [*contenders, *controls]
     desirable = tasks.desirable
     if suite.benign and tasks.benign is None and desirable is not None:
-        tasks = replace(tasks, benign=rotations(desirable))
+        tasks = replace(tasks, benign=rotation_task(desirable))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
     resources = AttackerResources(desirable and desirable.train, sibling, limits)
     claimed = None if folder is None else _as_folder(folder).claim(spec, context)

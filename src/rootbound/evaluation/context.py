@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from rootbound.data import Task, Tasks
-from rootbound.data.scaling import described_inputs
+from rootbound.data.transforms import describe_inputs
 from rootbound.evaluation.attacker import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
@@ -141,6 +141,6 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "stratified": task.train.stratified,
         "samples": "images" if len(task.train.shape) == 3 else "samples",
         "conversion": task.conversion,
-        "inputs": described_inputs(task.train.shape, task.train.stated_scaling),
-        **({} if own is None else {"own_inputs": described_inputs(task.train.shape, own)}),
+        "inputs": describe_inputs(task.train.shape, task.train.stated_scaling),
+        **({} if own is None else {"own_inputs": describe_inputs(task.train.shape, own)}),
     }

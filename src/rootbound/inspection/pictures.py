@@ -53,7 +53,7 @@ def pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
     samples = {role: _first_of_each(task) for role, task in sides.items()}
     if samples["undesirable"].tokens:
         return found | (_words(model, sides, samples) if _can_explain() else {})
-    found |= {role: data.inputs.cpu().numpy() for role, data in samples.items()}
+    found |= {role: data.inputs[:].cpu().numpy() for role, data in samples.items()}
     layer = model.last_convolution()
     if layer is None:
         return found
@@ -105,7 +105,7 @@ def _words(
         data = samples[role]
         words = [
             [_shown(task.vocabulary[one]) if one else "" for one in row]
-            for row in data.inputs.tolist()
+            for row in data.inputs[:].tolist()
         ]
         found[f"words_{role}"] = np.array(words, dtype=np.str_)
         found[f"labels_{role}"] = data.labels.int().cpu().numpy()

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from rootbound.data.mapped import Mapped
+from rootbound.data.mapped import MappedRows
 from rootbound.datasets import HashedWords, Letters, cache
-from rootbound.datasets.remembered import CHECK, VALUES, remembered
+from rootbound.datasets.cache import CHECK, VALUES, make_once
 from rootbound.datasets.texts import Labelled, Texts
 
 VALUES_MADE = torch.arange(12, dtype=torch.int32).view(3, 4)
@@ -47,7 +47,7 @@ class Counted:
 )
 def test_made_once(values: Tensor, folder: Path) -> None:
     make = Counted(values)
-    first, second = (remembered("source", make) for _ in range(2))
+    first, second = (make_once("source", make) for _ in range(2))
     assert make.asked == 1
     for found in (first, second):
         assert found.dtype == values.dtype
@@ -57,8 +57,8 @@ def test_made_once(values: Tensor, folder: Path) -> None:
 
 def test_another_source_is_made_anew() -> None:
     make = Counted()
-    remembered("one", make)
-    remembered("another", make)
+    make_once("one", make)
+    make_once("another", make)
     assert make.asked == 2
 
 
@@ -90,21 +90,21 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_file_does_not_count(name: str, folder: Path) -> None:
-    remembered("source", Counted())
+    make_once("source", Counted())
     (path,) = folder.iterdir()
     path.write_bytes(DAMAGE[name](path.read_bytes()))
     make = Counted()
-    assert torch.equal(remembered("source", make), VALUES_MADE)
+    assert torch.equal(make_once("source", make), VALUES_MADE)
     assert make.asked == 1
-    assert torch.equal(remembered("source", make), VALUES_MADE)
+    assert torch.equal(make_once("source", make), VALUES_MADE)
     assert make.asked == 1, "it is not mended"
 
 
 def test_nothing_in_a_file_is_run(folder: Path, tmp_path: Path) -> None:
-    remembered("source", Counted())
+    make_once("source", Counted())
     (path,) = folder.iterdir()
     path.write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
-    assert torch.equal(remembered("source", Counted()), VALUES_MADE)
+    assert torch.equal(make_once("source", Counted()), VALUES_MADE)
     assert not (tmp_path / "mark").exists()
 
 
@@ -112,7 +112,7 @@ def test_without_a_folder_it_is_made_each_time(folder: Path) -> None:
     folder.write_text("a file is in its place")
     make = Counted()
     for asked in (1, 2):
-        assert torch.equal(remembered("source", make), VALUES_MADE)
+        assert torch.equal(make_once("source", make), VALUES_MADE)
         assert make.asked == asked
 
 
@@ -123,7 +123,7 @@ def test_without_a_home_it_is_made_each_time(monkeypatch: pytest.MonkeyPatch) ->
     for name in (cache.FOLDER, "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", homeless)
-    assert torch.equal(remembered("source", Counted()), VALUES_MADE)
+    assert torch.equal(make_once("source", Counted()), VALUES_MADE)
 
 
 @dataclass
@@ -183,7 +183,7 @@ def test_tokens_in_a_file_are_found_once(identity: str, length: int, asked: int)
     again = Watched(identity)
     found = texts().tokenised(again, length, in_memory=0)
     assert again.asked == asked
-    assert isinstance(found.train.inputs, Mapped)
+    assert isinstance(found.train.inputs, MappedRows)
     assert torch.equal(found.train.inputs[:4][:, :3], before.train.inputs[:][:, :3])
 
 
@@ -204,7 +204,11 @@ def test_a_tokeniser_that_does_not_say_what_it_is_is_asked_each_time() -> None:
     first, second, third = (
         texts().tokenised(each, 8, in_memory=0).train.inputs for each in (one, other, again)
     )
-    assert isinstance(first, Mapped) and isinstance(second, Mapped) and isinstance(third, Mapped)
+    assert (
+        isinstance(first, MappedRows)
+        and isinstance(second, MappedRows)
+        and isinstance(third, MappedRows)
+    )
     assert torch.equal(torch.where(first[:] == 0, 0, first[:] + 1), second[:])
     assert first.path == third.path != second.path
     assert (one.asked, other.asked, again.asked) == (6, 6, 2)

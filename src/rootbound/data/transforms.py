@@ -1,0 +1,143 @@
+"""From stored samples to what a network is fed: scaled, and in training changed at random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rootbound.core.errors import InputError
+
+LARGEST_FACTOR = 1e30
+"""Most that a scaling may multiply by, or move; more would be infinite in single precision."""
+Numbers = float | tuple[float, ...]
+"""One number for all channels, or one for each."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How stored inputs become the numbers a model sees: `(x / divisor - mean) / deviation`.
+
+    Mean and deviation are one number each, or as many as there are channels.
+    """
+
+    divisor: float = 1.0
+    mean: Numbers = 0.0
+    deviation: Numbers = 1.0
+
+    @classmethod
+    def stated(
+        cls, divisor: float, mean: float | Sequence[float], deviation: float | Sequence[float]
+    ) -> Scaling:
+        """Return a scaling that somebody states; one number stands for as many as the other has.
+
+        Raises:
+            InputError: A number is not finite, divisor or deviation is not above 0, scaled inputs
+                would be infinite, or there are more means than deviations or fewer.
+        """
+        means = tuple(map(float, mean if isinstance(mean, Sequence) else [mean]))
+        deviations = tuple(
+            map(float, deviation if isinstance(deviation, Sequence) else [deviation])
+        )
+        channels = max(len(means), len(deviations))
+        means = means * channels if len(means) == 1 else means
+        deviations = deviations * channels if len(deviations) == 1 else deviations
+        _check_scaling(float(divisor), means, deviations)
+        if channels == 1:
+            return cls(float(divisor), *means, *deviations)
+        return cls(float(divisor), means, deviations)
+
+    @property
+    def channels(self) -> list[tuple[float, float]]:
+        """Mean and deviation of each channel, or one pair for all."""
+        means = self.mean if isinstance(self.mean, tuple) else (self.mean,)
+        deviations = self.deviation if isinstance(self.deviation, tuple) else (self.deviation,)
+        return list(zip(means, deviations, strict=True))
+
+    def apply(self, inputs: Tensor) -> Tensor:
+        """Return stored inputs `(N, *shape)` as float32, scaled, in new memory."""
+        # A copy in any case: a slice of float32 inputs is the stored inputs themselves.
+        copied = inputs.to(torch.float32, copy=True)
+        pairs = [
+            (1.0 / (self.divisor * deviation), mean / deviation)
+            for mean, deviation in self.channels
+        ]
+        if len(pairs) == 1:
+            ((factor, shift),) = pairs
+            return copied.mul_(factor).sub_(shift)
+        factors, shifts = copied.new_tensor(pairs).view(-1, 2, *[1] * (inputs.dim() - 2)).unbind(1)
+        return copied.mul_(factors).sub_(shifts)
+
+
+def _check_scaling(divisor: float, means: Sequence[float], deviations: Sequence[float]) -> None:
+    got = (
+        f"divisor {divisor:g}, mean {', '.join(f'{mean:g}' for mean in means)}, "
+        f"deviation {', '.join(f'{deviation:g}' for deviation in deviations)}"
+    )
+    fix = "correct the scaling of the inputs"
+    if len(means) != len(deviations) or not means:
+        raise InputError("as many means as deviations", got, fix)
+    finite = all(map(math.isfinite, (divisor, *means, *deviations)))
+    if not finite or min(divisor, *deviations) <= 0:
+        raise InputError("finite numbers, divisor and deviation above 0", got, fix)
+    if any(
+        max(1 / divisor, abs(mean)) > LARGEST_FACTOR * deviation
+        for mean, deviation in zip(means, deviations, strict=True)
+    ):
+        raise InputError("inputs that are finite when they are scaled", got, fix)
+
+
+def describe_inputs(shape: tuple[int, ...], scaling: Scaling | None) -> dict[str, Any]:
+    """Return what a network must be fed, as plain values: the shape of a sample, and its scaling.
+
+    Tokens have no scaling, nor has what nobody stated one for.
+    """
+    values = {} if scaling is None else asdict(scaling)
+    plain = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
+    return {"shape": list(shape), **plain}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Move every image a little, and perhaps mirror it; samples that are no images stay unchanged.
+
+    Args:
+        shift: Pixels up or down and left or right at most, at least 0; the border is repeated.
+        flip: Exchange left and right in half of the images; not for digits or letters.
+
+    Raises:
+        InputError: `shift` is negative.
+    """
+
+    shift: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.shift < 0:
+            raise InputError("a shift of at least 0 pixels", str(self.shift), "raise it")
+
+    def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Return inputs `(N, *shape)` changed at random, each sample in its own way."""
+        if inputs.dim() != 4:
+            return inputs
+        if self.shift:
+            inputs = self._shifted(inputs, generator)
+        if self.flip:
+            flipped = torch.rand(len(inputs), generator=generator) < 0.5
+            inputs = torch.where(flipped.view(-1, 1, 1, 1), inputs.flip(3), inputs)
+        return inputs
+
+    def _shifted(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        count, _, height, width = inputs.shape
+        padded = functional.pad(inputs, (self.shift,) * 4, mode="replicate")
+        windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+        down, right = torch.randint(2 * self.shift + 1, (2, count), generator=generator)
+        moved: Tensor = windows[torch.arange(count), :, down, right]
+        return moved
