@@ -21,9 +21,10 @@ test-all: $(STAMP)  ## every test: Ray, torchrun, kills, the browser, every exam
 coverage: $(STAMP)  ## the lines and branches that no test of `make test` runs
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" --cov --cov-report=term
 
-lint: $(STAMP)  ## ruff and mypy
+lint: $(STAMP)  ## ruff, mypy and one rule of pylint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pylint src/rootbound
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## the documentation, into site/; a warning is an error
