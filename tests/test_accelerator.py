@@ -92,7 +92,7 @@ def test_commands(toy_folder: Path, tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "audit")]
     assert cli.main(["audit", model, *tasks, *device, *attack, *out]) == 0
     records = Evaluation.load(tmp_path / "audit").records
-    assert not [one.error for one in records if one.error and one.attack.startswith("LastLayer")]
+    assert not [one.error for one in records if one.error and one.attack.kind == "LastLayer"]
 
 
 def _errors(found: Evaluation) -> dict[tuple[str, str, str, int | None], str | None]:

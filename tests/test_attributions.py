@@ -149,7 +149,7 @@ def test_each_side_has_its_own_words() -> None:
 
 
 def test_words_of_strangers_are_escaped_and_whole(drawn: dict[str, Array], tmp_path: Path) -> None:
-    shutil.copy(GOLDEN / "records.json", tmp_path)
+    shutil.copy(GOLDEN / "records.json.gz", tmp_path)
     named = {f"BestResponse/{name}": value for name, value in drawn.items()}
     (tmp_path / "pictures.npz").write_bytes(as_npz(named))
     with warnings.catch_warnings():

@@ -21,7 +21,7 @@ from rootbound.data import Data
 from rootbound.datasets import Dataset
 from rootbound.networks import shallow_cnn
 from rootbound.publishing import Origin, save_model
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from toy import write_idx_folder
 
 TRAIN = "train --data data --desirable 0-2 --undesirable 3-5 --epochs 1 --out new/model.safetensors"
@@ -74,7 +74,9 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Data(data.inputs[..., :4, :4], data.labels)
 
     write_idx_folder(root / "small", Dataset("small", toy.classes, cut(toy.train), cut(toy.test)))
-    origin = Origin("Plain()", "undefended", "data", "data", "0-2", "3-5", seed=0, shared=False)
+    origin = Origin(
+        Configuration("Plain", {}), "undefended", "data", "data", "0-2", "3-5", seed=0, shared=False
+    )
     save_model(shallow_cnn(3, (1, 16, 16)), root / "model.safetensors", (1, 16, 16), origin)
     Evaluation({}, (), ()).save(root / "run")
     (root / "own.py").write_text(OWN_METHOD)
@@ -367,10 +369,10 @@ ROWS = [
     Row(f"{AUDIT} --undefended nothing", "no such file; train one"),
     Row(f"{AUDIT} --undefended own.py", "a safetensors file at own.py"),
     Row(f"{AUDIT} --desirable 0-1", "a head for 2 desirable classes; got one for 3"),
-    Row("report nowhere", "nowhere/records.json; got no such file; check the folder"),
+    Row("report nowhere", "nowhere/records.json.gz; got no such file; check the folder"),
     Row("report own.py", "no such file; check the folder"),
     Row("report empty", "no such file; check the folder"),
-    Row("report run", "run/records.json"),
+    Row("report run", "run/records.json.gz"),
 ]
 
 
@@ -519,10 +521,10 @@ RECORDS = {
 
 @pytest.mark.parametrize("content", RECORDS.values(), ids=list(RECORDS))
 def test_damaged_records(content: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace / "run" / "records.json").write_text(content)
-    refused(["report", "run"], "run/records.json", workspace, capsys)
+    (workspace / "run" / "records.json.gz").write_text(content)
+    refused(["report", "run"], "run/records.json.gz", workspace, capsys)
 
 
 def test_records_that_are_not_text(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (workspace / "run" / "records.json").write_bytes(bytes(range(128, 256)))
-    refused(["report", "run"], "run/records.json", workspace, capsys)
+    (workspace / "run" / "records.json.gz").write_bytes(bytes(range(128, 256)))
+    refused(["report", "run"], "run/records.json.gz", workspace, capsys)

@@ -47,7 +47,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 @pytest.fixture(scope="module")
 def page(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
     folder = tmp_path_factory.mktemp("page")
-    for name in ("records.json", "pictures.npz"):
+    for name in ("records.json.gz", "pictures.npz"):
         shutil.copy(GOLDEN / name, folder)
     browser.get(report.write(folder).as_uri())
     return browser
@@ -110,7 +110,7 @@ def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
 def test_the_leaderboard_is_sorted_by_its_headings(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:
-    shutil.copy(GOLDEN / "records.json", tmp_path)
+    shutil.copy(GOLDEN / "records.json.gz", tmp_path)
     browser.get_log("browser")
     browser.get(write_leaderboard(tmp_path).as_uri())
     assert not browser.get_log("browser"), "no console error, no blocked script"

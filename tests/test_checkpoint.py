@@ -22,11 +22,15 @@ from rootbound.core.errors import InputError
 from rootbound.data import Scaling
 from rootbound.networks import MODELS, Classifier, build, shallow_cnn
 from rootbound.publishing import Origin, load_model, save_model
+from rootbound.records import Configuration
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
 
-ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+ORIGIN = Origin(
+    Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False
+)
 SCALING = Scaling(255.0, 0.5, 0.25)
+VALUES = ORIGIN.to_json()
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def description(**changes: Any) -> dict[str, Any]:
         "architecture": "shallow_cnn",
         "classes": 3,
         "shape": list(SHAPE),
-        "origin": asdict(ORIGIN),
+        "origin": ORIGIN.to_json(),
     }
     return whole | changes
 
@@ -115,13 +119,13 @@ def test_a_file_of_before_says_less_of_its_data(tmp_path: Path) -> None:
         "test_split",
         "scaling",
     )
-    before = {name: value for name, value in asdict(ORIGIN).items() if name not in later}
-    store(tmp_path / "m", description(origin=before))
+    before = {name: value for name, value in ORIGIN.to_json().items() if name not in later}
+    store(tmp_path / "m", description(origin=before | {"method": str(ORIGIN.method)}))
     assert load_model(tmp_path / "m")[1] == ORIGIN
 
 
 def test_unknown_fields_of_the_origin_are_ignored(tmp_path: Path) -> None:
-    store(tmp_path / "m", description(origin=asdict(ORIGIN) | {"of a later version": 1}))
+    store(tmp_path / "m", description(origin=ORIGIN.to_json() | {"of a later version": 1}))
     assert load_model(tmp_path / "m")[1] == ORIGIN
 
 
@@ -245,7 +249,7 @@ def changed(described: object) -> str:
     key = next(key for key, value in described.items() if value != description()[key])
     value = described[key]
     if isinstance(value, dict) and value:
-        key, value = next(one for one in value.items() if one not in asdict(ORIGIN).items())
+        key, value = next(one for one in value.items() if one not in ORIGIN.to_json().items())
     return f"{key} {value!r}"
 
 
@@ -274,32 +278,30 @@ def changed(described: object) -> str:
         description(origin=None),
         description(origin=[]),
         description(origin={}),
-        description(origin=asdict(ORIGIN) | {"data": ["mnist"]}),
-        description(origin=asdict(ORIGIN) | {"desirable": 3}),
-        description(origin=asdict(ORIGIN) | {"seed": "first"}),
-        description(origin=asdict(ORIGIN) | {"shared": "no"}),
-        description(origin=asdict(ORIGIN) | {"length": "8"}),
-        description(origin=asdict(ORIGIN) | {"length": True}),
-        description(origin=asdict(ORIGIN) | {"length": None}),
-        description(origin=asdict(ORIGIN) | {"input_column": 3}),
-        description(origin=asdict(ORIGIN) | {"label_column": None}),
-        description(origin=asdict(ORIGIN) | {"scaling": "mnist"}),
-        description(origin=asdict(ORIGIN) | {"scaling": {"mean": 0.5}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": None}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": 10**400}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": math.nan}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"divisor": 0.0}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"deviation": -0.5}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"deviation": 1e-300}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"variance": 1.0}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": []}}),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": [0.5, 1]}}),
+        description(origin=ORIGIN.to_json() | {"data": ["mnist"]}),
+        description(origin=ORIGIN.to_json() | {"desirable": 3}),
+        description(origin=ORIGIN.to_json() | {"seed": "first"}),
+        description(origin=ORIGIN.to_json() | {"shared": "no"}),
+        description(origin=ORIGIN.to_json() | {"length": "8"}),
+        description(origin=ORIGIN.to_json() | {"length": True}),
+        description(origin=ORIGIN.to_json() | {"length": None}),
+        description(origin=ORIGIN.to_json() | {"input_column": 3}),
+        description(origin=ORIGIN.to_json() | {"label_column": None}),
+        description(origin=ORIGIN.to_json() | {"scaling": "mnist"}),
+        description(origin=ORIGIN.to_json() | {"scaling": {"mean": 0.5}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"mean": None}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"mean": 10**400}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"mean": math.nan}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"divisor": 0.0}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"deviation": -0.5}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"deviation": 1e-300}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"variance": 1.0}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"mean": []}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"mean": [0.5, 1]}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"mean": [0.5, math.nan]}}),
+        description(origin=VALUES | {"scaling": asdict(SCALING) | {"divisor": [1.0]}}),
         description(
-            origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"mean": [0.5, math.nan]}}
-        ),
-        description(origin=asdict(ORIGIN) | {"scaling": asdict(SCALING) | {"divisor": [1.0]}}),
-        description(
-            origin=asdict(ORIGIN)
+            origin=ORIGIN.to_json()
             | {"scaling": asdict(SCALING) | {"mean": [0.5, 0.5], "deviation": [1.0] * 3}}
         ),
     ],

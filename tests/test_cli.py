@@ -22,7 +22,7 @@ from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Unlearning
 from rootbound.networks import MODELS
 from rootbound.publishing import load_model
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.suites import SUITES
 from rootbound.training import Recipe
 
@@ -68,7 +68,7 @@ def train(data: Path, out: Path, *more: str) -> list[str]:
 
 
 def used_method(path: Path) -> str:
-    return load_model(path)[1].method
+    return str(load_model(path)[1].method)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_train_writes_one_model_and_its_accuracy(
     assert (model.architecture, model.classes) == ("shallow_cnn", 3)
     assert (origin.desirable, origin.undesirable, origin.seed) == ("0-2", "3-5", 0)
     assert (origin.data, origin.arm, origin.shared) == (str(toy_folder), "defended", False)
-    assert origin.method == repr(BestResponse().for_epochs(1))
+    assert str(origin.method) == str(Configuration.of(BestResponse().for_epochs(1)))
 
 
 def test_the_same_command_gives_the_same_file(
@@ -143,7 +143,7 @@ def test_method_by_name_has_its_own_settings(
     name: str, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(capsys, train(toy_folder, tmp_path / "m", "--method", name))
-    assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1))
+    assert used_method(tmp_path / "m") == str(Configuration.of(Plain().for_epochs(1)))
     assert load_model(tmp_path / "m")[1].arm == "undefended"
 
 
@@ -153,7 +153,7 @@ def test_settings_of_the_default_method_can_be_changed(
     options = ["--method.weight", "0.7", "--method.recipe.batch_size", "32"]
     run(capsys, train(toy_folder, tmp_path / "m", *options))
     recipe = Recipe(epochs=1, batch_size=32, learning_rate=BestResponse().recipe.learning_rate)
-    assert used_method(tmp_path / "m") == repr(BestResponse(recipe, weight=0.7))
+    assert used_method(tmp_path / "m") == str(Configuration.of(BestResponse(recipe, weight=0.7)))
 
 
 def test_settings_of_a_named_method_can_be_changed(
@@ -162,7 +162,7 @@ def test_settings_of_a_named_method_can_be_changed(
     options = ["--method", "Unlearning", "--method.noise_images", "4", "--method.retained", "20"]
     run(capsys, train(toy_folder, tmp_path / "m", *options))
     expected = Unlearning(noise_images=4, retained=20).for_epochs(1)
-    assert used_method(tmp_path / "m") == repr(expected)
+    assert used_method(tmp_path / "m") == str(Configuration.of(expected))
 
 
 @pytest.mark.parametrize("more", [[], ["--method.strength", "0.1"]], ids=["default", "set"])
@@ -212,7 +212,7 @@ def test_config_file_gives_options_and_the_command_line_wins(
     model, origin = load_model(out)
     assert model.architecture == "deep_cnn"
     assert origin.seed == 5
-    assert origin.method == repr(BestResponse(weight=0.3).for_epochs(1))
+    assert str(origin.method) == str(Configuration.of(BestResponse(weight=0.3).for_epochs(1)))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_settings_are_added_to_those_of_a_config_file(
     file = tmp_path / "config.yaml"
     file.write_text(config)
     run(capsys, train(toy_folder, tmp_path / "m", "--config", str(file), "--method.weight", "0.7"))
-    assert used_method(tmp_path / "m") == repr(expected.for_epochs(1))
+    assert used_method(tmp_path / "m") == str(Configuration.of(expected.for_epochs(1)))
 
 
 def test_config_file_may_name_another_method(
@@ -244,7 +244,7 @@ def test_config_file_may_name_another_method(
     file = tmp_path / "config.yaml"
     file.write_text("method: Plain\n")
     run(capsys, train(toy_folder, tmp_path / "m", "--config", str(file)))
-    assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1))
+    assert used_method(tmp_path / "m") == str(Configuration.of(Plain().for_epochs(1)))
 
 
 def test_the_model_file_says_in_which_precision_it_was_trained(
@@ -255,7 +255,9 @@ def test_the_model_file_says_in_which_precision_it_was_trained(
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     run(capsys, train(toy_folder, tmp_path / "m", "--method", "Plain", "--precision", "bfloat16"))
-    assert used_method(tmp_path / "m") == repr(Plain().for_epochs(1).in_precision("bfloat16"))
+    assert used_method(tmp_path / "m") == str(
+        Configuration.of(Plain().for_epochs(1).in_precision("bfloat16"))
+    )
 
 
 @pytest.mark.parametrize(("capability", "times"), [("AVX2", 1), ("AVX512", 0)])
@@ -296,10 +298,10 @@ def run_files(folder: Path) -> set[str]:
 @pytest.mark.slow
 def test_audit_writes_records_and_report(audited: Path) -> None:
     files = run_files(audited)
-    assert {"records.json", "pictures.npz", "report.html", "summary.md"} < files
+    assert {"records.json.gz", "pictures.npz", "report.html", "summary.md"} < files
     assert "figures/curves-steps.svg" in files
     others = {name for name in files if not name.startswith(("figures/", "records/"))}
-    assert others == {"spec.json", "records.json", "pictures.npz", "report.html", "summary.md"}
+    assert others == {"spec.json", "records.json.gz", "pictures.npz", "report.html", "summary.md"}
     assert "records/run.json" in files
     evaluation = Evaluation.load(audited)
     assert evaluation.complete
@@ -316,7 +318,7 @@ def test_audit_writes_records_and_report(audited: Path) -> None:
 def test_report_makes_the_same_report_again(
     audited: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("records.json", "pictures.npz"):
+    for name in ("records.json.gz", "pictures.npz"):
         (tmp_path / name).write_bytes((audited / name).read_bytes())
     assert run(capsys, ["report", str(tmp_path)]) == f"report: {tmp_path / 'report.html'}\n"
     # All but what the run itself went on with.
@@ -392,7 +394,7 @@ def test_demo_compares_methods(
     assert evaluation.complete
     assert {training.method for training in evaluation.trainings} == methods | {"scratch"}
     assert {training.seed for training in evaluation.trainings} == {0}
-    assert {"records.json", "pictures.npz", "report.html", "summary.md"} < run_files(folder)
+    assert {"records.json.gz", "pictures.npz", "report.html", "summary.md"} < run_files(folder)
 
 
 SCRIPT = str(Path(sys.executable).parent / "rootbound")

@@ -57,7 +57,7 @@ def test_a_method_may_come_with_several_settings(
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     several = (*METHODS, BestResponse(FAST, weight=0.3))
     compare(several, toy_tasks, model, suite=toy_suite, seeds=1, folder=tmp_path)
-    (tmp_path / "records.json").unlink()
+    (tmp_path / "records.json.gz").unlink()
     found = compare(several, toy_tasks, model, suite=toy_suite, seeds=1, folder=tmp_path)
     called = ["Plain", "BestResponse", "BestResponse(weight=0.3)", "scratch"]
     assert [one.method for one in found.trainings] == called
@@ -77,7 +77,7 @@ def test_every_arm_gets_the_same_trials(comparison: tuple[Evaluation, Path]) -> 
     ]
     trials = {
         method: sorted(
-            (one.seed, one.attack, str(one.labels))
+            (one.seed, str(one.attack), str(one.labels))
             for one in evaluation.records
             if one.method == method
         )
@@ -103,7 +103,7 @@ def test_records_on_disk_are_those_returned(comparison: tuple[Evaluation, Path])
     with np.load(folder / "pictures.npz", allow_pickle=False) as archive:
         assert "BestResponse/cam_original_desirable" in archive.files
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["models", "pictures.npz", "records", "records.json", "spec.json"]
+    assert names == ["models", "pictures.npz", "records", "records.json.gz", "spec.json"]
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from rootbound.methods import (
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.networks.compiled import compiled
 from rootbound.networks.layers import run_with_preactivation
+from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 
@@ -122,8 +123,8 @@ def test_what_differentiates_twice_is_refused(toy_model: Classifier, toy_tasks: 
 
 def test_it_is_another_run(toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite) -> None:
     plain = Plain(SHORT)
-    assert "compiled" not in repr(plain)
-    assert repr(plain.when_compiled().recipe).endswith(", compiled=True)")
+    assert "compiled" not in str(Configuration.of(plain))
+    assert str(Configuration.of(plain.when_compiled().recipe)).endswith(", compiled=True)")
     specs = [
         specification(toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)])
         for one in (plain, plain.when_compiled())

@@ -21,6 +21,7 @@ from rootbound.evaluation.context import specification
 from rootbound.methods import BestResponse, Plain
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.weights import weights_digest
+from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy, minimise
 
@@ -110,10 +111,10 @@ def test_another_precision_is_another_run_and_the_usual_one_is_the_run_of_before
 ) -> None:
     plain = Plain(Recipe(epochs=1))
     before = "Recipe(epochs=1, batch_size=128, learning_rate=0.002, augmentation="
-    assert repr(plain.recipe) == f"{before}{Augmentation(shift=1)!r})"
+    assert str(Configuration.of(plain.recipe)) == f"{before}{Augmentation(shift=1)!r})"
     assert plain.in_precision("float32") == plain
     half = plain.in_precision("bfloat16")
-    assert repr(half.recipe).endswith(", precision='bfloat16')")
+    assert str(Configuration.of(half.recipe)).endswith(", precision='bfloat16')")
     specs = [
         specification(toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)])
         for one in (plain, half)

@@ -28,10 +28,12 @@ from rootbound.publishing import Origin, load_checkpoint, load_model, save_model
 from rootbound.publishing.card import SCHEMA
 from rootbound.publishing.header import Header
 from rootbound.publishing.transformers_folder import to_transformers_files
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from tiny import transformers
 
-ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+ORIGIN = Origin(
+    Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False
+)
 NAMES = ("games", "<b>mail</b>", "müsli")
 families = pytest.mark.parametrize("family", list(tiny.ROWS))
 

@@ -73,7 +73,7 @@ def test_a_larger_run_does_only_what_is_missing(
 
 def test_an_unfinished_run_can_be_extended(run: Any, tmp_path: Path) -> None:
     run(tmp_path / "small")
-    (tmp_path / "small" / "records.json").unlink()
+    (tmp_path / "small" / "records.json.gz").unlink()
     for piece in sorted((tmp_path / "small" / "records").glob("*"))[::3]:
         piece.unlink()
     larger = run(RunFolder(tmp_path / "larger", extends=tmp_path / "small"), seeds=2)

@@ -18,7 +18,16 @@ from rootbound.flags import FLAGS, Raised, flags, table
 from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
-from rootbound.records import EXACT, PRACTICAL, Arm, Diagnosis, Evaluation, Record, Training
+from rootbound.records import (
+    EXACT,
+    PRACTICAL,
+    Arm,
+    Configuration,
+    Diagnosis,
+    Evaluation,
+    Record,
+    Training,
+)
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
 
@@ -62,7 +71,7 @@ def trials(method: str, seed: int) -> list[Record]:
     def record(attack: str, family: str, reached: float, *, probe: bool = False) -> Record:
         return Record(
             ARMS[method], method, seed, seed, "screen", "probe" if probe else "fine-tuning",
-            family, attack, 10, (10, 100, 200), (0.3, reached, reached),
+            family, Configuration.parse(attack), 10, (10, 100, 200), (0.3, reached, reached),
             (0.3, reached, reached), 2, 1.0, reached, 1.0, 1.0,
         )  # fmt: skip
 
@@ -110,7 +119,7 @@ def recorded(part: str, shift: float = 0.0, end: float = 0.0, error: str | None 
     """Return the change of some of the defended models' trials: by how much they are better."""
 
     def changed(record: Record) -> Record:
-        if record.method != "Defence" or part not in record.attack:
+        if record.method != "Defence" or part not in str(record.attack):
             return record
         if error:
             return replace(record, error=error, accuracy=None, test=(), validation=(), steps=())
@@ -228,7 +237,7 @@ def test_a_flat_maximum_at_the_edge_is_none() -> None:
 def test_whitening_somewhere_else_is_no_gap() -> None:
     found = recorded("whitened", 0.07)(clean())
     moved = [
-        replace(one, family="probe, all blocks") if "whitened" in one.attack else one
+        replace(one, family="probe, all blocks") if "whitened" in str(one.attack) else one
         for one in found.records
     ]
     assert "whitening gap" not in names(flags(replace(found, records=tuple(moved))))
@@ -237,9 +246,14 @@ def test_whitening_somewhere_else_is_no_gap() -> None:
 def test_repairs_do_not_hide_that_gradients_are_beaten() -> None:
     found = recorded("FineTune", -0.1)(clean())
     repaired = tuple(
-        replace(one, tier="repair", attack=f"Repaired({one.attack})", accuracy=0.99)
+        replace(
+            one,
+            tier="repair",
+            attack=Configuration("Repaired", {"attack": one.attack}),
+            accuracy=0.99,
+        )
         for one in found.records
-        if "FineTune" in one.attack
+        if one.attack.kind == "FineTune"
     )
     raised = flags(replace(found, records=found.records + repaired))
     assert "no gradient beats gradient" in names(raised)
@@ -247,8 +261,12 @@ def test_repairs_do_not_hide_that_gradients_are_beaten() -> None:
 
 def test_evolution_counts_as_without_gradients() -> None:
     def evolved(record: Record) -> Record:
-        mine = record.method == "Defence" and "whitened" in record.attack
-        return replace(record, tier="repair", attack="GradientFree()") if mine else record
+        mine = record.method == "Defence" and "whitened" in str(record.attack)
+        return (
+            replace(record, tier="repair", attack=Configuration("GradientFree", {}))
+            if mine
+            else record
+        )
 
     found = recorded("whitened", 0.07)(clean())
     found = replace(found, records=tuple(map(evolved, found.records)))
@@ -260,7 +278,7 @@ def test_the_longer_run_says_whether_the_attack_still_rises() -> None:
     longer = tuple(
         replace(one, stage="longer", steps=(100, 1000, 2000), test=(0.3, 0.9, 0.9))
         for one in rising.records
-        if one.method == "Defence" and "FineTune" in one.attack
+        if one.method == "Defence" and one.attack.kind == "FineTune"
     )
     settled = replace(rising, records=rising.records + longer)
     assert "still rising at the end" not in names(flags(settled))

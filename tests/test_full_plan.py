@@ -17,7 +17,7 @@ from rootbound.evaluation.full_plan import FullPlan, search
 from rootbound.evaluation.harness import run_assignment
 from rootbound.evaluation.plan import Assignment, screen
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.records import Evaluation, Record
+from rootbound.records import Configuration, Evaluation, Record
 from rootbound.suites import Suite
 from rootbound.suites.space import Space
 
@@ -85,7 +85,7 @@ def test_with_one_label_nothing_is_selected(whole: tuple[Evaluation, Path]) -> N
     for arm in ARMS:
         chosen = metrics.selected(evaluation, arm, 1)
         assert set(chosen) == {(0, 1), (0, 2)}
-        assert {record.attack for record in chosen.values()} == {repr(SUITE.blind[0])}
+        assert {record.attack for record in chosen.values()} == {Configuration.of(SUITE.blind[0])}
 
 
 def test_confirmed_settings_are_those_that_validation_preferred(
@@ -200,7 +200,7 @@ def test_the_search_sees_nothing_of_the_benign_task(
     plain = Suite("plain", SUITE.attacks, (Budget(5, 4),), space=Space(proposals=4))
     records = attack(subject, toy_tasks.undesirable, plain)
     benign = [replace(one, task="benign", validation=(1.0,) * len(one.steps)) for one in records]
-    tried = {repr(trial): trial for trial in plain.attacks}
+    tried = {Configuration.of(trial): trial for trial in plain.attacks}
     proposed = [
         [
             trial

@@ -23,7 +23,7 @@ from rootbound.datasets import Layout
 from rootbound.networks import shallow_cnn
 from rootbound.publishing import Origin, load_checkpoint, save_model
 from rootbound.publishing.card import resistance_card, to_markdown
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.report import write
 from rootbound.report.leaderboard import write_leaderboard
 
@@ -48,7 +48,11 @@ def hostile() -> Evaluation:
         context={**golden.context, **tasks, **more},
         trainings=tuple(replace(named(one), settings=EVIL) for one in golden.trainings),
         records=tuple(
-            replace(named(one), attack=f"{EVIL}{one.attack}", family=f"{EVIL}{one.family}")
+            replace(
+                named(one),
+                attack=Configuration(f"{EVIL}{one.attack.kind}", one.attack.settings),
+                family=f"{EVIL}{one.family}",
+            )
             for one in golden.records
         ),
         diagnoses=tuple(map(named, golden.diagnoses)),
@@ -77,7 +81,9 @@ def test_every_page_shows_names_as_words(tmp_path: Path) -> None:
 
 
 def origin() -> Origin:
-    return Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=0, shared=False)
+    return Origin(
+        Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=0, shared=False
+    )
 
 
 @pytest.mark.parametrize(

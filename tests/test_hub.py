@@ -18,9 +18,12 @@ from rootbound.networks.weights import weights_digest
 from rootbound.publishing import Origin, load, push_to_hub, save_model
 from rootbound.publishing.checkpoint import save_wrapped
 from rootbound.publishing.hub import CARD, WEIGHTS
+from rootbound.records import Configuration
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
-ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+ORIGIN = Origin(
+    Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False
+)
 SHAPE = (1, 16, 16)
 COMMITS = {"main": "a" * 40, "v2": "b" * 40}
 

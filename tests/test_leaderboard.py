@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shutil.copy(GOLDEN / "records.json", tmp_path)
+    shutil.copy(GOLDEN / "records.json.gz", tmp_path)
     return tmp_path
 
 

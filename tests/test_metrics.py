@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rootbound import metrics
-from rootbound.records import Arm, Evaluation, Record, Training
+from rootbound.records import Arm, Configuration, Evaluation, Record, Training
 
 
 def record(
@@ -24,8 +24,8 @@ def record(
 ) -> Record:
     arm: Arm = "scratch" if method == "scratch" else "defended"
     return Record(
-        arm, method, seed, seed, "screen", "fine-tuning", family, attack, labels, (1, 10, 100),
-        (0.0, 0.0, validation), test, 2, loss, accuracy, 1.0, 1e6,
+        arm, method, seed, seed, "screen", "fine-tuning", family, Configuration(attack, {}), labels,
+        (1, 10, 100), (0.0, 0.0, validation), test, 2, loss, accuracy, 1.0, 1e6,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from rootbound.evaluation import evaluate
 from rootbound.methods import BestResponse, Method
 from rootbound.networks import Classifier, from_transformers, shallow_cnn, small_text
 from rootbound.publishing import Origin, load_model, load_weights, save_model
+from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 from test_attacks import ODD_ROWS, RENAMED_ROWS, ROWS
@@ -189,7 +190,9 @@ def test_weights_in_half_precision_are_attacked_in_single(
     halved = {name: value.to(kind).contiguous() for name, value in model.state_dict().items()}
     save_file(halved, tmp_path / "weights.safetensors")
     torch.save(halved, tmp_path / "weights.pt")
-    origin = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+    origin = Origin(
+        Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False
+    )
     save_model(shallow_cnn(3, shape).to(kind), tmp_path / "ours.safetensors", shape, origin)
     expected = {name: value.float() for name, value in halved.items()}
     given = shallow_cnn(3, shape, seed=1)

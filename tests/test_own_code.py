@@ -74,7 +74,7 @@ def test_all_three_in_a_comparison(
     assert main(command) == 0, capsys.readouterr().err
     found = Evaluation.load(place / "run")
     assert [one.method for one in found.trainings] == ["Plain", "Shrink", "scratch"]
-    assert {one.attack for one in found.records} == {"Step(rate=0.1)", "Step(rate=0.3)"}
+    assert {str(one.attack) for one in found.records} == {"Step(rate=0.1)", "Step(rate=0.3)"}
     assert all(one.error is None for one in found.records)
     assert found.context["suite"] == "own-1"
     # The suite has no exact last layer: what it found is told all the same.

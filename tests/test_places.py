@@ -8,6 +8,7 @@ import pytest
 
 from rootbound.publishing import Origin
 from rootbound.publishing.header import hide_path, hide_paths
+from rootbound.records import Configuration
 
 
 @pytest.mark.parametrize(
@@ -40,10 +41,18 @@ def test_names(name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_an_origin() -> None:
     settings = "Mine(weight=0.5, table=PosixPath('/home/me/t.csv'), note=\"it's /home/me\", rate=1)"
     given = Origin(
-        settings, "defended", "/home/me/a", "b/c", "0-4", "5-9", 3, True, "hf:/home/me/d"
+        Configuration.parse(settings),
+        "defended",
+        "/home/me/a",
+        "b/c",
+        "0-4",
+        "5-9",
+        3,
+        True,
+        "hf:/home/me/d",
     )
     told = hide_paths(given)
     assert "home" not in repr(told)
-    assert told.method.startswith("Mine(weight=0.5, table=PosixPath('…/t.csv'), note=")
+    assert str(told.method).startswith("Mine(weight=0.5, table=PosixPath('…/t.csv'), note=")
     assert (told.data, told.undesirable_data, told.tokeniser) == ("…/a", "…/c", "hf:…/d")
     assert (told.desirable, told.seed, told.shared) == ("0-4", 3, True)

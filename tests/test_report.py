@@ -25,7 +25,7 @@ COORDINATE = re.compile(r"\d+\.\d{3,6}")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the committed records, and the report made from them."""
     folder = tmp_path_factory.mktemp("report")
-    for name in ("records.json", "pictures.npz"):
+    for name in ("records.json.gz", "pictures.npz"):
         shutil.copy(GOLDEN / name, folder)
     report.write(folder)
     return folder
@@ -126,19 +126,19 @@ def test_one_file_from_python(tmp_path: Path) -> None:
         ("", "records in"),
         ("{}", "records in"),
         ("[1, 2]", "records in"),
-        ('{"format": 99}', "format 2"),
+        ('{"format": 99}', "format 3"),
         ('{"format": 2, "context": {}, "trainings": [{"x": 1}], "records": []}', "unknown field"),
     ],
 )
 def test_damaged_records(content: str, text: str, tmp_path: Path) -> None:
-    (tmp_path / "records.json").write_text(content)
+    (tmp_path / "records.json.gz").write_text(content)
     with pytest.raises(InputError, match=text):
         report.write(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["records.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["records.json.gz"]
 
 
 def test_damaged_pictures(tmp_path: Path) -> None:
-    shutil.copy(GOLDEN / "records.json", tmp_path)
+    shutil.copy(GOLDEN / "records.json.gz", tmp_path)
     (tmp_path / "pictures.npz").write_bytes((GOLDEN / "pictures.npz").read_bytes()[:500])
     with pytest.raises(InputError, match="pictures in"):
         report.write(tmp_path)

@@ -17,7 +17,7 @@ from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.publishing import Origin, save_model
-from rootbound.records import Evaluation, RunFolder, Spec, difference, find_runs
+from rootbound.records import Configuration, Evaluation, RunFolder, Spec, difference, find_runs
 from rootbound.suites import Suite
 
 AUDIT = ("audit", "model.safetensors", "--seeds", "1", "--workers", "1", "--labels", "5")
@@ -28,7 +28,14 @@ def audited(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a place with a model, and a run of it in `first/`."""
     place = tmp_path_factory.mktemp("audited")
     origin = Origin(
-        "Plain()", "undefended", str(toy_folder), str(toy_folder), "0-2", "3-5", 0, False
+        Configuration("Plain", {}),
+        "undefended",
+        str(toy_folder),
+        str(toy_folder),
+        "0-2",
+        "3-5",
+        0,
+        False,
     )
     save_model(shallow_cnn(3, (1, 16, 16)), place / "model.safetensors", (1, 16, 16), origin)
     with pytest.MonkeyPatch.context() as patch:
@@ -54,7 +61,7 @@ def begun_in(folder: Path, directory: Path) -> None:
 
 def unfinish(folder: Path) -> int:
     """Take back what a kill before the end would not have left; return how many pieces stay."""
-    (folder / "records.json").unlink()
+    (folder / "records.json.gz").unlink()
     pieces = sorted(path for path in (folder / "records").glob("*.json") if path.stem != "run")
     for piece in pieces[::2]:
         piece.unlink()
@@ -159,7 +166,7 @@ def test_list_shows_complete_unfinished_and_damaged_runs(
     for name in ("unfinished", "damaged"):
         shutil.copytree("first", place / "below" / name)
     unfinish(place / "below" / "unfinished")
-    (place / "below" / "damaged" / "records.json").write_text('{"format": 2')
+    (place / "below" / "damaged" / "records.json.gz").write_text('{"format": 2')
     assert main(["runs", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["below/damaged", "below/unfinished", "first"]
@@ -179,16 +186,16 @@ def test_a_folder_of_records_without_a_spec_is_not_written_over(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "first" / "spec.json").unlink()
-    before = (place / "first" / "records.json").read_bytes()
+    before = (place / "first" / "records.json.gz").read_bytes()
     assert main([*AUDIT, "--steps", "4", "--out", "first"]) == 2
     assert "no other run in first" in capsys.readouterr().err
-    assert (place / "first" / "records.json").read_bytes() == before
+    assert (place / "first" / "records.json.gz").read_bytes() == before
 
 
 def test_damaged_pieces_are_done_again(place: Path) -> None:
     whole = Evaluation.load("first")
     begun_in(place / "first", place)
-    (place / "first" / "records.json").unlink()
+    (place / "first" / "records.json.gz").unlink()
     pieces = [path for path in (place / "first/records").glob("*.json") if path.stem != "run"]
     for number, piece in enumerate(sorted(pieces)):
         text = piece.read_text()

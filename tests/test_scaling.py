@@ -21,7 +21,7 @@ from rootbound.datasets import Dataset
 from rootbound.publishing import Origin
 from rootbound.publishing.card import SCHEMA, resistance_card
 from rootbound.publishing.checkpoint import read_header
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.report.settings import SCALING_OF_THE_NETWORK
 
 FACTORY = """
@@ -43,7 +43,7 @@ SECOND = Scaling(255.0, 0.1, 0.9)
 
 
 def origin(scaling: Scaling | None, undesirable: str = "toy") -> Origin:
-    settings = ("Plain()", "undefended", "toy", undesirable, "0-2", "3-5")
+    settings = (Configuration("Plain", {}), "undefended", "toy", undesirable, "0-2", "3-5")
     return Origin(*settings, seed=0, shared=False, scaling=scaling)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rootbound import metrics
 from rootbound.metrics import estimate, kaplan_meier_median, over_draws
-from rootbound.records import Arm, Evaluation, Record, Stage, Tier, Training
+from rootbound.records import Arm, Configuration, Evaluation, Record, Stage, Tier, Training
 
 ARMS: dict[str, Arm] = {"Plain": "undefended", "scratch": "scratch", "raw inputs": "control"}
 
@@ -31,7 +31,8 @@ def record(
 ) -> Record:
     return Record(
         arm=ARMS.get(method, "defended"), method=method, seed=seed, attacker=attacker,
-        stage=stage, tier=tier, family=family, attack=attack, labels=labels, steps=(1, 10, 100),
+        stage=stage, tier=tier, family=family, attack=Configuration(attack, {}), labels=labels,
+        steps=(1, 10, 100),
         validation=(0.0, 0.0, validation), test=test, selected=2, validation_loss=1.0,
         accuracy=accuracy, seconds=1.0, flops=flops,
     )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,12 @@ import tiny
 from rootbound.core.errors import InputError
 from rootbound.networks import build, from_transformers
 from rootbound.publishing import Origin, load_model
+from rootbound.records import Configuration
 from tiny import transformers
 
-ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+ORIGIN = Origin(
+    Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False
+)
 
 
 def test_unknown_families_are_refused(tmp_path: Path) -> None:
@@ -136,7 +138,7 @@ def store(path: Path, architecture: str, values: dict[str, Tensor]) -> None:
         "architecture": architecture,
         "classes": 3,
         "shape": [10],
-        "origin": asdict(ORIGIN),
+        "origin": ORIGIN.to_json(),
     }
     save_file(values, path, {"rootbound": json.dumps(described)})
 

@@ -15,9 +15,12 @@ from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, build, from_transformers, to_transformers
 from rootbound.networks.hugging_face.blocks import FAMILIES
 from rootbound.publishing import Origin, load_model, save_model
+from rootbound.records import Configuration
 from tiny import transformers
 
-ORIGIN = Origin("Plain()", "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False)
+ORIGIN = Origin(
+    Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False
+)
 families = pytest.mark.parametrize("family", list(tiny.ROWS))
 texts = pytest.mark.parametrize("family", tiny.TEXTS)
 

@@ -117,7 +117,8 @@ def tried(method: Method | None, tasks: TaskPair, name: str, number: int) -> Tri
     seconds = time.process_time() - started
     (exact,) = attack(Subject("defended", name, number, model), tasks.undesirable, EXACT)
     return Trial(
-        repr(method), name, number, seconds, 100 * accuracy(model, tasks.desirable.test),
+        repr(method), name, number, seconds,
+        100 * accuracy(model, tasks.desirable.test),
         100 * exact.test[-1], *strongest(TUNED, model, tasks, number),
         *strongest(FIRST, model, tasks, number),
     )  # fmt: skip

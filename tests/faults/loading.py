@@ -26,7 +26,7 @@ from rootbound.networks import shallow_cnn
 from rootbound.networks.weights import weights_digest
 from rootbound.publishing import Origin, load_weights, save_model
 from rootbound.publishing.published import load_checkpoint
-from rootbound.records import Evaluation, Spec
+from rootbound.records import Configuration, Evaluation, Spec
 from rootbound.report.render import load_pictures
 from rootbound.training.state import TrainingState, UnusableTrainingState, _Training
 from toy import toy_dataset, write_idx_folder
@@ -63,7 +63,7 @@ def samples(root: Path) -> None:
     """Make a folder with a whole file for every reader."""
     run(root / "run")
     shutil.copytree(root / "run", root / "unfinished")
-    (root / "unfinished" / "records.json").unlink()
+    (root / "unfinished" / "records.json.gz").unlink()
     piece = next(
         path
         for path in sorted((root / "unfinished" / "records").glob("*.json"))
@@ -71,7 +71,16 @@ def samples(root: Path) -> None:
     )
     piece.rename(piece.with_name("piece.json"))
     model = shallow_cnn(3, (1, 16, 16))
-    origin = Origin("Plain()", "undefended", "mnist", "mnist", "0-2", "3-5", seed=0, shared=False)
+    origin = Origin(
+        Configuration("Plain", {}),
+        "undefended",
+        "mnist",
+        "mnist",
+        "0-2",
+        "3-5",
+        seed=0,
+        shared=False,
+    )
     (root / "published").mkdir()
     save_model(model, root / "published" / "model.safetensors", (1, 16, 16), origin)
     card = {"weights_sha256": weights_digest(model.state_dict())}
@@ -97,7 +106,7 @@ def _read_training_state(root: Path) -> object:
 
 
 READERS = (
-    Reader("records", "run/records.json", lambda root: Evaluation.load(root / "run")),
+    Reader("records", "run/records.json.gz", lambda root: Evaluation.load(root / "run")),
     Reader("piece of records", "unfinished/records/piece.json",
            lambda root: Evaluation.load(root / "unfinished")),
     Reader("spec of a run", "run/spec.json", lambda root: Spec.load(root / "run").digest),

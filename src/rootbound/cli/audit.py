@@ -79,7 +79,7 @@ def run(options: Namespace) -> int:
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
     origin, tokeniser, architecture = _described(options)
     # The name of a method in the file is all that is trusted: its settings are not read.
-    made = Plain if origin is None else METHODS.get(origin.method.partition("(")[0], Plain)
+    made = Plain if origin is None else METHODS.get(origin.method.kind, Plain)
     fit = fit_to(architecture)
     alone = read_undesirable(options, tokeniser, fit)
     tasks = as_trained(alone or read_tasks(options, tokeniser, fit), origin, options)

@@ -18,7 +18,7 @@ from rootbound.cli.tasks import add_tasks, read_tasks
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
 from rootbound.networks.hugging_face import PRETRAINED
-from rootbound.records import Spec
+from rootbound.records import Spec, records_file
 from rootbound.report import leaderboard
 
 OUT = "rootbound-compare"
@@ -70,7 +70,7 @@ def run(options: Namespace) -> int:
         pretrained=name.startswith(PRETRAINED),
     )
     written = present(evaluation, folder)
-    page, sources = written / "leaderboard.html", [written / "records.json"]
+    page, sources = written / "leaderboard.html", [records_file(written)]
     if options.external:
         sources.append(Path(options.external))
     if not current(page, *sources):

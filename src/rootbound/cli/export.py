@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +133,11 @@ def _model_files(
         "architecture": model.architecture,
         "classes": classes,
         "inputs": describe_inputs(header.shape, origin.scaling),
-        "origin": {name: value for name, value in asdict(origin).items() if name != "scaling"},
+        "origin": {
+            name: str(value) if name == "method" else value
+            for name, value in vars(origin).items()
+            if name != "scaling"
+        },
     }
     return {WEIGHTS: save(load_file(path), metadata), CONFIG: _json(config)}
 

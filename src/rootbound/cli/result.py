@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from rootbound import report
-from rootbound.records import Evaluation, RunFolder
+from rootbound.records import Evaluation, RunFolder, records_file
 from rootbound.report.summary import summarise
 
 
@@ -23,7 +23,7 @@ def present(evaluation: Evaluation, folder: RunFolder) -> Path:
     """
     place = folder.of(evaluation.context["run"]).path
     page = place / "report.html"
-    if not current(page, place / "records.json"):
+    if not current(page, records_file(place)):
         page = report.write(place)
     sys.stdout.write("\n".join([*summarise(evaluation).headline, f"report: {page}"]) + "\n")
     return page.parent

@@ -39,6 +39,7 @@ from rootbound.networks.hugging_face import PRETRAINED
 from rootbound.publishing import Origin, save_model
 from rootbound.publishing.checkpoint import read_header, save_wrapped
 from rootbound.publishing.published import find_weights
+from rootbound.records import Configuration
 from rootbound.training import predict, seeded
 from rootbound.training.state import TrainingState
 
@@ -242,7 +243,7 @@ def _origin(options: Namespace, method: Method, samples: Data, tokeniser: str) -
     """Return where the model comes from, the options settled."""
     texts = samples.tokens
     return Origin(
-        method=repr(method),
+        method=Configuration.of(method),
         arm="defended" if method.defends else "undefended",
         data=options.data,
         undesirable_data=options.undesirable_data,

@@ -14,6 +14,7 @@ from rootbound.attacks import Budget
 from rootbound.data import Data, Task
 from rootbound.evaluation.limits import Limits
 from rootbound.networks import Classifier
+from rootbound.records.configuration import plain
 from rootbound.training import predict
 
 VALIDATION_SHARE = 0.2
@@ -29,7 +30,7 @@ def stable_seed(*parts: object) -> int:
 
     It depends on these values alone: not on the process, the order of trials or the arm.
     """
-    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) >> 1
+    return int(hashlib.sha256(repr(plain(parts)).encode()).hexdigest()[:8], 16) >> 1
 
 
 def move_model(model: Classifier, device: torch.device) -> Classifier:

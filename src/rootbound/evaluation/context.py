@@ -22,7 +22,7 @@ from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
 from rootbound.networks.registry import short_name
 from rootbound.networks.weights import weights_digest
-from rootbound.records import Spec
+from rootbound.records import Configuration, Spec
 from rootbound.suites import Suite
 
 
@@ -98,7 +98,9 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
             "arms": {
                 one.name: {
                     "arm": one.arm,
-                    "method": "given weights" if one.method is None else repr(one.method),
+                    "method": "given weights"
+                    if one.method is None
+                    else Configuration.of(one.method),
                     "weights": weights[id(one.start)],
                     "pretrained": one.pretrained,
                 }

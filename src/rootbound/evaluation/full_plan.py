@@ -15,10 +15,10 @@ from rootbound.evaluation.plan import (
     screen,
     select_best,
 )
-from rootbound.records import EXACT, PRACTICAL, Record
+from rootbound.records import EXACT, PRACTICAL, Configuration, Record
 from rootbound.suites import Suite
 
-Tried = Mapping[str, Attack]
+Tried = Mapping[Configuration, Attack]
 """The trials so far, by the text that names them in records."""
 
 
@@ -102,14 +102,14 @@ class _Course:
     def __init__(self, subject: Subject, suite: Suite) -> None:
         self.open: set[int] = set()
         self.records: list[Record] = []
-        self._tried: dict[str, Attack] = {}
+        self._tried: dict[Configuration, Attack] = {}
         self._stages = self._propose_stages(subject, suite)
 
     def next_stage(self) -> list[Assignment]:
         """Return the assignments of the next stage that has any."""
         for assignments in self._stages:
             for assignment in assignments:
-                self._tried |= {repr(trial): trial for trial in assignment.trials}
+                self._tried |= {Configuration.of(trial): trial for trial in assignment.trials}
             if assignments:
                 self.open = {id(assignment) for assignment in assignments}
                 return assignments

@@ -27,7 +27,8 @@ from rootbound.evaluation.limits import Limits, TrialStopped
 from rootbound.evaluation.plan import Assignment, Subject, bundles, screen
 from rootbound.evaluation.scoring import FlopCounter, Score, score
 from rootbound.networks import Classifier
-from rootbound.records import Record
+from rootbound.records import Configuration, Record
+from rootbound.records.configuration import plain
 from rootbound.suites import Suite
 from rootbound.training import seeded
 
@@ -135,7 +136,7 @@ class _Bench:
         started = time.perf_counter()
         (budget,), first = self.assignment.budgets, bundle[0]
         # The arm has no part in the seed: every arm's new head starts from the same weights.
-        seed = stable_seed(str(first.bundle), budget, self.assignment.attacker)
+        seed = stable_seed(str(plain(first.bundle)), budget, self.assignment.attacker)
         model = self.trainable.with_head(self.classes, seed)
         counter = FlopCounter()
         try:
@@ -181,7 +182,7 @@ def _record(
         stage=assignment.stage,
         tier=trial.tier,
         family=trial.family,
-        attack=repr(trial),
+        attack=Configuration.of(trial),
         labels=budget.labels,
         steps=points.steps,
         validation=points.validation,

@@ -19,7 +19,7 @@ from rootbound.execution import WorkerDied
 from rootbound.inspection.diagnosis import diagnose
 from rootbound.inspection.pictures import Array, pictures
 from rootbound.networks import Classifier
-from rootbound.records import Diagnosis, Record, Training
+from rootbound.records import Configuration, Diagnosis, Record, Training
 from rootbound.training import accuracy
 from rootbound.training.state import TrainingState
 
@@ -131,7 +131,7 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
         if training_state is not None and not training_state.folder.parents[1].is_dir():
             training_state = None  # on a host that does not see the folder
         model = contender.method.fit(model, tasks, seed=seed, training_state=training_state)
-        seconds, settings = time.perf_counter() - started, repr(contender.method)
+        seconds, settings = time.perf_counter() - started, Configuration.of(contender.method)
     desirable, is_meant = tasks.desirable, contender.arm in ("defended", "undefended")
     reached = accuracy(model, desirable.test) if is_meant and desirable is not None else None
     return model, Training(contender.arm, contender.name, settings, seed, reached, seconds)

@@ -19,7 +19,7 @@ from rootbound.evaluation.jobs import Preparation, PreparedModel
 from rootbound.evaluation.plan import Assignment, Subject
 from rootbound.inspection.pictures import Array, as_npz, read_npz
 from rootbound.networks import Classifier
-from rootbound.records import Evaluation, Record, RunFolder
+from rootbound.records import Configuration, Evaluation, Record, RunFolder
 from rootbound.suites import Suite
 from rootbound.training.state import TrainingState
 
@@ -197,7 +197,7 @@ class Journal:
             record.rung,
             # A setting that a search has proposed is in no list: all of them come last, by name.
             settings.get(record.attack, len(self._settings)),
-            record.attack,
+            str(record.attack),
         )
 
 
@@ -209,8 +209,9 @@ def _in_order(values: Mapping[Position, Value]) -> tuple[Value, ...]:
     return tuple(values[position] for position in sorted(values))
 
 
-def _number(trials: Sequence[Attack]) -> dict[str, int]:
-    return {repr(trial): number for number, trial in enumerate(dict.fromkeys(trials))}
+def _number(trials: Sequence[Attack]) -> dict[Configuration, int]:
+    distinct = dict.fromkeys(Configuration.of(trial) for trial in trials)
+    return {trial: number for number, trial in enumerate(distinct)}
 
 
 def _describe_trials(assignment: Assignment) -> list[tuple[str | int | None, ...]]:
@@ -218,7 +219,7 @@ def _describe_trials(assignment: Assignment) -> list[tuple[str | int | None, ...
     subject = assignment.subject
     whose = (subject.method, subject.seed, assignment.attacker, assignment.stage, assignment.task)
     return [
-        (*whose, assignment.rung, budget.labels, budget.steps, repr(trial))
+        (*whose, assignment.rung, budget.labels, budget.steps, str(Configuration.of(trial)))
         for budget in assignment.budgets
         for trial in assignment.trials
     ]

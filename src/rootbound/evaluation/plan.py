@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from rootbound.attacks import Attack, Budget, StackedAttack
 from rootbound.networks import Classifier
-from rootbound.records import Arm, Record, Stage, TaskName
+from rootbound.records import Arm, Configuration, Record, Stage, TaskName
 from rootbound.suites import Suite
 
 BUNDLES_PER_ASSIGNMENT = 8
@@ -142,8 +142,8 @@ def select_best(
     trials: Sequence[Attack], records: Sequence[Record], budget: Budget, count: int
 ) -> list[Attack]:
     """Return the settings with the highest mean preference over attackers."""
-    by_setting = {repr(trial): trial for trial in trials}
-    preferences: dict[str, list[tuple[float, float]]] = {}
+    by_setting = {Configuration.of(trial): trial for trial in trials}
+    preferences: dict[Configuration, list[tuple[float, float]]] = {}
     for record in records:
         if counts_for(budget, record) and record.attack in by_setting:
             preferences.setdefault(record.attack, []).append(record.preference)

@@ -17,7 +17,7 @@ from rootbound.evaluation.plan import (
     screen_unselected,
     select_best,
 )
-from rootbound.records import Record
+from rootbound.records import Configuration, Record
 from rootbound.suites import Suite
 
 FACTOR = 4
@@ -169,7 +169,9 @@ class TimedPlan:
             for budget in self._budgets:
                 tried = self._tried(budget, rung)
                 for setting in self._due(budget, rung):
-                    seconds = FACTOR * sum(record.seconds for record in tried[repr(setting)])
+                    seconds = FACTOR * sum(
+                        record.seconds for record in tried[Configuration.of(setting)]
+                    )
                     above = (_on_rung(budget, rung + 1),)
                     yield _Round(self._assign_to_all([setting], above, rung + 1), seconds)
 
@@ -180,18 +182,22 @@ class TimedPlan:
             attack
             for attack in self._suite.attacks
             # An attack that is solved at once has no use for steps.
-            if any(any(record.steps) for record in tried.get(repr(attack), ()))
+            if any(any(record.steps) for record in tried.get(Configuration.of(attack), ()))
         ]
         records = [record for group in tried.values() for record in group]
         best: set[Attack] = set()
         for method in {record.method for record in records if record.arm != "control"}:
             own = [record for record in records if record.method == method]
             best |= set(select_best(trained, own, budget, len(trained) // FACTOR))
-        return [attack for attack in trained if attack in best and repr(attack) not in promoted]
+        return [
+            attack
+            for attack in trained
+            if attack in best and Configuration.of(attack) not in promoted
+        ]
 
-    def _tried(self, budget: Budget, rung: int) -> dict[str, list[Record]]:
+    def _tried(self, budget: Budget, rung: int) -> dict[Configuration, list[Record]]:
         """Return the records of a rung by setting."""
-        by_setting: dict[str, list[Record]] = {}
+        by_setting: dict[Configuration, list[Record]] = {}
         for record in self._records:
             on_rung = (record.labels, record.rung) == (budget.labels, rung)
             if on_rung and record.task == "undesirable":

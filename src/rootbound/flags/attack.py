@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 from rootbound.flags.flag import Case, Flag, best, lead, with_labels
 from rootbound.metrics import strongest
 from rootbound.records import EXACT, PRACTICAL, Record
 
-GRADIENT_FREE = ("GradientFree(", "ReassignHead(")
+GRADIENT_FREE = ("GradientFree", "ReassignHead")
 """Attacks besides the probes that send no gradient through the network."""
 BESIDE, ALONE, ALL = 2.0, 5.0, 100.0
 """Points of a lead that count, above the undefended arm's and where there is none; all of them."""
-RATE = re.compile(r"\blearning_rate=([0-9.e+-]+)")
-OTHERS = re.compile(r"\b(?:optimiser|unit)='[^']*'")
 
 
 def _margin(first: Sequence[Record], second: Sequence[Record]) -> float | None:
@@ -24,12 +21,12 @@ def _margin(first: Sequence[Record], second: Sequence[Record]) -> float | None:
 
 
 def _gap(records: Sequence[Record]) -> float | None:
-    whitened = [one for one in records if one.family == EXACT and "whitened" in one.attack]
+    whitened = [one for one in records if one.family == EXACT and _is_whitened(one)]
     return _margin(whitened, [one for one in records if one.family == PRACTICAL])
 
 
 def _without_gradient(records: Sequence[Record]) -> float | None:
-    free = [one for one in records if one.tier == "probe" or one.attack.startswith(GRADIENT_FREE)]
+    free = [one for one in records if one.tier == "probe" or one.attack.kind in GRADIENT_FREE]
     # Repairs are on neither side: they are there for gradients that do not get through.
     tuned = [one for one in records if one.tier == "fine-tuning"]
     if tuned and best(tuned) is None and best(free) is not None:
@@ -66,12 +63,13 @@ def _unusual(
 def _on_the_edge(case: Case) -> Iterator[str]:
     for labels, records in case.screened().items():
         for tier in dict.fromkeys(record.tier for record in records):
-            of_tier = [one for one in records if one.tier == tier and RATE.search(one.attack)]
+            of_tier = [one for one in records if one.tier == tier and _rate(one) is not None]
             chosen = best(of_tier)
             if chosen is None:
                 continue
             grid = [one for one in of_tier if _kind(one) == _kind(chosen)]
-            rates, rate = sorted({_rate(one) for one in grid}), _rate(chosen)
+            rates = sorted({rate for one in grid if (rate := _rate(one)) is not None})
+            rate = _rate(chosen)
             if len(rates) < 3 or rate not in (rates[0], rates[-1]):
                 continue
             inner = rates[1] if rate == rates[0] else rates[-2]
@@ -83,15 +81,21 @@ def _on_the_edge(case: Case) -> Iterator[str]:
                 )
 
 
-def _rate(record: Record) -> float:
-    found = RATE.search(record.attack)
-    assert found is not None  # only such records are asked
-    return float(found.group(1))
+def _is_whitened(record: Record) -> bool:
+    return any(value == "whitened" for _, value in record.attack.leaves())
+
+
+def _rate(record: Record) -> float | None:
+    """Return the learning rate of a trial, None where it has none."""
+    rates = (value for path, value in record.attack.leaves() if path[-1] == "learning_rate")
+    return next((rate for rate in rates if isinstance(rate, int | float)), None)
 
 
 def _kind(record: Record) -> tuple[str, ...]:
     """Return what the learning rates of comparable trials have in common."""
-    return record.attack.partition("(")[0], *OTHERS.findall(record.attack)
+    leaves = record.attack.leaves()
+    others = (str(value) for path, value in leaves if path[-1] in ("optimiser", "unit"))
+    return record.attack.kind, *others
 
 
 def _still_rising(case: Case) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rootbound.metrics import cells
 from rootbound.metrics.costs import labels_multiples, multiples
 from rootbound.metrics.estimates import Estimate, paired, points
-from rootbound.records import EXACT, Evaluation
+from rootbound.records import EXACT, Configuration, Evaluation
 
 Multiple = tuple[float, bool]
 """Of scratch's cost, and whether it was reached; where not, it is a lower bound."""
@@ -36,7 +36,7 @@ class Standing:
 
     Args:
         method: its name.
-        settings: the method as Python would write it.
+        settings: The method's class and settings; in words where nothing was trained.
         desirable: accuracy in percent.
         change: of the desirable accuracy against the undefended model, in points.
         exact: the exact new last layer with the most labels, in percent.
@@ -48,7 +48,7 @@ class Standing:
     """
 
     method: str
-    settings: str
+    settings: Configuration | str
     desirable: Estimate | None
     change: Estimate | None
     exact: Estimate | None

@@ -11,6 +11,7 @@ from typing import Any
 
 from rootbound.data import Scaling
 from rootbound.networks.hugging_face import PRETRAINED
+from rootbound.records.configuration import Configuration, Text, from_values, to_values
 
 METADATA_KEY = "rootbound"
 """Key of our description in the metadata of a safetensors file."""
@@ -25,7 +26,7 @@ class Origin:
     """Where a saved model comes from.
 
     Args:
-        method: The method's settings, as Python would write them.
+        method: The method's class and settings.
         arm: `defended` or `undefended`.
         data: Name of the data set.
         undesirable_data: Name of the data set with the undesirable classes, often the same.
@@ -47,7 +48,7 @@ class Origin:
             or where an older file does not say.
     """
 
-    method: str
+    method: Configuration
     arm: str
     data: str
     undesirable_data: str
@@ -71,7 +72,7 @@ class Origin:
         Raises:
             KeyError: A value is missing.
             TypeError: A value is of another type.
-            ValueError: The scaling is impossible.
+            ValueError: The method or the scaling is impossible.
         """
         # Older files do not state all of it.
         defaults = {part.name: part.default for part in fields(cls) if part.default is not MISSING}
@@ -79,12 +80,22 @@ class Origin:
         scaling = stated["scaling"]
         if scaling is not None and not all(map(_is_float_or_floats, scaling.values())):
             raise TypeError(f"scaling is {scaling!r}, not of floats")
-        values = {part.name: stated[part.name] for part in fields(cls)[:-1]}
-        for part in fields(cls)[:-1]:
+        method = stated["method"]
+        # Older files hold the text.
+        method = Configuration.parse(method) if isinstance(method, str) else from_values(method)
+        if not isinstance(method, Configuration):
+            raise TypeError(f"method is {method!r}, not a class with settings")
+        values = {part.name: stated[part.name] for part in fields(cls)[1:-1]}
+        for part in fields(cls)[1:-1]:
             value, expected = values[part.name], str(part.type)
             if type(value).__name__ != expected:
                 raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
-        return cls(**values, scaling=None if scaling is None else Scaling.stated(**scaling))
+        return cls(method, **values, scaling=None if scaling is None else Scaling.stated(**scaling))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values that `from_json` reads."""
+        scaling = None if self.scaling is None else asdict(self.scaling)
+        return vars(self) | {"method": to_values(self.method), "scaling": scaling}
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ class Header:
 
     def to_metadata(self) -> dict[str, str]:
         """Return the metadata of a safetensors file that states this."""
-        return {METADATA_KEY: json.dumps(asdict(self))}
+        return {METADATA_KEY: json.dumps(vars(self) | {"origin": self.origin.to_json()})}
 
 
 def hide_path(name: str) -> str:
@@ -145,11 +156,18 @@ def hide_paths(origin: Origin) -> Origin:
     """Return where a model comes from, without any path of the machine that it was trained on."""
     return replace(
         origin,
-        method=QUOTED_PATH.sub(lambda match: hide_path(match[0]), origin.method),
+        method=origin.method.changed(_hide_in_setting),
         data=hide_path(origin.data),
         undesirable_data=hide_path(origin.undesirable_data),
         tokeniser=hide_path(origin.tokeniser),
     )
+
+
+def _hide_in_setting(value: object) -> object:
+    """Return a setting without the path of a file or folder that it names."""
+    if isinstance(value, Text):
+        return Text(QUOTED_PATH.sub(lambda match: hide_path(match[0]), value.text))
+    return hide_path(value) if isinstance(value, str) else value
 
 
 def _is_float_or_floats(value: object) -> bool:

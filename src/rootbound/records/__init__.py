@@ -1,12 +1,13 @@
 """Records: what was measured, as plain values; and the folder of a run that holds them."""
 
+from rootbound.records.configuration import Configuration
 from rootbound.records.difference import Difference, difference
-from rootbound.records.evaluation import (
+from rootbound.records.evaluation import Evaluation, records_file
+from rootbound.records.record import (
     EXACT,
     PRACTICAL,
     Arm,
     Diagnosis,
-    Evaluation,
     Record,
     Stage,
     TaskName,
@@ -20,6 +21,7 @@ __all__ = [
     "EXACT",
     "PRACTICAL",
     "Arm",
+    "Configuration",
     "Diagnosis",
     "Difference",
     "Evaluation",
@@ -32,4 +34,5 @@ __all__ = [
     "Training",
     "difference",
     "find_runs",
+    "records_file",
 ]

@@ -6,7 +6,8 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rootbound.records.evaluation import Diagnosis, Evaluation, Record, Training
+from rootbound.records.evaluation import Evaluation
+from rootbound.records.record import Diagnosis, Record, Training
 from rootbound.records.run_spec import Spec
 
 UNEQUAL_BY_NATURE = ("seconds",)

@@ -12,7 +12,14 @@ from urllib.parse import quote
 
 from rootbound.core.errors import InputError
 from rootbound.core.files import make_folder, write_atomically, write_once
-from rootbound.records.evaluation import BEGUN, PARTS, WHOLE, Evaluation
+from rootbound.records.evaluation import (
+    BEGUN,
+    PARTS,
+    PLAIN_RECORDS,
+    RECORDS,
+    Evaluation,
+    records_file,
+)
 from rootbound.records.run_spec import NAME, Spec
 
 log = logging.getLogger(__name__)
@@ -89,9 +96,8 @@ class RunFolder:
 
     def whole(self) -> Evaluation | None:
         """Return the run if it is complete."""
-        if not (self.path / WHOLE).exists():
-            return None
-        return Evaluation.read(self.path / WHOLE)
+        path = records_file(self.path)
+        return Evaluation.read(path) if path.exists() else None
 
     def part(self, name: str) -> Evaluation | None:
         """Return a piece of work that was done before; None if there is none, or it is damaged."""
@@ -126,9 +132,8 @@ class RunFolder:
         """Return the digest of the run that the folder holds, None where it holds none."""
         if (self.path / NAME).exists():
             return Spec.load(self.path).digest
-        if (self.path / WHOLE).exists():
-            return str(Evaluation.read(self.path / WHOLE).context.get("run"))
-        return None
+        complete = self.whole()
+        return None if complete is None else str(complete.context.get("run"))
 
     def _refuse_strangers(self, spec: Spec) -> None:
         """Raise where there are records that came without a spec and are not the run's."""
@@ -171,7 +176,7 @@ def _part_of(spec: Spec, path: Path) -> RunFolder:
 def find_runs(root: Path) -> Iterator[Path]:
     """Yield the folders of runs at and below a folder, in order of their names."""
     for place, folders, files in os.walk(root):
-        if NAME in files or WHOLE in files:
+        if not {NAME, RECORDS, PLAIN_RECORDS}.isdisjoint(files):
             yield Path(place)
             folders.clear()
         elif len(Path(place).relative_to(root).parts) >= DEEP:

@@ -11,9 +11,12 @@ from typing import Any
 
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_once
+from rootbound.records.configuration import Configuration, from_values, to_values
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON layout; raised when a reader of the old one would go wrong."""
+WITH_TEXTS = 1
+"""The version in which each arm held its method as text."""
 NAME = "spec.json"
 ABSENT = "absent"
 NUMBERS = ("seeds", "suite.attackers")
@@ -29,7 +32,7 @@ class Spec:
     """A frozen description of a run: equal specs find equal records.
 
     Args:
-        content: everything that decides what is found, as JSON can hold it.
+        content: Everything that decides what is found, as JSON can hold it, and configurations.
         command: arguments of `rootbound` that began the run; none if a program did.
         directory: where it was begun; paths in the command start there.
     """
@@ -41,7 +44,8 @@ class Spec:
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that differ when anything that decides the result does."""
-        text = json.dumps(self.content, sort_keys=True)
+        # A configuration counts by its text, as it did when there was nothing but the text.
+        text = json.dumps(self.content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def save(self, folder: Path) -> bool:
@@ -57,7 +61,7 @@ class Spec:
             "directory": self.directory,
             "spec": self.content,
         }
-        content = json.dumps(text, indent=1, ensure_ascii=False)
+        content = json.dumps(text, indent=1, ensure_ascii=False, default=to_values)
         return write_once(folder / NAME, content + "\n")
 
     @classmethod
@@ -69,17 +73,19 @@ class Spec:
         """
         path = folder / NAME
         try:
-            found = json.loads(path.read_text())
-            if found["format"] != FORMAT:
-                raise ValueError(f"format {found['format']}")
-            command, content, directory = found["command"], found["spec"], found["directory"]
-            words = isinstance(command, list) and all(isinstance(one, str) for one in command)
+            values = json.loads(path.read_text())
+            if values["format"] not in (WITH_TEXTS, FORMAT):
+                raise ValueError(f"format {values['format']}")
+            command, content, directory = values["command"], values["spec"], values["directory"]
+            words = isinstance(command, list) and all(isinstance(word, str) for word in command)
             if not (words and isinstance(content, dict) and isinstance(directory, str)):
                 raise TypeError("a spec, a command of words and a directory are wanted")
+            if "arms" in content:
+                content["arms"] = {name: _arm(arm) for name, arm in content["arms"].items()}
             return cls(content, tuple(command), directory)
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"the spec of a run at {path}", "no such file", "check it") from None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"the spec of a run in {path}",
                 f"{type(error).__name__}: {error}",
@@ -106,6 +112,14 @@ class Spec:
             if not (more or added or name in WORDS):
                 return name, here, there
         return None
+
+
+def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an arm with its method as a configuration; files of format 1 hold that as text."""
+    method = arm["method"]
+    if isinstance(method, str):
+        method = Configuration.parse(method) if "(" in method else method
+    return {**arm, "method": from_values(method)}
 
 
 def _flat(content: object, name: str = "") -> dict[str, str]:

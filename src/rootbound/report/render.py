@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
-from rootbound.records import Evaluation
+from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
 from rootbound.report.figures import draw
 from rootbound.report.markdown import to_markdown
@@ -46,7 +46,7 @@ def write(folder: Path | str) -> Path:
     evaluation = Evaluation.load(folder)
     if missing := CONTEXT - set(evaluation.context):
         raise InputError(
-            f"records of a run in {folder / 'records.json'}",
+            f"records of a run in {records_file(folder)}",
             f"a context without {sorted(missing)[0]!r}",
             "run it again",
         )

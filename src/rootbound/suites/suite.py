@@ -10,6 +10,7 @@ from rootbound.attacks.base import Attack
 from rootbound.attacks.budget import Budget
 from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveFloat, check
+from rootbound.records.configuration import plain
 from rootbound.suites.space import Space
 
 BESIDE = ("name", "adaptive", "trial_limit", "minutes")
@@ -122,6 +123,6 @@ class Suite:
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting, but not with limits of time."""
         deciding = (part.name for part in fields(self) if part.name not in BESIDE)
-        settings = [repr(getattr(self, name)) for name in deciding]
+        settings = [repr(plain(getattr(self, name))) for name in deciding]
         settings += ["by halving"] if self.minutes is not None else []
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from rootbound.core import distributed
 from rootbound.core.devices import PRECISIONS, autocast, computing_in, random_stream
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.data import Augmentation, Batch, Data
+from rootbound.records.configuration import ADDED_LATER
 from rootbound.training.state import Phase, Stateful
 
 Item = TypeVar("Item")
@@ -44,8 +45,8 @@ class Recipe:
     batch_size: int = 128
     learning_rate: float = 2e-3
     augmentation: Augmentation = Augmentation(shift=1)
-    precision: str = PRECISIONS[0]
-    compiled: bool = False
+    precision: str = field(default=PRECISIONS[0], metadata=ADDED_LATER)
+    compiled: bool = field(default=False, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -54,15 +55,6 @@ class Recipe:
             raise InputError(
                 "positive epochs, batch size and learning rate", repr(self), "raise it"
             )
-
-    def __repr__(self) -> str:
-        """Name nowhere what is as usual and came later: digests and records from before stay."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.precision == PRECISIONS[0]:
-            del values["precision"]
-        if not self.compiled:
-            del values["compiled"]
-        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in values.items())})"
 
     def computing(self) -> AbstractContextManager[None]:
         """Return what training runs in for its precision; the usual one changes nothing."""

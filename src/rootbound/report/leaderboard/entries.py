@@ -9,7 +9,7 @@ from typing import Literal
 from rootbound import metrics
 from rootbound.flags import flags
 from rootbound.metrics import Standing
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.report.leaderboard.claims import Challenge
 
 Status = Literal["standard", "external", "unreliable"]
@@ -37,8 +37,9 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """The method's class; what follows it in a name are settings."""
-        return self.standing.method.partition("(")[0]
+        """The method's class; the name of weights that were given, which have none."""
+        settings = self.standing.settings
+        return settings.kind if isinstance(settings, Configuration) else self.standing.method
 
     @property
     def worst(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from rootbound.metrics import Estimate
+from rootbound.records import Configuration
+from rootbound.records.configuration import named
 from rootbound.report.leaderboard.entries import Entry
 from rootbound.report.point_names import write_names
 from rootbound.report.theme import FAINT, colours
@@ -44,11 +46,10 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     _paths(panel, points, chosen)
     if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
-    shown = {entry.standing.method for entry in points}
     write_names(
         figure, panel,
         spots=[(_loss(entry), float(entry.worst or 0.0)) for entry in points],
-        names=[_label(entry, shown) for entry in points],
+        names=[_label(entry, points) for entry in points],
         colours=[chosen[entry.kind] for entry in points],
     )  # fmt: skip
     return figure
@@ -74,11 +75,15 @@ def _paths(panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> Non
             panel.plot(*zip(*path, strict=True), color=chosen[kind], linewidth=0.8, alpha=0.6)
 
 
-def _label(entry: Entry, shown: Collection[str]) -> str:
-    """Return a method's name, or its settings alone where they stand on the path of its class."""
-    name = entry.standing.method
-    settings = name.partition("(")[2].removesuffix(")")
-    return settings if settings and entry.kind in shown else name
+def _label(entry: Entry, entries: Sequence[Entry]) -> str:
+    """Return a method's name, or its settings alone beside the class with its own defaults."""
+    method, settings = entry.standing.method, entry.standing.settings
+    for other in entries:
+        usual = other.standing.settings
+        if other.standing.method == entry.kind != method and isinstance(usual, Configuration):
+            assert isinstance(settings, Configuration)  # it has a class
+            return named(settings.differing(usual))
+    return method
 
 
 def _line(panel: Axes, entry: Entry, colour: str) -> None:

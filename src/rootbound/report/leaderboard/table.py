@@ -87,7 +87,7 @@ def _plain(entry: Entry) -> dict[str, Any]:
         }
     return {
         "method": one.method,
-        "settings": one.settings,
+        "settings": str(one.settings),
         "status": entry.status,
         "desirable": _known(one.desirable),
         "desirable_change": _known(one.change),

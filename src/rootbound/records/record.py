@@ -1,0 +1,164 @@
+"""What is measured of a model, as plain values: its training, its diagnosis, and each trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from rootbound.records.configuration import Configuration
+
+PRACTICAL, EXACT = "last layer, practical", "last layer, exact"
+"""The two attack families that reports single out."""
+Arm = Literal["defended", "undefended", "scratch", "control"]
+Tier = Literal["probe", "fine-tuning", "repair", "control"]
+TaskName = Literal["undesirable", "benign"]
+Stage = Literal["screen", "search", "confirm", "longer"]
+Entry = TypeVar("Entry", "Training", "Record", "Diagnosis")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One model that was put under attack.
+
+    Args:
+        arm: What the model stands for in the comparison.
+        method: Name of the method, which is its class and whatever tells it from others of that
+            class in the run; `scratch` for random weights.
+        settings: The method's class and settings; in words where nothing was trained.
+        seed: Seed of the weights and of training.
+        desirable_accuracy: Accuracy on the desirable test set, in [0, 1]; None for scratch.
+        seconds: Time that training took.
+    """
+
+    arm: Arm
+    method: str
+    settings: Configuration | str
+    seed: int
+    desirable_accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was measured of one network itself, before any attack; no evidence of resistance.
+
+    Args:
+        arm: What the model stands for in the comparison.
+        method: Name of the method; `scratch` for random weights.
+        seed: Seed of the model.
+        values: Numbers by name, as `inspection/diagnosis.py` explains them; what does not apply
+            to a network is left out.
+    """
+
+    arm: Arm
+    method: str
+    seed: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial: one attack with its settings, on one model, with one budget.
+
+    Args:
+        arm: What the model stands for in the comparison.
+        method: Name of the method; `scratch` for random weights.
+        seed: Seed of the model.
+        attacker: Seed of the attacker's labels and choices.
+        stage: `screen` where a whole list is tried; `search` where settings are proposed from
+            what the screening showed; `confirm` where the best settings meet new attackers;
+            `longer` where the best one has many times the steps.
+        tier: Kind of attack; trials of `control` do not count as attacks.
+        family: What the attack retrains.
+        attack: The attack's class and settings.
+        labels: Labelled samples per class, None for all.
+        steps: Steps at which the model was scored, increasing.
+        validation: Accuracy on the attacker's validation samples at those steps, in [0, 1].
+        test: Accuracy on a fixed part of the test set at those steps, for curves.
+        selected: Index of the step which the attacker's validation chose.
+        validation_loss: Cross-entropy on validation at the selected step; it breaks ties.
+        accuracy: Accuracy on the whole test set at the selected step, for the trial of each
+            family that validation prefers; None for the others.
+        seconds: Time spent on the trial, scoring included; an equal share where trials ran
+            together.
+        flops: Floating-point operations of the attack without scoring, shared likewise.
+        certificate: Numbers that prove how good the trial is, if the attack gives any.
+        error: Why the trial failed, or None.
+        task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
+        losses: Cross-entropy on the samples of `test` at the same steps, in nats.
+        rung: In a run with a time limit, how often the attack was given four times the steps.
+    """
+
+    arm: Arm
+    method: str
+    seed: int
+    attacker: int
+    stage: Stage
+    tier: Tier
+    family: str
+    attack: Configuration
+    labels: int | None
+    steps: tuple[int, ...]
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    selected: int
+    validation_loss: float | None
+    accuracy: float | None
+    seconds: float
+    flops: float
+    certificate: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+    task: TaskName = "undesirable"
+    losses: tuple[float, ...] = ()
+    rung: int = 0
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from every other record of its run."""
+        return (
+            self.method, self.seed, self.attacker, self.stage, self.task, self.labels, self.attack
+        )  # fmt: skip
+
+    @property
+    def preference(self) -> tuple[float, float]:
+        """What an attacker chooses by: validation accuracy, then the lower loss. Not the test."""
+        loss = math.inf if self.validation_loss is None else self.validation_loss
+        return (self.validation[self.selected] if self.validation else -1.0), -loss
+
+    def as_written(self) -> Record:
+        """Return the record with its numbers as a file holds them.
+
+        What is decided by records is then the same in a run that was never interrupted.
+        """
+        values = {part.name: rounded(getattr(self, part.name)) for part in fields(self)}
+        return build(Record, values)
+
+
+def rounded(value: Any) -> Any:
+    """Round floats to what means something; those that JSON has no word for become None."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(entry) for entry in value]
+    return value
+
+
+def build(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
+    """Return an entry made of the values of its fields, in which JSON has lists for tuples.
+
+    Raises:
+        ValueError: There is no such field.
+        TypeError: A field is missing.
+    """
+    if unknown := values.keys() - kind.__dataclass_fields__.keys():
+        raise ValueError(f"unknown field {min(unknown)!r}")
+    return kind(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
+    )
