@@ -127,7 +127,12 @@ def test_one_file_from_python(tmp_path: Path) -> None:
         ("{}", "records in"),
         ("[1, 2]", "records in"),
         ('{"format": 99}', "format 3"),
-        ('{"format": 2, "context": {}, "trainings": [{"x": 1}], "records": []}', "unknown field"),
+        ('{"format": 2, "context": {}, "trainings": [{"x": 1}], "records": []}', "settings"),
+        (
+            '{"format": 3, "context": {}, "methods": ["as given"], "attacks": [], '
+            '"trainings": [{"settings": 0, "x": 1}], "records": []}',
+            "unknown field",
+        ),
     ],
 )
 def test_damaged_records(content: str, text: str, tmp_path: Path) -> None:

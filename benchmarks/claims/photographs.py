@@ -34,7 +34,7 @@ from rootbound.execution import Pool
 from rootbound.methods import Method
 from rootbound.metrics.estimates import Draw, Estimate, paired
 from rootbound.networks import resnet_20
-from rootbound.records import EXACT, Evaluation
+from rootbound.records import EXACT, Configuration, Evaluation
 from rootbound.report.cells import change
 from rootbound.suites import Suite, find_suite
 
@@ -92,7 +92,11 @@ def lengthened(evaluation: Evaluation, method: str, labels: int | None) -> dict[
 
 def worths(evaluation: Evaluation, epochs: int) -> list[Worth]:
     """Return what a frontier shows of each model."""
-    names = {repr(method): name for name, method in variants(epochs, "").items() if method}
+    names = {
+        str(Configuration.of(method)): name
+        for name, method in variants(epochs, "").items()
+        if method
+    }
     names |= {"GenericFeatures": CLOTHES, "scratch": RANDOM}
     models = []
     for training in evaluation.trainings:

@@ -29,6 +29,7 @@ from rootbound.datasets import Dataset, mnist
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import Method, Plain
 from rootbound.networks import shallow_cnn
+from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import Recipe, TrainingDiverged, accuracy
 
@@ -96,7 +97,7 @@ def tried(method: Method) -> Trial:
     try:
         model = method.fit(shallow_cnn(5), tasks)
     except TrainingDiverged as error:
-        return Trial(repr(method), error=str(error))
+        return Trial(str(Configuration.of(method)), error=str(error))
     best: dict[int | None, list[float]] = {10: [], 100: []}
     exact: list[float] = []
     for draw in range(3):
@@ -109,11 +110,11 @@ def tried(method: Method) -> Trial:
         exact += [
             100 * one.test[one.selected]
             for one in records
-            if one.labels == 100 and one.attack == repr(SUITE.attacks[0])
+            if one.labels == 100 and one.attack == Configuration.of(SUITE.attacks[0])
         ]
     few, more, last = (sum(one) / len(one) for one in (best[10], best[100], exact))
     desirable = 100 * accuracy(model, tasks.desirable.test)
-    return Trial(repr(method), desirable, last, few, more)
+    return Trial(str(Configuration.of(method)), desirable, last, few, more)
 
 
 def kept() -> dict[str, Trial]:
@@ -157,14 +158,14 @@ def main(names: list[str]) -> None:
     """Make the trials that are missing, and print a table for each method."""
     done = kept()
     wanted = [Plain(), *(method for name in names for method in CANDIDATES[name])]
-    missing = [method for method in wanted if repr(method) not in done]
+    missing = [method for method in wanted if str(Configuration.of(method)) not in done]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for trial in pool.imap_unordered(tried, missing):
             TRIALS.add(trial)
     done = kept()
     for name in names:
-        trials = [done[repr(method)] for method in CANDIDATES[name]]
-        print("\n".join(lines(name, trials, done[repr(Plain())].desirable)), "\n")
+        trials = [done[str(Configuration.of(method))] for method in CANDIDATES[name]]
+        print("\n".join(lines(name, trials, done[str(Configuration.of(Plain()))].desirable)), "\n")
 
 
 if __name__ == "__main__":

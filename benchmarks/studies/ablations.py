@@ -33,6 +33,7 @@ from rootbound.datasets import load
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.networks import Classifier, shallow_cnn
+from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import accuracy
 
@@ -117,7 +118,7 @@ def tried(method: Method | None, tasks: TaskPair, name: str, number: int) -> Tri
     seconds = time.process_time() - started
     (exact,) = attack(Subject("defended", name, number, model), tasks.undesirable, EXACT)
     return Trial(
-        repr(method), name, number, seconds,
+        str(Configuration.of(method)), name, number, seconds,
         100 * accuracy(model, tasks.desirable.test),
         100 * exact.test[-1], *strongest(TUNED, model, tasks, number),
         *strongest(FIRST, model, tasks, number),
@@ -145,7 +146,7 @@ TRIALS = KeptRows(
 def kept(variant: str, method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
     return TRIALS.find_or_make(
-        (repr(method), name, number),
+        (str(Configuration.of(method)), name, number),
         lambda: replace(tried(method, tasks, variant, number), tasks=name),
     )
 

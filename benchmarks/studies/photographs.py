@@ -42,6 +42,7 @@ from rootbound.datasets import Dataset, load
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import BestResponse, Method
 from rootbound.networks import Classifier, resnet_20
+from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import accuracy
 
@@ -130,7 +131,7 @@ def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, s
         subject = Subject("defended", name, seed, model)
         (exact,) = attack(subject, tasks.undesirable, EXACT)
     return Trial(
-        name, repr(method), 0 if method is None else method.recipe.epochs, seconds,
+        name, str(Configuration.of(method)), 0 if method is None else method.recipe.epochs, seconds,
         100 * accuracy(model, tasks.desirable.test), 100 * exact.test[-1], few, more,
         setting.classes, seed, setting.precision, setting.test, setting.width, setting.draws,
     )  # fmt: skip
@@ -164,7 +165,12 @@ TRIALS = KeptRows(Path(__file__).parents[1] / "results" / "photographs.jsonl", T
 
 def found(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
-    key = repr(method), 0 if method is None else method.recipe.epochs, seed, setting
+    key = (
+        str(Configuration.of(method)),
+        0 if method is None else method.recipe.epochs,
+        seed,
+        setting,
+    )
     trial = TRIALS.find_or_make(key, lambda: tried(name, method, setting, tasks, seed))
     return replace(trial, name=name)
 

@@ -28,6 +28,7 @@ from rootbound.evaluation import Subject, attack
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.metrics.estimates import paired
 from rootbound.networks import shallow_cnn
+from rootbound.records import Configuration
 from rootbound.training import accuracy
 
 OURS = BestResponse()
@@ -69,7 +70,9 @@ def tried(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -
     model = method.fit(shallow_cnn(len(tasks.desirable.classes), seed=seed), tasks, seed=seed)
     (exact,) = attack(Subject("defended", variant, seed, model), tasks.undesirable, EXACT)
     kept = accuracy(model, tasks.desirable.test)
-    return Trial(variant, repr(method), name, seed, 100 * kept, 100 * exact.test[-1])
+    return Trial(
+        variant, str(Configuration.of(method)), name, seed, 100 * kept, 100 * exact.test[-1]
+    )
 
 
 TRIALS = KeptRows(
@@ -82,7 +85,8 @@ TRIALS = KeptRows(
 def kept(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
     return TRIALS.find_or_make(
-        (repr(method), name, seed), lambda: tried(variant, method, tasks, name, seed)
+        (str(Configuration.of(method)), name, seed),
+        lambda: tried(variant, method, tasks, name, seed),
     )
 
 
