@@ -41,7 +41,11 @@ def main(name: str, out: str, suite: rb.Suite = SUITE, epochs: int = 2) -> rb.Ev
     recipe = rb.Recipe(epochs, batch_size=256, learning_rate=3e-3)
     methods = (
         rb.methods.Plain(recipe),
-        rb.methods.BestResponse(recipe, first_weight=0.6, spared=0.0, settled=1.0),
+        rb.methods.BestResponse(
+            recipe,
+            terms=rb.methods.Terms(first_weight=0.6, spared=0.0),
+            schedule=rb.methods.Schedule(first_block_until=1.0),
+        ),
     )
     return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=out)
 

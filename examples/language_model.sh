@@ -19,7 +19,8 @@ set -- --data "$data" --desirable games,science,sound,graphics,text \
 rate="--method.recipe.learning_rate 3e-3"
 rootbound train "$@" --method Plain $rate --out "$out/plain.safetensors"
 rootbound train "$@" --method BestResponse $rate \
-    --method.first_weight 0.6 --method.spared 0 --method.settled 1 --out "$out/defended.safetensors"
+    --method.terms.first_weight 0.6 --method.terms.spared 0 \
+    --method.schedule.first_block_until 1 --out "$out/defended.safetensors"
 # That the task is the next token, and how far back the model looks, is in its file.
 rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
     ${ATTACK:---suite demo-1 --labels 10,all --steps 60,200 --seeds 1} --out "$out"

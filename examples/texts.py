@@ -67,7 +67,11 @@ def from_nothing(
     # All but the weight: benchmarks/results/text_settings.md (held-out training texts).
     methods = (
         rb.methods.Plain(recipe),
-        rb.methods.BestResponse(recipe, first_weight=0.6, spared=0.0, settled=1.0),
+        rb.methods.BestResponse(
+            recipe,
+            terms=rb.methods.Terms(first_weight=0.6, spared=0.0),
+            schedule=rb.methods.Schedule(first_block_until=1.0),
+        ),
     )
     model = rb.models.small_text(5, data.train.shape)
     suite = suite or attacks((1e-3, 4e-3), (60, 80), 128)
@@ -91,12 +95,10 @@ def from_an_encoder(
             replace(recipe, learning_rate=5e-4),
             undesirable_batch_size=128,
             weight=0.5,
-            projection=64,
-            first_weight=0.6,
-            spared=0.0,
-            settled=1.0,
-            finishing_steps=30,
-            finishing_batch_size=512,
+            terms=rb.methods.Terms(first_weight=0.6, spared=0.0, projection=64),
+            schedule=rb.methods.Schedule(
+                first_block_until=1.0, finishing_steps=30, finishing_batch_size=512
+            ),
         ),
     )
     model = rb.models.build(f"hf:{encoder}", 5, data.train.shape)

@@ -24,7 +24,7 @@ from rootbound.core.devices import on
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import AttackerResources
-from rootbound.methods import BestResponse, Method, Plain
+from rootbound.methods import BestResponse, Method, Plain, Schedule
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Record
 from rootbound.suites import SUITES, Suite
@@ -153,7 +153,7 @@ if __name__ == "__main__":
     stand_in()
     tasks, cpu = toy_dataset().split([0, 1, 2], [3, 4, 5]), torch.device("cpu")
     recipe = Recipe(epochs=1, batch_size=60)
-    for method in (Plain(recipe), BestResponse(recipe, finishing_steps=3)):
+    for method in (Plain(recipe), BestResponse(recipe, schedule=Schedule(finishing_steps=3))):
         here, there = trained(method, tasks, cpu), trained(method, tasks, DEVICE)
         for name, weights in here.items():
             torch.testing.assert_close(there[name], weights, rtol=0, atol=1e-3)

@@ -293,18 +293,17 @@ ROWS = [
     Row(f"{AUDIT} --extends nowhere", "the spec of a run at nowhere.*no such file"),
     # Settings of methods.
     Row(f"{TRAIN} --method.weight=-1", "weight of at least 0; got -1.0; raise it"),
-    Row(f"{TRAIN} --method.ridge 0", "ridge above 0; got 0.0; raise it"),
-    Row(f"{TRAIN} --method.warm_in 2", "warm_in from 0 to 1; got 2.0; lower it"),
-    Row(f"{TRAIN} --method.first_weight=-1", "first_weight of at least 0"),
-    Row(f"{TRAIN} --method.spared=-1", "spared of at least 0"),
-    Row(f"{TRAIN} --method.levels=[.nan]", "levels that is finite"),
+    Row(f"{TRAIN} --method.terms.ridge 0", "ridge above 0; got 0.0; raise it"),
+    Row(f"{TRAIN} --method.schedule.warm_in 2", "warm_in from 0 to 1; got 2.0; lower it"),
+    Row(f"{TRAIN} --method.terms.first_weight=-1", "first_weight of at least 0"),
+    Row(f"{TRAIN} --method.terms.spared=-1", "spared of at least 0"),
     Row(f"{TRAIN} --method.weight heavy", "weight"),
     Row(f"{TRAIN} --method.weigth 1", "weigth"),
     Row(f"{TRAIN} --method.undesirable_batch_size 0", "undesirable_batch_size"),
     Row(f"{TRAIN} --method.recipe.learning_rate=-1", "positive.*learning rate.*raise"),
     *(
         Row(f"{TRAIN} --method.{name} {value}", "learning.rate|weight")
-        for name in ("recipe.learning_rate", "weight", "depth_weight")
+        for name in ("recipe.learning_rate", "weight", "terms.depth_weight")
         for value in ("nan", ".nan", ".inf")
     ),
     Row(f"{TRAIN} --method.recipe.batch_size 0", "positive.*batch size.*raise"),

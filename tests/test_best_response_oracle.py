@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rootbound.attacks.probes.logistic import LogisticProblem
-from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
-from rootbound.methods import BestResponse
+from rootbound.methods import BestResponse, Schedule, Terms
 from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import pool_outputs
 from rootbound.networks.weights import weights_digest
@@ -208,26 +207,23 @@ def test_the_loss_is_its_parts_computed_by_hand(
     wanted, labels = torch.arange(40) % 3, torch.arange(60) % 4
     method = BestResponse(
         weight=0.3,
-        before=0.5,
-        first_weight=0.25,
-        projection=8,
-        settled=0.9,
-        wait=0.2,
-        warm_in=0.4,
-        levels=None if level is None else (level,),
+        terms=Terms(before_activation=0.5, first_weight=0.25, projection=8),
+        schedule=Schedule(first_block_until=0.9, wait=0.2, warm_in=0.4),
     )
-    found = float(method.loss(model, (inputs, wanted), (others, labels), progress).detach())
+    levels, ridge = () if level is None else (level,), method.terms.ridge
+    batches = (inputs, wanted), (others, labels)
+    found = float(method.loss(model, *batches, progress, levels).detach())
     with torch.no_grad():
         hidden = (others.flatten(1) @ first.weight.T + first.bias).clamp_min(0)
         given = hidden @ last.weight.T + last.bias
         own = (inputs.flatten(1) @ first.weight.T + first.bias).clamp_min(0)
         logits = head((own @ last.weight.T + last.bias).clamp_min(0))
         task = -logits.log_softmax(1)[torch.arange(40), wanted].mean()
-        informed = linear_information(given.clamp_min(0), labels, method.ridge)
-        informed = informed + 0.5 * linear_information(given, labels, method.ridge)
+        informed = linear_information(given.clamp_min(0), labels, ridge)
+        informed = informed + 0.5 * linear_information(given, labels, ridge)
     # The first block's term is there for as long as the block is trained.
-    share = 0.25 if progress < method.settled else 0.0
-    above = max(0.0, dense_ridge(hidden, labels, method.ridge) - (level or 0.0))
+    share = 0.25 if progress < 0.9 else 0.0
+    above = max(0.0, dense_ridge(hidden, labels, ridge) - (level or 0.0))
     explained = float(informed) + share * above
     assert found == pytest.approx(float(task) + weight * explained, abs=1e-9)
 
@@ -235,13 +231,12 @@ def test_the_loss_is_its_parts_computed_by_hand(
 def test_what_is_spared_is_what_random_weights_explain(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
-    method = BestResponse(undesirable_batch_size=90, projection=4096)
-    none, half, levels = (
-        replace(method, spared=spared).random_levels(
-            toy_model, toy_tasks, torch.Generator().manual_seed(0)
-        )
-        for spared in (0.0, 0.5, 1.0)
-    )
+    def measured(spared: float) -> tuple[float, ...]:
+        generator = torch.Generator().manual_seed(0)
+        batches = toy_tasks.known_undesirable.batches(90, 8, generator)
+        return Terms(spared=spared, projection=4096).random_levels(toy_model, batches, generator)
+
+    none, half, levels = (measured(spared) for spared in (0.0, 0.5, 1.0))
     assert len(levels) == len(toy_model.blocks) - 1
     for low, middle, high in zip(none, half, levels, strict=True):
         assert 0 < low < high < 1
@@ -252,17 +247,25 @@ def test_what_is_spared_is_what_random_weights_explain(
         for block, level in zip(fresh.blocks[:-1], levels, strict=True):
             outputs = block(outputs)
             features = pool_outputs(block, outputs)
-            assert level == pytest.approx(dense_ridge(features, labels, method.ridge), abs=0.02)
+            assert level == pytest.approx(dense_ridge(features, labels, Terms().ridge), abs=0.02)
+
+
+@dataclass(frozen=True)
+class WithoutLevels(BestResponse):
+    """The method with levels of 0."""
+
+    def random_levels(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> tuple[float, ...]:
+        return (0.0,) * (len(model.blocks) - 1)
 
 
 def test_levels_of_zero_spare_nothing(toy_model: Classifier, toy_tasks: TaskPair) -> None:
-    short = BestResponse(Recipe(1, 30), wait=0.0, finishing_steps=0)
-    spared = [
-        replace(short, spared=0.0),
-        replace(short, levels=(0.0,) * (len(toy_model.blocks) - 1)),
-        short,
+    recipe, schedule = Recipe(1, 30), Schedule(wait=0.0, finishing_steps=0)
+    methods = [
+        BestResponse(recipe, terms=Terms(spared=0.0), schedule=schedule),
+        WithoutLevels(recipe, schedule=schedule),
+        BestResponse(recipe, schedule=schedule),
     ]
-    fitted = [weights_digest(one.fit(toy_model, toy_tasks).state_dict()) for one in spared]
+    fitted = [weights_digest(method.fit(toy_model, toy_tasks).state_dict()) for method in methods]
     assert fitted[0] == fitted[1] != fitted[2]
-    with pytest.raises(InputError, match=r"a level for each of .* blocks before the last; got 9"):
-        replace(short, levels=(0.0,) * 9).fit(toy_model, toy_tasks)

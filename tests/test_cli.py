@@ -19,7 +19,7 @@ from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
 from rootbound.cli.recipe import with_recipe
 from rootbound.datasets import DATASETS
-from rootbound.methods import METHODS, BestResponse, Plain, Unlearning
+from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
 from rootbound.networks import MODELS
 from rootbound.publishing import load_model
 from rootbound.records import Configuration, Evaluation
@@ -220,8 +220,8 @@ def test_config_file_gives_options_and_the_command_line_wins(
     [
         ("seed: 1\n", BestResponse(weight=0.7)),
         ("method: BestResponse\n", BestResponse(weight=0.7)),
-        ("method:\n  class_path: BestResponse\n  init_args:\n    ridge: 0.01\n",
-         BestResponse(weight=0.7, ridge=0.01)),
+        ("method:\n  class_path: BestResponse\n  init_args:\n    terms:\n      ridge: 0.01\n",
+         BestResponse(weight=0.7, terms=Terms(ridge=0.01))),
     ],
     ids=["no method", "method", "settings"],
 )  # fmt: skip

@@ -23,6 +23,7 @@ from rootbound.methods import (
     Method,
     Plain,
     ReverseMAML,
+    Schedule,
     SelectiveDistillation,
 )
 from rootbound.networks import Classifier, batch_norm_cnn
@@ -68,9 +69,9 @@ def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
     "method",
     [
         Plain(SHORT),
-        BestResponse(SHORT, finishing_steps=0),
+        BestResponse(SHORT, schedule=Schedule(finishing_steps=0)),
         # Batches of one size, so that what was compiled for one side is called for the other.
-        BestResponse(SHORT, undesirable_batch_size=30, finishing_steps=0, wait=0.1),
+        BestResponse(SHORT, 30, schedule=Schedule(finishing_steps=0, wait=0.1)),
         SelectiveDistillation(SHORT),
         IMMA(SHORT, outer_steps=4),
     ],

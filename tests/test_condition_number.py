@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rootbound.data import TaskPair
 from rootbound.methods import ConditionNumber
-from rootbound.methods.parts.condition import (
+from rootbound.methods.shared.condition import (
     LinearHessian,
     ill,
     preconditioned,

@@ -17,7 +17,8 @@ from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.datasets import Dataset
 from rootbound.methods import IMMA, MLAC, SOPHON, TAR, Method, Plain, ReverseMAML
-from rootbound.methods.parts.roll_back import RollBack, held_aside
+from rootbound.methods.base import held_aside
+from rootbound.methods.sophon import RollBack
 from rootbound.methods.tar import retain_loss
 from rootbound.networks import Classifier
 from rootbound.training import Recipe

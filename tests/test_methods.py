@@ -30,8 +30,10 @@ from rootbound.methods import (
     Plain,
     RepNoise,
     ReverseMAML,
+    Schedule,
     SelectiveDistillation,
     SpectralDeformation,
+    Terms,
     Unlearning,
 )
 from rootbound.networks import Classifier, batch_norm_cnn, deep_cnn, shallow_cnn
@@ -41,8 +43,12 @@ FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
 ROWS: tuple[Method, ...] = (
     Plain(FAST),
     BestResponse(FAST, undesirable_batch_size=45),
-    BestResponse(FAST, before=0.0, depth_weight=0.0, first_weight=0.0, wait=0.0, warm_in=0.0),
-    BestResponse(FAST, projection=8, settled=0.0),
+    BestResponse(
+        FAST,
+        terms=Terms(before_activation=0.0, depth_weight=0.0, first_weight=0.0),
+        schedule=Schedule(wait=0.0, warm_in=0.0),
+    ),
+    BestResponse(FAST, terms=Terms(projection=8), schedule=Schedule(first_block_until=0.0)),
     SelectiveDistillation(FAST, target=-2.0, head_epochs=4),
     Unlearning(
         FAST, noise_images=8, noise_steps=3, retained=20, impair_rate=1e-3, repair_rate=5e-3
@@ -130,18 +136,22 @@ def test_best_response_removes_what_a_last_layer_could_read(
     assert accuracy(defended, toy_tasks.desirable.test) > 0.9
 
 
-@pytest.mark.parametrize(("settled", "left"), [(0.0, True), (0.5, False)])
-def test_best_response_leaves_the_first_block_once_it_is_settled(
-    toy_model: Classifier, toy_tasks: TaskPair, settled: float, left: bool
+@pytest.mark.parametrize(("until", "left"), [(0.0, True), (0.5, False)])
+def test_best_response_freezes_the_first_block(
+    toy_model: Classifier, toy_tasks: TaskPair, until: float, left: bool
 ) -> None:
-    defended = BestResponse(FAST, settled=settled).fit(toy_model, toy_tasks)
+    defended = BestResponse(FAST, schedule=Schedule(first_block_until=until)).fit(
+        toy_model, toy_tasks
+    )
     start, end = toy_model.blocks[0].state_dict(), defended.blocks[0].state_dict()
     assert all(torch.equal(start[name], end[name]) for name in start) is left
 
 
 def test_batch_norm_remembers_the_desirable_task_alone(toy_tasks: TaskPair) -> None:
     model = batch_norm_cnn(3, shape=(1, 16, 16))
-    method = BestResponse(replace(FAST, epochs=1), settled=0.0, wait=0.0)
+    method = BestResponse(
+        replace(FAST, epochs=1), schedule=Schedule(first_block_until=0.0, wait=0.0)
+    )
     known = toy_tasks.known_undesirable
     dark = replace(
         toy_tasks, known_undesirable=replace(known, inputs=torch.zeros_like(known.inputs))
@@ -187,9 +197,9 @@ def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: Ta
         (lambda: Recipe(epochs=0), "positive epochs"),
         (lambda: Recipe(learning_rate=-1.0), "positive epochs"),
         (lambda: BestResponse(weight=-0.1), "weight of at least 0; got -0.1"),
-        (lambda: BestResponse(ridge=0.0), "above 0"),
-        (lambda: BestResponse(warm_in=1.5), "warm_in from 0 to 1"),
-        (lambda: BestResponse(wait=-0.1), "wait from 0 to 1"),
+        (lambda: Terms(ridge=0.0), "above 0"),
+        (lambda: Schedule(warm_in=1.5), "warm_in from 0 to 1"),
+        (lambda: Schedule(wait=-0.1), "wait from 0 to 1"),
         (lambda: SelectiveDistillation(target=1.0), "target below 0"),
         (lambda: Unlearning(retained=0), "retained of at least 1; got 0"),
     ],

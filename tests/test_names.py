@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rootbound.cli.methods import read_methods
-from rootbound.methods import METHODS, TAR, BestResponse, Method, Plain
+from rootbound.methods import METHODS, TAR, BestResponse, Method, Plain, Schedule
 from rootbound.methods.names import names
 from rootbound.training import Recipe
 
@@ -21,16 +21,16 @@ from rootbound.training import Recipe
             BestResponse(weight=0.3),
         ),
         (
-            "BestResponse(weight=0.2,wait=0),BestResponse(weight=0.3, wait=0)",
+            "BestResponse(weight=0.2,schedule.wait=0),BestResponse(weight=0.3, schedule.wait=0)",
             ["Plain", "BestResponse(weight=0.2)", "BestResponse(weight=0.3)"],
-            BestResponse(weight=0.3, wait=0.0),
+            BestResponse(weight=0.3, schedule=Schedule(wait=0.0)),
         ),
         (
             "TAR(attack_rates=[1e-4, 1e-3])",
             ["Plain", "TAR"],
             TAR(attack_rates=(1e-4, 1e-3)),
         ),
-        ("BestResponse( levels = null )", ["Plain", "BestResponse"], BestResponse(levels=None)),
+        ("BestResponse( max_desirable_drop = null )", ["Plain", "BestResponse"], BestResponse()),
         ("BestResponse()", ["Plain", "BestResponse"], BestResponse()),
         ("Plain(recipe.epochs=2)", ["Plain"], Plain(Recipe(epochs=2))),
     ],

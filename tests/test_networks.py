@@ -20,7 +20,7 @@ from rootbound.data import TaskPair
 from rootbound.datasets import Letters
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.evaluation import evaluate
-from rootbound.methods import BestResponse, Method
+from rootbound.methods import BestResponse, Method, Schedule
 from rootbound.networks import Classifier, from_transformers, shallow_cnn, small_text
 from rootbound.publishing import Origin, load_model, load_weights, save_model
 from rootbound.records import Configuration
@@ -170,7 +170,7 @@ def test_trained_and_attacked(
         torch.manual_seed(0)
         model = make()
     tasks = make_tasks()
-    defended = BestResponse(RECIPE, settled=1.0).fit(model, tasks)
+    defended = BestResponse(RECIPE, schedule=Schedule(first_block_until=1.0)).fit(model, tasks)
     found = evaluate(defended, tasks, suite=SUITE, seeds=1, workers=1)
     assert found.complete
     assert {record.arm for record in found.records} == {"defended", "scratch"}

@@ -9,9 +9,9 @@ import torch
 
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
-from rootbound.methods import BestResponse
-from rootbound.methods.parts import price as module
-from rootbound.methods.parts.price import CHECKS, RATE, SMALLEST, Price
+from rootbound.methods import BestResponse, Schedule
+from rootbound.methods.best_response import price as module
+from rootbound.methods.best_response.price import CHECKS, RATE, SMALLEST, Price
 from rootbound.networks import Classifier
 from rootbound.training import Recipe
 
@@ -57,7 +57,10 @@ def test_the_twin_learns_what_plain_training_on_its_batches_does(
     fitted = BestResponse(QUICK, max_desirable_drop=0.5).fit(toy_model, toy_tasks)
     (twin,) = (price.twin for price in kept)
     light = BestResponse(
-        QUICK, max_desirable_drop=0.5, weight=1e-12, settled=1.0, finishing_steps=0
+        QUICK,
+        max_desirable_drop=0.5,
+        weight=1e-12,
+        schedule=Schedule(first_block_until=1.0, finishing_steps=0),
     )
     monkeypatch.setattr(module, "RATE", 0.0)
     monkeypatch.setattr(module, "SMALLEST", 0.0)

@@ -16,11 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data, Task, TaskPair
 from rootbound.methods import CUTI, HNTL, NTL, AdversarialHead, GradientAscent, Method, RepNoise
-from rootbound.methods.hntl import distillation_loss, joined
-from rootbound.methods.parts.disentanglement import Disentanglement
-from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
-from rootbound.methods.parts.restyling import restylings
-from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.methods.cuti import restylings
+from rootbound.methods.hntl import Disentanglement, distillation_loss, joined
+from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
+from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import Recipe
 

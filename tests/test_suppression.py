@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.methods.parts.recalibration import recalibrated_loss
-from rootbound.methods.parts.suppression import Suppression, suppression_loss
+from rootbound.methods.mlac import recalibrated_loss
+from rootbound.methods.shared.trajectory import Suppression, suppression_loss
 from smooth import best_mixing
 
 

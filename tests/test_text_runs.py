@@ -15,7 +15,7 @@ from rootbound.cli import main
 from rootbound.data import mapped
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.evaluation import evaluate
-from rootbound.methods import BestResponse, Plain
+from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.networks import Classifier, small_text
 from rootbound.publishing import load_model
 from rootbound.records import Evaluation
@@ -179,7 +179,7 @@ def test_the_last_steps_take_texts_of_any_length() -> None:
     part = Labelled(texts, labels)
     tasks = Texts("lengths", ("a", "b", "c", "d"), part, part).tokenised().split([0, 1], [2, 3])
     model = small_text(2, tasks.desirable.train.shape, width=32, vocabulary=64)
-    method = BestResponse(Recipe(epochs=1, batch_size=512), 8, finishing_steps=1)
+    method = BestResponse(Recipe(epochs=1, batch_size=512), 8, schedule=Schedule(finishing_steps=1))
     assert method.fit(model, tasks).classes == 2
 
 

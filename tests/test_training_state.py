@@ -27,6 +27,7 @@ from rootbound.methods import (
     Method,
     Plain,
     RepNoise,
+    Schedule,
     SelectiveDistillation,
     Unlearning,
 )
@@ -37,8 +38,8 @@ from rootbound.training.state import Phase, TrainingState
 SHORT = Recipe(epochs=1, batch_size=30)
 METHODS: tuple[Method, ...] = (
     Plain(SHORT),
-    BestResponse(SHORT, finishing_steps=4),
-    BestResponse(SHORT, finishing_steps=4, max_desirable_drop=1.0, warm_in=0.2),
+    BestResponse(SHORT, schedule=Schedule(finishing_steps=4)),
+    BestResponse(SHORT, max_desirable_drop=1.0, schedule=Schedule(finishing_steps=4, warm_in=0.2)),
     SelectiveDistillation(SHORT, head_epochs=1),
     Unlearning(SHORT, noise_images=4, noise_steps=2, retained=20),
     GradientAscent(SHORT, steps=4, head_steps=2),
@@ -178,7 +179,12 @@ def test_short_trainings_write_nothing(
     toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
 ) -> None:
     training_state = TrainingState(tmp_path / "unfinished")
-    fit(BestResponse(SHORT, finishing_steps=2), toy_model, toy_tasks, training_state)
+    fit(
+        BestResponse(SHORT, schedule=Schedule(finishing_steps=2)),
+        toy_model,
+        toy_tasks,
+        training_state,
+    )
     assert not training_state.folder.exists()
 
 

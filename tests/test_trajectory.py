@@ -13,15 +13,15 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from rootbound.data import Batch
-from rootbound.methods.parts.suppression import suppression_loss
-from rootbound.methods.parts.trajectory import (
+from rootbound.methods.shared.trajectory import (
     OptimiserName,
     Step,
+    suppression_loss,
     trajectory_gradient,
     undone,
     with_gradient,
 )
-from rootbound.methods.parts.unrolled import InnerOptimiser, Unrolled
+from rootbound.methods.shared.unrolled import InnerOptimiser, Unrolled
 from rootbound.networks import Classifier
 from smooth import cross_entropy, same, small_batches, small_network, state
 

@@ -128,7 +128,7 @@ def test_an_existing_model_is_made_to_resist_another_data_set(
     given = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
     assert main(["train", *given, "--method", "Plain", "--out", str(plain)]) == 0
     again = ["train", "--from", str(plain), "--undesirable-data", str(other), "--epochs", "1"]
-    again += ["--method.settled", "0"]
+    again += ["--method.schedule.first_block_until", "0"]
     assert main([*again, "--out", str(defended)]) == 0, capsys.readouterr().err
     (before, _), (after, origin) = load_model(plain), load_model(defended)
     assert (origin.data, origin.desirable) == (str(toy_folder), "0-2")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from rootbound.core import distributed
+from rootbound.core.fields import PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods import BestResponse, LossMethod
+from rootbound.methods import BestResponse, LossMethod, Schedule, Terms
 from rootbound.networks import Classifier, build
 from rootbound.training import Recipe
 from rootbound.training.explained_variance import explained_variance, linear_information
@@ -34,8 +36,8 @@ def precisely(batch: Batch) -> Batch:
 class Watched(BestResponse):
     """The method with its finishing steps left out, as their losses are not seen here."""
 
-    finishing_steps: int = 0
-    undesirable_batch_size: int = 48
+    undesirable_batch_size: PositiveInt = 48
+    schedule: Schedule = Schedule(wait=0.0, warm_in=0.0, finishing_steps=0)
     seen: list[float] = field(default_factory=list)
 
     def random_levels(
@@ -44,9 +46,15 @@ class Watched(BestResponse):
         return super().random_levels(copy.deepcopy(model).float(), tasks, generator)
 
     def loss(
-        self, model: Classifier, desirable: Batch, undesirable: Batch, progress: float
+        self,
+        model: Classifier,
+        desirable: Batch,
+        undesirable: Batch,
+        progress: float,
+        levels: Sequence[float] = (),
     ) -> Tensor:
-        found = super().loss(model, precisely(desirable), precisely(undesirable), progress)
+        batches = precisely(desirable), precisely(undesirable)
+        found = super().loss(model, *batches, progress, levels)
         self.seen.append(float(found.detach()))
         return found
 
@@ -69,7 +77,7 @@ class WatchedPlain(LossMethod):
 ROWS: dict[str, tuple[Watched | WatchedPlain, str]] = {
     "Plain": (WatchedPlain(RECIPE), "shallow_cnn"),
     "BestResponse": (
-        Watched(RECIPE, weight=0.3, wait=0.0, warm_in=0.0, projection=16),
+        Watched(RECIPE, weight=0.3, terms=Terms(projection=16)),
         "shallow_cnn",
     ),
     "batch norm": (WatchedPlain(RECIPE), "batch_norm_cnn"),

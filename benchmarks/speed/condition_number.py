@@ -20,7 +20,7 @@ from torch import Tensor
 
 import rootbound as rb
 from benchmarks.shared.timing import seconds
-from rootbound.methods.parts.condition import LinearHessian, root
+from rootbound.methods.shared.condition import LinearHessian, root
 
 REPEATS, BATCH, WIDTH, RIDGE, WEIGHT = 5, 64, 784, 1e-3, 1e6
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.shared.timing import seconds
 from rootbound.core.memory import keep_freed_memory
-from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
+from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
 
 REPEATS, SAMPLES, WIDTHS = 5, 32, (2048, 32768)
 

@@ -23,7 +23,7 @@ import rootbound as rb
 from benchmarks.shared.timing import seconds
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import Batch
-from rootbound.methods.parts.trajectory import Step, trajectory_gradient
+from rootbound.methods.shared.trajectory import Step, trajectory_gradient
 from rootbound.networks import Classifier
 from rootbound.training import accuracy
 

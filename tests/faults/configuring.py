@@ -32,13 +32,11 @@ SIMPLE = st.one_of(
 FIELDS = (
     "weight",
     "recipe",
-    "ridge",
-    "wait",
-    "warm_in",
+    "terms",
+    "schedule",
     "epochs",
     "batch_size",
-    "projection",
-    "before",
+    "max_desirable_drop",
 )
 TABLE = st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=6), SIMPLE, max_size=4)
 METHOD = st.one_of(

@@ -1,9 +1,8 @@
-"""Methods: ways to train a model that resists; one file a paper."""
+"""Methods: ways to train a model that resists; one file for each paper."""
 
 from rootbound.methods.adversarial_head import AdversarialHead
-from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import LossMethod, Method
-from rootbound.methods.best_response import BestResponse
+from rootbound.methods.best_response import BestResponse, Schedule, Terms
 from rootbound.methods.condition_number import ConditionNumber
 from rootbound.methods.cuti import CUTI
 from rootbound.methods.generic_features import GenericFeatures
@@ -12,7 +11,7 @@ from rootbound.methods.hntl import HNTL
 from rootbound.methods.imma import IMMA
 from rootbound.methods.mlac import MLAC
 from rootbound.methods.ntl import NTL
-from rootbound.methods.plain import Plain
+from rootbound.methods.plain import AfterTraining, Plain
 from rootbound.methods.rep_noise import RepNoise
 from rootbound.methods.reverse_maml import ReverseMAML
 from rootbound.methods.selective_distillation import SelectiveDistillation
@@ -64,7 +63,9 @@ __all__ = [
     "Plain",
     "RepNoise",
     "ReverseMAML",
+    "Schedule",
     "SelectiveDistillation",
     "SpectralDeformation",
+    "Terms",
     "Unlearning",
 ]

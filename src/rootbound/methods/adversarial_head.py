@@ -12,7 +12,7 @@ from torch.nn import functional
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
-from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 

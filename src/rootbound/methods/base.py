@@ -219,3 +219,10 @@ def union(
         second.batches(other, steps, generator),
         strict=True,
     )
+
+
+def held_aside(data: Data, count: int, generator: torch.Generator) -> tuple[Data, Data]:
+    """Return `count` samples drawn at random, half of them at most, and the others."""
+    order = torch.randperm(len(data), generator=generator)
+    count = min(count, len(data) // 2)
+    return data.select(order[:count]), data.select(order[count:])

@@ -14,9 +14,9 @@ from rootbound.attacks.repairs import InsertWhitening, Repaired
 from rootbound.core.devices import in_full
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
-from rootbound.methods.parts.condition import ill, preconditioned, well
+from rootbound.methods.plain import AfterTraining
+from rootbound.methods.shared.condition import ill, preconditioned, well
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 

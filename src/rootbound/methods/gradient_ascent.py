@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
-from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.methods.plain import AfterTraining
+from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import minimise
 

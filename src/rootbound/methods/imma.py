@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.plain import AfterTraining
 from rootbound.networks import Classifier
 from rootbound.training import minimise
 

@@ -12,8 +12,8 @@ from torch.nn import functional
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, Range
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import Method, pairs
-from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
-from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
+from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 

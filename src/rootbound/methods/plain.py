@@ -1,9 +1,10 @@
-"""The control: training without intervention."""
+"""The control, training without intervention; and methods that begin where it ends."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch.nn import functional
@@ -39,3 +40,22 @@ class Plain(Method):
             title="Plain",
             changes=(),
         )
+
+
+@dataclass(frozen=True)
+class AfterTraining(Method):
+    """A method that begins where `Plain` ends; its author writes `defend`.
+
+    Args:
+        recipe: of learning the desirable task, before the defence begins.
+    """
+
+    @final
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Learn the desirable task without intervention, then defend what was learned."""
+        Plain(self.recipe).train(model, tasks, generator)
+        self.defend(model, tasks, generator)
+
+    @abstractmethod
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Change the trained model in place, drawing samples with the generator."""

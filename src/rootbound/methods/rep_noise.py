@@ -17,10 +17,10 @@ from rootbound.core.fields import (
     Range,
 )
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.after_training import AfterTraining
 from rootbound.methods.base import pairs
-from rootbound.methods.parts.maximum_mean_discrepancy import maximum_mean_discrepancy
-from rootbound.methods.parts.trained_heads import TrainedHeads
+from rootbound.methods.plain import AfterTraining
+from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
+from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import is_masked, pool_outputs
 from rootbound.training import minimise

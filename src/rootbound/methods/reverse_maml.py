@@ -13,7 +13,7 @@ from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Range
 from rootbound.data import Batch
 from rootbound.methods.base import LossMethod
-from rootbound.methods.parts.unrolled import Unrolled
+from rootbound.methods.shared.unrolled import Unrolled
 from rootbound.networks import Classifier
 from rootbound.training import Recipe
 

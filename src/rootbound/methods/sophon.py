@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +16,16 @@ from tqdm import trange
 
 from rootbound.core.fields import PositiveFloat, PositiveInt, Range, Share
 from rootbound.data import Data, TaskPair
-from rootbound.methods.after_training import AfterTraining
-from rootbound.methods.parts.roll_back import RollBack, held_aside
-from rootbound.methods.parts.suppression import suppression_loss
-from rootbound.methods.parts.trajectory import OptimiserName, Step, trajectory_gradient
+from rootbound.methods.base import held_aside
+from rootbound.methods.plain import AfterTraining
+from rootbound.methods.shared.trajectory import (
+    OptimiserName,
+    Step,
+    suppression_loss,
+    trajectory_gradient,
+)
 from rootbound.networks import Classifier
+from rootbound.training import accuracy
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,30 @@ class SOPHON(AfterTraining):
     def _optimisers(self, model: Classifier) -> tuple[Adam, Adam]:
         suppressing = Adam(_trained(model.backbone), self.suppression_rate, fused=True)
         return suppressing, Adam(_trained(model), self.reinforcement_rate, fused=True)
+
+
+class RollBack:
+    """Keep a model's last weights with which it is accurate enough.
+
+    Args:
+        model: is put into evaluation mode while it is judged.
+        checked: samples that it is judged on.
+        allowed_drop: of the accuracy on them from what it is now, in [0, 1].
+    """
+
+    def __init__(self, model: Classifier, checked: Data, allowed_drop: float) -> None:
+        self.model, self.checked = model, checked
+        self.bound = accuracy(model, checked) - allowed_drop
+        self.kept = copy.deepcopy(model.state_dict())
+
+    def check(self) -> bool:
+        """Keep the weights if they are within the bound, else take the last such back."""
+        held = accuracy(self.model, self.checked) >= self.bound
+        if held:
+            self.kept = copy.deepcopy(self.model.state_dict())
+        else:
+            self.model.load_state_dict(self.kept)
+        return held
 
 
 def _trained(network: nn.Module) -> list[nn.Parameter]:

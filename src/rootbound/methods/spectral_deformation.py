@@ -13,7 +13,7 @@ from rootbound.attacks.repairs import BalanceFactors, Repaired
 from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import TaskPair
-from rootbound.methods.after_training import AfterTraining
+from rootbound.methods.plain import AfterTraining
 from rootbound.networks import Classifier
 
 Layer = nn.Linear | nn.Conv2d

@@ -15,9 +15,13 @@ from torch.nn import functional
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.after_training import AfterTraining
-from rootbound.methods.parts.suppression import suppression_loss
-from rootbound.methods.parts.trajectory import Step, trajectory_gradient, with_gradient
+from rootbound.methods.plain import AfterTraining
+from rootbound.methods.shared.trajectory import (
+    Step,
+    suppression_loss,
+    trajectory_gradient,
+    with_gradient,
+)
 from rootbound.networks import Classifier
 from rootbound.training import minimise
 

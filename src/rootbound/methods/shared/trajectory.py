@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import SGD, Adam, Optimizer
 
 OptimiserName = Literal["sgd", "momentum", "adam"]
+Suppression = Literal["inverse", "negated", "uniform", "entropy"]
 Closure = Callable[[], Tensor]
 Step = tuple[Closure, Closure | None]
 """The attacker's loss, and what judges the network after the step, if anything does."""
@@ -86,3 +89,30 @@ def with_gradient(parameters: Sequence[Tensor], found: Sequence[Tensor]) -> Tens
     for parameter, gradient in zip(parameters, found, strict=True):
         total = total + (parameter * gradient).sum()
     return total
+
+
+def suppression_loss(name: Suppression, logits: Tensor, labels: Tensor) -> Tensor:
+    """Return how well samples are predicted, the mean over them.
+
+    For a predicted distribution `p` over C classes and a label `y`:
+    - `inverse`: the inverse cross-entropy `-log(1 - p_y)`, at least 0;
+    - `negated`: `CE(-logits, y)`, at least 0;
+    - `uniform`: `KL(1/C || p)`, at least 0;
+    - `entropy`: `sum_c p_c log p_c`, the negative entropy, at least `-log C`.
+
+    Args:
+        name: which one.
+        logits: `(N, C)`.
+        labels: `(N,)` int64; the last two do not look at them.
+    """
+    logs = functional.log_softmax(logits, 1)
+    if name == "uniform":
+        return -math.log(logits.shape[1]) - logs.mean()
+    if name == "entropy":
+        return (logs.exp() * logs).sum(1).mean()
+    if name == "negated":
+        return functional.cross_entropy(-logits, labels)
+    own = functional.one_hot(labels, logits.shape[1]).bool()
+    # log(1 - p) through the other classes: exact where p rounds to 1.
+    others = logs.masked_fill(own, -math.inf).logsumexp(1)
+    return -others.mean()

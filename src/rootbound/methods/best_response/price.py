@@ -1,4 +1,4 @@
-"""What a defence may cost, in place of how much it shall weigh: a Lagrange multiplier."""
+"""A price in place of a weight: how much desirable accuracy a defence may cost."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from rootbound.networks import Classifier
 from rootbound.training import accuracy
 
 CHECKS = 80
-"""How often the price would be taken over the whole of training."""
-RATE, MEMORY = 0.15, 0.7
-"""Most that the logarithm of the weight moves at a check; share of the price that is kept."""
+"""How often the price would be measured over the whole of training."""
+RATE = 0.15
+"""The most that the logarithm of the weight moves at a check."""
+MEMORY = 0.7
+"""The share of the running mean that a check keeps."""
 SMALLEST = 1e-4
+"""The smallest weight."""
 
 
 class Price:
@@ -24,22 +27,22 @@ class Price:
     Dual ascent: `log w <- log w + RATE * clip((allowed - lost) / allowed, -1, 1)` at each of
     `CHECKS` times, where `lost` is a running mean of the twin's accuracy less the model's on
     held-out samples. The twin starts where the model does and takes the same batches without
-    the defence, so that the two share what is random. What is lost while the learning rate is
-    high is mostly won back, so that as a rule less is lost in the end than may be.
+    the defence, so that the two share what is random. Most of what is lost while the learning
+    rate is high is won back, so that in the end less is lost, as a rule, than may be.
 
     Args:
-        model: the one that is defended.
-        held: desirable samples that neither learns from.
+        model: the defended model.
+        held_out: desirable samples that neither learns from.
         allowed: points of accuracy that may be lost, above 0.
-        weight: where to begin, above 0.
-        start: progress from which on it moves, in [0, 1].
+        weight: the weight at the start, above 0.
+        start: progress through training after which the weight moves, in [0, 1].
     """
 
     def __init__(
-        self, model: Classifier, held: Data, allowed: float, weight: float, start: float
+        self, model: Classifier, held_out: Data, allowed: float, weight: float, start: float
     ) -> None:
         self.model, self.twin = model, copy.deepcopy(model)
-        self.held, self.allowed, self.weight = held, allowed, weight
+        self.held_out, self.allowed, self.weight = held_out, allowed, weight
         self.lost: float | None = None
         self.checks = math.floor(start * CHECKS)
 
@@ -51,17 +54,17 @@ class Price:
         return self.weight
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the weight has moved; the twin is trained as the model is."""
+        """Return how far the weight has moved; the twin is trained, and saved, with the model."""
         return {"weight": self.weight, "lost": self.lost, "checks": self.checks}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Be as a state says."""
+        """Go on from a state."""
         self.weight, self.lost = float(state_dict["weight"]), state_dict["lost"]
         self.checks = int(state_dict["checks"])
 
     def _check(self) -> None:
-        now = 100 * (accuracy(self.twin, self.held) - accuracy(self.model, self.held))
-        self.lost = now if self.lost is None else MEMORY * self.lost + (1 - MEMORY) * now
+        lost = 100 * (accuracy(self.twin, self.held_out) - accuracy(self.model, self.held_out))
+        self.lost = lost if self.lost is None else MEMORY * self.lost + (1 - MEMORY) * lost
         slack = (self.allowed - self.lost) / self.allowed
         moved = math.log(self.weight) + RATE * max(-1.0, min(1.0, slack))
         self.weight = max(SMALLEST, math.exp(moved))

@@ -1,0 +1,186 @@
+"""Closed-form best response: leave the optimal new last layer nothing to read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks import Attack, ExactLastLayer, Repaired
+from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
+from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
+from rootbound.data import Batch, TaskPair
+from rootbound.methods.base import LossMethod, held_aside, pairs
+from rootbound.methods.best_response.price import Price
+from rootbound.methods.best_response.schedule import Schedule
+from rootbound.methods.best_response.terms import Terms, block_outputs
+from rootbound.networks import Classifier
+from rootbound.networks.layers import freeze_running_statistics
+from rootbound.training import Recipe, minimise
+
+log = logging.getLogger(__name__)
+
+LEVEL_BATCHES = 8
+"""Undesirable batches on which it is measured what random weights explain."""
+HELD_OUT_PART = 30
+"""One in so many desirable samples is held out to find the weight for a price."""
+
+
+@dataclass(frozen=True)
+class BestResponse(LossMethod):
+    """Train against the attacker's best linear head, which has a closed form.
+
+    Loss: `CE(desirable) + w(progress) * (I(h) + b I(z) + sum_l w_l relu(R2(P h_l) - r_l))`.
+    Over an undesirable batch, `S (D, D)` is the covariance of the features, `C (D, K)` their
+    covariance with the one-hot labels `Y` of covariance T, `E = C' (S + e I)^-1 C` what the
+    optimal ridge head explains of T, and `e = ridge * tr(S) / D`. `I = -log det(1 - E / T)` per
+    degree of freedom is the information that the head gets, in nats, and `R2 = tr(E) / tr(T)`
+    the share that it explains. h are the last features, z the inputs of their activation. The
+    gradients are exact, because the inner problem is solved and differentiated, and no
+    optimiser's steps are simulated. Neither I nor R2 changes when features are rescaled or mixed
+    by an invertible map, so bad conditioning earns nothing. R2 has no gradient once a class is
+    told apart; I has one, and is used where nothing is to be left.
+
+    Three parts are for attackers who do more than replace the last layer:
+
+    - The term on z. Without it the cheapest way to say nothing is to be dead, and a linear head
+      before the activation, or a leaky activation in its place, reads everything.
+    - R2 of the outputs `h_l` of the blocks before, averaged over places as a probe reads them.
+      Each goes through a fresh random projection `P` in every step, so that few samples see all
+      of a wide layer in the long run. Only what is above `r_l` counts: that is what the block
+      explains with random weights, and whoever starts from scratch has as much.
+    - The first block weighs most (`first_weight`; the others `depth_weight`), because it is the
+      easiest to keep when everything above it is drawn anew. After `first_block_until` it is
+      frozen: training the whole network on undesirable samples to the end takes half as long
+      again, and gains nothing.
+
+    Undesirable samples pass through the network by themselves, so that BatchNorm scales them as
+    it does when somebody fine-tunes; its running statistics are the desirable task's.
+
+    A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps train the last block
+    alone, on far larger batches; its inputs are computed once.
+
+    Paper: none; ours. R2 is the Pillai trace of discriminant analysis (K. Pillai, "Some new
+    test criteria in multivariate analysis", 1955) with a ridge, I comes from Wilks' lambda (1932).
+
+    Args:
+        recipe: how long and how fast to train.
+        undesirable_batch_size: undesirable samples a step; more than `terms.projection` is best.
+        weight: the final w.
+        max_desirable_drop: points of desirable accuracy that may be lost; then w is found along
+            the way, starting at `weight`. A twin is trained on the same batches without the
+            terms, and the two are compared on held-out desirable samples that neither learns
+            from. That takes as much more time as training without intervention takes.
+        terms: how much each term weighs relative to `I(h)`, and how it is measured.
+        schedule: when the terms count, when the first block is frozen, and the last steps.
+
+    Raises:
+        InputError: a value is out of range.
+    """
+
+    recipe: Recipe = Recipe(learning_rate=1e-2)
+    undesirable_batch_size: PositiveInt = 256
+    weight: NonNegativeFloat = 0.15
+    max_desirable_drop: PositiveFloat | None = None
+    terms: Terms = Terms()
+    schedule: Schedule = Schedule()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_desirable_drop is not None and self.weight == 0:
+            raise InputError("weight above 0 for max_desirable_drop", "0", "raise it")
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss, with the weight as it is or as its price allows, and finish."""
+        levels = self.random_levels(model, tasks, generator)
+        price = None
+        if self.max_desirable_drop is not None:
+            data = tasks.desirable.train
+            held_out, rest = held_aside(data, max(1, len(data) // HELD_OUT_PART), generator)
+            tasks = replace(tasks, desirable=replace(tasks.desirable, train=rest))
+            start = min(1.0, self.schedule.wait + self.schedule.warm_in)
+            price = Price(model, held_out, self.max_desirable_drop, self.weight, start)
+
+        def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
+            if price is None:
+                return self.loss(model, *pair, progress, levels)
+            weighed = replace(self, weight=price.at(progress))
+            (inputs, labels), _ = pair
+            defended = weighed.loss(model, *pair, progress, levels)
+            return defended + functional.cross_entropy(price.twin(inputs), labels)
+
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model if price is None else nn.ModuleList([model, price.twin]),
+            loss,
+            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title=type(self).__name__,
+            changes=() if price is None else (price,),
+        )
+        if price is not None:
+            lost = price.lost or 0.0
+            log.info("weight %.3g, for %.2f points on held-out samples", price.weight, lost)
+        self._finish(model, tasks, self.weight if price is None else price.weight, generator)
+
+    def _finish(
+        self, model: Classifier, tasks: TaskPair, weight: float, generator: torch.Generator
+    ) -> None:
+        weight = weight * self.schedule.finishing_weight
+        if not weight:
+            return
+
+        def loss(own: Tensor, wanted: Tensor, others: Tensor, labels: Tensor) -> Tensor:
+            block = model.blocks[-1]
+            task = functional.cross_entropy(model.head(block(own)), wanted)
+            return task + weight * self.terms.of_last(block, others, labels)
+
+        self.schedule.finish(model, tasks, self.recipe, loss, generator)
+
+    def random_levels(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> tuple[float, ...]:
+        """Return `r_l` of each block but the last, or nothing where every one is 0 or unused.
+
+        Raises:
+            InputError: weights of the model cannot be drawn anew; with `spared` 0 none are.
+        """
+        terms = self.terms
+        used = self.weight and (terms.first_weight or terms.depth_weight)
+        if not (used and terms.spared and len(model.blocks) > 1):
+            return ()
+        size = self.undesirable_batch_size
+        batches = tasks.known_undesirable.batches(size, LEVEL_BATCHES, generator)
+        levels = terms.random_levels(model, batches, generator)
+        log.debug("random weights explain %s", ", ".join(f"{level:.3f}" for level in levels))
+        return levels
+
+    def adaptive_attacks(self) -> tuple[Attack, ...]:
+        """Return the attack that revives dead units, then climbs what this method descends."""
+        climb = Repaired(SeparateClasses(steps=40), ExactLastLayer(1e-2, "standardised"))
+        return (Repaired(LeakyActivations(), climb),)
+
+    def loss(
+        self,
+        model: Classifier,
+        desirable: Batch,
+        undesirable: Batch,
+        progress: float,
+        levels: Sequence[float] = (),
+    ) -> Tensor:
+        """Return the desirable cross-entropy plus the weighted terms; `levels` are the `r_l`."""
+        (inputs, wanted), (others, labels) = desirable, undesirable
+        frozen = self.schedule.frozen_blocks(model, progress)
+        *_, features = block_outputs(model.blocks, inputs, frozen)
+        task = functional.cross_entropy(model.head(features), wanted)
+        weight = self.weight * self.schedule.factor(progress)
+        if not weight:
+            return task
+        with freeze_running_statistics(model):
+            return task + weight * self.terms(model.blocks, others, labels, frozen, levels)
