@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from rootbound import methods
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
 from rootbound.inspection.pictures import with_best_head
@@ -119,7 +120,10 @@ def test_half_precision(method: Method, toy_tasks: TaskPair) -> None:
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)
 def test_repr_is_the_configuration(method: Method) -> None:
-    assert eval(repr(method), {**METHODS, "Recipe": Recipe, "Augmentation": Augmentation}) == method
+    assert (
+        eval(repr(method), {**vars(methods), "Recipe": Recipe, "Augmentation": Augmentation})
+        == method
+    )
 
 
 def test_best_response_removes_what_a_last_layer_could_read(

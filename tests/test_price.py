@@ -53,7 +53,7 @@ def test_the_twin_learns_what_plain_training_on_its_batches_does(
             super().__init__(*given)  # type: ignore[arg-type]
             kept.append(self)
 
-    monkeypatch.setattr("rootbound.methods.best_response.Price", Watched)
+    monkeypatch.setattr("rootbound.methods.best_response.method.Price", Watched)
     fitted = BestResponse(QUICK, max_desirable_drop=0.5).fit(toy_model, toy_tasks)
     (twin,) = (price.twin for price in kept)
     light = BestResponse(

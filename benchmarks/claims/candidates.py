@@ -21,6 +21,7 @@ from rootbound.methods import (
     ReverseMAML,
     SelectiveDistillation,
     SpectralDeformation,
+    Terms,
     Unlearning,
 )
 from rootbound.training import Recipe
@@ -29,7 +30,7 @@ FAST = Recipe(learning_rate=1e-2)
 
 CANDIDATES: dict[str, list[Method]] = {
     "BestResponse": [
-        BestResponse(weight=weight, before=before, depth_weight=depth)
+        BestResponse(weight=weight, terms=Terms(before_activation=before, depth_weight=depth))
         for weight, before, depth in product((0.1, 0.2), (0.3, 0.5), (0.3, 0.6))
     ],
     "SelectiveDistillation": [
