@@ -49,7 +49,7 @@ def publish(model: Classifier, folder: Path, family: str) -> Path:
 def test_the_library_reads_what_is_published(family: str, tmp_path: Path) -> None:
     model, samples = from_transformers(tiny.network(family)).eval(), tiny.samples(family)
     publish(model, tmp_path, family)
-    plain = getattr(transformers, FAMILIES[family][1]).from_pretrained(tmp_path).eval()
+    plain = getattr(transformers, FAMILIES[family].auto_class).from_pretrained(tmp_path).eval()
     torch.testing.assert_close(tiny.logits(plain, samples), model(samples), rtol=0, atol=1e-5)
     if family != "gpt2":
         assert tuple(plain.config.id2label.values()) == NAMES

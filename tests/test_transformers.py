@@ -113,7 +113,7 @@ def test_back_to_the_library_and_its_folder(family: str, tmp_path: Path) -> None
     assert torch.equal(from_transformers(network)(samples), model(samples))
     torch.testing.assert_close(tiny.logits(network, samples), model(samples), rtol=0, atol=1e-5)
     network.save_pretrained(tmp_path)
-    plain = getattr(transformers, FAMILIES[family][1]).from_pretrained(tmp_path).eval()
+    plain = getattr(transformers, FAMILIES[family].auto_class).from_pretrained(tmp_path).eval()
     torch.testing.assert_close(tiny.logits(plain, samples), model(samples), rtol=0, atol=1e-5)
 
 
@@ -170,7 +170,7 @@ def test_new_weights_are_spread_as_the_librarys(family: str) -> None:
     config = transformers.AutoConfig.for_model(family, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        fresh = getattr(transformers, FAMILIES[family][1]).from_config(config)
+        fresh = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
     expected, found = from_transformers(fresh).backbone, ours(family).reinitialised(0).backbone
     compared = 0
     for name, one in expected.state_dict().items():

@@ -41,7 +41,7 @@ def network(family: str, seed: int = 0, **changes: Any) -> Any:
     config = transformers.AutoConfig.for_model(family, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = getattr(transformers, FAMILIES[family][1]).from_config(config)
+        made = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
         for value in made.parameters():
             value.data += 0.1 * torch.randn_like(value)
     return made.eval()

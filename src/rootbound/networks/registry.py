@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, first_line, unknown_name
 from rootbound.networks import hugging_face
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
@@ -51,9 +51,10 @@ def read_architecture(path: Path) -> str:
             return hugging_face.CONFIGURED + text
         return str(configuration["architecture"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
-            f"a configuration with model_type or architecture at {path}", reason, "correct --model"
+            f"a configuration with model_type or architecture at {path}",
+            first_line(error),
+            "correct --model",
         ) from None
 
 

@@ -21,9 +21,9 @@ class ResidualBlock(nn.Module):
     (option A of the paper, without weights).
 
     Args:
-        inputs: channels that come in.
-        outputs: channels that go out, at least as many.
-        stride: 2 halves the image.
+        inputs: Number of input channels.
+        outputs: Number of output channels, at least as many.
+        stride: Stride of the first convolution; 2 halves the image.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -39,23 +39,23 @@ class ResidualBlock(nn.Module):
         """Return `(N, outputs, H / stride, W / stride)`."""
         hidden = self.first_activation(self.first_norm(self.first(inputs)))
         hidden = self.second_norm(self.second(hidden))
-        kept = inputs[:, :, :: self.stride, :: self.stride] if self.stride > 1 else inputs
+        shortcut = inputs[:, :, :: self.stride, :: self.stride] if self.stride > 1 else inputs
         if self.added:
-            kept = functional.pad(kept, (0, 0, 0, 0, self.added // 2, -(-self.added // 2)))
-        outputs: Tensor = self.second_activation(kept + hidden)
+            shortcut = functional.pad(shortcut, (0, 0, 0, 0, self.added // 2, -(-self.added // 2)))
+        outputs: Tensor = self.second_activation(shortcut + hidden)
         return outputs
 
 
 def resnet_20(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 16
 ) -> Classifier:
-    """Return the ResNet-20 for 32x32: a convolution, nine residual blocks, mean over places.
+    """Return the ResNet-20 for 32x32: a convolution, nine residual blocks, mean over pixels.
 
     Args:
-        classes: number of classes.
-        shape: channels, height, width of an image.
-        seed: of the weights.
-        width: channels of the first group; the next have two and four times as many.
+        classes: Number of classes.
+        shape: Channels, height and width of an image.
+        seed: Seed of the weights.
+        width: Channels of the first group; the next have two and four times as many.
     """
     return _residual(classes, shape, seed, [width, 2 * width, 4 * width], 3, "resnet_20")
 
@@ -69,10 +69,10 @@ def resnet_18(
     follows, because images are small; where a block widens, zeros are added (option A).
 
     Args:
-        classes: number of classes.
-        shape: channels, height, width of an image.
-        seed: of the weights.
-        width: channels of the first group; each next one has twice as many.
+        classes: Number of classes.
+        shape: Channels, height and width of an image.
+        seed: Seed of the weights.
+        width: Channels of the first group; each next one has twice as many.
     """
     widths = [width, 2 * width, 4 * width, 8 * width]
     return _residual(classes, shape, seed, widths, 2, "resnet_18")
@@ -84,15 +84,13 @@ def _residual(
     """Return a stem and groups of `depth` blocks; every group but the first halves the image."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        first = widths[0]
-        stem = nn.Sequential(
-            nn.Conv2d(shape[0], first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU()
-        )
-        blocks, inputs = [], first
+        inputs = widths[0]
+        convolution = nn.Conv2d(shape[0], inputs, 3, padding=1, bias=False)
+        stem = nn.Sequential(convolution, nn.BatchNorm2d(inputs), nn.ReLU())
+        blocks = []
         for group, outputs in enumerate(widths):
             for position in range(depth):
-                stride = 2 if group and not position else 1
-                blocks.append(ResidualBlock(inputs, outputs, stride))
+                blocks.append(ResidualBlock(inputs, outputs, 2 if group and not position else 1))
                 inputs = outputs
         last = nn.Sequential(blocks.pop(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         backbone = nn.Sequential(stem, *blocks, last)

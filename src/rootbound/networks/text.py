@@ -19,12 +19,12 @@ from rootbound.networks.vit import TransformerBlock
 
 
 class Words(nn.Module):
-    """A vector for every token, and one for its place.
+    """A vector for every token, and one for its position.
 
     Args:
-        vocabulary: how many tokens there are; 0 is padding.
-        length: tokens of a text at most.
-        width: of a vector.
+        vocabulary: Number of tokens; 0 is padding.
+        length: Most tokens of a text.
+        width: Width of a vector.
     """
 
     masked = True
@@ -36,21 +36,21 @@ class Words(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew; those of one standard deviation drown what is learned."""
-        for part in (self.meanings, self.places):
-            nn.init.normal_(part.weight, std=0.1)
+        """Draw the vectors anew; with a standard deviation of 1 they drown what is learned."""
+        for embedding in (self.meanings, self.places):
+            nn.init.normal_(embedding.weight, std=0.1)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return states and mask `(N, L, width + 1)` of tokens `(N, L)`."""
         tokens, mask = trim_padding(tokens)
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        # Numbers beyond the vocabulary begin again: any tokeniser will do.
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        # Numbers beyond the vocabulary begin again, so that any tokeniser will do.
         numbers = tokens % self.meanings.num_embeddings
-        return join_mask(self.meanings(numbers) + self.places(places), mask)
+        return join_mask(self.meanings(numbers) + self.places(positions), mask)
 
 
 class MaskedBlock(nn.Module):
-    """A transformer block that sees no padding."""
+    """A transformer block whose tokens do not attend to padding."""
 
     masked = True
 
@@ -86,7 +86,7 @@ class BagOfWords(nn.Module):
 
 
 def bag_of_words(classes: int) -> Classifier:
-    """Return a linear model of the shares of tokens."""
+    """Return a linear model of the share of each token in a text."""
     return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG_SIZE, classes))
 
 
@@ -101,15 +101,15 @@ def small_text(
     """Return a small transformer for texts: two blocks of width 96, three heads, mean over words.
 
     Args:
-        classes: number of classes.
-        shape: tokens of a text at most, as `(length,)`.
-        seed: of the weights.
-        vocabulary: number of tokens.
-        width: of a token's state, a multiple of 32.
-        depth: number of blocks.
+        classes: Number of classes.
+        shape: Most tokens of a text, as `(length,)`.
+        seed: Seed of the weights.
+        vocabulary: Number of tokens.
+        width: Width of a token's state, a multiple of 32.
+        depth: Number of blocks.
 
     Raises:
-        InputError: the shape is not of texts.
+        InputError: The shape is not of texts.
     """
     if len(shape) != 1:
         raise InputError("texts, of (length,) tokens", f"shape {shape}", "choose another --model")

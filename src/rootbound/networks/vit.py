@@ -1,7 +1,7 @@
 """A small vision transformer.
 
 Source: A. Dosovitskiy et al., "An Image is Worth 16x16 Words", ICLR 2021,
-https://arxiv.org/abs/2010.11929; the mean over places in place of a class token, as in L. Beyer
+https://arxiv.org/abs/2010.11929; the mean over patches in place of a class token, as in L. Beyer
 et al., "Better plain ViT baselines", 2022, https://arxiv.org/abs/2205.01580.
 """
 
@@ -16,13 +16,13 @@ from rootbound.networks.cnn import Shape
 
 
 class Patches(nn.Module):
-    """Cut an image into squares and map each to a token, with a position that is learned.
+    """Cut an image into squares and map each to a token, with a learned position.
 
     Args:
-        shape: channels, height, width of an image; zeros are added to the right and below where
-            `size` does not divide it.
-        size: pixels on a side of a square.
-        width: of a token.
+        shape: Channels, height and width of an image; zeros are added to the right and below
+            where `size` does not divide it.
+        size: Pixels on a side of a square.
+        width: Width of a token.
     """
 
     def __init__(self, shape: Shape, size: int, width: int) -> None:
@@ -30,8 +30,8 @@ class Patches(nn.Module):
         self.added = (0, -shape[2] % size, 0, -shape[1] % size)
         self.project = nn.Conv2d(shape[0], width, size, stride=size)
         self.image = tuple(shape[1:])
-        places = -(-shape[1] // size) * -(-shape[2] // size)
-        self.positions = nn.Parameter(torch.empty(1, places, width))
+        count = -(-shape[1] // size) * -(-shape[2] // size)
+        self.positions = nn.Parameter(torch.empty(1, count, width))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -39,7 +39,7 @@ class Patches(nn.Module):
         nn.init.normal_(self.positions, std=0.02)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return tokens `(N, places, width)` of images `(N, C, H, W)`."""
+        """Return tokens `(N, L, width)` of images `(N, C, H, W)`."""
         if inputs.shape[2:] != self.image:
             # One token would be added to every position without a complaint.
             raise ValueError(f"images of {self.image}, not {tuple(inputs.shape[2:])}")
@@ -49,11 +49,11 @@ class Patches(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every token looks at every other: `softmax(q k' / sqrt(d)) v`, in several heads.
+    """Every token attends to every other: `softmax(q k' / sqrt(d)) v`, in several heads.
 
     Args:
-        width: of a token, a multiple of `heads`.
-        heads: how many.
+        width: Width of a token, a multiple of `heads`.
+        heads: Number of heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -63,13 +63,13 @@ class SelfAttention(nn.Module):
         self.project = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return tokens `(N, places, width)`; those outside the mask `(N, places)` are not seen."""
-        count, places, width = tokens.shape
-        mixed = self.mix(tokens).view(count, places, 3, self.heads, width // self.heads)
+        """Return tokens `(N, L, width)`; none attends to those outside the mask `(N, L)`."""
+        count, length, width = tokens.shape
+        mixed = self.mix(tokens).view(count, length, 3, self.heads, width // self.heads)
         query, key, value = mixed.permute(2, 0, 3, 1, 4)
         visible = None if mask is None else mask[:, None, None]
-        seen = functional.scaled_dot_product_attention(query, key, value, visible)
-        outputs: Tensor = self.project(seen.transpose(1, 2).reshape(count, places, width))
+        attended = functional.scaled_dot_product_attention(query, key, value, visible)
+        outputs: Tensor = self.project(attended.transpose(1, 2).reshape(count, length, width))
         return outputs
 
 
@@ -77,8 +77,8 @@ class TransformerBlock(nn.Module):
     """`x + attention(norm(x))`, then `x + mlp(norm(x))`.
 
     Args:
-        width: of a token.
-        heads: of the attention.
+        width: Width of a token.
+        heads: Number of the attention's heads.
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -90,17 +90,17 @@ class TransformerBlock(nn.Module):
         )
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return tokens `(N, places, width)`; those outside the mask `(N, places)` are not seen."""
+        """Return tokens `(N, L, width)`; none attends to those outside the mask `(N, L)`."""
         tokens = tokens + self.attention(self.first_norm(tokens), mask)
         outputs: Tensor = tokens + self.mlp(self.second_norm(tokens))
         return outputs
 
 
-class MeanOverPlaces(nn.Module):
+class MeanOverPatches(nn.Module):
     """The mean of an image's tokens."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return `(N, width)` of `(N, places, width)`."""
+        """Return `(N, width)` of `(N, L, width)`."""
         return tokens.mean(1)
 
 
@@ -110,15 +110,15 @@ def small_vit(
     """Return a small vision transformer: patches of 4x4, four blocks of width 96, three heads.
 
     Args:
-        classes: number of classes.
-        shape: channels, height, width of an image.
-        seed: of the weights.
-        width: of a token, a multiple of 32.
-        depth: number of blocks.
+        classes: Number of classes.
+        shape: Channels, height and width of an image.
+        seed: Seed of the weights.
+        width: Width of a token, a multiple of 32.
+        depth: Number of blocks.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         blocks = [TransformerBlock(width, width // 32) for _ in range(depth)]
-        last = nn.Sequential(blocks.pop(), nn.LayerNorm(width), MeanOverPlaces())
+        last = nn.Sequential(blocks.pop(), nn.LayerNorm(width), MeanOverPatches())
         backbone = nn.Sequential(Patches(shape, 4, width), *blocks, last)
         return Classifier(backbone, nn.Linear(width, classes), "small_vit")

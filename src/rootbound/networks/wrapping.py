@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 
 REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """Errors of networks that cannot take some samples; torchvision and timm assert sizes."""
@@ -48,10 +48,9 @@ def require_tensor(outputs: object) -> Tensor:
 
 def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
     """Return the error for samples of a shape that a network cannot take."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
     return InputError(
         "samples that the model can take",
-        f"shape {tuple(shape)} ({reason})",
+        f"shape {tuple(shape)} ({first_line(error, 120)})",
         f"choose another model or {'a smaller --length' if len(shape) == 1 else 'resize the data'}",
     )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.hugging_face import PRETRAINED, load_as_published
+from rootbound.networks.hugging_face import PRETRAINED, build
 from rootbound.networks.weights import weights_digest
 from rootbound.publishing.checkpoint import load_with_header
 from rootbound.publishing.foreign import PICKLES, load_weights
@@ -161,7 +161,7 @@ def load_transformers(name: str) -> Classifier:
         InputError: there is no such model, it is of a family that is not known here, or the card
             is damaged or of other weights.
     """
-    model = load_as_published(name)
+    model = build(name)
     _check_card(_folder_of(name.removeprefix(PRETRAINED)), model)
     return model
 

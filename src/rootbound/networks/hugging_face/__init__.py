@@ -10,7 +10,6 @@ from rootbound.networks.hugging_face.network import (
     build,
     find_auto_class,
     from_transformers,
-    load_as_published,
     read_fixed_shape,
     to_transformers,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "build",
     "find_auto_class",
     "from_transformers",
-    "load_as_published",
     "pretrained_tokeniser",
     "read_fixed_shape",
     "to_transformers",

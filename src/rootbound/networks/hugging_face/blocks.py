@@ -1,13 +1,10 @@
-"""Parts of a network of `transformers` as blocks that pass one tensor on.
-
-Between the blocks of a text model go states and mask in one tensor, as in `models/sequence.py`.
-"""
+"""Parts of a network of `transformers` as blocks, each of which passes on one tensor."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,23 +13,13 @@ from rootbound.core.errors import InputError
 from rootbound.data import PADDING
 from rootbound.networks.block_outputs import find_last, join_mask, split_mask, trim_padding
 
-MARK = "_is_hf_initialized"
-"""What the library sets on weights that its initialisation shall leave alone."""
-
-
-def check_known(tokens: Tensor, vocabulary: int) -> None:
-    """Raise an `InputError` where a model has no such token."""
-    highest = int(tokens.max())
-    if highest >= vocabulary:
-        raise InputError(
-            f"tokens below {vocabulary}",
-            str(highest),
-            "tokenise texts with the model's own tokeniser",
-        )
+INITIALISED = "_is_hf_initialized"
+"""Attribute of weights that the library's initialisation leaves alone."""
+CAUSAL = "AutoModelForCausalLM"
 
 
 def find_padding(config: Any) -> int:
-    """Return a text model's own number for padding: what it says, or else for a text's end."""
+    """Return a text model's own number for padding, or else for the end of a text."""
     for name in ("pad_token_id", "eos_token_id"):
         number = getattr(config, name, None)
         if isinstance(number, int) and 0 <= number < config.vocab_size:
@@ -41,9 +28,9 @@ def find_padding(config: Any) -> int:
 
 
 def exchange_padding(tokens: Tensor, padding: int) -> Tensor:
-    """Return tokens with 0, which is padding to us, and a model's own number for it exchanged.
+    """Return tokens in which 0, our padding, and a model's own number for it are exchanged.
 
-    Exchanged again, they are as before.
+    A second exchange undoes the first.
     """
     if padding == PADDING:
         return tokens
@@ -55,8 +42,8 @@ class Block(nn.Module):
     """A part of a network, whose new random weights are drawn as the library draws them.
 
     Args:
-        network: whose part it is; only its class and configuration are kept.
-        parts: modules of it, by name.
+        network: The network; only its class and configuration are kept.
+        parts: The modules of the part, by name.
     """
 
     resets_children = True
@@ -65,80 +52,116 @@ class Block(nn.Module):
         super().__init__()
         for name, part in parts.items():
             self.add_module(name, part)
-        self.kind, self.config = type(network), network.config
+        self.network_class, self.config = type(network), network.config
 
     def reset_parameters(self) -> None:
         """Draw all weights anew."""
-        with torch.device("meta"):  # only its configuration is read: no memory
-            shell = self.kind(self.config)
+        with torch.device("meta"):  # only its initialisation is called: no memory
+            shell = self.network_class(self.config)
         with torch.no_grad():
-            # Children before what holds them, which changes some of theirs.
+            # Children first: the module that holds them changes some of their weights.
             for part in reversed(list(self.modules())[1:]):
                 for value in (part, *part.parameters(False), *part.buffers(False)):
-                    value.__dict__.pop(MARK, None)
+                    value.__dict__.pop(INITIALISED, None)
                 shell._init_weights(part)
 
     def __deepcopy__(self, memory: dict[int, Any]) -> Block:
         """Return a copy that shares the configuration, which nobody changes."""
-        fresh = type(self).__new__(type(self))
-        memory[id(self)] = fresh
-        shared = {"config", "kind"}
+        copied = type(self).__new__(type(self))
+        memory[id(self)] = copied
+        shared = {"config", "network_class"}
         for name, value in self.__dict__.items():
-            fresh.__dict__[name] = value if name in shared else copy.deepcopy(value, memory)
-        return fresh
+            copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memory)
+        return copied
 
 
 class Images(Block):
-    """Any part that maps one tensor to one."""
+    """A part of an image model: its modules, one after another."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return what the parts make of inputs, one after another."""
+        """Return the output of the last module."""
         for part in self.children():
             inputs = part(inputs)
         return inputs
 
 
-class Pooled(Block):
+class PooledImages(Block):
     """The last part of an image model: states to features `(N, D)`."""
 
     def forward(self, states: Tensor) -> Tensor:
-        """Return the norm of the first token, or of the mean over places."""
+        """Return the normalised first token, or the normalised mean of a map over its pixels."""
         norm = self.get_submodule("norm")
         pooled: Tensor = norm(states)[:, 0] if states.dim() == 3 else norm(states.mean((2, 3)))
         return pooled
 
 
-class Words(Block):
+class Embeddings(Block):
     """A text model's embeddings of tokens `(N, L)`."""
 
     masked = True
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return states and mask."""
+        """Return states and mask, as `join_mask` does.
+
+        Raises:
+            InputError: The model has no such token.
+        """
         tokens, mask = trim_padding(tokens)
-        check_known(tokens, self.config.vocab_size)
-        own = exchange_padding(tokens, find_padding(self.config))
-        return join_mask(self.get_submodule("embeddings")(own), mask)
+        highest = int(tokens.max())
+        if highest >= self.config.vocab_size:
+            raise InputError(
+                f"tokens below {self.config.vocab_size}",
+                str(highest),
+                "tokenise texts with the model's own tokeniser",
+            )
+        return join_mask(self.embed(exchange_padding(tokens, find_padding(self.config))), mask)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return states `(N, L, D)` of tokens in the model's own numbers."""
+        states: Tensor = self.get_submodule("embeddings")(tokens)
+        return states
+
+
+class CausalEmbeddings(Embeddings):
+    """A causal model's embeddings of tokens and positions."""
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return states `(N, L, D)` of tokens in the model's own numbers."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        states = self.get_submodule("tokens")(tokens) + self.get_submodule("places")(positions)
+        dropped: Tensor = self.get_submodule("drop")(states)
+        return dropped
 
 
 class Layer(Block):
-    """A text model's layer."""
+    """A text model's layer, whose tokens attend to all that count."""
 
     masked = True
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """Return states and mask."""
+        """Return states and mask, as `join_mask` does."""
         states, mask = split_mask(outputs)
-        return join_mask(self.get_submodule("layer")(states, attention_mask=self.seen(mask)), mask)
-
-    def seen(self, mask: Tensor) -> Tensor:
-        """Return 0 where a token is seen, and the lowest number elsewhere, `(N, 1, 1, L)`."""
         lowest = torch.finfo(torch.float32).min
-        return torch.where(mask, 0.0, lowest)[:, None, None]
+        attention_mask = torch.where(self.visible(mask), 0.0, lowest)
+        return join_mask(self.get_submodule("layer")(states, attention_mask=attention_mask), mask)
+
+    def visible(self, mask: Tensor) -> Tensor:
+        """Return which tokens are attended to, `(N, 1, 1, L)`."""
+        return mask[:, None, None]
 
 
-class First(Block):
-    """The last part of a text model: the first token's state, through what precedes the head."""
+class CausalLayer(Layer):
+    """A causal model's layer, whose tokens attend to themselves and to those before them."""
+
+    def visible(self, mask: Tensor) -> Tensor:
+        """Return which tokens are attended to by each, `(N, 1, L, L)`."""
+        length = mask.shape[1]
+        earlier = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+        return mask[:, None, None] & earlier
+
+
+class FirstToken(Block):
+    """The last part of a text model: the first token's state, and what precedes the head."""
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
@@ -148,113 +171,95 @@ class First(Block):
         return features
 
 
-class Places(Block):
-    """A causal model's embeddings of tokens and places."""
-
-    masked = True
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Return states and mask."""
-        tokens, mask = trim_padding(tokens)
-        check_known(tokens, self.config.vocab_size)
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        own = exchange_padding(tokens, find_padding(self.config))
-        states = self.get_submodule("tokens")(own) + self.get_submodule("places")(places)
-        return join_mask(self.get_submodule("drop")(states), mask)
-
-
-class CausalLayer(Layer):
-    """A causal model's layer: a token sees those before it and itself."""
-
-    def seen(self, mask: Tensor) -> Tensor:
-        """Return 0 where a token is seen, and the lowest number elsewhere, `(N, 1, L, L)`."""
-        length = mask.shape[1]
-        earlier = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
-        lowest = torch.finfo(torch.float32).min
-        return torch.where(mask[:, None, None] & earlier, 0.0, lowest)
-
-
-class Last(Block):
+class LastToken(Block):
     """The last part of a causal model: the last token's state."""
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
         states, mask = split_mask(outputs)
-        ends = states[torch.arange(len(states)), find_last(mask)]
-        normed: Tensor = self.get_submodule("norm")(ends)
-        return normed
+        last_states = states[torch.arange(len(states)), find_last(mask)]
+        features: Tensor = self.get_submodule("norm")(last_states)
+        return features
 
 
-def _bert(network: Any) -> list[Block]:
-    body = network.base_model
+def _split_text_model(network: Any, layers: Iterable[nn.Module], **last: nn.Module) -> list[Block]:
+    embeddings = Embeddings(network, embeddings=network.base_model.embeddings)
     return [
-        Words(network, embeddings=body.embeddings),
-        *(Layer(network, layer=layer) for layer in body.encoder.layer),
-        First(network, dense=body.pooler.dense, tanh=nn.Tanh(), dropout=network.dropout),
+        embeddings,
+        *(Layer(network, layer=layer) for layer in layers),
+        FirstToken(network, **last),
     ]
 
 
-def _roberta(network: Any) -> list[Block]:
-    body, head = network.base_model, network.classifier
-    return [
-        Words(network, embeddings=body.embeddings),
-        *(Layer(network, layer=layer) for layer in body.encoder.layer),
-        First(network, before=head.dropout, dense=head.dense, tanh=nn.Tanh(), dropout=head.dropout),
-    ]
+def _split_bert(network: Any) -> list[Block]:
+    body = network.base_model
+    last = {"dense": body.pooler.dense, "tanh": nn.Tanh(), "dropout": network.dropout}
+    return _split_text_model(network, body.encoder.layer, **last)
 
 
-def _distilbert(network: Any) -> list[Block]:
+def _split_roberta(network: Any) -> list[Block]:
+    head = network.classifier
+    last = {"before": head.dropout, "dense": head.dense, "tanh": nn.Tanh(), "dropout": head.dropout}
+    return _split_text_model(network, network.base_model.encoder.layer, **last)
+
+
+def _split_distilbert(network: Any) -> list[Block]:
+    last = {"dense": network.pre_classifier, "relu": nn.ReLU(), "dropout": network.dropout}
+    return _split_text_model(network, network.base_model.transformer.layer, **last)
+
+
+def _split_gpt2(network: Any) -> list[Block]:
     body = network.base_model
     return [
-        Words(network, embeddings=body.embeddings),
-        *(Layer(network, layer=layer) for layer in body.transformer.layer),
-        First(network, dense=network.pre_classifier, relu=nn.ReLU(), dropout=network.dropout),
-    ]
-
-
-def _gpt2(network: Any) -> list[Block]:
-    body = network.base_model
-    return [
-        Places(network, tokens=body.wte, places=body.wpe, drop=body.drop),
+        CausalEmbeddings(network, tokens=body.wte, places=body.wpe, drop=body.drop),
         *(CausalLayer(network, layer=layer) for layer in body.h),
-        Last(network, norm=body.ln_f),
+        LastToken(network, norm=body.ln_f),
     ]
 
 
-def _vit(network: Any) -> list[Block]:
+def _split_vit(network: Any) -> list[Block]:
     body = network.base_model
     return [
         Images(network, embeddings=body.embeddings),
         *(Images(network, layer=layer) for layer in body.layers),
-        Pooled(network, norm=body.layernorm),
+        PooledImages(network, norm=body.layernorm),
     ]
 
 
-def _resnet(network: Any) -> list[Block]:
+def _split_resnet(network: Any) -> list[Block]:
     body = network.base_model
+    *stages, last = body.encoder.stages
     return [
         Images(network, embedder=body.embedder),
-        *(Images(network, stage=stage) for stage in body.encoder.stages[:-1]),
-        Images(network, stage=body.encoder.stages[-1], pooler=body.pooler, flat=nn.Flatten()),
+        *(Images(network, stage=stage) for stage in stages),
+        Images(network, stage=last, pooler=body.pooler, flat=nn.Flatten()),
     ]
 
 
-def _convnext(network: Any) -> list[Block]:
+def _split_convnext(network: Any) -> list[Block]:
     body = network.base_model
     return [
         Images(network, embeddings=body.embeddings),
         *(Images(network, stage=stage) for stage in body.encoder.stages),
-        Pooled(network, norm=body.layernorm),
+        PooledImages(network, norm=body.layernorm),
     ]
 
 
-FAMILIES: dict[str, tuple[Callable[[Any], list[Block]], str, str]] = {
-    "bert": (_bert, "AutoModelForSequenceClassification", "classifier"),
-    "roberta": (_roberta, "AutoModelForSequenceClassification", "classifier.out_proj"),
-    "distilbert": (_distilbert, "AutoModelForSequenceClassification", "classifier"),
-    "gpt2": (_gpt2, "AutoModelForCausalLM", "lm_head"),
-    "vit": (_vit, "AutoModelForImageClassification", "classifier"),
-    "resnet": (_resnet, "AutoModelForImageClassification", "classifier.1"),
-    "convnext": (_convnext, "AutoModelForImageClassification", "classifier"),
+class Family(NamedTuple):
+    """Networks of one `model_type`: how to split them, their class, and the name of the head."""
+
+    split: Callable[[Any], list[Block]]
+    auto_class: str
+    head_name: str
+
+
+SEQUENCES, IMAGES = "AutoModelForSequenceClassification", "AutoModelForImageClassification"
+FAMILIES = {
+    "bert": Family(_split_bert, SEQUENCES, "classifier"),
+    "roberta": Family(_split_roberta, SEQUENCES, "classifier.out_proj"),
+    "distilbert": Family(_split_distilbert, SEQUENCES, "classifier"),
+    "gpt2": Family(_split_gpt2, CAUSAL, "lm_head"),
+    "vit": Family(_split_vit, IMAGES, "classifier"),
+    "resnet": Family(_split_resnet, IMAGES, "classifier.1"),
+    "convnext": Family(_split_convnext, IMAGES, "classifier"),
 }
-"""By the configuration's `model_type`: the blocks, the class for the task, the head's name."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.data import PADDING
 from rootbound.networks.hugging_face.blocks import exchange_padding, find_padding
 from rootbound.networks.hugging_face.network import (
@@ -27,11 +27,11 @@ from rootbound.networks.hugging_face.network import (
 
 @dataclass(frozen=True, eq=False)
 class PretrainedTokeniser:
-    """Words in pieces, numbered as a pretrained model knows them; padding is 0 here.
+    """Pieces of words, numbered as a pretrained model numbers them, except that padding is 0.
 
     Args:
-        inner: the tokeniser of `transformers`.
-        padding: the model's own number for it.
+        inner: The tokeniser of `transformers`.
+        padding: The model's own number for padding.
     """
 
     inner: Any
@@ -44,31 +44,31 @@ class PretrainedTokeniser:
         if backend is None:
             return ""
         rules = json.loads(backend.to_str())
-        # What the last call asked for, and the next one asks for anew.
+        # What the last call asked for; the next call asks anew.
         for name in ("truncation", "padding"):
             rules.pop(name, None)
-        own = [self.padding, self.inner.truncation_side]
+        settings = [self.padding, self.inner.truncation_side]
         versions = [version(name) for name in ("tokenizers", "transformers")]
-        described = json.dumps([type(self.inner).__name__, *own, *versions, rules], sort_keys=True)
-        return hashlib.sha256(described.encode()).hexdigest()
+        identity = [type(self.inner).__name__, *settings, *versions, rules]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """What each of the model's own numbers stands for."""
-        found = self.inner.convert_ids_to_tokens(range(len(self.inner)))
-        return tuple(piece or "" for piece in found)
+        """The piece that each of the model's own numbers stands for."""
+        pieces = self.inner.convert_ids_to_tokens(range(len(self.inner)))
+        return tuple(piece or "" for piece in pieces)
 
     def vocabulary(self, texts: Iterable[str] = ()) -> tuple[str, ...]:
-        """Return what each number stands for, in whatever texts."""
+        """Return the piece that each number stands for, which does not depend on the texts."""
         pieces = list(self.pieces)
         pieces[PADDING], pieces[self.padding] = pieces[self.padding], pieces[PADDING]
         return tuple(pieces)
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
-        """Return tokens `(N, L)` as int32, cut after `length`, L the longest of them."""
-        found = self.inner(list(texts), truncation=True, max_length=length)["input_ids"]
-        # Where there is no room for the marks of beginning and end, it does not cut.
-        rows = [torch.tensor(row[:length], dtype=torch.int32) for row in found]
+        """Return tokens `(N, L)` as int32; L is that of the longest text, at most `length`."""
+        numbers = self.inner(list(texts), truncation=True, max_length=length)["input_ids"]
+        # The library does not cut where there is no room for the marks of beginning and end.
+        rows = [torch.tensor(row[:length], dtype=torch.int32) for row in numbers]
         tokens = pad_sequence(rows, batch_first=True, padding_value=self.padding)
         if not tokens.shape[1]:
             tokens = functional.pad(tokens, (0, 1), value=self.padding)
@@ -77,24 +77,24 @@ class PretrainedTokeniser:
 
 @dataclass(frozen=True, eq=False)
 class CausalTokeniser(PretrainedTokeniser):
-    """The same of a model that predicts tokens.
+    """The tokeniser of a model that predicts tokens.
 
     Args:
-        inner: the tokeniser of `transformers`.
-        padding: the model's own number for it.
-        size: how many tokens the model tells apart; the tokeniser may know fewer.
+        inner: The tokeniser of `transformers`.
+        padding: The model's own number for padding.
+        size: Number of tokens that the model tells apart; the tokeniser may know fewer.
     """
 
     size: int
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """What each of the model's own numbers stands for, nothing where it is not in use."""
+        """The piece that each of the model's own numbers stands for, empty if it is not in use."""
         known = super().pieces[: self.size]
         return known + ("",) * (self.size - len(known))
 
     def predicted(self, tokens: Tensor) -> Tensor:
-        """Return the number of the model's output for each token, int64."""
+        """Return the number of the model's output for each token, as int64."""
         return exchange_padding(tokens, self.padding).long()
 
 
@@ -102,14 +102,14 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
     """Return the tokeniser of a model's folder, or of the hub.
 
     Raises:
-        InputError: there is none, or it does not pad.
+        InputError: There is none, or it does not pad.
     """
     inner = load_tokeniser(name)
     config = read_configuration(PRETRAINED + name)
     if config is not None and is_causal(config):
         padding = find_padding(config)
-        named = PADDING in (config.pad_token_id, config.eos_token_id)
-        if padding == PADDING and not named and PADDING not in inner.all_special_ids:
+        stated = PADDING in (config.pad_token_id, config.eos_token_id)
+        if padding == PADDING and not stated and PADDING not in inner.all_special_ids:
             raise InputError(
                 f"a number for padding, or for the end of a text, in the configuration at {name}",
                 "none below vocab_size",
@@ -125,14 +125,15 @@ def load_tokeniser(name: str) -> Any:
     """Return the tokeniser of a model's folder, or of the hub, as `transformers` has it.
 
     Raises:
-        InputError: there is none.
+        InputError: There is none.
     """
     try:
         return import_transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except InputError:
         raise
-    except Exception as error:  # of whatever a strange folder or the network does
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+    except Exception as error:  # a strange folder or the connection may fail in any way
         raise InputError(
-            f"a tokeniser of `transformers` at {name}", reason, "check the name or the folder"
+            f"a tokeniser of `transformers` at {name}",
+            first_line(error),
+            "check the name or the folder",
         ) from None
