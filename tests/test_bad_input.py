@@ -401,7 +401,7 @@ def test_the_rows_start_from_commands_that_are_right(
     def accept(*_: object, **__: object) -> None:
         raise Accepted
 
-    monkeypatch.setattr("rootbound.execution.Crew.run", accept)
+    monkeypatch.setattr("rootbound.execution.Crew.finished", accept)
     monkeypatch.setattr("rootbound.methods.BestResponse.train", accept)
     monkeypatch.setattr("rootbound.cli.report.write", accept)
     with pytest.raises(Accepted):

@@ -66,17 +66,15 @@ def test_no_cluster_is_an_error_in_one_line() -> None:
 
 
 def test_every_job_is_done(cluster: Any) -> None:
-    found: list[tuple[int, int]] = []
-
-    def follow(job: int, result: tuple[int, int]) -> list[int]:
-        found.append(result)
-        return [job + 100] if job < 100 else []
-
+    found: dict[int, tuple[int, int]] = {}
     with RayCluster(cluster.address).open(work, (10,)) as crew:
         assert crew.workers == 2
-        done = list(crew.run(range(3), follow))
-    assert sorted(done) == [0, 1, 2, 100, 101, 102]
-    assert sorted(found) == [(job + 10, 1) for job in sorted(done)]
+        crew.submit(0, 1, 2)
+        for job, result in crew.finished():
+            found[job] = result
+            if job < 100:
+                crew.submit(job + 100)
+    assert found == {job: (job + 10, 1) for job in (0, 1, 2, 100, 101, 102)}
 
 
 def test_a_failure_reaches_the_caller(cluster: Any) -> None:
@@ -84,7 +82,8 @@ def test_a_failure_reaches_the_caller(cluster: Any) -> None:
         pytest.raises(InputError, match="expected a good job; got a bad one; mend it"),
         RayCluster(cluster.address).open(work, (0,)) as crew,
     ):
-        list(crew.run([-1, 1], lambda *_: []))
+        crew.submit(-1, 1)
+        list(crew.finished())
 
 
 def deadly(job: int, offset: int) -> int:
@@ -100,8 +99,8 @@ def test_what_ends_its_process_again_is_left_to_the_caller(cluster: Any) -> None
         return -run_alone(9)
 
     with RayCluster(cluster.address).open(deadly, (10,), run_another) as crew:
-        found: dict[int, int] = {}
-        list(crew.run(range(3), lambda job, result: found.update({job: result}) or ()))
+        crew.submit(0, 1, 2)
+        found = dict(crew.finished())
     assert found == {0: 10, 2: 12, 1: -19}
     assert list(found)[-1] == 1
 

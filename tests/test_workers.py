@@ -28,18 +28,18 @@ ENGINES = [InProcess(), pytest.param(Pool(2), marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("engine", ENGINES, ids=repr)
 def test_every_job_is_done(engine: Engine) -> None:
-    found: list[tuple[int, int, int]] = []
-
-    def follow(job: int, result: tuple[int, int, int]) -> list[int]:
-        found.append(result)
-        return [job + 100] if job < 100 else []
-
+    found: dict[int, tuple[int, int, int]] = {}
     with engine.open(work, (10,)) as crew:
-        done = list(crew.run([1, 2, 3], follow))
-    assert sorted(done) == [1, 2, 3, 101, 102, 103]
-    assert sorted(result for result, _, _ in found) == [11, 12, 13, 111, 112, 113]
-    assert {threads for _, threads, _ in found} == {1}
-    assert (os.getpid() in {process for _, _, process in found}) == (crew.workers == 1)
+        crew.submit(1, 2, 3)
+        for job, result in crew.finished():
+            found[job] = result
+            if job < 100:
+                crew.submit(job + 100)
+    assert {job: result for job, (result, *_) in found.items()} == {
+        job: job + 10 for job in (1, 2, 3, 101, 102, 103)
+    }
+    assert {threads for _, threads, _ in found.values()} == {1}
+    assert (os.getpid() in {process for *_, process in found.values()}) == (crew.workers == 1)
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=repr)
@@ -48,7 +48,8 @@ def test_a_failure_reaches_the_caller(engine: Engine) -> None:
         pytest.raises(InputError, match="expected a good job; got a bad one; mend it"),
         engine.open(work, (0,)) as crew,
     ):
-        list(crew.run([-1, 1], lambda *_: []))
+        crew.submit(-1, 1)
+        list(crew.finished())
 
 
 def test_a_number_of_workers_is_an_engine() -> None:
@@ -90,7 +91,8 @@ from rootbound.execution import Pool
 
 if __name__ == "__main__":
     with Pool(2).open(time.sleep, ()) as crew:
-        for _ in crew.run([0, 600, 600], lambda *_: []):
+        crew.submit(0, 600, 600)
+        for _ in crew.finished():
             print("one is done, and the others are being done", flush=True)
 """
 

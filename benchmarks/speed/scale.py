@@ -102,7 +102,8 @@ from rootbound.execution import Pool
 for _ in range(2):
     started = time.perf_counter()
     with Pool(2).open(os.path.join, ("a",)) as crew:
-        list(crew.run(("b", "c"), lambda *_: ()))
+        crew.submit("b", "c")
+        list(crew.finished())
     print(time.perf_counter() - started)
 """
 

@@ -18,7 +18,7 @@ from folders import contents
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.evaluation import comparison, jobs
-from rootbound.records import Evaluation, Spec
+from rootbound.records import Evaluation, RunFolder, Spec
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +188,7 @@ def test_many_claims_at_once_leave_one_run(tmp_path: Path) -> None:
     def claim(number: int) -> None:
         barrier.wait()
         try:
-            comparison._as_folder(tmp_path).claim(Spec({"seeds": number}), {"seeds": number})
+            RunFolder(tmp_path).claim(Spec({"seeds": number}), {"seeds": number})
             outcomes.append(f"won {number}")
         except InputError:
             outcomes.append("refused")

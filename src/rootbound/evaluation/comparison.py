@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -19,12 +19,19 @@ from rootbound.evaluation.attacker import AttackerResources, count_labels
 from rootbound.evaluation.contenders import Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.full_plan import FullPlan
-from rootbound.evaluation.jobs import Job, Preparation, Result, do_job, retry_in_parts
+from rootbound.evaluation.jobs import (
+    Job,
+    Preparation,
+    PreparedModel,
+    Result,
+    do_job,
+    retry_in_parts,
+)
 from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.plan import Assignment, Plan
 from rootbound.evaluation.timed_plan import TimedPlan
-from rootbound.execution import Engine, engine_for
+from rootbound.execution import Crew, Engine, engine_for
 from rootbound.methods import Method
 from rootbound.methods.names import names
 from rootbound.networks import Classifier
@@ -32,6 +39,8 @@ from rootbound.records import Evaluation, RunFolder
 from rootbound.suites import Suite, find_suite
 
 log = logging.getLogger(__name__)
+ARMS = ("defended", "undefended", "scratch", "control")
+"""The arms, those first that take longest to prepare."""
 
 
 def compare(
@@ -153,91 +162,56 @@ def _run(
         tasks = replace(tasks, benign=rotation_task(desirable))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
     resources = AttackerResources(desirable and desirable.train, sibling, limits)
-    claimed = None if folder is None else _as_folder(folder).claim(spec, context)
-    journal = Journal(context, [contender.name for contender in contenders], suite, claimed)
-    if (completed := journal.completed()) is not None:
-        log.info("%s holds this run, complete: nothing is done again", folder)
+    if folder is not None:
+        run_folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
+        folder = run_folder.claim(spec, context)
+    journal = Journal(context, [contender.name for contender in contenders], suite, folder)
+    completed = journal.completed()
+    if folder is not None and completed is not None:
+        log.info("%s holds this run, complete: nothing is done again", folder.path)
         return completed
+    # The longest preparations first, so that no worker ends with one.
+    by_length = sorted(contenders, key=lambda contender: ARMS.index(contender.arm))
+    preparations = [
+        Preparation(contender, seed, journal.training_state(contender.name, seed))
+        for seed in range(seeds)
+        for contender in by_length
+    ]
+    suite = _leave_out(suite, resources, benign=tasks.benign is not None)
     started = time.perf_counter()
     with engine.open(do_job, (tasks, resources, engine.device), retry_in_parts) as crew:
-        preparations = _prepare_all(contenders, seeds, journal)
-        usable = _leave_out(suite, resources, benign=tasks.benign is not None)
-        plan: Plan = FullPlan(usable)
+        plan: Plan = FullPlan(suite)
         if suite.minutes is not None:
-            plan = TimedPlan(usable, crew.workers, len(preparations), journal.holds)
-        schedule = _Schedule(plan, journal)
-        jobs = schedule.begin(preparations)
-        with tqdm(desc="training and attacking", total=len(jobs), disable=None) as bar:
-            for _ in crew.run(jobs, schedule.follow):
-                bar.total = len(jobs) + schedule.followed
+            plan = TimedPlan(suite, crew.workers, len(preparations), journal.holds)
+        submitted = _submit(preparations, crew, plan, journal)
+        with tqdm(desc="training and attacking", total=submitted, disable=None) as bar:
+            for job, result in crew.finished():
+                journal.add(job, result)
+                bar.total += _submit(_advance(plan, job, result), crew, plan, journal)
                 bar.update()
     return journal.finish(time.perf_counter() - started, crew.workers, **plan.summary())
 
 
-def _as_folder(folder: RunFolder | Path | str) -> RunFolder:
-    return folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
-
-
-@dataclass
-class _Schedule:
-    """Says which jobs follow: what the plan asks for, unless the journal has it."""
-
-    plan: Plan
-    journal: Journal
-    followed: int = 0
-
-    def begin(self, preparations: Sequence[Preparation]) -> list[Job]:
-        """Return the jobs to begin with."""
-        jobs: list[Job] = []
-        for preparation in preparations:
-            model = self.journal.recall_model(preparation)
-            if model is None:
-                jobs.append(preparation)
-            else:
-                jobs += self._not_done(self.plan.begin(model.subject))
-        return jobs
-
-    def follow(self, job: Job, result: Result) -> list[Assignment]:
-        """Keep the result of a job; return the jobs that follow from it."""
-        if isinstance(result, list):
-            assert isinstance(job, Assignment)  # nothing else has records
-            self.journal.add_records(job, result)
-            jobs = self._not_done(self.plan.advance(job, result))
+def _submit(jobs: Iterable[Job], crew: Crew[Job, Result], plan: Plan, journal: Journal) -> int:
+    """Submit jobs and return how many; the plan takes those that were done before at once."""
+    coming, submitted = deque(jobs), 0
+    while coming:
+        job = coming.popleft()
+        result = journal.recall(job)
+        if result is None:
+            crew.submit(job)
+            submitted += 1
         else:
-            self.journal.add_model(result)
-            jobs = self._not_done(self.plan.begin(result.subject))
-        self.followed += len(jobs)
-        return jobs
-
-    def _not_done(self, assignments: Iterable[Assignment]) -> list[Assignment]:
-        """Return assignments without records; those that have some advance the plan at once."""
-        jobs, coming = [], deque(assignments)
-        while coming:
-            assignment = coming.popleft()
-            records = self.journal.recall(assignment)
-            if records is None:
-                jobs.append(assignment)
-            else:
-                coming += self.plan.advance(assignment, records)
-        return jobs
+            coming += _advance(plan, job, result)
+    return submitted
 
 
-def _prepare_all(
-    contenders: Sequence[Contender], seeds: int, journal: Journal
-) -> list[Preparation]:
-    """Return what is to be made ready, the longest first so that no worker ends with it."""
-    arms = ("defended", "undefended", "scratch", "control")
-    by_length = sorted(contenders, key=lambda contender: arms.index(contender.arm))
-    return [
-        Preparation(
-            contender,
-            seed,
-            pictured=seed == 0 and contender.arm in ("defended", "undefended"),
-            training_state=journal.training_state(contender.name, seed),
-        )
-        for seed in range(seeds)
-        for contender in by_length
-    ]
+def _advance(plan: Plan, job: Job, result: Result) -> Sequence[Job]:
+    """Return what the plan makes of a result."""
+    if isinstance(result, PreparedModel):
+        return plan.begin(result.subject)
+    assert isinstance(job, Assignment)  # nothing else has records
+    return plan.advance(job, result)
 
 
 def _leave_out(suite: Suite, resources: AttackerResources, *, benign: bool) -> Suite:

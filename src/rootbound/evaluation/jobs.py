@@ -31,14 +31,17 @@ class Preparation:
     Args:
         contender: What is prepared.
         seed: The seed of its weights and training.
-        pictured: Whether the report shows pictures of it.
         training_state: Where the state of its training is saved, when the run has a folder.
     """
 
     contender: Contender
     seed: int
-    pictured: bool
     training_state: TrainingState | None = None
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the report shows pictures of it."""
+        return self.seed == 0 and self.contender.arm in ("defended", "undefended")
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from safetensors import SafetensorError
@@ -14,11 +13,9 @@ from safetensors.torch import load_file, save
 
 from rootbound.attacks import Attack
 from rootbound.core.files import write_atomically
-from rootbound.evaluation.contenders import Contender
-from rootbound.evaluation.jobs import Preparation, PreparedModel
+from rootbound.evaluation.jobs import Job, Preparation, PreparedModel, Result
 from rootbound.evaluation.plan import Assignment, Subject
 from rootbound.inspection.pictures import Array, as_npz, read_npz
-from rootbound.networks import Classifier
 from rootbound.records import Configuration, Evaluation, Record, RunFolder
 from rootbound.suites import Suite
 from rootbound.training.state import TrainingState
@@ -69,64 +66,37 @@ class Journal:
         more = self._minutes is not None and limited.get("stopped") is True
         return None if more and self._minutes > limited["minutes"] else run
 
-    def recall_model(self, job: Preparation) -> PreparedModel | None:
-        """Return a model that was prepared before, None if it was not or is damaged."""
-        if self._folder is None:
+    def recall(self, job: Job) -> Result | None:
+        """Return the result of a job that was done before; None if it is to be done (again)."""
+        part = self._read(job)
+        if part is None:
             return None
-        contender, seed = job.contender, job.seed
-        file = _name_file("model", contender.name, seed)
-        part = self._folder.part(file)
-        if part is None or not (part.trainings and part.diagnoses):
-            return None
-        model = self._load_model(contender, seed)
-        pictures = read_npz(self._folder.parts / f"{file}.npz") if job.pictured else {}
-        if model is None or pictures is None:
-            return None
-        pictures = {key.removeprefix(f"{contender.name}/"): one for key, one in pictures.items()}
-        (training,), (diagnosis,) = part.trainings, part.diagnoses
-        subject = Subject(contender.arm, contender.name, seed, model)
-        prepared = PreparedModel(subject, training, diagnosis, pictures)
-        self._models[self._position_of_model(prepared)] = prepared
-        return prepared
-
-    def recall(self, assignment: Assignment) -> list[Record] | None:
-        """Return an assignment's records from before, None if it is still to be done."""
-        records = self._read(assignment)
-        self._records |= {self._position(record): record for record in records}
-        return records or None
+        result: Result | None = list(part.records) or None
+        if isinstance(job, Preparation):
+            result = self._restore(job, part)
+        if result is not None:
+            self._enter(result)
+        return result
 
     def holds(self, assignment: Assignment) -> bool:
         """Return whether there are records of an assignment from before."""
-        return bool(self._read(assignment))
+        part = self._read(assignment)
+        return part is not None and len(part.records) > 0
 
-    def add_model(self, prepared: PreparedModel) -> None:
-        """Keep a model that is ready, and what is known of it."""
-        position = self._position_of_model(prepared)
-        self._models[position] = prepared
+    def add(self, job: Job, result: Result) -> None:
+        """Keep the result of a job."""
+        positions = self._enter(result)
         if self._folder is None:
             return
-        training = prepared.training
-        file = _name_file("model", training.method, training.seed)
-        if training.seconds:
-            state = prepared.subject.model.state_dict()
-            # Tied weights are two names of one memory, which safetensors refuses: copy each.
-            weights = {name: value.clone().contiguous() for name, value in state.items()}
-            self._folder.check()
-            write_atomically(self._folder.weights(training.method, training.seed), save(weights))
-        if (training_state := self.training_state(training.method, training.seed)) is not None:
-            training_state.clear()
-        if prepared.pictures:
-            self._folder.keep(file, as_npz(_name_pictures(prepared)), "npz")
-        # The last file to be written, because it vouches for the others.
-        part = Evaluation({}, (training,), (), complete=False, diagnoses=(prepared.diagnosis,))
-        self._write(file, part, [position])
-
-    def add_records(self, assignment: Assignment, records: Sequence[Record]) -> None:
-        """Keep the records of an assignment."""
-        positions = [self._position(record) for record in records]
-        self._records |= dict(zip(positions, records, strict=True))
-        part = Evaluation({}, (), tuple(records), complete=False)
-        self._write(_name_file(*_describe_trials(assignment)), part, positions)
+        context = {"run": self._context["run"], "places": positions}
+        if isinstance(result, PreparedModel):
+            self._save_model(self._folder, job, result)
+            diagnoses = (result.diagnosis,)
+            part = Evaluation(context, (result.training,), (), False, diagnoses)
+        else:
+            part = Evaluation(context, (), tuple(result), complete=False)
+        # The last file of a model, because it vouches for the others.
+        self._folder.keep(_name_file(job), part.to_json())
 
     def training_state(self, method: str, seed: int) -> TrainingState | None:
         """Return where a training is saved while it goes on."""
@@ -159,31 +129,51 @@ class Journal:
             run.save(self._folder.path)
         return run
 
-    def _read(self, assignment: Assignment) -> list[Record]:
-        if self._folder is None:
-            return []
-        part = self._folder.part(_name_file(*_describe_trials(assignment)))
-        return [] if part is None else list(part.records)
+    def _enter(self, result: Result) -> list[Position]:
+        """Remember a result; return where what it holds belongs."""
+        if isinstance(result, PreparedModel):
+            position: Position = (self._methods[result.training.method], result.training.seed)
+            self._models[position] = result
+            return [position]
+        positions = [self._position(record) for record in result]
+        self._records |= dict(zip(positions, result, strict=True))
+        return positions
 
-    def _write(self, file: str, part: Evaluation, positions: Sequence[Position]) -> None:
-        if self._folder is not None:
-            context = {"run": self._context["run"], "places": positions}
-            self._folder.keep(file, replace(part, context=context).to_json())
+    def _read(self, job: Job) -> Evaluation | None:
+        return None if self._folder is None else self._folder.part(_name_file(job))
 
-    def _load_model(self, contender: Contender, seed: int) -> Classifier | None:
-        """Return the model of a contender as it was, None if its weights are lost."""
+    def _save_model(self, folder: RunFolder, job: Job, model: PreparedModel) -> None:
+        training = model.training
+        if training.seconds:
+            state = model.subject.model.state_dict()
+            # Tied weights are two names of one memory, which safetensors refuses: copy each.
+            weights = {name: value.clone().contiguous() for name, value in state.items()}
+            folder.check()
+            write_atomically(folder.weights(training.method, training.seed), save(weights))
+        if (training_state := self.training_state(training.method, training.seed)) is not None:
+            training_state.clear()
+        if model.pictures:
+            folder.keep(_name_file(job), as_npz(_name_pictures(model)), "npz")
+
+    def _restore(self, job: Preparation, part: Evaluation) -> PreparedModel | None:
+        """Return a model as it was prepared, None if one of its files is lost or damaged."""
         assert self._folder is not None
-        if contender.method is None:
-            return contender.draw_start(seed)
-        model = copy.deepcopy(contender.start)
-        try:
-            model.load_state_dict(load_file(self._folder.weights(contender.name, seed)))
-        except (SafetensorError, RuntimeError, OSError):
+        contender, seed = job.contender, job.seed
+        path = self._folder.parts / f"{_name_file(job)}.npz"
+        pictures = read_npz(path) if job.pictured else {}
+        if pictures is None or not (part.trainings and part.diagnoses):
             return None
-        return model.eval()
-
-    def _position_of_model(self, prepared: PreparedModel) -> Position:
-        return (self._methods[prepared.training.method], prepared.training.seed)
+        model = contender.draw_start(seed) if contender.method is None else None
+        if model is None:
+            model = copy.deepcopy(contender.start)
+            try:
+                model.load_state_dict(load_file(self._folder.weights(contender.name, seed)))
+            except (SafetensorError, RuntimeError, OSError):
+                return None
+            model.eval()
+        pictures = {key.removeprefix(f"{contender.name}/"): one for key, one in pictures.items()}
+        subject = Subject(contender.arm, contender.name, seed, model)
+        return PreparedModel(subject, part.trainings[0], part.diagnoses[0], pictures)
 
     def _position(self, record: Record) -> Position:
         settings = self._blind if record.labels == 1 else self._settings
@@ -214,17 +204,17 @@ def _number(trials: Sequence[Attack]) -> dict[Configuration, int]:
     return {trial: number for number, trial in enumerate(distinct)}
 
 
-def _describe_trials(assignment: Assignment) -> list[tuple[str | int | None, ...]]:
-    """Return what tells each of an assignment's trials from every other of the run."""
-    subject = assignment.subject
-    whose = (subject.method, subject.seed, assignment.attacker, assignment.stage, assignment.task)
-    return [
-        (*whose, assignment.rung, budget.labels, budget.steps, str(Configuration.of(trial)))
-        for budget in assignment.budgets
-        for trial in assignment.trials
-    ]
-
-
-def _name_file(*keys: object) -> str:
-    """Return the name of the file for a piece of work."""
+def _name_file(job: Job) -> str:
+    """Return the name of a job's file, made of what tells it from every other of the run."""
+    keys: list[tuple[str | int | None, ...]] | tuple[str, str, int]
+    if isinstance(job, Preparation):
+        keys = ("model", job.contender.name, job.seed)
+    else:
+        of = job.subject
+        whose = (of.method, of.seed, job.attacker, job.stage, job.task, job.rung)
+        keys = [
+            (*whose, budget.labels, budget.steps, str(Configuration.of(trial)))
+            for budget in job.budgets
+            for trial in job.trials
+        ]
     return hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:20]

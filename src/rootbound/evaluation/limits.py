@@ -55,24 +55,23 @@ class Limits:
             MemoryError: An allocation goes beyond the limit; torch raises RuntimeError.
         """
         seconds = self.seconds * trials
-        with (
-            _end_process_after(seconds, self.patience),
-            _raise_after(seconds),
-            _limit_memory(self.memory),
-        ):
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        with contextlib.ExitStack() as stack:
+            if self.patience is not None:
+                stack.enter_context(_end_process_after(seconds + self.patience))
+            if in_main_thread and hasattr(signal, "SIGALRM"):
+                stack.enter_context(_raise_after(seconds))
+            if sys.platform == "linux":
+                stack.enter_context(_limit_memory(self.memory))
             yield
 
 
 @contextlib.contextmanager
-def _end_process_after(seconds: float, patience: float | None) -> Iterator[None]:
+def _end_process_after(seconds: float) -> Iterator[None]:
     """End the process, with exit code 1, where what runs inside heeds no alarm."""
-    if patience is None:
-        yield
-        return
     # faulthandler has a thread that needs no Python: the call may hold the interpreter's lock.
     with Path(os.devnull).open("w") as nowhere:
-        after = min(seconds + patience, LONGEST_ALARM)
-        faulthandler.dump_traceback_later(after, exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(min(seconds, LONGEST_ALARM), exit=True, file=nowhere)
         try:
             yield
         finally:
@@ -81,10 +80,7 @@ def _end_process_after(seconds: float, patience: float | None) -> Iterator[None]
 
 @contextlib.contextmanager
 def _raise_after(seconds: float) -> Iterator[None]:
-    """Raise `TrialStopped` in what runs inside, where there are alarms."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
-        yield
-        return
+    """Raise `TrialStopped` in what runs inside."""
     armed = True
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -104,9 +100,6 @@ def _raise_after(seconds: float) -> Iterator[None]:
 @contextlib.contextmanager
 def _limit_memory(share: float) -> Iterator[None]:
     """Refuse allocations beyond what is used now and a share of what is left."""
-    if sys.platform != "linux":
-        yield
-        return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     # What the process keeps for the next tensor would count as used now.
     release_freed_memory()

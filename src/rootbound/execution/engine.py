@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -55,9 +55,9 @@ class Crew(ABC, Generic[Job, Result]):
     _suspects: deque[Job] = field(default_factory=deque, init=False)
     """Jobs whose process died: they run again when all others are done."""
 
-    def submit(self, job: Job) -> None:
-        """Have a job run; those submitted first start first."""
-        self._waiting.append(job)
+    def submit(self, *jobs: Job) -> None:
+        """Have jobs run; those submitted first start first."""
+        self._waiting += jobs
 
     @abstractmethod
     def _finish_submitted(self) -> Iterator[tuple[Job, Result]]:
@@ -83,22 +83,6 @@ class Crew(ABC, Generic[Job, Result]):
             except WorkerDied as death:
                 result = self.on_death(suspect, death, self._run_alone)
             yield suspect, result
-
-    def run(
-        self, jobs: Sequence[Job], follow: Callable[[Job, Result], Sequence[Job]]
-    ) -> Iterator[Job]:
-        """Run every job, and those that follow from its result; yield each when it is done.
-
-        Args:
-            jobs: The jobs, in the order in which they shall start.
-            follow: Takes a job and its result, in this process, and returns what is to follow.
-        """
-        for job in jobs:
-            self.submit(job)
-        for job, result in self.finished():
-            for following in follow(job, result):
-                self.submit(following)
-            yield job
 
 
 @dataclass(frozen=True, kw_only=True)
