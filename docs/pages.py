@@ -11,7 +11,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from rootbound.attacks import ATTACKS
-from rootbound.cli.main import COMMANDS, command_and_parser
+from rootbound.cli.main import COMMANDS, load_command
+from rootbound.cli.parser import parser_of
 from rootbound.methods import METHODS
 from rootbound.publishing.card import SCHEMA
 
@@ -40,9 +41,8 @@ def _commands() -> str:
     os.environ["COLUMNS"] = "84"  # whatever the terminal that the pages are made in
     parts = ["# Commands"]
     for name in COMMANDS:
-        _, parser = command_and_parser(name)
         # The parser takes back a blank by a code that is for terminals.
-        text = parser.format_help().replace(" \b", "").rstrip()
+        text = parser_of(name, load_command(name)).format_help().replace(" \b", "").rstrip()
         parts.append(f"## {name}\n\n```text\n{text}\n```")
     return "\n\n".join(parts) + "\n"
 

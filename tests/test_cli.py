@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from jsonargparse import Namespace
 
 from rootbound import metrics
 from rootbound.attacks import ATTACKS
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
-from rootbound.cli.recipe import with_recipe
+from rootbound.cli.methods import with_recipe
+from rootbound.cli.options import RecipeOptions
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
 from rootbound.networks import MODELS
@@ -270,9 +270,9 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr("rootbound.cli.recipe.find_device", torch.device)
-    asked = Namespace(epochs=None, precision="bfloat16", compile=False, device=device)
-    found = with_recipe([Plain(), BestResponse()], asked)
+    monkeypatch.setattr("rootbound.cli.methods.find_device", torch.device)
+    asked = RecipeOptions(precision="bfloat16")
+    found = with_recipe([Plain(), BestResponse()], asked, device)
     assert [one.recipe.precision for one in found] == ["bfloat16"] * 2
     assert caplog.text.count("emulates bfloat16") == (times if device == "cpu" else 0)
 

@@ -10,11 +10,12 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
-from jsonargparse import Namespace
 from torch import nn
 
 from rootbound.cli.main import main
+from rootbound.cli.options import ScalingOptions
 from rootbound.cli.scaling import as_trained
+from rootbound.cli.tasks import TaskSource
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling, Tasks
 from rootbound.datasets import Dataset
@@ -47,14 +48,9 @@ def origin(scaling: Scaling | None, undesirable: str = "toy") -> Origin:
     return Origin(*settings, seed=0, shared=False, scaling=scaling)
 
 
-def options(
-    mean: float | list[float] | None = None,
-    deviation: float | list[float] | None = None,
-    undesirable: str = "toy",
-) -> Namespace:
-    return Namespace(
-        checkpoint="m", data="toy", undesirable_data=undesirable, mean=mean, deviation=deviation
-    )
+NOT_GIVEN = ScalingOptions()
+OF_HALF = ScalingOptions(0.5, 0.5)
+SOURCE = TaskSource("toy", "toy", "0-2", "3-5")
 
 
 def tasks_of(toy: Dataset, undesirable: Scaling) -> Tasks:
@@ -69,36 +65,38 @@ def tasks_of(toy: Dataset, undesirable: Scaling) -> Tasks:
 
 
 @pytest.mark.parametrize(
-    ("source", "given", "scalings", "lines"),
+    ("known", "undesirable", "given", "scalings", "lines"),
     [
-        (None, options(), (FOUND, FOUND), 0),
-        (None, options(0.5, 0.5), (HALF, HALF), 2),
-        (None, options(0.5, 0.25), (FOUND, FOUND), 0),
-        (None, options([0.5, 0.5, 0.5], 0.25), (FOUND, FOUND), 0),
-        (None, options(0.5, 0.5, "other"), (HALF, HALF), 2),
-        (None, options(undesirable="other"), (FOUND, SECOND), 0),
-        (origin(None), options(), (FOUND, FOUND), 0),
-        (origin(None), options(0.5, 0.5), (HALF, HALF), 2),
-        (origin(FOUND), options(), (FOUND, FOUND), 0),
-        (origin(Scaling(255.0, 0.50001, 0.25001)), options(), (FOUND, FOUND), 0),
-        (origin(HALF), options(), (HALF, HALF), 2),
-        (origin(HALF), options(0.5, 0.5), (HALF, HALF), 2),
-        (origin(Scaling(1.0, 0.5, 0.5)), options(), (HALF, HALF), 2),
-        (origin(HALF), options(undesirable="other"), (HALF, HALF), 2),
-        (origin(HALF, "other"), options(undesirable="other"), (HALF, SECOND), 1),
+        (None, "toy", NOT_GIVEN, (FOUND, FOUND), 0),
+        (None, "toy", OF_HALF, (HALF, HALF), 2),
+        (None, "toy", ScalingOptions(0.5, 0.25), (FOUND, FOUND), 0),
+        (None, "toy", ScalingOptions([0.5, 0.5, 0.5], 0.25), (FOUND, FOUND), 0),
+        (None, "other", OF_HALF, (HALF, HALF), 2),
+        (None, "other", NOT_GIVEN, (FOUND, SECOND), 0),
+        (origin(None), "toy", NOT_GIVEN, (FOUND, FOUND), 0),
+        (origin(None), "toy", OF_HALF, (HALF, HALF), 2),
+        (origin(FOUND), "toy", NOT_GIVEN, (FOUND, FOUND), 0),
+        (origin(Scaling(255.0, 0.50001, 0.25001)), "toy", NOT_GIVEN, (FOUND, FOUND), 0),
+        (origin(HALF), "toy", NOT_GIVEN, (HALF, HALF), 2),
+        (origin(HALF), "toy", OF_HALF, (HALF, HALF), 2),
+        (origin(Scaling(1.0, 0.5, 0.5)), "toy", NOT_GIVEN, (HALF, HALF), 2),
+        (origin(HALF), "other", NOT_GIVEN, (HALF, HALF), 2),
+        (origin(HALF, "other"), "other", NOT_GIVEN, (HALF, SECOND), 1),
     ],
 )  # fmt: skip
 def test_inputs_are_scaled_as_the_network_was_trained(
-    source: Origin | None,
-    given: Namespace,
+    known: Origin | None,
+    undesirable: str,
+    given: ScalingOptions,
     scalings: tuple[Scaling, Scaling],
     lines: int,
     toy: Dataset,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tasks = tasks_of(toy, FOUND if given.undesirable_data == "toy" else SECOND)
+    tasks = tasks_of(toy, FOUND if undesirable == "toy" else SECOND)
+    source = TaskSource("toy", undesirable, "0-2", "3-5")
     with caplog.at_level(logging.WARNING, "rootbound"):
-        made = as_trained(tasks, source, given)
+        made = as_trained(tasks, source, given, known)
     assert made.desirable is not None
     assert made.known_undesirable is not None
     assert {part.scaling for part in (made.desirable.train, made.desirable.test)} == {scalings[0]}
@@ -111,12 +109,12 @@ def test_tokens_are_not_scaled(toy: Dataset) -> None:
     task = toy.task([0, 1, 2])
     tokens = Data(torch.zeros(3, 4, dtype=torch.int64), torch.arange(3))
     with pytest.raises(InputError, match="texts"):
-        as_trained(Tasks.alone(replace(task, train=tokens, test=tokens)), None, options(0.5, 0.5))
+        as_trained(Tasks.alone(replace(task, train=tokens, test=tokens)), SOURCE, OF_HALF)
 
 
 def test_the_models_own_file_is_not_contradicted(toy: Dataset) -> None:
     with pytest.raises(InputError, match=r"states: less 0\.5, over 0\.25"):
-        as_trained(tasks_of(toy, FOUND), origin(FOUND), options(0.5, 0.5))
+        as_trained(tasks_of(toy, FOUND), SOURCE, OF_HALF, origin(FOUND))
 
 
 @pytest.fixture

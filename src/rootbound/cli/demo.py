@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from jsonargparse import ArgumentParser, Namespace
+from dataclasses import dataclass
 
-from rootbound.cli import options as shared
-from rootbound.cli.result import present
-from rootbound.cli.tasks import add_tasks, read_tasks
+from rootbound.cli.options import ARCHITECTURE, AttackOptions, FolderOptions, TaskOptions, option
+from rootbound.cli.report import present
+from rootbound.cli.settings import RunSettings
+from rootbound.cli.tasks import TaskSource
 from rootbound.core.errors import InputError
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Method, Plain, SelectiveDistillation, Unlearning
@@ -22,45 +23,38 @@ METHODS: tuple[Method, ...] = (
     Unlearning(Recipe(epochs=4), impair_rate=0.002, repair_rate=0.002),
 )
 
-OUT = "rootbound-demo"
+
+@dataclass(frozen=True)
+class Options:
+    """Options of `rootbound demo`."""
+
+    tasks: TaskOptions = TaskOptions()
+    model: str = option(f"{ARCHITECTURE}.", default="shallow_cnn")
+    attack: AttackOptions = AttackOptions()
+    quick: bool = False
+    """One seed, and BestResponse against Plain alone: about a minute."""
+    epochs: int | None = None
+    """Passes over the data, in place of each method's own."""
+    folder: FolderOptions = FolderOptions()
 
 
-def configure(parser: ArgumentParser) -> None:
-    """Add the options."""
-    add_tasks(parser)
-    shared.add_model(parser)
-    shared.add_attack(parser)
-    parser.add_argument(
-        "--quick", action="store_true",
-        help="one seed, and BestResponse against Plain alone: about a minute",
-    )  # fmt: skip
-    parser.add_argument(
-        "--epochs",
-        type=int,
-        default=None,
-        help="passes over the data, instead of each method's own",
-    )
-    shared.add_folder(parser, OUT)
-
-
-def run(options: Namespace) -> int:
+def run(options: Options) -> int:
     """Run the comparison and write its report."""
-    tasks, suite = read_tasks(options), shared.read_suite(options)
-    model = build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape)
-    chosen = QUICK if options.quick else METHODS
+    tasks = TaskSource.of(options.tasks).read_pair()
+    settings = RunSettings.of(options.attack, options.folder)
+    methods = QUICK if options.quick else METHODS
     if options.epochs is not None:
         if options.epochs < 1:
             raise InputError("at least 1 epoch", str(options.epochs), "raise --epochs")
-        chosen = tuple(method.for_epochs(options.epochs) for method in chosen)
-    folder = shared.run_folder(options, OUT)
+        methods = tuple(method.for_epochs(options.epochs) for method in methods)
     evaluation = compare(
-        chosen,
+        methods,
         tasks,
-        model,
-        suite=suite,
-        seeds=1 if options.quick else shared.read_seeds(options, suite),
-        workers=shared.read_engine(options),
-        folder=folder,
+        build(options.model, len(tasks.desirable.classes), tasks.desirable.train.shape),
+        suite=settings.suite,
+        seeds=1 if options.quick else settings.seeds,
+        workers=settings.engine,
+        folder=settings.folder,
     )
-    present(evaluation, folder)
+    present(evaluation, settings.folder)
     return 0

@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
-
-from jsonargparse import ArgumentParser, Namespace
+from dataclasses import dataclass
 
 from rootbound.attacks import ATTACKS
 from rootbound.datasets import DATASETS
@@ -15,11 +14,12 @@ from rootbound.networks import MODELS
 from rootbound.suites import SUITES
 
 
-def configure(_parser: ArgumentParser) -> None:
-    """Add no options."""
+@dataclass(frozen=True)
+class Options:
+    """`rootbound list` has no options."""
 
 
-def run(_options: Namespace) -> int:
+def run(_options: Options) -> int:
     """Print what there is."""
     suites = {
         name: f"{len(suite.attacks)} trials, {len(suite.budgets)} budgets, {suite.digest}"

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from types import FrameType, ModuleType
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError
 
+from rootbound.cli.parser import read_options
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.core.memory import keep_freed_memory
 
@@ -31,15 +32,17 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class Terminated(KeyboardInterrupt):
-    """What `kill`, `timeout` and schedulers ask for: to end as after Ctrl-C, workers too."""
+    """Raised when `kill`, `timeout` or a scheduler asks for the end: workers end, too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command, and those that it names to be run next; return the exit code."""
+    outcome: int | Sequence[str] = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with _termination_heard():
-            return _run(given)
+            while not isinstance(outcome, int):
+                outcome = _run(outcome)
+            return outcome
     except (InputError, ArgumentError) as error:
         return _complain(error, BAD_INPUT)
     except Terminated:
@@ -56,7 +59,7 @@ def _termination_heard() -> Iterator[None]:
         raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's alone
+        yield  # only the main thread gets signals
         return
     before = signal.signal(signal.SIGTERM, end)
     try:
@@ -65,43 +68,36 @@ def _termination_heard() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(given: list[str]) -> int:
-    if not given or given[0] in ("-h", "--help"):
+def _run(words: Sequence[str]) -> int | Sequence[str]:
+    """Run one command; return its exit code, or the words of the command to run next."""
+    name = words[0] if words else "--help"
+    if name in ("-h", "--help"):
         sys.stdout.write(_overview())
         return DONE
-    if given[0] == "--version":
+    if name == "--version":
         sys.stdout.write(f"rootbound {version('rootbound')}\n")
         return DONE
-    name, rest = given[0], given[1:]
-    if name not in COMMANDS:
-        raise unknown_name("command", name, COMMANDS)
-    command, parser = command_and_parser(name)
+    command = load_command(name)
     _log_to_stderr()
-    prepare = getattr(command, "prepare", list)
-    _check_options(parser, rest)
     try:
-        options = parser.parse_args(prepare(rest))
+        options = read_options(command, words)
     except SystemExit as ended:  # after --help or --print_config
         return int(ended.code or DONE)
-    except (OverflowError, RecursionError) as error:  # which the parser lets through
-        raise InputError("options of a usual size", str(error), "correct them") from None
-    settings = parser.instantiate(options)
-    # As they were given, so that a run can be begun again with them.
-    settings.arguments = tuple(given)
     keep_freed_memory()
-    return int(command.run(settings))
+    outcome: int | Sequence[str] = command.run(options)
+    return outcome
 
 
-def command_and_parser(name: str) -> tuple[ModuleType, ArgumentParser]:
-    """Return the module of a command, and the parser of its options."""
+def load_command(name: str) -> ModuleType:
+    """Return the module of a command.
+
+    Raises:
+        InputError: There is no such command.
+    """
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
     # Commands import torch, which takes seconds: only the one that is asked for is loaded.
-    command = importlib.import_module(f"rootbound.cli.{name}")
-    parser = ArgumentParser(
-        prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False
-    )
-    parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    command.configure(parser)
-    return command, parser
+    return importlib.import_module(f"rootbound.cli.{name}")
 
 
 def _log_to_stderr() -> None:
@@ -110,16 +106,6 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("rootbound")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
-
-
-def _check_options(parser: ArgumentParser, given: Sequence[str]) -> None:
-    """Raise for an option that does not exist, naming the nearest one that does."""
-    known = [name for name in parser._option_string_actions if name.startswith("--")]
-    for word in given:
-        name = word.partition("=")[0]
-        # What follows a dot is a setting of what the option names: the parser checks it.
-        if name.startswith("--") and name.partition(".")[0] not in known:
-            raise unknown_name("known option", name, known)
 
 
 def _overview() -> str:

@@ -1,42 +1,102 @@
-"""Methods as the command line names them: `all`, a class, a file's class, with settings or not."""
+"""Methods as they are named on the command line and in files, with their settings and recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
+from yaml import YAMLError
 
-from rootbound.cli.options import load_named
+from rootbound.cli.options import RecipeOptions
+from rootbound.core.devices import emulates_bfloat16, find_device
 from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.user_code import importable_name, load_named
 from rootbound.methods import METHODS, Method, Plain
 from rootbound.methods.names import names
 from rootbound.records.configuration import divide_call, divide_list
 
+log = logging.getLogger(__name__)
 HELP = (
     f"all, or names separated by commas: {', '.join(METHODS)}, file.py:Class; with settings as in "
     "'BestResponse(weight=0.3)', several of a class if asked for; Plain is always there"
 )
+PLAIN_YAML = get_loader("yaml")
+
+
+def with_importable_method(words: Sequence[str]) -> list[str]:
+    """Return the words of a command, its `--method` by a name that the parser can import.
+
+    Files with options may name methods in the same ways from then on.
+
+    Raises:
+        InputError: There is no such method or file.
+    """
+    set_loader("yaml", _load_settings, (YAMLError,))
+    flags = [word.partition("=")[0] for word in words]
+    if "--method" not in flags:
+        # As the parser's own default, its settings would stay where another method is named.
+        return ["--method", "BestResponse", *words]
+    prepared: list[str] = []
+    for word, before in zip(words, ["", *words], strict=False):
+        if before == "--method":
+            prepared.append(_importable(word))
+        elif word.startswith("--method="):
+            prepared.append(f"--method={_importable(word.removeprefix('--method='))}")
+        else:
+            prepared.append(word)
+    return prepared
+
+
+def _load_settings(text: str) -> Any:
+    """Read YAML, its methods by names that the parser can import."""
+    content = PLAIN_YAML(text)
+    method = content.get("method") if isinstance(content, dict) else None
+    if isinstance(method, str):
+        content["method"] = _importable(method)
+    elif isinstance(method, dict) and isinstance(method.get("class_path"), str):
+        method["class_path"] = _importable(method["class_path"])
+    return content
+
+
+def _importable(name: str) -> str:
+    name = importable_name(name)
+    if name.isidentifier() and name not in METHODS:
+        raise unknown_name("method", name, METHODS)
+    return name
+
+
+def with_recipe(methods: Sequence[Method], options: RecipeOptions, device: str) -> list[Method]:
+    """Return methods with the recipe that the options ask for."""
+    if options.precision == "bfloat16" and emulates_bfloat16(find_device(device)):
+        log.warning("this processor emulates bfloat16, many times slower than float32")
+    if options.epochs is not None:
+        methods = [method.for_epochs(options.epochs) for method in methods]
+    if options.precision is not None:
+        methods = [method.in_precision(options.precision) for method in methods]
+    return [method.when_compiled() if options.compile else method for method in methods]
 
 
 def read_methods(text: str) -> list[Method]:
     """Return the methods of a list, the undefended one first.
 
     Raises:
-        InputError: there is no such method or setting, brackets do not match, or one comes twice.
+        InputError: There is no such method or setting, brackets do not match, or a method is
+            there twice.
     """
     words = [word.strip() for word in divide_list(text)]
-    methods = [_method(one) for word in words for one in (METHODS if word == "all" else [word])]
-    if not any(type(one) is Plain for one in methods):
+    methods = [_method(name) for word in words for name in (METHODS if word == "all" else [word])]
+    if not any(type(method) is Plain for method in methods):
         methods.insert(0, Plain())
     called = names(methods)
     if len(set(called)) != len(called):
         raise InputError("every method once", text, "remove what is repeated")
-    return sorted(methods, key=lambda one: one.defends)
+    return sorted(methods, key=lambda method: method.defends)
 
 
 def _method(word: str) -> Method:
-    """Return the method of a name, or of a class in a file of the user's, with its settings."""
+    """Return the method of a name, or of a class in a user's file, with its settings."""
     name, settings = divide_call(word)
     kind = METHODS.get(name) or load_named(name)
     if kind is None:
@@ -44,7 +104,7 @@ def _method(word: str) -> Method:
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise InputError("a class derived from rootbound.Method", repr(name), "correct --methods")
     try:
-        return kind(**_read(kind, settings)) if settings else kind()
+        return kind(**_read_settings(kind, settings)) if settings else kind()
     except TypeError as error:
         raise InputError(
             f"{name}() to make a method",
@@ -53,8 +113,8 @@ def _method(word: str) -> Method:
         ) from None
 
 
-def _read(kind: type[Method], settings: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings as values of the types that the class says."""
+def _read_settings(kind: type[Method], settings: Mapping[str, str]) -> dict[str, Any]:
+    """Return settings as values of the types that the class names."""
     arguments = [f"--method.{name}={text}" for name, text in settings.items()]
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "method")

@@ -1,141 +1,192 @@
-"""Networks of users and strangers: by name, by a configuration, or by a function in a file."""
+"""Where a network comes from: a name, a configuration, a function in a file, weights that exist."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
 from torch import nn
 
-from rootbound.cli.options import load_named
+from rootbound.cli.options import NetworkOptions
 from rootbound.core.errors import InputError
-from rootbound.data import Task, TaskPair, Tasks
+from rootbound.core.user_code import load_named
+from rootbound.data import Task, Tasks
 from rootbound.datasets import Dataset, fitted
 from rootbound.networks import MODELS, Classifier, build
 from rootbound.networks.hugging_face import PRETRAINED, read_fixed_shape
 from rootbound.networks.registry import read_architecture
-from rootbound.publishing import load_weights
+from rootbound.publishing import Origin, load_weights
+from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.foreign import count_classes
-from rootbound.publishing.published import TOKENISER, check_transformers_card, find_weights
+from rootbound.publishing.header import Header
+from rootbound.publishing.hub import WEIGHTS
+from rootbound.publishing.published import (
+    TOKENISER,
+    WeightsLocation,
+    check_transformers_card,
+    find_weights,
+    load_transformers,
+)
 from rootbound.training import seeded
 
 log = logging.getLogger(__name__)
-
+MODEL = "shallow_cnn"
+"""Network where none is named."""
 ONE_OF = f"{', '.join(MODELS)}, a config.json, or file.py:function that returns a torch.nn.Module"
 
 
-def add_head(parser: ArgumentParser) -> None:
-    """Add the option that names the last layer of a network of the user's own."""
-    parser.add_argument(
-        "--head", type=str, default=None,
-        help="with --model file.py:function: the last linear layer's name, if it is not found",
-    )  # fmt: skip
-
-
 def is_own(name: str | None) -> bool:
-    """Return whether a model is named as `file.py:function`."""
+    """Return whether a network is named as `file.py:function`."""
     return name is not None and name.rpartition(":")[0].endswith(".py")
 
 
-def fit_to(name: str) -> Callable[[Dataset], Dataset]:
-    """Return what makes images fit a network that takes those of one shape alone.
+@dataclass(frozen=True)
+class NetworkSource:
+    """Where a network comes from, and what is known of it before any data are read.
 
     Args:
-        name: as `models.build` takes it, or the path of a configuration.
+        name: As `networks.build` takes it, the path of a `config.json`, or `file.py:function`.
+        head: Name of the last linear layer of a user's own network; None to find it.
+        weights: Where trained weights are; None for those that the network has of itself.
+        header: What their file says; None where it says nothing.
+        model: The model, where a file describes all of it: then its weights are read already.
     """
-    architecture = read_architecture(Path(name)) if name.endswith(".json") else name
 
-    def fit(data: Dataset) -> Dataset:
-        shape = None if data.train.tokens else read_fixed_shape(architecture)
-        return data if shape is None else fitted(data, shape)
+    name: str
+    head: str | None = None
+    weights: WeightsLocation | None = None
+    header: Header | None = None
+    model: Classifier | None = None
 
-    return fit
+    @classmethod
+    def new(cls, options: NetworkOptions) -> NetworkSource:
+        """Return the source of a network without trained weights, or with those of its name."""
+        return cls(MODEL if options.model is None else options.model, options.head)
 
+    @classmethod
+    def trained(cls, path: str, options: NetworkOptions, *, plain: bool = False) -> NetworkSource:
+        """Return the source of a model that exists; its weights are read once, here or in `build`.
 
-def tokeniser_of(name: str) -> str:
-    """Return the name of the tokeniser that belongs to a network, empty where none is beside it."""
-    if name.endswith(".json") and (Path(name).parent / TOKENISER).is_file():
-        return f"{PRETRAINED}{Path(name).parent}"
-    return name if name.startswith(PRETRAINED) else ""
+        Args:
+            path: Model file, published folder or hub name.
+            options: The network, where the file does not describe it.
+            plain: Whether `hf:` and a name or folder is a model of `transformers`, to be taken with
+                the head that it came with.
 
+        Raises:
+            InputError: There is no such model, it is damaged or not that of its card, or the
+                network is named with weights of its own.
+        """
+        name = options.model
+        if plain and path.startswith(PRETRAINED):
+            header = read_header(Path(path.removeprefix(PRETRAINED), WEIGHTS))
+            return cls(path, header=header, model=load_transformers(path))
+        if name is not None and name.startswith(PRETRAINED):
+            raise InputError(
+                f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
+            )
+        weights = find_weights(path)
+        if name is not None:
+            return cls(name, options.head, weights, read_header(weights.weights))
+        model, header = weights.load()
+        return cls(header.architecture, None, weights, header, model)
 
-def new_network(name: str, tasks: TaskPair, seed: int = 0, head: str | None = None) -> Classifier:
-    """Return a network of that name for the desirable task; the card of one published is checked.
+    @property
+    def origin(self) -> Origin | None:
+        """What the file of the weights says of their training, if it says anything."""
+        return None if self.header is None else self.header.origin
 
-    Args:
-        name: as `models.build` takes it, or `file.py:function`; then the file is executed.
-        tasks: what it is for.
-        seed: of new weights.
-        head: name of the last linear layer of one's own; found when left out.
+    @property
+    def architecture(self) -> str:
+        """Name of the network as `networks.build` takes it; a configuration is read."""
+        return read_architecture(Path(self.name)) if self.name.endswith(".json") else self.name
 
-    Raises:
-        InputError: there is no such network, or its card is damaged or of other weights.
-    """
-    if is_own(name):
-        with seeded(seed):
-            return own_network(name, head, tasks.desirable)
-    if name.startswith(PRETRAINED):
-        check_transformers_card(name)
-    wanted = tasks.desirable
-    return build(name, len(wanted.classes), wanted.train.shape, seed=seed)
+    @property
+    def tokeniser(self) -> str:
+        """Name of the pretrained model whose tokeniser texts are for; empty if there is none."""
+        if self.name.startswith(PRETRAINED):
+            return self.name
+        file = Path(self.name.rpartition(":")[0] if is_own(self.name) else self.name)
+        stranger = is_own(self.name) and self.weights is not None and self.header is None
+        if (file.suffix == ".json" or stranger) and (file.parent / TOKENISER).is_file():
+            return f"{PRETRAINED}{file.parent}"
+        return "" if self.header is None else self.header.origin.tokeniser
 
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Shape of the samples that a model which its file describes was built for."""
+        return None if self.model is None or self.header is None else self.header.shape
 
-def own_network(
-    name: str, head: str | None, task: Task | None = None, place: str | None = None
-) -> Classifier:
-    """Return the network that a function in a file of the user's makes; the file is executed.
+    def fit(self, data: Dataset, *, resize: bool = False) -> Dataset:
+        """Return the data set, changed where the network takes images of one shape alone.
 
-    Random weights are what the function returns when it is called again, unless that is no other.
+        Args:
+            data: The data set.
+            resize: Whether to change it, too, where a model that was read cannot take it as it is.
+        """
+        if resize and self.shape is not None and self.model is not None:
+            try:
+                self.model.check_inputs(data.train.shape)
+            except InputError:
+                return fitted(data, self.shape)
+            return data
+        only = None if data.train.tokens else read_fixed_shape(self.architecture)
+        return data if only is None else fitted(data, only)
 
-    Args:
-        name: `file.py:function`.
-        head: name of its last linear layer; found when left out.
-        task: with samples to find and to check the head by.
-        place: file, published folder or hub name of its weights; its own when left out.
+    def build(self, tasks: Tasks, seed: int = 0) -> Classifier:
+        """Return the network with its weights, new ones for the desirable task where it has none.
 
-    Raises:
-        InputError: there is no such function, it returns no network, the weights do not fit, or
-            a card in the folder is of others.
-    """
-    make = load_named(name)
-    if not callable(make) or not isinstance(module := make(), nn.Module):
-        raise InputError(ONE_OF, repr(name), "correct --model")
-    example = None if task is None else task.train.batch(slice(0, 1))[0]
-    if place is None:
-        return _drawn_by(make, Classifier.wrap(module, head, example))
-    return _drawn_by(make, find_weights(place).load_into(module, head, example))
+        Args:
+            tasks: Tasks whose samples it takes.
+            seed: Seed of new weights.
 
-
-def _drawn_by(make: Callable[[], nn.Module], model: Classifier) -> Classifier:
-    """Return the model with random weights as the function draws them, where it does."""
-    try:
-        return Classifier.wrap(model.unwrapped(), model.head_name, fresh=make)
-    except InputError as reason:  # it returns pretrained weights, say
-        log.info("random weights are drawn module by module: %s", reason)
+        Raises:
+            InputError: There is no such network, the weights do not fit, or do not say for how
+                many classes they are where nobody else does, or a card is about others.
+        """
+        if self.model is not None:
+            return self.model
+        task = tasks.desirable or tasks.undesirable
+        if is_own(self.name):
+            with seeded(seed):
+                return self.build_own(task)
+        if self.weights is None:
+            if self.name.startswith(PRETRAINED):
+                check_transformers_card(self.name)
+            return build(self.name, len(task.classes), task.train.shape, seed=seed)
+        if self.name not in MODELS and not self.name.endswith(".json"):
+            raise InputError(ONE_OF, repr(self.name), "correct --model")
+        path = self.weights.weights
+        classes = count_classes(path) if tasks.desirable is None else len(task.classes)
+        model = build(self.architecture, classes, task.train.shape)
+        load_weights(model, path)
+        self.weights.check_card(model)
         return model
 
+    def build_own(self, task: Task | None = None) -> Classifier:
+        """Return the network that a function in a user's file makes; the file is executed.
 
-def named_network(name: str, tasks: Tasks, place: str) -> Classifier:
-    """Return a network by its name or its `config.json`, with the weights at a place.
+        Random weights are what the function returns when it is called again, unless they are the
+        same as before.
 
-    Args:
-        name: of a built-in network, or the path of a configuration.
-        tasks: what it is for, or what else its samples are known by.
-        place: file, published folder or hub name of its weights.
+        Args:
+            task: Task with samples to find and check the head with.
 
-    Raises:
-        InputError: there is no such network, or the weights do not fit, or do not say for how many
-            classes they are where nobody else does.
-    """
-    if name not in MODELS and not name.endswith(".json"):
-        raise InputError(ONE_OF, repr(name), "correct --model")
-    architecture = name if name in MODELS else read_architecture(Path(name))
-    wanted = tasks.desirable
-    found = find_weights(place)
-    count = count_classes(found.weights) if wanted is None else len(wanted.classes)
-    model = build(architecture, count, tasks.undesirable.train.shape)
-    load_weights(model, found.weights)
-    found.check_card(model)
-    return model
+        Raises:
+            InputError: There is no such function, it returns no network, the weights do not fit,
+                or a card is about others.
+        """
+        make = load_named(self.name)
+        if not callable(make) or not isinstance(module := make(), nn.Module):
+            raise InputError(ONE_OF, repr(self.name), "correct --model")
+        example = None if task is None else task.train.batch(slice(0, 1))[0]
+        if self.weights is None:
+            model = Classifier.wrap(module, self.head, example)
+        else:
+            model = self.weights.load_into(module, self.head, example)
+        try:
+            return Classifier.wrap(model.unwrapped(), model.head_name, fresh=make)
+        except InputError as reason:  # it returns pretrained weights, say
+            log.info("random weights are drawn module by module: %s", reason)
+            return model

@@ -1,200 +1,162 @@
-"""Options that several commands share, and what they mean."""
+"""Groups of options that several commands share.
+
+A field is an option, and its docstring the option's help.
+"""
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
-
-from rootbound.attacks import Budget
-from rootbound.core import distributed
-from rootbound.core.devices import DEVICES, find_device
-from rootbound.core.errors import InputError
-from rootbound.core.user_code import load_code
-from rootbound.execution import Engine, RayCluster, engine_for
+from rootbound.core.devices import DEVICES, PRECISIONS
+from rootbound.datasets import DATASETS, Layout
 from rootbound.networks import MODELS
-from rootbound.networks.hugging_face import PRETRAINED
-from rootbound.records import RunFolder
-from rootbound.suites import SUITES, Suite, find_suite
+from rootbound.suites import SUITES
 
-MODEL = "shallow_cnn"
+DEVICE = f"Where tensors live: {', '.join(DEVICES)} (default: cpu)."
+ARCHITECTURE = (
+    f"Architecture: {', '.join(MODELS)}, or hf:NAME for the weights of a model of the hub or of a "
+    "folder"
+)
 
 
-def add_model(parser: ArgumentParser, *, own: bool = False) -> None:
-    """Add the option that names the architecture.
+def option(text: str, *names: str, default: Any = None, **settings: Any) -> Any:
+    """Return a field whose help cannot be a docstring, or which is no plain option.
 
-    Where it may be the user's own, it may be a file's, too, and is left open when nothing is said.
+    Args:
+        text: What `--help` says about it.
+        names: Further names, with their dashes.
+        default: Value where the option is not given.
+        settings: What `add_argument` takes besides, such as `metavar`.
     """
-    more = f", or file.py:function that returns a torch.nn.Module (default: {MODEL})" if own else ""
-    parser.add_argument(
-        "--model", type=str, default=None if own else MODEL,
-        help=f"architecture: {', '.join(MODELS)}, or {PRETRAINED}NAME for the weights of a model "
-        f"of the hub or of a folder{more}",
-    )  # fmt: skip
+    return field(default=default, metadata={"help": text, "names": names, **settings})
 
 
-def add_attack(parser: ArgumentParser, suite: str = "demo-1") -> None:
-    """Add the options that say how to attack, and where the run goes."""
-    parser.add_argument(
-        "--suite", type=str, default=suite,
-        help=f"attack suite: {', '.join(SUITES)}, or file.py:name of one, or of a function that "
-        "returns one",
-    )  # fmt: skip
-    parser.add_argument(
-        "--labels", type=str, default=None,
-        help="instead of the suite's: labelled samples per class, such as 10,100,all",
-    )  # fmt: skip
-    parser.add_argument(
-        "--steps", type=str, default=None,
-        help="instead of the suite's: optimiser steps for each of --labels, such as 60,100,160",
-    )  # fmt: skip
-    parser.add_argument(
-        "--trial-limit", type=float, default=60.0,
-        help="minutes that one trial may take; then it counts as failed (default: 60)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--seeds", type=int, default=None,
-        help="number of seeds; each draws weights and labels (default: 3, or 1 with a suite that "
-        "confirms on attacker seeds of its own)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--attackers", type=int, default=None,
-        help="instead of the suite's: attacker seeds that the best settings are confirmed on, for "
-        "narrower intervals (standard-1: 5)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--workers", type=int, default=None,
-        help="processes, one thread each (default: the number of cores, at most 8)",
-    )  # fmt: skip
-    add_device(parser)
-    parser.add_argument(
-        "--ray", type=str, nargs="?", const="auto", default=None, metavar="ADDRESS",
-        help="instead of --workers: the CPUs of a Ray cluster, HOST:PORT of its head or the one "
-        "that this machine is part of; needs the extra ray",
-    )  # fmt: skip
+@dataclass(frozen=True)
+class TaskOptions:
+    """What is desirable and what is not, and how files of it are read."""
+
+    data: str | None = option(
+        f"Data set: {', '.join(DATASETS)}, a folder of IDX, image or parquet files, FILE.npz, or "
+        "hf:NAME[:CONFIGURATION][@REVISION] of the hub (default: the one that the model's file "
+        "names, or mnist).",
+        "--desirable-data",
+    )
+    undesirable_data: str | None = None
+    """Data set of the undesirable classes, made to fit (default: the same)."""
+    desirable: str | None = None
+    """Desirable classes: numbers such as 0-4 or 1,3,5-7, names, or all (default: 0-4, or all where
+    there are two data sets)."""
+    undesirable: str | None = None
+    """Undesirable classes: numbers such as 0-4 or 1,3,5-7, names, or all (default: 5-9, or all
+    where there are two data sets)."""
+    share_undesirable: bool = False
+    """Give defender and attacker the same undesirable samples, not disjoint halves."""
+    input_column: str | None = None
+    """Column of images or texts (default: the model's own, or found by its type)."""
+    label_column: str | None = None
+    """Column of classes (default: the model's own, or found by its type)."""
+    label_names: str | None = None
+    """Names of classes that are numbers in their column: of 0, 1 and so on, separated by commas."""
+    train_split: str | None = None
+    """Part to train on, as `datasets` writes it, such as train[:1000] (default: the part named
+    train)."""
+    test_split: str | None = None
+    """Part to test on, as `datasets` writes it, such as train[1000:] (default: the part named test
+    or validation)."""
+    length: int | None = None
+    """Tokens of a text at most (default: the model's own, or 64)."""
+    skip_unreadable: bool = False
+    """Leave out images that cannot be read."""
+    in_memory: float = Layout.in_memory
+    """GiB of images or tokens to keep in memory at most. A part of a data set that is larger stays
+    in a file of the folder ROOTBOUND_CACHE (default: 4)."""
 
 
-def add_device(parser: ArgumentParser) -> None:
-    """Add the option that says where tensors live."""
-    parser.add_argument(
-        "--device", type=str, default="cpu", help=f"{', '.join(DEVICES)} (default: cpu)"
+@dataclass(frozen=True)
+class NetworkOptions:
+    """Which network it is."""
+
+    model: str | None = option(
+        f"{ARCHITECTURE}, or file.py:function that returns a torch.nn.Module; with a file that "
+        "holds weights alone (safetensors, or PyTorch's without code) a config.json, too (default: "
+        "the one that the model's file names, or shallow_cnn)."
+    )
+    head: str | None = None
+    """With --model file.py:function: the last linear layer's name, if it is not found."""
+
+
+@dataclass(frozen=True)
+class ScalingOptions:
+    """How a network wants its inputs scaled, where no file of ours says it."""
+
+    mean: float | list[float] | str | None = None
+    """With --deviation: how the pixels were scaled that a stranger's network was trained on, in
+    place of the data's own scaling: (x - mean) / deviation, where x is from 0 to 1. One number, or
+    one for each channel as in 0.485,0.456,0.406."""
+    deviation: float | list[float] | str | None = None
+    """With --mean."""
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """How every method trains, in place of its own recipe."""
+
+    epochs: int | None = None
+    """Passes over the data, in place of the method's own."""
+    precision: str | None = option(
+        "Precision of the products of matrices in training, in place of the method's own: "
+        f"{' or '.join(PRECISIONS)}."
+    )
+    compile: bool = False
+    """Let torch.compile compile the network for training; needs a C++ compiler, or Triton on a
+    GPU."""
+
+
+@dataclass(frozen=True)
+class AttackOptions:
+    """How models are attacked, and where the work is done."""
+
+    suite: str = option(
+        f"Attack suite: {', '.join(SUITES)}, or file.py:name of one, or of a function that returns "
+        "one.",
+        default="demo-1",
+    )
+    labels: str | None = None
+    """Labelled samples per class, in place of the suite's, such as 10,100,all."""
+    steps: str | None = None
+    """Optimiser steps for each of --labels, in place of the suite's, such as 60,100,160."""
+    trial_limit: float = 60.0
+    """Minutes that one trial may take; then it counts as failed (default: 60)."""
+    seeds: int | None = None
+    """Number of seeds; each draws weights and labels (default: 3, or 1 with a suite that confirms
+    on attacker seeds of its own)."""
+    attackers: int | None = None
+    """Attacker seeds that the best settings are confirmed on, in place of the suite's, for narrower
+    intervals (standard-1: 5)."""
+    workers: int | None = None
+    """Processes, one thread each (default: the number of cores, at most 8)."""
+    device: str = option(DEVICE, default="cpu")
+    ray: str | None = option(
+        "In place of --workers: the CPUs of a Ray cluster, HOST:PORT of its head or the one that "
+        "this machine is part of; needs the extra ray.",
+        nargs="?",
+        const="auto",
+        metavar="ADDRESS",
     )
 
 
-def add_folder(parser: ArgumentParser, default: str) -> None:
-    """Add the options that say where a run goes, and what it goes on from."""
-    parser.add_argument(
-        "--out", type=str, default=None,
-        help="folder for records, report and figures, of this run alone; one that was interrupted "
-        f"goes on there (default: {default}, or one beside it where that holds another run)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--extends", type=str, default=None, metavar="FOLDER",
-        help="of a run of fewer seeds, attackers or methods and else the same: what it found is "
-        "taken up into --out, not done again",
-    )  # fmt: skip
+@dataclass(frozen=True)
+class FolderOptions:
+    """Where a run goes, and what it goes on from."""
 
-
-def run_folder(options: Namespace, default: str) -> RunFolder:
-    """Return the folder that the options name, or the default, or one beside that."""
-    path = Path(default if options.out is None else options.out)
-    smaller = None if options.extends is None else Path(options.extends)
-    return RunFolder(path, options.arguments, beside=options.out is None, extends=smaller)
-
-
-def read_suite(options: Namespace) -> Suite:
-    """Return the suite that the options describe."""
-    suite = replace(_suite(options.suite), trial_limit=60 * options.trial_limit)
-    if options.attackers is not None:
-        suite = suite.with_attackers(options.attackers)
-    if options.labels is None and options.steps is None:
-        return suite
-    labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]
-    steps = [_whole(text) for text in _parts(options.steps)]
-    if len(labels) != len(steps):
-        raise InputError(
-            "as many --steps as --labels", f"{len(steps)} and {len(labels)}", "give both lists"
-        )
-    return suite.with_budgets(
-        tuple(Budget(count, spent) for count, spent in zip(labels, steps, strict=True))
+    out: str | None = None
+    """Folder for records, report and figures of this run alone; one that was interrupted goes on
+    there (default: rootbound-COMMAND, or one beside it where that holds another run)."""
+    extends: str | None = option(
+        "Folder of a run that has fewer seeds, attackers or methods and is otherwise the same: "
+        "what it found is copied to --out, not done again.",
+        metavar="FOLDER",
     )
-
-
-def _suite(name: str) -> Suite:
-    """Return the suite of a name, or what a file of the user's calls so."""
-    made = load_named(name)
-    if made is None:
-        return find_suite(name)
-    suite = made() if callable(made) else made
-    if not isinstance(suite, Suite):
-        raise InputError(f"a rootbound.Suite from {name}", type(suite).__name__, "correct --suite")
-    return suite
-
-
-def read_seeds(options: Namespace, suite: Suite) -> int:
-    """Return how many seeds: those asked for, or what makes sense with the suite."""
-    if options.seeds is not None:
-        return int(options.seeds)
-    return 1 if suite.confirmed else 3
-
-
-def read_engine(options: Namespace) -> Engine:
-    """Return where jobs are to be done."""
-    if distributed.started() > 1:
-        raise InputError(
-            "one process",
-            f"{distributed.started()} started by torchrun",
-            "use --workers or --ray: only `rootbound train` is for torchrun",
-        )
-    if options.ray is None:
-        device = str(find_device(options.device))
-        default = max(1, min(os.cpu_count() or 1, 8))
-        workers = default if options.workers is None else options.workers
-        return engine_for(workers, device)
-    if options.workers is not None:
-        raise InputError("--workers or --ray", "both", "leave one out")
-    return RayCluster(options.ray, device=options.device)
-
-
-def load_named(name: str) -> object | None:
-    """Return what `file.py:name` names; None for any other text.
-
-    Raises:
-        InputError: there is no such file or name, or the file cannot be run.
-    """
-    module, _, attribute = load_named_class(name).rpartition(".")
-    found = sys.modules.get(module)
-    return getattr(found, attribute, None) if ":" in name else None
-
-
-def load_named_class(name: str) -> str:
-    """Return the dotted name of a class given as `file.py:Class`; other names as they are.
-
-    The file is run, as any Python file that its user names.
-
-    Raises:
-        InputError: there is no such file or class, or the file cannot be run.
-    """
-    path, colon, attribute = name.rpartition(":")
-    if not colon or not path.endswith(".py"):
-        return name
-    module = load_code(path)
-    if not hasattr(module, attribute):
-        raise InputError(f"{attribute} in {path}", "none of that name", "check the name")
-    return f"{module.__name__}.{attribute}"
-
-
-def _parts(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError(
-            "a whole number or 'all'", repr(text), "correct --labels or --steps"
-        ) from None
+    # No option: the whole command, so that an interrupted run can be begun again with it.
+    command: tuple[str, ...] = ()

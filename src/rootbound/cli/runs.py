@@ -6,12 +6,10 @@ import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from jsonargparse import ArgumentParser, Namespace
-
-from rootbound.cli import main
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.records import Difference, Evaluation, RunFolder, Spec, difference, find_runs
 
@@ -19,18 +17,19 @@ SHOWN = 10
 """Lines about results that differ; the rest is counted."""
 
 
-def configure(parser: ArgumentParser) -> None:
-    """Add the options."""
-    parser.add_argument(
-        "action", type=str, metavar=f"{{{','.join(ACTIONS)}}}",
-        help="list: the runs below a folder (default: this one); show: one run; resume: do what "
-        "is missing of one, by the command that began it; diff: what two runs do not share",
-    )  # fmt: skip
-    parser.add_argument("folders", type=str, nargs="*", help="run folders")
+@dataclass(frozen=True)
+class Options:
+    """Options of `rootbound runs`."""
+
+    action: str = field(metadata={"metavar": "{list,show,resume,diff}"})
+    """list: the runs below a folder (default: this one); show: one run; resume: do what is missing
+    of one, by the command that began it; diff: what two runs do not share."""
+    folders: list[str] = field(metadata={"type": str, "nargs": "*"})
+    """Run folders."""
 
 
-def run(options: Namespace) -> int:
-    """Do what is asked for."""
+def run(options: Options) -> int | list[str]:
+    """Do what is asked for; return the exit code, or the command that goes on with a run."""
     if options.action not in ACTIONS:
         raise unknown_name("command", options.action, ACTIONS)
     return ACTIONS[options.action]([Path(folder) for folder in options.folders])
@@ -79,7 +78,8 @@ def _show(folders: Sequence[Path]) -> int:
     return 0
 
 
-def _resume(folders: Sequence[Path]) -> int:
+def _resume(folders: Sequence[Path]) -> int | list[str]:
+    """Return the command that goes on with a run; it is run from where the run was begun."""
     (folder,) = _exactly(1, folders, "resume")
     spec, page = Spec.load(folder), folder / "report.html"
     if page.is_file() and (whole := RunFolder(folder).whole()) and whole.complete:
@@ -95,9 +95,8 @@ def _resume(folders: Sequence[Path]) -> int:
         )
     command = [*spec.command, "--out", str(folder.resolve())]
     sys.stderr.write(f"rootbound: {shlex.join(['rootbound', *command])}\n")
-    # Paths in the command start there.
-    os.chdir(spec.directory)
-    return main(command)
+    os.chdir(spec.directory)  # where paths in the command start
+    return command
 
 
 def _diff(folders: Sequence[Path]) -> int:
@@ -131,9 +130,4 @@ def _exactly(count: int, folders: Sequence[Path], action: str) -> Sequence[Path]
     return folders
 
 
-ACTIONS: dict[str, Callable[[Sequence[Path]], int]] = {
-    "list": _list,
-    "show": _show,
-    "resume": _resume,
-    "diff": _diff,
-}
+ACTIONS = {"list": _list, "show": _show, "resume": _resume, "diff": _diff}

@@ -7,65 +7,55 @@ import math
 from dataclasses import replace
 from typing import TypeVar
 
-from jsonargparse import ArgumentParser, Namespace
-
+from rootbound.cli.options import ScalingOptions
+from rootbound.cli.tasks import TaskSource
 from rootbound.core.errors import InputError
 from rootbound.data import Scaling, Task, Tasks
 from rootbound.publishing import Origin
 from rootbound.publishing.header import hide_path
 from rootbound.report.settings import scaling_in_words
 
-NEAR = 1e-3
-"""Deviations by which two scalings may differ and count as one: sums of floats are rounded."""
+TOLERANCE = 1e-3
+"""Difference, in deviations, up to which two scalings are one: sums of floats are rounded."""
 log = logging.getLogger(__name__)
-GIVEN = float | list[float] | str
-Some = TypeVar("Some", bound=Tasks)
+AnyTasks = TypeVar("AnyTasks", bound=Tasks)
 
 
-def add_scaling(parser: ArgumentParser) -> None:
-    """Add the options that say how a stranger's network wants its inputs scaled."""
-    parser.add_argument(
-        "--mean", type=GIVEN, default=None,
-        help="with --deviation: what a stranger's network was trained on, of pixels that are from "
-        "0 to 1, in place of the data's own: (x / 255 - mean) / deviation; one number, or one for "
-        "each channel as in 0.485,0.456,0.406",
-    )  # fmt: skip
-    parser.add_argument("--deviation", type=GIVEN, default=None, help="with --mean")
-
-
-def as_trained(tasks: Some, origin: Origin | None, options: Namespace) -> Some:
+def as_trained(
+    tasks: AnyTasks, source: TaskSource, options: ScalingOptions, origin: Origin | None = None
+) -> AnyTasks:
     """Return tasks whose inputs are scaled as those that the network was trained on.
 
     A model's own file is believed, then the options; without either, data have their own scaling.
     A second data set that the model was trained against keeps the one that it had then.
 
     Args:
-        tasks: to attack with, or to train on.
-        origin: where the model comes from, if that is known.
-        options: as parsed, the data sets named.
+        tasks: Tasks to attack with, or to train on.
+        source: Where they come from.
+        options: Mean and deviation, if they were given.
+        origin: What the model's file says, if it says anything.
 
     Raises:
-        InputError: mean or deviation is missing or cannot be, the model's file says another, or
+        InputError: Mean or deviation is missing or impossible, the model's file says another, or
             the inputs are tokens.
     """
-    own, told = None if origin is None else origin.scaling, _told(options)
-    if told is not None and tasks.undesirable.train.tokens:
+    own, given = None if origin is None else origin.scaling, _given(options)
+    if given is not None and tasks.undesirable.train.tokens:
         raise InputError("--mean and --deviation of images", "texts", "leave them out")
-    if told is not None and own is not None and not _near(told, own):
+    if given is not None and own is not None and not _are_close(given, own):
         raise InputError(
             f"the scaling that the model's file states: {_in_words(own)}",
-            f"--mean and --deviation that say {_in_words(told)}",
+            f"--mean and --deviation that say {_in_words(given)}",
             "leave them out",
         )
-    wanted = told if own is None else own
+    wanted = given if own is None else own
     if wanted is None:
         return tasks
-    other = options.undesirable_data
-    second = other not in (None, options.data)
-    # A published file has the name alone.
-    known = origin is not None and origin.undesirable_data in (other, hide_path(other or ""))
     desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
-    if own is not None and second and known:
+    second = source.undesirable_data
+    # In a published file, a path is cut to its last part.
+    known = origin is not None and origin.undesirable_data in (second, hide_path(second))
+    if own is not None and known and second != source.data:
         return replace(tasks, desirable=desirable)
     undesirable, defender = _scaled(tasks.undesirable, wanted), tasks.known_undesirable
     if defender is not None:
@@ -73,51 +63,51 @@ def as_trained(tasks: Some, origin: Origin | None, options: Namespace) -> Some:
     return replace(tasks, desirable=desirable, undesirable=undesirable, known_undesirable=defender)
 
 
-def _numbers(name: str, given: float | list[float] | str) -> float | list[float]:
-    """Return a number, or those of a list, as the command line or a file has it."""
-    if not isinstance(given, str):
-        return given
-    try:
-        return [float(one) for one in given.split(",")]
-    except ValueError:
-        raise InputError(
-            f"numbers separated by commas in --{name}", repr(given), "correct them"
-        ) from None
-
-
-def _told(options: Namespace) -> Scaling | None:
+def _given(options: ScalingOptions) -> Scaling | None:
     if options.mean is None and options.deviation is None:
         return None
     if options.mean is None or options.deviation is None:
         raise InputError("--mean and --deviation", "one of them", "give both")
-    given = (_numbers(name, options[name]) for name in ("mean", "deviation"))
-    return Scaling.stated(1.0, *given)
+    mean, deviation = _numbers("mean", options.mean), _numbers("deviation", options.deviation)
+    return Scaling.stated(1.0, mean, deviation)
+
+
+def _numbers(name: str, value: float | list[float] | str) -> float | list[float]:
+    """Return a number, or those of a list, as the command line or a file has it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return [float(number) for number in value.split(",")]
+    except ValueError:
+        raise InputError(
+            f"numbers separated by commas in --{name}", repr(value), "correct them"
+        ) from None
 
 
 def _scaled(task: Task, wanted: Scaling) -> Task:
-    """Return a task with that mean and deviation; what pixels are divided by is the data's own."""
-    found = task.train.scaling
-    if task.train.tokens or _near(found, wanted):
+    """Return a task with that mean and deviation; what pixels are divided by stays the data's."""
+    own = task.train.scaling
+    if task.train.tokens or _are_close(own, wanted):
         return task
-    scaling = Scaling.stated(found.divisor, wanted.mean, wanted.deviation)
+    scaling = Scaling.stated(own.divisor, wanted.mean, wanted.deviation)
     train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
     log.warning(
         "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",
-        task.name, _in_words(scaling), _in_words(found),
+        task.name, _in_words(scaling), _in_words(own),
     )  # fmt: skip
-    return replace(task, train=train, test=test, own_scaling=found)
+    return replace(task, train=train, test=test, own_scaling=own)
 
 
-def _near(one: Scaling, other: Scaling) -> bool:
-    """Return whether two scalings count as one, where one number stands for all channels."""
-    count = max(len(one.channels), len(other.channels))
+def _are_close(first: Scaling, second: Scaling) -> bool:
+    """Return whether two scalings count as one; one number stands for all channels."""
+    count = max(len(first.channels), len(second.channels))
     ours, theirs = (
-        pairs * count if len(pairs) == 1 else pairs for pairs in (one.channels, other.channels)
+        pairs * count if len(pairs) == 1 else pairs for pairs in (first.channels, second.channels)
     )
     return len(ours) == len(theirs) and all(
-        math.isclose(a, b, rel_tol=0, abs_tol=NEAR * min(first[1], second[1]))
-        for first, second in zip(ours, theirs, strict=True)
-        for a, b in zip(first, second, strict=True)
+        math.isclose(a, b, rel_tol=0, abs_tol=TOLERANCE * min(our[1], their[1]))
+        for our, their in zip(ours, theirs, strict=True)
+        for a, b in zip(our, their, strict=True)
     )
 
 

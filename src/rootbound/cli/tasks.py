@@ -1,157 +1,156 @@
-"""What is desirable and what is not: the options that say it, and the tasks that they mean."""
+"""Which tasks the options mean, together with what a model's file says of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
-
+from rootbound.cli.options import TaskOptions
+from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
-from rootbound.datasets import ALL, DATASETS, Dataset, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.datasets import ALL, Dataset, HashedWords, Layout, Tokeniser, fitted, load
 from rootbound.networks.hugging_face import PRETRAINED, pretrained_tokeniser
 from rootbound.publishing import Origin
 from rootbound.publishing.checkpoint import read_header
+from rootbound.publishing.header import ELSEWHERE
 from rootbound.publishing.hub import WEIGHTS
 
 DATA = "mnist"
-CLASSES = {"desirable": "0-4", "undesirable": "5-9"}
-"""Of one data set, where nothing else is said."""
+"""Data set where none is named."""
+CLASSES = ("0-4", "5-9")
+"""Desirable and undesirable classes of one data set, where none are named."""
 
 
-KEPT = ("length", "input_column", "label_column", "label_names", "train_split", "test_split")
-"""Options of how data are read, which a model's file keeps."""
-
-
-def add_tasks(parser: ArgumentParser, default: str = DATA) -> None:
-    """Add the options that say what is desirable and what is not."""
-    names = ", ".join(DATASETS)
-    parser.add_argument(
-        "--data", "--desirable-data", type=str, default=None,
-        help=f"data set: {names}, a folder of IDX, image or parquet files, FILE.npz, or "
-        f"hf:NAME[:CONFIGURATION][@REVISION] of the hub (default: {default})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--undesirable-data", type=str, default=None,
-        help="data set of the undesirable classes, made to fit (default: the same)",
-    )  # fmt: skip
-    for role, classes in CLASSES.items():
-        parser.add_argument(
-            f"--{role}", type=str, default=None,
-            help=f"{role} classes: numbers such as 0-4 or 1,3,5-7, names, or all (default: "
-            f"{classes}, or all where there are two data sets)",
-        )  # fmt: skip
-    parser.add_argument(
-        "--share-undesirable", action="store_true",
-        help="give defender and attacker the same undesirable samples, not disjoint halves",
-    )  # fmt: skip
-    _add_reading(parser)
-
-
-def _add_reading(parser: ArgumentParser) -> None:
-    """Add the options that say how files are read."""
-    parser.add_argument(
-        "--input-column", type=str, default=None,
-        help="column of images or texts (default: the model's own, or found by its type)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--label-column", type=str, default=None,
-        help="column of classes (default: the model's own, or found by its type)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--label-names", type=str, default=None,
-        help="names of classes that are numbers in their column: of 0, 1 and so on, separated by "
-        "commas",
-    )  # fmt: skip
-    for part in ("train", "test"):
-        parser.add_argument(
-            f"--{part}-split", type=str, default=None,
-            help=f"what `datasets` shall read as the {part} part, such as train[:1000] (default: "
-            "the part of that name)",
-        )  # fmt: skip
-    parser.add_argument(
-        "--length", type=int, default=None,
-        help=f"tokens of a text at most (default: the model's own, or {Layout.length})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--skip-unreadable", action="store_true", help="leave out images that cannot be read"
-    )
-    parser.add_argument(
-        "--in-memory", type=float, default=Layout.in_memory,
-        help="GiB of images or tokens to keep in memory at most; a part of a data set that is "
-        f"larger stays in a file of the folder ROOTBOUND_CACHE (default: {Layout.in_memory:g})",
-    )  # fmt: skip
-
-
-def as_found(data: Dataset) -> Dataset:
-    """Return a data set as it is."""
-    return data
-
-
-def read_tasks(
-    options: Namespace, tokeniser: str = "", fit: Callable[[Dataset], Dataset] = as_found
-) -> TaskPair:
-    """Return the pair of tasks that the options describe; write into them what they left open.
+@dataclass(frozen=True)
+class TaskSource:
+    """Where the tasks come from: data sets, classes, and how files are read; nothing left open.
 
     Args:
-        options: as parsed.
-        tokeniser: name of the pretrained model whose tokeniser texts are for, if any.
-        fit: makes the desirable data fit a model that is there already.
+        data: Data set of the desirable classes.
+        undesirable_data: Data set of the undesirable classes, often the same.
+        desirable: Classes, as a user writes them; None where nothing is known of this task.
+        undesirable: Classes, likewise.
+        shared: Whether defender and attacker get the same undesirable samples.
+        layout: How files are read.
+        tokeniser: Name of the pretrained model whose tokeniser texts are for; empty for words.
     """
-    settle(options, "data", DATA)
-    settle(options, "undesirable_data", options.data)
-    same = options.undesirable_data == options.data
-    for role, classes in CLASSES.items():
-        settle(options, role, classes if same else ALL)
-    data = fit(_loaded(options, options.data, tokeniser))
-    share = options.share_undesirable
-    wanted = data.chosen(options.desirable)
-    if same:
-        return data.split(wanted, data.chosen(options.undesirable), share_undesirable=share)
-    other = fitted(_loaded(options, options.undesirable_data, tokeniser), data.train.shape)
-    unwanted = other.task(other.chosen(options.undesirable))
-    return TaskPair.of(data.task(wanted), unwanted, share_undesirable=share)
+
+    data: str
+    undesirable_data: str
+    desirable: str | None
+    undesirable: str
+    shared: bool = False
+    layout: Layout = Layout()
+    tokeniser: str = ""
+
+    @classmethod
+    def of(
+        cls, options: TaskOptions, origin: Origin | None = None, tokeniser: str = ""
+    ) -> TaskSource:
+        """Return what the options say, then the model's file, then our defaults.
+
+        Args:
+            options: As they were given.
+            origin: What the model's file says, if it says anything.
+            tokeniser: Name of the pretrained model that texts are tokenised for, if there is one.
+
+        Raises:
+            InputError: The file was published, and says only what the data sets are called.
+        """
+        data = _first(options.data, origin and origin.data, DATA)
+        second = options.undesirable_data
+        if second is None:
+            together = origin is None or origin.undesirable_data == origin.data
+            second = data if together or origin is None else origin.undesirable_data
+        for option, name in (("--data", data), ("--undesirable-data", second)):
+            if ELSEWHERE in name:
+                raise InputError(
+                    f"{option}, a data set like the one that the model is for",
+                    f"its name alone, {name.rpartition('/')[2]}, in a published model",
+                    f"say by {option} where it lies",
+                )
+        desirable, undesirable = CLASSES if second == data else (ALL, ALL)
+        return cls(
+            data,
+            second,
+            _first(options.desirable, origin and origin.desirable, desirable),
+            _first(options.undesirable, origin and origin.undesirable, undesirable),
+            options.share_undesirable or (origin is not None and origin.shared),
+            _layout(options, origin, tokeniser),
+            tokeniser,
+        )
+
+    @classmethod
+    def of_undesirable(cls, options: TaskOptions, tokeniser: str = "") -> TaskSource | None:
+        """Return the undesirable task alone; None where anything is said of the desirable one.
+
+        Nothing is said of it by a data set of undesirable classes, or by classes of one data set
+        that are called undesirable. Without either, our defaults name both.
+
+        Args:
+            options: As they were given.
+            tokeniser: As in `of`.
+        """
+        data, second = options.data, options.undesirable_data
+        both = data is not None and second is not None
+        none = second is None and options.undesirable is None
+        if both or none or options.desirable is not None:
+            return None
+        name, classes = _first(second, data, DATA), _first(options.undesirable, ALL)
+        layout = _layout(options, None, tokeniser)
+        return cls(name, name, None, classes, layout=layout, tokeniser=tokeniser)
+
+    def read(self, fit: Callable[[Dataset], Dataset] | None = None) -> Tasks:
+        """Return both tasks, or the undesirable one alone.
+
+        Args:
+            fit: Makes the first data set fit the network, where it takes one shape alone.
+        """
+        if self.desirable is not None:
+            return self.read_pair(fit)
+        data = self._load(self.data, fit)
+        return Tasks.alone(data.task(data.chosen(self.undesirable)))
+
+    def read_pair(self, fit: Callable[[Dataset], Dataset] | None = None) -> TaskPair:
+        """Return both tasks; `fit` as in `read`."""
+        data = self._load(self.data, fit)
+        desirable = data.chosen(self.desirable or "")
+        if self.undesirable_data == self.data:
+            undesirable = data.chosen(self.undesirable)
+            return data.split(desirable, undesirable, share_undesirable=self.shared)
+        second = fitted(self._load(self.undesirable_data), data.train.shape)
+        task = second.task(second.chosen(self.undesirable))
+        return TaskPair.of(data.task(desirable), task, share_undesirable=self.shared)
+
+    def _load(self, name: str, fit: Callable[[Dataset], Dataset] | None = None) -> Dataset:
+        data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=self.layout)
+        return data if fit is None else fit(data)
 
 
-def read_undesirable(
-    options: Namespace, tokeniser: str = "", fit: Callable[[Dataset], Dataset] = as_found
-) -> Tasks | None:
-    """Return the undesirable task alone; None where anything is said of the desirable one.
-
-    Nothing is said of it by a data set of undesirable classes, or by classes of one data set that
-    are called undesirable. Without either, `read_tasks` has its defaults.
-
-    Args:
-        options: as parsed.
-        tokeniser: name of the pretrained model whose tokeniser texts are for, if any.
-        fit: makes the data fit a model that is there already.
-    """
-    other = options.undesirable_data
-    whole = other is None and options.undesirable is None
-    if options.desirable is not None or whole or (other is not None and options.data is not None):
-        return None
-    data = fit(_loaded(options, other or options.data or DATA, tokeniser))
-    return Tasks.alone(data.task(data.chosen(options.undesirable or ALL)))
-
-
-def _loaded(options: Namespace, name: str, tokeniser: str) -> Dataset:
-    if tokeniser.startswith(PRETRAINED):
+def _layout(options: TaskOptions, origin: Origin | None, tokeniser: str) -> Layout:
+    """Return how files are read: as the options say, else as a model's data were read."""
+    origins = [] if origin is None else [origin]
+    if tokeniser.startswith(PRETRAINED):  # it may have been published with a model of ours
         header = read_header(Path(tokeniser.removeprefix(PRETRAINED), WEIGHTS))
-        if header is not None:
-            settle_reading(options, header.origin)
-    settle(options, "length", Layout.length)
-    layout = Layout(
-        options.input_column,
-        options.label_column,
-        options.skip_unreadable,
-        options.length,
-        options.in_memory,
-        options.train_split,
-        options.test_split,
-        tuple(part.strip() for part in (options.label_names or "").split(",") if part.strip()),
+        origins += [] if header is None else [header.origin]
+
+    def read(name: str) -> str | None:
+        return _first(getattr(options, name), *(getattr(known, name) for known in origins)) or None
+
+    names = (read("label_names") or "").split(",")
+    return Layout(
+        inputs=read("input_column"),
+        label=read("label_column"),
+        skip_unreadable=options.skip_unreadable,
+        length=_first(options.length, *(known.length for known in origins), Layout.length),
+        in_memory=options.in_memory,
+        train_split=read("train_split"),
+        test_split=read("test_split"),
+        label_names=tuple(name.strip() for name in names if name.strip()),
     )
-    return load(name, tokeniser=_tokeniser(tokeniser), layout=layout)
 
 
 def _tokeniser(name: str) -> Callable[[], Tokeniser]:
@@ -160,19 +159,6 @@ def _tokeniser(name: str) -> Callable[[], Tokeniser]:
     return HashedWords
 
 
-def settle(options: Namespace, name: str, value: str | int) -> None:
-    """Give an option that was left open its value."""
-    if options[name] is None:
-        options[name] = value
-
-
-def settle_reading(options: Namespace, origin: Origin) -> None:
-    """Have data read as a model's own were, where the options leave that open.
-
-    Args:
-        options: as parsed.
-        origin: where the model comes from.
-    """
-    for name in KEPT:
-        if known := getattr(origin, name):
-            settle(options, name, known)
+def _first(given: Any, *stated: Any) -> Any:
+    """Return what a user gave, even if it is empty; else the first of the rest that is not."""
+    return given if given is not None else next((value for value in stated if value), None)

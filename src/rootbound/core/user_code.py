@@ -39,6 +39,33 @@ def load_code(path: str | Path) -> ModuleType:
     return module
 
 
+def load_named(name: str) -> object | None:
+    """Return what `file.py:name` names, after running the file; None for any other text.
+
+    Raises:
+        InputError: There is no such file or name, or the file cannot be run.
+    """
+    path, _, attribute = name.rpartition(":")
+    if not path.endswith(".py"):
+        return None
+    module = load_code(path)
+    if not hasattr(module, attribute):
+        raise InputError(f"{attribute} in {path}", "none of that name", "check the name")
+    return getattr(module, attribute)
+
+
+def importable_name(name: str) -> str:
+    """Return the dotted name of what `file.py:name` names; other names as they are.
+
+    Raises:
+        InputError: As `load_named` does.
+    """
+    if load_named(name) is None:
+        return name
+    path, _, attribute = name.rpartition(":")
+    return f"{load_code(path).__name__}.{attribute}"
+
+
 def loaded_code() -> list[ModuleType]:
     """Return the modules of such files, in the order in which they were loaded."""
     return [module for name, module in sys.modules.items() if name.startswith(PREFIX)]

@@ -40,18 +40,15 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
             "one wrapped by hand",
             "save its state_dict() with safetensors instead",
         )
-    # A copy of each: tied weights are two names for one memory, which the format has not.
-    weights = {name: value.clone().contiguous() for name, value in model.state_dict().items()}
     try:
-        _check(weights, model.architecture, model.classes, shape)
+        _check(model.state_dict(), model.architecture, model.classes, shape)
     except ValueError as error:
         raise InputError(
             f"a model that is as its architecture and its shape {shape} say",
             str(error)[:240],
             "save its state_dict() with safetensors instead",
         ) from None
-    header = Header(model.architecture, model.classes, shape, origin)
-    write_atomically(path, save(weights, header.to_metadata()))
+    write_atomically(path, model_file(model, shape, origin))
 
 
 def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -66,10 +63,21 @@ def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: 
     Raises:
         InputError: the model is none that was wrapped, or the path cannot be written.
     """
-    state = model.unwrapped().state_dict()
+    write_atomically(path, model_file(model, shape, origin))
+
+
+def model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> bytes:
+    """Return the content of a model's file, as `load_model` or the wrapped network reads it.
+
+    Args:
+        model: Model of a built-in architecture, or made by `Classifier.wrap`.
+        shape: Shape of the samples that it takes.
+        origin: Where it comes from.
+    """
+    state = (model.unwrapped() if model.head_name else model).state_dict()
+    # A copy of each, because the format has no two names for one memory: tied weights.
     weights = {name: value.clone().contiguous() for name, value in state.items()}
-    header = Header(model.architecture, model.classes, shape, origin)
-    write_atomically(path, save(weights, header.to_metadata()))
+    return save(weights, Header(model.architecture, model.classes, shape, origin).to_metadata())
 
 
 def load_model(path: Path) -> tuple[Classifier, Origin]:

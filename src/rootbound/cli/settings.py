@@ -1,0 +1,99 @@
+"""What `--suite`, `--seeds`, `--workers`, `--out` and others mean: how a run attacks, and where."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rootbound.attacks import Budget
+from rootbound.cli.options import AttackOptions, FolderOptions
+from rootbound.core import distributed
+from rootbound.core.devices import find_device
+from rootbound.core.errors import InputError
+from rootbound.core.user_code import load_named
+from rootbound.execution import Engine, RayCluster, engine_for
+from rootbound.records import RunFolder
+from rootbound.suites import Suite, find_suite
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How models are attacked in a run, and where the work and its records are.
+
+    Args:
+        suite: Attacks and budgets.
+        seeds: Number of seeds.
+        engine: Where the work is done.
+        folder: Where records go.
+    """
+
+    suite: Suite
+    seeds: int
+    engine: Engine
+    folder: RunFolder
+
+    @classmethod
+    def of(cls, attack: AttackOptions, folder: FolderOptions) -> RunSettings:
+        """Return the settings that the options describe; nothing is written yet.
+
+        Raises:
+            InputError: There is no such suite, device or file, or options exclude each other.
+        """
+        suite, seeds = _suite(attack), attack.seeds
+        if seeds is None:
+            seeds = 1 if suite.confirmed else 3
+        path = Path(folder.out if folder.out is not None else f"rootbound-{folder.command[0]}")
+        smaller = None if folder.extends is None else Path(folder.extends)
+        run = RunFolder(path, folder.command, beside=folder.out is None, extends=smaller)
+        return cls(suite, seeds, _engine(attack), run)
+
+
+def _suite(options: AttackOptions) -> Suite:
+    found = load_named(options.suite)
+    suite = find_suite(options.suite) if found is None else found() if callable(found) else found
+    if not isinstance(suite, Suite):
+        raise InputError(
+            f"a rootbound.Suite from {options.suite}", type(suite).__name__, "correct --suite"
+        )
+    suite = replace(suite, trial_limit=60 * options.trial_limit)
+    if options.attackers is not None:
+        suite = suite.with_attackers(options.attackers)
+    if options.labels is None and options.steps is None:
+        return suite
+    labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]
+    steps = [_whole(text) for text in _parts(options.steps)]
+    if len(labels) != len(steps):
+        raise InputError(
+            "as many --steps as --labels", f"{len(steps)} and {len(labels)}", "give both lists"
+        )
+    return suite.with_budgets(tuple(map(Budget, labels, steps)))
+
+
+def _engine(options: AttackOptions) -> Engine:
+    if distributed.started() > 1:
+        raise InputError(
+            "one process",
+            f"{distributed.started()} started by torchrun",
+            "use --workers or --ray: only `rootbound train` is for torchrun",
+        )
+    if options.ray is None:
+        default = max(1, min(os.cpu_count() or 1, 8))
+        workers = default if options.workers is None else options.workers
+        return engine_for(workers, str(find_device(options.device)))
+    if options.workers is not None:
+        raise InputError("--workers or --ray", "both", "leave one out")
+    return RayCluster(options.ray, device=options.device)
+
+
+def _parts(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(
+            "a whole number or 'all'", repr(text), "correct --labels or --steps"
+        ) from None
