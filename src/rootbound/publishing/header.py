@@ -129,7 +129,7 @@ class Header:
             origin = Origin.from_json(content["origin"])
             shape = tuple(int(size) for size in content["shape"])
             return cls(str(content["architecture"]), classes, shape, origin)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(str(error)) from None
 
     def to_metadata(self) -> dict[str, str]:

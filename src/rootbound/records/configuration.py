@@ -69,7 +69,12 @@ class Configuration:
         kind, settings = divide_call(text)
         if settings is None:
             raise InputError("a class with settings in brackets", repr(text[:80]), "correct it")
-        return cls(kind, {name: _parsed(value) for name, value in settings.items()})
+        try:
+            return cls(kind, {name: _parsed(value) for name, value in settings.items()})
+        except RecursionError:
+            raise InputError(
+                "settings less deep in others", repr(text[:80]), "correct it"
+            ) from None
 
     @cached_property
     def _text(self) -> str:

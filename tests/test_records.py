@@ -1,0 +1,258 @@
+"""What records name a method or attack by, and the file that holds records."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rootbound.attacks import FineTune
+from rootbound.cli.main import main
+from rootbound.core.errors import InputError
+from rootbound.methods import METHODS
+from rootbound.records import Configuration, Evaluation, RunFolder, Spec, find_runs, records_file
+from rootbound.records.configuration import ADDED_LATER, Text, divide_list, from_values, to_values
+from rootbound.report.leaderboard import write_leaderboard
+from rootbound.suites import SUITES
+
+GOLDEN = Path(__file__).parent / "golden"
+OLDER = Path(__file__).parent / "older"
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A setting that has settings of its own."""
+
+    rate: float = 0.5
+    later: bool = field(default=False, metadata=ADDED_LATER)
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Settings of every kind."""
+
+    inner: Any = Inner()
+    value: Any = None
+
+
+VALUES = {
+    "nothing": None,
+    "boolean": True,
+    "whole": -3,
+    "small": 1e-05,
+    "exact": 0.1 + 0.2,
+    "text": "a, b(c=1), 'quoted' and \"twice\" \\ ü\n",
+    "none": (),
+    "one": (1,),
+    "several": (1, ("two", None), 3.0),
+    "settings": Outer(value="x, y"),
+    "settings in a row": (Inner(1.0), Inner(later=True)),
+    "infinite": float("inf"),
+    "undefined": float("nan"),
+    "list": [1, 2],
+    "path": Path("/a, b"),
+    "class": Path,
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=list(VALUES))
+def test_a_configuration_survives_text_and_json(value: Any) -> None:
+    configuration = Configuration.of(Outer(Inner(0.25), value))
+    assert configuration.kind == "Outer"
+    assert str(configuration).startswith("Outer(inner=Inner(rate=0.25), value=")
+    written = json.loads(json.dumps(to_values(configuration), allow_nan=False))
+    for again in (Configuration.parse(str(configuration)), from_values(written)):
+        assert again == configuration
+        assert str(again) == str(configuration)
+        assert hash(again) == hash(configuration)
+
+
+def test_built_in_configurations_read_as_python_writes_them() -> None:
+    attacks = [attack for suite in SUITES.values() for attack in (*suite.attacks, *suite.benign)]
+    for attack in attacks:
+        assert str(Configuration.of(attack)) == repr(attack)
+    for owner in (*attacks, *(method() for method in METHODS.values())):
+        configuration = Configuration.of(owner)
+        assert Configuration.parse(str(configuration)) == configuration
+        assert not any(isinstance(value, Text) for _, value in configuration.leaves())
+
+
+def test_a_field_that_came_later_is_named_where_it_is_not_its_default() -> None:
+    assert str(Configuration.of(Inner())) == "Inner(rate=0.5)"
+    assert str(Configuration.of(Inner(later=True))) == "Inner(rate=0.5, later=True)"
+
+
+def test_a_class_within_a_function_is_read() -> None:
+    configuration = Configuration.parse("f.<locals>.Own(rate=0.1, how=<function g at 0x7f>)")
+    assert configuration.kind == "f.<locals>.Own"
+    assert dict(configuration.settings) == {"rate": 0.1, "how": Text("<function g at 0x7f>")}
+
+
+def test_settings_are_found_compared_and_changed_at_any_depth() -> None:
+    one, other = Configuration.of(Outer(Inner(0.1), "a")), Configuration.of(Outer(Inner(0.2), "a"))
+    assert dict(one.leaves()) == {("inner", "rate"): 0.1, ("value",): "a"}
+    assert one.differing(other) == {"inner.rate": 0.1}
+    assert one.differing(one) == {}
+    shown = one.changed(lambda value: value.upper() if isinstance(value, str) else value)
+    assert str(shown) == "Outer(inner=Inner(rate=0.1), value='A')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "random weights", "(", ")", "()", "A(", "A)", "A(b)", "A(b=1))(", "A(b=1) and more",
+        "A(b=1,)", "A(,)", "A(1)", "A(b c=1)", "A(\n", "__import__('os').abort()",
+        pytest.param("A(b=" * 50_000, id="open"), pytest.param("(" * 100_000, id="brackets"),
+    ],
+)  # fmt: skip
+def test_hostile_text_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Configuration.parse(text)
+    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value)) < 300
+
+
+def test_deep_text_does_no_harm() -> None:
+    text = f"{'A(b=' * 5_000}1{')' * 5_000}"
+    assert str(Configuration.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"class": 1, "settings": {}}, {"class": "A"}, {"class": "A", "settings": []},
+     {"class": "A", "settings": {"b": {"text": 1}}}, {"class": "A", "settings": {}, "more": 1}],
+)  # fmt: skip
+def test_other_values_are_no_configuration(values: Any) -> None:
+    with pytest.raises(ValueError, match="class with settings"):
+        from_values(values)
+
+
+def test_lists_are_divided_where_nothing_encloses_a_comma() -> None:
+    assert list(divide_list("a=1, b=(2, 3), c='(,', d=[4, 5]")) == [
+        "a=1", " b=(2, 3)", " c='(,'", " d=[4, 5]",
+    ]  # fmt: skip
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    golden.save(tmp_path)
+    written = (tmp_path / "records.json.gz").read_bytes()
+    assert written == (GOLDEN / "records.json.gz").read_bytes()
+    assert Evaluation.load(tmp_path) == golden
+    values = json.loads(gzip.decompress(written))
+    assert len(values["attacks"]) == len({record.attack for record in golden.records})
+    assert {training["settings"] for training in values["trainings"]} == {0, 1, 2, 3}
+    assert values["attacks"][0]["class"] == "LastLayer"
+
+
+def test_settings_keep_every_digit(tmp_path: Path) -> None:
+    attack = Configuration.of(FineTune(None, "kept", "adam", 0.00123456789))
+    golden = Evaluation.load(GOLDEN)
+    records = tuple(replace(record, attack=attack) for record in golden.records)
+    replace(golden, records=records).save(tmp_path)
+    assert {record.attack for record in Evaluation.load(tmp_path).records} == {attack}
+
+
+def test_records_are_read_without_compression_too(tmp_path: Path) -> None:
+    content = gzip.decompress((GOLDEN / "records.json.gz").read_bytes())
+    (tmp_path / "records.json").write_bytes(content)
+    assert Evaluation.load(tmp_path) == Evaluation.load(GOLDEN)
+
+
+def test_a_folder_of_a_version_before_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(OLDER, folder)
+    older = Evaluation.load(folder)
+    assert {record.attack.kind for record in older.records} >= {"FineTune", "LastLayer"}
+    held = json.loads((folder / "records.json").read_text())
+    assert [str(record.attack) for record in older.records] == [
+        record["attack"] for record in held["records"]
+    ]
+    assert [str(training.settings) for training in older.trainings] == [
+        training["settings"] for training in held["trainings"]
+    ]
+    assert older.trainings[-1].settings == "random weights"
+    assert RunFolder(folder).whole() == older
+    assert list(find_runs(tmp_path)) == [folder]
+    assert main(["report", str(folder)]) == 0
+    write_leaderboard(folder)
+    for arguments in (["list", str(tmp_path)], ["show", str(folder)]):
+        assert main(["runs", *arguments]) == 0
+        assert "f5cae5d608ae" in capsys.readouterr().out
+    older.save(folder)
+    assert records_file(folder).name == "records.json.gz"
+    assert not (folder / "records.json").exists()
+    assert Evaluation.load(folder) == older
+
+
+def test_a_spec_of_a_version_before_is_of_the_same_run(tmp_path: Path) -> None:
+    spec = Spec.load(OLDER)
+    assert spec.digest == "f5cae5d608ae"
+    method = spec.content["arms"]["SelectiveDistillation"]["method"]
+    assert dict(method.leaves())["target",] == -2.0
+    spec.save(tmp_path)
+    written = json.loads((tmp_path / "spec.json").read_text())
+    assert written["spec"]["arms"]["Plain"]["method"]["class"] == "Plain"
+    again = Spec.load(tmp_path)
+    assert again.digest == spec.digest
+    assert list(again.differs_from(spec)) == []
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
+    values = json.loads(gzip.decompress((GOLDEN / "records.json.gz").read_bytes()))
+    change(values)
+    return gzip.compress(json.dumps(values).encode())
+
+
+WHOLE = (GOLDEN / "records.json.gz").read_bytes()
+DAMAGED = {
+    "empty": b"",
+    "head alone": WHOLE[:2],
+    "cut off": WHOLE[: len(WHOLE) // 2],
+    "end missing": WHOLE[:-4],
+    "one byte": WHOLE[:1000] + bytes([WHOLE[1000] ^ 255]) + WHOLE[1001:],
+    "sum": WHOLE[:-8] + bytes(8),
+    "more behind": WHOLE + b"more",
+    "no json": gzip.compress(b"{"),
+    "not text": gzip.compress(b"\xff\xfe{}"),
+    "deep": gzip.compress(b"[" * 100_000),
+    "no attacks": changed(lambda values: values.pop("attacks")),
+    "row": changed(lambda values: values["records"][0].update(attack=99)),
+    "negative row": changed(lambda values: values["records"][0].update(attack=-1)),
+    "row of lists": changed(lambda values: values["records"][0].update(attack=[])),
+    "method's row": changed(lambda values: values["trainings"][0].update(settings="Plain()")),
+    "attack of words": changed(lambda values: values["attacks"].__setitem__(0, "FineTune")),
+    "attack of another kind": changed(lambda values: values["attacks"].__setitem__(0, {"a": 1})),
+    "method of another kind": changed(lambda values: values["methods"].__setitem__(0, 1)),
+    "old with hostile text": json.dumps(
+        {"format": 2, "complete": True, "context": {}, "trainings": [],
+         "records": [{"attack": "A(\n\n"}]}
+    ).encode(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
+def test_a_damaged_file_is_refused_in_one_line(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "records.json.gz").write_bytes(content)
+    assert main(["report", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "records.json.gz") in line
+    assert [path.name for path in tmp_path.iterdir()] == ["records.json.gz"]
+
+
+def test_nothing_is_half_written(tmp_path: Path) -> None:
+    shutil.copy(OLDER / "records.json", tmp_path)
+    with pytest.raises(TypeError):
+        replace(Evaluation.load(tmp_path), context={"unwritable": object()}).save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["records.json"]
+    assert Evaluation.load(tmp_path) == Evaluation.load(OLDER)
