@@ -19,7 +19,7 @@ from rootbound.data import Data, TaskPair
 from rootbound.datasets import Dataset, Letters
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.inspection.attributions import token_attributions
-from rootbound.inspection.pictures import LONGEST, Array, as_npz, pictures
+from rootbound.inspection.pictures import LONGEST_WORD, Array, as_npz, make_pictures
 from rootbound.networks import Classifier, from_transformers, small_text
 from rootbound.networks.block_outputs import join_mask, split_mask, trim_padding
 from rootbound.networks.text import Words, bag_of_words
@@ -124,14 +124,15 @@ def strange_tasks() -> TaskPair:
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, Array]:
-    return pictures(small_text(2, (8,), vocabulary=20), strange_tasks())
+    return make_pictures(small_text(2, (8,), vocabulary=20), strange_tasks())
 
 
 def test_words_are_cut_and_visible(
     drawn: dict[str, Array],
 ) -> None:
     shown = {str(word) for word in drawn["words_desirable"].flat}
-    assert shown <= {"", "?", "···", "w" * LONGEST, *(one[:LONGEST] for one in STRANGE), "·"}
+    cut = {word[:LONGEST_WORD] for word in (*STRANGE, "w" * 2 * LONGEST_WORD)}
+    assert shown <= {"", "?", "···", "·", *cut}
     assert drawn["words_desirable"].nbytes < 10_000
     assert not drawn["words_desirable"][drawn["words_desirable"] == ""].any()
 
@@ -143,7 +144,7 @@ def test_each_side_has_its_own_words() -> None:
 
     first, second = side("ab").tokenised(Letters("ab")), side("xyz").tokenised(Letters("xyz"))
     pair = TaskPair.of(first.task([0, 1]), second.task([0, 1]))
-    found = pictures(small_text(2, (1,), vocabulary=9), pair)
+    found = make_pictures(small_text(2, (1,), vocabulary=9), pair)
     assert set(found["words_desirable"].flat) <= set("ab")
     assert set(found["words_undesirable"].flat) <= set("xyz")
 

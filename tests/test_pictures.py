@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
-from rootbound.inspection.pictures import grad_cam, pictures, with_best_head
+from rootbound.inspection.attributions import grad_cam
+from rootbound.inspection.pictures import make_pictures, with_best_head
 from rootbound.networks import Classifier
 from rootbound.training import accuracy
 
@@ -38,7 +39,7 @@ def test_grad_cam_equals_a_hand_computation() -> None:
 
 
 def test_pictures_are_complete_and_plain(toy_model: Classifier, toy_tasks: TaskPair) -> None:
-    found = pictures(toy_model, toy_tasks)
+    found = make_pictures(toy_model, toy_tasks)
     assert found["desirable"].shape == (3, 1, 16, 16)
     assert found["cam_retrained_undesirable"].shape == (3, 16, 16)
     assert found["view"].shape == (60, 2)
@@ -48,7 +49,7 @@ def test_pictures_are_complete_and_plain(toy_model: Classifier, toy_tasks: TaskP
 
 def test_without_convolution_there_is_no_grad_cam(toy_tasks: TaskPair) -> None:
     model = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.ReLU()), nn.Linear(8, 3))
-    found = pictures(model, toy_tasks)
+    found = make_pictures(model, toy_tasks)
     assert "view" in found
     assert not [name for name in found if name.startswith("cam")]
 
@@ -64,10 +65,10 @@ def test_without_captum_the_rest_is_pictured_and_one_line_says_so(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    complete = pictures(toy_model, toy_tasks)
+    complete = make_pictures(toy_model, toy_tasks)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with caplog.at_level(logging.WARNING):
-        found = pictures(toy_model, toy_tasks)
+        found = make_pictures(toy_model, toy_tasks)
     assert set(found) == {name for name in complete if not name.startswith("cam")}
     (line,) = caplog.messages
     assert "pip install 'rootbound[pictures]'" in line

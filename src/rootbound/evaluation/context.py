@@ -33,11 +33,11 @@ def describe_run(
 
     What nobody said of the desirable task, and so of the defender, is None.
     """
-    model, wanted, known = contenders[-1].start, tasks.desirable, tasks.known_undesirable
+    model, desirable, known = contenders[-1].start, tasks.desirable, tasks.known_undesirable
     used = [trial for trial in suite.attacks if trial.applies_to(model)]
-    left = [trial for trial in used if wanted is None and "desirable" in trial.needs]
+    left_out = [trial for trial in used if desirable is None and "desirable" in trial.needs]
     return {
-        "desirable": None if wanted is None else _describe_task(wanted),
+        "desirable": None if desirable is None else _describe_task(desirable),
         "undesirable": _describe_task(tasks.undesirable),
         "defender_undesirable_samples": None if known is None else len(known),
         "shared_undesirable": None if known is None else tasks.shared,
@@ -46,14 +46,14 @@ def describe_run(
         "layers": len(model.blocks) + 1,
         "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
-            one.name: weights_digest(one.start.state_dict())
-            for one in contenders
-            if one.method is None and one.arm != "scratch"
+            contender.name: weights_digest(contender.start.state_dict())
+            for contender in contenders
+            if contender.method is None and contender.arm != "scratch"
         },
         "suite": suite.name,
         "suite_digest": suite.digest,
-        "trials": len(used) - len(left),
-        "left_out": len(left),
+        "trials": len(used) - len(left_out),
+        "left_out": len(left_out),
         "rules": {
             "proposals": suite.space.proposals if suite.space else 0,
             "confirmed": suite.confirmed,
@@ -61,50 +61,37 @@ def describe_run(
             "longer": suite.longer,
         },
         "adaptive": suite.adaptive,
-        "budgets": [{"labels": one.labels, "steps": one.steps} for one in suite.budgets],
+        "budgets": [{"labels": each.labels, "steps": each.steps} for each in suite.budgets],
         "validation_share": VALIDATION_SHARE,
         "validation_limit": VALIDATION_LIMIT,
         "curve_samples": CURVE_SAMPLES,
         "seeds": seeds,
-        "versions": _versions(),
+        "versions": {**_versions(), "python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 
-def _versions() -> dict[str, str]:
-    return {
-        "rootbound": version("rootbound"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
-
 def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:
     """Return everything that decides what the run finds: with another value it is another run."""
-    weights = {id(one.start): weights_digest(one.start.state_dict()) for one in contenders}
+    weights = {id(each.start): weights_digest(each.start.state_dict()) for each in contenders}
+    # Without the number of attackers: a run of more of them extends one of fewer.
+    digest = replace(suite, attackers=1).digest
     return Spec(
         {
-            "versions": {"rootbound": version("rootbound"), "torch": torch.__version__},
-            # Attackers apart: a run of more of them extends one of fewer.
-            "suite": {
-                "name": suite.name,
-                "digest": replace(suite, attackers=1).digest,
-                "attackers": suite.attackers,
-            },
+            "versions": _versions(),
+            "suite": {"name": suite.name, "digest": digest, "attackers": suite.attackers},
             "budgets": [repr(budget) for budget in suite.budgets],
             "trial_limit": suite.trial_limit,
             "seeds": seeds,
             "arms": {
-                one.name: {
-                    "arm": one.arm,
-                    "method": "given weights"
-                    if one.method is None
-                    else Configuration.of(one.method),
-                    "weights": weights[id(one.start)],
-                    "pretrained": one.pretrained,
+                each.name: {
+                    "arm": each.arm,
+                    "method": Configuration.of(each.method) if each.method else "given weights",
+                    "weights": weights[id(each.start)],
+                    "pretrained": each.pretrained,
                 }
-                for one in contenders
+                for each in contenders
             },
             "shared_undesirable": tasks.shared,
             "data": {
@@ -112,22 +99,24 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
                 for task in (tasks.desirable, tasks.undesirable)
                 if task is not None
             },
-            "code": _foreign_code([contender.method for contender in contenders], suite),
+            "code": _digest_foreign_code([each.method for each in contenders], suite),
         }
     )
 
 
-def _foreign_code(methods: Sequence[Method | None], suite: Suite) -> dict[str, str]:
-    """Return digests of files outside this package that methods and attacks are written in.
+def _versions() -> dict[str, str]:
+    return {"rootbound": version("rootbound"), "torch": torch.__version__}
 
-    Their authors change them between runs; what is in the package has a version.
+
+def _digest_foreign_code(methods: Sequence[Method | None], suite: Suite) -> dict[str, str]:
+    """Return digests of the files outside this package that define methods and attacks.
+
+    Their authors change them between runs; code in the package has a version.
     """
-    modules = {type(one).__module__ for one in (*methods, *suite.attacks, *suite.blind) if one}
-    paths = {
-        getattr(sys.modules.get(name), "__file__", None)
-        for name in modules
-        if name.partition(".")[0] != "rootbound"
-    }
+    parts = [part for part in (*methods, *suite.attacks, *suite.blind) if part is not None]
+    modules = {type(part).__module__ for part in parts}
+    foreign = [sys.modules.get(name) for name in modules if name.partition(".")[0] != "rootbound"]
+    paths = {getattr(module, "__file__", None) for module in foreign}
     files = [Path(path) for path in sorted(filter(None, paths)) if Path(path).is_file()]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 

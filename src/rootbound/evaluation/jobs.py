@@ -17,7 +17,7 @@ from rootbound.evaluation.harness import failed_records, run_assignment
 from rootbound.evaluation.plan import Assignment, Subject, split_assignment
 from rootbound.execution import WorkerDied
 from rootbound.inspection.diagnosis import diagnose
-from rootbound.inspection.pictures import Array, pictures
+from rootbound.inspection.pictures import Array, make_pictures
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Diagnosis, Record, Training
 from rootbound.training import accuracy
@@ -81,7 +81,7 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
         model = move_model(model, attack_device)
         arm, name = job.contender.arm, job.contender.name
         diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
-        arrays = pictures(model, tasks) if job.pictured else {}
+        arrays = make_pictures(model, tasks) if job.pictured else {}
     return PreparedModel(Subject(arm, name, job.seed, model.cpu()), training, diagnosis, arrays)
 
 

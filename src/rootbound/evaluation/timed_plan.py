@@ -69,6 +69,7 @@ class TimedPlan:
         self._expected, self._subjects = subjects, list[Subject]()
         self._budgets = tuple(budget for budget in suite.budgets if budget.labels != 1)
         self._untried = _family_by_family(suite.attacks) if self._budgets else iter(())
+        self._settings = {Configuration.of(setting): setting for setting in suite.attacks}
         self._records: list[Record] = []
         self._open: set[int] = set()
         self._new: set[int] = set()
@@ -169,39 +170,33 @@ class TimedPlan:
             for budget in self._budgets:
                 tried = self._tried(budget, rung)
                 for setting in self._due(budget, rung):
-                    seconds = FACTOR * sum(
-                        record.seconds for record in tried[Configuration.of(setting)]
-                    )
+                    seconds = FACTOR * sum(record.seconds for record in tried[setting])
                     above = (_on_rung(budget, rung + 1),)
                     yield _Round(self._assign_to_all([setting], above, rung + 1), seconds)
 
     def _due(self, budget: Budget, rung: int) -> list[Attack]:
         """Return the best quarter of a rung on any subject, without what was promoted before."""
         tried, promoted = self._tried(budget, rung), self._tried(budget, rung + 1)
+        # An attack that is solved at once has no use for steps.
         trained = [
-            attack
-            for attack in self._suite.attacks
-            # An attack that is solved at once has no use for steps.
-            if any(any(record.steps) for record in tried.get(Configuration.of(attack), ()))
+            setting
+            for setting in self._suite.attacks
+            if any(any(record.steps) for record in tried.get(setting, ()))
         ]
         records = [record for group in tried.values() for record in group]
         best: set[Attack] = set()
         for method in {record.method for record in records if record.arm != "control"}:
             own = [record for record in records if record.method == method]
             best |= set(select_best(trained, own, budget, len(trained) // FACTOR))
-        return [
-            attack
-            for attack in trained
-            if attack in best and Configuration.of(attack) not in promoted
-        ]
+        return [setting for setting in trained if setting in best and setting not in promoted]
 
-    def _tried(self, budget: Budget, rung: int) -> dict[Configuration, list[Record]]:
+    def _tried(self, budget: Budget, rung: int) -> dict[Attack, list[Record]]:
         """Return the records of a rung by setting."""
-        by_setting: dict[Configuration, list[Record]] = {}
+        by_setting: dict[Attack, list[Record]] = {}
         for record in self._records:
-            on_rung = (record.labels, record.rung) == (budget.labels, rung)
-            if on_rung and record.task == "undesirable":
-                by_setting.setdefault(record.attack, []).append(record)
+            cell = (record.labels, record.rung, record.task)
+            if cell == (budget.labels, rung, "undesirable"):
+                by_setting.setdefault(self._settings[record.attack], []).append(record)
         return by_setting
 
     def _usual_seconds(self) -> float:

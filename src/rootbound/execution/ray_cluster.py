@@ -166,8 +166,8 @@ class _Cluster(Crew[Job, Result]):
         pickler.dump(job)
         references = [self._models[model] for model in models]
         return self._task.remote(
-            self._function,
-            self._threads,
+            self.function,
+            self.threads,
             _versions(),
             [self._shared],
             buffer.getvalue(),

@@ -1,24 +1,29 @@
-"""Which words of a text a prediction rests on."""
+"""What a prediction rests on: parts of an image (Grad-CAM), words of a text (gradients)."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING, Data
 from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import is_masked, join_mask, split_mask
 
-STEPS = 64
-"""Of the integral; with half as many, a norm over states near zero leaves errors of a tenth."""
-AT_ONCE = 64
-"""Texts through the network at a time, or all there are: a step of the integral is a text."""
+log = logging.getLogger(__name__)
+
+INTEGRATION_STEPS = 64
+"""Steps of the integral; with half as many, a norm over states near zero leaves errors of 10 %."""
+TEXTS_AT_ONCE = 64
+"""Texts through the network at a time, or all there are; each step of the integral is a text."""
 
 
-def captum() -> Any:
+def import_captum() -> Any:
     """Return the module `captum.attr`.
 
     Raises:
@@ -34,6 +39,44 @@ def captum() -> Any:
     return captum.attr
 
 
+def can_attribute() -> bool:
+    """Return whether Captum is installed; where it is not, log what the report will lack."""
+    try:
+        import_captum()
+    except InputError as error:
+        log.warning("The report will not show what models look at: %s", error)
+        return False
+    return True
+
+
+def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -> NDArray[np.uint8]:
+    """Return Grad-CAM maps `(N, H, W)`, each scaled to its own maximum.
+
+    Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, https://arxiv.org/abs/1610.02391.
+
+    Args:
+        model: What is explained.
+        layer: The convolution whose outputs are weighed.
+        data: Images.
+        targets: The class of each image.
+
+    Raises:
+        InputError: Captum is not installed.
+    """
+    captum = import_captum()
+    inputs, _ = data.batch(slice(None))
+    with torch.enable_grad():
+        maps = captum.LayerGradCam(model, layer).attribute(
+            inputs.requires_grad_(True), targets, relu_attributions=True
+        )
+    size = tuple(inputs.shape[2:])
+    maps = captum.LayerAttribution.interpolate(maps.detach(), size, "bilinear")[:, 0]
+    maps = maps.nan_to_num(0.0, 0.0, 0.0)
+    strongest = maps.flatten(1).amax(1).clamp_min(1e-12)
+    scaled: Tensor = maps / strongest[:, None, None] * 255
+    return scaled.round().byte().cpu().numpy()
+
+
 def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor | None:
     """Return by how much each token raises the target's logit, `(N, L)`; 0 for padding.
 
@@ -45,9 +88,9 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
     https://arxiv.org/abs/1703.01365.
 
     Args:
-        model: what is explained.
-        data: texts.
-        targets: class of each text.
+        model: What is explained.
+        data: Texts.
+        targets: The class of each text.
 
     Raises:
         InputError: Captum is not installed.
@@ -64,20 +107,16 @@ def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor
         outputs = join_mask(states, mask)
         for block in others:
             outputs = block(outputs)
-        found: Tensor = model.head(outputs)
-        return found
+        return model.head(outputs)  # type: ignore[no-any-return]
 
     with torch.enable_grad():
-        shares = (
-            captum()
-            .IntegratedGradients(logits)
-            .attribute(
-                states,
-                target=targets,
-                additional_forward_args=(mask,),
-                n_steps=STEPS,
-                internal_batch_size=max(AT_ONCE, len(states)),
-            )
+        gradients = import_captum().IntegratedGradients(logits)
+        shares = gradients.attribute(
+            states,
+            target=targets,
+            additional_forward_args=(mask,),
+            n_steps=INTEGRATION_STEPS,
+            internal_batch_size=max(TEXTS_AT_ONCE, len(states)),
         )
-    found = shares.detach().sum(2).float().nan_to_num(0.0, 0.0, 0.0)
-    return torch.where(inputs[:, : found.shape[1]] != PADDING, found, 0.0)
+    sums = shares.detach().sum(2).float().nan_to_num(0.0, 0.0, 0.0)
+    return torch.where(inputs[:, : sums.shape[1]] != PADDING, sums, 0.0)

@@ -1,19 +1,17 @@
 """Diagnosis: numbers about one network that tell a trick from resistance.
 
-They are no evidence of resistance themselves: flags compare them with the undefended arm's.
+They are no evidence of resistance themselves: flags compare them with those of the undefended arm.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.hooks import RemovableHandle
 
 from rootbound.data import Data, Tasks
 from rootbound.networks import Classifier
@@ -21,45 +19,41 @@ from rootbound.networks.layers import ACTIVATIONS
 from rootbound.training import predict, seeded
 
 MEASURES = {
-    "dead_units_desirable": "largest share, over layers, of units that say the same to every "
-    "desirable input",
-    "dead_units_undesirable": "the same of undesirable inputs",
-    "blank_inputs_desirable": "largest share, over layers, of desirable inputs at which every "
-    "unit of the layer is 0",
-    "blank_inputs_undesirable": "the same of undesirable inputs",
-    "effective_rank_undesirable": "exp of the entropy of the covariance's spectrum, of the last "
-    "features of undesirable inputs; 0 where they are constant",
+    "dead_units_desirable": "largest share, over layers, of units constant over desirable inputs",
+    "dead_units_undesirable": "the same for undesirable inputs",
+    "blank_inputs_desirable": "largest share, over layers, of desirable inputs with all units 0",
+    "blank_inputs_undesirable": "the same for undesirable inputs",
+    "effective_rank_undesirable": "exp of the entropy of the spectrum of the covariance of the "
+    "last features of undesirable inputs; 0 where they are constant",
     "feature_condition_undesirable": "largest over smallest deviation of those features along "
     "any direction",
     "feature_scale": "root mean square of the last features of desirable inputs",
-    "running_variance_smallest": "of batch normalisation",
-    "running_variance_largest": "of batch normalisation",
-    "spectral_norm_largest": "largest singular value of any layer's weights, as a matrix of "
-    "outputs by everything else",
-    "spectral_norm_ratio": "that, over the largest singular value of the layer with the smallest",
-    "weight_condition": "largest over smallest singular value of one layer, in the worst one",
-    "gradient_smallest": "norm of the gradient over that of the weights, in the layer with the "
-    "smallest, for undesirable samples, a fresh head and train mode",
-    "gradient_ratio": "that, over the same of the layer with the largest",
+    "running_variance_smallest": "smallest running variance of any batch normalisation",
+    "running_variance_largest": "largest running variance of any batch normalisation",
+    "spectral_norm_largest": "largest singular value of any layer's weights, outputs by inputs",
+    "spectral_norm_ratio": "largest spectral norm of a layer over the smallest",
+    "weight_condition": "largest over smallest singular value of one layer, in the worst layer",
+    "gradient_smallest": "norm of the gradient over that of the weights, in the layer where this "
+    "is smallest, for undesirable samples, a fresh head and train mode",
+    "gradient_ratio": "that, over the same in the layer where it is largest",
     "train_mode_difference": "desirable accuracy in evaluation mode minus that in train mode",
-    "changing_outputs": "largest share, over tasks, of inputs that get other outputs when asked "
-    "again",
+    "changing_outputs": "largest share, over tasks, of inputs with other outputs the second time",
     "not_finite_desirable": "share of desirable inputs with NaN or infinite outputs",
-    "not_finite_undesirable": "the same of undesirable inputs",
-    "largest_logit": "of any class at any desirable input, without its sign",
-    "own_accuracy_undesirable": "share of undesirable inputs at which the given head says the "
-    "true class, where it has as many",
+    "not_finite_undesirable": "share of undesirable inputs with NaN or infinite outputs",
+    "largest_logit": "largest absolute logit of any class for any desirable input",
+    "own_accuracy_undesirable": "share of undesirable inputs for which the given head names the "
+    "true class, where it has as many classes",
     "renamed_accuracy_undesirable": "the same once its outputs are renamed in the best way",
 }
-"""What each number means. One that does not exist for a network, or would need desirable samples
+"""What each number means. A number that does not exist for a network, or needs desirable samples
 where there are none, is left out."""
 
 SAMPLES = 512
 """Training samples of each task that are looked at, at most."""
-BATCH = 128
-ROUNDING = 1e-7
+BATCH_SIZE = 128
+ROUNDING_ERROR = 1e-7
 """Singular values below this share of the largest are rounding errors of float32."""
-WIDEST = 1024
+WIDEST_LAYER = 1024
 """Layers with more rows and more columns than this are left out: their spectra take too long."""
 LAYERS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
@@ -74,13 +68,13 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
     The same network and samples give the same numbers. Shares and accuracies are in [0, 1].
 
     Args:
-        model: looked at and left as it is.
-        tasks: of whose training samples a part is used.
+        model: The network; it is left as it is.
+        tasks: The tasks; a part of their training samples is used.
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
     undesirable = tasks.undesirable.train.subset(SAMPLES)
     with seeded(0):
-        found = {
+        values = {
             **_units(model, undesirable, "undesirable"),
             **_features(model, undesirable),
             **_running_variances(model),
@@ -89,16 +83,16 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
             **_outputs(model, undesirable, "undesirable"),
         }
         if tasks.desirable is not None:
-            changing = found["changing_outputs"]
-            found |= _at_desirable(model, tasks.desirable.train.subset(SAMPLES))
-            found["changing_outputs"] = max(changing, found["changing_outputs"])
+            changing = values["changing_outputs"]
+            values |= _desirable(model, tasks.desirable.train.subset(SAMPLES))
+            values["changing_outputs"] = max(changing, values["changing_outputs"])
         if model.classes == len(tasks.undesirable.classes):
-            found |= _names(model, undesirable)
-    return {name: found[name] for name in MEASURES if math.isfinite(found.get(name, math.nan))}
+            values |= _own_head(model, undesirable)
+    return {name: values[name] for name in MEASURES if math.isfinite(values.get(name, math.nan))}
 
 
-class _Watched:
-    """What the units of one layer have said so far, and how many inputs left it blank."""
+class _OutputRange:
+    """A hook that keeps the range of each unit of a layer, and how many inputs left it blank."""
 
     def __init__(self) -> None:
         self.low = self.high = torch.zeros(0)
@@ -113,51 +107,49 @@ class _Watched:
         self.high = high if first else torch.maximum(self.high, high)
         self.blank += int((outputs == 0).flatten(1).all(1).sum())
 
-    def dead(self) -> float:
+    def dead_share(self) -> float:
         return float((self.low == self.high).float().mean())
 
 
 def _units(model: Classifier, data: Data, name: str) -> dict[str, float]:
-    # The whole backbone is watched too, for activations that are no modules.
-    parts = [part for part in model.backbone.modules() if isinstance(part, ACTIVATIONS)]
-    watched: list[_Watched] = []
-    handles: list[RemovableHandle] = []
-    for part in (*parts, model.backbone):
-        watched.append(_Watched())
-        handles.append(part.register_forward_hook(watched[-1]))
+    # The whole backbone has a hook too, for activations that are no modules.
+    layers = [layer for layer in model.backbone.modules() if isinstance(layer, ACTIVATIONS)]
+    hooks = [(layer, _OutputRange()) for layer in (*layers, model.backbone)]
+    handles = [layer.register_forward_hook(outputs) for layer, outputs in hooks]
     try:
-        predict(model, data, BATCH)
+        predict(model, data, BATCH_SIZE)
     finally:
         for handle in handles:
             handle.remove()
     return {
-        f"dead_units_{name}": max(one.dead() for one in watched),
-        f"blank_inputs_{name}": max(one.blank for one in watched) / len(data),
+        f"dead_units_{name}": max(outputs.dead_share() for _, outputs in hooks),
+        f"blank_inputs_{name}": max(outputs.blank for _, outputs in hooks) / len(data),
     }
 
 
 def _features(model: Classifier, undesirable: Data) -> dict[str, float]:
-    features = predict(model.backbone, undesirable, BATCH).double()
-    found = {}
-    if bool(features.isfinite().all()):
-        deviations = _singular_values(features - features.mean(0))
-        variances = deviations.square()
-        shares = variances / variances.sum()
-        entropy = -(shares * shares.log()).sum()
-        found["effective_rank_undesirable"] = float(entropy.exp()) if len(shares) else 0.0
-        if len(deviations):
-            found["feature_condition_undesirable"] = float(deviations[0] / deviations[-1])
-    return found
+    features = predict(model.backbone, undesirable, BATCH_SIZE).double()
+    if not bool(features.isfinite().all()):
+        return {}
+    deviations = _singular_values(features - features.mean(0))
+    if not len(deviations):
+        return {"effective_rank_undesirable": 0.0}
+    variances = deviations.square()
+    shares = variances / variances.sum()
+    return {
+        "effective_rank_undesirable": float((-(shares * shares.log()).sum()).exp()),
+        "feature_condition_undesirable": float(deviations[0] / deviations[-1]),
+    }
 
 
 def _singular_values(matrix: Tensor) -> Tensor:
-    """Return the singular values that are no rounding errors, the largest first."""
+    """Return the singular values above rounding errors, the largest first."""
     values: Tensor = torch.linalg.svdvals(matrix.double())
-    return values[(values > ROUNDING * values[0]) & (values > 0)]
+    return values[(values > ROUNDING_ERROR * values[0]) & (values > 0)]
 
 
 def _running_variances(model: Classifier) -> dict[str, float]:
-    norms = (part for part in model.modules() if isinstance(part, NORMS))
+    norms = (layer for layer in model.modules() if isinstance(layer, NORMS))
     variances = [norm.running_var for norm in norms if norm.running_var is not None]
     if not variances:
         return {}
@@ -168,16 +160,15 @@ def _running_variances(model: Classifier) -> dict[str, float]:
     }
 
 
-def _matrices(model: Classifier) -> Iterator[Tensor]:
-    for part in model.modules():
-        if isinstance(part, LAYERS):
-            matrix = part.weight.detach().flatten(1)
-            if bool(matrix.isfinite().all()) and min(matrix.shape) <= WIDEST:
-                yield matrix
-
-
 def _spectra(model: Classifier) -> dict[str, float]:
-    spectra = [values for matrix in _matrices(model) if len(values := _singular_values(matrix))]
+    layers = [layer for layer in model.modules() if isinstance(layer, LAYERS)]
+    matrices = [layer.weight.detach().flatten(1) for layer in layers]
+    spectra = [
+        values
+        for matrix in matrices
+        if bool(matrix.isfinite().all()) and min(matrix.shape) <= WIDEST_LAYER
+        if len(values := _singular_values(matrix))
+    ]
     if not spectra:
         return {}
     norms = [float(values[0]) for values in spectra]
@@ -189,9 +180,9 @@ def _spectra(model: Classifier) -> dict[str, float]:
 
 
 def _gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
-    # As an attacker meets them: with a new head, in train mode.
+    # As an attacker meets the network: with a new head, in train mode.
     attacked = model.with_head(classes, seed=0).train()
-    inputs, labels = data.batch(slice(0, BATCH))
+    inputs, labels = data.batch(slice(0, BATCH_SIZE))
     functional.cross_entropy(attacked(inputs), labels).backward()
     relative = {
         name: (0.0 if weight.grad is None else float(weight.grad.double().norm())) / norm
@@ -206,7 +197,7 @@ def _gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
 
 
 def _outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
-    logits, again = (predict(model, data, BATCH) for _ in range(2))
+    logits, again = (predict(model, data, BATCH_SIZE) for _ in range(2))
     same = torch.isclose(logits, again, rtol=1e-4, atol=1e-6, equal_nan=True).all(1)
     return {
         "changing_outputs": float((~same).float().mean()),
@@ -214,9 +205,9 @@ def _outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
     }
 
 
-def _at_desirable(model: Classifier, desirable: Data) -> dict[str, float]:
-    logits = predict(model, desirable, BATCH)
-    scale = predict(model.backbone, desirable, BATCH).double().square().mean().sqrt()
+def _desirable(model: Classifier, desirable: Data) -> dict[str, float]:
+    logits = predict(model, desirable, BATCH_SIZE)
+    scale = predict(model.backbone, desirable, BATCH_SIZE).double().square().mean().sqrt()
     return {
         **_units(model, desirable, "desirable"),
         **_outputs(model, desirable, "desirable"),
@@ -235,17 +226,17 @@ def _accuracy(logits: Tensor, data: Data) -> float:
 def _train_mode_accuracy(model: Classifier, data: Data) -> float:
     # A copy, because running statistics move in train mode.
     training = copy.deepcopy(model).train()
-    return _accuracy(torch.cat([training(inputs) for inputs, _ in data.in_order(BATCH)]), data)
+    return _accuracy(torch.cat([training(inputs) for inputs, _ in data.in_order(BATCH_SIZE)]), data)
 
 
-def _names(model: Classifier, data: Data) -> dict[str, float]:
-    logits = predict(model, data, BATCH)
-    # Without what is not among them: of a vocabulary that is nearly all.
-    right, rows = data.labels.unique(return_inverse=True)
-    named, columns = logits.argmax(1).unique(return_inverse=True)
-    said = logits.new_zeros(len(right), len(named))
-    said.index_put_((rows, columns), logits.new_ones(len(data)), accumulate=True)
-    counts = said.cpu().numpy()
+def _own_head(model: Classifier, data: Data) -> dict[str, float]:
+    logits = predict(model, data, BATCH_SIZE)
+    # Only classes that occur: where classes are a vocabulary, nearly all of them do not.
+    true, rows = data.labels.unique(return_inverse=True)
+    predicted, columns = logits.argmax(1).unique(return_inverse=True)
+    table = logits.new_zeros(len(true), len(predicted))
+    table.index_put_((rows, columns), logits.new_ones(len(data)), accumulate=True)
+    counts = table.cpu().numpy()
     best = linear_sum_assignment(counts, maximize=True)
     return {
         "own_accuracy_undesirable": _accuracy(logits, data),

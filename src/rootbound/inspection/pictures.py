@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import io
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,135 +13,63 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rootbound.attacks.probes.exact_last_layer import best_head
-from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, Tasks
-from rootbound.inspection.attributions import captum, token_attributions
+from rootbound.inspection.attributions import can_attribute, grad_cam, token_attributions
 from rootbound.networks import Classifier
 from rootbound.training import predict
 
-log = logging.getLogger(__name__)
-
 Array = NDArray[np.generic]
-LONGEST = 24
-"""Letters of a word in a figure."""
-SHOWN = 16
-"""Classes of which a sample is shown."""
-POINTS = 600
-"""Undesirable test samples in the two-dimensional view."""
+LONGEST_WORD = 24
+"""Letters of a word in a figure, at most."""
+CLASSES_SHOWN = 16
+"""Classes of which a sample is shown, at most."""
+POINTS_IN_VIEW = 600
+"""Undesirable test samples in the two-dimensional view, at most."""
 
 
-def pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
-    """Return the arrays behind the figures of one model; without those of a task nobody named.
+def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
+    """Return the arrays behind the figures of one model; those of an unknown task are missing.
 
     Returns:
-        `desirable`, `undesirable`: the first test image of each class, uint8 `(C, …)`.
+        `desirable`, `undesirable`: The first test image of each class, uint8 `(C, …)`.
         `cam_original_desirable`, `cam_original_undesirable`, `cam_retrained_undesirable`:
         Grad-CAM maps in [0, 1] as uint8 `(C, H, W)`, absent without a convolution.
-        `view`, `view_labels`: the undesirable test features on their first two principal
+        `view`, `view_labels`: The undesirable test features on their first two principal
         axes, float16 `(N, 2)`, and their classes.
-        `filters`, `maps`: the first layer's filters and the last convolution's outputs.
-        Of texts: `words_desirable`, `words_undesirable`, in place of images, and how much each
-        word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; `labels_…`,
-        the class of each text, int32 `(C,)`.
-        Without Captum neither maps nor words; the log says so.
+        `filters`, `maps`: The first layer's filters and the last convolution's outputs.
+        For texts there are `words_desirable`, `words_undesirable`, in place of images; how much
+        each word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; and
+        `labels_…`, the class of each text, int32 `(C,)`.
+        Without Captum there are neither maps nor words; the log says so.
     """
-    found = _view(model, tasks.undesirable.test.subset(POINTS))
+    arrays = _view_features(model, tasks.undesirable.test.subset(POINTS_IN_VIEW))
     sides = {"undesirable": tasks.undesirable}
     if tasks.desirable is not None:
         sides["desirable"] = tasks.desirable
-    samples = {role: _first_of_each(task) for role, task in sides.items()}
+    samples = {role: _first_of_each_class(task) for role, task in sides.items()}
     if samples["undesirable"].tokens:
-        return found | (_words(model, sides, samples) if _can_explain() else {})
-    found |= {role: data.inputs[:].cpu().numpy() for role, data in samples.items()}
-    layer = model.last_convolution()
-    if layer is None:
-        return found
-    asked = _questions(model, sides, samples) if _can_explain() else {}
-    for name, (shown, role, targets) in asked.items():
-        last = shown.last_convolution()
-        assert last is not None  # it is the model, or a copy of it
-        found[f"cam_{name}"] = grad_cam(shown, last, samples[role], targets)
-    return found | _insides(model, layer, samples["undesirable"])
-
-
-def _can_explain() -> bool:
-    """Return whether Captum is installed; where it is not, log what the report will lack."""
-    try:
-        captum()
-    except InputError as error:
-        log.warning("The report will not show what models look at: %s", error)
-        return False
-    return True
-
-
-def _questions(
-    model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
-) -> dict[str, tuple[Classifier, str, Tensor]]:
-    """Return what is asked by name: which model, about samples of which task, for which classes."""
-    unwanted = samples["undesirable"]
-    retrained = with_best_head(model, sides["undesirable"])
-    asked = {
-        "original_undesirable": (model, "undesirable", predict(model, unwanted).argmax(-1)),
-        "retrained_undesirable": (retrained, "undesirable", unwanted.labels),
-    }
-    if "desirable" in samples:
-        asked["original_desirable"] = (model, "desirable", samples["desirable"].labels)
-    return asked
-
-
-def _words(
-    model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
-) -> dict[str, Array]:
-    """Return the words of texts and how much each counts; nothing without a vocabulary."""
-    found: dict[str, Array] = {}
-    for name, (shown, role, targets) in _questions(model, sides, samples).items():
-        shares = token_attributions(shown, samples[role], targets)
-        if shares is not None:
-            found[f"shares_{name}"] = _half(shares)
-    if not found or not all(task.vocabulary for task in sides.values()):
-        return {}
-    for role, task in sides.items():
-        data = samples[role]
-        words = [
-            [_shown(task.vocabulary[one]) if one else "" for one in row]
-            for row in data.inputs[:].tolist()
-        ]
-        found[f"words_{role}"] = np.array(words, dtype=np.str_)
-        found[f"labels_{role}"] = data.labels.int().cpu().numpy()
-    return found
-
-
-def _shown(word: str) -> str:
-    """Return a word as a figure can show it: cut, and without what is no visible letter."""
-    visible = (letter if letter.isprintable() else "\N{MIDDLE DOT}" for letter in word[:LONGEST])
-    return "".join(visible) or "?"
-
-
-def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -> Array:
-    """Return Grad-CAM maps as uint8 `(N, H, W)`, each scaled to its own maximum.
-
-    Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, https://arxiv.org/abs/1610.02391.
-
-    Raises:
-        InputError: Captum is not installed.
-    """
-    library = captum()
-    inputs, _ = data.batch(slice(None))
-    with torch.enable_grad():
-        maps = library.LayerGradCam(model, layer).attribute(
-            inputs.requires_grad_(True), targets, relu_attributions=True
-        )
-    size = tuple(inputs.shape[2:])
-    maps = library.LayerAttribution.interpolate(maps.detach(), size, "bilinear")[:, 0]
-    maps = maps.nan_to_num(0.0, 0.0, 0.0)
-    strongest = maps.flatten(1).amax(1).clamp_min(1e-12)
-    scaled: Tensor = maps / strongest[:, None, None] * 255
-    return scaled.round().byte().cpu().numpy()
+        return arrays | (_weigh_words(model, sides, samples) if can_attribute() else {})
+    arrays |= {role: data.inputs[:].cpu().numpy() for role, data in samples.items()}
+    convolution = model.last_convolution()
+    if convolution is None:
+        return arrays
+    explained = _predictions_to_explain(model, sides, samples) if can_attribute() else {}
+    for name, (network, role, targets) in explained.items():
+        layer = network.last_convolution()
+        assert layer is not None  # the network is the model, or a copy of it
+        arrays[f"cam_{name}"] = grad_cam(network, layer, samples[role], targets)
+    first = next(part for part in model.backbone.modules() if isinstance(part, nn.Conv2d))
+    maps: list[Tensor] = []
+    hook = convolution.register_forward_hook(lambda *arguments: maps.append(arguments[2].relu()))
+    predict(model, samples["undesirable"].select(torch.tensor([0])))
+    hook.remove()
+    filters = first.weight.detach().mean(1)
+    return arrays | {"filters": _to_float16(filters), "maps": _to_float16(maps[0][0])}
 
 
 def with_best_head(model: Classifier, task: Task) -> Classifier:
     """Return the model with the exact best last layer for a task in place of its own."""
-    features = Data(_features(model, task.train), task.train.labels)
+    features = Data(_finite_features(model, task.train), task.train.labels)
     return Classifier(copy.deepcopy(model.backbone), best_head(features, len(task.classes)))
 
 
@@ -162,41 +89,73 @@ def read_npz(path: Path) -> dict[str, Array] | None:
         return None
 
 
-def _first_of_each(task: Task) -> Data:
+def _predictions_to_explain(
+    model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
+) -> dict[str, tuple[Classifier, str, Tensor]]:
+    """Return, by name, a network, the task whose samples it sees, and the classes to explain."""
+    undesirable = samples["undesirable"]
+    retrained = with_best_head(model, sides["undesirable"])
+    predictions = {
+        "original_undesirable": (model, "undesirable", predict(model, undesirable).argmax(-1)),
+        "retrained_undesirable": (retrained, "undesirable", undesirable.labels),
+    }
+    if "desirable" in samples:
+        predictions["original_desirable"] = (model, "desirable", samples["desirable"].labels)
+    return predictions
+
+
+def _weigh_words(
+    model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
+) -> dict[str, Array]:
+    """Return the words of texts and how much each counts; nothing without a vocabulary."""
+    arrays: dict[str, Array] = {}
+    for name, prediction in _predictions_to_explain(model, sides, samples).items():
+        network, role, targets = prediction
+        shares = token_attributions(network, samples[role], targets)
+        if shares is not None:
+            arrays[f"shares_{name}"] = _to_float16(shares)
+    if not arrays or not all(task.vocabulary for task in sides.values()):
+        return {}
+    for role, task in sides.items():
+        rows = samples[role].inputs[:].tolist()
+        words = [
+            [_shorten(task.vocabulary[token]) if token else "" for token in row] for row in rows
+        ]
+        arrays[f"words_{role}"] = np.array(words, dtype=np.str_)
+        arrays[f"labels_{role}"] = samples[role].labels.int().cpu().numpy()
+    return arrays
+
+
+def _shorten(word: str) -> str:
+    """Return a word as a figure can show it: cut, with dots for characters that are invisible."""
+    letters = word[:LONGEST_WORD]
+    return "".join(one if one.isprintable() else "\N{MIDDLE DOT}" for one in letters) or "?"
+
+
+def _first_of_each_class(task: Task) -> Data:
     """Return the first test sample of every class that has one: no picking of pretty ones."""
     labels = task.test.labels
-    found = [(labels == label).nonzero() for label in range(len(task.classes))]
-    return task.test.select(torch.stack([one[0, 0] for one in found if len(one)][:SHOWN]))
+    rows = [(labels == label).nonzero() for label in range(len(task.classes))]
+    firsts = [row[0, 0] for row in rows if len(row)]
+    return task.test.select(torch.stack(firsts[:CLASSES_SHOWN]))
 
 
-def _features(model: Classifier, data: Data) -> Tensor:
-    """Return features, those that are not finite as 0: a picture is drawn in any case."""
+def _finite_features(model: Classifier, data: Data) -> Tensor:
+    """Return features, with 0 for those that are not finite: a picture is drawn in any case."""
     return predict(model.backbone, data).clone().nan_to_num_(0.0, 0.0, 0.0)
 
 
-def _view(model: Classifier, data: Data) -> dict[str, Array]:
-    features = _features(model, data).double()
+def _view_features(model: Classifier, data: Data) -> dict[str, Array]:
+    features = _finite_features(model, data).double()
     centred = features - features.mean(0)
     _, _, directions = torch.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T
     # The sign of a principal axis is arbitrary: fix it, so that figures can be compared.
     points *= torch.where(points.abs().amax(0) == points.amax(0), 1.0, -1.0)
-    return {"view": _half(points), "view_labels": data.labels.byte().cpu().numpy()}
+    return {"view": _to_float16(points), "view_labels": data.labels.byte().cpu().numpy()}
 
 
-def _insides(model: Classifier, layer: nn.Module, data: Data) -> dict[str, Array]:
-    first = next(part for part in model.backbone.modules() if isinstance(part, nn.Conv2d))
-    seen: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda *arguments: seen.append(arguments[2].relu()))
-    predict(model, data.select(torch.tensor([0])))
-    hook.remove()
-    return {
-        "filters": _half(first.weight.detach().mean(1)),
-        "maps": _half(seen[0][0]),
-    }
-
-
-def _half(values: Tensor) -> Array:
+def _to_float16(values: Tensor) -> Array:
     """Return float16; where that is too narrow the values are scaled, which no picture shows."""
     values = values.nan_to_num(0.0, 0.0, 0.0)
     largest = float(values.abs().max())
