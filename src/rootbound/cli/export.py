@@ -18,7 +18,7 @@ from rootbound.networks import Classifier
 from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, find_auto_class
 from rootbound.networks.weights import weights_digest
 from rootbound.publishing.card import resistance_card, to_markdown
-from rootbound.publishing.checkpoint import model_file
+from rootbound.publishing.checkpoint import to_model_file
 from rootbound.publishing.header import Header, hide_paths
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, import_hub_library, push_to_hub
 from rootbound.publishing.transformers_folder import to_transformers_files
@@ -119,7 +119,7 @@ def _model_files(model: Classifier, header: Header, classes: Sequence[str]) -> d
             if name != "scaling"
         },
     }
-    return {WEIGHTS: model_file(model, header.shape, origin), CONFIG: _json(config)}
+    return {WEIGHTS: to_model_file(model, header.shape, origin), CONFIG: _json(config)}
 
 
 def _json(content: object) -> bytes:

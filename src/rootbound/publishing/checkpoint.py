@@ -1,4 +1,4 @@
-"""Saving and loading models as safetensors: weights and plain text, no code."""
+"""Our own model files: safetensors with weights and plain text, no code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.registry import build, short_name
@@ -25,13 +25,13 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
     """Write a model of a built-in architecture, whole or not at all.
 
     Args:
-        model: to save.
-        path: of the file.
-        shape: of the samples that it was built for.
-        origin: where it comes from.
+        model: The model.
+        path: Path of the file.
+        shape: Shape of the samples that it was built for.
+        origin: Where it comes from.
 
     Raises:
-        InputError: the architecture has no name or is no longer that of the model, or the path
+        InputError: The architecture has no name or is no longer that of the model, or the path
             cannot be written.
     """
     if not model.architecture:
@@ -41,32 +41,32 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
             "save its state_dict() with safetensors instead",
         )
     try:
-        _check(model.state_dict(), model.architecture, model.classes, shape)
+        _check_fit(model.state_dict(), model.architecture, model.classes, shape)
     except ValueError as error:
         raise InputError(
             f"a model that is as its architecture and its shape {shape} say",
             str(error)[:240],
             "save its state_dict() with safetensors instead",
         ) from None
-    write_atomically(path, model_file(model, shape, origin))
+    write_atomically(path, to_model_file(model, shape, origin))
 
 
 def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
-    """Write the network that was wrapped as its own `load_state_dict` reads it.
+    """Write the network that was wrapped, so that its own `load_state_dict` reads it.
 
     Args:
-        model: made by `Classifier.wrap`.
-        path: of the file.
-        shape: of the samples that it takes.
-        origin: where it comes from.
+        model: A model made by `Classifier.wrap`.
+        path: Path of the file.
+        shape: Shape of the samples that it takes.
+        origin: Where it comes from.
 
     Raises:
-        InputError: the model is none that was wrapped, or the path cannot be written.
+        InputError: The model was not wrapped, or the path cannot be written.
     """
-    write_atomically(path, model_file(model, shape, origin))
+    write_atomically(path, to_model_file(model, shape, origin))
 
 
-def model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> bytes:
+def to_model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> bytes:
     """Return the content of a model's file, as `load_model` or the wrapped network reads it.
 
     Args:
@@ -75,7 +75,7 @@ def model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> byt
         origin: Where it comes from.
     """
     state = (model.unwrapped() if model.head_name else model).state_dict()
-    # A copy of each, because the format has no two names for one memory: tied weights.
+    # Copies, because the format has no two names for one memory, as tied weights have.
     weights = {name: value.clone().contiguous() for name, value in state.items()}
     return save(weights, Header(model.architecture, model.classes, shape, origin).to_metadata())
 
@@ -103,13 +103,14 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
         header = Header.from_json(description)
         network = header.architecture, header.classes, header.shape
         weights = to_own_names(weights, header.architecture, header.classes)
-        _check(weights, *network)
+        _check_fit(weights, *network)
         model = build(*network)
         model.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:240]
         raise InputError(
-            f"a model of a built-in architecture in {path}", reason, "save it again with rootbound"
+            f"a model of a built-in architecture in {path}",
+            first_line(error, 240),
+            "save it again with rootbound",
         ) from None
     check_finite(model, path)
     return model, header
@@ -127,10 +128,10 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
-def _check(
+def _check_fit(
     weights: Mapping[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
 ) -> None:
-    """Raise a `ValueError` where weights are not those of a built-in network."""
+    """Raise a `ValueError` where weights do not fit the network that their file describes."""
     with torch.device("meta"):  # without memory: a stranger's file may claim any size
         network = build(name, classes, shape)
     check_fit(weights, network, f"{short_name(name)} for {classes} classes")
@@ -161,7 +162,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
             ) from None
         raise InputError(
             f"a safetensors file at {path}",
-            str(error).splitlines()[0][:160],
+            first_line(error),
             "the file is damaged or of another format",
         ) from None
     if not isinstance(description, dict):

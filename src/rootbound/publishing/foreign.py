@@ -1,39 +1,40 @@
-"""Weights of somebody else's for a network of somebody else's: read without trust."""
+"""A stranger's weights for a network of any origin: read without trust."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.weights import check_finite
 from rootbound.publishing.transformers_folder import to_own_names
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Where training scripts keep the weights in what they save."""
+"""Endings of files that PyTorch writes."""
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
+"""Keys under which training scripts save the weights beside other values."""
 HEADS = (
     "head.weight", "classifier.weight", "classifier.out_proj.weight", "classifier.1.weight",
     "score.weight",
 )  # fmt: skip
+"""Names of the last layer's weights, here and in `transformers`."""
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Load a file of weights into a network; nothing in the file is executed.
 
-    A safetensors file, or a PyTorch file of tensors and plain values (`weights_only`). Those of a
-    network of `transformers` may have that library's names.
+    The file is a safetensors file, or a PyTorch file of tensors and plain values
+    (`weights_only`). Weights for a network of `transformers` may have that library's names.
 
     Raises:
-        InputError: the file is missing, damaged, of another kind or would run code, its
-            weights do not fit, or one is NaN or infinite.
+        InputError: The file is missing, damaged, of another kind or would run code, its weights
+            do not fit, or one is NaN or infinite.
     """
     weights = _read(path)
     try:
@@ -51,10 +52,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
 def count_classes(path: Path) -> int:
     """Return how many classes a file's last layer tells apart; nothing in it is executed.
 
-    The last layer is known by one of the names that networks here and in `transformers` give it.
-
     Raises:
-        InputError: the file is missing, damaged, or of another kind, or has no such layer.
+        InputError: The file is missing, damaged, or of another kind, or has no layer with one of
+            the usual names.
     """
     weights = _read(path)
     heads = [weights[name] for name in HEADS if name in weights and weights[name].dim() == 2]
@@ -68,6 +68,7 @@ def count_classes(path: Path) -> int:
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a file by name."""
     if not path.is_file():
         raise InputError(f"a file of weights at {path}", "no such file", "check the path")
     if path.suffix not in (".safetensors", *PICKLES):
@@ -87,21 +88,21 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             "ask for safetensors: this file is not opened",
         ) from None
     except Exception as error:  # a strange file may fail in any way
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise InputError(
-            f"a readable file of weights at {path}", reason, "the file is damaged"
+            f"a readable file of weights at {path}", first_line(error), "the file is damaged"
         ) from None
-    return _weights(content, path)
-
-
-def _weights(content: Any, path: Path) -> Mapping[str, Tensor]:
     if isinstance(content, Mapping):
-        inner = next((content[name] for name in NESTED if name in content), content)
-        tensors = isinstance(inner, Mapping) and all(
-            isinstance(name, str) and isinstance(value, Tensor) for name, value in inner.items()
-        )
-        if tensors and inner:
-            return dict(inner)
+        nested = [content[key] for key in STATE_DICT_KEYS if key in content]
+        weights = nested[0] if nested else content
+        if (
+            isinstance(weights, Mapping)
+            and weights
+            and all(
+                isinstance(name, str) and isinstance(value, Tensor)
+                for name, value in weights.items()
+            )
+        ):
+            return dict(weights)
     raise InputError(
         f"a state dict in {path}", type(content).__name__, "save module.state_dict() alone"
     )

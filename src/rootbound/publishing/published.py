@@ -1,4 +1,4 @@
-"""Weights with their card, in a folder or on the Hugging Face hub."""
+"""Weights with their card, in a folder or on the Hugging Face hub: found, loaded and checked."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.hugging_face import PRETRAINED, build
+from rootbound.networks.hugging_face.network import PRETRAINED, build
 from rootbound.networks.weights import weights_digest
 from rootbound.publishing.checkpoint import load_with_header
 from rootbound.publishing.foreign import PICKLES, load_weights
 from rootbound.publishing.header import Header, Origin
 from rootbound.publishing.hub import (
-    AS_USUAL,
     CARD,
     CONFIG,
-    OTHERS,
+    DEFAULT_DOWNLOAD,
+    TOKENISER_FILES,
     WEIGHTS,
     DownloadOptions,
     download_files,
@@ -30,7 +30,7 @@ from rootbound.publishing.hub import (
 
 TOKENISER = "tokenizer_config.json"
 LARGEST_CARD = 2**23
-"""Bytes; the names of a language model's tokens are among them."""
+"""Most bytes of a card; the names of a language model's tokens are among them."""
 
 
 @dataclass(frozen=True)
@@ -80,31 +80,51 @@ class WeightsLocation:
         """
         # In single precision first: weights that were trained in it must not be rounded, or they
         # are no longer those of their card.
-        whole = copy.deepcopy(module).float()
-        load_weights(whole, self.weights)
-        model = Classifier.wrap(whole, head, example, fresh)
+        network = copy.deepcopy(module).float()
+        load_weights(network, self.weights)
+        model = Classifier.wrap(network, head, example, fresh)
         self.check_card(model)
         return model
 
     def check_card(self, model: Classifier) -> None:
         """Raise an `InputError` where the folder's card is damaged or about other weights."""
-        if self.folder is not None:
-            _check_card(self.folder, model)
+        if self.folder is None or not (path := self.folder / CARD).is_file():
+            return
+        try:
+            if path.stat().st_size > LARGEST_CARD:
+                raise ValueError(f"more than {LARGEST_CARD} bytes")
+            stated = json.loads(path.read_text(encoding="utf-8"))["weights_sha256"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"a resistance card at {path}", first_line(error), "export the model again"
+            ) from None
+        digest = weights_digest(model.state_dict())
+        if stated != digest:
+            raise InputError(
+                f"the weights that {path} is about (SHA-256 {str(stated)[:16]}…)",
+                f"others ({digest[:16]}…)",
+                "do not trust the card: audit these weights",
+            )
 
 
-def find_weights(name: str, download: DownloadOptions = AS_USUAL) -> WeightsLocation:
+def find_weights(name: str, download: DownloadOptions = DEFAULT_DOWNLOAD) -> WeightsLocation:
     """Return where weights of that name are: a file, a published folder, or one from the hub.
 
     Raises:
         InputError: The hub has nothing of that name, or cannot be reached.
     """
     path = Path(name)
-    if path.is_dir():
-        return WeightsLocation(path / WEIGHTS, path)
-    if path.is_file() or path.suffix in (".safetensors", *PICKLES):
-        return WeightsLocation(path, None)
-    folder = _fetched(name, download)
-    return WeightsLocation(folder / WEIGHTS, folder)
+    if not path.is_dir():
+        if path.is_file() or path.suffix in (".safetensors", *PICKLES):
+            return WeightsLocation(path, None)
+        if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
+            raise InputError(
+                f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
+                "no such file",
+                "train one: rootbound train",
+            )
+        path = download_files(name, [WEIGHTS, CONFIG, CARD, *TOKENISER_FILES], download)
+    return WeightsLocation(path / WEIGHTS, path)
 
 
 def load(
@@ -120,15 +140,15 @@ def load(
     Nothing that comes with the weights is executed.
 
     Args:
-        name: a model file, a folder with its card, or `OWNER/NAME` on the Hugging Face hub.
-        module: your own network, which is copied, where the weights belong to one.
-        head: with `module`, as `Classifier.wrap` takes it.
-        fresh: with `module`, as `Classifier.wrap` takes it.
-        download: options of a download from the hub, named as its library names them: `revision`,
+        name: A model file, a folder with its card, or `OWNER/NAME` on the Hugging Face hub.
+        module: Your own network, which is copied, where the weights belong to one.
+        head: With `module`: its last linear layer, as `Classifier.wrap` takes it.
+        fresh: With `module`: what makes it with random weights, as `Classifier.wrap` takes it.
+        download: Options of a download from the hub, named as its library names them: `revision`,
             `token`, `cache_dir`, `local_files_only` and `force_download`.
 
     Raises:
-        InputError: there is no such model, it is damaged, it does not fit the module, it needs a
+        InputError: There is no such model, it is damaged, it does not fit the module, it needs a
             module that was not given, or its card describes other weights.
     """
     location = find_weights(str(name), DownloadOptions(**download))
@@ -136,7 +156,9 @@ def load(
     return model.eval()
 
 
-def load_checkpoint(name: str, download: DownloadOptions = AS_USUAL) -> tuple[Classifier, Origin]:
+def load_checkpoint(
+    name: str, download: DownloadOptions = DEFAULT_DOWNLOAD
+) -> tuple[Classifier, Origin]:
     """Load a model file, a published folder, or what the hub has under that name.
 
     Nothing is executed. Where there is a card, its weights must be these.
@@ -158,55 +180,27 @@ def load_transformers(name: str) -> Classifier:
         name: `hf:` and a name or folder.
 
     Raises:
-        InputError: there is no such model, it is of a family that is not known here, or the card
-            is damaged or of other weights.
+        InputError: There is no such model, its family is not known here, or the card is damaged
+            or about other weights.
     """
     model = build(name)
-    _check_card(_folder_of(name.removeprefix(PRETRAINED)), model)
+    _find_card(name).check_card(model)
     return model
 
 
 def check_transformers_card(name: str) -> None:
-    """Raise an `InputError` as `load_plain` does, where a model of `transformers` has a card.
+    """Raise an `InputError` as `load_transformers` does, where such a model has a card.
 
     Args:
         name: `hf:` and a name or folder.
     """
-    if (_folder_of(name.removeprefix(PRETRAINED)) / CARD).is_file():
+    folder = _find_card(name).folder
+    if folder is not None and (folder / CARD).is_file():
         load_transformers(name)
 
 
-def _folder_of(name: str) -> Path:
-    """Return the folder with a model's card, if it has one: itself, or what the hub has."""
-    return Path(name) if Path(name).is_dir() else download_files(name, [CARD], AS_USUAL)
-
-
-def _check_card(folder: Path, model: Classifier) -> None:
-    if (folder / CARD).is_file():
-        _check(folder / CARD, weights_digest(model.state_dict()))
-
-
-def _fetched(name: str, download: DownloadOptions) -> Path:
-    if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
-        raise InputError(
-            f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
-            "no such file",
-            "train one: rootbound train",
-        )
-    return download_files(name, [WEIGHTS, CONFIG, CARD, *OTHERS], download)
-
-
-def _check(path: Path, digest: str) -> None:
-    try:
-        if path.stat().st_size > LARGEST_CARD:
-            raise ValueError(f"more than {LARGEST_CARD} bytes")
-        claimed = json.loads(path.read_text(encoding="utf-8"))["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
-        raise InputError(f"a resistance card at {path}", reason, "export the model again") from None
-    if claimed != digest:
-        raise InputError(
-            f"the weights that {path} is about (SHA-256 {str(claimed)[:16]}…)",
-            f"others ({digest[:16]}…)",
-            "do not trust the card: audit these weights",
-        )
+def _find_card(name: str) -> WeightsLocation:
+    """Return the folder of a model of `transformers`; of the hub's, its card alone is fetched."""
+    name = name.removeprefix(PRETRAINED)
+    folder = Path(name) if Path(name).is_dir() else download_files(name, [CARD], DEFAULT_DOWNLOAD)
+    return WeightsLocation(folder / WEIGHTS, folder)

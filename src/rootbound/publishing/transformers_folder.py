@@ -7,8 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from rootbound.networks.classifier import Classifier
@@ -20,8 +19,7 @@ from rootbound.networks.hugging_face.network import (
     to_transformers,
 )
 from rootbound.networks.hugging_face.tokeniser import load_tokeniser
-
-WEIGHTS = "model.safetensors"
+from rootbound.publishing.hub import WEIGHTS
 
 
 def to_transformers_files(
@@ -30,14 +28,14 @@ def to_transformers_files(
     """Return the files of a folder that `transformers` alone reads, by name.
 
     Args:
-        model: of `transformers`.
-        classes: names of them, for the configuration of one that classifies.
-        tokeniser: name or folder of the pretrained model that texts are tokenised for; empty
-            where there is none. A model of images has none, whatever is named.
-        metadata: what the file of weights shall say besides.
+        model: A model of `transformers`.
+        classes: Names of its classes, for the configuration of one that classifies.
+        tokeniser: Name or folder of the pretrained model whose tokeniser texts are for; empty if
+            there is none. A model of images gets none, whatever is named.
+        metadata: Metadata to write into the file of weights.
 
     Raises:
-        InputError: the head is not as the library has it, or there is no such tokeniser.
+        InputError: The head is not as the library has it, or there is no such tokeniser.
     """
     network = to_transformers(model)
     if network.config.num_labels == len(classes) == model.classes:
@@ -47,36 +45,37 @@ def to_transformers_files(
         network.save_pretrained(folder, max_shard_size="1TB")
         if tokeniser and network.main_input_name == "input_ids":
             load_tokeniser(tokeniser).save_pretrained(folder)
-        with safe_open(Path(folder, WEIGHTS), framework="pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        found = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-    return found | {WEIGHTS: save(weights, {"format": "pt", **metadata})}
+        weights = load_file(Path(folder, WEIGHTS))
+        files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    return files | {WEIGHTS: save(weights, {"format": "pt", **metadata})}
 
 
 def to_own_names(
     weights: Mapping[str, Tensor], architecture: str, classes: int
 ) -> Mapping[str, Tensor]:
-    """Return weights that have the library's names by those of a `Classifier`; others as they are.
+    """Return weights under the names of a `Classifier`, where they have those of the library.
 
     Args:
-        weights: of a file.
-        architecture: of the model.
-        classes: number of them.
+        weights: Weights from a file.
+        architecture: Architecture of the model; weights of others than `transformers` are
+            returned as they are.
+        classes: Number of its classes.
 
     Raises:
-        InputError: the architecture is no configuration of `transformers`.
-        ValueError: there are weights too many or too few.
+        InputError: The architecture is no configuration of `transformers`.
+        ValueError: There are too many or too few weights.
     """
     if not architecture.startswith(CONFIGURED) or "head.weight" in weights:
         return weights
     with torch.device("meta"):  # without memory: a stranger's file may claim any size
         network = build_configured(architecture.removeprefix(CONFIGURED), classes)
-    known = network.state_dict(keep_vars=True).values()
+    parameters = network.state_dict(keep_vars=True).values()
     misfit = f"weights that do not fit {network.config.model_type} for {classes} classes"
-    expected = sum({id(value): value.numel() for value in known}.values())
+    # Shared weights have several names, and count once.
+    expected = sum({id(value): value.numel() for value in parameters}.values())
     if sum(value.numel() for value in weights.values()) != expected:
         raise ValueError(misfit)
-    # The library knows what it called them in each of its versions.
+    # The library knows which names it used in each of its versions.
     network, info = type(network).from_pretrained(
         None,
         config=network.config,
