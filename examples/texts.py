@@ -17,7 +17,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import rootbound as rb
-from rootbound.networks.hugging_face import pretrained_tokeniser
 from rootbound.training import minimise
 
 DESIRABLE, UNDESIRABLE = "games,science,sound,graphics,text", "net,admin,mail,web,database"
@@ -81,7 +80,7 @@ def from_nothing(
 def from_an_encoder(
     sections: str, out: str, encoder: str, suite: rb.Suite | None = None, epochs: int = 3
 ) -> rb.Evaluation:
-    own = partial(pretrained_tokeniser, encoder)
+    own = partial(rb.models.pretrained_tokeniser, encoder)
     data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
     # So few that two cores are done in minutes.
     data = replace(data, train=data.train.subset(4000), test=data.test.subset(1000))

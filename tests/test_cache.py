@@ -238,7 +238,7 @@ def test_words_that_are_shown_are_the_right_ones() -> None:
 
 def test_a_pretrained_tokeniser_is_known_by_its_rules(tmp_path: Path) -> None:
     transformers: Any = pytest.importorskip("transformers")
-    from rootbound.networks.hugging_face import pretrained_tokeniser  # noqa: PLC0415
+    from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser  # noqa: PLC0415
 
     def tokeniser(*words: str, **settings: str) -> Any:
         folder = tmp_path / "-".join(words)

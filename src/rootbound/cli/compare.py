@@ -16,7 +16,7 @@ from rootbound.cli.settings import RunSettings
 from rootbound.cli.tasks import TaskSource
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
-from rootbound.networks.hugging_face import PRETRAINED
+from rootbound.networks.hugging_face.network import PRETRAINED
 from rootbound.records import Spec, records_file
 from rootbound.report import leaderboard
 

@@ -15,7 +15,7 @@ from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.data.transforms import describe_inputs
 from rootbound.networks import Classifier
-from rootbound.networks.hugging_face import CONFIGURED, PRETRAINED, find_auto_class
+from rootbound.networks.hugging_face.network import CONFIGURED, PRETRAINED, find_auto_class
 from rootbound.networks.weights import weights_digest
 from rootbound.publishing.card import resistance_card, to_markdown
 from rootbound.publishing.checkpoint import to_model_file

@@ -2,7 +2,8 @@
 
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
-from rootbound.networks.hugging_face import from_transformers, pretrained_tokeniser, to_transformers
+from rootbound.networks.hugging_face.network import from_transformers, to_transformers
+from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.networks.registry import MODELS, build
 from rootbound.networks.resnet import resnet_18, resnet_20
 from rootbound.networks.text import small_text

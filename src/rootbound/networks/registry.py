@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rootbound.core.errors import InputError, first_line, unknown_name
-from rootbound.networks import hugging_face
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
+from rootbound.networks.hugging_face import network as hugging_face
 from rootbound.networks.resnet import resnet_18, resnet_20
 from rootbound.networks.text import small_text
 from rootbound.networks.vit import small_vit

@@ -1,27 +1,5 @@
-"""Networks of the library `transformers`, seen as blocks and a head; their code is never a file's.
+"""Networks of the library `transformers` as blocks and a head, with their tokenisers.
 
-Everything else of `rootbound` works without that library: it is imported when a model of it is
-asked for.
+The library is imported when a model of it is asked for, and code that comes with a model is never
+run.
 """
-
-from rootbound.networks.hugging_face.network import (
-    CONFIGURED,
-    PRETRAINED,
-    build,
-    find_auto_class,
-    from_transformers,
-    read_fixed_shape,
-    to_transformers,
-)
-from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
-
-__all__ = [
-    "CONFIGURED",
-    "PRETRAINED",
-    "build",
-    "find_auto_class",
-    "from_transformers",
-    "pretrained_tokeniser",
-    "read_fixed_shape",
-    "to_transformers",
-]
