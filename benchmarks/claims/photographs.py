@@ -25,6 +25,7 @@ import torch
 
 from benchmarks.shared.frontier import Worth, draw_frontier
 from benchmarks.shared.photographs import CLASSES, CLOTHES, RANDOM, variants
+from benchmarks.shared.settings import ungrouped
 from rootbound import metrics
 from rootbound.attacks import Budget
 from rootbound.core.memory import keep_freed_memory
@@ -92,18 +93,18 @@ def lengthened(evaluation: Evaluation, method: str, labels: int | None) -> dict[
 
 def worths(evaluation: Evaluation, epochs: int) -> list[Worth]:
     """Return what a frontier shows of each model."""
-    names = {
-        str(Configuration.of(method)): name
+    controls = {"GenericFeatures": CLOTHES, "scratch": RANDOM}
+    named = [
+        (ungrouped(Configuration.of(method)), name)
         for name, method in variants(epochs, "").items()
-        if method
-    }
-    names |= {"GenericFeatures": CLOTHES, "scratch": RANDOM}
+        if method is not None
+    ]
     models = []
     for training in evaluation.trainings:
         scored = training.desirable_accuracy is not None or training.method == "scratch"
         if training.seed or not scored:
             continue
-        method, settings = training.method, training.settings
+        method, settings = training.method, ungrouped(training.settings)
         desirable, few, more = (
             100 * fmean(accuracies.values()) if accuracies else 0.0
             for accuracies in (
@@ -112,8 +113,9 @@ def worths(evaluation: Evaluation, epochs: int) -> list[Worth]:
                 metrics.attacked(evaluation, method, 100),
             )
         )
-        name = names.get(settings, names.get(method, method))
-        ours = settings.startswith("BestResponse")
+        variant = next((name for known, name in named if known == settings), method)
+        name = controls.get(method, variant)
+        ours = settings[""] == "BestResponse"
         models.append(Worth(name, ours, desirable, few, more))
     return models
 

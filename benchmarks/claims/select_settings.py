@@ -23,6 +23,7 @@ import torch
 from benchmarks.claims.candidates import CANDIDATES
 from benchmarks.shared.held_out import held_out
 from benchmarks.shared.kept_rows import KeptRows
+from benchmarks.shared.settings import settings_text
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading
 from rootbound.core.memory import keep_freed_memory
 from rootbound.datasets import Dataset, mnist
@@ -97,7 +98,7 @@ def tried(method: Method) -> Trial:
     try:
         model = method.fit(shallow_cnn(5), tasks)
     except TrainingDiverged as error:
-        return Trial(str(Configuration.of(method)), error=str(error))
+        return Trial(settings_text(method), error=str(error))
     best: dict[int | None, list[float]] = {10: [], 100: []}
     exact: list[float] = []
     for draw in range(3):
@@ -114,7 +115,7 @@ def tried(method: Method) -> Trial:
         ]
     few, more, last = (sum(one) / len(one) for one in (best[10], best[100], exact))
     desirable = 100 * accuracy(model, tasks.desirable.test)
-    return Trial(str(Configuration.of(method)), desirable, last, few, more)
+    return Trial(settings_text(method), desirable, last, few, more)
 
 
 def kept() -> dict[str, Trial]:
@@ -158,14 +159,14 @@ def main(names: list[str]) -> None:
     """Make the trials that are missing, and print a table for each method."""
     done = kept()
     wanted = [Plain(), *(method for name in names for method in CANDIDATES[name])]
-    missing = [method for method in wanted if str(Configuration.of(method)) not in done]
+    missing = [method for method in wanted if settings_text(method) not in done]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for trial in pool.imap_unordered(tried, missing):
             TRIALS.add(trial)
     done = kept()
     for name in names:
-        trials = [done[str(Configuration.of(method))] for method in CANDIDATES[name]]
-        print("\n".join(lines(name, trials, done[str(Configuration.of(Plain()))].desirable)), "\n")
+        trials = [done[settings_text(method)] for method in CANDIDATES[name]]
+        print("\n".join(lines(name, trials, done[settings_text(Plain())].desirable)), "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks.shared.settings import vary
 from rootbound.data import Augmentation
 from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
 from rootbound.training import Recipe
@@ -38,12 +39,12 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         RANDOM: None,
         CLOTHES: GenericFeatures(replace(recipe, epochs=3), fashion),
         "BestResponse": ours,
-        "last block only": replace(ours, first_weight=0.0, depth_weight=0.0),
-        "first weight 10": replace(ours, first_weight=10.0),
-        "first weight 10, depth weight 0.6": replace(ours, first_weight=10.0, depth_weight=0.6),
-        "first weight 10, depth weight 5": replace(ours, first_weight=10.0, depth_weight=5.0),
-        "depth weight 5": replace(ours, depth_weight=5.0),
-        "depth weight 10": replace(ours, depth_weight=10.0),
-        "nothing spared": replace(ours, spared=0.0),
-        "weight 0.05": replace(ours, weight=0.05, finishing_weight=30.0),
+        "last block only": vary(ours, first_weight=0.0, depth_weight=0.0),
+        "first weight 10": vary(ours, first_weight=10.0),
+        "first weight 10, depth weight 0.6": vary(ours, first_weight=10.0, depth_weight=0.6),
+        "first weight 10, depth weight 5": vary(ours, first_weight=10.0, depth_weight=5.0),
+        "depth weight 5": vary(ours, depth_weight=5.0),
+        "depth weight 10": vary(ours, depth_weight=10.0),
+        "nothing spared": vary(ours, spared=0.0),
+        "weight 0.05": vary(ours, weight=0.05, finishing_weight=30.0),
     }

@@ -26,6 +26,7 @@ import torch
 
 from benchmarks.shared.held_out import held_out
 from benchmarks.shared.kept_rows import KeptRows
+from benchmarks.shared.settings import settings_text, vary
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import TaskPair
@@ -33,7 +34,6 @@ from rootbound.datasets import load
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import accuracy
 
@@ -62,23 +62,23 @@ ABLATIONS: dict[str, Method | None] = {
     "Plain, peak rate 0.01": Plain(OURS.recipe),
     "scratch": None,
     "BestResponse": OURS,
-    "… weight 0.05": replace(OURS, weight=0.05, finishing_weight=30.0),
-    "… weight 0.3": replace(OURS, weight=0.3, finishing_weight=5.0),
-    "… first weight 10": replace(OURS, first_weight=10.0),
-    "… depth weight 0": replace(OURS, depth_weight=0.0),
-    "… depth weight 5": replace(OURS, depth_weight=5.0),
-    "… nothing before the activation": replace(OURS, before=0.0),
-    "… nothing spared": replace(OURS, spared=0.0),
-    "… first block random": replace(OURS, settled=0.0),
-    "… first block as learned before the terms": replace(OURS, settled=0.4),
-    "… first block trained to the end": replace(OURS, settled=1.0),
-    "… from the start, slowly": replace(OURS, wait=0.0, warm_in=0.5),
-    "… wait 0.5": replace(OURS, wait=0.5),
-    "… 192 undesirable samples": replace(OURS, undesirable_batch_size=192),
-    "… no last steps": replace(OURS, finishing_steps=0),
-    "… ridge 1e-1": replace(OURS, ridge=1e-1),
-    "… ridge 1e-5": replace(OURS, ridge=1e-5),
-    "… projection 64": replace(OURS, projection=64),
+    "… weight 0.05": vary(OURS, weight=0.05, finishing_weight=30.0),
+    "… weight 0.3": vary(OURS, weight=0.3, finishing_weight=5.0),
+    "… first weight 10": vary(OURS, first_weight=10.0),
+    "… depth weight 0": vary(OURS, depth_weight=0.0),
+    "… depth weight 5": vary(OURS, depth_weight=5.0),
+    "… nothing before the activation": vary(OURS, before_activation=0.0),
+    "… nothing spared": vary(OURS, spared=0.0),
+    "… first block random": vary(OURS, first_block_until=0.0),
+    "… first block as learned before the terms": vary(OURS, first_block_until=0.4),
+    "… first block trained to the end": vary(OURS, first_block_until=1.0),
+    "… from the start, slowly": vary(OURS, wait=0.0, warm_in=0.5),
+    "… wait 0.5": vary(OURS, wait=0.5),
+    "… 192 undesirable samples": vary(OURS, undesirable_batch_size=192),
+    "… no last steps": vary(OURS, finishing_steps=0),
+    "… ridge 1e-1": vary(OURS, ridge=1e-1),
+    "… ridge 1e-5": vary(OURS, ridge=1e-5),
+    "… projection 64": vary(OURS, projection=64),
 }
 """Each row changes what it names and nothing else."""
 
@@ -118,7 +118,7 @@ def tried(method: Method | None, tasks: TaskPair, name: str, number: int) -> Tri
     seconds = time.process_time() - started
     (exact,) = attack(Subject("defended", name, number, model), tasks.undesirable, EXACT)
     return Trial(
-        str(Configuration.of(method)), name, number, seconds,
+        settings_text(method), name, number, seconds,
         100 * accuracy(model, tasks.desirable.test),
         100 * exact.test[-1], *strongest(TUNED, model, tasks, number),
         *strongest(FIRST, model, tasks, number),
@@ -146,7 +146,7 @@ TRIALS = KeptRows(
 def kept(variant: str, method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
     return TRIALS.find_or_make(
-        (str(Configuration.of(method)), name, number),
+        (settings_text(method), name, number),
         lambda: replace(tried(method, tasks, variant, number), tasks=name),
     )
 

@@ -32,6 +32,7 @@ from benchmarks.shared.frontier import Worth, draw_frontier
 from benchmarks.shared.held_out import held_out
 from benchmarks.shared.kept_rows import KeptRows
 from benchmarks.shared.photographs import CLASSES, RANDOM, variants
+from benchmarks.shared.settings import settings_text
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.core.devices import PRECISIONS, computing_in, find_device, on
@@ -42,7 +43,6 @@ from rootbound.datasets import Dataset, load
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import BestResponse, Method
 from rootbound.networks import Classifier, resnet_20
-from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import accuracy
 
@@ -131,7 +131,7 @@ def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, s
         subject = Subject("defended", name, seed, model)
         (exact,) = attack(subject, tasks.undesirable, EXACT)
     return Trial(
-        name, str(Configuration.of(method)), 0 if method is None else method.recipe.epochs, seconds,
+        name, settings_text(method), 0 if method is None else method.recipe.epochs, seconds,
         100 * accuracy(model, tasks.desirable.test), 100 * exact.test[-1], few, more,
         setting.classes, seed, setting.precision, setting.test, setting.width, setting.draws,
     )  # fmt: skip
@@ -166,7 +166,7 @@ TRIALS = KeptRows(Path(__file__).parents[1] / "results" / "photographs.jsonl", T
 def found(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
     key = (
-        str(Configuration.of(method)),
+        settings_text(method),
         0 if method is None else method.recipe.epochs,
         seed,
         setting,

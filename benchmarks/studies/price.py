@@ -21,6 +21,7 @@ from statistics import fmean
 import torch
 
 from benchmarks.shared.kept_rows import KeptRows
+from benchmarks.shared.settings import settings_text, vary
 from benchmarks.studies.ablations import EXACT, PARTS, fold
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import TaskPair
@@ -28,7 +29,6 @@ from rootbound.evaluation import Subject, attack
 from rootbound.methods import BestResponse, Method, Plain
 from rootbound.metrics.estimates import paired
 from rootbound.networks import shallow_cnn
-from rootbound.records import Configuration
 from rootbound.training import accuracy
 
 OURS = BestResponse()
@@ -38,15 +38,15 @@ VARIANTS: dict[str, Method] = {
     "Plain": Plain(),
     "Plain, peak rate 0.01": Plain(OURS.recipe),
     "BestResponse": OURS,
-    "weight 0": replace(OURS, weight=0.0),
-    "last block alone": replace(OURS, first_weight=0.0, depth_weight=0.0),
-    "… without last steps": replace(OURS, first_weight=0.0, depth_weight=0.0, finishing_steps=0),
-    "first block alone": replace(OURS, weight=1e-4, first_weight=3e4, depth_weight=0.0),
-    "blocks between alone": replace(OURS, weight=1e-4, first_weight=0.0, depth_weight=3e3),
-    "first weight 0": replace(OURS, first_weight=0.0),
-    "depth weight 0": replace(OURS, depth_weight=0.0),
-    "before 0": replace(OURS, before=0.0),
-    "without last steps": replace(OURS, finishing_steps=0),
+    "weight 0": vary(OURS, weight=0.0),
+    "last block alone": vary(OURS, first_weight=0.0, depth_weight=0.0),
+    "… without last steps": vary(OURS, first_weight=0.0, depth_weight=0.0, finishing_steps=0),
+    "first block alone": vary(OURS, weight=1e-4, first_weight=3e4, depth_weight=0.0),
+    "blocks between alone": vary(OURS, weight=1e-4, first_weight=0.0, depth_weight=3e3),
+    "first weight 0": vary(OURS, first_weight=0.0),
+    "depth weight 0": vary(OURS, depth_weight=0.0),
+    "before 0": vary(OURS, before_activation=0.0),
+    "without last steps": vary(OURS, finishing_steps=0),
     "Plain, peak rate 0.01, ten epochs": Plain(LONGER),
     "BestResponse, ten epochs": replace(OURS, recipe=LONGER),
 }
@@ -70,9 +70,7 @@ def tried(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -
     model = method.fit(shallow_cnn(len(tasks.desirable.classes), seed=seed), tasks, seed=seed)
     (exact,) = attack(Subject("defended", variant, seed, model), tasks.undesirable, EXACT)
     kept = accuracy(model, tasks.desirable.test)
-    return Trial(
-        variant, str(Configuration.of(method)), name, seed, 100 * kept, 100 * exact.test[-1]
-    )
+    return Trial(variant, settings_text(method), name, seed, 100 * kept, 100 * exact.test[-1])
 
 
 TRIALS = KeptRows(
@@ -85,7 +83,7 @@ TRIALS = KeptRows(
 def kept(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
     """Return a trial, made now if it is not among those kept."""
     return TRIALS.find_or_make(
-        (str(Configuration.of(method)), name, seed),
+        (settings_text(method), name, seed),
         lambda: tried(variant, method, tasks, name, seed),
     )
 
