@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`
 sys.path.insert(0, str(Path(__file__).parent))
 
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer

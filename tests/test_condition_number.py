@@ -10,15 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.shared.linear_hessian import LinearHessian, root
 from rootbound.data import TaskPair
 from rootbound.methods import ConditionNumber
-from rootbound.methods.shared.condition import (
-    LinearHessian,
-    ill,
-    preconditioned,
-    root,
-    well,
-)
+from rootbound.methods.condition_number import ill, preconditioned, well
 from rootbound.networks import Classifier
 from rootbound.training import Recipe
 

@@ -17,7 +17,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.datasets import Dataset
 from rootbound.methods import IMMA, MLAC, SOPHON, TAR, Method, Plain, ReverseMAML
-from rootbound.methods.base import held_aside
+from rootbound.methods.shared.batches import hold_out
 from rootbound.methods.sophon import RollBack
 from rootbound.methods.tar import retain_loss
 from rootbound.networks import Classifier
@@ -156,7 +156,7 @@ def test_roll_back_takes_the_last_good_weights_back(
     broken: float, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     generator = torch.Generator().manual_seed(0)
-    drawn, others = held_aside(toy_tasks.desirable.train, 1000, generator)
+    drawn, others = hold_out(toy_tasks.desirable.train, 1000, generator)
     assert len(drawn) == len(others) == len(toy_tasks.desirable.train) // 2
     model = Plain(Recipe(epochs=6, batch_size=30, learning_rate=1e-2)).fit(toy_model, toy_tasks)
     roll_back = RollBack(model, drawn, allowed_drop=0.05)

@@ -6,7 +6,7 @@ import pytest
 
 from rootbound.cli.methods import read_methods
 from rootbound.methods import METHODS, TAR, BestResponse, Method, Plain, Schedule
-from rootbound.methods.names import names
+from rootbound.methods.base import name_methods
 from rootbound.training import Recipe
 
 
@@ -38,16 +38,19 @@ from rootbound.training import Recipe
 )
 def test_names(text: str, called: list[str], last: Method) -> None:
     methods = read_methods(text)
-    assert names(methods) == called
+    assert name_methods(methods) == called
     assert methods[-1] == last
 
 
 def test_recipes_tell_methods_apart_by_what_differs() -> None:
     short, long = (Plain(Recipe(epochs=count, batch_size=64)) for count in (2, 9))
-    assert names([short, long]) == ["Plain(recipe.epochs=2)", "Plain(recipe.epochs=9)"]
-    assert names([Plain(), long]) == ["Plain", "Plain(recipe.epochs=9, recipe.batch_size=64)"]
+    assert name_methods([short, long]) == ["Plain(recipe.epochs=2)", "Plain(recipe.epochs=9)"]
+    assert name_methods([Plain(), long]) == [
+        "Plain",
+        "Plain(recipe.epochs=9, recipe.batch_size=64)",
+    ]
 
 
 def test_all_means_all_and_more_may_follow() -> None:
-    called = names(read_methods("all,BestResponse(weight=0.3)"))
+    called = name_methods(read_methods("all,BestResponse(weight=0.3)"))
     assert called == [*METHODS, "BestResponse(weight=0.3)"]

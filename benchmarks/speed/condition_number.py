@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 import rootbound as rb
+from benchmarks.shared.linear_hessian import LinearHessian, root
 from benchmarks.shared.timing import seconds
-from rootbound.methods.shared.condition import LinearHessian, root
 
 REPEATS, BATCH, WIDTH, RIDGE, WEIGHT = 5, 64, 784, 1e-3, 1e6
 

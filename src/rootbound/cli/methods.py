@@ -14,7 +14,7 @@ from rootbound.core.devices import emulates_bfloat16, find_device
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.core.user_code import importable_name, load_named
 from rootbound.methods import METHODS, Method, Plain
-from rootbound.methods.names import names
+from rootbound.methods.base import name_methods
 from rootbound.records.configuration import divide_call, divide_list
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def read_methods(text: str) -> list[Method]:
     methods = [_method(name) for word in words for name in (METHODS if word == "all" else [word])]
     if not any(type(method) is Plain for method in methods):
         methods.insert(0, Plain())
-    called = names(methods)
+    called = name_methods(methods)
     if len(set(called)) != len(called):
         raise InputError("every method once", text, "remove what is repeated")
     return sorted(methods, key=lambda method: method.defends)

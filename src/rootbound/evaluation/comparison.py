@@ -33,7 +33,7 @@ from rootbound.evaluation.plan import Assignment, Plan
 from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.execution import Crew, Engine, engine_for
 from rootbound.methods import Method
-from rootbound.methods.names import names
+from rootbound.methods.base import name_methods
 from rootbound.networks import Classifier
 from rootbound.records import Evaluation, RunFolder
 from rootbound.suites import Suite, find_suite
@@ -75,7 +75,7 @@ def compare(
         InputError: The folder holds another run, a method comes twice, the suite is unknown, or
             a number is not positive.
     """
-    called = names(methods)
+    called = name_methods(methods)
     if len(set(called)) != len(called) or not called:
         raise InputError(
             "each method once, and at least one", ", ".join(called) or "none", "list them"

@@ -1,17 +1,16 @@
 """Methods: ways to train a model that resists; one file for each paper."""
 
 from rootbound.methods.adversarial_head import AdversarialHead
-from rootbound.methods.base import LossMethod, Method
+from rootbound.methods.base import AfterTraining, LossMethod, Method
 from rootbound.methods.best_response import BestResponse, Schedule, Terms
 from rootbound.methods.condition_number import ConditionNumber
+from rootbound.methods.controls import GenericFeatures, Plain
 from rootbound.methods.cuti import CUTI
-from rootbound.methods.generic_features import GenericFeatures
 from rootbound.methods.gradient_ascent import GradientAscent
 from rootbound.methods.hntl import HNTL
 from rootbound.methods.imma import IMMA
 from rootbound.methods.mlac import MLAC
 from rootbound.methods.ntl import NTL
-from rootbound.methods.plain import AfterTraining, Plain
 from rootbound.methods.rep_noise import RepNoise
 from rootbound.methods.reverse_maml import ReverseMAML
 from rootbound.methods.selective_distillation import SelectiveDistillation

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import Method, pairs
+from rootbound.methods.base import Method
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
@@ -34,17 +35,17 @@ class AdversarialHead(Method):
     features, and nothing is gained beyond the loss by chance, unless `capped` is off.
 
     Args:
-        recipe: how long and how fast to train.
-        heads: how many, at least 1.
-        hidden: units of each head's hidden layer; 0 makes them linear.
-        head_steps: that each head takes before a step of the features, at least 1.
-        head_rate: of the heads, above 0.
-        undesirable_batch_size: at least 1.
-        weight: above 0.
-        capped: whether a head's loss counts up to `log C` only.
+        recipe: How long and how fast to train.
+        heads: Number of heads.
+        hidden: Units of the hidden layer of each head; 0 makes the heads linear.
+        head_steps: Steps that each head takes before a step of the features.
+        head_rate: Learning rate of the heads.
+        undesirable_batch_size: Undesirable samples in a step.
+        weight: Final weight of the reversed gradient.
+        capped: Whether the loss of a head counts up to `log C` only.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
@@ -65,7 +66,7 @@ class AdversarialHead(Method):
         minimise(
             model,
             lambda pair, progress: self.loss(model, heads, *pair, progress),
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="AdversarialHead",

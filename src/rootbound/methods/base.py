@@ -6,17 +6,19 @@ import contextlib
 import copy
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self, final
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from typing import Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveInt, check
 from rootbound.data import Batch, Data, TaskPair
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.networks import Classifier
 from rootbound.networks.compiled import compiled
 from rootbound.networks.weights import weights_digest
@@ -32,7 +34,7 @@ class Method(ABC):
     """A way to train a defended model. Subclasses are frozen dataclasses and write `train`.
 
     Args:
-        recipe: how long and how fast to train.
+        recipe: How long and how fast to train.
     """
 
     defends: ClassVar[bool] = True
@@ -57,15 +59,15 @@ class Method(ABC):
         """Return a trained copy of the model; the same seed gives the same weights.
 
         Args:
-            model: where training starts from; it is left as it is.
-            tasks: the desirable task and the undesirable samples the defender knows.
-            seed: of everything random.
-            training_state: where the training is saved, so that one that was killed goes on there,
-                to the same weights on the same machine with as many threads.
+            model: Where training starts from; it is left as it is.
+            tasks: The desirable task, and the undesirable samples that the defender knows.
+            seed: Seed of everything random.
+            training_state: Where the state of this training is saved, so that one that was killed
+                goes on there, to the same weights on the same machine with as many threads.
 
         Raises:
-            InputError: the model does not fit the desirable task.
-            TrainingDiverged: weights became NaN or infinite.
+            InputError: The model does not fit the desirable task.
+            TrainingDiverged: Weights became NaN or infinite.
         """
         if model.classes != len(tasks.desirable.classes):
             raise InputError(
@@ -81,16 +83,16 @@ class Method(ABC):
             )
         model.check_inputs(tasks.desirable.train.shape)
         try:
-            fitted = self._fitted(model, tasks, seed, training_state)
+            fitted = self._train_copy(model, tasks, seed, training_state)
         except UnusableTrainingState as reason:
             assert training_state is not None  # nothing else raises it
             log.info("%s: the training begins again", reason)
             training_state.clear()
-            fitted = self._fitted(model, tasks, seed, training_state)
+            fitted = self._train_copy(model, tasks, seed, training_state)
         check_finite(fitted)
         return fitted.eval().requires_grad_(True)
 
-    def _fitted(
+    def _train_copy(
         self, model: Classifier, tasks: TaskPair, seed: int, training_state: TrainingState | None
     ) -> Classifier:
         fitted = copy.deepcopy(model)
@@ -102,12 +104,12 @@ class Method(ABC):
             if self.recipe.compiled:
                 stack.enter_context(compiled(fitted))
             if training_state is not None:
-                training = self._training(model, tasks, seed)
+                training = self._describe(model, tasks, seed)
                 stack.enter_context(training_state.track(training, generator))
             self.train(fitted, tasks, generator)
         return fitted
 
-    def _training(self, model: Classifier, tasks: TaskPair, seed: int) -> str:
+    def _describe(self, model: Classifier, tasks: TaskPair, seed: int) -> str:
         """Return text that differs when anything does that decides the weights."""
         data = (tasks.desirable.train, tasks.known_undesirable)
         parts = [
@@ -136,7 +138,7 @@ class Method(ABC):
         """Return the same method that trains in `float32` or `bfloat16`.
 
         Raises:
-            InputError: another precision.
+            InputError: Another precision.
         """
         return replace(self, recipe=replace(self.recipe, precision=precision))
 
@@ -147,11 +149,11 @@ class Method(ABC):
 
 @dataclass(frozen=True)
 class LossMethod(Method):
-    """A method that is one loss of a desirable and an undesirable batch; the loop is given.
+    """A method that descends one loss of a desirable and an undesirable batch.
 
     Args:
-        recipe: how long and how fast to train.
-        undesirable_batch_size: undesirable samples a step.
+        recipe: How long and how fast to train.
+        undesirable_batch_size: Undesirable samples in a step.
     """
 
     undesirable_batch_size: PositiveInt = 128
@@ -162,7 +164,7 @@ class LossMethod(Method):
     ) -> Tensor:
         """Return the loss to descend; `progress` runs from 0 to 1 over training.
 
-        It changes nothing but the gradients, and what the model itself counts along.
+        It changes nothing but the gradients, and what the model itself keeps count of.
         """
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
@@ -171,7 +173,7 @@ class LossMethod(Method):
         minimise(
             model,
             lambda pair, progress: self.loss(model, *pair, progress),
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
@@ -179,50 +181,78 @@ class LossMethod(Method):
         )
 
 
-def pairs(
-    recipe: Recipe, tasks: TaskPair, steps: int, size: int, generator: torch.Generator
-) -> Iterator[tuple[Batch, Batch]]:
-    """Yield pairs of a desirable and an undesirable batch.
-
-    Only the desirable side is augmented: what a network is made to lose of shifted images it
-    loses less thoroughly of those as they are, which is what an attacker has.
+@dataclass(frozen=True)
+class AfterTraining(Method):
+    """A method that begins where `Plain` ends; its author writes `defend`.
 
     Args:
-        recipe: how many desirable samples a step, and how they are augmented.
-        tasks: whose samples.
-        steps: how many pairs.
-        size: of the undesirable batch.
-        generator: of the order.
+        recipe: How long and how fast to learn the desirable task, before the defence begins.
     """
-    return zip(
-        recipe.batches(tasks.desirable.train, steps, generator),
-        tasks.known_undesirable.batches(size, steps, generator),
-        strict=True,
+
+    @final
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Learn the desirable task without intervention, then defend what was learned."""
+        learn(model, tasks.desirable.train, self.recipe, generator, title="Plain")
+        self.defend(model, tasks, generator)
+
+    @abstractmethod
+    def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Change the trained model in place, drawing samples with the generator."""
+
+
+def learn(
+    network: Classifier,
+    data: Data,
+    recipe: Recipe,
+    generator: torch.Generator,
+    *,
+    title: str,
+) -> None:
+    """Train a network in place to classify data: descend the cross-entropy by a recipe."""
+    steps = recipe.steps(len(data))
+    minimise(
+        network,
+        lambda batch, _: functional.cross_entropy(network(batch[0]), batch[1]),
+        recipe.batches(data, steps, generator),
+        steps=steps,
+        learning_rate=recipe.learning_rate,
+        title=title,
+        changes=(),
     )
 
 
-def union(
-    first: Data, second: Data, size: int, steps: int, generator: torch.Generator
-) -> Iterator[tuple[Batch, Batch]]:
-    """Yield pairs of batches in the proportion of the data: epochs of the first are both's.
+def name_methods(methods: Sequence[Method]) -> list[str]:
+    """Return a name for each method: its class, and what tells it from others of that class.
 
-    Args:
-        first: `size` samples of it a step.
-        second: the corresponding share of it a step.
-        size: of the first batch.
-        steps: how many pairs.
-        generator: of the order.
+    `BestResponse` beside `BestResponse(weight=0.3)`: settings that are the class's defaults, or
+    the same in all of them, are left out. Equal methods have equal names.
     """
-    other = max(1, round(size * len(second) / len(first)))
-    return zip(
-        first.batches(size, steps, generator),
-        second.batches(other, steps, generator),
-        strict=True,
-    )
+    names = []
+    for method in methods:
+        kind = type(method).__name__
+        siblings = [_changed(other) for other in methods if type(other).__name__ == kind]
+        telling = [
+            f"{name}={value!r}"
+            for name, value in _changed(method).items()
+            if any(sibling.get(name, MISSING) != value for sibling in siblings)
+        ]
+        names.append(f"{kind}({', '.join(telling)})" if telling else kind)
+    return names
 
 
-def held_aside(data: Data, count: int, generator: torch.Generator) -> tuple[Data, Data]:
-    """Return `count` samples drawn at random, half of them at most, and the others."""
-    order = torch.randperm(len(data), generator=generator)
-    count = min(count, len(data) // 2)
-    return data.select(order[:count]), data.select(order[count:])
+def _changed(method: Method) -> dict[str, Any]:
+    """Return the settings that are not the defaults; those of a group as `recipe.epochs`."""
+    changed = {}
+    for part in fields(method):
+        value, usual = getattr(method, part.name), _default(part)
+        if is_dataclass(value) and type(value) is type(usual):
+            for entry in fields(value):
+                if getattr(value, entry.name) != getattr(usual, entry.name):
+                    changed[f"{part.name}.{entry.name}"] = getattr(value, entry.name)
+        elif value != usual:
+            changed[part.name] = value
+    return changed
+
+
+def _default(part: Field[Any]) -> Any:
+    return part.default if part.default_factory is MISSING else part.default_factory()

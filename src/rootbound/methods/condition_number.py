@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,11 +14,13 @@ from rootbound.attacks.repairs import InsertWhitening, Repaired
 from rootbound.core.devices import in_full
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import pairs
-from rootbound.methods.plain import AfterTraining
-from rootbound.methods.shared.condition import ill, preconditioned, well
+from rootbound.methods.base import AfterTraining
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
+
+FLOOR = 1e-18
+"""Least of what R_ill divides by: where all directions are equal it is flat, not infinite."""
 
 
 @dataclass(frozen=True)
@@ -34,24 +36,25 @@ class ConditionNumber(AfterTraining):
 
     Paper: A. Zheng, C. Bai, B. Bullins, R. Yeh, "Model Immunization from a Condition Number
     Perspective", ICML 2025, https://arxiv.org/abs/2505.23760, equations 3, 11, 12, Theorem 4.2,
-    section 4.4; for a linear extractor, where the step is exact, see `LinearHessian`.
+    section 4.4.
     Differs from the paper: `Z'Z` is divided by N, so that weights do not depend on the batch;
     Adam under a one-cycle rate instead of SGD with momentum. The weights are chosen for a
     small CNN; the paper's (5e-5 and 2e6 for a ResNet18) belong to its features. Its code
     leaves the dummy layer out for deep networks: `preconditioner="none"`.
 
     Args:
-        recipe: of learning the desirable task, before the defence begins.
-        immunisation: of the defence; its batch size is of desirable samples.
-        undesirable_batch_size: undesirable samples a step.
-        well_weight: of R_well, at least 0.
-        ill_weight: of R_ill, at least 0.
-        trained_blocks: last blocks that the defence trains, with the head; None for all.
-        preconditioner: `features`, or `none`.
-        ridge: added to what is inverted, relative to its mean eigenvalue, above 0.
+        recipe: How long and how fast to learn the desirable task, before the defence begins.
+        immunisation: How long and how fast to defend; its batch size is that of desirable samples.
+        undesirable_batch_size: Undesirable samples in a step.
+        well_weight: Weight of R_well.
+        ill_weight: Weight of R_ill.
+        trained_blocks: How many of the last blocks the defence trains, besides the head; None for
+            all.
+        preconditioner: `features`, or `none` to leave the dummy layer out.
+        ridge: Added to what is inverted, relative to its mean eigenvalue.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     immunisation: Recipe = Recipe(epochs=3, learning_rate=1e-3)
@@ -78,7 +81,7 @@ class ConditionNumber(AfterTraining):
         minimise(
             model,
             lambda pair, _: self.loss(model, *pair),
-            pairs(self.immunisation, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.immunisation, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.immunisation.learning_rate,
             title=type(self).__name__,
@@ -99,3 +102,66 @@ class ConditionNumber(AfterTraining):
         if self.preconditioner == "features":
             features = preconditioned(features, self.ridge)
         return features.T @ features / len(features)
+
+
+def well(matrix: Tensor) -> Tensor:
+    """Return `R_well(S) = sigma_1^2 / 2 - |S|_F^2 / (2 p)`, 0 where all sigma are equal.
+
+    The gradient is `sigma_1 u_1 v_1' - S / p` (equation 3).
+
+    Args:
+        matrix: S `(rows, columns)`; p is the smaller of the two.
+    """
+    largest, _, _ = _extremes(matrix)
+    return 0.5 * (largest.square() - matrix.square().sum() / min(matrix.shape))
+
+
+def ill(matrix: Tensor) -> Tensor:
+    """Return `R_ill(S) = 1 / (|S|_F^2 / (2 k) - sigma_k^2 / 2)`, which is 0 at kappa = infinity.
+
+    The gradient is `R_ill^2 (sigma_k u_k v_k' - S / k)` (equations 12 and 13).
+
+    Args:
+        matrix: S `(rows, columns)`, of rank k.
+    """
+    _, smallest, rank = _extremes(matrix)
+    return 1 / (0.5 * (matrix.square().sum() / rank - smallest.square())).clamp_min(FLOOR)
+
+
+def _extremes(matrix: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Return the largest and the smallest singular value above 0, differentiable, and the rank."""
+    left, values, right = torch.linalg.svd(matrix.detach(), full_matrices=False)
+    noise = max(matrix.shape) * torch.finfo(matrix.dtype).eps * values[0]
+    rank = max(1, int((values > noise).sum()))
+    # A singular value's gradient is that of u'Sv with u and v held fixed (both are optimal).
+    return left[:, 0] @ matrix @ right[0], left[:, rank - 1] @ matrix @ right[rank - 1], rank
+
+
+class _Preconditioned(torch.autograd.Function):
+    """The identity, whose backward multiplies by the inverse covariance of what went through."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, ridge: float) -> Tensor:
+        covariance = features.T @ features / len(features)
+        covariance.diagonal().add_(ridge * covariance.trace() / len(covariance) + FLOOR)
+        ctx.save_for_backward(torch.linalg.cholesky(covariance))
+        return features.view_as(features)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        found: Tensor = torch.cholesky_solve(gradients[0].T, factor).T
+        return found, None
+
+
+def preconditioned(features: Tensor, ridge: float = 1e-3) -> Tensor:
+    """Return the features; gradients through them are multiplied by their inverse covariance.
+
+    This is the paper's dummy layer (section 4.4, appendix C.3).
+
+    Args:
+        features: Z `(N, D)`; the covariance is `Z'Z / N`.
+        ridge: Added to the covariance, relative to its mean eigenvalue.
+    """
+    found: Tensor = _Preconditioned.apply(features, ridge)
+    return found

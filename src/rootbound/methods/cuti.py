@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import Method, pairs
+from rootbound.methods.base import Method
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
@@ -38,16 +39,16 @@ class CUTI(Method):
     trains them (`style="random"`). Adam under a one-cycle rate. The paper's alpha is 0.1.
 
     Args:
-        recipe: how long and how fast to train.
-        undesirable_batch_size: undesirable samples a step, at least 1.
-        alpha: of the undesirable loss, above 0.
-        beta: what it gains at most, above 0.
-        style: whether A and B are `learned`, or `random` and drawn anew.
-        head_steps: that the head takes before a step of the network, at least 1.
-        head_rate: of the head, above 0.
+        recipe: How long and how fast to train.
+        undesirable_batch_size: Undesirable samples in a step.
+        alpha: Weight of the undesirable loss.
+        beta: The most that the undesirable term gains.
+        style: Whether A and B are `learned`, or `random` and drawn anew in each step.
+        head_steps: Steps that the head takes before a step of the network.
+        head_rate: Learning rate of the head.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     changes_inputs = True  # of blocks, which for texts have a mask among them
@@ -78,7 +79,7 @@ class CUTI(Method):
         minimise(
             nn.ModuleList(trained),
             loss,
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="CUTI",
@@ -111,7 +112,7 @@ class Restyling(nn.Module):
     """`h * sigmoid(A d) + sigmoid(B m)`: d, m are other samples' channel deviations and means.
 
     Args:
-        channels: C, of the feature maps; A and B are `(C, C)`.
+        channels: C, the channels of the feature maps; A and B are `(C, C)`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -138,8 +139,8 @@ def restylings(model: Classifier, shape: tuple[int, ...]) -> dict[int, Restyling
     """Return one for each block whose outputs have channels and places, by its position.
 
     Args:
-        model: put into evaluation mode while it is looked at.
-        shape: of a sample.
+        model: The network; it is put into evaluation mode while its outputs are looked at.
+        shape: Shape of a sample.
     """
     found: dict[int, Restyling] = {}
     was_training = model.training

@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import pairs
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
 from rootbound.training import minimise
@@ -33,19 +33,21 @@ class GradientAscent(AfterTraining):
     then features are climbed in place of one head's mistakes.
 
     Args:
-        recipe: of learning the desirable task; its batch size is the defence's too.
-        steps: of the defence, at least 1.
-        head_steps: that the head takes before it, at least 1.
-        along: that the head takes before each step of the defence, at least 0.
-        head_rate: of the head, above 0.
-        undesirable_batch_size: at least 1.
-        weight: of the ascent, above 0.
-        limit: above 0; a sample is climbed no further. 3 is about twice the loss by chance of 5
-            classes; 10 cost the desirable task more and left a last layer more to read.
-        learning_rate: the peak, above 0.
+        recipe: How long and how fast to learn the desirable task; the defence takes batches of its
+            size.
+        steps: Steps of the defence.
+        head_steps: Steps that the head takes before the defence.
+        along: Steps that the head takes before each step of the defence.
+        head_rate: Learning rate of the head.
+        undesirable_batch_size: Undesirable samples in a step.
+        weight: Weight of the ascent.
+        limit: Cross-entropy above which a sample is climbed no further. 3 is about twice the loss
+            by chance of 5 classes; 10 cost the desirable task more and left a last layer more to
+            read.
+        learning_rate: Peak learning rate of the defence.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     steps: PositiveInt = 500
@@ -67,7 +69,7 @@ class GradientAscent(AfterTraining):
         minimise(
             model,
             lambda pair, _: self.loss(model, heads, *pair),
-            pairs(self.recipe, tasks, self.steps, size, generator),
+            draw_pairs(self.recipe, tasks, self.steps, size, generator),
             steps=self.steps,
             learning_rate=self.learning_rate,
             title="GradientAscent",

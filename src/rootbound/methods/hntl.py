@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from rootbound.core.fields import NonNegativeFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import Method, pairs
+from rootbound.methods.base import Method
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.networks import Classifier
 from rootbound.training import minimise
 
@@ -36,15 +37,15 @@ class HNTL(Method):
     layer.
 
     Args:
-        recipe: how long and how fast to train, in either stage.
-        undesirable_batch_size: undesirable samples a step, at least 1.
-        latent: dimensions of c and of s, at least 1.
-        hidden: units of the decoder's hidden layer, at least 1.
-        variational: at least 0; the paper's is 0.001.
-        reconstruction: at least 0; the paper's is 0.1.
+        recipe: How long and how fast to train, in either stage.
+        undesirable_batch_size: Undesirable samples in a step.
+        latent: Dimensions of c, and of s.
+        hidden: Units of the hidden layer of the decoder.
+        variational: Weight of the divergences; the paper's is 0.001.
+        reconstruction: Weight of the squared error of the decoder; the paper's is 0.1.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     changes_inputs = True
@@ -66,7 +67,7 @@ class HNTL(Method):
             lambda pair, _: parts.loss(
                 *joined(pair, wanted), self.variational, self.reconstruction
             ),
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="HNTL: content and style",
@@ -78,7 +79,7 @@ class HNTL(Method):
         minimise(
             whole,
             lambda pair, _: distillation_loss(whole, parts, pair, wanted),
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="HNTL: distillation",
@@ -110,11 +111,11 @@ class Disentanglement(nn.Module):
     """A content encoder that knows the labels, a style encoder that knows the domain, a decoder.
 
     Args:
-        model: whose architecture both encoders have, with random weights.
-        classes: that content tells apart.
-        shape: of a sample.
-        latent: dimensions of either.
-        hidden: units of the decoder's hidden layer.
+        model: The network whose architecture both encoders have, with random weights.
+        classes: Number of classes that the content tells apart.
+        shape: Shape of a sample.
+        latent: Dimensions of the content, and of the style.
+        hidden: Units of the hidden layer of the decoder.
     """
 
     def __init__(

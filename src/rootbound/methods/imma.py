@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
 from rootbound.networks import Classifier
 from rootbound.training import minimise
 
@@ -32,17 +32,18 @@ class IMMA(AfterTraining):
     immunised layers do without. Several lower steps instead of one, on the same features.
 
     Args:
-        recipe: of learning the desirable task; its batch size is the upper level's too.
-        outer_steps: of the upper level, at least 1.
-        inner_steps: of the lower level before each of them, at least 1.
-        inner_rate: of the lower level, above 0.
-        undesirable_batch_size: samples of either level.
-        weight: of the ascent, above 0.
-        fresh_head: whether the lower level begins anew each time, as an option of the code does.
-        learning_rate: the upper level's peak, above 0.
+        recipe: How long and how fast to learn the desirable task; the defence takes batches of its
+            size.
+        outer_steps: Steps of the upper level.
+        inner_steps: Steps of the lower level before each step of the upper one.
+        inner_rate: Learning rate of the lower level.
+        undesirable_batch_size: Undesirable samples in a step of either level.
+        weight: Weight of the ascent.
+        fresh_head: Whether the lower level begins anew each time, as an option of the code does.
+        learning_rate: Peak learning rate of the upper level.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     outer_steps: PositiveInt = 500

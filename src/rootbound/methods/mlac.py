@@ -13,7 +13,7 @@ from torch.nn import functional
 from rootbound.core.devices import in_full
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
 from rootbound.methods.shared.unrolled import InnerOptimiser, Unrolled
 from rootbound.networks import Classifier
 from rootbound.training import minimise
@@ -38,21 +38,23 @@ class MLAC(AfterTraining):
     at 1e-5, an attacker's rate of 3e-4, learned at 1e-4 between 1e-6 and 1e-2.
 
     Args:
-        recipe: of learning the desirable task; its batch size is the outer one's too.
-        outer_steps: at least 1.
-        attack_steps: K, at least 1.
-        attack_optimiser: the adversary's.
-        attack_rate: where its learning rate starts, above 0.
-        attack_batch_size: undesirable samples a step.
-        head: the adversary's at the start, `learned` or `fresh`.
-        adversary_rate: of learning its rate, relative to that rate, and its head, at least 0.
-        adapted_weight: at least 0; what it weighs has no upper bound.
-        recalibrated_weight: at least 0; what it weighs is at most log C.
-        gradient_weight: at least 0.
-        learning_rate: the peak, above 0.
+        recipe: How long and how fast to learn the desirable task; the defence takes batches of its
+            size.
+        outer_steps: Steps of the defence.
+        attack_steps: K.
+        attack_optimiser: Optimiser of the adversary.
+        attack_rate: The adversary's learning rate at the start.
+        attack_batch_size: Undesirable samples in a step of the adversary.
+        head: The adversary's head at the start of each trajectory: `learned` so far, or `fresh`.
+        adversary_rate: Learning rate of what the adversary learns from one trajectory to the next:
+            its head, and its learning rate, relative to itself.
+        adapted_weight: Weight of the adapted loss, which has no upper bound.
+        recalibrated_weight: Weight of the recalibrated loss, which is at most log C.
+        gradient_weight: Weight of the norm of the gradients.
+        learning_rate: Peak learning rate of the defence.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     outer_steps: PositiveInt = 200
@@ -84,8 +86,8 @@ class MLAC(AfterTraining):
             batches = list(itertools.islice(known, self.attack_steps + 1))
             # A copy of the rate, since the rate itself changes before the gradient is taken.
             adapted, censored = self.adversarial(adversary, rate.clone(), batches)
-            found = torch.autograd.grad(adapted, learned, retain_graph=True)
-            for parameter, gradient in zip(learned, found, strict=True):
+            gradients = torch.autograd.grad(adapted, learned, retain_graph=True)
+            for parameter, gradient in zip(learned, gradients, strict=True):
                 parameter.grad = gradient
             learning.step()
             with torch.no_grad():
@@ -104,12 +106,12 @@ class MLAC(AfterTraining):
     def adversarial(
         self, adversary: Classifier, rate: Tensor, batches: list[Batch]
     ) -> tuple[Tensor, Tensor]:
-        """Return the adversary's loss, and what the model descends besides its task.
+        """Return the adversary's loss, and what the model descends besides that of its task.
 
         Args:
-            adversary: the model with the adversary's head.
-            rate: the adversary's learning rate.
-            batches: the one to judge by, then those to adapt to.
+            adversary: The model with the adversary's head.
+            rate: The adversary's learning rate.
+            batches: The batch that judges, then those to adapt to.
         """
         (inputs, labels), *rest = batches
         attacked = Unrolled(adversary)
@@ -133,10 +135,10 @@ def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> 
     has no part in the gradient (envelope theorem), so none flows through the solver.
 
     Args:
-        logits: `(K, N, C)`.
+        logits: K sets of logits, `(K, N, C)`.
         labels: `(N,)` int64.
-        iterations: of projected gradient descent with acceleration (A. Beck, M. Teboulle,
-            "A Fast Iterative Shrinkage-Thresholding Algorithm", 2009).
+        iterations: Steps of projected gradient descent with acceleration (A. Beck, M. Teboulle, "A
+            Fast Iterative Shrinkage-Thresholding Algorithm", 2009).
 
     Returns:
         A scalar, differentiable in the logits.

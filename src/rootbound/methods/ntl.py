@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, Range
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import Method, pairs
+from rootbound.methods.base import Method
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
@@ -38,19 +39,19 @@ class NTL(Method):
     and distance_beta 1: for its networks, which are pretrained.
 
     Args:
-        recipe: how long and how fast to train.
-        form: of the loss, the `paper`'s or the `code`'s.
-        undesirable_batch_size: undesirable samples a step, at least 2.
-        alpha: of the undesirable loss, above 0.
-        beta: what the second term gains at most, above 0; the code's is 1.
-        distance_alpha: of the MMD, above 0.
-        distance_beta: what the distance counts at most, above 0.
-        depth: blocks before the last whose outputs the MMD is taken of, at least 0.
-        head_steps: that the head takes before a step of the network, at least 1.
-        head_rate: of the head, above 0.
+        recipe: How long and how fast to train.
+        form: Form of the loss: the `paper`'s, or the `code`'s.
+        undesirable_batch_size: Undesirable samples in a step.
+        alpha: Weight of the undesirable loss.
+        beta: The most that the second term gains; the code's is 1.
+        distance_alpha: Weight of the MMD.
+        distance_beta: The most that the distance counts.
+        depth: How many blocks before the last the MMD is taken; 0 for the last features.
+        head_steps: Steps that the head takes before a step of the network.
+        head_rate: Learning rate of the head.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
@@ -72,7 +73,7 @@ class NTL(Method):
         minimise(
             model,
             lambda pair, _: self.loss(model, heads, *pair),
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="NTL",

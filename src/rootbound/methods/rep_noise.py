@@ -17,8 +17,8 @@ from rootbound.core.fields import (
     Range,
 )
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import pairs
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
+from rootbound.methods.shared.batches import draw_pairs
 from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
@@ -44,19 +44,20 @@ class RepNoise(AfterTraining):
     they can be. Rates and weights are for small networks.
 
     Args:
-        recipe: of learning the desirable task; its batch size is the defence's too.
-        steps: of the defence, at least 1.
-        undesirable_batch_size: at least 2.
-        alpha: of the ascent, at least 0.
-        beta: of the noise, at least 0.
+        recipe: How long and how fast to learn the desirable task; the defence takes batches of its
+            size.
+        steps: Steps of the defence.
+        undesirable_batch_size: Undesirable samples in a step.
+        alpha: Weight of the ascent.
+        beta: Weight of the noise.
         noise: `normal`, or `rectified` for its positive part.
-        head_steps: that the heads take before the defence, at least 1.
-        along: that they take before each of its steps, at least 0.
-        head_rate: of the heads, above 0.
-        learning_rate: the peak, above 0.
+        head_steps: Steps that the heads take before the defence.
+        along: Steps that the heads take before each step of the defence.
+        head_rate: Learning rate of the heads.
+        learning_rate: Peak learning rate of the defence.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     steps: PositiveInt = 500
@@ -81,7 +82,7 @@ class RepNoise(AfterTraining):
         minimise(
             model,
             lambda pair, _: self.loss(model, heads, *pair),
-            pairs(self.recipe, tasks, self.steps, size, generator),
+            draw_pairs(self.recipe, tasks, self.steps, size, generator),
             steps=self.steps,
             learning_rate=self.learning_rate,
             title="RepNoise",

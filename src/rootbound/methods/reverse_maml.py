@@ -34,15 +34,15 @@ class ReverseMAML(LossMethod):
     chance, `log C`, unless `capped` is off. One task of either kind instead of many.
 
     Args:
-        recipe: how long and how fast to train.
-        undesirable_batch_size: undesirable samples a step, at least 2.
-        inner_steps: of adaptation, at least 1.
-        inner_rate: of adaptation, above 0.
-        weight: of the ascent, at least 0.
-        capped: whether the undesirable loss counts up to `log C` only.
+        recipe: How long and how fast to train.
+        undesirable_batch_size: Undesirable samples in a step.
+        inner_steps: Steps of adaptation.
+        inner_rate: Learning rate of adaptation.
+        weight: Weight of the ascent.
+        capped: Whether the undesirable loss counts up to `log C` only.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)

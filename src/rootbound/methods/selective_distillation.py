@@ -13,8 +13,8 @@ from torch.nn import functional
 from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import Method, union
-from rootbound.methods.plain import Plain
+from rootbound.methods.base import Method, learn
+from rootbound.methods.shared.batches import draw_union
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise, predict
 
@@ -35,9 +35,9 @@ class SelectiveDistillation(Method):
     post's target is -100, which costs a small network much of the desirable task.
 
     Args:
-        recipe: of the teacher and of the student.
-        target: what undesirable inputs shall give before the last ReLU, below 0.
-        head_epochs: epochs of the new head.
+        recipe: How long and how fast to train the teacher, and then the student.
+        target: What undesirable inputs shall give before the last ReLU.
+        head_epochs: Epochs of the new head.
 
     Raises:
         InputError: `target` is not negative, or the backbone does not end in a ReLU.
@@ -51,7 +51,7 @@ class SelectiveDistillation(Method):
         """Train the teacher, distil it into the model, and give the model a new head."""
         relu = _last_relu(model)
         teacher = copy.deepcopy(model)
-        Plain(self.recipe).train(teacher, tasks, generator)
+        learn(teacher, tasks.desirable.train, self.recipe, generator, title="teacher")
         fresh = model.reinitialised(seed=int(torch.randint(2**31, (), generator=generator)))
         model.load_state_dict(fresh.state_dict())
         self._distil(model, relu, teacher.requires_grad_(False), tasks, generator)
@@ -83,7 +83,7 @@ class SelectiveDistillation(Method):
         minimise(
             model.backbone,
             loss,
-            union(numbered, tasks.known_undesirable, self.recipe.batch_size, steps, generator),
+            draw_union(numbered, tasks.known_undesirable, self.recipe.batch_size, steps, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="SelectiveDistillation",

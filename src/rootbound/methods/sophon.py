@@ -16,8 +16,8 @@ from tqdm import trange
 
 from rootbound.core.fields import PositiveFloat, PositiveInt, Range, Share
 from rootbound.data import Data, TaskPair
-from rootbound.methods.base import held_aside
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
+from rootbound.methods.shared.batches import hold_out
 from rootbound.methods.shared.trajectory import (
     OptimiserName,
     Step,
@@ -46,23 +46,23 @@ class SOPHON(AfterTraining):
     attacker at 1e-4 with batches of 150, and Adams at 3e-4 and 5e-4 with one NTR step each.
 
     Args:
-        recipe: of learning the desirable task; NTR takes its batches.
+        recipe: How long and how fast to learn the desirable task; NTR takes batches of its size.
         suppression: S.
-        outer_steps: of FTS, at least 1.
-        attack_steps: K, at least 1.
-        attack_optimiser: the simulated attacker's.
-        attack_rate: its learning rate, above 0.
-        attack_batch_size: undesirable samples a step, at least 2; a tenth of them is for S.
-        suppression_rate: of FTS's Adam, above 0.
-        reinforcement_rate: of NTR's Adam, above 0.
-        reinforcement_steps: of NTR after each of FTS, at least 1.
-        clip: largest norm of FTS's gradient, above 0.
-        check_every: outer steps between two looks at the desirable accuracy, at least 1.
-        checked: desirable training samples held aside from NTR for that, at least 1.
-        allowed_drop: of the accuracy on them, in [0, 1].
+        outer_steps: Steps of FTS.
+        attack_steps: K, the steps of a simulated attack.
+        attack_optimiser: Optimiser of the simulated attacker.
+        attack_rate: Learning rate of the simulated attacker.
+        attack_batch_size: Undesirable samples in a step of the attacker; a tenth of them is for S.
+        suppression_rate: Learning rate of FTS's Adam.
+        reinforcement_rate: Learning rate of NTR's Adam.
+        reinforcement_steps: Steps of NTR after each step of FTS.
+        clip: The largest norm of FTS's gradient.
+        check_every: Outer steps between two looks at the desirable accuracy.
+        checked: Desirable training samples held out from NTR to look at it.
+        allowed_drop: The most that this accuracy may drop, from 0 to 1.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     suppression: Literal["inverse", "negated", "uniform"] = "inverse"
@@ -81,7 +81,7 @@ class SOPHON(AfterTraining):
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Alternate the two, and end with weights that keep the desirable accuracy."""
-        checked, retained = held_aside(tasks.desirable.train, self.checked, generator)
+        checked, retained = hold_out(tasks.desirable.train, self.checked, generator)
         roll_back = RollBack(model, checked, self.allowed_drop)
         suppressing, reinforcing = self._optimisers(model)
         for step in trange(1, self.outer_steps + 1, desc="SOPHON", leave=False, disable=None):
@@ -135,9 +135,9 @@ class RollBack:
     """Keep a model's last weights with which it is accurate enough.
 
     Args:
-        model: is put into evaluation mode while it is judged.
-        checked: samples that it is judged on.
-        allowed_drop: of the accuracy on them from what it is now, in [0, 1].
+        model: The model; it is put into evaluation mode while it is judged.
+        checked: Samples that it is judged on.
+        allowed_drop: The most that the accuracy on them may drop from what it is now, in [0, 1].
     """
 
     def __init__(self, model: Classifier, checked: Data, allowed_drop: float) -> None:

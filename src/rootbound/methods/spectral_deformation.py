@@ -13,7 +13,7 @@ from rootbound.attacks.repairs import BalanceFactors, Repaired
 from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import TaskPair
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
 from rootbound.networks import Classifier
 
 Layer = nn.Linear | nn.Conv2d
@@ -42,13 +42,13 @@ class SpectralDeformation(AfterTraining):
     The network has more layers afterwards: `save_model` refuses it, `state_dict()` works.
 
     Args:
-        recipe: of learning the desirable task, before the defence begins.
-        alpha: above 1. The paper has 1e3 to 1e9, mostly 1e4; float32 keeps about 7 digits,
-            of which alpha takes as many as it has zeros.
-        directions: how many singular values, at least 1 (the paper's k, 25).
+        recipe: How long and how fast to learn the desirable task, before the defence begins.
+        alpha: Factor of the largest singular values. The paper has 1e3 to 1e9, mostly 1e4; float32
+            keeps about 7 digits, of which alpha takes as many as it has zeros.
+        directions: How many singular values are multiplied (the paper's k, 25).
 
     Raises:
-        InputError: a value is out of range, or no layer is left to deform.
+        InputError: A value is out of range, or no layer is left to deform.
     """
 
     alpha: Annotated[float, Range(above=1)] = 1e5
@@ -96,8 +96,8 @@ def deform(weight: Tensor, alpha: float, directions: int) -> tuple[Tensor, Tenso
 
     Args:
         weight: `(O, I, ...)`, taken as a matrix with O rows.
-        alpha: what the largest singular values are multiplied by.
-        directions: how many.
+        alpha: Factor of the largest singular values.
+        directions: How many singular values are multiplied.
 
     Returns:
         The inflated weight, of the same shape, and the compensation `(O, O)`.

@@ -15,7 +15,7 @@ from torch.nn import functional
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.plain import AfterTraining
+from rootbound.methods.base import AfterTraining
 from rootbound.methods.shared.trajectory import (
     Step,
     suppression_loss,
@@ -45,19 +45,20 @@ class TAR(AfterTraining):
     at 2e-5 and attackers at 2e-6, 2e-5 or 4e-5. Its other values are the defaults.
 
     Args:
-        recipe: of learning the desirable task; its batch size is of the retained samples too.
-        outer_steps: at least 1.
-        attack_steps: K, at least 1.
-        judged_every: attacker's steps between two terms of the sum, from 1 to K.
-        attack_rates: of the attackers, one of which is drawn at each outer step, above 0.
-        attack_batch_size: undesirable samples a step and a term.
-        tamper_weight: above 0.
-        retain_weight: above 0.
-        growth: of a term's weight with the step; 0 weighs all alike.
-        learning_rate: the peak, above 0.
+        recipe: How long and how fast to learn the desirable task; the retained batches have its
+            size.
+        outer_steps: Steps of the defence.
+        attack_steps: K.
+        judged_every: Steps of an attacker between two terms of the sum, at most K.
+        attack_rates: Learning rates of the attackers; one is drawn at each outer step.
+        attack_batch_size: Undesirable samples in a step, and in a term.
+        tamper_weight: Weight of the sum along an attack.
+        retain_weight: Weight of what retains the desirable task.
+        growth: How fast the weight of a term grows with the step; 0 weighs all terms alike.
+        learning_rate: Peak learning rate of the defence.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     outer_steps: PositiveInt = 150

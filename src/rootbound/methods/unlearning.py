@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Batch, Data, TaskPair
-from rootbound.methods.base import Method, union
+from rootbound.methods.base import Method
+from rootbound.methods.shared.batches import draw_union
 from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 
@@ -31,16 +32,16 @@ class Unlearning(Method):
     schedule. They are meant for networks with BatchNorm; lower ones suit those without.
 
     Args:
-        recipe: of learning all classes.
-        noise_images: noise images for each undesirable class.
+        recipe: How long and how fast to learn all classes.
+        noise_images: Noise images for each undesirable class.
         noise_steps: Adam steps (rate 0.1) that make them.
-        noise_penalty: of their mean squared norm.
-        retained: desirable samples of each class kept for impairing and repairing.
-        impair_rate: peak learning rate while impairing.
-        repair_rate: peak learning rate while repairing.
+        noise_penalty: Weight of their mean squared norm.
+        retained: Desirable samples of each class that are kept for impairing and repairing.
+        impair_rate: Peak learning rate while impairing.
+        repair_rate: Peak learning rate while repairing.
 
     Raises:
-        InputError: a value is not positive.
+        InputError: A value is not positive.
     """
 
     changes_inputs = True
@@ -75,7 +76,7 @@ class Unlearning(Method):
         unwanted = replace(known, labels=known.labels + wanted)
         desirable = tasks.desirable.train
         steps = self.recipe.steps(len(desirable))
-        pairs = union(desirable, unwanted, self.recipe.batch_size, steps, generator)
+        pairs = draw_union(desirable, unwanted, self.recipe.batch_size, steps, generator)
         minimise(
             whole,
             lambda batch, _: functional.cross_entropy(whole(batch[0]), batch[1]),

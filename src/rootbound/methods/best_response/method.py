@@ -15,10 +15,11 @@ from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import LossMethod, held_aside, pairs
+from rootbound.methods.base import LossMethod
 from rootbound.methods.best_response.price import Price
 from rootbound.methods.best_response.schedule import Schedule
 from rootbound.methods.best_response.terms import Terms, block_outputs
+from rootbound.methods.shared.batches import draw_pairs, hold_out
 from rootbound.networks import Classifier
 from rootbound.networks.layers import freeze_running_statistics
 from rootbound.training import Recipe, minimise
@@ -69,18 +70,18 @@ class BestResponse(LossMethod):
     test criteria in multivariate analysis", 1955) with a ridge, I comes from Wilks' lambda (1932).
 
     Args:
-        recipe: how long and how fast to train.
-        undesirable_batch_size: undesirable samples a step; more than `terms.projection` is best.
-        weight: the final w.
-        max_desirable_drop: points of desirable accuracy that may be lost; then w is found along
-            the way, starting at `weight`. A twin is trained on the same batches without the
-            terms, and the two are compared on held-out desirable samples that neither learns
-            from. That takes as much more time as training without intervention takes.
-        terms: how much each term weighs relative to `I(h)`, and how it is measured.
-        schedule: when the terms count, when the first block is frozen, and the last steps.
+        recipe: How long and how fast to train.
+        undesirable_batch_size: Undesirable samples in a step; more than `terms.projection` is best.
+        weight: The final w.
+        max_desirable_drop: Points of desirable accuracy that may be lost. Then w is found along the
+            way, starting at `weight`: a twin is trained on the same batches without the terms, and
+            the two are compared on held-out desirable samples that neither learns from. That takes
+            as much more time as training without intervention takes.
+        terms: How much each term weighs relative to `I(h)`, and how it is measured.
+        schedule: When the terms count, when the first block is frozen, and the last steps.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
@@ -101,7 +102,7 @@ class BestResponse(LossMethod):
         price = None
         if self.max_desirable_drop is not None:
             data = tasks.desirable.train
-            held_out, rest = held_aside(data, max(1, len(data) // HELD_OUT_PART), generator)
+            held_out, rest = hold_out(data, max(1, len(data) // HELD_OUT_PART), generator)
             tasks = replace(tasks, desirable=replace(tasks.desirable, train=rest))
             start = min(1.0, self.schedule.wait + self.schedule.warm_in)
             price = Price(model, held_out, self.max_desirable_drop, self.weight, start)
@@ -118,7 +119,7 @@ class BestResponse(LossMethod):
         minimise(
             model if price is None else nn.ModuleList([model, price.twin]),
             loss,
-            pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
@@ -149,7 +150,7 @@ class BestResponse(LossMethod):
         """Return `r_l` of each block but the last, or nothing where every one is 0 or unused.
 
         Raises:
-            InputError: weights of the model cannot be drawn anew; with `spared` 0 none are.
+            InputError: Weights of the model cannot be drawn anew; with `spared` 0 none are.
         """
         terms = self.terms
         used = self.weight and (terms.first_weight or terms.depth_weight)

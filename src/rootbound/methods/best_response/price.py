@@ -31,11 +31,11 @@ class Price:
     rate is high is won back, so that in the end less is lost, as a rule, than may be.
 
     Args:
-        model: the defended model.
-        held_out: desirable samples that neither learns from.
-        allowed: points of accuracy that may be lost, above 0.
-        weight: the weight at the start, above 0.
-        start: progress through training after which the weight moves, in [0, 1].
+        model: The defended model.
+        held_out: Desirable samples that neither learns from.
+        allowed: Points of accuracy that may be lost, above 0.
+        weight: The weight at the start, above 0.
+        start: Progress through training after which the weight moves, in [0, 1].
     """
 
     def __init__(

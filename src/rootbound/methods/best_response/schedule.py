@@ -25,16 +25,16 @@ class Schedule:
     """When the terms of `BestResponse` count, as shares of training, and the last steps.
 
     Args:
-        wait: share of training before the terms come in; no undesirable sample is learned from
+        wait: Share of training before the terms come in; no undesirable sample is learned from
             until then.
-        warm_in: share of training over which their weight then rises from 0.
-        first_block_until: share of training after which the first block is frozen.
-        finishing_steps: steps of the last block alone, at the end, if there are other blocks.
-        finishing_batch_size: undesirable samples in each of them.
-        finishing_weight: weight of the terms there, relative to their weight before.
+        warm_in: Share of training over which their weight then rises from 0.
+        first_block_until: Share of training after which the first block is frozen.
+        finishing_steps: Steps of the last block alone, at the end, if there are other blocks.
+        finishing_batch_size: Undesirable samples in each of them.
+        finishing_weight: Weight of the terms there, relative to their weight before.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     wait: Share = 0.4
@@ -72,11 +72,11 @@ class Schedule:
         would be one of the whole network.
 
         Args:
-            model: a trained model.
-            tasks: its tasks; as many samples are used as fit into `FINISHING_BYTES`.
-            recipe: how desirable samples are augmented; twice its batch size is taken of them.
-            loss: maps inputs of the last block and labels, desirable ones first, to a scalar.
-            generator: draws the order of the samples.
+            model: A trained model.
+            tasks: Its tasks; as many samples are used as fit into `FINISHING_BYTES`.
+            recipe: How desirable samples are augmented; twice its batch size is taken of them.
+            loss: Maps inputs of the last block and labels, the desirable ones first, to a scalar.
+            generator: Draws the order of the samples.
         """
         if len(model.blocks) < 2 or not self.finishing_steps:
             return

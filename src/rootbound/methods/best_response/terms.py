@@ -26,16 +26,16 @@ class Terms:
     those of `BestResponse`.
 
     Args:
-        before_activation: weight of `I(z)`.
+        before_activation: Weight of `I(z)`.
         first_weight: `w_l` of the first block.
         depth_weight: `w_l` of the blocks between the first and the last.
-        spared: share of what a block with random weights explains, beyond chance, that costs
+        spared: Share of what a block with random weights explains, beyond chance, that costs
             nothing; with 0 every `r_l` is 0.
-        projection: dimensions that wider outputs are projected to.
-        ridge: `ridge` in e, relative to the mean variance of the features.
+        projection: Dimensions that wider outputs are projected to.
+        ridge: The ridge in e, relative to the mean variance of the features.
 
     Raises:
-        InputError: a value is out of range.
+        InputError: A value is out of range.
     """
 
     before_activation: NonNegativeFloat = 0.5
@@ -59,10 +59,10 @@ class Terms:
         """Return the sum of all terms of an undesirable batch.
 
         Args:
-            blocks: those of the network, in order.
+            blocks: The blocks of the network, in order.
             inputs: `(N, *shape)`.
             labels: `(N,)`.
-            frozen: how many of the first blocks have no gradients, and no terms.
+            frozen: How many of the first blocks have no gradients, and no terms.
             levels: `r_l` of each block but the last; none if every one is 0.
         """
         explained, outputs = torch.zeros(()), inputs
@@ -78,8 +78,8 @@ class Terms:
         """Return `I(h) + before_activation * I(z)` for the last block.
 
         Args:
-            block: the last one.
-            outputs: what it is given.
+            block: The last block.
+            outputs: What the block before passes on.
             labels: `(N,)`.
         """
         features, before = run_with_preactivation(block, outputs)
@@ -103,12 +103,12 @@ class Terms:
         over the batches.
 
         Args:
-            model: the one to train; its architecture is drawn anew.
-            batches: undesirable samples, as many at once as in training.
-            generator: draws whose labels are taken.
+            model: The model to train; its architecture is drawn anew.
+            batches: Undesirable samples, as many in a batch as in training.
+            generator: Draws whose labels are taken.
 
         Raises:
-            InputError: weights of the model cannot be drawn anew.
+            InputError: Weights of the model cannot be drawn anew.
         """
         fresh = model.reinitialised(0).train()
         blocks = fresh.blocks[:-1]
@@ -142,9 +142,9 @@ def block_outputs(blocks: Sequence[nn.Module], inputs: Tensor, frozen: int = 0) 
     """Yield the outputs of each block for a batch.
 
     Args:
-        blocks: in order.
+        blocks: Blocks in order.
         inputs: `(N, *shape)`.
-        frozen: how many of the first blocks have no gradients.
+        frozen: How many of the first blocks have no gradients.
     """
     for position, block in enumerate(blocks):
         with torch.set_grad_enabled(position >= frozen):

@@ -1,5 +1,6 @@
-"""What methods are made of: attackers that they simulate, and measures of features.
+"""What several methods are made of.
 
-Attackers: `trained_heads` keep learning beside the model, `trajectory` fine-tunes to first order,
-`unrolled` to second order. Measures: `maximum_mean_discrepancy`, `condition` numbers.
+`batches` of both tasks; attackers that a method simulates: `trained_heads` keep learning beside
+the model, `trajectory` fine-tunes to first order, `unrolled` to second order; and the
+`maximum_mean_discrepancy`, which tells how far features are apart.
 """

@@ -22,10 +22,10 @@ class TrainedHeads:
     every attacker throws away.
 
     Args:
-        widths: of what each head reads.
-        classes: of the undesirable task.
-        rate: of Adam.
-        hidden: units of a hidden layer with a ReLU; none makes the heads linear.
+        widths: Width of what each head reads.
+        classes: Classes of the undesirable task.
+        rate: Learning rate of Adam.
+        hidden: Units of a hidden layer with a ReLU; 0 makes the heads linear.
     """
 
     def __init__(self, widths: Sequence[int], classes: int, rate: float, hidden: int = 0) -> None:
@@ -46,7 +46,7 @@ class TrainedHeads:
         """Let every head take some steps on these samples; what they read is left alone."""
         readings = [reading.detach() for reading in readings]
         for _ in range(steps):
-            # Clears what a defence's own gradient has left here, too.
+            # A defence's own gradient has left something here, too.
             self._optimiser.zero_grad(set_to_none=True)
             self.losses(readings, labels).sum().backward()
             self._optimiser.step()
@@ -56,7 +56,7 @@ class TrainedHeads:
         return {"heads": self.heads.state_dict(), "optimiser": self._optimiser.state_dict()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Be as a state says."""
+        """Go on from a state."""
         self.heads.load_state_dict(state_dict["heads"])
         self._optimiser.load_state_dict(state_dict["optimiser"])
 

@@ -1,4 +1,4 @@
-"""The simulated attacker: fine-tuning played from a model's weights, judged on the way, undone."""
+"""A simulated attacker: fine-tuning from a model's weights, judged on the way, then undone."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def trajectory_gradient(
     its term, and memory does not grow with the number of steps.
 
     Args:
-        network: everything that the attack may change; put back at the end, with its buffers.
-        shared: the parameters that the gradient is for, among those of the network.
-        steps: each is drawn when its turn comes.
-        optimiser: the attacker's; `momentum` is 0.9.
-        learning_rate: the attacker's.
+        network: Everything that the attack may change; it is put back at the end, with its buffers.
+        shared: Those parameters of the network that the gradient is for.
+        steps: The steps of the attack; each is drawn when its turn comes.
+        optimiser: The attacker's optimiser; `momentum` is 0.9.
+        learning_rate: The attacker's learning rate.
 
     Returns:
         One tensor for each of `shared`.
@@ -56,16 +56,16 @@ def trajectory_gradient(
     total = [torch.zeros_like(parameter) for parameter in shared]
     with undone(network):
         for loss, judged in steps:
-            for parameter, gradient in zip(trained, gradients(loss(), trained), strict=True):
+            for parameter, gradient in zip(trained, take_gradients(loss(), trained), strict=True):
                 parameter.grad = gradient
             descent.step()
             if judged is not None:
-                torch._foreach_add_(total, gradients(judged(), shared))
+                torch._foreach_add_(total, take_gradients(judged(), shared))
     descent.zero_grad(set_to_none=True)
     return total
 
 
-def gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+def take_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """Return the loss's gradients, zero for a parameter that it does not depend on."""
     return list(torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True))
 
@@ -83,10 +83,10 @@ def undone(network: nn.Module) -> Iterator[None]:
                 value.copy_(old)
 
 
-def with_gradient(parameters: Sequence[Tensor], found: Sequence[Tensor]) -> Tensor:
-    """Return a scalar whose gradient is the one that was found, for use as a term of a loss."""
-    total = torch.zeros((), device=found[0].device)
-    for parameter, gradient in zip(parameters, found, strict=True):
+def with_gradient(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+    """Return a scalar with these gradients, for use as a term of a loss."""
+    total = torch.zeros((), device=gradients[0].device)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
         total = total + (parameter * gradient).sum()
     return total
 
@@ -101,7 +101,7 @@ def suppression_loss(name: Suppression, logits: Tensor, labels: Tensor) -> Tenso
     - `entropy`: `sum_c p_c log p_c`, the negative entropy, at least `-log C`.
 
     Args:
-        name: which one.
+        name: Which loss.
         logits: `(N, C)`.
         labels: `(N,)` int64; the last two do not look at them.
     """

@@ -25,11 +25,11 @@ class Unrolled:
     itself stays as it is, the statistics of BatchNorm included.
 
     Args:
-        network: maps inputs `(N, *shape)` to logits `(N, C)`.
+        network: Maps inputs `(N, *shape)` to logits `(N, C)`.
     """
 
     epsilon = 1e-5
-    """Of Adam, under the root: near a gradient of 0 its step is as steep as 1 / epsilon."""
+    """Added by Adam under the root: near a gradient of 0 its step is as steep as 1 / epsilon."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network

@@ -1,16 +1,16 @@
-"""The condition number of a last layer's problem: losses that lower and raise it.
+"""The exact steps of the condition-number defence for a linear extractor.
 
 Least squares on features `Z (N, D)` has the Hessian `H = Z'Z`, and gradient descent on it takes
 steps in proportion to `kappa = sigma_1 / sigma_k`, the singular values of rank k. From A. Zheng,
 C. Bai, B. Bullins, R. Yeh, "Model Immunization from a Condition Number Perspective", ICML 2025,
 https://arxiv.org/abs/2505.23760; R_well is by R. Nenov et al., "(Almost) Smooth Sailing", 2024.
+`rootbound.methods.ConditionNumber` is the same defence for any network.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -18,72 +18,6 @@ import torch
 from scipy.linalg.blas import dsyrk
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from torch import Tensor
-
-FLOOR = 1e-18
-"""Of what R_ill divides by: where all directions are equal it is flat instead of infinite."""
-
-
-def well(matrix: Tensor) -> Tensor:
-    """Return `R_well(S) = sigma_1^2 / 2 - |S|_F^2 / (2 p)`, 0 where all sigma are equal.
-
-    The gradient is `sigma_1 u_1 v_1' - S / p` (equation 3).
-
-    Args:
-        matrix: S `(rows, columns)`; p is the smaller of the two.
-    """
-    largest, _, _ = _extremes(matrix)
-    return 0.5 * (largest.square() - matrix.square().sum() / min(matrix.shape))
-
-
-def ill(matrix: Tensor) -> Tensor:
-    """Return `R_ill(S) = 1 / (|S|_F^2 / (2 k) - sigma_k^2 / 2)`, which is 0 at kappa = infinity.
-
-    The gradient is `R_ill^2 (sigma_k u_k v_k' - S / k)` (equations 12 and 13).
-
-    Args:
-        matrix: S `(rows, columns)` of rank k.
-    """
-    _, smallest, rank = _extremes(matrix)
-    return 1 / (0.5 * (matrix.square().sum() / rank - smallest.square())).clamp_min(FLOOR)
-
-
-def _extremes(matrix: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Return the largest and the smallest singular value above 0, differentiable, and the rank."""
-    left, values, right = torch.linalg.svd(matrix.detach(), full_matrices=False)
-    noise = max(matrix.shape) * torch.finfo(matrix.dtype).eps * values[0]
-    rank = max(1, int((values > noise).sum()))
-    # A singular value's gradient is that of u'Sv with u and v held fixed (both are optimal).
-    return left[:, 0] @ matrix @ right[0], left[:, rank - 1] @ matrix @ right[rank - 1], rank
-
-
-class _Preconditioned(torch.autograd.Function):
-    """The identity, whose backward multiplies by the inverse covariance of what went through."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, ridge: float) -> Tensor:
-        covariance = features.T @ features / len(features)
-        covariance.diagonal().add_(ridge * covariance.trace() / len(covariance) + FLOOR)
-        ctx.save_for_backward(torch.linalg.cholesky(covariance))
-        return features.view_as(features)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        found: Tensor = torch.cholesky_solve(gradients[0].T, factor).T
-        return found, None
-
-
-def preconditioned(features: Tensor, ridge: float = 1e-3) -> Tensor:
-    """Return the features; gradients through them are multiplied by their inverse covariance.
-
-    This is the paper's dummy layer (section 4.4, appendix C.3).
-
-    Args:
-        features: Z `(N, D)`; the covariance is `Z'Z / N`.
-        ridge: added to it, relative to its mean eigenvalue.
-    """
-    found: Tensor = _Preconditioned.apply(features, ridge)
-    return found
 
 
 def root(inputs: Tensor) -> Tensor:

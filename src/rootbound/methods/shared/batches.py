@@ -1,0 +1,65 @@
+"""Batches of both tasks, and samples that are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from rootbound.data import Batch, Data, TaskPair
+from rootbound.training import Recipe
+
+
+def draw_pairs(
+    recipe: Recipe, tasks: TaskPair, steps: int, size: int, generator: torch.Generator
+) -> Iterator[tuple[Batch, Batch]]:
+    """Yield pairs of a desirable and an undesirable batch.
+
+    Only the desirable side is augmented: a network that unlearns shifted images unlearns the
+    others, which are those that an attacker has, less thoroughly.
+
+    Args:
+        recipe: Desirable samples in a step, and how they are augmented.
+        tasks: The tasks whose samples are drawn.
+        steps: How many pairs.
+        size: Undesirable samples in a step.
+        generator: Draws the order of the samples.
+    """
+    return zip(
+        recipe.batches(tasks.desirable.train, steps, generator),
+        tasks.known_undesirable.batches(size, steps, generator),
+        strict=True,
+    )
+
+
+def draw_union(
+    first: Data, second: Data, size: int, steps: int, generator: torch.Generator
+) -> Iterator[tuple[Batch, Batch]]:
+    """Yield pairs of batches in proportion to the data, so that both go through an epoch at once.
+
+    Args:
+        first: Data of which `size` samples are taken in a step.
+        second: Data of which the corresponding share is taken in a step.
+        size: Samples of the first batch.
+        steps: How many pairs.
+        generator: Draws the order of the samples.
+    """
+    other = max(1, round(size * len(second) / len(first)))
+    return zip(
+        first.batches(size, steps, generator),
+        second.batches(other, steps, generator),
+        strict=True,
+    )
+
+
+def hold_out(data: Data, count: int, generator: torch.Generator) -> tuple[Data, Data]:
+    """Divide data at random into samples that are held out, and the others.
+
+    Args:
+        data: The samples.
+        count: How many are held out; half of them at most.
+        generator: Draws them.
+    """
+    order = torch.randperm(len(data), generator=generator)
+    count = min(count, len(data) // 2)
+    return data.select(order[:count]), data.select(order[count:])
