@@ -81,6 +81,6 @@ def test_evaluations_are_not_for_torchrun(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert distributed.started() == 2
+    assert distributed.count_started() == 2
     assert main(["demo", "--quick"]) == 2
     assert "use --workers or --ray" in capsys.readouterr().err

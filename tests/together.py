@@ -111,7 +111,7 @@ def gradients() -> dict[str, Tensor]:
         moved = features.clone().requires_grad_(True)
         result = value(moved, labels, 1e-3)
         # As in training: every process's own loss, of which the mean is descended.
-        (result / distributed.processes()).backward()
+        (result / distributed.count_processes()).backward()
         assert moved.grad is not None
         found[value.__name__] = result.detach()
         found[f"{value.__name__}, gradient"] = moved.grad
@@ -124,5 +124,5 @@ def everything() -> dict[str, dict[str, Tensor]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with distributed.joined():
+    with distributed.join():
         torch.save(everything(), Path(sys.argv[1]) / f"{torch.distributed.get_rank()}.pt")

@@ -71,10 +71,10 @@ def _suite(options: AttackOptions) -> Suite:
 
 
 def _engine(options: AttackOptions) -> Engine:
-    if distributed.started() > 1:
+    if distributed.count_started() > 1:
         raise InputError(
             "one process",
-            f"{distributed.started()} started by torchrun",
+            f"{distributed.count_started()} started by torchrun",
             "use --workers or --ray: only `rootbound train` is for torchrun",
         )
     if options.ray is None:

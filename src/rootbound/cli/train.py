@@ -78,7 +78,7 @@ class Training:
 
 def run(options: Options) -> int:
     """Train, save, and say how well the model does; together with the others under `torchrun`."""
-    with distributed.joined():
+    with distributed.join():
         path, device = Path(options.out), find_device(options.device)
         if path.is_dir():
             raise InputError("a file name in --out", f"the folder {path}", "add a name to it")

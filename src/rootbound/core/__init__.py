@@ -1,1 +1,1 @@
-"""What everything stands on: errors, files, devices, memory, processes, the user's own code."""
+"""What everything stands on: errors, settings, files, devices, memory, processes, user's code."""

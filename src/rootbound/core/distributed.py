@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
 import torch
@@ -21,25 +21,25 @@ from rootbound.core.errors import InputError
 Item = TypeVar("Item")
 
 
-def started() -> int:
-    """Return how many processes `torchrun` has started for this program; one without it."""
+def count_started() -> int:
+    """Return how many processes `torchrun` has started for this program, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def processes() -> int:
+def count_processes() -> int:
     """Return how many processes train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def is_main_process() -> bool:
-    """Return whether this is the one process of them that writes files and prints."""
+    """Return whether this process is the one that writes files and prints."""
     return not distributed.is_initialized() or distributed.get_rank() == 0
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[None]:
-    """Train together with the other processes that `torchrun` has started, if it has."""
-    if started() == 1:
+def join() -> Iterator[None]:
+    """Train together with the other processes, where `torchrun` has started some."""
+    if count_started() == 1:
         yield
         return
     distributed.init_process_group()
@@ -50,15 +50,15 @@ def joined() -> Iterator[None]:
 
 
 def share(batch: Item) -> Item:
-    """Return this process's part of a batch: of every tensor in its tuples, each n-th sample.
+    """Return this process's part of a batch: every n-th sample of each tensor in its tuples.
 
-    Parts are equal, and so is the mean of their means to that of all, where the batch's size
-    is a multiple of the number of processes.
+    Where the batch's size is a multiple of the number of processes, parts are equal, and the mean
+    of their means is that of the batch.
 
     Raises:
-        InputError: there are fewer samples than processes.
+        InputError: There are fewer samples than processes.
     """
-    count = processes()
+    count = count_processes()
     if count == 1:
         return batch
     if isinstance(batch, tuple):
@@ -76,60 +76,63 @@ def share(batch: Item) -> Item:
 
 def average(model: nn.Module) -> None:
     """Give every process the mean of all processes' gradients and running statistics."""
-    if processes() == 1:
+    count = count_processes()
+    if count == 1:
         return
-    gradients = [one.grad for one in model.parameters() if one.grad is not None]
-    statistics = [one for one in model.buffers() if one.is_floating_point()]
-    _average([*gradients, *statistics])
-
-
-def _average(values: Iterable[Tensor]) -> None:
+    gradients = [weights.grad for weights in model.parameters() if weights.grad is not None]
+    statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
     groups: dict[torch.dtype, list[Tensor]] = {}
-    for value in values:
+    for value in (*gradients, *statistics):
         groups.setdefault(value.dtype, []).append(value)
     for group in groups.values():
         flat = torch.cat([value.reshape(-1) for value in group])
         distributed.all_reduce(flat)
-        parts = (flat / processes()).split([value.numel() for value in group])
+        parts = (flat / count).split([value.numel() for value in group])
         for value, part in zip(group, parts, strict=True):
             value.copy_(part.view_as(value))
 
 
-def summed(values: Tensor) -> Tensor:
-    """Return the sum over processes, differentiable in the values of each."""
-    if processes() == 1:
+def sum_tensor(values: Tensor) -> Tensor:
+    """Return the sum of a tensor over processes, differentiable in the values of each."""
+    if count_processes() == 1:
         return values
-    found: Tensor = _Sum.apply(values)
-    return found
+    result: Tensor = _Sum.apply(values)
+    return result
 
 
-def total(count: int) -> int:
+def sum_count(count: int) -> int:
     """Return the sum of a number over processes."""
-    return count if processes() == 1 else _reduced(count, distributed.ReduceOp.SUM)
+    return _reduce_count(count, distributed.ReduceOp.SUM)
 
 
-def largest(count: int) -> int:
+def max_count(count: int) -> int:
     """Return the largest of a number over processes."""
-    return count if processes() == 1 else _reduced(count, distributed.ReduceOp.MAX)
+    return _reduce_count(count, distributed.ReduceOp.MAX)
 
 
-def _reduced(count: int, how: Any) -> int:
+def _reduce_count(count: int, operation: Any) -> int:
+    if count_processes() == 1:
+        return count
     value = torch.tensor(count)
-    distributed.all_reduce(value, how)
+    distributed.all_reduce(value, operation)
     return int(value)
 
 
 class _Sum(Function):
-    """Every process's result depends on every process's values: so gradients are summed, too."""
+    """The sum over processes of a tensor, and of its gradients.
+
+    The result of each process depends on the values of all. The same function of torch,
+    `torch.distributed.nn.functional.all_reduce`, is deprecated in 2.13, and its successor private.
+    """
 
     @staticmethod
     def forward(_context: FunctionCtx, values: Tensor) -> Tensor:
-        """Sum."""
-        found = values.clone(memory_format=torch.contiguous_format)
-        distributed.all_reduce(found)
-        return found
+        """Return the sum of the values."""
+        result = values.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(result)
+        return result
 
     @staticmethod
     def backward(_context: FunctionCtx, gradient: Tensor) -> Tensor:
-        """Sum."""
-        return summed(gradient)
+        """Return the sum of the gradients."""
+        return sum_tensor(gradient)

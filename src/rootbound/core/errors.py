@@ -1,4 +1,4 @@
-"""Errors a user can mend: what was expected, what came, what to do."""
+"""Errors that a user can correct: what was expected, what came, what to do."""
 
 from __future__ import annotations
 

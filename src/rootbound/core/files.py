@@ -15,20 +15,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """Write to a temporary name beside `path`, then rename: readers never see half a file.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: The folder cannot be written.
     """
     with _written_aside(path, content) as temporary:
         temporary.replace(path)
 
 
 def write_once(path: Path, content: bytes | str) -> bool:
-    """Write a file where there is none, whole or not at all; of several writers one does.
+    """Write a file where there is none, whole or not at all; of several writers one succeeds.
 
     Returns:
-        Whether this one did; else there is a file already, and it stays.
+        Whether this call wrote it; otherwise there was a file already, and it stays.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: The folder cannot be written.
     """
     with _written_aside(path, content) as temporary:
         try:
@@ -40,10 +40,10 @@ def write_once(path: Path, content: bytes | str) -> bool:
 
 @contextlib.contextmanager
 def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
-    """Give the name of a file beside `path` with that content, on the disk and not only on its way.
+    """Give the path of a file beside `path` with that content, which has reached the disk.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: The folder cannot be written.
     """
     encoded = content.encode() if isinstance(content, str) else content
     make_folder(path.parent)
@@ -67,7 +67,7 @@ def make_folder(folder: Path) -> None:
     """Create a folder, and those above it, where it does not exist.
 
     Raises:
-        InputError: it cannot be created or written, or a file is in the way.
+        InputError: It cannot be created or written, or a file is in the way.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

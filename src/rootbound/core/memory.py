@@ -1,4 +1,4 @@
-"""How the C library treats memory that a program gives back."""
+"""What the C library does with memory that a program frees."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for the next tensor; return whether it could be asked.
 
-    Without this, whatever is freed at the top of the heap goes back, and the kernel zeroes its
-    pages when they are asked for again. Measured on an AMD EPYC by `benchmarks.speed.scale`:
-    a bare training step of the small CNN has 1 page fault in place of 925 and takes 4.6 ms of the
-    processor in place of 6.5, one of `resnet_20` 243 ms in place of 270, and scoring 4,096 images
-    with `resnet_20`, 1,024 at a time, 2.2 s in place of 6.6. An epoch of `Plain`, where something
-    that stays happens to lie at the top, gains nothing. For processes that are the package's own:
-    workers and the command line.
+    Without this, what is freed at the top of the heap goes back to the system, and the kernel
+    zeroes its pages when they are asked for again. Measured on an AMD EPYC by
+    `benchmarks.speed.scale`: a bare training step of the small CNN has 1 page fault in place of 925
+    and takes 4.6 ms of the processor in place of 6.5, one of `resnet_20` 243 ms in place of 270,
+    and scoring 4,096 images with `resnet_20`, 1,024 at a time, 2.2 s in place of 6.6. An epoch of
+    `Plain` gains nothing, because something that stays happens to lie at the top. Workers and the
+    command line call this, as their processes are the package's own.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -28,6 +28,6 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Give freed memory back to the system: between jobs, of which the next may need less."""
+    """Give freed memory back to the system, between jobs: the next may need less."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)

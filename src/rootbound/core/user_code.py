@@ -11,14 +11,14 @@ from types import ModuleType
 from rootbound.core.errors import InputError
 
 PREFIX = "rootbound_user_"
-"""Of the names that these files have as modules: no import finds them."""
+"""Begins the names that these files have as modules; no import finds them."""
 
 
 def load_code(path: str | Path) -> ModuleType:
-    """Run a Python file, once, as any that its user names, and return the module.
+    """Run a Python file, unless it was run before, and return the module.
 
     Raises:
-        InputError: there is no such file, or it cannot be run.
+        InputError: There is no such file, or it cannot be run.
     """
     path = Path(path).resolve()
     name = f"{PREFIX}{path.stem}"
@@ -31,7 +31,7 @@ def load_code(path: str | Path) -> ModuleType:
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:  # anything may go wrong in a file of someone else's
+    except Exception as error:  # a file of the user may raise anything
         del sys.modules[name]
         raise InputError(
             f"to be able to run {path}", f"{type(error).__name__}: {error}", "correct the file"
@@ -67,14 +67,14 @@ def importable_name(name: str) -> str:
 
 
 def loaded_code() -> list[ModuleType]:
-    """Return the modules of such files, in the order in which they were loaded."""
+    """Return the modules of the user's files, in the order in which they were loaded."""
     return [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
 
 
 class CarriedCode:
-    """Where it is unpickled, the files that were loaded here are loaded as well.
+    """Loads the files that were loaded here wherever it is unpickled.
 
-    Sent to a process ahead of what needs them.
+    It is sent to a process ahead of the work that needs those files.
     """
 
     def __reduce__(self) -> tuple[Callable[[list[str]], CarriedCode], tuple[list[str]]]:

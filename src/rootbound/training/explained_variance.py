@@ -1,4 +1,4 @@
-"""How well a linear head can do at best, in closed form: for who defends, and for who attacks."""
+"""How well the best linear head can do, in closed form: for defenders and for attackers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.core import distributed
 from rootbound.core.devices import in_full
-from rootbound.core.distributed import largest, summed, total
 
 LEAST_UNEXPLAINED = 1e-4
-"""Share of the labels' variance that is taken as unexplained whatever the features are."""
+"""Share of the labels' variance that counts as unexplained, whatever the features are."""
 
 
 def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor:
@@ -68,18 +68,18 @@ def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor
 
 
 def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    # Where several processes train together the samples are those of all of them.
-    dimension, count = features.shape[1], total(len(features))
-    classes, part = largest(int(labels.max())) + 1, len(features) / count
+    # Where several processes train together, the samples are those of all processes.
+    dimension, count = features.shape[1], distributed.sum_count(len(features))
+    classes, part = distributed.max_count(int(labels.max())) + 1, len(features) / count
     targets = functional.one_hot(labels, classes).to(features.dtype)
-    # What does not occur has no variance; of a vocabulary that is nearly all.
-    targets = targets[:, summed(targets.sum(0)) > 0]
-    targets = targets - summed(part * targets.mean(0))
+    # A class that does not occur has no variance; in a vocabulary that is nearly all of them.
+    targets = targets[:, distributed.sum_tensor(targets.sum(0)) > 0]
+    targets = targets - distributed.sum_tensor(part * targets.mean(0))
     # The centre is a constant to the gradient as well: what the head misses adds up to nothing.
-    centred = features - summed(part * features.detach().mean(0))
+    centred = features - distributed.sum_tensor(part * features.detach().mean(0))
     with torch.no_grad():
-        covariance = summed(centred.T @ centred / count)
-        correlation = summed(centred.T @ targets / count)
+        covariance = distributed.sum_tensor(centred.T @ centred / count)
+        correlation = distributed.sum_tensor(centred.T @ targets / count)
         # The ridge is a constant to the gradient, or shrinking every feature would seem to
         # help; the floor keeps the factor positive definite when all features are equal.
         loading = ridge * covariance.trace() / dimension + 1e-8
@@ -89,6 +89,6 @@ def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Ten
     # own change has no part in the gradient (envelope theorem), so none flows through the solve,
     # nor through a covariance (D, D), only through K predictions of each sample.
     predictions = centred @ head
-    agreement = summed(predictions.T @ targets / count)
-    energy = summed(predictions.T @ predictions / count) + loading * (head.T @ head)
-    return summed(targets.T @ targets / count), agreement + agreement.T - energy
+    agreement = distributed.sum_tensor(predictions.T @ targets / count)
+    energy = distributed.sum_tensor(predictions.T @ predictions / count) + loading * (head.T @ head)
+    return distributed.sum_tensor(targets.T @ targets / count), agreement + agreement.T - energy
