@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from rootbound import metrics
 from rootbound.attacks import ATTACKS
@@ -270,9 +274,8 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr("rootbound.cli.methods.find_device", torch.device)
     asked = RecipeOptions(precision="bfloat16")
-    found = with_recipe([Plain(), BestResponse()], asked, device)
+    found = with_recipe([Plain(), BestResponse()], asked, torch.device(device))
     assert [one.recipe.precision for one in found] == ["bfloat16"] * 2
     assert caplog.text.count("emulates bfloat16") == (times if device == "cpu" else 0)
 
@@ -289,6 +292,75 @@ def test_printed_config_gives_the_same_model(
     (tmp_path / "m").unlink()
     run(capsys, ["train", "--config", str(config)])
     assert (tmp_path / "m").read_bytes() == first
+
+
+@pytest.fixture
+def read_weights(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each tensor of a file is read."""
+    counts: Counter[str] = Counter()
+
+    class Counted:
+        def __init__(self, path: Path, framework: str) -> None:
+            self.path, self.framework = path, framework
+
+        def __enter__(self) -> Counted:
+            self.file = safe_open(self.path, framework=self.framework).__enter__()
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def metadata(self) -> dict[str, str]:
+            return self.file.metadata()
+
+        def keys(self) -> list[str]:
+            return self.file.keys()
+
+        def get_tensor(self, name: str) -> torch.Tensor:
+            counts[f"{Path(self.path).name}: {name}"] += 1
+            return self.file.get_tensor(name)
+
+    def load_counted(path: Path) -> dict[str, torch.Tensor]:
+        weights = load_file(path)
+        counts.update(f"{path.name}: {name}" for name in weights)
+        return weights
+
+    monkeypatch.setattr("rootbound.publishing.checkpoint.safe_open", Counted)
+    monkeypatch.setattr("rootbound.publishing.foreign.load_file", load_counted)
+    return counts
+
+
+@pytest.mark.parametrize("named", [(), ("--model", "shallow_cnn")], ids=["alone", "named"])
+@pytest.mark.parametrize(
+    "command", ["train", "audit", pytest.param("export", marks=pytest.mark.slow)]
+)
+def test_the_weights_of_a_model_are_read_once(
+    command: str,
+    named: tuple[str, ...],
+    request: pytest.FixtureRequest,
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_weights: Counter[str],
+) -> None:
+    class Read(Exception):
+        pass
+
+    def stop(*_: object, **__: object) -> None:
+        raise Read
+
+    words = [command, str(trained)]
+    if command == "train":
+        words = ["train", "--from", str(trained)]
+    if command == "export":
+        words += [str(request.getfixturevalue("audited"))]
+        read_weights.clear()
+    monkeypatch.setattr("rootbound.methods.BestResponse.train", stop)
+    monkeypatch.setattr("rootbound.cli.audit.evaluate", stop)
+    with pytest.raises(Read) if command != "export" else contextlib.nullcontext():
+        main([*words, *named, "--out", str(tmp_path / "out")])
+    expected = {f"{trained.name}: {name}" for name in load_file(trained)}
+    assert read_weights == dict.fromkeys(expected, 1)
 
 
 def run_files(folder: Path) -> set[str]:

@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from rootbound.cli.main import main
-from rootbound.cli.options import ScalingOptions
+from rootbound.cli.options import ScalingOptions, TaskOptions
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.tasks import TaskSource
+from rootbound.cli.tasks import TaskSource, resolve_tasks
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling, Tasks
-from rootbound.datasets import Dataset
+from rootbound.datasets import Dataset, Layout
 from rootbound.publishing import Origin
 from rootbound.publishing.card import SCHEMA, resistance_card
 from rootbound.publishing.checkpoint import read_header
@@ -50,7 +50,7 @@ def origin(scaling: Scaling | None, undesirable: str = "toy") -> Origin:
 
 NOT_GIVEN = ScalingOptions()
 OF_HALF = ScalingOptions(0.5, 0.5)
-SOURCE = TaskSource("toy", "toy", "0-2", "3-5")
+SOURCE = TaskSource("toy", "3-5", Layout(), "", "toy", "0-2")
 
 
 def tasks_of(toy: Dataset, undesirable: Scaling) -> Tasks:
@@ -94,7 +94,7 @@ def test_inputs_are_scaled_as_the_network_was_trained(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tasks = tasks_of(toy, FOUND if undesirable == "toy" else SECOND)
-    source = TaskSource("toy", undesirable, "0-2", "3-5")
+    source = resolve_tasks(TaskOptions("toy", undesirable), known)
     with caplog.at_level(logging.WARNING, "rootbound"):
         made = as_trained(tasks, source, given, known)
     assert made.desirable is not None

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 
 from rootbound import metrics
 from rootbound.cli import options as shared
-from rootbound.cli.networks import NetworkSource
+from rootbound.cli.networks import NetworkSource, resolve_network, resolve_transformers
 from rootbound.cli.report import present
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.settings import RunSettings
-from rootbound.cli.tasks import TaskSource
+from rootbound.cli.settings import RunSettings, resolve_settings
+from rootbound.cli.tasks import resolve_tasks, resolve_undesirable
 from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
+from rootbound.networks.hugging_face.network import PRETRAINED
 from rootbound.records import Evaluation
 from rootbound.report.verdict import verdict
 
@@ -86,7 +87,7 @@ def run(options: Options) -> int:
 
 def _resolve(options: Options) -> Audit:
     """Return what the options describe, and where they are silent, the model's file."""
-    settings = RunSettings.of(options.attack, options.folder)
+    settings = resolve_settings(options.attack, options.folder)
     if options.minutes is not None:
         if options.attack.attackers is not None:
             raise InputError(
@@ -95,16 +96,20 @@ def _resolve(options: Options) -> Audit:
                 "leave one out: in a limited time nothing is confirmed",
             )
         settings = replace(settings, suite=settings.suite.within(options.minutes))
-    network = NetworkSource.trained(options.checkpoint, options.network, plain=True)
-    second = options.undefended
-    undefended = (
-        None if second is None else NetworkSource.trained(second, options.network, plain=True)
-    )
+    network = _resolve_model(options, options.checkpoint)
+    other = options.undefended
+    undefended = None if other is None else _resolve_model(options, other)
     origin, tokeniser = network.origin, network.tokeniser
-    alone = TaskSource.of_undesirable(options.tasks, tokeniser) if origin is None else None
-    source = alone or TaskSource.of(options.tasks, origin, tokeniser)
+    alone = resolve_undesirable(options.tasks, tokeniser) if origin is None else None
+    source = alone or resolve_tasks(options.tasks, origin, tokeniser)
     tasks = as_trained(source.read(network.fit), source, options.scaling, origin)
     return Audit(network, undefended, tasks, settings)
+
+
+def _resolve_model(options: Options, path: str) -> NetworkSource:
+    if path.startswith(PRETRAINED):
+        return resolve_transformers(path)
+    return resolve_network(options.network, path)
 
 
 def _judge(evaluation: Evaluation, limit: float) -> int:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from rootbound.cli import options as shared
 from rootbound.cli.methods import HELP, read_methods, with_recipe
-from rootbound.cli.networks import NetworkSource
+from rootbound.cli.networks import resolve_network
 from rootbound.cli.report import is_current, present
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.settings import RunSettings
-from rootbound.cli.tasks import TaskSource
+from rootbound.cli.settings import resolve_settings
+from rootbound.cli.tasks import resolve_tasks
+from rootbound.core.devices import find_device
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
 from rootbound.networks.hugging_face.network import PRETRAINED
@@ -42,14 +43,15 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    methods = with_recipe(read_methods(options.methods), options.recipe, options.attack.device)
+    device = find_device(options.attack.device)
+    methods = with_recipe(read_methods(options.methods), options.recipe, device)
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
-    network = NetworkSource.new(options.network)
-    source = TaskSource.of(options.tasks, tokeniser=network.tokeniser)
-    tasks = as_trained(source.read_pair(network.fit), source, options.scaling)
-    settings = RunSettings.of(options.attack, options.folder)
+    network = resolve_network(options.network)
+    source = resolve_tasks(options.tasks, tokeniser=network.tokeniser)
+    tasks = as_trained(source.read(network.fit), source, options.scaling)
+    settings = resolve_settings(options.attack, options.folder)
     evaluation = compare(
         methods,
         tasks,

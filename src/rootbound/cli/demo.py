@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from rootbound.cli.options import ARCHITECTURE, AttackOptions, FolderOptions, TaskOptions, option
 from rootbound.cli.report import present
-from rootbound.cli.settings import RunSettings
-from rootbound.cli.tasks import TaskSource
+from rootbound.cli.settings import resolve_settings
+from rootbound.cli.tasks import resolve_tasks
 from rootbound.core.errors import InputError
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Method, Plain, SelectiveDistillation, Unlearning
@@ -40,8 +40,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the comparison and write its report."""
-    tasks = TaskSource.of(options.tasks).read_pair()
-    settings = RunSettings.of(options.attack, options.folder)
+    tasks = resolve_tasks(options.tasks).read()
+    settings = resolve_settings(options.attack, options.folder)
     methods = QUICK if options.quick else METHODS
     if options.epochs is not None:
         if options.epochs < 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rootbound.cli.networks import NetworkSource, is_own
+from rootbound.cli.networks import is_own, resolve_network
 from rootbound.cli.options import NetworkOptions
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
@@ -52,7 +52,7 @@ def run(options: Options) -> int:
     """Write the folder, and send it to the hub if that is asked for."""
     path, folder = options.checkpoint, Path(options.out)
     named = options.network if is_own(options.network.model) else NetworkOptions()
-    network = NetworkSource.trained(path, named)
+    network = resolve_network(named, path)
     model = network.build_own() if network.model is None else network.model
     if network.header is None:
         raise InputError(f"a file of 'rootbound train' at {path}", "another", "train it first")

@@ -46,8 +46,10 @@ class NetworkSource:
     """Where a network comes from, and what is known of it before any data are read.
 
     Args:
-        name: As `networks.build` takes it, the path of a `config.json`, or `file.py:function`.
+        name: Name of the network as `networks.build` takes it, or `file.py:function`.
         head: Name of the last linear layer of a user's own network; None to find it.
+        tokeniser: Name of the pretrained model whose tokeniser texts are for; empty if there is
+            none.
         weights: Where trained weights are; None for those that the network has of itself.
         header: What their file says; None where it says nothing.
         model: The model, where a file describes all of it: then its weights are read already.
@@ -55,63 +57,15 @@ class NetworkSource:
 
     name: str
     head: str | None = None
+    tokeniser: str = ""
     weights: WeightsLocation | None = None
     header: Header | None = None
     model: Classifier | None = None
-
-    @classmethod
-    def new(cls, options: NetworkOptions) -> NetworkSource:
-        """Return the source of a network without trained weights, or with those of its name."""
-        return cls(MODEL if options.model is None else options.model, options.head)
-
-    @classmethod
-    def trained(cls, path: str, options: NetworkOptions, *, plain: bool = False) -> NetworkSource:
-        """Return the source of a model that exists; its weights are read once, here or in `build`.
-
-        Args:
-            path: Model file, published folder or hub name.
-            options: The network, where the file does not describe it.
-            plain: Whether `hf:` and a name or folder is a model of `transformers`, to be taken with
-                the head that it came with.
-
-        Raises:
-            InputError: There is no such model, it is damaged or not that of its card, or the
-                network is named with weights of its own.
-        """
-        name = options.model
-        if plain and path.startswith(PRETRAINED):
-            header = read_header(Path(path.removeprefix(PRETRAINED), WEIGHTS))
-            return cls(path, header=header, model=load_transformers(path))
-        if name is not None and name.startswith(PRETRAINED):
-            raise InputError(
-                f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
-            )
-        weights = find_weights(path)
-        if name is not None:
-            return cls(name, options.head, weights, read_header(weights.weights))
-        model, header = weights.load()
-        return cls(header.architecture, None, weights, header, model)
 
     @property
     def origin(self) -> Origin | None:
         """What the file of the weights says of their training, if it says anything."""
         return None if self.header is None else self.header.origin
-
-    @property
-    def architecture(self) -> str:
-        """Name of the network as `networks.build` takes it; a configuration is read."""
-        return read_architecture(Path(self.name)) if self.name.endswith(".json") else self.name
-
-    @property
-    def tokeniser(self) -> str:
-        """Name of the pretrained model whose tokeniser texts are for; empty if there is none."""
-        if self.name.startswith(PRETRAINED):
-            return self.name
-        file = Path(self.name.rpartition(":")[0] if is_own(self.name) else self.name)
-        stranger = is_own(self.name) and self.weights is not None and self.header is None
-        if (file.suffix == ".json" or stranger) and (file.parent / TOKENISER).is_file():
-            return f"{PRETRAINED}{file.parent}"
-        return "" if self.header is None else self.header.origin.tokeniser
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -125,14 +79,14 @@ class NetworkSource:
             data: The data set.
             resize: Whether to change it, too, where a model that was read cannot take it as it is.
         """
-        if resize and self.shape is not None and self.model is not None:
+        if resize and self.model is not None and self.shape is not None:
             try:
                 self.model.check_inputs(data.train.shape)
             except InputError:
                 return fitted(data, self.shape)
             return data
-        only = None if data.train.tokens else read_fixed_shape(self.architecture)
-        return data if only is None else fitted(data, only)
+        shape = None if data.train.tokens else read_fixed_shape(self.name)
+        return data if shape is None else fitted(data, shape)
 
     def build(self, tasks: Tasks, seed: int = 0) -> Classifier:
         """Return the network with its weights, new ones for the desirable task where it has none.
@@ -155,11 +109,9 @@ class NetworkSource:
             if self.name.startswith(PRETRAINED):
                 check_transformers_card(self.name)
             return build(self.name, len(task.classes), task.train.shape, seed=seed)
-        if self.name not in MODELS and not self.name.endswith(".json"):
-            raise InputError(ONE_OF, repr(self.name), "correct --model")
         path = self.weights.weights
         classes = count_classes(path) if tasks.desirable is None else len(task.classes)
-        model = build(self.architecture, classes, task.train.shape)
+        model = build(self.name, classes, task.train.shape)
         load_weights(model, path)
         self.weights.check_card(model)
         return model
@@ -190,3 +142,57 @@ class NetworkSource:
         except InputError as reason:  # it returns pretrained weights, say
             log.info("random weights are drawn module by module: %s", reason)
             return model
+
+
+def resolve_transformers(name: str) -> NetworkSource:
+    """Return a model of `transformers` as a source, with the head that it came with.
+
+    Args:
+        name: `hf:` and a name or folder.
+
+    Raises:
+        InputError: There is no such model, or it is not that of its card.
+    """
+    header = read_header(Path(name.removeprefix(PRETRAINED), WEIGHTS))
+    return NetworkSource(name, None, name, None, header, load_transformers(name))
+
+
+def resolve_network(options: NetworkOptions, path: str | None = None) -> NetworkSource:
+    """Return where the network comes from that the options name, or that its own file describes.
+
+    Weights that exist are read once: here where their file describes the network, too, else in
+    `NetworkSource.build`.
+
+    Args:
+        options: The network, where the file of its weights does not describe it.
+        path: Model file, published folder or hub name of weights to take; None for others.
+
+    Raises:
+        InputError: There is no such model, it is damaged or not that of its card, or the network
+            is named with weights of its own.
+    """
+    name = MODEL if options.model is None else options.model
+    pretrained = name.startswith(PRETRAINED)
+    if path is None:
+        return NetworkSource(name, options.head, name if pretrained else "")
+    if pretrained:
+        raise InputError(
+            f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
+        )
+    weights = find_weights(path)
+    if options.model is None:
+        model, header = weights.load()
+        return NetworkSource(
+            header.architecture, None, header.origin.tokeniser, weights, header, model
+        )
+    header = read_header(weights.weights)
+    tokeniser = "" if header is None else header.origin.tokeniser
+    file = Path(name.rpartition(":")[0] if is_own(name) else name)
+    described = file.suffix == ".json"
+    if not described and not is_own(name) and name not in MODELS:
+        raise InputError(ONE_OF, repr(name), "correct --model")
+    beside = (file.parent / TOKENISER).is_file()
+    if beside and (described or (is_own(name) and header is None)):
+        tokeniser = f"{PRETRAINED}{file.parent}"
+    name = read_architecture(file) if described else name
+    return NetworkSource(name, options.head, tokeniser, weights, header)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import replace
 from typing import TypeVar
 
 from rootbound.cli.options import ScalingOptions
-from rootbound.cli.tasks import TaskSource
+from rootbound.cli.tasks import TaskSource, UndesirableSource
 from rootbound.core.errors import InputError
 from rootbound.data import Scaling, Task, Tasks
 from rootbound.publishing import Origin
-from rootbound.publishing.header import hide_path
 from rootbound.report.settings import scaling_in_words
 
-TOLERANCE = 1e-3
-"""Difference, in deviations, up to which two scalings are one: sums of floats are rounded."""
 log = logging.getLogger(__name__)
 AnyTasks = TypeVar("AnyTasks", bound=Tasks)
 
 
 def as_trained(
-    tasks: AnyTasks, source: TaskSource, options: ScalingOptions, origin: Origin | None = None
+    tasks: AnyTasks,
+    source: UndesirableSource,
+    options: ScalingOptions,
+    origin: Origin | None = None,
 ) -> AnyTasks:
     """Return tasks whose inputs are scaled as those that the network was trained on.
 
@@ -42,7 +41,7 @@ def as_trained(
     own, given = None if origin is None else origin.scaling, _given(options)
     if given is not None and tasks.undesirable.train.tokens:
         raise InputError("--mean and --deviation of images", "texts", "leave them out")
-    if given is not None and own is not None and not _are_close(given, own):
+    if given is not None and own is not None and not given.is_close(own):
         raise InputError(
             f"the scaling that the model's file states: {_in_words(own)}",
             f"--mean and --deviation that say {_in_words(given)}",
@@ -52,10 +51,7 @@ def as_trained(
     if wanted is None:
         return tasks
     desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
-    second = source.undesirable_data
-    # In a published file, a path is cut to its last part.
-    known = origin is not None and origin.undesirable_data in (second, hide_path(second))
-    if own is not None and known and second != source.data:
+    if own is not None and isinstance(source, TaskSource) and source.known_second:
         return replace(tasks, desirable=desirable)
     undesirable, defender = _scaled(tasks.undesirable, wanted), tasks.known_undesirable
     if defender is not None:
@@ -87,7 +83,7 @@ def _numbers(name: str, value: float | list[float] | str) -> float | list[float]
 def _scaled(task: Task, wanted: Scaling) -> Task:
     """Return a task with that mean and deviation; what pixels are divided by stays the data's."""
     own = task.train.scaling
-    if task.train.tokens or _are_close(own, wanted):
+    if task.train.tokens or own.is_close(wanted):
         return task
     scaling = Scaling.stated(own.divisor, wanted.mean, wanted.deviation)
     train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
@@ -96,19 +92,6 @@ def _scaled(task: Task, wanted: Scaling) -> Task:
         task.name, _in_words(scaling), _in_words(own),
     )  # fmt: skip
     return replace(task, train=train, test=test, own_scaling=own)
-
-
-def _are_close(first: Scaling, second: Scaling) -> bool:
-    """Return whether two scalings count as one; one number stands for all channels."""
-    count = max(len(first.channels), len(second.channels))
-    ours, theirs = (
-        pairs * count if len(pairs) == 1 else pairs for pairs in (first.channels, second.channels)
-    )
-    return len(ours) == len(theirs) and all(
-        math.isclose(a, b, rel_tol=0, abs_tol=TOLERANCE * min(our[1], their[1]))
-        for our, their in zip(ours, theirs, strict=True)
-        for a, b in zip(our, their, strict=True)
-    )
 
 
 def _in_words(scaling: Scaling) -> str:

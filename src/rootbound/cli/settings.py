@@ -33,23 +33,23 @@ class RunSettings:
     engine: Engine
     folder: RunFolder
 
-    @classmethod
-    def of(cls, attack: AttackOptions, folder: FolderOptions) -> RunSettings:
-        """Return the settings that the options describe; nothing is written yet.
 
-        Raises:
-            InputError: There is no such suite, device or file, or options exclude each other.
-        """
-        suite, seeds = _suite(attack), attack.seeds
-        if seeds is None:
-            seeds = 1 if suite.confirmed else 3
-        path = Path(folder.out if folder.out is not None else f"rootbound-{folder.command[0]}")
-        smaller = None if folder.extends is None else Path(folder.extends)
-        run = RunFolder(path, folder.command, beside=folder.out is None, extends=smaller)
-        return cls(suite, seeds, _engine(attack), run)
+def resolve_settings(attack: AttackOptions, folder: FolderOptions) -> RunSettings:
+    """Return the settings that the options describe; nothing is written yet.
+
+    Raises:
+        InputError: There is no such suite, device or file, or options exclude each other.
+    """
+    suite, seeds = _read_suite(attack), attack.seeds
+    if seeds is None:
+        seeds = 1 if suite.confirmed else 3
+    path = Path(folder.out if folder.out is not None else f"rootbound-{folder.command[0]}")
+    smaller = None if folder.extends is None else Path(folder.extends)
+    run = RunFolder(path, folder.command, beside=folder.out is None, extends=smaller)
+    return RunSettings(suite, seeds, _read_engine(attack), run)
 
 
-def _suite(options: AttackOptions) -> Suite:
+def _read_suite(options: AttackOptions) -> Suite:
     found = load_named(options.suite)
     suite = find_suite(options.suite) if found is None else found() if callable(found) else found
     if not isinstance(suite, Suite):
@@ -70,7 +70,7 @@ def _suite(options: AttackOptions) -> Suite:
     return suite.with_budgets(tuple(map(Budget, labels, steps)))
 
 
-def _engine(options: AttackOptions) -> Engine:
+def _read_engine(options: AttackOptions) -> Engine:
     if distributed.count_started() > 1:
         raise InputError(
             "one process",

@@ -16,7 +16,7 @@ from rootbound.networks.hugging_face.network import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.publishing import Origin
 from rootbound.publishing.checkpoint import read_header
-from rootbound.publishing.header import ELSEWHERE
+from rootbound.publishing.header import ELSEWHERE, hide_path
 from rootbound.publishing.hub import WEIGHTS
 
 DATA = "mnist"
@@ -25,100 +25,56 @@ CLASSES = ("0-4", "5-9")
 """Desirable and undesirable classes of one data set, where none are named."""
 
 
+Fit = Callable[[Dataset], Dataset]
+"""Changes a data set so that a network can take it."""
+
+
 @dataclass(frozen=True)
-class TaskSource:
-    """Where the tasks come from: data sets, classes, and how files are read; nothing left open.
+class UndesirableSource:
+    """Where the undesirable task comes from, if nothing is said of another; nothing left open.
 
     Args:
-        data: Data set of the desirable classes.
-        undesirable_data: Data set of the undesirable classes, often the same.
-        desirable: Classes, as a user writes them; None where nothing is known of this task.
-        undesirable: Classes, likewise.
-        shared: Whether defender and attacker get the same undesirable samples.
+        undesirable_data: Data set.
+        undesirable: Classes, as a user writes them.
         layout: How files are read.
         tokeniser: Name of the pretrained model whose tokeniser texts are for; empty for words.
     """
 
-    data: str
     undesirable_data: str
-    desirable: str | None
     undesirable: str
-    shared: bool = False
-    layout: Layout = Layout()
-    tokeniser: str = ""
+    layout: Layout
+    tokeniser: str
 
-    @classmethod
-    def of(
-        cls, options: TaskOptions, origin: Origin | None = None, tokeniser: str = ""
-    ) -> TaskSource:
-        """Return what the options say, then the model's file, then our defaults.
-
-        Args:
-            options: As they were given.
-            origin: What the model's file says, if it says anything.
-            tokeniser: Name of the pretrained model that texts are tokenised for, if there is one.
-
-        Raises:
-            InputError: The file was published, and says only what the data sets are called.
-        """
-        data = _first(options.data, origin and origin.data, DATA)
-        second = options.undesirable_data
-        if second is None:
-            together = origin is None or origin.undesirable_data == origin.data
-            second = data if together or origin is None else origin.undesirable_data
-        for option, name in (("--data", data), ("--undesirable-data", second)):
-            if ELSEWHERE in name:
-                raise InputError(
-                    f"{option}, a data set like the one that the model is for",
-                    f"its name alone, {name.rpartition('/')[2]}, in a published model",
-                    f"say by {option} where it lies",
-                )
-        desirable, undesirable = CLASSES if second == data else (ALL, ALL)
-        return cls(
-            data,
-            second,
-            _first(options.desirable, origin and origin.desirable, desirable),
-            _first(options.undesirable, origin and origin.undesirable, undesirable),
-            options.share_undesirable or (origin is not None and origin.shared),
-            _layout(options, origin, tokeniser),
-            tokeniser,
-        )
-
-    @classmethod
-    def of_undesirable(cls, options: TaskOptions, tokeniser: str = "") -> TaskSource | None:
-        """Return the undesirable task alone; None where anything is said of the desirable one.
-
-        Nothing is said of it by a data set of undesirable classes, or by classes of one data set
-        that are called undesirable. Without either, our defaults name both.
-
-        Args:
-            options: As they were given.
-            tokeniser: As in `of`.
-        """
-        data, second = options.data, options.undesirable_data
-        both = data is not None and second is not None
-        none = second is None and options.undesirable is None
-        if both or none or options.desirable is not None:
-            return None
-        name, classes = _first(second, data, DATA), _first(options.undesirable, ALL)
-        layout = _layout(options, None, tokeniser)
-        return cls(name, name, None, classes, layout=layout, tokeniser=tokeniser)
-
-    def read(self, fit: Callable[[Dataset], Dataset] | None = None) -> Tasks:
-        """Return both tasks, or the undesirable one alone.
-
-        Args:
-            fit: Makes the first data set fit the network, where it takes one shape alone.
-        """
-        if self.desirable is not None:
-            return self.read_pair(fit)
-        data = self._load(self.data, fit)
+    def read(self, fit: Fit | None = None) -> Tasks:
+        """Return the undesirable task alone; `fit` makes its data fit the network."""
+        data = self._load(self.undesirable_data, fit)
         return Tasks.alone(data.task(data.chosen(self.undesirable)))
 
-    def read_pair(self, fit: Callable[[Dataset], Dataset] | None = None) -> TaskPair:
-        """Return both tasks; `fit` as in `read`."""
+    def _load(self, name: str, fit: Fit | None = None) -> Dataset:
+        data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=self.layout)
+        return data if fit is None else fit(data)
+
+
+@dataclass(frozen=True)
+class TaskSource(UndesirableSource):
+    """Where both tasks come from; nothing left open.
+
+    Args:
+        data: Data set of the desirable classes; that of the undesirable ones is often the same.
+        desirable: Desirable classes.
+        shared: Whether defender and attacker get the same undesirable samples.
+        known_second: Whether the model was trained against a second data set, and this is it.
+    """
+
+    data: str
+    desirable: str
+    shared: bool = False
+    known_second: bool = False
+
+    def read(self, fit: Fit | None = None) -> TaskPair:
+        """Return both tasks; `fit` makes the desirable data fit the network."""
         data = self._load(self.data, fit)
-        desirable = data.chosen(self.desirable or "")
+        desirable = data.chosen(self.desirable)
         if self.undesirable_data == self.data:
             undesirable = data.chosen(self.undesirable)
             return data.split(desirable, undesirable, share_undesirable=self.shared)
@@ -126,12 +82,69 @@ class TaskSource:
         task = second.task(second.chosen(self.undesirable))
         return TaskPair.of(data.task(desirable), task, share_undesirable=self.shared)
 
-    def _load(self, name: str, fit: Callable[[Dataset], Dataset] | None = None) -> Dataset:
-        data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=self.layout)
-        return data if fit is None else fit(data)
+
+def resolve_tasks(
+    options: TaskOptions, origin: Origin | None = None, tokeniser: str = ""
+) -> TaskSource:
+    """Return what the options say, then the model's file, then our defaults.
+
+    Args:
+        options: As they were given.
+        origin: What the model's file says, if it says anything.
+        tokeniser: Name of the pretrained model that texts are tokenised for, if there is one.
+
+    Raises:
+        InputError: The file was published, and says only what the data sets are called.
+    """
+    layout = _resolve_layout(options, origin, tokeniser)
+    data = _first(options.data, origin and origin.data, DATA)
+    second = options.undesirable_data
+    if second is None:
+        one_set = origin is None or origin.undesirable_data == origin.data
+        second = data if one_set else origin.undesirable_data
+    for option, name in (("--data", data), ("--undesirable-data", second)):
+        if ELSEWHERE in name:
+            raise InputError(
+                f"{option}, a data set like the one that the model is for",
+                f"its name alone, {name.rpartition('/')[2]}, in a published model",
+                f"say by {option} where it lies",
+            )
+    desirable, undesirable = CLASSES if second == data else (ALL, ALL)
+    # In a published file, a path is cut to its last part.
+    known = origin is not None and origin.undesirable_data in (second, hide_path(second))
+    return TaskSource(
+        data=data,
+        undesirable_data=second,
+        desirable=_first(options.desirable, origin and origin.desirable, desirable),
+        undesirable=_first(options.undesirable, origin and origin.undesirable, undesirable),
+        shared=options.share_undesirable or (origin is not None and origin.shared),
+        layout=layout,
+        tokeniser=tokeniser,
+        known_second=known and second != data,
+    )
 
 
-def _layout(options: TaskOptions, origin: Origin | None, tokeniser: str) -> Layout:
+def resolve_undesirable(options: TaskOptions, tokeniser: str) -> UndesirableSource | None:
+    """Return the undesirable task alone; None where anything is said of the desirable one.
+
+    Nothing is said of it by a data set of undesirable classes, or by classes of one data set
+    that are called undesirable. Without either, our defaults name both.
+
+    Args:
+        options: As they were given.
+        tokeniser: As in `resolve_tasks`.
+    """
+    data, second = options.data, options.undesirable_data
+    both = data is not None and second is not None
+    none = second is None and options.undesirable is None
+    if both or none or options.desirable is not None:
+        return None
+    name, classes = _first(second, data, DATA), _first(options.undesirable, ALL)
+    layout = _resolve_layout(options, None, tokeniser)
+    return UndesirableSource(name, classes, layout, tokeniser)
+
+
+def _resolve_layout(options: TaskOptions, origin: Origin | None, tokeniser: str) -> Layout:
     """Return how files are read: as the options say, else as a model's data were read."""
     origins = [] if origin is None else [origin]
     if tokeniser.startswith(PRETRAINED):  # it may have been published with a model of ours

@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch.nn import functional
 
 from rootbound.cli import options as shared
 from rootbound.cli.methods import with_importable_method as prepare
 from rootbound.cli.methods import with_recipe
-from rootbound.cli.networks import NetworkSource
+from rootbound.cli.networks import resolve_network
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.tasks import TaskSource
+from rootbound.cli.tasks import resolve_tasks
 from rootbound.core import distributed
 from rootbound.core.devices import find_device, on
 from rootbound.core.errors import InputError
@@ -62,83 +63,74 @@ class Training:
     """What is trained on what, with nothing left open.
 
     Args:
-        network: Where the network comes from.
-        source: Where the tasks come from.
-        tasks: Tasks, with inputs scaled as the network wants them.
-        model: Network to train.
         method: Method, with the recipe that was asked for.
+        model: Network to train.
+        tasks: Tasks, with inputs scaled as the network wants them.
+        shape: Shape of the samples that the network was built for.
+        origin: What the model's file is to say.
+        device: Where tensors live.
     """
 
-    network: NetworkSource
-    source: TaskSource
-    tasks: TaskPair
-    model: Classifier
     method: Method
+    model: Classifier
+    tasks: TaskPair
+    shape: tuple[int, ...]
+    origin: Origin
+    device: torch.device
 
 
 def run(options: Options) -> int:
     """Train, save, and say how well the model does; together with the others under `torchrun`."""
     with distributed.join():
-        path, device = Path(options.out), find_device(options.device)
+        path = Path(options.out)
         if path.is_dir():
             raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
         if not options.checkpoint_every >= 0:
             raise InputError("minutes of at least 0", str(options.checkpoint_every), "correct it")
+        if not -(2**63) <= options.seed < 2**63:
+            raise InputError(
+                "a seed of at most 63 bits", str(options.seed), "pass a smaller --seed"
+            )
         training = _resolve(options)
         make_folder(path.parent)
         state = TrainingState(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
-        with on(device):
-            model = training.method.fit(
-                training.model.to(device),
-                training.tasks.to(device),
-                seed=options.seed,
-                training_state=state,
-            ).cpu()
+        model, tasks = training.model.to(training.device), training.tasks.to(training.device)
+        with on(training.device):
+            model = training.method.fit(model, tasks, seed=options.seed, training_state=state).cpu()
         if distributed.is_main_process():
-            samples = training.tasks.desirable
             save = save_wrapped if model.head_name else save_model
-            shape = training.network.shape or samples.train.shape
-            save(model, path, shape, _origin(training, options.seed))
+            save(model, path, training.shape, training.origin)
             state.clear()
-            sys.stdout.write(f"{_accuracy_in_words(model, samples.test)}\nmodel: {path}\n")
+            reached = _accuracy_in_words(model, training.tasks.desirable.test)
+            sys.stdout.write(f"{reached}\nmodel: {path}\n")
     return 0
 
 
 def _resolve(options: Options) -> Training:
     """Return what the options describe, and where they are silent, the file to go on from."""
-    if not -(2**63) <= options.seed < 2**63:
-        raise InputError("a seed of at most 63 bits", str(options.seed), "pass a smaller --seed")
     if options.method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
-    if options.from_ is None:
-        network = NetworkSource.new(options.network)
-    else:
-        network = NetworkSource.trained(options.from_, options.network)
+    device = find_device(options.device)
+    (method,) = with_recipe([options.method], options.recipe, device)
+    network = resolve_network(options.network, options.from_)
     origin, second = network.origin, options.tasks.undesirable_data
     if origin is not None:
         # Whether samples are shared is decided anew, and so are the classes of a second data set.
         origin = replace(origin, shared=False)
         if second is not None:
             origin = replace(origin, undesirable_data=second, undesirable="")
-    source = TaskSource.of(options.tasks, origin, network.tokeniser)
-    tasks = source.read_pair(partial(network.fit, resize=True))
+    source = resolve_tasks(options.tasks, origin, network.tokeniser)
+    tasks = source.read(partial(network.fit, resize=True))
     tasks = as_trained(tasks, source, options.scaling, origin)
-    (method,) = with_recipe([options.method], options.recipe, options.device)
-    return Training(network, source, tasks, network.build(tasks, options.seed), method)
-
-
-def _origin(training: Training, seed: int) -> Origin:
-    """Return what the model's file is to say of the training."""
-    source, layout = training.source, training.source.layout
-    samples = training.tasks.desirable.train
-    return Origin(
-        method=Configuration.of(training.method),
-        arm="defended" if training.method.defends else "undefended",
+    samples, layout = tasks.desirable.train, source.layout
+    origin = Origin(
+        method=Configuration.of(method),
+        arm="defended" if method.defends else "undefended",
         data=source.data,
         undesirable_data=source.undesirable_data,
         desirable=source.desirable or "",
         undesirable=source.undesirable,
-        seed=seed,
+        seed=options.seed,
         shared=source.shared,
         tokeniser=source.tokeniser if samples.tokens else "",
         length=layout.length if samples.tokens else 0,
@@ -149,6 +141,8 @@ def _origin(training: Training, seed: int) -> Origin:
         test_split=layout.test_split or "",
         scaling=samples.stated_scaling,
     )
+    model = network.build(tasks, options.seed)
+    return Training(method, model, tasks, network.shape or samples.shape, origin, device)
 
 
 def _accuracy_in_words(model: Classifier, test: Data) -> str:

@@ -15,6 +15,8 @@ from rootbound.core.errors import InputError
 
 LARGEST_FACTOR = 1e30
 """Most that a scaling may multiply by, or move; more would be infinite in single precision."""
+TOLERANCE = 1e-3
+"""Difference, in deviations, up to which two scalings are one: sums of floats are rounded."""
 Numbers = float | tuple[float, ...]
 """One number for all channels, or one for each."""
 
@@ -58,6 +60,21 @@ class Scaling:
         means = self.mean if isinstance(self.mean, tuple) else (self.mean,)
         deviations = self.deviation if isinstance(self.deviation, tuple) else (self.deviation,)
         return list(zip(means, deviations, strict=True))
+
+    def is_close(self, other: Scaling) -> bool:
+        """Return whether mean and deviation are those of another scaling, up to rounding.
+
+        One number stands for all channels.
+        """
+        count = max(len(self.channels), len(other.channels))
+        ours, theirs = (
+            pairs * count if len(pairs) == 1 else pairs for pairs in (self.channels, other.channels)
+        )
+        return len(ours) == len(theirs) and all(
+            math.isclose(a, b, rel_tol=0, abs_tol=TOLERANCE * min(our[1], their[1]))
+            for our, their in zip(ours, theirs, strict=True)
+            for a, b in zip(our, their, strict=True)
+        )
 
     def apply(self, inputs: Tensor) -> Tensor:
         """Return stored inputs `(N, *shape)` as float32, scaled, in new memory."""

@@ -123,7 +123,8 @@ def read_header(path: Path) -> Header | None:
         None where the file is missing, damaged, or none of ours.
     """
     try:
-        return Header.from_json(_read(path, tensors=False)[0])
+        content, _ = _read(path, tensors=False)
+        return Header.from_json(content)
     except ValueError:
         return None
 
