@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rootbound.attacks.tuning.augmentation import AugmentationName, augment
+from rootbound.attacks.tuning.objective import AugmentationName, augment
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, Data
 from rootbound.training import Recipe

@@ -46,7 +46,7 @@ from rootbound.attacks.repairs import (
     ShiftBias,
     Truncate,
 )
-from rootbound.attacks.repairs.links import links
+from rootbound.attacks.repairs.balance_layers import links
 from rootbound.attacks.repairs.network import outputs_of, sample
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair

@@ -31,7 +31,7 @@ from rootbound.attacks.repairs import (
     SelfSupervise,
     TuneOnDesirable,
 )
-from rootbound.attacks.repairs.self_supervised import rotated
+from rootbound.attacks.repairs.by_training import rotated
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.methods import Plain

@@ -1,4 +1,4 @@
-"""Ridge regression on the classes: a linear head in closed form."""
+"""Linear heads in closed form: ridge regression, and discriminant analysis."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import (
-    Coordinates,
-    coordinates,
-    decomposition_flops,
-    place,
-)
+from rootbound.attacks.probes.whitening import Coordinates, coordinates, decomposition_flops, place
 from rootbound.networks import Classifier
+
+ABSENT = -1e4
+"""Logit of a class without samples: never chosen, and finite."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +58,64 @@ class RidgeHead(Probe, StackedAttack):
             heads[position, :, :-1] = 10 * solved.T
             heads[position, :, -1] = 10 * targets.mean(0)
         # The decomposition is about nine times the cube of the width.
+        flops = 9.0 * width**3
+        if trials[0].coordinates == "whitened":
+            flops += decomposition_flops(features)
+        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=flops)
+
+
+@dataclass(frozen=True)
+class DiscriminantHead(Probe, StackedAttack):
+    """Assign a sample to the nearest class mean by Mahalanobis' distance.
+
+    `logit_c = m_c' S^-1 z - m_c' S^-1 m_c / 2` with class means `m_c` of features
+    of unit variance and `S = (1 - shrinkage) S_w + shrinkage tr(S_w) / R I`,
+    S_w the covariance within classes (J. Friedman, "Regularized Discriminant Analysis", 1989,
+    equation 18 with one covariance).
+    Classes count as equally frequent. All shrinkages share one decomposition.
+
+    Args:
+        shrinkage: in (0, 1]; at 1 it is the nearest mean by Euclid's distance.
+        coordinates: `standardised`, or `whitened`: then S shrinks towards the covariance of all
+            samples, and an invertible linear map of the features changes nothing.
+    """
+
+    shrinkage: float = 0.1
+    coordinates: Coordinates = "standardised"
+
+    @property
+    def bundle(self) -> Hashable:
+        """Trials that differ in the shrinkage alone share one decomposition."""
+        return type(self), self.coordinates, self.reading
+
+    @classmethod
+    def transfer_together(
+        cls, trials: Sequence[DiscriminantHead], model: Classifier, attacker: Attacker
+    ) -> Iterator[Snapshot]:
+        """Yield all solutions at once."""
+        features, labels = attacker.train.inputs, attacker.train.labels
+        mean, basis = coordinates(features, trials[0].coordinates)
+        inputs = place(features, mean, basis)
+        width = inputs.shape[1]
+        members = functional.one_hot(labels, model.classes).double()
+        counts = members.sum(0)
+        means = members.T @ inputs / counts.clamp_min(1.0).unsqueeze(1)
+        within = torch.zeros(width, width, dtype=torch.float64)
+        for label in range(model.classes):
+            around = inputs[labels == label] - means[label]
+            within.addmm_(around.T, around, alpha=1 / len(inputs))
+        values, vectors = torch.linalg.eigh(within)
+        values = values.clamp_min(0.0)
+        # With one sample a class nothing varies within: then every direction counts the same.
+        typical = float(values.mean()) if width and float(values.sum()) > 0 else 1.0
+        rotated = means @ vectors
+        heads = torch.empty(len(trials), model.classes, width + 1, dtype=torch.float64)
+        for position, trial in enumerate(trials):
+            spread = (1 - trial.shrinkage) * values + trial.shrinkage * typical
+            scaled = rotated / spread
+            heads[position, :, :-1] = scaled @ vectors.T
+            heads[position, :, -1] = -0.5 * (scaled * rotated).sum(dim=1)
+        heads[:, counts == 0, -1] = ABSENT
         flops = 9.0 * width**3
         if trials[0].coordinates == "whitened":
             flops += decomposition_flops(features)

@@ -1,55 +1,29 @@
-"""Tier R: the network is changed first, or met in another way than by its gradient."""
+"""Tier R: the network is changed first, or met in another way than by its gradient.
 
-from rootbound.attacks.repairs.activations import LeakyActivations
-from rootbound.attacks.repairs.balancing import BalanceLayers
-from rootbound.attacks.repairs.bypass import BypassGates
-from rootbound.attacks.repairs.desirable_first import TuneOnDesirable
-from rootbound.attacks.repairs.distil import Distil
-from rootbound.attacks.repairs.factors import BalanceFactors
+Repairs by what they change: `normalisations`, `weights`, `activations` (and gates), `reinitialise`
+(or thrown away), `balance_layers` and `balance_factors` (the same function in other scales),
+`insert_whitening`, and `by_training`. Attacks: `Repaired` (in `repair`), `gradient_free` and
+`reassign_head`.
+"""
+
+from rootbound.attacks.repairs.activations import BypassGates, LeakyActivations, Sanitise, ShiftBias
+from rootbound.attacks.repairs.balance_factors import BalanceFactors
+from rootbound.attacks.repairs.balance_layers import BalanceLayers
+from rootbound.attacks.repairs.by_training import (
+    Distil,
+    SelfSupervise,
+    SeparateClasses,
+    TuneOnDesirable,
+)
 from rootbound.attacks.repairs.gradient_free import GradientFree
-from rootbound.attacks.repairs.interpolate import Interpolate
-from rootbound.attacks.repairs.prune import Prune
+from rootbound.attacks.repairs.insert_whitening import InsertWhitening
+from rootbound.attacks.repairs.normalisations import RecomputeStatistics, ResetNorms
 from rootbound.attacks.repairs.reassign_head import ReassignHead
-from rootbound.attacks.repairs.reinitialise import ReinitialiseDead, ReinitialiseLast
-from rootbound.attacks.repairs.repair import Repair, Repaired
-from rootbound.attacks.repairs.restart import Restart
-from rootbound.attacks.repairs.revive import ShiftBias
-from rootbound.attacks.repairs.sanitise import Sanitise
-from rootbound.attacks.repairs.self_supervised import SelfSupervise
-from rootbound.attacks.repairs.separate_classes import SeparateClasses
-from rootbound.attacks.repairs.shrink_and_perturb import ShrinkAndPerturb
-from rootbound.attacks.repairs.statistics import RecomputeStatistics, ResetNorms
-from rootbound.attacks.repairs.truncate import Truncate
-from rootbound.attacks.repairs.whitening_layer import InsertWhitening
-
-REPAIRS: dict[str, type[Repair]] = {
-    repair.__name__: repair
-    for repair in (
-        RecomputeStatistics,
-        ResetNorms,
-        BalanceLayers,
-        BalanceFactors,
-        InsertWhitening,
-        Sanitise,
-        BypassGates,
-        LeakyActivations,
-        ShiftBias,
-        ReinitialiseDead,
-        ReinitialiseLast,
-        Truncate,
-        ShrinkAndPerturb,
-        Prune,
-        TuneOnDesirable,
-        SelfSupervise,
-        SeparateClasses,
-        Distil,
-        Interpolate,
-        Restart,
-    )
-}
+from rootbound.attacks.repairs.reinitialise import ReinitialiseDead, ReinitialiseLast, Truncate
+from rootbound.attacks.repairs.repair import Repair, Repaired, Restart
+from rootbound.attacks.repairs.weights import Interpolate, Prune, ShrinkAndPerturb
 
 __all__ = [
-    "REPAIRS",
     "BalanceFactors",
     "BalanceLayers",
     "BypassGates",

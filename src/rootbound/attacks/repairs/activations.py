@@ -1,18 +1,22 @@
-"""Activations that are flat somewhere, made to slope."""
+"""Repairs of activations and of what blocks gradients: flat places, dead units, gates, NaN."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import replace_part
+from rootbound.attacks.repairs.network import at_rest, layers, outputs_of, replace_part, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.networks import Classifier
 
 FLAT = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Activations that are 0, with gradient 0, on an interval."""
+ENTRIES = 10_000
+"""How many samples and places decide about a quantile."""
 
 
 @dataclass(frozen=True)
@@ -38,3 +42,131 @@ class LeakyActivations(Repair):
             if isinstance(part, FLAT):
                 replace_part(model, path, nn.LeakyReLU(self.slope))
         return model
+
+
+@dataclass(frozen=True)
+class ShiftBias(Repair):
+    """Move each bias so that its unit is above 0 on a given share of the attacker's inputs.
+
+    `b <- b - quantile(a, 1 - share)` for what the unit says before its activation, `a`,
+    over samples and places; layer by layer, from the first. Nothing but biases (of layers or
+    of normalisations) in front of activations that are modules is moved; the weights, and so
+    what a unit looks for, stay.
+
+    Args:
+        share: in (0, 1).
+    """
+
+    share: float = 0.5
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether there are biases."""
+        return any(name.endswith("bias") for name, _ in model.backbone.named_parameters())
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with other biases."""
+        inputs = sample(attacker.train)
+        for layer, activation in layers(model, inputs):
+            bias = getattr(layer, "bias", None)
+            if activation is layer or not isinstance(bias, nn.Parameter):
+                continue
+            outputs = outputs_of(model, layer, layer, inputs)
+            outputs = outputs[:: max(1, len(outputs) // ENTRIES)]
+            with torch.no_grad():
+                bias.sub_(outputs.double().quantile(1 - self.share, dim=0).to(bias.dtype))
+        return model
+
+
+@dataclass(frozen=True)
+class BypassGates(Repair):
+    """Put the identity in the place of modules that are not torch's own and hold no parameters.
+
+    Such code computes something that cannot be trained: a gate whose gradient is not that of
+    what it computes, a dead zone, a trap for unknown inputs. It is bypassed where it returns
+    one tensor of the shape that it was given. An activation written by hand is bypassed too.
+    """
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether there is such a module."""
+        return bool(_gates(model))
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network without its gates."""
+        gates = _gates(model)
+        fitting: set[nn.Module] = set()
+
+        def compare(gate: nn.Module, given: tuple[object, ...], outputs: object) -> None:
+            if len(given) == 1 and isinstance(given[0], Tensor) and isinstance(outputs, Tensor):
+                if given[0].shape == outputs.shape:
+                    fitting.add(gate)
+                else:
+                    fitting.discard(gate)
+
+        with contextlib.ExitStack() as hooks, at_rest(model):
+            for gate in dict.fromkeys(gates.values()):
+                hooks.callback(gate.register_forward_hook(compare).remove)
+            model.backbone(sample(attacker.train, 2))
+        for path, gate in gates.items():
+            if gate in fitting:
+                replace_part(model, path, nn.Identity())
+        return model
+
+
+def _gates(model: Classifier) -> dict[str, nn.Module]:
+    """Return the outermost such modules of the backbone by their dotted names."""
+    found: dict[str, nn.Module] = {}
+    for path, part in model.named_modules(remove_duplicate=False):
+        inside = any(path.startswith(f"{gate}.") for gate in found)
+        if path.startswith("backbone") and not inside and _is_gate(part):
+            found[path] = part
+    return found
+
+
+def _is_gate(part: nn.Module) -> bool:
+    own = not type(part).__module__.startswith("torch.nn")
+    return own and not any(True for _ in part.parameters())
+
+
+@dataclass(frozen=True)
+class Sanitise(Repair):
+    """Make 0 of NaN and clamp what is too large, after every part of the backbone's sequences.
+
+    Gradients that are not finite become 0 on their way back as well: the derivative of a
+    masked NaN is NaN again. Where all is finite and small enough, nothing changes.
+
+    Args:
+        largest: absolute value that passes.
+    """
+
+    largest: float = 1e8
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with every part wrapped."""
+        blocks = [self._wrapped(block) for block in model.blocks]
+        return Classifier(nn.Sequential(*blocks), model.head)
+
+    def _wrapped(self, part: nn.Module) -> nn.Module:
+        if type(part).forward is nn.Sequential.forward:
+            return nn.Sequential(*(self._wrapped(inner) for inner in part.children()))
+        return Finite(part, self.largest)
+
+
+class Finite(nn.Module):
+    """A part of a network whose outputs, and the gradients of its inputs, are finite.
+
+    Args:
+        part: what is wrapped.
+        largest: absolute value of its outputs.
+    """
+
+    def __init__(self, part: nn.Module, largest: float) -> None:
+        super().__init__()
+        self.part = part
+        self.largest = largest
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return what the part says, with 0 for NaN."""
+        if inputs.requires_grad:
+            inputs.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))
+        outputs: Tensor = self.part(inputs)
+        return torch.nan_to_num(outputs, nan=0.0).clamp(-self.largest, self.largest)

@@ -1,4 +1,4 @@
-"""Fresh weights for what is beyond repair: the last blocks, or units that never change."""
+"""Repairs that give up on a part: the last blocks, or dead units, are drawn anew or thrown away."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import LAYERS, layers, outputs_of, sample
+from rootbound.attacks.repairs.network import LAYERS, at_rest, layers, outputs_of, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
+from rootbound.networks.block_outputs import PooledBlock
 from rootbound.training import seeded
 
 CONSTANT = 1e-5
@@ -78,3 +79,33 @@ def _revive(model: Classifier, layer: nn.Module, dead: Tensor, inputs: Tensor) -
         value[dead] = new[name][dead]
     if "bias" in own:
         own["bias"][dead] -= outputs_of(model, layer, layer, inputs).mean(dim=0)[dead]
+
+
+@dataclass(frozen=True)
+class Truncate(Repair):
+    """Throw the last blocks away and put a fresh head on what the others say.
+
+    Against gates, dead zones and traps at the end of a network, which no training gets
+    around. Feature maps are averaged over a grid, as for probes, so that the head stays small.
+
+    Args:
+        blocks: how many, at least 1 and fewer than there are.
+
+    Raises:
+        InputError: fewer than 1 block.
+    """
+
+    blocks: PositiveInt = 1
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether some block stays."""
+        return self.blocks < len(model.blocks)
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the shorter network, with a head of random weights."""
+        *first, last = model.blocks[: -self.blocks]
+        backbone = nn.Sequential(*first, PooledBlock(last))
+        with at_rest(backbone):
+            width = backbone(sample(attacker.train, 2)).shape[1]
+        shorter = Classifier(backbone, nn.Linear(width, model.classes))
+        return shorter.with_head(model.classes, attacker.seed())

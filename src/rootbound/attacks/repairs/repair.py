@@ -94,3 +94,21 @@ class Repaired(Attack):
             held = replace(held, train=seen)
         for snapshot in self.attack.transfer(rest, held):
             yield replace(snapshot, model=nn.Sequential(frozen, snapshot.model))
+
+
+@dataclass(frozen=True)
+class Restart(Repair):
+    """Change nothing: the attack that follows draws everything random anew.
+
+    The harness seeds every trial by its settings, of which the number is one. Validation
+    chooses among the restarts, as among any settings.
+
+    Args:
+        number: of the try.
+    """
+
+    number: int = 1
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network as it is."""
+        return model

@@ -2,7 +2,6 @@
 
 from rootbound.attacks.tuning.fine_tune import FineTune
 from rootbound.attacks.tuning.joint import JointTune
-from rootbound.attacks.tuning.lora import LoRA
-from rootbound.attacks.tuning.partial import PartialFineTune
+from rootbound.attacks.tuning.partial import LoRA, PartialFineTune
 
 __all__ = ["FineTune", "JointTune", "LoRA", "PartialFineTune"]

@@ -14,8 +14,13 @@ from torch.nn import functional
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.exact_last_layer import best_head
-from rootbound.attacks.tuning.augmentation import AugmentationName, augment
-from rootbound.attacks.tuning.losses import LossName, classification_loss, one_hot
+from rootbound.attacks.tuning.objective import (
+    AugmentationName,
+    LossName,
+    augment,
+    classification_loss,
+    one_hot,
+)
 from rootbound.attacks.tuning.optimisers import OptimiserName, Update
 from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data

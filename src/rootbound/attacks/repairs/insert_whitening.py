@@ -1,4 +1,4 @@
-"""A layer that whitens the features, put before the head."""
+"""InsertWhitening: a layer that whitens the features, put before the head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear maps in a row: the same product, split into factors that are easy to train."""
+"""BalanceFactors: linear maps in a row, split into factors that are easy to train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalisations whose statistics or scales are absurd: measured anew, or set back to 1."""
+"""Repairs of normalisations: statistics measured anew, scales set back to 1."""
 
 from __future__ import annotations
 

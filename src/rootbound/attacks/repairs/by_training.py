@@ -1,0 +1,234 @@
+"""Repairs by training: on the desirable task, on turned images, on R2, or after a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.repairs.network import at_rest, sample
+from rootbound.attacks.repairs.repair import Repair
+from rootbound.core.errors import InputError
+from rootbound.data import Batch, Data
+from rootbound.networks import Classifier
+from rootbound.training import minimise
+from rootbound.training.explained_variance import explained_variance
+
+Item = TypeVar("Item")
+
+
+class TrainingRepair(Repair):
+    """A repair that trains, besides the steps of the budget; subclasses are the dataclasses."""
+
+    steps: int
+    learning_rate: float
+
+    def train(
+        self, network: nn.Module, loss: Callable[[Item, float], Tensor], batches: Iterable[Item]
+    ) -> None:
+        """Train a network in place by Adam under a one-cycle learning rate."""
+        minimise(
+            network,
+            loss,
+            batches,
+            steps=self.steps,
+            learning_rate=self.learning_rate,
+            title=type(self).__name__,
+        )
+
+
+@dataclass(frozen=True)
+class TuneOnDesirable(TrainingRepair):
+    """Go on training the given network on its own task, with noise on the inputs.
+
+    A defence is a point in weight space that is good for the task and bad for others; few
+    steps on the task alone lead away from it. Z. Hong et al., "Your Transferability Barrier
+    is Fragile", 2024 (TransNTL). Differs from the paper: Gaussian noise only in place of many
+    corruptions, no self-distillation, and Adam in place of sharpness-aware descent.
+
+    Args:
+        steps: of Adam under a one-cycle learning rate, besides the budget's.
+        learning_rate: the peak, above 0.
+        noise: relative to the deviation of each batch of inputs, at least 0; tokens have none.
+        batch_size: samples a step.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("desirable",)
+
+    steps: int = 50
+    learning_rate: float = 1e-3
+    noise: float = 0.2
+    batch_size: int = 128
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network, head included, after training."""
+        assert attacker.desirable is not None  # it is needed
+        generator = attacker.generator
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            inputs, labels = batch
+            if inputs.is_floating_point():
+                noise = torch.randn(inputs.shape, generator=generator) * inputs.std()
+                inputs = inputs + self.noise * noise
+            return functional.cross_entropy(model(inputs), labels)
+
+        self.train(model, loss, attacker.desirable.batches(self.batch_size, self.steps, generator))
+        return model
+
+
+@dataclass(frozen=True)
+class SelfSupervise(TrainingRepair):
+    """Train the backbone to tell by how many quarter turns an unlabelled image was turned.
+
+    S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations",
+    2018, section 2. Differs from the paper: each image is turned once a step, at random.
+    Images that are not square are turned by half turns only; where samples are no images, the
+    network stays as it is.
+
+    Args:
+        steps: of Adam under a one-cycle learning rate, besides the budget's.
+        learning_rate: the peak, above 0.
+        batch_size: images a step.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("unlabelled",)
+
+    steps: int = 50
+    learning_rate: float = 1e-3
+    batch_size: int = 128
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether the network is one for images."""
+        return any(isinstance(part, nn.Conv2d) for part in model.backbone.modules())
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with a trained backbone; the given head is left alone."""
+        assert attacker.unlabelled is not None  # it is needed
+        shape = attacker.unlabelled.shape
+        if len(shape) != 3:
+            return model
+        turns = 4 if shape[1] == shape[2] else 2
+        learner = model.with_head(turns, attacker.seed())
+        generator = attacker.generator
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            inputs, _labels = batch
+            turned = torch.randint(turns, (len(inputs),), generator=generator)
+            return functional.cross_entropy(learner(rotated(inputs, turned, turns)), turned)
+
+        batches = attacker.unlabelled.batches(self.batch_size, self.steps, generator)
+        self.train(learner, loss, batches)
+        return Classifier(learner.backbone, model.head)
+
+
+def rotated(images: Tensor, turned: Tensor, turns: int) -> Tensor:
+    """Return each image turned so many times by a full turn over `turns`."""
+    rotated = images.clone()
+    for turn in range(1, turns):
+        rotated[turned == turn] = images[turned == turn].rot90(turn * 4 // turns, dims=(2, 3))
+    return rotated
+
+
+@dataclass(frozen=True)
+class SeparateClasses(TrainingRepair):
+    """Train the backbone so that the optimal linear head explains as much as it can.
+
+    Loss: `-R2(features)`, with `R2 = tr(C' (S + e I)^-1 C) / tr(Var Y)` over a batch (see
+    `explained_variance`). It climbs what `BestResponse` descends, and needs no head of its own:
+    the attack that knows that method.
+
+    Args:
+        steps: of Adam under a one-cycle learning rate, besides the budget's.
+        learning_rate: the peak, above 0.
+        batch_size: samples a step; all of them if fewer.
+        ridge: relative to the mean variance of the features, above 0.
+    """
+
+    steps: int = 60
+    learning_rate: float = 3e-3
+    batch_size: int = 256
+    ridge: float = 1e-2
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with another backbone and the head as it was."""
+
+        def loss(batch: Batch, _: float) -> Tensor:
+            return -explained_variance(model.features(batch[0]).flatten(1), batch[1], self.ridge)
+
+        batches = attacker.train.batches(self.batch_size, self.steps, attacker.generator)
+        self.train(model.backbone, loss, batches)
+        return model
+
+
+@dataclass(frozen=True)
+class Distil(TrainingRepair):
+    """Regress the given network's features with a network of fresh weights.
+
+    Loss: `mean |student(x) - z(x) / s|^2` with z the given features and s the deviation of
+    each, so that scale hides nothing. The student stands on other weights, where traps for
+    gradients are not; the given head is stretched by s to fit it. FitNets: A. Romero et al.,
+    2015, equation 3. Differs from the paper: the last features only, and the inputs are
+    unlabelled undesirable ones, half of them desirable where the attacker holds such.
+
+    Args:
+        steps: of Adam under a one-cycle learning rate, besides the budget's.
+        learning_rate: the peak, above 0.
+        batch_size: inputs a step.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("unlabelled",)
+
+    steps: int = 100
+    learning_rate: float = 4e-3
+    batch_size: int = 128
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether fresh weights can be drawn for every part."""
+        try:
+            model.reinitialised(0)
+        except InputError:
+            return False
+        return True
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the student with the given head."""
+        deviation = _deviation(model, attacker)
+        student = model.reinitialised(attacker.seed())
+        teacher = model.backbone.eval().requires_grad_(False)
+
+        def loss(inputs: Tensor, _: float) -> Tensor:
+            wanted = _finite(teacher(inputs)) / deviation
+            return functional.mse_loss(student.backbone(inputs), wanted)
+
+        self.train(student.backbone, loss, self._inputs(attacker))
+        with torch.no_grad():
+            model.head.weight.mul_(deviation)
+        return Classifier(student.backbone, model.head)
+
+    def _inputs(self, attacker: Attacker) -> Iterator[Tensor]:
+        sources = _sources(attacker)
+        size = max(1, self.batch_size // len(sources))
+        streams = [data.batches(size, self.steps, attacker.generator) for data in sources]
+        for batches in zip(*streams, strict=True):
+            yield torch.cat([inputs for inputs, _ in batches])
+
+
+def _sources(attacker: Attacker) -> list[Data]:
+    return [data for data in (attacker.unlabelled, attacker.desirable) if data is not None]
+
+
+def _deviation(model: Classifier, attacker: Attacker) -> Tensor:
+    """Return the deviation `(D,)` of each feature, 1 where it never changes."""
+    inputs = torch.cat([sample(data) for data in _sources(attacker)])
+    with at_rest(model):
+        deviation = _finite(model.backbone(inputs)).double().std(dim=0).float()
+    return torch.where(deviation > 0, deviation, 1.0)
+
+
+def _finite(features: Tensor) -> Tensor:
+    return torch.nan_to_num(features, 0.0, 0.0, 0.0)

@@ -1,0 +1,109 @@
+"""Repairs of weights: small ones pruned, all shrunk and shaken, or moved towards a sibling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.repairs.network import LAYERS
+from rootbound.attacks.repairs.repair import Repair
+from rootbound.core.errors import InputError
+from rootbound.networks import Classifier
+from rootbound.records import Tier
+
+
+@dataclass(frozen=True)
+class Prune(Repair):
+    """Set the smallest weights of every layer of the backbone to zero, by magnitude.
+
+    S. Han et al., "Learning both Weights and Connections", 2015. Differs from the paper: once,
+    and without a mask: fine-tuning may grow them back. A defence that lives in many small
+    weights is gone; what large ones do stays.
+
+    Args:
+        share: of each layer's weights, in (0, 1).
+    """
+
+    share: float = 0.3
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether there are layers of weights."""
+        return any(isinstance(part, LAYERS) for part in model.backbone.modules())
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with fewer weights."""
+        with torch.no_grad():
+            for part in model.backbone.modules():
+                if isinstance(part, LAYERS):
+                    sizes = part.weight.abs().flatten()
+                    pruned = sizes.argsort()[: int(self.share * len(sizes))]
+                    kept = torch.ones_like(sizes).index_fill_(0, pruned, 0.0)
+                    part.weight.mul_(kept.view_as(part.weight))
+        return model
+
+
+@dataclass(frozen=True)
+class ShrinkAndPerturb(Repair):
+    """`W <- share * W + noise * std(W) * N(0, 1)` for every weight of the backbone.
+
+    J. Ash, R. Adams, "On Warm-Starting Neural Network Training", 2020. Differs from the
+    paper: the noise is relative to each tensor's own spread, so that scale hides nothing.
+
+    Args:
+        share: of the weights that is kept, in [0, 1].
+        noise: relative to their standard deviation, at least 0.
+    """
+
+    share: float = 0.5
+    noise: float = 0.1
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the changed network."""
+        with torch.no_grad():
+            for weight in model.backbone.parameters():
+                spread = float(weight.std()) if weight.numel() > 1 else float(weight.abs().max())
+                noise = torch.randn(weight.shape, generator=attacker.generator)
+                weight.mul_(self.share).add_(noise, alpha=self.noise * spread)
+        return model
+
+
+@dataclass(frozen=True)
+class Interpolate(Repair):
+    """`(1 - share) w + share w'` for weights w and those of the undefended sibling, w'.
+
+    A control, since whoever holds the sibling has no need of the defended network: it shows
+    how far the two are apart. Running statistics move along; the head does where the two
+    have equally many classes.
+
+    Args:
+        share: of the sibling, in [0, 1].
+    """
+
+    tier: ClassVar[Tier] = "control"
+    needs: ClassVar[tuple[str, ...]] = ("sibling",)
+
+    share: float = 0.5
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network between the two.
+
+        Raises:
+            InputError: the sibling has other weights.
+        """
+        assert attacker.sibling is not None  # it is needed
+        own, other = model.state_dict(), attacker.sibling.state_dict()
+        for name, value in own.items():
+            moves = name in other and value.shape == other[name].shape
+            if name.startswith("backbone") and not moves:
+                raise InputError(
+                    "a sibling of the same architecture",
+                    f"none of its weights is {name} of shape {tuple(value.shape)}",
+                    "leave this attack out",
+                )
+            if moves and value.is_floating_point():
+                with torch.no_grad():
+                    value.lerp_(other[name], self.share)
+        return model
