@@ -15,13 +15,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.data import Scaling
 from rootbound.networks import MODELS, Classifier, build, shallow_cnn
 from rootbound.publishing import Origin, load_model, save_model
+from rootbound.publishing.checkpoint import load_with_header, read_header
+from rootbound.publishing.header import Header
 from rootbound.records import Configuration
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
@@ -129,7 +131,35 @@ def test_unknown_fields_of_the_origin_are_ignored(tmp_path: Path) -> None:
     assert load_model(tmp_path / "m")[1] == ORIGIN
 
 
-def test_wrapped_model_is_not_saved(tmp_path: Path) -> None:
+def test_the_header_is_read_without_the_weights(saved: Path) -> None:
+    expected = Header("shallow_cnn", 3, SHAPE, ORIGIN)
+    assert load_with_header(saved)[1] == expected
+    length = struct.unpack("<Q", saved.read_bytes()[:8])[0]
+    weights = saved.stat().st_size - 8 - length
+    saved.write_bytes(saved.read_bytes()[: 8 + length] + b"\xff" * weights)  # NaN, all of them
+    assert read_header(saved) == expected
+    with pytest.raises(InputError, match="NaN"):
+        load_model(saved)
+
+
+def test_a_file_that_is_not_ours_has_no_header(tmp_path: Path) -> None:
+    assert read_header(tmp_path / "missing") is None
+    store(tmp_path / "m", description(classes=1))
+    assert read_header(tmp_path / "m") is None
+    save_file(dict(nn.Linear(2, 2).state_dict()), tmp_path / "m")
+    assert read_header(tmp_path / "m") is None
+
+
+def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+    save_model(Classifier.wrap(module), tmp_path / "m", SHAPE, ORIGIN)
+    assert load_file(tmp_path / "m").keys() == module.state_dict().keys()
+    assert read_header(tmp_path / "m") == Header("", 3, SHAPE, ORIGIN)
+    with pytest.raises(InputError, match="network of somebody's own"):
+        load_model(tmp_path / "m")
+
+
+def test_a_classifier_that_nothing_builds_is_not_saved(tmp_path: Path) -> None:
     model = Classifier(nn.Flatten(), nn.Linear(256, 3))
     with pytest.raises(InputError, match="wrapped by hand"):
         save_model(model, tmp_path / "m", SHAPE, ORIGIN)
@@ -236,8 +266,9 @@ def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
             load_model(path)
 
 
-def test_description_that_is_not_json_is_refused(tmp_path: Path) -> None:
-    save_file(dict(nn.Linear(2, 2).state_dict()), tmp_path / "m", {"rootbound": "{"})
+@pytest.mark.parametrize("stated", ["{", "[" * 100_000], ids=["cut", "deep"])
+def test_description_that_is_not_json_is_refused(stated: str, tmp_path: Path) -> None:
+    save_file(dict(nn.Linear(2, 2).state_dict()), tmp_path / "m", {"rootbound": stated})
     with pytest.raises(InputError):
         load_model(tmp_path / "m")
 
@@ -265,12 +296,14 @@ def changed(described: object) -> str:
         description(classes=-1),
         description(classes="three"),
         description(classes=None),
+        description(classes=math.inf),
         description(shape=[1, 20, 20]),
         description(shape=[1, 16]),
         description(shape=[1, 2, 2]),
         description(shape=[0, 16, 16]),
         description(shape=[1, -16, 16]),
         description(shape=[1, 2**40, 2**40]),
+        description(shape=[1, math.inf, 16]),
         description(shape="abc"),
         description(shape=7),
         description(architecture="deep_cnn"),

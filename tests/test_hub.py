@@ -16,7 +16,6 @@ from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.weights import weights_digest
 from rootbound.publishing import Origin, load, push_to_hub, save_model
-from rootbound.publishing.checkpoint import save_wrapped
 from rootbound.publishing.hub import CARD, WEIGHTS
 from rootbound.records import Configuration
 
@@ -42,8 +41,7 @@ def network(seed: int = 7, classes: int = 3) -> nn.Module:
 def publish(model: Classifier, folder: Path) -> str:
     """Write weights with a card that says whose it is; return their digest."""
     folder.mkdir(parents=True)
-    save = save_wrapped if model.head_name else save_model
-    save(model, folder / WEIGHTS, SHAPE, ORIGIN)
+    save_model(model, folder / WEIGHTS, SHAPE, ORIGIN)
     digest = weights_digest(model.state_dict())
     (folder / CARD).write_text(json.dumps({"weights_sha256": digest}))
     return digest

@@ -25,7 +25,6 @@ from rootbound.data import Data, TaskPair
 from rootbound.methods import METHODS, Method
 from rootbound.networks import Classifier
 from rootbound.publishing import Origin, save_model
-from rootbound.publishing.checkpoint import save_wrapped
 from rootbound.records import Configuration
 from rootbound.training import predict
 from rootbound.training.state import TrainingState
@@ -98,8 +97,7 @@ def run(options: Options) -> int:
         with on(training.device):
             model = training.method.fit(model, tasks, seed=options.seed, training_state=state).cpu()
         if distributed.is_main_process():
-            save = save_wrapped if model.head_name else save_model
-            save(model, path, training.shape, training.origin)
+            save_model(model, path, training.shape, training.origin)
             state.clear()
             reached = _accuracy_in_words(model, training.tasks.desirable.test)
             sys.stdout.write(f"{reached}\nmodel: {path}\n")

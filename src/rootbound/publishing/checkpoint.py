@@ -22,10 +22,12 @@ from rootbound.publishing.transformers_folder import to_own_names
 
 
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
-    """Write a model of a built-in architecture, whole or not at all.
+    """Write a model, whole or not at all.
+
+    A network that was wrapped is written so that its own `load_state_dict` reads it.
 
     Args:
-        model: The model.
+        model: A model of a built-in architecture, or one made by `Classifier.wrap`.
         path: Path of the file.
         shape: Shape of the samples that it was built for.
         origin: Where it comes from.
@@ -34,35 +36,21 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
         InputError: The architecture has no name or is no longer that of the model, or the path
             cannot be written.
     """
-    if not model.architecture:
-        raise InputError(
-            "a model of a built-in architecture",
-            "one wrapped by hand",
-            "save its state_dict() with safetensors instead",
-        )
-    try:
-        _check_fit(model.state_dict(), model.architecture, model.classes, shape)
-    except ValueError as error:
-        raise InputError(
-            f"a model that is as its architecture and its shape {shape} say",
-            str(error)[:240],
-            "save its state_dict() with safetensors instead",
-        ) from None
-    write_atomically(path, to_model_file(model, shape, origin))
-
-
-def save_wrapped(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
-    """Write the network that was wrapped, so that its own `load_state_dict` reads it.
-
-    Args:
-        model: A model made by `Classifier.wrap`.
-        path: Path of the file.
-        shape: Shape of the samples that it takes.
-        origin: Where it comes from.
-
-    Raises:
-        InputError: The model was not wrapped, or the path cannot be written.
-    """
+    if not model.head_name:
+        if not model.architecture:
+            raise InputError(
+                "a model of a built-in architecture",
+                "one wrapped by hand",
+                "save its state_dict() with safetensors instead",
+            )
+        try:
+            _check_fit(model.state_dict(), model.architecture, model.classes, shape)
+        except ValueError as error:
+            raise InputError(
+                f"a model that is as its architecture and its shape {shape} say",
+                str(error)[:240],
+                "save its state_dict() with safetensors instead",
+            ) from None
     write_atomically(path, to_model_file(model, shape, origin))
 
 
