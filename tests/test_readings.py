@@ -168,7 +168,7 @@ def test_hooks_are_removed_when_a_block_fails() -> None:
 
 
 def test_there_is_no_block_after_the_last() -> None:
-    with pytest.raises(InputError, match="from 0"):
+    with pytest.raises(InputError, match="at least 0"):
         Reading(-1)
 
 
