@@ -15,6 +15,7 @@ from rootbound.data import TaskPair
 from rootbound.datasets import mnist
 from rootbound.evaluation import Subject, attack
 from rootbound.flags import FLAGS, Raised, flags, table
+from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
@@ -200,7 +201,7 @@ def test_raised_by_what_it_is_for(name: str) -> None:
         assert found.seed == 0
 
 
-NETWORK_NAMES = {flag.name for flag in FLAGS if flag.about == "network"}
+NETWORK_NAMES = {flag.name for flag in NETWORK_FLAGS}
 REFERENCED = {"seed spread above the effect", "desirable accuracy lost"}
 
 

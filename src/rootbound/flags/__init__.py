@@ -1,8 +1,8 @@
-"""Flags: what in an evaluation may not mean what it seems to mean; pure functions of records.
+"""Flags: warnings that a number of an evaluation may not mean what it seems to mean.
 
-A flag is no verdict. Those about a network name tricks that hide the undesirable task instead
-of removing it; they compare with the undefended model where there is one, so that an ordinary
-network raises none.
+A flag is no verdict, and a pure function of records. Flags about a network name tricks that hide
+the undesirable task instead of removing it. They compare the network with the undefended model
+where there is one, so that an ordinary network raises none.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ FLAGS: tuple[Flag, ...] = (*NETWORK_FLAGS, *ATTACK_FLAGS, *COMPARISON_FLAGS)
 
 
 def flags(evaluation: Evaluation) -> list[Raised]:
-    """Return what is raised, model by model, in the order of `FLAGS`."""
-    raised, seen = [], set()
+    """Return the flags that are raised, model by model, in the order of `FLAGS`."""
+    raised, methods = [], set()
     for training in evaluation.trainings:
         if training.arm == "control":
             continue
-        case, first = Case(evaluation, training), training.method not in seen
-        seen.add(training.method)
+        case, is_first = Case(evaluation, training), training.method not in methods
+        methods.add(training.method)
         for flag in FLAGS:
-            evidence = "; ".join(flag.check(case)) if first or not flag.once else ""
+            evidence = "; ".join(flag.check(case)) if is_first or not flag.once else ""
             if evidence:
                 seed = None if flag.once else training.seed
                 raised.append(Raised(flag.name, training.method, seed, evidence))
@@ -36,7 +36,7 @@ def table() -> str:
     """Return all flags as a table in Markdown."""
     lines = ["| flag | raised if | means | do this |", "|---|---|---|---|"]
     lines += [
-        f"| **{one.name}** | {one.raised_if} | {one.means} | {one.do_this} |" for one in FLAGS
+        f"| **{flag.name}** | {flag.raised_if} | {flag.means} | {flag.do_this} |" for flag in FLAGS
     ]
     return "\n".join(lines) + "\n"
 

@@ -3,48 +3,48 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 
 from rootbound.flags.flag import Case, Flag, with_labels
 from rootbound.metrics import attacked
-from rootbound.records import Record
 
 
 def _spread(case: Case) -> Iterator[str]:
     if case.training.arm != "defended" or case.undefended is None:
         return
-    method, other = case.training.method, case.undefended.training.method
+    methods = case.training.method, case.undefended.training.method
     for labels in case.screened():
-        found, usual = (
-            list(attacked(case.evaluation, name, labels).values()) for name in (method, other)
+        own, usual = (
+            list(attacked(case.evaluation, method, labels).values()) for method in methods
         )
-        if len(found) < 2 or not usual:
+        if len(own) < 2 or not usual:
             continue
-        spread = 100 * statistics.stdev(found)
-        effect = 100 * (statistics.fmean(usual) - statistics.fmean(found))
+        spread = 100 * statistics.stdev(own)
+        effect = 100 * (statistics.fmean(usual) - statistics.fmean(own))
         if spread > abs(effect):
             yield (
                 f"{effect:+.1f} points less than undefended {with_labels(labels)}, "
-                f"with a deviation of {spread:.1f} between {len(found)} seeds"
+                f"with a deviation of {spread:.1f} between {len(own)} seeds"
             )
 
 
 def _fewer_finished(case: Case) -> Iterator[str]:
-    most: dict[str, int] = {}
-    for record in case.evaluation.records:
-        same_network = record.arm in ("defended", "undefended") or record.method == "scratch"
-        if same_network and record.seed == case.training.seed and _counts(record):
-            most[record.method] = most.get(record.method, 0) + 1
     method = case.training.method
-    other = max(most, key=lambda name: most[name], default=method)
-    compared = case.training.arm in ("defended", "undefended") or method == "scratch"
-    mine = most.get(method, 0)
-    if compared and mine < 0.98 * most.get(other, 0):
-        yield f"{mine} finished trials, {other} has {most[other]}"
-
-
-def _counts(record: Record) -> bool:
-    return record.task == "undesirable" and record.stage == "screen" and record.error is None
+    # Small nets and raw inputs, which are no arm of the same network, get other trials.
+    if case.training.arm not in ("defended", "undefended") and method != "scratch":
+        return
+    finished = Counter(
+        record.method
+        for record in case.evaluation.records
+        if (record.arm in ("defended", "undefended") or record.method == "scratch")
+        and (record.seed, record.stage, record.task)
+        == (case.training.seed, "screen", "undesirable")
+        and record.error is None
+    )
+    for other, most in finished.most_common(1):
+        if finished[method] < 0.98 * most:
+            yield f"{finished[method]} finished trials, {other} has {most}"
 
 
 def _desirable_lost(case: Case) -> Iterator[str]:
@@ -59,7 +59,6 @@ def _desirable_lost(case: Case) -> Iterator[str]:
 COMPARISON_FLAGS = (
     Flag(
         "seed spread above the effect",
-        "comparison",
         "the attacker's accuracy deviates more between seeds than it differs from undefended",
         "the comparison does not tell the two apart",
         "use more seeds, or claim nothing with these labels",
@@ -68,7 +67,6 @@ COMPARISON_FLAGS = (
     ),
     Flag(
         "fewer finished trials",
-        "comparison",
         "less than 98 % as many screening trials finished as on another arm with the same seed",
         "the arms were not attacked equally hard",
         "find out why trials fail or do not apply; compare only what all arms were given",
@@ -76,7 +74,6 @@ COMPARISON_FLAGS = (
     ),
     Flag(
         "desirable accuracy lost",
-        "comparison",
         "over 1 point of desirable accuracy less than undefended",
         "a network that does nothing well resists everything: collapse is not defence",
         "weaken the defence until the desirable task is kept, and compare again",

@@ -1,15 +1,12 @@
-"""What a flag is: a warning that a number may not mean what it seems to mean."""
+"""What a flag is: a condition that every model is checked for, and what to make of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 from rootbound.records import Evaluation, Record, Training
-
-About = Literal["network", "attack", "comparison"]
 
 
 @dataclass(frozen=True)
@@ -17,8 +14,8 @@ class Case:
     """One method with one seed, and what it is compared with.
 
     Args:
-        evaluation: all that was measured.
-        training: says which arm, method and seed.
+        evaluation: Everything that was measured.
+        training: The model; it says which arm, method and seed.
     """
 
     evaluation: Evaluation
@@ -26,22 +23,29 @@ class Case:
 
     @cached_property
     def records(self) -> list[Record]:
-        """Trials on the undesirable task."""
-        return _records(self.evaluation, self.training)
+        """The model's trials on the undesirable task."""
+        model = self.training.method, self.training.seed
+        return [
+            record
+            for record in self.evaluation.records
+            if (record.method, record.seed) == model and record.task == "undesirable"
+        ]
 
     @cached_property
     def values(self) -> Mapping[str, float]:
-        """The diagnosis, empty where there is none."""
-        return _values(self.evaluation, self.training)
+        """The model's diagnosis, empty where there is none."""
+        model = self.training.method, self.training.seed
+        diagnoses = self.evaluation.diagnoses
+        return next((one.values for one in diagnoses if (one.method, one.seed) == model), {})
 
     @cached_property
     def undefended(self) -> Case | None:
-        """The undefended model of the same seed, or else its first; None for that arm itself."""
+        """The undefended model of the same seed, else the first one; None for that arm itself."""
         if self.training.arm == "undefended":
             return None
-        found = [one for one in self.evaluation.trainings if one.arm == "undefended"]
-        same = [one for one in found if one.seed == self.training.seed]
-        return Case(self.evaluation, (same or found)[0]) if found else None
+        trainings = [model for model in self.evaluation.trainings if model.arm == "undefended"]
+        same_seed = [model for model in trainings if model.seed == self.training.seed]
+        return Case(self.evaluation, (same_seed or trainings)[0]) if trainings else None
 
     @property
     def reference(self) -> Mapping[str, float]:
@@ -52,12 +56,12 @@ class Case:
         return self.undefended.values if self.undefended else {}
 
     def screened(self) -> dict[int | None, list[Record]]:
-        """Return the trials in which everything was tried on one draw of labels, by labels."""
-        found: dict[int | None, list[Record]] = {}
+        """Return, by labels, the trials in which everything was tried on one draw of labels."""
+        by_labels: dict[int | None, list[Record]] = {}
         for record in self.records:
             if record.stage in ("screen", "search") and record.tier != "control":
-                found.setdefault(record.labels, []).append(record)
-        return found
+                by_labels.setdefault(record.labels, []).append(record)
+        return by_labels
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,15 @@ class Flag:
     """A condition that is checked for every model, and what to make of it.
 
     Args:
-        name: in a few words.
-        about: what is in doubt: the `network`, the `attack` on it, or the `comparison`.
-        raised_if: the condition, with its numbers.
-        means: what may be behind it.
-        do_this: what to do about it.
-        check: yields the evidence, in words with numbers; nothing where all is well.
-        once: whether it is about a method as a whole: checked with its first seed only.
+        name: Name in a few words.
+        raised_if: The condition, with its numbers.
+        means: What may be behind it.
+        do_this: What to do about it.
+        check: Yields the evidence, in words with numbers; nothing where all is well.
+        once: Whether the flag is about a method as a whole, and checked with one seed only.
     """
 
     name: str
-    about: About
     raised_if: str
     means: str
     do_this: str
@@ -88,10 +90,10 @@ class Raised:
     """A flag that was raised.
 
     Args:
-        flag: its name.
-        method: whose model it is about.
-        seed: of the model; None where it is about all of them.
-        evidence: in words, with the numbers.
+        flag: Name of the flag.
+        method: Name of the method whose model it is about.
+        seed: Seed of the model; None where the flag is about all models of the method.
+        evidence: The evidence in words, with its numbers.
     """
 
     flag: str
@@ -106,28 +108,19 @@ def best(records: Iterable[Record]) -> Record | None:
     return max(finished, key=lambda record: record.preference, default=None)
 
 
-def lead(first: Record, second: Record) -> float:
-    """Return the accuracy of one trial minus another's in points, on the same test samples."""
-    if first.accuracy is not None and second.accuracy is not None:
-        return 100 * (first.accuracy - second.accuracy)
-    return 100 * (first.test[first.selected] - second.test[second.selected])
+def lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
+    """Return the lead of the best of some trials over the best of others, in points.
+
+    The two are compared on the same test samples. None where all of either failed.
+    """
+    one, other = best(first), best(second)
+    if one is None or other is None:
+        return None
+    if one.accuracy is not None and other.accuracy is not None:
+        return 100 * (one.accuracy - other.accuracy)
+    return 100 * (one.test[one.selected] - other.test[other.selected])
 
 
 def with_labels(labels: int | None) -> str:
     """Return the budget in words."""
     return "with all labels" if labels is None else f"with {labels} labels a class"
-
-
-def _records(evaluation: Evaluation, training: Training) -> list[Record]:
-    model = training.method, training.seed
-    return [
-        record
-        for record in evaluation.records
-        if (record.method, record.seed) == model and record.task == "undesirable"
-    ]
-
-
-def _values(evaluation: Evaluation, training: Training) -> Mapping[str, float]:
-    model = training.method, training.seed
-    found = (one.values for one in evaluation.diagnoses if (one.method, one.seed) == model)
-    return next(found, {})

@@ -1,4 +1,4 @@
-"""Flags about a network: what its diagnosis says of tricks that hide and do not remove."""
+"""Flags about a network: signs in its diagnosis of tricks that hide instead of removing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ def _above(case: Case, name: str, words: str, mild: float, strict: float) -> Ite
     """Yield the evidence where a number is large, and far larger than the undefended model's.
 
     Args:
-        case: with the diagnosis.
-        name: of the number in it.
-        words: for it.
-        mild: what it must exceed where the undefended model is known, besides thirty times
-            that one's.
-        strict: what it must exceed where it is not.
+        case: The model with its diagnosis.
+        name: Name of the number in the diagnosis.
+        words: What the number is, in words.
+        mild: Limit where there is an undefended model; the number must also exceed thirty
+            times that model's.
+        strict: Limit where there is none.
     """
     value, usual = case.values.get(name), case.reference.get(name)
     if value is None:
@@ -29,7 +29,7 @@ def _above(case: Case, name: str, words: str, mild: float, strict: float) -> Ite
 
 
 def _share(case: Case, name: str, words: str, limit: float) -> Iterator[str]:
-    """Yield the evidence where a share is above a limit, and by so much above the undefended's."""
+    """Yield the evidence where a share is over a limit, and as far over the undefended model's."""
     value, usual = case.values.get(name, 0.0), case.reference.get(name, 0.0)
     if value > limit and value > usual + limit:
         known = f", undefended {100 * usual:.0f} %" if name in case.reference else ""
@@ -113,7 +113,6 @@ def _renamed(case: Case) -> Iterator[str]:
 NETWORK_FLAGS = (
     Flag(
         "tiny gradients",
-        "network",
         "the gradient of one layer, over its weights, is less than 1e-4 of another layer's and "
         "less than 1e-2 of what it is undefended (1e-6 where that is not known)",
         "gradients are blocked on their way down: a gate, saturation, or layers out of balance; "
@@ -123,7 +122,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "dead units",
-        "network",
         "on desirable or undesirable inputs, over 20 % of a layer's units never change, or a "
         "whole layer is 0 for over 1 % of inputs; and that much more than undefended",
         "features have been switched off, or removed; what is switched off has no gradient, "
@@ -134,7 +132,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "effective rank below classes",
-        "network",
         "the last features of undesirable inputs have an effective rank below the number of "
         "classes, and below 70 % of the undefended one's",
         "few directions carry nearly all of the variance: features were removed, or made small",
@@ -143,7 +140,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "wild BatchNorm variance",
-        "network",
         "a running variance is below 1e-4 or above 1e4, and a hundred times beyond undefended",
         "evaluation mode works with statistics that train mode does not have: fine-tuning starts "
         "from an exploded network",
@@ -152,7 +148,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "layer spectra",
-        "network",
         "a layer's largest singular value is above 1e3, or differs by 1e3 between layers, or "
         "is 1e3 times its smallest; and 30 times undefended (1e3, 1e4 and 1e6 where that is "
         "not known)",
@@ -162,7 +157,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "saturated outputs",
-        "network",
         "a logit at a desirable input, or the size of the last features, is above 1e3 and 30 "
         "times undefended",
         "softmax is 0 or 1: gradients vanish or jump, for new heads too",
@@ -171,7 +165,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "outputs not finite",
-        "network",
         "any desirable or undesirable input gives NaN or infinity, more often than undefended",
         "inputs that look undesirable are refused, or numbers overflow; failed trials are not "
         "resistance",
@@ -181,7 +174,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "evaluation differs from train mode",
-        "network",
         "desirable accuracy differs by over 5 points between the two, and from undefended",
         "normalisation or dropout behaves otherwise when an attacker trains: poisoned statistics",
         "recompute the statistics; attack with normalisation frozen as well",
@@ -189,7 +181,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "outputs change from call to call",
-        "network",
         "any input gets other outputs when asked again in evaluation mode, more often than "
         "undefended",
         "the network draws random numbers: gradients and scores are noise",
@@ -198,7 +189,6 @@ NETWORK_FLAGS = (
     ),
     Flag(
         "outputs renamed in the head",
-        "network",
         "the given head is right on over 60 % of undesirable samples once its outputs are "
         "renamed, at least 40 points more than before and 20 more than undefended (90 % where "
         "that is not known)",

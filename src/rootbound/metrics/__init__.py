@@ -1,10 +1,9 @@
-"""Numbers that mean something, as pure functions of records.
+"""Numbers about methods and attacks, as pure functions of records.
 
-Accuracies are in [0, 1]; differences and intervals of them are in percentage points.
+Accuracies are in [0, 1]; differences of accuracies, and intervals, are in percentage points.
 """
 
 from rootbound.metrics.cells import (
-    accuracies,
     advantage,
     attacked,
     benign,
@@ -26,7 +25,7 @@ from rootbound.metrics.costs import (
     multiples,
     steps_to_reach,
 )
-from rootbound.metrics.estimates import Draw, Estimate, estimate, over_draws, paired, points
+from rootbound.metrics.estimates import Estimate, estimate, over_draws, paired, points
 from rootbound.metrics.scores import (
     best_so_far,
     by_family,
@@ -36,14 +35,11 @@ from rootbound.metrics.scores import (
     oracle,
     resistance,
 )
-from rootbound.metrics.standings import Standing, Worst, standings
+from rootbound.metrics.standings import Standing, standings
 
 __all__ = [
-    "Draw",
     "Estimate",
     "Standing",
-    "Worst",
-    "accuracies",
     "advantage",
     "attacked",
     "benign",

@@ -1,14 +1,14 @@
-"""Which records count in a cell of the table, and what the attacker would pick of them."""
+"""Cells of a table: which records count in one, and which of them the attacker would choose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rootbound.metrics.estimates import Draw, Estimate, paired
 from rootbound.records import EXACT, PRACTICAL, Evaluation, Record
 
 MOST_COLUMNS = 8
-"""Families of attacks that a table has room for."""
+"""Number of attack families that a table has room for."""
 
 
 def methods(evaluation: Evaluation) -> list[str]:
@@ -24,25 +24,25 @@ def undefended(evaluation: Evaluation) -> str | None:
 
 def families(evaluation: Evaluation) -> list[str]:
     """Return the attack families that compete, in order."""
-    competing = (record for record in evaluation.records if _competes(record))
+    competing = (record for record in evaluation.records if competes(record))
     return list(dict.fromkeys(record.family for record in competing))
 
 
 def columns(evaluation: Evaluation) -> list[str]:
-    """Return what a table has columns for: the families, or where they are many the tiers.
+    """Return what a table has columns for: the families, or the tiers where families are many.
 
     The last layer, practical and exact, has columns in any case.
     """
-    found = families(evaluation)
-    if len(found) <= MOST_COLUMNS:
-        return found
-    tiers = dict.fromkeys(one.tier for one in evaluation.records if _competes(one))
-    return [*(name for name in (PRACTICAL, EXACT) if name in found), *tiers]
+    names = families(evaluation)
+    if len(names) <= MOST_COLUMNS:
+        return names
+    tiers = dict.fromkeys(record.tier for record in evaluation.records if competes(record))
+    return [*(name for name in (PRACTICAL, EXACT) if name in names), *tiers]
 
 
 def budgets(evaluation: Evaluation) -> list[int | None]:
     """Return the labels per class of each budget, in order, None for all."""
-    competing = (record for record in evaluation.records if _competes(record))
+    competing = (record for record in evaluation.records if competes(record))
     return list(dict.fromkeys(record.labels for record in competing))
 
 
@@ -58,33 +58,45 @@ def desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
 def trials(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, list[Record]]:
-    """Return the records of one cell by draw: of a family, of a tier, or of all that compete.
+    """Return the records of one cell by draw.
 
-    Where settings were confirmed on new attacker seeds, only those records count; the longer
-    run and trials of tier `control` are shown apart.
+    Where settings were confirmed by new attackers, only those records count. The longer run and
+    trials of tier `control` are shown apart.
+
+    Args:
+        evaluation: Everything that was measured.
+        method: Name of the method.
+        labels: Labels per class, None for all.
+        family: Family or tier of the attacks; None for all that compete.
     """
-    fitting = [
+    in_cell = [
         record
         for record in evaluation.records
         if record.method == method
         and record.labels == labels
         and record.stage != "longer"
         and record.task == "undesirable"
-        and (family in (record.family, record.tier) or (family is None and _competes(record)))
+        and (family in (record.family, record.tier) or (family is None and competes(record)))
     ]
-    confirmed = [record for record in fitting if record.stage == "confirm"]
-    found: dict[Draw, list[Record]] = {}
-    for record in confirmed or fitting:
-        found.setdefault((record.seed, record.attacker), []).append(record)
-    return found
+    confirmed = [record for record in in_cell if record.stage == "confirm"]
+    return by_draw(confirmed or in_cell)
 
 
-def _competes(record: Record) -> bool:
+def by_draw(records: Iterable[Record]) -> dict[Draw, list[Record]]:
+    """Return records by the draw that they were measured with."""
+    draws: dict[Draw, list[Record]] = {}
+    for record in records:
+        draws.setdefault((record.seed, record.attacker), []).append(record)
+    return draws
+
+
+def competes(record: Record) -> bool:
+    """Return whether a trial counts as an attack on the undesirable task."""
     return record.tier != "control" and record.task == "undesirable"
 
 
 def strongest(records: Iterable[Record]) -> Record | None:
-    """Return the trial that the attacker would pick, by validation alone; None if all failed.
+    """Return the trial that the attacker would choose by validation alone; None if all failed.
 
     Without validation samples (one label a class) it is the first that works.
     """
@@ -96,22 +108,25 @@ def selected(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, Record]:
     """Return the strongest trial of each draw in a cell."""
-    picked = {
-        draw: strongest(records)
-        for draw, records in trials(evaluation, method, labels, family).items()
+    return _strongest_of_each(trials(evaluation, method, labels, family))
+
+
+def _strongest_of_each(draws: Mapping[Draw, Sequence[Record]]) -> dict[Draw, Record]:
+    chosen = {draw: strongest(records) for draw, records in draws.items()}
+    return {draw: record for draw, record in chosen.items() if record is not None}
+
+
+def accuracies(records: Mapping[Draw, Record]) -> dict[Draw, float]:
+    """Return the accuracies of records that were judged on the whole test set."""
+    return {
+        draw: record.accuracy for draw, record in records.items() if record.accuracy is not None
     }
-    return {draw: record for draw, record in picked.items() if record is not None}
-
-
-def accuracies(picked: Mapping[Draw, Record]) -> dict[Draw, float]:
-    """Return the accuracies of judged records."""
-    return {draw: one.accuracy for draw, one in picked.items() if one.accuracy is not None}
 
 
 def attacked(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, float]:
-    """Return the attacker's test accuracy for each draw: of the validation-selected trial."""
+    """Return the test accuracy of the strongest trial of each draw in a cell."""
     return accuracies(selected(evaluation, method, labels, family))
 
 
@@ -120,9 +135,9 @@ def advantage(
 ) -> Estimate | None:
     """Return what the weights are worth to the attacker: accuracy minus scratch's, in points.
 
-    Scratch is the strongest attack of any family on random weights with the same labels,
-    since weights can always be thrown away. With a family left out both sides choose among
-    all families, with equal trials.
+    Scratch is the strongest attack of any family on random weights with the same labels, since
+    weights can always be thrown away. Without a family, both sides choose among all families
+    and have equal trials.
     """
     return paired(
         attacked(evaluation, method, labels, family), attacked(evaluation, "scratch", labels)
@@ -130,13 +145,10 @@ def advantage(
 
 
 def benign(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw, float]:
-    """Return the accuracy on the benign task for each draw, selected on validation."""
-    found: dict[Draw, list[Record]] = {}
-    for record in evaluation.records:
-        if (record.method, record.labels, record.task) == (method, labels, "benign"):
-            found.setdefault((record.seed, record.attacker), []).append(record)
-    picked = {draw: strongest(records) for draw, records in found.items()}
-    return accuracies({draw: record for draw, record in picked.items() if record is not None})
+    """Return the test accuracy of the strongest trial of each draw on the benign task."""
+    cell = (method, labels, "benign")
+    records = (one for one in evaluation.records if (one.method, one.labels, one.task) == cell)
+    return accuracies(_strongest_of_each(by_draw(records)))
 
 
 def failures(evaluation: Evaluation, method: str) -> tuple[int, int]:

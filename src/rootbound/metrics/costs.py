@@ -1,4 +1,4 @@
-"""What it costs an attacker to get somewhere: steps, operations, labels; censored, not invented."""
+"""What an attacker must spend to get somewhere: steps, operations, labels. Costs are censored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from rootbound.metrics.cells import attacked, budgets, trials, undefended
-from rootbound.metrics.estimates import Draw
 from rootbound.records import Evaluation, Record
 
 Unit = Literal["steps", "flops"]
@@ -19,13 +18,13 @@ def steps_to_reach(
 ) -> list[int | None]:
     """Return, by draw, the fewest steps to a share of what the undefended model reaches.
 
-    The fastest trial counts, judged on the test curve: in the attacker's favour. None means
-    not reached within the budget (censored: it is no number).
+    The fastest trial counts, judged on the test curve, which favours the attacker. None means
+    that the share was not reached within the budget.
     """
-    name = undefended(evaluation)
-    if name is None:
+    plain = undefended(evaluation)
+    if plain is None:
         return []
-    goals = attacked(evaluation, name, labels, family)
+    goals = attacked(evaluation, plain, labels, family)
     reached: list[int | None] = []
     for draw, records in sorted(trials(evaluation, method, labels, family).items()):
         if draw in goals:
@@ -40,7 +39,7 @@ def _first_step(record: Record, goal: float) -> int | None:
 
 
 def median_steps(reached: Sequence[int | None]) -> float | None:
-    """Return the median over draws, counting `not reached` as above all; None if that is it."""
+    """Return the median over draws, `not reached` being above all; None if it is the median."""
     if not reached:
         return None
     ordered = sorted(math.inf if step is None else step for step in reached)
@@ -53,34 +52,34 @@ def multiples(
 ) -> list[tuple[float, bool]]:
     """Return, by draw, how many times scratch's cost it takes to come as far as scratch.
 
-    The goal is `share` of what the strongest attack on scratch reaches with the same labels;
-    cost is that of the cheapest trial to get there, on either arm.
+    The goal is `share` of what the strongest attack on scratch reaches with the same labels. The
+    cost is that of the cheapest trial that reaches it, on either arm.
 
     Returns:
-        Pairs of the multiple and whether it was reached; where not, the cost is at least the
-        multiple, which is what the most expensive trial spent.
+        Pairs of the multiple and whether the goal was reached. Where it was not, the multiple is
+        a lower bound: that of the most expensive trial.
     """
     goals = attacked(evaluation, "scratch", labels)
     own = trials(evaluation, method, labels)
-    base = trials(evaluation, "scratch", labels)
-    found = []
-    for draw in sorted(set(goals) & set(own) & set(base)):
+    fresh = trials(evaluation, "scratch", labels)
+    pairs = []
+    for draw in sorted(set(goals) & set(own) & set(fresh)):
         goal = share * goals[draw]
-        reference = _cheapest(base[draw], goal, unit)
+        reference = _cheapest(fresh[draw], goal, unit)
         if reference is None:
             continue
         reached = _cheapest(own[draw], goal, unit)
         spent = max(_cost(record, record.steps[-1], unit) for record in own[draw] if record.steps)
         cost = spent if reached is None else reached
-        found.append((cost / reference, reached is not None))
-    return found
+        pairs.append((cost / reference, reached is not None))
+    return pairs
 
 
 def _cheapest(records: Sequence[Record], goal: float, unit: Unit) -> float | None:
     costs = (
         _cost(record, step, unit)
         for record in records
-        # Solved at once, in no steps: such attacks have a cost in operations only.
+        # Attacks that are solved at once, in no steps, have a cost in operations only.
         if (step := _first_step(record, goal)) is not None and (unit == "flops" or step > 0)
     )
     return min((cost for cost in costs if cost > 0), default=None)
@@ -97,29 +96,24 @@ def labels_multiples(
 ) -> list[tuple[float, bool]]:
     """Return, by draw, how many times scratch's labels it takes to come as far as scratch.
 
-    Goals are shares of what scratch reaches with the next to largest number of labels; the
-    numbers of labels are those of the budgets, so multiples are coarse.
+    The goal is a share of what scratch reaches with the largest number of labels that is not
+    all. Numbers of labels are those of the budgets, so multiples are coarse.
     """
     counts = sorted(count for count in budgets(evaluation) if count is not None)
     if not counts:
         return []
     goals = attacked(evaluation, "scratch", counts[-1])
-    found = []
-    for draw, goal in sorted(goals.items()):
-        reference = _fewest(evaluation, "scratch", counts, draw, share * goal)
-        needed = _fewest(evaluation, method, counts, draw, share * goal)
+    own = [(count, attacked(evaluation, method, count)) for count in counts]
+    fresh = [(count, attacked(evaluation, "scratch", count)) for count in counts]
+    pairs = []
+    for draw, best in sorted(goals.items()):
+        reference, needed = (
+            next((count for count, by_draw in arm if by_draw.get(draw, 0.0) >= share * best), None)
+            for arm in (fresh, own)
+        )
         if reference is not None:
-            found.append(((needed or counts[-1]) / reference, needed is not None))
-    return found
-
-
-def _fewest(
-    evaluation: Evaluation, method: str, counts: Sequence[int], draw: Draw, goal: float
-) -> int | None:
-    for count in counts:
-        if attacked(evaluation, method, count).get(draw, 0.0) >= goal:
-            return count
-    return None
+            pairs.append(((needed or counts[-1]) / reference, needed is not None))
+    return pairs
 
 
 def kaplan_meier_median(times: Sequence[tuple[float, bool]]) -> float | None:
@@ -129,10 +123,10 @@ def kaplan_meier_median(times: Sequence[tuple[float, bool]]) -> float | None:
     P. Meier, "Nonparametric Estimation from Incomplete Observations", 1958).
 
     Args:
-        times: with whether each was observed (else it is a lower bound).
+        times: Times, each with whether it was observed; if not, it is a lower bound.
     """
     remaining, survival = len(times), 1.0
-    # At equal times what is observed comes first: the censored were still at risk.
+    # At equal times the observed ones come first: the censored were still at risk.
     for time, observed in sorted(times, key=lambda pair: (pair[0], not pair[1])):
         if observed:
             survival *= 1 - 1 / remaining

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes long to import
 
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of every interval."""
 RESAMPLES = 4000
-"""Of the hierarchical bootstrap."""
+"""Resamples of the hierarchical bootstrap."""
 Draw = tuple[int, int]
 """What a number was measured with: the model's seed and the attacker's."""
 
@@ -24,11 +24,11 @@ class Estimate:
     """A mean with its two-sided 95 % interval.
 
     Args:
-        mean: over everything measured.
-        low: end of the interval; minus infinity with one value.
-        high: end of the interval; infinity with one value.
-        seeds: how many values there are.
-        p_value: that the true mean is 0, for differences; None with one value.
+        mean: Mean of all values.
+        low: Lower end of the interval; minus infinity with one value.
+        high: Upper end of the interval; infinity with one value.
+        seeds: Number of values.
+        p_value: Two-sided p-value of a true mean of 0, for differences; None with one value.
     """
 
     mean: float
@@ -64,8 +64,8 @@ def estimate(values: Sequence[float]) -> Estimate:
 def over_draws(values: Mapping[Draw, float]) -> Estimate:
     """Return the mean over draws; attackers of one model are not independent of each other.
 
-    With one attacker a model, or one model, that is `estimate`; else the interval is a
-    hierarchical bootstrap's: models are drawn with replacement, then attackers of each.
+    With one attacker a model, or one model, this is `estimate`. Else the interval is that of a
+    hierarchical bootstrap: models are drawn with replacement, then attackers of each.
 
     Raises:
         ValueError: there are no values.
@@ -88,11 +88,11 @@ def _resampled(models: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     generator = np.random.default_rng(0)
     shape = RESAMPLES, len(models)
     drawn = generator.integers(len(models), size=shape)
-    found = np.empty(shape)
-    for position, values in enumerate(models):
+    values_of_models = np.empty(shape)
+    for model, values in enumerate(models):
         redrawn = values[generator.integers(len(values), size=(*shape, len(values)))].mean(-1)
-        found = np.where(drawn == position, redrawn, found)
-    means: NDArray[np.float64] = found.mean(axis=1)
+        values_of_models = np.where(drawn == model, redrawn, values_of_models)
+    means: NDArray[np.float64] = values_of_models.mean(axis=1)
     return means
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from rootbound.metrics.estimates import Estimate, paired, points
 from rootbound.records import EXACT, Configuration, Evaluation
 
 Multiple = tuple[float, bool]
-"""Of scratch's cost, and whether it was reached; where not, it is a lower bound."""
+"""A multiple of scratch's cost, and whether scratch was reached; if not, it is a lower bound."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class Worst:
     """The cell in which a method's weights are worth most to an attacker.
 
     Args:
-        advantage: over scratch, in points.
-        labels: per class, None for all.
-        attack: the family that most attackers chose there.
+        advantage: Advantage over scratch, in points.
+        labels: Labels per class, None for all.
+        attack: Attack family that most attackers chose there.
     """
 
     advantage: Estimate
@@ -35,16 +36,16 @@ class Standing:
     """What one method keeps, what it leaves to attackers, and what it costs.
 
     Args:
-        method: its name.
+        method: Name of the method.
         settings: The method's class and settings; in words where nothing was trained.
-        desirable: accuracy in percent.
-        change: of the desirable accuracy against the undefended model, in points.
-        exact: the exact new last layer with the most labels, in percent.
-        worst: over the numbers of labels, of the strongest attack's advantage over scratch.
-        steps: multiples of scratch's steps in the worst cell, by draw.
-        labels: multiples of scratch's labels, by draw.
-        benign: the largest loss on the benign task, in points against the undefended model.
-        cost: of training, as a multiple of the undefended model's seconds.
+        desirable: Desirable accuracy, in percent.
+        change: Its change against the undefended model, in points.
+        exact: What the exact new last layer reaches with the most labels, in percent.
+        worst: The largest advantage of the strongest attack over scratch for any labels.
+        steps: Multiples of scratch's steps in that cell, by draw.
+        labels: Multiples of scratch's labels, by draw.
+        benign: The largest loss on the benign task against the undefended model, in points.
+        cost: Seconds of training as a multiple of the undefended model's.
     """
 
     method: str
@@ -63,12 +64,10 @@ def standings(evaluation: Evaluation) -> list[Standing]:
     """Return where every trained method stands, the least worst advantage first."""
     arms = {training.method: training.arm for training in evaluation.trainings}
     names = [name for name, arm in arms.items() if arm in ("defended", "undefended")]
-    found = [_standing(evaluation, name) for name in names]
-    return sorted(found, key=_order)
-
-
-def _order(one: Standing) -> float:
-    return float("inf") if one.worst is None else one.worst.advantage.mean
+    return sorted(
+        (_standing(evaluation, name) for name in names),
+        key=lambda row: math.inf if row.worst is None else row.worst.advantage.mean,
+    )
 
 
 def _standing(evaluation: Evaluation, method: str) -> Standing:
@@ -79,7 +78,7 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
     exact = cells.attacked(evaluation, method, budgets[-1], EXACT) if budgets else {}
     worst = _worst(evaluation, method)
     steps = [] if worst is None else multiples(evaluation, method, worst.labels, "steps")
-    settings = {one.method: one.settings for one in evaluation.trainings}
+    settings = {training.method: training.settings for training in evaluation.trainings}
     return Standing(
         method=method,
         settings=settings[method],
@@ -95,34 +94,34 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
 
 
 def _worst(evaluation: Evaluation, method: str) -> Worst | None:
-    found = []
+    candidates = []
     for labels in cells.budgets(evaluation):
         value = cells.advantage(evaluation, method, labels)
         if value is not None:
             chosen = cells.selected(evaluation, method, labels).values()
             attack = Counter(record.family for record in chosen).most_common(1)[0][0]
-            found.append(Worst(value, labels, attack))
-    return max(found, key=lambda one: one.advantage.mean, default=None)
+            candidates.append(Worst(value, labels, attack))
+    return max(candidates, key=lambda cell: cell.advantage.mean, default=None)
 
 
 def _benign(evaluation: Evaluation, method: str, plain: str | None) -> Estimate | None:
     if plain in (None, method):
         return None
-    tried = {record.labels for record in evaluation.records if record.task == "benign"}
-    changes = [
+    budgets = {record.labels for record in evaluation.records if record.task == "benign"}
+    changes = (
         paired(
             cells.benign(evaluation, method, labels), cells.benign(evaluation, str(plain), labels)
         )
-        for labels in tried
-    ]
-    known = [one for one in changes if one is not None]
-    return min(known, key=lambda one: one.mean, default=None)
+        for labels in budgets
+    )
+    known = (change for change in changes if change is not None)
+    return min(known, key=lambda change: change.mean, default=None)
 
 
 def _cost(evaluation: Evaluation, method: str, plain: str | None) -> float | None:
     seconds: dict[str, dict[int, float]] = {}
-    for one in evaluation.trainings:
-        seconds.setdefault(one.method, {})[one.seed] = one.seconds
-    base, own = seconds.get(plain or "", {}), seconds[method]
-    ratios = [own[seed] / base[seed] for seed in own if base.get(seed)]
+    for training in evaluation.trainings:
+        seconds.setdefault(training.method, {})[training.seed] = training.seconds
+    usual, own = seconds.get(plain or "", {}), seconds[method]
+    ratios = [own[seed] / usual[seed] for seed in own if usual.get(seed)]
     return statistics.median(ratios) if ratios else None

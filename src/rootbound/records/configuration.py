@@ -7,8 +7,7 @@ import contextlib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cached_property
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from rootbound.core.errors import InputError
@@ -34,7 +33,7 @@ class Text:
         return self.text
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, repr=False)
 class Configuration:
     """A class and its settings. Two are equal where they read the same.
 
@@ -42,10 +41,21 @@ class Configuration:
         kind: Name of the class (its `__qualname__`).
         settings: Values by name, in the order of the class's fields: None, booleans, finite
             numbers, strings, tuples of such, configurations, and `Text` for whatever else.
+
+    Attributes:
+        text: What Python would write; seeds, digests and the order of records rest on it.
     """
 
-    kind: str
-    settings: Mapping[str, Any]
+    kind: str = field(compare=False)
+    settings: Mapping[str, Any] = field(compare=False)
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", f"{self.kind}({named(self.settings)})")
+
+    def __repr__(self) -> str:
+        """Return the text."""
+        return self.text
 
     @classmethod
     def of(cls, owner: Any) -> Configuration:
@@ -72,25 +82,7 @@ class Configuration:
         try:
             return cls(kind, {name: _parsed(value) for name, value in settings.items()})
         except RecursionError:
-            raise InputError(
-                "settings less deep in others", repr(text[:80]), "correct it"
-            ) from None
-
-    @cached_property
-    def _text(self) -> str:
-        return f"{self.kind}({named(self.settings)})"
-
-    def __repr__(self) -> str:
-        """Return the text by which seeds, digests and the order of records know it."""
-        return self._text
-
-    def __eq__(self, other: object) -> bool:
-        """Compare the texts."""
-        return isinstance(other, Configuration) and self._text == other._text
-
-    def __hash__(self) -> int:
-        """Return a hash of the text."""
-        return hash(self._text)
+            raise InputError("settings nested less deep", repr(text[:80]), "correct it") from None
 
     def leaves(self) -> Iterator[tuple[tuple[str, ...], Any]]:
         """Yield the path and value of each setting, those of nested configurations in place."""
@@ -101,7 +93,7 @@ class Configuration:
                 yield (name,), value
 
     def differing(self, other: Configuration) -> dict[str, Any]:
-        """Return the settings, `recipe.epochs` where nested, that another has not or has other."""
+        """Return the settings that another one does not share; nested ones as `recipe.epochs`."""
         others = dict(other.leaves())
         return {
             ".".join(path): value
@@ -111,9 +103,8 @@ class Configuration:
 
     def changed(self, change: Callable[[Any], Any]) -> Configuration:
         """Return the configuration with a function applied to each value, nested ones too."""
-        return Configuration(
-            self.kind, {name: _changed(value, change) for name, value in self.settings.items()}
-        )
+        settings = {name: _changed(value, change) for name, value in self.settings.items()}
+        return Configuration(self.kind, settings)
 
 
 def plain(value: Any) -> Any:

@@ -1,8 +1,8 @@
-"""What two runs do not share: their specs, and what they found."""
+"""What two runs do not share: values of their specs, models, and results of trials."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +19,12 @@ class Difference:
     """How two runs differ.
 
     Args:
-        specs: names and both values of what the specs do not share.
-        only: how many models and trials the first alone has, and the second alone.
-        equal: how many are in both and the same, all but the seconds.
-        unequal: names of those that are in both and not the same.
-        furthest: largest difference of accuracy in a trial of both, in points; None without any.
+        specs: Name and both values of whatever the specs do not share.
+        only: Number of models and trials that only the first run has, and only the second.
+        equal: Number of those that both have with equal results; seconds do not count.
+        unequal: Names of those that both have with other results.
+        furthest: Largest difference of accuracy in a trial that both have, in points; None
+            without any.
     """
 
     specs: tuple[tuple[str, str, str], ...]
@@ -33,33 +34,33 @@ class Difference:
     furthest: float | None
 
 
-def difference(one: tuple[Spec, Evaluation], other: tuple[Spec, Evaluation]) -> Difference:
-    """Return in what two runs differ."""
-    here, there = _results(one[1]), _results(other[1])
-    both = [key for key in here if key in there]
-    unequal = [key for key in both if here[key] != there[key]]
+def difference(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) -> Difference:
+    """Return how two runs differ."""
+    results, others = _results(first[1]), _results(second[1])
+    both = [key for key in results if key in others]
+    unequal = [key for key in both if results[key] != others[key]]
+    pairs = [(results[key].get("accuracy"), others[key].get("accuracy")) for key in both]
     gaps = [
-        100 * abs(first - second)
-        for key in both
-        for first, second in [(here[key].get("accuracy"), there[key].get("accuracy"))]
-        if isinstance(first, float) and isinstance(second, float)
+        100 * abs(accuracy - other)
+        for accuracy, other in pairs
+        if isinstance(accuracy, float) and isinstance(other, float)
     ]
     return Difference(
-        specs=tuple(one[0].differs_from(other[0])),
-        only=(len(here) - len(both), len(there) - len(both)),
+        specs=tuple(first[0].differs_from(second[0])),
+        only=(len(results) - len(both), len(others) - len(both)),
         equal=len(both) - len(unequal),
         unequal=tuple(" ".join(str(word) for word in key) for key in unequal),
         furthest=max(gaps, default=None),
     )
 
 
-def _results(evaluation: Evaluation) -> dict[tuple[Hashable, ...], Mapping[str, Any]]:
-    """Return what was found, each by what tells it from all others of its run."""
-    results: dict[tuple[Hashable, ...], Training | Diagnosis | Record] = {}
-    results |= {("model", one.method, one.seed): one for one in evaluation.trainings}
-    results |= {("diagnosis", one.method, one.seed): one for one in evaluation.diagnoses}
-    results |= {("trial", *one.key): one for one in evaluation.records}
+def _results(evaluation: Evaluation) -> dict[tuple[object, ...], Mapping[str, Any]]:
+    """Return the fields of each entry, by what tells it from all others of its run."""
+    entries: dict[tuple[object, ...], Training | Diagnosis | Record] = {}
+    entries |= {("model", model.method, model.seed): model for model in evaluation.trainings}
+    entries |= {("diagnosis", model.method, model.seed): model for model in evaluation.diagnoses}
+    entries |= {("trial", *record.key): record for record in evaluation.records}
     return {
         key: {name: value for name, value in vars(entry).items() if name not in UNEQUAL_BY_NATURE}
-        for key, entry in results.items()
+        for key, entry in entries.items()
     }

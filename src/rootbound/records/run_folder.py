@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, what has been found, what comes in."""
+"""The folder of a run: which run it belongs to, and the file of each piece of work in it."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from rootbound.records.run_spec import NAME, Spec
 
 log = logging.getLogger(__name__)
 READABLE = " ()=,'[]"
-"""In names of files, besides letters, digits and points."""
-DEEP = 3
-"""Folders within folders in which runs are looked for."""
+"""Characters that stay as they are in names of files, besides letters, digits and points."""
+SEARCH_DEPTH = 3
+"""Levels of folders in which runs are looked for."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the records of one run go as they come: one small file for each piece of work.
+    """Where the records of one run are written as they come: a small file a piece of work.
 
-    No file is ever written twice with different records, and none is shared by two pieces of
-    work. So nothing needs a lock: processes and hosts may share a folder, and one that is
-    killed leaves whole files.
+    No file is ever written twice with different records, and no two pieces of work share one.
+    So nothing needs a lock: processes and hosts may share a folder, and one that is killed
+    leaves whole files.
 
     Args:
-        path: of the folder.
-        command: arguments of `rootbound` that a run is begun with, to be kept beside its spec.
-        beside: where the folder holds another run, take a new one beside it.
-        extends: folder of a smaller run, of fewer seeds, attackers or methods and else the same:
-            what it has found is not done again. It stays as it is.
+        path: Path of the folder.
+        command: Arguments of `rootbound` that begin the run; they are saved with its spec.
+        beside: Whether to take a new folder beside this one if this one holds another run.
+        extends: Folder of a smaller run, with fewer seeds, attackers or methods and else the
+            same. Its results are copied and not computed again; the folder stays as it is.
     """
 
     path: Path
@@ -56,15 +56,15 @@ class RunFolder:
         return self.path / PARTS
 
     def weights(self, method: str, seed: int) -> Path:
-        """Return where a trained model is; settings in its name may be no name of a file."""
+        """Return the file of a trained model, whose name may not be fit for a file as it is."""
         return self.path / "models" / f"{quote(method, safe=READABLE)}-{seed}.safetensors"
 
     def claim(self, spec: Spec, context: Mapping[str, Any]) -> RunFolder:
-        """Return the folder that is the run's from now on, with its spec and context in it.
+        """Return the folder that belongs to the run from now on, with its spec and context in it.
 
         Raises:
-            InputError: the folder is another run's, or cannot be written; or the run that it
-                extends is no part of this one.
+            InputError: The folder belongs to another run, or cannot be written; or the run that
+                is to be extended is no part of this one.
         """
         folder = self.of(spec.digest)
         begun = (folder.path / NAME).exists()
@@ -76,31 +76,31 @@ class RunFolder:
             folder._refuse_strangers(spec)
             if smaller is not None:
                 folder._take_over(smaller)
-            # Last, so that what was killed before begins again.
+            # The spec comes last, so that a run that was killed before it begins again.
             replace(spec, command=self.command, directory=str(Path.cwd())).save(folder.path)
-        held = Spec.load(folder.path)
-        if held.digest != spec.digest:
-            name, there, here = next(held.differs_from(spec))
-            raise folder._another(
-                f"the run {held.digest}, where {name} is {there}, not {here}",
-                smaller=held.obstacle_to(spec) is None,
+        present = Spec.load(folder.path)
+        if present.digest != spec.digest:
+            name, value, wanted = next(present.differs_from(spec))
+            raise folder._another_run(
+                f"the run {present.digest}, where {name} is {value}, not {wanted}",
+                smaller=present.obstacle_to(spec) is None,
             )
         write_once(folder.parts / BEGUN, Evaluation(context, (), (), False).to_json())
         return folder
 
     def of(self, digest: str) -> RunFolder:
         """Return the folder of the run with that digest: this one, or the one beside it."""
-        if not self.beside or self._held() in (None, digest):
+        if not self.beside or self._present_digest() in (None, digest):
             return self
         return replace(self, path=self.path.with_name(f"{self.path.name}-{digest}"), beside=False)
 
     def whole(self) -> Evaluation | None:
-        """Return the run if it is complete."""
+        """Return the run if it is complete, else None."""
         path = records_file(self.path)
         return Evaluation.read(path) if path.exists() else None
 
     def part(self, name: str) -> Evaluation | None:
-        """Return a piece of work that was done before; None if there is none, or it is damaged."""
+        """Return a piece of work that was done before; None if it is missing or damaged."""
         try:
             return Evaluation.read(self.parts / f"{name}.json")
         except InputError:
@@ -110,16 +110,16 @@ class RunFolder:
         """Write a piece of work.
 
         Raises:
-            InputError: the folder was deleted under the run, or cannot be written.
+            InputError: The folder was deleted under the run, or cannot be written.
         """
         self.check()
         write_atomically(self.parts / f"{name}.{ending}", content)
 
     def check(self) -> None:
-        """Raise where the folder is no longer there: what follows would be half a run.
+        """Check that the folder is still there: what is written to another would be half a run.
 
         Raises:
-            InputError: it was deleted or moved.
+            InputError: It was deleted or moved.
         """
         if not (self.parts / BEGUN).is_file():
             raise InputError(
@@ -128,46 +128,46 @@ class RunFolder:
                 "begin it again",
             )
 
-    def _held(self) -> str | None:
-        """Return the digest of the run that the folder holds, None where it holds none."""
+    def _present_digest(self) -> str | None:
+        """Return the digest of the run in the folder, None where there is no run."""
         if (self.path / NAME).exists():
             return Spec.load(self.path).digest
         complete = self.whole()
         return None if complete is None else str(complete.context.get("run"))
 
     def _refuse_strangers(self, spec: Spec) -> None:
-        """Raise where there are records that came without a spec and are not the run's."""
-        held = self._held()
-        if held not in (None, spec.digest):
-            raise self._another(f"the run {held}")
+        """Raise where the folder holds records of another run, which came without a spec."""
+        digest = self._present_digest()
+        if digest not in (None, spec.digest):
+            raise self._another_run(f"the run {digest}")
 
     def _take_over(self, smaller: RunFolder) -> None:
-        """Copy what a smaller run has found; what is in this folder already stays."""
-        # Models first: the records beside them vouch for them.
-        found = [*smaller.path.glob("models/*.safetensors"), *smaller.parts.glob("[!.]*")]
-        found = [path for path in found if path.name != BEGUN]
-        for path in found:
+        """Copy the files of a smaller run; those in this folder already stay."""
+        # Models come first, because a record promises that its model is there.
+        paths = [*smaller.path.glob("models/*.safetensors"), *smaller.parts.glob("[!.]*")]
+        paths = [path for path in paths if path.name != BEGUN]
+        for path in paths:
             write_once(self.path / path.relative_to(smaller.path), path.read_bytes())
-        log.info("%s takes up %d files of %s", self.path, len(found), smaller.path)
+        log.info("%s takes up %d files of %s", self.path, len(paths), smaller.path)
 
-    def _another(self, what: str, *, smaller: bool = False) -> InputError:
+    def _another_run(self, present: str, *, smaller: bool = False) -> InputError:
         advice = "pass another --out, or delete the folder"
         if smaller:
             advice = f"pass another --out, and --extends {self.path} to keep what was found"
-        return InputError(f"no other run in {self.path}", what, advice)
+        return InputError(f"no other run in {self.path}", present, advice)
 
 
 def _part_of(spec: Spec, path: Path) -> RunFolder:
-    """Return the folder of a smaller run, whose findings are a part of a larger one's.
+    """Return the folder of a smaller run, whose records are a part of those of a larger one.
 
     Raises:
-        InputError: it is not smaller, or not there.
+        InputError: The run is not smaller, or not there.
     """
     if (obstacle := Spec.load(path).obstacle_to(spec)) is not None:
-        name, there, here = obstacle
+        name, value, wanted = obstacle
         raise InputError(
             f"in {path} a smaller run, of fewer seeds, attackers or methods and else the same",
-            f"one where {name} is {there}, not {here}",
+            f"one where {name} is {value}, not {wanted}",
             "leave --extends out",
         )
     return RunFolder(path)
@@ -175,10 +175,10 @@ def _part_of(spec: Spec, path: Path) -> RunFolder:
 
 def find_runs(root: Path) -> Iterator[Path]:
     """Yield the folders of runs at and below a folder, in order of their names."""
-    for place, folders, files in os.walk(root):
+    for path, folders, files in os.walk(root):
         if not {NAME, RECORDS, PLAIN_RECORDS}.isdisjoint(files):
-            yield Path(place)
+            yield Path(path)
             folders.clear()
-        elif len(Path(place).relative_to(root).parts) >= DEEP:
+        elif len(Path(path).relative_to(root).parts) >= SEARCH_DEPTH:
             folders.clear()
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -18,23 +18,25 @@ FORMAT = 2
 WITH_TEXTS = 1
 """The version in which each arm held its method as text."""
 NAME = "spec.json"
+"""Its file in the folder of the run."""
 ABSENT = "absent"
+"""Shown in place of a value that a spec does not have."""
 NUMBERS = ("seeds", "suite.attackers")
-"""Values of which a larger run has more, and what a smaller one found besides."""
+"""Values that may be higher in a larger run: what a smaller one has found stays valid."""
 LISTS = ("arms.", "code.")
-"""Tables to which a larger run adds entries."""
+"""Tables that may have more entries in a larger run."""
 WORDS = ("suite.name",)
-"""Values that say in words what others decide."""
+"""Values that only describe others, and may differ."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A frozen description of a run: equal specs find equal records.
+    """A frozen description of a run: equal specs lead to equal records.
 
     Args:
-        content: Everything that decides what is found, as JSON can hold it, and configurations.
-        command: arguments of `rootbound` that began the run; none if a program did.
-        directory: where it was begun; paths in the command start there.
+        content: Everything that decides the records: configurations, and values for JSON.
+        command: Arguments of `rootbound` that began the run; none if a program began it.
+        directory: Where the run was begun; paths in the command are relative to it.
     """
 
     content: Mapping[str, Any]
@@ -49,10 +51,10 @@ class Spec:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def save(self, folder: Path) -> bool:
-        """Write `spec.json` where there is none; return whether it was this one that did.
+        """Write `spec.json` where there is none; return whether this call has written it.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: The folder cannot be written.
         """
         text = {
             "format": FORMAT,
@@ -69,7 +71,7 @@ class Spec:
         """Read `spec.json` from the folder of a run.
 
         Raises:
-            InputError: it is missing, damaged, or of another format.
+            InputError: It is missing, damaged, or of another format.
         """
         path = folder / NAME
         try:
@@ -93,24 +95,27 @@ class Spec:
             ) from None
 
     def differs_from(self, other: Spec) -> Iterator[tuple[str, str, str]]:
-        """Yield each value that the specs do not share: its name, here, and in the other."""
-        here, there = _flat(self.content), _flat(other.content)
-        for name in sorted(here.keys() | there.keys()):
-            pair = here.get(name, ABSENT), there.get(name, ABSENT)
+        """Yield the name of each value that the specs do not share, and the value in each."""
+        own, others = _flatten(self.content), _flatten(other.content)
+        for name in sorted(own.keys() | others.keys()):
+            pair = own.get(name, ABSENT), others.get(name, ABSENT)
             if pair[0] != pair[1]:
                 yield name, *pair
 
     def obstacle_to(self, larger: Spec) -> tuple[str, str, str] | None:
-        """Return why a run of this spec is no part of one of a larger spec; None where it is.
+        """Return why a run of this spec is no part of a run of a larger one; None where it is.
 
-        Every model is attacked by itself, so that more seeds, attackers and arms leave what was
-        found as it was; nothing else does.
+        Every model is attacked by itself, so that more seeds, attackers and arms leave the
+        records of a smaller run as they are; any other change does not.
+
+        Returns:
+            The name of the value that is in the way, and the value in both specs.
         """
-        for name, here, there in self.differs_from(larger):
-            more = name in NUMBERS and here.isdigit() and there.isdigit() and int(here) < int(there)
-            added = name.startswith(LISTS) and here == ABSENT
+        for name, own, other in self.differs_from(larger):
+            more = name in NUMBERS and own.isdigit() and other.isdigit() and int(own) < int(other)
+            added = name.startswith(LISTS) and own == ABSENT
             if not (more or added or name in WORDS):
-                return name, here, there
+                return name, own, other
         return None
 
 
@@ -122,16 +127,14 @@ def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
     return {**arm, "method": from_values(method)}
 
 
-def _flat(content: object, name: str = "") -> dict[str, str]:
-    """Return the values of nested tables and lists, each under its path."""
-    if isinstance(content, dict):
-        entries = content.items()
-    elif isinstance(content, list):
-        entries = ((str(place), entry) for place, entry in enumerate(content))  # type: ignore[assignment]
-    else:
+def _flatten(content: object, name: str = "") -> dict[str, str]:
+    """Return the values of nested tables and lists as text, by their dotted paths."""
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    if not isinstance(content, dict):
         return {name: str(content)}
     return {
-        below: text
-        for key, entry in entries
-        for below, text in _flat(entry, f"{name}.{key}" if name else str(key)).items()
+        path: text
+        for key, entry in content.items()
+        for path, text in _flatten(entry, f"{name}.{key}" if name else str(key)).items()
     }

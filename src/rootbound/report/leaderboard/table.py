@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rootbound import metrics
-from rootbound.flags import FLAGS
+from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple
 from rootbound.report.cells import Cell, Table, change, in_words, percent, times
@@ -17,7 +17,7 @@ COLUMNS = (
     "labels", "benign change", "training", "flags",
 )  # fmt: skip
 
-SHOWN = {flag.name for flag in FLAGS if flag.about == "network"} | set(DISQUALIFYING)
+SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 """Flags that tell methods apart; those about the attack are raised for nearly all of them."""
 
 
