@@ -23,22 +23,22 @@ Row = tuple[str, str, str, bool]
 
 
 def rows(evaluation: Evaluation) -> Iterator[Row]:
-    """Yield what is measured, the goal, the value, and whether it is reached."""
+    """Yield for each number what it is, its goal, its value, and whether the goal is reached."""
     plain = metrics.points(metrics.desirable(evaluation, "Plain"))
     assert plain is not None
-    yield "Plain: desirable accuracy, %", ">= 99.6", show(plain), plain.mean >= 99.6
+    yield "Plain: desirable accuracy, %", ">= 99.6", in_words(plain), plain.mean >= 99.6
     change = metrics.paired(
         metrics.desirable(evaluation, "BestResponse"), metrics.desirable(evaluation, "Plain")
     )
     assert change is not None
-    yield "BestResponse: change, points", ">= -0.3", show(change), change.mean >= -0.3
+    yield "BestResponse: change, points", ">= -0.3", in_words(change), change.mean >= -0.3
     for method, goal, reached in (
         ("BestResponse", "<= 26", lambda value: value <= 26),
         ("Plain", ">= 97", lambda value: value >= 97),
     ):
         exact = metrics.points(metrics.attacked(evaluation, method, None, EXACT))
         assert exact is not None
-        yield f"{method}: exact last layer, %", goal, show(exact), reached(exact.mean)
+        yield f"{method}: exact last layer, %", goal, in_words(exact), reached(exact.mean)
     for family in metrics.families(evaluation):
         if family in (EXACT, PRACTICAL):
             continue
@@ -46,23 +46,25 @@ def rows(evaluation: Evaluation) -> Iterator[Row]:
             gain = metrics.advantage(evaluation, "BestResponse", labels, family)
             assert gain is not None
             name = f"BestResponse: advantage, {family}, {labels or 'all'} labels, points"
-            yield name, "<= +1", show(gain), gain.mean <= 1
+            yield name, "<= +1", in_words(gain), gain.mean <= 1
     ratio = seconds(evaluation, "BestResponse") / seconds(evaluation, "Plain")
     yield "training time against Plain", "<= 2.5", f"{ratio:.2f}", ratio <= 2.5
 
 
-def show(value: Estimate) -> str:
+def in_words(value: Estimate) -> str:
     """Return mean and 95 % interval."""
     return f"{value.mean:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
 def seconds(evaluation: Evaluation, method: str) -> float:
     """Return the median training time over seeds."""
-    return statistics.median(one.seconds for one in evaluation.trainings if one.method == method)
+    return statistics.median(
+        training.seconds for training in evaluation.trainings if training.method == method
+    )
 
 
-def report(folder: str, wall: float | None) -> None:
-    """Print the table."""
+def print_table(folder: str, wall: float | None) -> None:
+    """Print the table; the demo's time is the given one, or that in the records."""
     evaluation = Evaluation.load(folder)
     for name, goal, value, reached in rows(evaluation):
         print(f"{'ok ' if reached else 'NOT'} {name:58} {goal:9} {value}")
@@ -78,10 +80,10 @@ def report(folder: str, wall: float | None) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        report(sys.argv[1], None)
+        print_table(sys.argv[1], None)
     else:
         target = tempfile.mkdtemp(prefix="rootbound-")
         started = time.perf_counter()
         if code := main(["demo", "--out", target]):
             sys.exit(code)
-        report(target, time.perf_counter() - started)
+        print_table(target, time.perf_counter() - started)

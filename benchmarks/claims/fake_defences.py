@@ -36,7 +36,7 @@ COMMON = {"best setting on the edge of its grid", "still rising at the end"}
 
 
 def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -> Evaluation:
-    """Attack fakes of one base, which share the undefended arm and the one from scratch."""
+    """Attack the fakes of one base network, which share the undefended arm and the scratch arm."""
     undefended = Plain().fit(base(names[0])(classes=5, shape=(1, 28, 28)), tasks)
     fakes = {name: FAKES[name](undefended, tasks) for name in names}
     return evaluate(
@@ -45,10 +45,10 @@ def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -
 
 
 def rows(name: str, evaluation: Evaluation) -> list[str]:
-    """Return the lines of one fake."""
+    """Return the rows of the table for one fake."""
     known = {flag.name for flag in (*NETWORK_FLAGS, *ATTACK_FLAGS)} - COMMON
     raised = {
-        method: {one.flag for one in flags(evaluation) if one.method == method}
+        method: {raising.flag for raising in flags(evaluation) if raising.method == method}
         for method in (name, "undefended")
     }
     named = sorted((raised[name] - raised["undefended"]) & known)
@@ -89,7 +89,7 @@ if __name__ == "__main__":
     keep_freed_memory()
     target, chosen = Path(sys.argv[1]), find_suite(sys.argv[2] if len(sys.argv) > 2 else "quick-1")
     if len(sys.argv) > 3 and sys.argv[3] != "suite":
-        kept = {None if one == "all" else int(one) for one in sys.argv[3].split(",")}
-        budgets = tuple(one for one in chosen.budgets if one.labels in kept)
+        wanted = {None if word == "all" else int(word) for word in sys.argv[3].split(",")}
+        budgets = tuple(budget for budget in chosen.budgets if budget.labels in wanted)
         chosen = replace(chosen.with_budgets(budgets), controls=False, benign=())
     main(target, chosen, sorted(sys.argv[4:] or FAKES, key=lambda name: base(name).__name__))

@@ -32,7 +32,7 @@ from rootbound.suites import Suite
 
 CLUSTERS = 10
 HALF = "half of all samples"
-"""As everywhere else: the attacker has the other half."""
+"""What the defender knows everywhere else: the attacker has the other half."""
 SUITE = Suite(
     "generalising",
     attacks=(
@@ -52,7 +52,7 @@ HARMLESS = replace(
 
 
 def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
-    """Yield what the defender knows, in words, with the tasks."""
+    """Yield the cases: in words what the defender knows, and the tasks."""
     digits = mnist()
     pair = digits.split(range(5), range(5, 10))
     generator = torch.Generator().manual_seed(0)
@@ -67,12 +67,12 @@ def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
     yield "5-7, attacked with 8 and 9", replace(unseen, known_undesirable=seen)
     if fashion.is_dir():
         clothes = load(str(fashion))
-        other = TaskPair.of(pair.desirable, clothes.task(range(10)))
-        yield "digits 5-9, attacked with clothes", replace(other, known_undesirable=known)
+        against_clothes = TaskPair.of(pair.desirable, clothes.task(range(10)))
+        yield "digits 5-9, attacked with clothes", replace(against_clothes, known_undesirable=known)
 
 
 def clustered(data: Data, generator: torch.Generator) -> Data:
-    """Return samples with the number of their cluster, by k-means on pixels, for a label."""
+    """Return the samples, labelled by their cluster of pixels (k-means)."""
     pixels = data.batch(slice(None))[0].flatten(1)
     chosen = pixels[torch.randperm(len(pixels), generator=generator)[:CLUSTERS]]
     _, labels = kmeans2(pixels.numpy(), chosen.numpy(), minit="matrix")
@@ -105,12 +105,13 @@ def main(options: argparse.Namespace) -> None:
             workers=options.workers,
             folder=options.out / name.replace(" ", "_").replace(",", ""),
         )
-        plain, ours = sorted(metrics.standings(evaluation), key=lambda one: one.method != "Plain")
+        standings = {standing.method: standing for standing in metrics.standings(evaluation)}
+        plain, ours = standings["Plain"], standings["BestResponse"]
         gains = [
             shown(metrics.advantage(evaluation, ours.method, labels))
             for labels in metrics.budgets(evaluation)
         ]
-        exact = [shown(one.exact, signed=False) for one in (ours, plain)]
+        exact = [shown(standing.exact, signed=False) for standing in (ours, plain)]
         cells = [name, shown(ours.change), *exact, *gains, shown(ours.benign)]
         print(f"| {' | '.join(cells)} |", flush=True)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import statistics
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -52,15 +53,15 @@ SUITE = Suite(
 
 @dataclass(frozen=True)
 class Trial:
-    """What one setting gave; accuracies in percent, the attacker's as a mean over its draws.
+    """What one setting gave, in percent; the attacker's accuracies are means over draws of labels.
 
     Args:
-        method: the settings, as Python would write them.
-        desirable: accuracy on held-out desirable samples.
-        exact: of the best last layer with 100 labels a class.
-        few: of the strongest attack with 10 labels a class.
-        more: of the strongest attack with 100 labels a class.
-        error: why there is nothing else.
+        method: The method and its settings, as text.
+        desirable: Accuracy on held-out desirable samples.
+        exact: Accuracy of the exact last layer with 100 labels a class.
+        few: Accuracy of the strongest attack with 10 labels a class.
+        more: Accuracy of the strongest attack with 100 labels a class.
+        error: Why there are no numbers.
     """
 
     method: str
@@ -72,7 +73,7 @@ class Trial:
 
     @property
     def attacked(self) -> float:
-        """What is to be low."""
+        """The number by which settings are chosen; lower is better."""
         return (self.few + self.more) / 2
 
 
@@ -83,18 +84,18 @@ TRIALS = KeptRows(
 )
 
 
-def ends_with_test() -> Dataset:
-    """Return MNIST with the end of its training set as the test set."""
+def end_held_out() -> Dataset:
+    """Return MNIST with the end of its training set in the test set's place."""
     full = mnist()
-    places = torch.arange(len(full.train))
-    return held_out(full, places[:-10_000], places[-10_000:])
+    indices = torch.arange(len(full.train))
+    return held_out(full, indices[:-10_000], indices[-10_000:])
 
 
-def tried(method: Method) -> Trial:
-    """Train once and attack, three times over with other labels."""
+def run_trial(method: Method) -> Trial:
+    """Train once, and attack with three draws of labels."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    tasks = ends_with_test().split(range(5), range(5, 10))
+    tasks = end_held_out().split(range(5), range(5, 10))
     try:
         model = method.fit(shallow_cnn(5), tasks)
     except TrainingDiverged as error:
@@ -104,66 +105,68 @@ def tried(method: Method) -> Trial:
     for draw in range(3):
         subject = Subject("defended", type(method).__name__, draw, model)
         records = attack(subject, tasks.undesirable, SUITE)
-        for labels, found in best.items():
-            own = [one for one in records if one.labels == labels and one.error is None]
-            chosen = max(own, key=lambda one: one.preference)
-            found.append(100 * chosen.test[chosen.selected])
+        for labels, accuracies in best.items():
+            finished = [rec for rec in records if rec.labels == labels and rec.error is None]
+            chosen = max(finished, key=lambda record: record.preference)
+            accuracies.append(100 * chosen.test[chosen.selected])
         exact += [
-            100 * one.test[one.selected]
-            for one in records
-            if one.labels == 100 and one.attack == Configuration.of(SUITE.attacks[0])
+            100 * record.test[record.selected]
+            for record in records
+            if record.labels == 100 and record.attack == Configuration.of(SUITE.attacks[0])
         ]
-    few, more, last = (sum(one) / len(one) for one in (best[10], best[100], exact))
+    few, more, last = map(statistics.fmean, (best[10], best[100], exact))
     desirable = 100 * accuracy(model, tasks.desirable.test)
     return Trial(settings_text(method), desirable, last, few, more)
 
 
-def kept() -> dict[str, Trial]:
-    """Return the trials made so far, by settings."""
+def saved_trials() -> dict[str, Trial]:
+    """Return the trials made so far, by method and settings."""
     return {trial.method: trial for trial in TRIALS.rows()}
 
 
 def varied(candidates: list[Method]) -> list[str]:
     """Return, for each candidate, the settings in which they differ."""
-    names = [one.name for one in fields(candidates[0])]
-    values = {name: [shown(getattr(one, name)) for one in candidates] for name in names}
-    kept = [name for name in names if len(set(values[name])) > 1]
+    names = [field.name for field in fields(candidates[0])]
+    values = {name: [shown(getattr(method, name)) for method in candidates] for name in names}
+    differing = [name for name in names if len(set(values[name])) > 1]
     return [
-        ", ".join(f"{name}={values[name][place]}" for name in kept)
-        for place in range(len(candidates))
+        ", ".join(f"{name}={values[name][number]}" for name in differing)
+        for number in range(len(candidates))
     ]
 
 
 def shown(value: object) -> str:
-    """Return a setting in short: of a recipe, what the search varies."""
+    """Return a setting in short; of a recipe only the learning rate, which the search varies."""
     return f"{value.learning_rate:g}" if isinstance(value, Recipe) else repr(value)
 
 
 def lines(name: str, trials: list[Trial], reference: float) -> list[str]:
     """Return a method's table, the chosen setting in bold."""
-    eligible = [one for one in trials if one.desirable >= reference - ALLOWED]
-    best = min(eligible or trials, key=lambda one: one.attacked if eligible else -one.desirable)
+    eligible = [trial for trial in trials if trial.desirable >= reference - ALLOWED]
+    best = min(
+        eligible or trials, key=lambda trial: trial.attacked if eligible else -trial.desirable
+    )
     rows = [
         f"### {name}",
         "| settings | desirable | exact, 100 labels | strongest, 10 | strongest, 100 |",
         "|---|---|---|---|---|",
     ]
-    for one, settings in zip(trials, varied(CANDIDATES[name]), strict=True):
-        cells = [f"{value:.1f}" for value in (one.desirable, one.exact, one.few, one.more)]
-        mark = "**" if one is best else ""
+    for trial, settings in zip(trials, varied(CANDIDATES[name]), strict=True):
+        cells = [f"{value:.1f}" for value in (trial.desirable, trial.exact, trial.few, trial.more)]
+        mark = "**" if trial is best else ""
         rows.append(f"| {mark}{settings}{mark} | {' | '.join(cells)} |")
     return rows
 
 
 def main(names: list[str]) -> None:
     """Make the trials that are missing, and print a table for each method."""
-    done = kept()
+    done = saved_trials()
     wanted = [Plain(), *(method for name in names for method in CANDIDATES[name])]
     missing = [method for method in wanted if settings_text(method) not in done]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for trial in pool.imap_unordered(tried, missing):
+        for trial in pool.imap_unordered(run_trial, missing):
             TRIALS.add(trial)
-    done = kept()
+    done = saved_trials()
     for name in names:
         trials = [done[settings_text(method)] for method in CANDIDATES[name]]
         print("\n".join(lines(name, trials, done[settings_text(Plain())].desirable)), "\n")

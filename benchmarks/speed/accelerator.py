@@ -41,7 +41,7 @@ def typical(run: Callable[[], object], repeats: int = REPEATS) -> float:
 
 def peaks() -> dict[str, float]:
     """Print and return operations and bytes a second, measured."""
-    side, found = 8192 if torch.get_default_device().type != "cpu" else 1024, {}
+    side, rates = 8192 if torch.get_default_device().type != "cpu" else 1024, {}
     for name, dtype, precision in (
         ("float32", torch.float32, "highest"),
         ("tensor float 32", torch.float32, "high"),
@@ -49,13 +49,13 @@ def peaks() -> dict[str, float]:
     ):
         torch.set_float32_matmul_precision(precision)
         left, right = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-        found[name] = 2 * side**3 / typical(lambda a=left, b=right: a @ b)  # type: ignore[misc]
-        print(f"| product in {name} | {found[name] / 1e12:.3g} TFLOP/s |", flush=True)
+        rates[name] = 2 * side**3 / typical(lambda a=left, b=right: a @ b)  # type: ignore[misc]
+        print(f"| product in {name} | {rates[name] / 1e12:.3g} TFLOP/s |", flush=True)
     torch.set_float32_matmul_precision("highest")
     source, target = torch.randn(1 << 28), torch.empty(1 << 28)
-    found["copy"] = 2 * source.nbytes / typical(lambda: target.copy_(source))
-    print(f"| copy | {found['copy'] / 1e12:.3g} TB/s |\n", flush=True)
-    return found
+    rates["copy"] = 2 * source.nbytes / typical(lambda: target.copy_(source))
+    print(f"| copy | {rates['copy'] / 1e12:.3g} TB/s |\n", flush=True)
+    return rates
 
 
 def heads(peak: float) -> None:
@@ -91,8 +91,8 @@ def networks(name: str, shape: tuple[int, int, int], count: int, peak: float) ->
     inputs, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % 5
     parameters, buffers = stack_module_state(models)
 
-    def loss(values: dict[str, Tensor], held: dict[str, Tensor]) -> Tensor:
-        logits = functional_call(models[0], (values, held), (inputs,))
+    def loss(values: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+        logits = functional_call(models[0], (values, buffers), (inputs,))
         return functional.cross_entropy(logits, labels)
 
     slopes = vmap(grad(loss))
@@ -105,15 +105,15 @@ def networks(name: str, shape: tuple[int, int, int], count: int, peak: float) ->
 
     optimisers = [torch.optim.SGD(model.parameters(), 1e-3) for model in models]
 
-    def one(model: nn.Module = models[0], step: torch.optim.SGD = optimisers[0]) -> None:
+    def alone(model: nn.Module = models[0], step: torch.optim.SGD = optimisers[0]) -> None:
         step.zero_grad()
         functional.cross_entropy(model(inputs), labels).backward()
         step.step()
 
     with FlopCounterMode(display=False) as counter:
-        one()
+        alone()
     flops = count * counter.get_total_flops()
-    stacked, single = typical(together), count * typical(one)
+    stacked, single = typical(together), count * typical(alone)
     print(
         f"| {count} `{name}` | {1e3 * single:.3g} | {1e3 * stacked:.3g} | {single / stacked:.3g} "
         f"| {100 * flops / stacked / peak:.2g} % |",
@@ -134,7 +134,7 @@ def main(device: str) -> None:
     """Print the tables."""
     torch.set_num_threads(1)
     tasks = rb.datasets.mnist().split(range(5), range(5, 10))
-    with on(place := find_device(device)):
+    with on(target := find_device(device)):
         print(f"{device}, torch {torch.__version__}\n\n| | |\n|---|---:|")
         measured = peaks()
         print("| stacked | one by one, ms | stacked, ms | times as fast | of the peak |")
@@ -145,7 +145,7 @@ def main(device: str) -> None:
         for count in (4, 16):
             networks("resnet_20", (3, 32, 32), count, peak)
         print("\n| | |\n|---|---:|")
-        trainings(tasks.to(place))
+        trainings(tasks.to(target))
 
 
 if __name__ == "__main__":

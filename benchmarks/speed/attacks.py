@@ -82,7 +82,7 @@ def last_layer(model: Classifier, train: Data) -> None:
         ("64 last layers, 50 epochs: loop with the backbone at every step", ">= 300", True),
         ("the same: loop over heads on cached features", ">= 10", False),
     ):
-        slow = [scale * one for one in seconds(one_epoch(through), REPEATS)]
+        slow = [scale * spent for spent in seconds(one_epoch(through), REPEATS)]
         show(name, statistics.median(slow) / statistics.median(fast), goal, fast, slow)
     share(fast, steps)
 
@@ -106,14 +106,14 @@ def exact(model: Classifier, train: Data) -> None:
     labels, penalty = data.labels, 1e-3
     rest = Classifier(nn.Sequential(), nn.Linear(data.shape[0], 5))
     trial = ExactLastLayer(penalty, "standardised")
-    found: dict[str, float] = {}
+    objectives: dict[str, float] = {}
 
     def ours() -> None:
         (snapshot,) = trial.transfer(rest, Attacker(data, 1, torch.Generator()))
         assert isinstance(snapshot.model, WhitenedHeads)
         weights = snapshot.model.heads[0]
         loss = snapshot.certificates[0]["training_loss"]
-        found["ours"] = loss + penalty / 2 * float(weights.square().sum())
+        objectives["ours"] = loss + penalty / 2 * float(weights.square().sum())
 
     def theirs() -> None:
         inputs = data.inputs.double()
@@ -126,10 +126,10 @@ def exact(model: Classifier, train: Data) -> None:
         ).fit(inputs.numpy(), labels.numpy())
         weights = torch.from_numpy(reference.coef_)
         loss = functional.cross_entropy(inputs @ weights.T, labels)
-        found["theirs"] = float(loss + penalty / 2 * weights.square().sum())
+        objectives["theirs"] = float(loss + penalty / 2 * weights.square().sum())
 
     fast, slow = seconds(ours, REPEATS), seconds(theirs, REPEATS)
-    gap = abs(found["ours"] - found["theirs"])
+    gap = abs(objectives["ours"] - objectives["theirs"])
     size = f"{len(data):,} x {data.shape[0]}"
     name = f"exact last layer, {size}: scikit-learn (objectives differ by {gap:.1e})"
     show(name, statistics.median(slow) / statistics.median(fast), ">= 3", fast, slow)
@@ -162,8 +162,8 @@ def audit(model: Classifier, undefended: Classifier, tasks: rb.TaskPair) -> None
     """The quick suite on one model with all arms, as a command would."""
     started = time.perf_counter()
     evaluate(model, tasks, undefended=undefended, suite="quick-1", seeds=1, workers=2)
-    found = [time.perf_counter() - started]
-    show("audit --suite quick-1, all arms, seconds", found[0], "<= 90", found, [])
+    spent = [time.perf_counter() - started]
+    show("audit --suite quick-1, all arms, seconds", spent[0], "<= 90", spent, [])
 
 
 if __name__ == "__main__":

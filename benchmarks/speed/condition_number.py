@@ -27,7 +27,7 @@ REPEATS, BATCH, WIDTH, RIDGE, WEIGHT = 5, 64, 784, 1e-3, 1e6
 
 def closed_form(roots: Sequence[Tensor], theta: Tensor) -> Tensor:
     """One step of both: the Hessians of all data, their extremes, no inverse."""
-    primary, harmful = (LinearHessian(one, theta) for one in roots)
+    primary, harmful = (LinearHessian(factor, theta) for factor in roots)
     return primary.step(primary.well_direction() + WEIGHT * harmful.ill_direction())
 
 
@@ -55,16 +55,17 @@ def main() -> None:
     inputs, labels = rb.datasets.mnist().train.batch(slice(None))
     images = [inputs[labels == digit].flatten(1).double() for digit in (0, 1)]
     started = time.process_time()
-    roots = [root(one) for one in images]
+    roots = [root(digit) for digit in images]
     once = time.process_time() - started
     noise = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(0))
     theta = torch.eye(WIDTH, dtype=torch.float64) + 0.01 * noise.double()
-    batches = [one[:BATCH] for one in images]
+    batches = [digit[:BATCH] for digit in images]
     fast = seconds(lambda: closed_form(roots, theta), REPEATS, time.process_time)
     slow = seconds(lambda: by_autograd(batches, theta), REPEATS, time.process_time)
     ratio = statistics.median(slow) / statistics.median(fast)
     sides = " against ".join(
-        f"{statistics.median(one):.3f} s [{min(one):.3f}-{max(one):.3f}]" for one in (fast, slow)
+        f"{statistics.median(times):.3f} s [{min(times):.3f}-{max(times):.3f}]"
+        for times in (fast, slow)
     )
     print("# Speed of a condition-number step\n\n`python -m benchmarks.speed.condition_number`\n")
     print(f"{platform.machine()}, {os.cpu_count()} cores, one thread, torch {torch.__version__}\n")

@@ -34,7 +34,7 @@ def activations(model: nn.Module, inputs: Tensor) -> int:
     sizes: list[int] = []
     layers = [part for part in model.modules() if not list(part.children())]
     hooks = [
-        one.register_forward_hook(lambda *call: sizes.append(call[-1].nbytes)) for one in layers
+        layer.register_forward_hook(lambda *call: sizes.append(call[-1].nbytes)) for layer in layers
     ]
     model(inputs)
     for hook in hooks:

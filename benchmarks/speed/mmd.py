@@ -44,20 +44,20 @@ def by_broadcast(first: Tensor, second: Tensor) -> Tensor:
     return (within - kernels[:half, half:] - kernels[half:, :half]).mean()
 
 
-def held(form: Callable[[Tensor, Tensor], Tensor], width: int) -> float:
+def graph_size(form: Callable[[Tensor, Tensor], Tensor], width: int) -> float:
     """Return the MiB that a form's graph keeps; what several nodes share counts once."""
-    kept: dict[int, int] = {}
+    storages: dict[int, int] = {}
 
     def keep(value: Tensor) -> Tensor:
         storage = value.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        storages[storage.data_ptr()] = storage.nbytes()
         return value
 
     first, second = (torch.randn(SAMPLES, width, requires_grad=True) for _ in range(2))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
         # Bound to a name: what a graph holds is freed with it, and its address given away.
         _graph = form(first, second)
-    return sum(kept.values()) / 2**20
+    return sum(storages.values()) / 2**20
 
 
 def backward(form: Callable[[Tensor, Tensor], Tensor], width: int) -> Callable[[], Tensor]:
@@ -89,7 +89,7 @@ def main() -> None:
         for width in WIDTHS:
             forms = (maximum_mean_discrepancy, by_broadcast)
             gram, broadcast = (backward(form, width) for form in forms)
-            small, large = (held(form, width) for form in forms)
+            small, large = (graph_size(form, width) for form in forms)
             difference = float((gram() - broadcast()).abs().max() / broadcast().abs().max())
             fast, slow = of_a_call(gram, 20), of_a_call(broadcast, 1)
             ratio = statistics.median(slow) / statistics.median(fast)

@@ -64,7 +64,7 @@ def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
     """Return milliseconds a step of every way, a number for each round."""
     inputs, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % 5
     device = inputs.device
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    milliseconds: dict[str, list[float]] = {way: [] for way in WAYS}
     several = STEPS[name] if device.type == "cpu" else 50
     with contextlib.ExitStack() as while_open:
         steps = {}
@@ -80,21 +80,21 @@ def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
                 for _ in range(several):
                     step(inputs, labels)
                 wait_for(device)
-                found[way].append(1000 * (time.perf_counter() - started) / several)
-    return found
+                milliseconds[way].append(1000 * (time.perf_counter() - started) / several)
+    return milliseconds
 
 
 def accuracies(name: str, way: str, task: rb.Task, seeds: int = 3) -> list[float]:
     """Return the desirable test accuracy in percent after a short training, for each seed."""
-    found = []
+    percents = []
     for seed in range(seeds):
         model = rb.models.build(name, 5, task.train.shape, seed=seed).to(task.train.labels.device)
         with contextlib.ExitStack() as while_open:
             step, generator = stepper(model.train(), way, while_open), random_stream(seed)
             for inputs, labels in task.train.batches(BATCH, LENGTHS[name], generator):
                 step(inputs, labels)
-        found.append(100 * accuracy(model, task.test.subset(1000)))
-    return found
+        percents.append(100 * accuracy(model, task.test.subset(1000)))
+    return percents
 
 
 def main(device: str) -> None:
@@ -102,8 +102,8 @@ def main(device: str) -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     tasks = rb.datasets.mnist().split(range(5), range(5, 10))
-    with on(place := find_device(device)):
-        task = tasks.desirable.to(place)
+    with on(target := find_device(device)):
+        task = tasks.desirable.to(target)
         print(f"{platform.machine()}, {device}, torch {torch.__version__}\n")
         print("| network | way | ms a step | times as fast | accuracy, % |")
         print("|---|---|---:|---:|---|")
@@ -117,7 +117,7 @@ def table(network: str, size: tuple[int, int, int], task: rb.Task) -> None:
     for way, times in rounds.items():
         ratios = [a / b for a, b in zip(rounds["float32"], times, strict=True)]
         reached = (
-            ", ".join(f"{one:.1f}" for one in accuracies(network, way, task))
+            ", ".join(f"{percent:.1f}" for percent in accuracies(network, way, task))
             if way in ("float32", "bfloat16, channels_last")
             else ""
         )

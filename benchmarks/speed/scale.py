@@ -119,12 +119,12 @@ def show(what: str, goal: str, slow: list[float], fast: list[float]) -> None:
 
 
 def turns(
-    one: Callable[[], float], other: Callable[[], float], pairs: int = PAIRS
+    first: Callable[[], float], second: Callable[[], float], pairs: int = PAIRS
 ) -> tuple[list[float], list[float]]:
     """Return what two sides measure that take turns, after one turn that does not count."""
-    one(), other()
-    found = [(one(), other()) for _ in range(pairs)]
-    return [a for a, _ in found], [b for _, b in found]
+    first(), second()
+    measured = [(first(), second()) for _ in range(pairs)]
+    return [a for a, _ in measured], [b for _, b in measured]
 
 
 def wall(run: Callable[[], object]) -> Callable[[], float]:
@@ -229,9 +229,9 @@ def malloc() -> None:
         "scoring 4,096 photographs by resnet_20": SCORING,
     }
     for name, program in programs.items():
-        found = [(printed(program, "returned"), printed(program, "kept")) for _ in range(5)]
+        measured = [(printed(program, "returned"), printed(program, "kept")) for _ in range(5)]
         for number, what in enumerate(("processor seconds", "page faults")):
-            sides = [one[number] for one, _ in found], [other[number] for _, other in found]
+            sides = [a[number] for a, _ in measured], [b[number] for _, b in measured]
             show(f"{name}, memory returned: kept ({what})", "> 1", *sides)
     for method, model in (("Plain", "shallow_cnn"), ("BestResponse", "shallow_cnn")):
         program = TRAINING.format(method=method, model=model)
@@ -263,8 +263,8 @@ def workers() -> None:
 
 def start() -> None:
     """The first pool of a process, which imports everything, against the next."""
-    found = [printed(STARTING) for _ in range(PAIRS)]
-    first, second = [one[0] for one in found], [one[1] for one in found]
+    measured = [printed(STARTING) for _ in range(PAIRS)]
+    first, second = [times[0] for times in measured], [times[1] for times in measured]
     show("a pool of 2 that does nothing, the first: the second", "", first, second)
 
 

@@ -109,8 +109,8 @@ def fold(options: argparse.Namespace, number: int) -> TaskPair:
     return data.split(data.chosen(options.desirable), data.chosen(options.undesirable))
 
 
-def tried(method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
-    """Train and attack one variant."""
+def run_trial(method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
+    """Train one variant on one fold, and attack it."""
     model = shallow_cnn(len(tasks.desirable.classes), seed=number)
     started = time.process_time()
     if method is not None:
@@ -131,8 +131,9 @@ def strongest(suite: Suite, model: Classifier, tasks: TaskPair, number: int) -> 
     for draw in range(DRAWS):
         subject = Subject("defended", "one", DRAWS * number + draw, model)
         records = attack(subject, tasks.undesirable, suite)
-        for labels, found in best.items():
-            found.append(100 * max(one.test[-1] for one in records if one.labels == labels))
+        for labels, accuracies in best.items():
+            last = [record.test[-1] for record in records if record.labels == labels]
+            accuracies.append(100 * max(last))
     return statistics.fmean(best[10]), statistics.fmean(best[100])
 
 
@@ -143,19 +144,22 @@ TRIALS = KeptRows(
 )
 
 
-def kept(variant: str, method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
-    """Return a trial, made now if it is not among those kept."""
+def trial_of(variant: str, method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
+    """Return a trial; run it now if it has not been saved."""
     return TRIALS.find_or_make(
         (settings_text(method), name, number),
-        lambda: replace(tried(method, tasks, variant, number), tasks=name),
+        lambda: replace(run_trial(method, tasks, variant, number), tasks=name),
     )
 
 
 def row(name: str, trials: list[Trial], plain: list[Trial]) -> str:
     """Return a line of the table."""
     fields = ("desirable", "exact", "few", "more", "first_few", "first_more", "seconds")
-    means = {field: statistics.fmean(getattr(one, field) for one in trials) for field in fields}
-    lost = [one.desirable - other.desirable for one, other in zip(trials, plain, strict=False)]
+    means = {field: statistics.fmean(getattr(trial, field) for trial in trials) for field in fields}
+    lost = [
+        trial.desirable - reference.desirable
+        for trial, reference in zip(trials, plain, strict=False)
+    ]
     error = statistics.stdev(lost) / math.sqrt(len(lost)) if len(lost) > 1 else math.nan
     change = f"{statistics.fmean(lost):+.2f} ± {error:.2f}" if lost else "–"
     numbers = " | ".join(f"{means[field]:.1f}" for field in fields[1:])
@@ -174,7 +178,9 @@ def main(options: argparse.Namespace) -> None:
     for variant, method in ABLATIONS.items():
         if options.only and variant not in options.only:
             continue
-        trials = [kept(variant, method, tasks, name, number) for number, tasks in enumerate(pairs)]
+        trials = [
+            trial_of(variant, method, tasks, name, number) for number, tasks in enumerate(pairs)
+        ]
         plain = plain or trials
         print(row(variant, trials, plain), flush=True)
 

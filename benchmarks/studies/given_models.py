@@ -47,9 +47,9 @@ TUNED = (
     FineTune(3, "re-initialised", "adam", 4e-3),
 )
 PROBES = tuple(
-    one
-    for one in QUICK.attacks
-    if not isinstance(one, FineTune | Repaired | ReassignHead | GradientFree)
+    attack
+    for attack in QUICK.attacks
+    if not isinstance(attack, FineTune | Repaired | ReassignHead | GradientFree)
 )
 SUITES = {
     "short": Suite("quick-1's probes and three fine-tunings", (*PROBES, *TUNED), QUICK.budgets),
@@ -62,24 +62,24 @@ SUITES = {
 GIVEN, RESISTANT, SCRATCH = "given", "resistant", "scratch"
 
 
-def of_models(
-    found: Evaluation, kind: str, count: int, labels: int | None, family: str | None = None
+def accuracies(
+    evaluation: Evaluation, kind: str, count: int, labels: int | None, family: str | None = None
 ) -> list[dict[Draw, float]]:
     """Return the strongest attack's accuracy on each model, for every draw."""
     names = [SCRATCH] if kind == SCRATCH else [f"{kind} {number}" for number in range(count)]
-    return [metrics.attacked(found, name, labels, family) for name in names]
+    return [metrics.attacked(evaluation, name, labels, family) for name in names]
 
 
 def percent(draws: dict[Draw, float], beside: dict[Draw, float] | None = None) -> float:
     """Return the mean over draws, or of the difference over those that both have."""
     if beside is None:
         return 100 * fmean(draws.values())
-    return 100 * fmean(draws[one] - beside[one] for one in draws.keys() & beside.keys())
+    return 100 * fmean(draws[draw] - beside[draw] for draw in draws.keys() & beside.keys())
 
 
-def rows(found: Evaluation, kept: dict[str, list[float]]) -> Iterator[str]:
+def rows(evaluation: Evaluation, desirable: dict[str, list[float]]) -> Iterator[str]:
     """Yield the table of accuracies in percent and differences in points, line by line."""
-    count, budgets = len(kept[GIVEN]), metrics.budgets(found)
+    count, budgets = len(desirable[GIVEN]), metrics.budgets(evaluation)
     heads = ["model", "desirable", "change"]
     for labels in budgets:
         called = labels or "all"
@@ -87,15 +87,15 @@ def rows(found: Evaluation, kept: dict[str, list[float]]) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
     for kind in (GIVEN, RESISTANT, SCRATCH):
-        cells = [kind, shown(kept.get(kind, []))]
-        lost = zip(kept[RESISTANT], kept[GIVEN], strict=True) if kind == RESISTANT else ()
+        cells = [kind, shown(desirable.get(kind, []))]
+        lost = zip(desirable[RESISTANT], desirable[GIVEN], strict=True) if kind == RESISTANT else ()
         cells.append(shown([after - before for after, before in lost], "+.2f"))
         for labels in budgets:
-            reached = of_models(found, kind, count, labels)
-            (fresh,) = of_models(found, SCRATCH, count, labels)
-            gains = [] if kind == SCRATCH else [percent(one, fresh) for one in reached]
-            exact = of_models(found, kind, count, labels, EXACT)
-            cells += [shown([percent(one) for one in values]) for values in (exact, reached)]
+            reached = accuracies(evaluation, kind, count, labels)
+            (fresh,) = accuracies(evaluation, SCRATCH, count, labels)
+            gains = [] if kind == SCRATCH else [percent(draws, fresh) for draws in reached]
+            exact = accuracies(evaluation, kind, count, labels, EXACT)
+            cells += [shown([percent(draws) for draws in values]) for values in (exact, reached)]
             cells.append(shown(gains, "+.1f"))
         yield f"| {' | '.join(cells)} |"
 
@@ -116,17 +116,17 @@ def main(options: argparse.Namespace) -> None:
     wanted = load(options.data).split(*CLASSES["animals"]).desirable
     unwanted = fitted(load(options.fashion), wanted.train.shape).task(range(10))
     models: dict[str, Classifier] = {}
-    kept: dict[str, list[float]] = {}
+    desirable: dict[str, list[float]] = {}
     for kind, files in ((GIVEN, options.given), (RESISTANT, options.resistant)):
         loaded = [load_checkpoint(file)[0] for file in files]
         models |= {f"{kind} {number}": model for number, model in enumerate(loaded)}
-        kept[kind] = [100 * accuracy(model, wanted.test) for model in loaded]
+        desirable[kind] = [100 * accuracy(model, wanted.test) for model in loaded]
     if options.shown:
-        found = Evaluation.load(options.out)
-        first = tuple(one for one in found.records if one.seed < options.seeds)
-        found = replace(found, records=first)
+        evaluation = Evaluation.load(options.out)
+        first = tuple(record for record in evaluation.records if record.seed < options.seeds)
+        evaluation = replace(evaluation, records=first)
     else:
-        found = evaluate(
+        evaluation = evaluate(
             models,
             TaskPair.of(wanted, unwanted),
             suite=SUITES.get(options.suite, options.suite),
@@ -134,7 +134,7 @@ def main(options: argparse.Namespace) -> None:
             workers=options.workers,
             folder=options.out,
         )
-    print("\n".join(rows(found, kept)))
+    print("\n".join(rows(evaluation, desirable)))
 
 
 if __name__ == "__main__":

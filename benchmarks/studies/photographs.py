@@ -53,7 +53,7 @@ TUNED: tuple[Attack, ...] = (
 )
 SUITE = Suite("photographs", TUNED, (Budget(10, 60), Budget(100, 80)))
 SCORED = 4000
-"""Test images of which the harness takes 500 for curves: what attacked models are scored on."""
+"""Undesirable test images; the harness takes 500 of them for curves, which score the attacks."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +61,20 @@ class Trial:
     """What one model keeps and what it is worth to attackers, in percent.
 
     Args:
-        name: of the variant.
-        settings: the method as Python would write it.
-        epochs: over the desirable images.
-        seconds: of training.
-        desirable: accuracy on desirable classes.
-        exact: of the best last layer for the others, with all labels.
-        few: of the strongest attack with 10 labels a class, mean over draws of labels.
-        more: of the strongest attack with 100 labels a class.
-        classes: a key of `CLASSES`.
-        seed: of the training.
-        precision: of training and attacks.
-        test: whether on the test set.
-        width: channels of the network's first group.
-        draws: of the attacker's labels.
+        name: Name of the variant.
+        settings: The method and its settings, as text.
+        epochs: Passes over the desirable images.
+        seconds: Seconds that training took.
+        desirable: Accuracy on the desirable classes.
+        exact: Accuracy of the exact last layer for the others, with all labels.
+        few: Accuracy of the strongest attack with 10 labels a class, a mean over draws of labels.
+        more: Accuracy of the strongest attack with 100 labels a class, likewise.
+        classes: A key of `CLASSES`.
+        seed: Seed of the training.
+        precision: Precision of training and attacks.
+        test: Whether the test set is used.
+        width: Channels of the network's first group.
+        draws: Draws of the attacker's labels.
     """
 
     name: str
@@ -116,8 +116,10 @@ def a_fifth_aside(full: Dataset) -> Dataset:
     return held_out(full, order[:size], order[size:])
 
 
-def tried(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
-    """Train and attack one variant."""
+def run_trial(
+    name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int
+) -> Trial:
+    """Train one variant, and attack it."""
     desirable = CLASSES[setting.classes][0]
     model = resnet_20(len(desirable), seed=seed, width=setting.width)
     model.to(torch.get_default_device())
@@ -141,37 +143,39 @@ def strongest(
     name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int, suite: Suite
 ) -> tuple[float, float]:
     """Return the percentages of the best attacks with the suite's two numbers of labels a class."""
-    best: dict[int | None, list[float]] = {one.labels: [] for one in suite.budgets}
+    best: dict[int | None, list[float]] = {budget.labels: [] for budget in suite.budgets}
     shorter = replace(tasks.undesirable, test=tasks.undesirable.test.subset(SCORED))
     for draw in range(draws):
         drawn = model.reinitialised(draws * seed + draw) if name == RANDOM else model
         subject = Subject("defended", name, draws * seed + draw, drawn)
         records = attack(subject, shorter, suite)
-        for labels, found in best.items():
-            finished = [one.test[-1] for one in records if one.labels == labels and one.test]
-            found.append(100 * max(finished))
+        for labels, accuracies in best.items():
+            finished = [rec.test[-1] for rec in records if rec.labels == labels and rec.test]
+            accuracies.append(100 * max(finished))
     few, more = map(statistics.fmean, best.values())
     return few, more
 
 
-def told_apart(one: Trial) -> Hashable:
-    """Return what no two trials share."""
-    setting = Setting(one.classes, one.precision, one.test, one.width, one.draws)
-    return one.settings, one.epochs, one.seed, setting
+def key_of(trial: Trial) -> Hashable:
+    """Return what tells a trial from all others."""
+    setting = Setting(trial.classes, trial.precision, trial.test, trial.width, trial.draws)
+    return trial.settings, trial.epochs, trial.seed, setting
 
 
-TRIALS = KeptRows(Path(__file__).parents[1] / "results" / "photographs.jsonl", Trial, told_apart)
+TRIALS = KeptRows(Path(__file__).parents[1] / "results" / "photographs.jsonl", Trial, key_of)
 
 
-def found(name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int) -> Trial:
-    """Return a trial, made now if it is not among those kept."""
+def trial_of(
+    name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int
+) -> Trial:
+    """Return a trial; run it now if it has not been saved."""
     key = (
         settings_text(method),
         0 if method is None else method.recipe.epochs,
         seed,
         setting,
     )
-    trial = TRIALS.find_or_make(key, lambda: tried(name, method, setting, tasks, seed))
+    trial = TRIALS.find_or_make(key, lambda: run_trial(name, method, setting, tasks, seed))
     return replace(trial, name=name)
 
 
@@ -201,12 +205,12 @@ def table(options: argparse.Namespace, setting: Setting, tasks: TaskPair) -> Non
         if options.only and name not in options.only:
             continue
         try:
-            trials = [found(name, method, setting, tasks, seed) for seed in options.seeds]
+            trials = [trial_of(name, method, setting, tasks, seed) for seed in options.seeds]
         except InputError as reason:  # a method that is not for such a network
             print(f"| {name} | {reason} | | | | |", flush=True)
             continue
-        kept, few, more = (mean(trials, field) for field in ("desirable", "few", "more"))
-        models.append(Worth(name, isinstance(method, BestResponse), kept, few, more))
+        desirable, few, more = (mean(trials, field) for field in ("desirable", "few", "more"))
+        models.append(Worth(name, isinstance(method, BestResponse), desirable, few, more))
         fields = ("desirable", "exact", "few", "more")
         shown = " | ".join(f"{mean(trials, field):.1f}" for field in fields)
         print(f"| {name} | {shown} | {mean(trials, 'seconds'):.0f} |", flush=True)

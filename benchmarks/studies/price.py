@@ -65,12 +65,12 @@ class Trial:
     exact: float
 
 
-def tried(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
-    """Train one model."""
+def run_trial(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
+    """Train one model, and solve its exact last layer."""
     model = method.fit(shallow_cnn(len(tasks.desirable.classes), seed=seed), tasks, seed=seed)
     (exact,) = attack(Subject("defended", variant, seed, model), tasks.undesirable, EXACT)
-    kept = accuracy(model, tasks.desirable.test)
-    return Trial(variant, settings_text(method), name, seed, 100 * kept, 100 * exact.test[-1])
+    desirable = accuracy(model, tasks.desirable.test)
+    return Trial(variant, settings_text(method), name, seed, 100 * desirable, 100 * exact.test[-1])
 
 
 TRIALS = KeptRows(
@@ -80,23 +80,26 @@ TRIALS = KeptRows(
 )
 
 
-def kept(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
-    """Return a trial, made now if it is not among those kept."""
+def trial_of(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
+    """Return a trial; run it now if it has not been saved."""
     return TRIALS.find_or_make(
         (settings_text(method), name, seed),
-        lambda: tried(variant, method, tasks, name, seed),
+        lambda: run_trial(variant, method, tasks, name, seed),
     )
 
 
 def row(variant: str, trials: list[Trial], plain: list[Trial]) -> str:
     """Return a line of the table."""
     ours, theirs = (
-        {(one.seed, one.seed): one.desirable / 100 for one in some} for some in (trials, plain)
+        {(trial.seed, trial.seed): trial.desirable / 100 for trial in some}
+        for some in (trials, plain)
     )
     change = paired(ours, theirs)
     shown = f"{change.mean:+.2f} ({change.low:+.2f} to {change.high:+.2f})" if change else "–"
-    exact = fmean(one.exact for one in trials)
-    return f"| {variant} | {fmean(one.desirable for one in trials):.2f} | {shown} | {exact:.1f} |"
+    exact = fmean(trial.exact for trial in trials)
+    return (
+        f"| {variant} | {fmean(trial.desirable for trial in trials):.2f} | {shown} | {exact:.1f} |"
+    )
 
 
 def main(options: argparse.Namespace) -> None:
@@ -111,7 +114,8 @@ def main(options: argparse.Namespace) -> None:
         if options.only and variant not in options.only:
             continue
         trials = [
-            kept(variant, method, pairs[seed % PARTS], name, seed) for seed in range(options.models)
+            trial_of(variant, method, pairs[seed % PARTS], name, seed)
+            for seed in range(options.models)
         ]
         plain = plain or trials
         print(row(variant, trials, plain), flush=True)
