@@ -55,7 +55,7 @@ def test_what_is_not_an_image_stays() -> None:
 
 
 def test_negative_shifts_are_refused() -> None:
-    with pytest.raises(InputError, match="at least 0 pixels"):
+    with pytest.raises(InputError, match="shift of at least 0"):
         Augmentation(-1)
 
 

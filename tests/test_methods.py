@@ -198,8 +198,8 @@ def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: Ta
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: Recipe(epochs=0), "positive epochs"),
-        (lambda: Recipe(learning_rate=-1.0), "positive epochs"),
+        (lambda: Recipe(epochs=0), "epochs of at least 1"),
+        (lambda: Recipe(learning_rate=-1.0), "learning_rate above 0"),
         (lambda: BestResponse(weight=-0.1), "weight of at least 0; got -0.1"),
         (lambda: Terms(ridge=0.0), "above 0"),
         (lambda: Schedule(warm_in=1.5), "warm_in from 0 to 1"),

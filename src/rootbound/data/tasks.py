@@ -1,4 +1,4 @@
-"""A task, and the tasks an experiment is about: one to resist, and one to do well."""
+"""A task, and the tasks of an experiment: one that the model is for, and one to resist."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class Task:
     """A classification task with its own training and test data.
 
     Args:
-        name: in words, as it shall appear in reports.
-        classes: the name of each class; label `i` is `classes[i]`.
-        train: samples to learn from.
-        test: samples to be judged on, never seen by methods or attacks.
-        vocabulary: where samples are text, the word or letter that each number stands for.
-        conversion: in words, how samples were made to fit another data set's; empty if unchanged.
-        own_scaling: the data's, where samples are scaled in another way that a network brought.
+        name: The name in reports.
+        classes: The name of each class; label `i` is `classes[i]`.
+        train: Samples to learn from.
+        test: Samples to be judged on, never seen by methods or attacks.
+        vocabulary: Where samples are texts, the word or letter that each number stands for.
+        conversion: How samples were made to fit another data set's, in words; empty if unchanged.
+        own_scaling: The data's own scaling, where samples are scaled as a network needs them.
 
     Raises:
-        InputError: fewer than two classes, or labels outside them.
+        InputError: There are fewer than two classes, or labels outside them.
     """
 
     name: str
@@ -73,14 +73,14 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Tasks:
-    """What a model must not be turned into, and what else is known of it: enough to attack it.
+    """What a model must not be turned into, and what else is known: enough to attack it.
 
     Args:
-        desirable: the task the model is for; None where nobody said.
-        undesirable: the task it must resist; its training data are the attacker's.
-        known_undesirable: the defender's undesirable samples; None where nobody knows them.
-        shared: whether defender and attacker hold the same samples.
-        benign: a harmless third task, which a defended model must still be able to learn.
+        desirable: The task the model is for; None where that is unknown.
+        undesirable: The task it must resist; its training data are the attacker's.
+        known_undesirable: The defender's undesirable samples; None where they are unknown.
+        shared: Whether defender and attacker have the same samples.
+        benign: A harmless third task, which a defended model must still be able to learn.
     """
 
     desirable: Task | None
@@ -90,14 +90,14 @@ class Tasks:
     benign: Task | None = None
 
     def to(self, device: torch.device) -> Self:
-        """Return the same with all data on a device."""
-        held = ("desirable", "undesirable", "known_undesirable", "benign")
-        there = {name: one.to(device) for name in held if (one := getattr(self, name)) is not None}
-        return replace(self, **there)
+        """Return the same tasks with all data on a device."""
+        names = ("desirable", "undesirable", "known_undesirable", "benign")
+        known = {name: part for name in names if (part := getattr(self, name)) is not None}
+        return replace(self, **{name: part.to(device) for name, part in known.items()})
 
     @staticmethod
     def alone(undesirable: Task) -> Tasks:
-        """Return what is known where only the undesirable task is: all of its data attack."""
+        """Return the tasks where only the undesirable one is known: all of its data attack."""
         return Tasks(None, undesirable, None)
 
 
@@ -106,11 +106,11 @@ class TaskPair(Tasks):
     """What a model is for, and what it must not be turned into: enough to defend it.
 
     Args:
-        desirable: the task the model is for.
-        undesirable: the task it must resist; its training data are the attacker's.
-        known_undesirable: the defender's undesirable samples.
-        shared: whether defender and attacker hold the same samples.
-        benign: a harmless third task, which a defended model must still be able to learn.
+        desirable: The task the model is for.
+        undesirable: The task it must resist; its training data are the attacker's.
+        known_undesirable: The defender's undesirable samples.
+        shared: Whether defender and attacker have the same samples.
+        benign: A harmless third task, which a defended model must still be able to learn.
     """
 
     desirable: Task
@@ -123,13 +123,13 @@ class TaskPair(Tasks):
         """Pair two tasks, giving defender and attacker disjoint halves of the undesirable data.
 
         Args:
-            desirable: the task the model is for.
-            undesirable: the task it must resist.
-            share_undesirable: give both of them all of it instead.
-            seed: of the split.
+            desirable: The task the model is for.
+            undesirable: The task it must resist.
+            share_undesirable: Give both of them all of it instead.
+            seed: Seed of the split.
 
         Raises:
-            InputError: the two tasks have samples of different shapes.
+            InputError: The two tasks have samples of different shapes.
         """
         if desirable.train.shape != undesirable.train.shape:
             raise InputError(

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeInt, check
 
 LARGEST_FACTOR = 1e30
 """Most that a scaling may multiply by, or move; more would be infinite in single precision."""
@@ -123,7 +124,7 @@ def describe_inputs(shape: tuple[int, ...], scaling: Scaling | None) -> dict[str
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Move every image a little, and perhaps mirror it; samples that are no images stay unchanged.
+    """Move every image a little, and perhaps mirror it; other samples stay as they are.
 
     Args:
         shift: Pixels up or down and left or right at most, at least 0; the border is repeated.
@@ -133,12 +134,11 @@ class Augmentation:
         InputError: `shift` is negative.
     """
 
-    shift: int = 0
+    shift: NonNegativeInt = 0
     flip: bool = False
 
     def __post_init__(self) -> None:
-        if self.shift < 0:
-            raise InputError("a shift of at least 0 pixels", str(self.shift), "raise it")
+        check(self)
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         """Return inputs `(N, *shape)` changed at random, each sample in its own way."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
@@ -80,7 +80,7 @@ def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None
                 method, _, name = key.partition("/")
                 found.setdefault(method, {})[name] = archive[key]
     except Exception as error:  # NumPy reads heads as Python: its parser raises what it likes
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
+        reason = first_line(error)
         raise InputError(f"pictures in {path}", reason, "delete the file or run again") from None
 
 

@@ -1,9 +1,8 @@
-"""The one training loop, and what goes around it: seeds, prediction, accuracy."""
+"""The recipe of a training, its one loop, and what goes with it: seeds, prediction, accuracy."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from tqdm import tqdm
 
 from rootbound.core import distributed
 from rootbound.core.devices import PRECISIONS, autocast, computing_in, random_stream
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import unknown_name
+from rootbound.core.fields import PositiveFloat, PositiveInt, check
 from rootbound.data import Augmentation, Batch, Data
 from rootbound.records.configuration import ADDED_LATER
 from rootbound.training.state import Phase, Stateful
@@ -28,38 +28,35 @@ class Recipe:
     """How long and how fast to train: Adam under a one-cycle learning rate.
 
     Args:
-        epochs: passes over the desirable training data, at least 1.
-        batch_size: desirable samples a step, at least 1.
-        learning_rate: the peak, reached after 30 % of the steps (L. Smith, N. Topin,
+        epochs: Passes over the desirable training data, at least 1.
+        batch_size: Desirable samples per step, at least 1.
+        learning_rate: The peak, reached after 30 % of the steps (L. Smith, N. Topin,
             "Super-convergence", 2018, https://arxiv.org/abs/1708.07120).
-        augmentation: of every batch of images.
+        augmentation: How every batch of images is changed at random.
         precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and what
-            is solved in closed form stay as they are.
-        compiled: whether `torch.compile` compiles the network and its blocks before.
+            is solved in closed form stay in float32.
+        compiled: Whether `torch.compile` compiles the network and its blocks first.
 
     Raises:
-        InputError: a value is not positive, or the precision is unknown.
+        InputError: A value is not positive, or the precision is unknown.
     """
 
-    epochs: int = 5
-    batch_size: int = 128
-    learning_rate: float = 2e-3
+    epochs: PositiveInt = 5
+    batch_size: PositiveInt = 128
+    learning_rate: PositiveFloat = 2e-3
     augmentation: Augmentation = Augmentation(shift=1)
     precision: str = field(default=PRECISIONS[0], metadata=ADDED_LATER)
     compiled: bool = field(default=False, metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
+        check(self)
         if self.precision not in PRECISIONS:
             raise unknown_name("precision", self.precision, PRECISIONS)
-        if min(self.epochs, self.batch_size) < 1 or not 0 < self.learning_rate < math.inf:
-            raise InputError(
-                "positive epochs, batch size and learning rate", repr(self), "raise it"
-            )
 
     def computing(self) -> AbstractContextManager[None]:
-        """Return what training runs in for its precision; the usual one changes nothing."""
-        usual = self.precision == PRECISIONS[0]
-        return contextlib.nullcontext() if usual else computing_in(self.precision)
+        """Return the context that training runs in for its precision; float32 changes nothing."""
+        standard = self.precision == PRECISIONS[0]
+        return contextlib.nullcontext() if standard else computing_in(self.precision)
 
     def steps(self, samples: int) -> int:
         """Return how many steps these epochs take over that many samples."""
@@ -102,20 +99,20 @@ def minimise(
     Where several processes train together, each takes its part of every batch.
 
     Args:
-        model: whose parameters with `requires_grad` are trained.
-        loss: of a batch and of the progress through training, from 0 to 1.
-        batches: `steps` of them.
-        steps: how many there will be.
-        learning_rate: the peak.
-        title: of the progress bar, which only a terminal shows.
-        evaluating: leave BatchNorm and Dropout in evaluation mode.
-        changes: what else the loss changes, none of it drawn from the batches' generator; `()` if
-            nothing. Then a training that was killed goes on within this loop where it has
-            training_state; when left out, the loop begins again.
+        model: The model; its parameters with `requires_grad` are trained.
+        loss: Returns the loss of a batch, given the progress through training from 0 to 1.
+        batches: The batches, `steps` of them.
+        steps: How many steps there are.
+        learning_rate: The peak.
+        title: The title of the progress bar, which only a terminal shows.
+        evaluating: Leave BatchNorm and Dropout in evaluation mode.
+        changes: What else the loss changes, `()` if nothing; it must not draw from the batches'
+            generator. Then a training with a training state that was killed goes on within this
+            loop. When left out, the loop begins again.
 
     Raises:
-        UnusableTrainingState: what is saved is not of this training.
-        TrainingDiverged: a weight became NaN or infinite.
+        UnusableTrainingState: What is saved does not belong to this training.
+        TrainingDiverged: A weight became NaN or infinite.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=learning_rate, fused=True)
@@ -168,9 +165,9 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
 
 
 def _with_room(outputs: Tensor | None, part: Tensor, count: int) -> Tensor:
-    """Return outputs that a part fits into: of texts, those of a later batch may be longer."""
+    """Return outputs that a part fits into: texts of a later batch may have longer ones."""
     if outputs is None:
-        # Filled in place: joining parts at the end would need the memory twice.
+        # Parts are written into it: joining them at the end would need the memory twice.
         return part.new_zeros((count, *part.shape[1:]))
     sizes = [max(pair) for pair in zip(outputs.shape[1:], part.shape[1:], strict=True)]
     if sizes == list(outputs.shape[1:]):
