@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`
 sys.path.insert(0, str(Path(__file__).parent))
 
+from faults import small_run
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
 from rootbound.datasets import Dataset
@@ -46,6 +50,34 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Give a function that fills a folder once for all processes of the tests.
+
+    The folder is shared: a test that changes anything in it takes a copy.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, unfinished = shared / name, shared / f"{name}-unfinished"
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                fill(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def finished_run(made_once: Callable[..., Path]) -> Path:
+    """Give the folder of a whole small comparison."""
+    return made_once("finished-run", small_run.run)
+
+
+@pytest.fixture(scope="session")
 def toy() -> Dataset:
     return toy_dataset()
 
@@ -71,7 +103,6 @@ def toy_model() -> Classifier:
 def toy_suite() -> Suite:
     """One trial of everything, in seconds."""
     attacks = (
-        LastLayer("sgd", 0.1),
         LastLayer("adam", 0.01),
         LastLayer("adam", 0.1),
         ExactLastLayer(1e-3),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,9 +47,33 @@ def run(toy_tasks: TaskPair, toy_model: Classifier) -> Any:
     return carried_out
 
 
-@pytest.mark.parametrize("what", MORE)
+@pytest.fixture
+def small(finished_run: Path, tmp_path: Path) -> Path:
+    """Give a finished run of one seed, one attacker and `FEW`."""
+    return shutil.copytree(finished_run, tmp_path / "small")
+
+
+@pytest.fixture
+def fresh(run: Any, made_once: Callable[..., Path]) -> Callable[[str], Path]:
+    """Give a function that returns the folder of a larger run that was done from nothing."""
+    return lambda what: made_once(f"larger-run-{what}", lambda folder: run(folder, **MORE[what]))
+
+
+def pieces(folder: Path) -> int:
+    """Return how many jobs a finished run consists of."""
+    return len([path for path in (folder / "records").glob("*.json") if path.stem != "run"])
+
+
+@pytest.mark.parametrize(
+    "what", ["seeds", "attackers", pytest.param("methods", marks=pytest.mark.slow)]
+)
 def test_a_larger_run_does_only_what_is_missing(
-    what: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str,
+    run: Any,
+    small: Path,
+    fresh: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done: list[object] = []
 
@@ -56,35 +82,39 @@ def test_a_larger_run_does_only_what_is_missing(
         return jobs.do_job(*arguments)
 
     monkeypatch.setattr(comparison, "do_job", counted)
-    small = run(tmp_path / "small")
-    few, before = len(done), contents(tmp_path / "small")
+    before, records = contents(small), Evaluation.load(small).records
+    expected = Evaluation.load(fresh(what))
     done.clear()
-    fresh = run(tmp_path / "fresh", **MORE[what])
-    many = len(done)
-    done.clear()
-    larger = run(RunFolder(tmp_path / "larger", extends=tmp_path / "small"), **MORE[what])
-    assert 0 < len(done) == many - few
-    assert timeless(larger) == timeless(fresh)
-    assert [one.key for one in larger.records] == [one.key for one in fresh.records]
+    larger = run(RunFolder(tmp_path / "larger", extends=small), **MORE[what])
+    assert 0 < len(done) == pieces(fresh(what)) - pieces(small)
+    assert timeless(larger) == timeless(expected)
+    assert [one.key for one in larger.records] == [one.key for one in expected.records]
     kept = {one.key: one for one in larger.records}
-    assert all(kept[one.key] == one for one in small.records), "to the second"
-    assert contents(tmp_path / "small") == before
+    assert all(kept[one.key] == one for one in records), "to the second"
+    assert contents(small) == before
 
 
-def test_an_unfinished_run_can_be_extended(run: Any, tmp_path: Path) -> None:
-    run(tmp_path / "small")
-    (tmp_path / "small" / "records.json.gz").unlink()
-    for piece in sorted((tmp_path / "small" / "records").glob("*"))[::3]:
+def test_an_unfinished_run_is_extended_and_the_larger_one_goes_on_without_it(
+    run: Any, small: Path, fresh: Callable[[str], Path], tmp_path: Path
+) -> None:
+    (small / "records.json.gz").unlink()
+    for piece in sorted((small / "records").glob("*"))[::3]:
         piece.unlink()
-    larger = run(RunFolder(tmp_path / "larger", extends=tmp_path / "small"), seeds=2)
-    assert timeless(larger) == timeless(run(tmp_path / "fresh", seeds=2))
+    folder = RunFolder(tmp_path / "larger", extends=small)
+    larger = run(folder, seeds=2)
+    assert timeless(larger) == timeless(Evaluation.load(fresh("seeds")))
+    small.rename(tmp_path / "gone")
+    assert run(folder, seeds=2) == larger
 
 
 def test_what_was_killed_while_taking_over_begins_again(
-    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any,
+    small: Path,
+    fresh: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run(tmp_path / "small")
-    folder = RunFolder(tmp_path / "larger", extends=tmp_path / "small")
+    folder = RunFolder(tmp_path / "larger", extends=small)
     with monkeypatch.context() as patch:
         written = 0
 
@@ -99,15 +129,7 @@ def test_what_was_killed_while_taking_over_begins_again(
         with pytest.raises(KeyboardInterrupt):
             run(folder, seeds=2)
     assert not (tmp_path / "larger" / "spec.json").exists()
-    assert timeless(run(folder, seeds=2)) == timeless(run(tmp_path / "fresh", seeds=2))
-
-
-def test_a_larger_run_goes_on_without_the_smaller_one(run: Any, tmp_path: Path) -> None:
-    run(tmp_path / "small")
-    folder = RunFolder(tmp_path / "larger", extends=tmp_path / "small")
-    found = run(folder, seeds=2)
-    (tmp_path / "small").rename(tmp_path / "gone")
-    assert run(folder, seeds=2) == found
+    assert timeless(run(folder, seeds=2)) == timeless(Evaluation.load(fresh("seeds")))
 
 
 @pytest.mark.parametrize(
@@ -131,19 +153,19 @@ def test_what_a_smaller_run_is(change: dict[str, Any], obstacle: str | None) -> 
     assert (found and found[0]) == obstacle
 
 
-def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(run: Any, tmp_path: Path) -> None:
-    run(tmp_path / "two", seeds=2)
+def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(
+    run: Any, fresh: Callable[[str], Path], tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="one where seeds is 2, not 1; leave --extends out"):
-        run(RunFolder(tmp_path / "new", extends=tmp_path / "two"))
+        run(RunFolder(tmp_path / "new", extends=fresh("seeds")))
     with pytest.raises(InputError, match=r"nowhere/spec\.json; got no such file"):
         run(RunFolder(tmp_path / "new", extends=tmp_path / "nowhere"))
     assert not (tmp_path / "new").exists()
 
 
-def test_who_asks_for_more_in_the_same_folder_is_told(run: Any, tmp_path: Path) -> None:
-    run(tmp_path)
-    with pytest.raises(InputError, match=f"seeds is 1, not 2; .*--extends {tmp_path} to keep"):
-        run(tmp_path, seeds=2)
+def test_who_asks_for_more_in_the_same_folder_is_told(run: Any, small: Path) -> None:
+    with pytest.raises(InputError, match=f"seeds is 1, not 2; .*--extends {small} to keep"):
+        run(small, seeds=2)
 
 
 def test_the_command_extends(

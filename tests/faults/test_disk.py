@@ -22,10 +22,8 @@ from rootbound.records import Evaluation, RunFolder, Spec
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    run(folder)
-    return Evaluation.load(folder)
+def undisturbed(finished_run: Path) -> Evaluation:
+    return Evaluation.load(finished_run)
 
 
 @pytest.fixture
