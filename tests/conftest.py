@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from faults import small_run
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.cli import main
 from rootbound.data import TaskPair
 from rootbound.datasets import Dataset
 from rootbound.networks import Classifier, shallow_cnn
@@ -60,12 +61,12 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         shared = shared.parent
 
     def make(name: str, fill: Callable[[Path], object]) -> Path:
-        folder, unfinished = shared / name, shared / f"{name}-unfinished"
+        folder, finished = shared / name, shared / f"{name}.finished"
         with FileLock(shared / f"{name}.lock"):
-            if not folder.exists():
-                shutil.rmtree(unfinished, ignore_errors=True)
-                fill(unfinished)
-                unfinished.rename(folder)
+            if not finished.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                fill(folder)
+                finished.touch()
         return folder
 
     return make
@@ -88,10 +89,22 @@ def toy_tasks(toy: Dataset) -> TaskPair:
 
 
 @pytest.fixture(scope="session")
-def toy_folder(tmp_path_factory: pytest.TempPathFactory, toy: Dataset) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "toy"
-    write_idx_folder(folder, toy)
-    return folder
+def toy_folder(made_once: Callable[..., Path], toy: Dataset) -> Path:
+    return made_once("toy", lambda folder: write_idx_folder(folder, toy))
+
+
+@pytest.fixture(scope="session")
+def audited(made_once: Callable[..., Path], toy_folder: Path) -> Path:
+    """Give a folder with a model that the command line trained, and `run/`, its audit."""
+
+    def make(folder: Path) -> None:
+        model, split = str(folder / "model.safetensors"), "--desirable 0-2 --undesirable 3-5"
+        few = "--labels 5,all --steps 3,3 --seeds 1 --workers 1"
+        train = ["train", "--data", str(toy_folder), *split.split(), "--epochs", "1"]
+        assert main([*train, "--model", "shallow_cnn", "--out", model]) == 0
+        assert main(["audit", model, *few.split(), "--out", str(folder / "run")]) == 0
+
+    return made_once("audited", make)
 
 
 @pytest.fixture

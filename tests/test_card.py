@@ -107,19 +107,15 @@ class Published:
     """A model, its audit, and the folder that was made of them."""
 
     def __init__(self, root: Path) -> None:
-        self.model, self.run, self.folder = root / "m.safetensors", root / "run", root / "out"
+        self.model, self.run, self.folder = root / "model.safetensors", root / "run", root / "out"
 
     def export(self, *more: str) -> int:
         return main(["export", str(self.model), str(self.run), "--out", str(self.folder), *more])
 
 
 @pytest.fixture(scope="module")
-def made(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    published = Published(tmp_path_factory.mktemp("published"))
-    split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
-    assert main(["train", *split, "--epochs", "1", "--out", str(published.model)]) == 0
-    spent = ["--labels", "5", "--steps", "3", "--seeds", "1", "--workers", "1"]
-    assert main(["audit", str(published.model), *spent, "--out", str(published.run)]) == 0
+def made(audited: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    published = Published(shutil.copytree(audited, tmp_path_factory.mktemp("made") / "published"))
     assert published.export() == 0
     return published
 
@@ -131,7 +127,6 @@ def published(made: Published, tmp_path: Path) -> Published:
     return Published(tmp_path / "copy")
 
 
-@pytest.mark.slow
 def test_what_is_published_loads_back(published: Published) -> None:
     assert {path.name for path in published.folder.iterdir()} == {WEIGHTS, CONFIG, README, CARD}
     model, _ = load_model(published.model)
@@ -145,7 +140,6 @@ def test_what_is_published_loads_back(published: Published) -> None:
     assert 'load("out")' in (published.folder / README).read_text()
 
 
-@pytest.mark.slow
 def test_config_alone_says_what_the_weights_are_fed(
     published: Published, toy_folder: Path, toy: Dataset
 ) -> None:
@@ -249,14 +243,12 @@ def misstate(card: Path) -> None:
     card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "f'))
 
 
-@pytest.mark.slow
 def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
     misstate(published.folder / CARD)
     with pytest.raises(InputError, match="do not trust the card"):
         load(str(published.folder))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", "null", "{" * 100_000, '{"weights_sha256": ' + "1" * 2**21]
 )
@@ -280,7 +272,6 @@ def test_a_run_of_other_weights_is_refused(
     assert not published.folder.exists()
 
 
-@pytest.mark.slow
 def test_pushing_sends_the_four_files(
     published: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,20 +75,10 @@ def used_method(path: Path) -> str:
     return str(load_model(path)[1].method)
 
 
-@pytest.fixture(scope="module")
-def trained(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def trained(audited: Path) -> Path:
     """Give a model that the command line trained."""
-    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
-    assert main(train(toy_folder, path, "--model", "shallow_cnn")) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def audited(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the run folder of its audit, with everything else as the model's file says."""
-    folder = tmp_path_factory.mktemp("audited") / "run"
-    assert main(["audit", str(trained), *SHORT_AUDIT, "--out", str(folder)]) == 0
-    return folder
+    return audited / "model.safetensors"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -367,15 +357,15 @@ def run_files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
 def test_audit_writes_records_and_report(audited: Path) -> None:
-    files = run_files(audited)
+    folder = audited / "run"
+    files = run_files(folder)
     assert {"records.json.gz", "pictures.npz", "report.html", "summary.md"} < files
     assert "figures/curves-steps.svg" in files
     others = {name for name in files if not name.startswith(("figures/", "records/"))}
     assert others == {"spec.json", "records.json.gz", "pictures.npz", "report.html", "summary.md"}
     assert "records/run.json" in files
-    evaluation = Evaluation.load(audited)
+    evaluation = Evaluation.load(folder)
     assert evaluation.complete
     assert {(training.arm, training.seed) for training in evaluation.trainings} == {
         ("defended", 0),
@@ -386,21 +376,20 @@ def test_audit_writes_records_and_report(audited: Path) -> None:
     assert not metrics.undefended(evaluation)
 
 
-@pytest.mark.slow
 def test_report_makes_the_same_report_again(
     audited: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    whole = audited / "run"
     for name in ("records.json.gz", "pictures.npz"):
-        (tmp_path / name).write_bytes((audited / name).read_bytes())
+        (tmp_path / name).write_bytes((whole / name).read_bytes())
     assert run(capsys, ["report", str(tmp_path)]) == f"report: {tmp_path / 'report.html'}\n"
     # All but what the run itself went on with.
-    made = {one for one in run_files(audited) if not one.startswith(("records/", "spec.json"))}
+    made = {one for one in run_files(whole) if not one.startswith(("records/", "spec.json"))}
     assert run_files(tmp_path) == made
     for name in made:
-        assert (tmp_path / name).read_bytes() == (audited / name).read_bytes(), name
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "code"), [("100", 0), ("-100", 1)])
 def test_audit_is_a_gate(
     trained: Path,
@@ -411,7 +400,7 @@ def test_audit_is_a_gate(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "run"
-    shutil.copytree(audited, folder)
+    shutil.copytree(audited / "run", folder)
     gate = f"--fail-if-advantage-over={limit}"
     assert main(["audit", str(trained), *SHORT_AUDIT, gate, "--out", str(folder)]) == code
     *_, one, everything, judged = capsys.readouterr().out.splitlines()
@@ -472,9 +461,10 @@ def test_demo_compares_methods(
 SCRIPT = str(Path(sys.executable).parent / "rootbound")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "program", [[sys.executable, "-m", "rootbound"], [SCRIPT]], ids=["-m", "script"]
+    "program",
+    [[sys.executable, "-m", "rootbound"], pytest.param([SCRIPT], marks=pytest.mark.slow)],
+    ids=["-m", "script"],
 )
 def test_program_is_silent_on_stderr_and_returns_its_code(
     program: list[str], toy_folder: Path, tmp_path: Path

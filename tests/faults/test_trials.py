@@ -107,14 +107,12 @@ def marked(model: Classifier) -> Classifier:
     return found
 
 
-@pytest.mark.parametrize("how", HARM)
-def test_one_failed_record_and_the_run_goes_on(
-    how: str, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+def test_each_is_a_failed_record_and_the_run_goes_on(
+    toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(limits.Limits, "memory", 0.2)
     suite = Suite(
-        "failing", (ExactLastLayer(1e-3), Fails(how), ExactLastLayer(1e-2)), (Budget(5, 4),),
+        "failing", (ExactLastLayer(1e-3), *map(Fails, HARM), ExactLastLayer(1e-2)), (Budget(5, 4),),
         trial_limit=0.5,
     )  # fmt: skip
     undefended = Plain(RECIPE).fit(toy_model, toy_tasks, seed=0)
@@ -125,12 +123,15 @@ def test_one_failed_record_and_the_run_goes_on(
     assert time.monotonic() - started < 60
     found = Evaluation.load(tmp_path)
     assert found.complete
-    assert len(found.records) == 3 * 3
-    failed = [record for record in found.records if record.error is not None]
-    (record,) = failed
-    assert record.method == "defended" and record.error is not None
-    assert record.error.startswith(SAYS[how]), record.error
-    assert "\n" not in record.error
+    assert len(found.records) == 3 * len(suite.attacks)
+    failed = {one.attack: one for one in found.records if one.error is not None}
+    assert set(failed) == {repr(Fails(how)) for how in HARM}
+    for how, says in SAYS.items():
+        record = failed[repr(Fails(how))]
+        assert record.method == "defended" and record.error is not None
+        assert record.error.startswith(says), record.error
+        assert "\n" not in record.error
+    assert len([one for one in found.records if one.error is not None]) == len(HARM)
     raised = {(one.flag, one.method) for one in flags(found)}
     assert ("fewer finished trials", "defended") in raised
     assert "fewer finished trials" in write(tmp_path).read_text()
