@@ -72,6 +72,12 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures of reports out, for tests that do not look at them: they take seconds."""
+    monkeypatch.setattr("rootbound.report.render.draw", lambda *_: {"curves": [], "portraits": []})
+
+
 @pytest.fixture(scope="session")
 def finished_run(made_once: Callable[..., Path]) -> Path:
     """Give the folder of a whole small comparison."""

@@ -218,22 +218,14 @@ def test_contract(
     torch.manual_seed(12345)  # an attack that draws from the global stream would now differ
     again = final_logits(attack, model, toy_tasks, seed=0)
     assert torch.equal(first, again), "the seed does not settle everything"
+    if victim == "plain" and not isinstance(attack, DETERMINISTIC):
+        other = final_logits(attack, model, toy_tasks, seed=1)
+        assert not torch.equal(first, other), "the seed changes nothing"
     now = model.state_dict().values()
     assert all(torch.equal(a, b) for a, b in zip(weights, now, strict=True)), "the model changed"
     assert bool(torch.isfinite(first).all())
     reached = (first.argmax(1) == toy_tasks.undesirable.test.labels).float().mean()
     assert reached > 0.6, "on an undefended model the attack must work"
-
-
-@pytest.mark.parametrize(
-    "attack", [row for row in ROWS if not isinstance(row, DETERMINISTIC)], ids=repr
-)
-def test_another_seed_is_another_run(
-    attack: Attack, plain: Classifier, toy_tasks: TaskPair
-) -> None:
-    first = final_logits(attack, plain, toy_tasks, seed=0)
-    other = final_logits(attack, plain, toy_tasks, seed=1)
-    assert not torch.equal(first, other)
 
 
 def losses_with_one_label(attack: Attack, model: Classifier, tasks: TaskPair) -> list[float]:

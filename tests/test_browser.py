@@ -24,8 +24,6 @@ FLAGS = (
     "--window-size=1280,900",
 )  # fmt: skip
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
@@ -79,6 +77,7 @@ def test_every_figure_is_drawn(page: webdriver.Chrome) -> None:
         assert (image.get_attribute("xlink:href") or "").startswith("data:image/png")
 
 
+@pytest.mark.slow
 def test_the_page_fits_its_window(page: webdriver.Chrome) -> None:
     for width in (1280, 600):
         page.set_window_size(width, 900)
@@ -88,6 +87,7 @@ def test_the_page_fits_its_window(page: webdriver.Chrome) -> None:
         assert beyond <= 1
 
 
+@pytest.mark.slow
 def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
     """Ink and paper swap; the text inside figures follows."""
     found = {}
@@ -107,6 +107,7 @@ def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
     assert found["dark"][1] == found["dark"][2] != paper
 
 
+@pytest.mark.slow
 def test_the_leaderboard_is_sorted_by_its_headings(
     browser: webdriver.Chrome, tmp_path: Path
 ) -> None:

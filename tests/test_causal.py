@@ -173,6 +173,7 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_from_a_table_to_a_curve_of_losses(made: Path) -> None:
     found = Evaluation.load(made / "run")
     assert {record.error for record in found.records} == {None}
@@ -193,6 +194,7 @@ assert not any(name.startswith("rootbound") for name in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_defended_language_model_is_one_to_the_library_alone(made: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", READER, str(made / "out"), "dice chess web"],
@@ -234,7 +236,9 @@ def test_other_commands_know_the_task_by_the_model(
         assert context["name"].endswith("next token") and context["inputs"]["shape"] == [CONTEXT]
 
 
-def test_a_data_set_is_loaded_as_what_the_model_is_asked(made: Path, folder: Path) -> None:
+def test_a_data_set_is_loaded_as_what_the_model_is_asked(folder: Path, tmp_path: Path) -> None:
     own: Any = partial(pretrained_tokeniser, str(folder))
     layout = Layout("words", "kind", length=CONTEXT)
-    assert isinstance(datasets.load(str(made / "texts"), tokeniser=own, layout=layout), NextTokens)
+    assert isinstance(
+        datasets.load(str(table(tmp_path / "texts")), tokeniser=own, layout=layout), NextTokens
+    )

@@ -509,6 +509,7 @@ def test_failure_on_the_way_is_one_line_and_a_code(
     assert len(written.err.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_compare_ranks_methods_and_goes_on_where_it_was(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,9 +71,14 @@ def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
         Plain(SHORT),
         BestResponse(SHORT, schedule=Schedule(finishing_steps=0)),
         # Batches of one size, so that what was compiled for one side is called for the other.
-        BestResponse(SHORT, 30, schedule=Schedule(finishing_steps=0, wait=0.1)),
-        SelectiveDistillation(SHORT),
-        IMMA(SHORT, outer_steps=4),
+        *(
+            pytest.param(method, marks=pytest.mark.slow)
+            for method in (
+                BestResponse(SHORT, undesirable_batch_size=30, finishing_steps=0, wait=0.1),
+                SelectiveDistillation(SHORT),
+                IMMA(SHORT, outer_steps=4),
+            )
+        ),
     ],
     ids=repr,
 )
@@ -116,6 +121,7 @@ def test_nothing_of_it_is_left(toy_model: Classifier) -> None:
     assert all(one._compiled_call_impl is None for one in [*toy_model.blocks, toy_model.head])
 
 
+@pytest.mark.slow
 def test_what_differentiates_twice_is_refused(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     method: LossMethod = ReverseMAML(SHORT, undesirable_batch_size=30)
     with pytest.raises(InputError, match=r"differentiates once.*leave --compile out"):

@@ -89,6 +89,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return load("texts", monkeypatch)
 
 
+@pytest.mark.slow
 def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     check(texts.from_nothing(sections, out, SUITE, epochs=1, seeds=1), {"Plain", "BestResponse"})
@@ -96,6 +97,7 @@ def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) ->
     assert (out / "figures" / "words.svg").is_file()
 
 
+@pytest.mark.slow
 def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path) -> None:
     found = texts.from_an_encoder(
         sections, tmp_path / "run", encoder(tmp_path / "tiny"), SUITE, epochs=1
@@ -105,6 +107,7 @@ def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path)
     assert "trained from the weights that it came with" in page
 
 
+@pytest.mark.slow
 def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("language_model", monkeypatch)
     found = module.main(sections, tmp_path / "run", SUITE, epochs=1)

@@ -168,6 +168,7 @@ def test_who_asks_for_more_in_the_same_folder_is_told(run: Any, small: Path) -> 
         run(small, seeds=2)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_command_extends(
     toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -35,6 +35,7 @@ def test_data_that_are_not_there(toy_tasks: TaskPair, toy_model: Classifier) -> 
         GenericFeatures(SHORT, "nowhere").fit(toy_model, toy_tasks)
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_it_is_a_line_and_no_method(
     toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,6 +43,7 @@ def test_it_is_a_line_and_no_method(
     assert GENERIC not in METHODS
     given = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
     spent = ["--labels", "2", "--steps", "3", "--seeds", "1", "--workers", "1"]
+    spent += ["--epochs", "1"]
     chosen = ["--methods", "Plain", "--generic-data", str(toy_folder), "--suite", "demo-1"]
     assert main(["compare", *chosen, *given, *spent, "--out", str(tmp_path)]) == 0
     figure = (tmp_path / "figures" / "frontier.svg").read_text()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import lookalikes
 import tiny
 from rootbound import datasets
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.datasets import Letters
@@ -31,9 +31,7 @@ from test_methods import ROWS as METHODS_ROWS
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=1, batch_size=60, learning_rate=3e-3)
-SUITE = Suite(
-    "networks-1", tuple(dict.fromkeys((*ROWS, *ODD_ROWS, *RENAMED_ROWS))), (Budget(5, 2),)
-)
+ATTACKS = tuple(dict.fromkeys((*ROWS, *ODD_ROWS, *RENAMED_ROWS)))
 LENGTH = 10
 NOT_FOR_TEXTS = ("CUTI", "HNTL", "SelectiveDistillation", "Unlearning")
 """Three change what a network is given; one needs activations that can be off."""
@@ -162,16 +160,20 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("make", "make_tasks"), NETWORKS)
-def test_trained_and_attacked(
-    make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair]
+QUICK = [row for row in NETWORKS if not row.marks]
+"""The networks of which each meets a share of the attacks in `make test`; all meet all in all."""
+
+
+def check(
+    make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair], attacks: tuple[Attack, ...]
 ) -> None:
+    """Train a network and attack it, and new weights, with some attacks."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = make()
-    tasks = make_tasks()
-    defended = BestResponse(RECIPE, schedule=Schedule(first_block_until=1.0)).fit(model, tasks)
-    found = evaluate(defended, tasks, suite=SUITE, seeds=1, workers=1)
+    tasks, suite = make_tasks(), Suite("networks-1", attacks, (Budget(5, 2),))
+    defended = BestResponse(RECIPE, settled=1.0).fit(model, tasks)
+    found = evaluate(defended, tasks, suite=suite, seeds=1, workers=1)
     assert found.complete
     assert {record.arm for record in found.records} == {"defended", "scratch"}
     failed = {record.attack: record.error for record in found.records if record.error is not None}
@@ -179,6 +181,26 @@ def test_trained_and_attacked(
     for record in found.records:
         assert len(record.losses) == len(record.test) > 0
         assert all(torch.isfinite(torch.tensor(record.losses)))
+
+
+@pytest.mark.parametrize(
+    ("make", "make_tasks", "turn"),
+    [pytest.param(*row.values, turn, id=str(row.id)) for turn, row in enumerate(QUICK)],
+)
+def test_trained_and_attacked(
+    make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair], turn: int
+) -> None:
+    """By two attacks that every network meets, and by every sixth of the others."""
+    always = (ExactLastLayer(1e-3), FineTune(None, "kept", "adam", 1e-2))
+    check(make, make_tasks, tuple(dict.fromkeys((*always, *ATTACKS[turn :: len(QUICK)]))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("make", "make_tasks"), NETWORKS)
+def test_every_attack_meets_every_network(
+    make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair]
+) -> None:
+    check(make, make_tasks, ATTACKS)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

@@ -65,7 +65,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.usefixtures("no_figures")
+@pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_all_three_in_a_comparison(
     workers: str, place: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -85,6 +86,7 @@ def test_all_three_in_a_comparison(
     assert "Shrink" in board and "every trial failed" not in board
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_all_means_all_and_more_may_follow(
     place: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

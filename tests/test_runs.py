@@ -45,7 +45,7 @@ def audited(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None) -> Path:
     """Give a copy that a test may damage, and go there."""
     shutil.copytree(audited, tmp_path / "place")
     monkeypatch.chdir(tmp_path / "place")

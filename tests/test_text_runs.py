@@ -19,7 +19,6 @@ from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.networks import Classifier, small_text
 from rootbound.publishing import load_model
 from rootbound.records import Evaluation
-from rootbound.report.figures import draw
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
@@ -111,9 +110,14 @@ def test_a_run_with_its_texts_in_a_file_is_the_same(
 
 @pytest.mark.parametrize(
     ("said", "length"),
-    [((), 4), (("--length", "2"), 2), (("--label-column", "mood"), None)],
+    [
+        pytest.param((), 4, marks=pytest.mark.slow),
+        (("--length", "2"), 2),
+        (("--label-column", "mood"), None),
+    ],
     ids=["as trained", "another length", "another column"],
 )
+@pytest.mark.usefixtures("no_figures")
 def test_texts_are_read_as_the_model_was_trained_on_them(
     said: tuple[str, ...],
     length: int | None,
@@ -138,6 +142,7 @@ def test_texts_are_read_as_the_model_was_trained_on_them(
     assert after == replace(before, length=length)
 
 
+@pytest.mark.slow
 def test_a_model_goes_on_with_texts_of_another_length(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -211,9 +216,3 @@ def test_a_language_model_is_shown_by_its_loss(tmp_path: Path) -> None:
     report.write(tmp_path)
     assert (tmp_path / "figures" / "curves-loss.svg").is_file()
     assert "test image" not in (tmp_path / "report.html").read_text()
-
-
-def test_a_loss_curve_is_for_language_models_alone() -> None:
-    golden = Evaluation.load(Path(__file__).parent / "golden")
-    names = [one.name for section in draw(golden, {}).values() for one in section]
-    assert "curves-loss" not in names and "curves-steps" in names

@@ -119,6 +119,7 @@ def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
         dataset((1, 8, 8)).chosen("cat,bird")
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_an_existing_model_is_made_to_resist_another_data_set(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -126,7 +127,7 @@ def test_an_existing_model_is_made_to_resist_another_data_set(
     write_idx_folder(other, dataset((1, 20, 20), count=60))
     plain, defended = tmp_path / "plain.safetensors", tmp_path / "defended.safetensors"
     given = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
-    assert main(["train", *given, "--method", "Plain", "--out", str(plain)]) == 0
+    assert main(["train", *given, "--method", "Plain", "--epochs", "2", "--out", str(plain)]) == 0
     again = ["train", "--from", str(plain), "--undesirable-data", str(other), "--epochs", "1"]
     again += ["--method.schedule.first_block_until", "0"]
     assert main([*again, "--out", str(defended)]) == 0, capsys.readouterr().err
