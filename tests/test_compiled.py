@@ -74,7 +74,7 @@ def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
         *(
             pytest.param(method, marks=pytest.mark.slow)
             for method in (
-                BestResponse(SHORT, undesirable_batch_size=30, finishing_steps=0, wait=0.1),
+                BestResponse(SHORT, 30, schedule=Schedule(finishing_steps=0, wait=0.1)),
                 SelectiveDistillation(SHORT),
                 IMMA(SHORT, outer_steps=4),
             )

@@ -172,7 +172,7 @@ def check(
         torch.manual_seed(0)
         model = make()
     tasks, suite = make_tasks(), Suite("networks-1", attacks, (Budget(5, 2),))
-    defended = BestResponse(RECIPE, settled=1.0).fit(model, tasks)
+    defended = BestResponse(RECIPE, schedule=Schedule(first_block_until=1.0)).fit(model, tasks)
     found = evaluate(defended, tasks, suite=suite, seeds=1, workers=1)
     assert found.complete
     assert {record.arm for record in found.records} == {"defended", "scratch"}
