@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -261,6 +264,32 @@ def test_a_floor_keeps_the_first_steps_after_whitening_small(
 ) -> None:
     floored = losses_with_one_label(Repaired(InsertWhitening(1e-2), TUNE), plain, toy_tasks)
     assert max(floored) < 10
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layers": 2},
+        {"start": "re-initialised"},
+        {"optimiser": "adam"},
+        {"learning_rate": 0.03},
+        {"schedule": "constant"},
+        {"warm_up": 0.5},
+        {"head": "given"},
+        {"loss": "smoothed"},
+        {"augmentation": "shift"},
+        {"weight_decay": 0.1},
+    ],
+    ids=str,
+)
+def test_every_setting_of_a_fine_tuning_is_heeded(
+    change: dict[str, Any], plain: Classifier, toy_tasks: TaskPair
+) -> None:
+    usual = FineTune(None, "kept", "sgd", 0.1)
+    found = [
+        final_logits(one, plain, toy_tasks, seed=0) for one in (usual, replace(usual, **change))
+    ]
+    assert not torch.equal(*found)
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4, 5])

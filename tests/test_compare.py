@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import rootbound as rb
 from lookalikes import TimmCait
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import compare, evaluate
+from rootbound.evaluation.contenders import Contender
 from rootbound.methods import BestResponse, Plain
 from rootbound.networks import Classifier
-from rootbound.records import Evaluation
+from rootbound.records import Evaluation, RunFolder
 from rootbound.report import leaderboard
 from rootbound.suites import Suite
 from rootbound.training import Recipe
@@ -94,6 +97,21 @@ def test_scratch_is_drawn_anew_for_each_seed(comparison: tuple[Evaluation, Path]
         if one.method == "scratch" and one.family == "last layer, exact" and one.labels is None
     }
     assert curves[0] != curves[1]
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    for seed in (0, 1):
+        drawn = Contender("scratch", "scratch", model).draw_start(seed)
+        assert torch.equal(drawn.head.weight, model.reinitialised(seed).head.weight)
+
+
+def test_a_seed_settles_first_weights_and_training(
+    comparison: tuple[Evaluation, Path], toy_tasks: TaskPair
+) -> None:
+    _, folder = comparison
+    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    for seed in (0, 1):
+        fitted = METHODS[0].fit(model.reinitialised(seed), toy_tasks, seed=seed).state_dict()
+        kept = load_file(RunFolder(folder).weights("Plain", seed))
+        assert all(torch.equal(kept[name], value) for name, value in fitted.items())
 
 
 def test_records_on_disk_are_those_returned(comparison: tuple[Evaluation, Path]) -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rootbound.attacks import Attack, Attacker, Budget, LastLayer, Snapshot
+from rootbound.attacks import Attack, Attacker, Budget, FineTune, LastLayer, Snapshot
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import draw_labels
 from rootbound.evaluation.scoring import checkpoints
-from rootbound.networks import Classifier
+from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Record
 from rootbound.suites import Suite
 
@@ -50,6 +50,18 @@ class Scripted(Attack):
         for step in range(1, attacker.steps + 1):
             fill = math.nan if self.what == "nan" and step > 3 else 0.0
             yield Snapshot(step, Constant(step % 3, fill))
+
+
+SEEN: list[Attacker] = []
+
+
+@dataclass(frozen=True)
+class Spy(Attack):
+    """Remembers what it was given."""
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        SEEN.append(attacker)
+        yield Snapshot(attacker.steps, model)
 
 
 def run(model: Classifier, tasks: TaskPair, *attacks: Attack, steps: int = 12) -> list[Record]:
@@ -99,6 +111,44 @@ def test_labels_validation_and_test_never_mix(toy_tasks: TaskPair) -> None:
             assert len(drawn.train) + len(drawn.validation) == 3 * budget.labels
         assert int(drawn.train.labels.bincount().min()) >= 1
         assert int(drawn.validation.labels.bincount().min()) >= 1
+
+
+def test_an_attack_is_given_no_labels_but_its_own(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    SEEN.clear()
+    task, suite = toy_tasks.undesirable, Suite("spy", (Spy(),), (Budget(5, 3),))
+    attack(Subject("defended", "x", 0, toy_model), task, suite)
+    (seen,) = SEEN
+    drawn = draw_labels(task, task.test, Budget(5, 3), seed=0)
+    assert torch.equal(seen.train.inputs, drawn.train.inputs)
+    assert torch.equal(seen.train.labels, drawn.train.labels)
+    assert seen.unlabelled is not None
+    assert torch.equal(seen.unlabelled.inputs, task.train.inputs)
+    assert not bool(seen.unlabelled.labels.any())
+
+
+def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:
+    """Weights, running statistics and mode; whatever part of it is trained."""
+    model = batch_norm_cnn(classes=3, shape=(1, 16, 16)).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    records = run(
+        model, toy_tasks, LastLayer("adam", 0.1), FineTune(2), FineTune(None, "kept", "sgd", 0.1)
+    )
+    assert {record.error for record in records} == {None}
+    after = model.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not any(module.training for module in model.modules())
+
+
+def test_curves_are_of_some_test_samples_and_accuracies_of_all(
+    toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rootbound.evaluation.harness.CURVE_SAMPLES", 7)
+    (record,) = run(toy_model, toy_tasks, Scripted("fine"))
+    # One answer for all: right for a third of the balanced test samples, and never of seven.
+    assert record.accuracy == pytest.approx(1 / 3)
+    assert all(7 * point == pytest.approx(round(7 * point), abs=1e-4) for point in record.test)
 
 
 def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: TaskPair) -> None:

@@ -83,7 +83,6 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_a_stopped_training_goes_on_to_the_same_weights(
     method: Method, toy_tasks: TaskPair, tmp_path: Path
