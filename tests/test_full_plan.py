@@ -11,9 +11,9 @@ import pytest
 from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
-from rootbound.evaluation import Subject, attack, evaluate, jobs
+from rootbound.evaluation import Subject, evaluate, jobs
 from rootbound.evaluation.attacker import NO_RESOURCES
-from rootbound.evaluation.full_plan import FullPlan, search
+from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.harness import run_assignment
 from rootbound.evaluation.plan import Assignment, screen
 from rootbound.networks import Classifier, shallow_cnn
@@ -197,18 +197,18 @@ def test_the_search_sees_nothing_of_the_benign_task(
     toy_tasks: TaskPair, toy_model: Classifier
 ) -> None:
     subject = Subject("defended", "x", 0, toy_model)
-    plain = Suite("plain", SUITE.attacks, (Budget(5, 4),), space=Space(proposals=4))
-    records = attack(subject, toy_tasks.undesirable, plain)
-    benign = [replace(one, task="benign", validation=(1.0,) * len(one.steps)) for one in records]
-    tried = {Configuration.of(trial): trial for trial in plain.attacks}
-    proposed = [
-        [
-            trial
-            for assignment in search(subject, plain, known, tried)
-            for trial in assignment.trials
-        ]
-        for known in (records, [*records, *benign])
-    ]
+    suite = Suite("plain", SUITE.attacks, (Budget(5, 4),), space=Space(proposals=4))
+    proposed = []
+    for also_benign in (False, True):
+        plan = FullPlan(suite)
+        search: list[Assignment] = []
+        for assignment in plan.begin(subject):
+            records = run_assignment(assignment, toy_tasks.undesirable, NO_RESOURCES)
+            benign = [
+                replace(one, task="benign", validation=(1.0,) * len(one.steps)) for one in records
+            ]
+            search += plan.advance(assignment, [*records, *benign] if also_benign else records)
+        proposed.append([trial for assignment in search for trial in assignment.trials])
     assert proposed[0] == proposed[1]
     assert len(proposed[0]) == 4
 

@@ -161,7 +161,8 @@ def _run(
     if suite.benign and tasks.benign is None and desirable is not None:
         tasks = replace(tasks, benign=rotation_task(desirable))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
-    resources = AttackerResources(desirable and desirable.train, sibling, limits)
+    samples = None if desirable is None else desirable.train
+    resources = AttackerResources(samples, sibling, limits)
     if folder is not None:
         run_folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
         folder = run_folder.claim(spec, context)

@@ -127,7 +127,7 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
     contender, seed, training_state = job.contender, job.seed, job.training_state
     device = tasks.undesirable.train.labels.device
     model, seconds = move_model(contender.draw_start(seed), device), 0.0
-    settings = "random weights" if contender.arm == "scratch" else "as given"
+    settings: str | Configuration = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         assert isinstance(tasks, TaskPair)  # nothing is trained without a desirable task
         started = time.perf_counter()

@@ -91,8 +91,7 @@ class Journal:
         context = {"run": self._context["run"], "places": positions}
         if isinstance(result, PreparedModel):
             self._save_model(self._folder, job, result)
-            diagnoses = (result.diagnosis,)
-            part = Evaluation(context, (result.training,), (), False, diagnoses)
+            part = Evaluation(context, (result.training,), (), False, (result.diagnosis,))
         else:
             part = Evaluation(context, (), tuple(result), complete=False)
         # The last file of a model, because it vouches for the others.
@@ -163,14 +162,14 @@ class Journal:
         pictures = read_npz(path) if job.pictured else {}
         if pictures is None or not (part.trainings and part.diagnoses):
             return None
-        model = contender.draw_start(seed) if contender.method is None else None
-        if model is None:
-            model = copy.deepcopy(contender.start)
+        if contender.method is None:
+            model = contender.draw_start(seed)
+        else:
+            model = copy.deepcopy(contender.start).eval()
             try:
                 model.load_state_dict(load_file(self._folder.weights(contender.name, seed)))
             except (SafetensorError, RuntimeError, OSError):
                 return None
-            model.eval()
         pictures = {key.removeprefix(f"{contender.name}/"): one for key, one in pictures.items()}
         subject = Subject(contender.arm, contender.name, seed, model)
         return PreparedModel(subject, part.trainings[0], part.diagnoses[0], pictures)

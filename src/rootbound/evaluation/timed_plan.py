@@ -143,11 +143,7 @@ class TimedPlan:
     def _propose_rounds(self) -> Iterator[_Round]:
         """Yield rounds; each follows from the records of all before it."""
         yield from self._propose_new()
-        unselected = [
-            assignment
-            for subject in self._subjects
-            for assignment in screen_unselected(subject, self._suite)
-        ]
+        unselected = self._for_all(lambda subject: screen_unselected(subject, self._suite))
         if unselected:
             yield _Round(unselected, self._usual_seconds())
         while proposed := next(chain(self._propose_promotions(), self._propose_new()), None):
@@ -157,8 +153,9 @@ class TimedPlan:
         """Yield the round of the next settings of the suite, if there are any."""
         trials = [trial for bundle in islice(self._untried, BUNDLES_PER_ROUND) for trial in bundle]
         if trials:
-            budgets = tuple(_on_rung(budget, 0) for budget in self._budgets)
-            yield _Round(self._assign_to_all(trials, budgets, 0), self._usual_seconds())
+            budgets = [_on_rung(budget, 0) for budget in self._budgets]
+            assignments = self._for_all(lambda subject: assign(subject, trials, budgets))
+            yield _Round(assignments, self._usual_seconds())
             self._rounds_of_new += 1
 
     def _propose_promotions(self) -> Iterator[_Round]:
@@ -171,8 +168,7 @@ class TimedPlan:
                 tried = self._tried(budget, rung)
                 for setting in self._due(budget, rung):
                     seconds = FACTOR * sum(record.seconds for record in tried[setting])
-                    above = (_on_rung(budget, rung + 1),)
-                    yield _Round(self._assign_to_all([setting], above, rung + 1), seconds)
+                    yield _Round(self._promote(setting, budget, rung + 1), seconds)
 
     def _due(self, budget: Budget, rung: int) -> list[Attack]:
         """Return the best quarter of a rung on any subject, without what was promoted before."""
@@ -204,14 +200,12 @@ class TimedPlan:
         spent = sum(record.seconds for record in self._records if record.rung == 0)
         return spent / self._rounds_of_new if self._rounds_of_new else 0.0
 
-    def _assign_to_all(
-        self, trials: Sequence[Attack], budgets: Sequence[Budget], rung: int
-    ) -> list[Assignment]:
-        return [
-            assignment
-            for subject in self._subjects
-            for assignment in assign(subject, trials, budgets, rung=rung)
-        ]
+    def _promote(self, setting: Attack, budget: Budget, rung: int) -> list[Assignment]:
+        above = (_on_rung(budget, rung),)
+        return self._for_all(lambda subject: assign(subject, [setting], above, rung=rung))
+
+    def _for_all(self, assign_to: Callable[[Subject], list[Assignment]]) -> list[Assignment]:
+        return [assignment for subject in self._subjects for assignment in assign_to(subject)]
 
 
 def _on_rung(budget: Budget, rung: int) -> Budget:
