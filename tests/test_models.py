@@ -181,9 +181,9 @@ def test_outputs_that_are_no_logits_are_named(
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("place", ["flat.fc", None])
-def test_outputs_that_are_no_tensor_are_named_without_an_example(place: str | None) -> None:
-    model = Classifier.wrap(Held(), place)
+@pytest.mark.parametrize("head", ["flat.fc", None])
+def test_outputs_that_are_no_tensor_are_named_without_an_example(head: str | None) -> None:
+    model = Classifier.wrap(Held(), head)
     flat = model.backbone.flat
     assert isinstance(flat, Flat)
     for ask in (lambda: model(images()), lambda: model.check_inputs(SHAPE)):
@@ -271,17 +271,17 @@ def test_a_function_draws_random_weights(make: Callable[[], nn.Module], _: str) 
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), rest):
         for parameter in again.parameters():
             parameter.data.fill_(9.0)
-        found = [weights(block) for block in again.reinitialised(1).blocks]
-        assert all(map(same, found, [weights(block) for block in first.blocks]))
+        redrawn = [weights(block) for block in again.reinitialised(1).blocks]
+        assert all(map(same, redrawn, [weights(block) for block in first.blocks]))
 
 
 @pytest.mark.parametrize("last", [0, 1, 2, 3, None])
 def test_a_function_draws_the_last_blocks_alone(last: int | None) -> None:
     model = Classifier.wrap(bare(), fresh=bare)
     drawn, whole = model.reinitialised(5, last), model.reinitialised(5)
-    kept = 0 if last is None else len(model.blocks) - last
+    unchanged = 0 if last is None else len(model.blocks) - last
     for position, (old, new) in enumerate(zip(model.blocks, drawn.blocks, strict=True)):
-        expected = old if position < kept else whole.blocks[position]
+        expected = old if position < unchanged else whole.blocks[position]
         assert same(weights(new), weights(expected)), f"block {position}"
     assert not torch.equal(model.head.weight, drawn.head.weight)
 
@@ -410,9 +410,9 @@ def test_with_head_keeps_the_backbone(model: Classifier) -> None:
 @pytest.mark.parametrize("last", [0, 1, 2, None])
 def test_reinitialised_leaves_the_first_blocks(model: Classifier, last: int | None) -> None:
     drawn = model.reinitialised(5, last)
-    kept = 0 if last is None else len(model.blocks) - last
+    unchanged = 0 if last is None else len(model.blocks) - last
     for position, (old, new) in enumerate(zip(model.blocks, drawn.blocks, strict=True)):
-        assert same(weights(old), weights(new)) == (position < kept), f"block {position}"
+        assert same(weights(old), weights(new)) == (position < unchanged), f"block {position}"
     assert not torch.equal(model.head.weight, drawn.head.weight)
 
 
@@ -441,7 +441,7 @@ def test_weights_that_cannot_be_drawn_anew_are_refused() -> None:
 def test_samples_of_another_shape_are_refused(model: Classifier, shape: tuple[int, ...]) -> None:
     model.check_inputs(shape_for(model.architecture))
     if model.architecture.startswith("resnet") and shape in ((1, 4, 4), (1, 17, 40)):
-        model.check_inputs(shape)  # the mean over places makes features of any size
+        model.check_inputs(shape)  # the mean over pixels makes features of any size
         return
     with pytest.raises(InputError, match="samples that the model can take") as caught:
         model.check_inputs(shape)
@@ -508,9 +508,9 @@ def test_networks_that_cannot_be_built_are_refused(
 
 def test_last_convolution_is_the_one_nearest_to_the_head() -> None:
     model = shallow_cnn(3, SHAPE)
-    found = model.last_convolution()
-    assert found is not None
-    assert found.out_channels == 32
+    convolution = model.last_convolution()
+    assert convolution is not None
+    assert convolution.out_channels == 32
     assert Classifier.wrap(Flat(), "fc").last_convolution() is None
 
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
-from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, list_blocks, reset
+from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset
 from rootbound.networks.wrapping import (
     check_head,
     compute_outputs,
     find_head,
+    list_blocks,
     replace_module,
     require_tensor,
 )

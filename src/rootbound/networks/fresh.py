@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
-from rootbound.networks.wrapping import replace_module
+from rootbound.networks.wrapping import list_blocks, replace_module
 
 RESET_METHODS = ("reset_parameters", "_reset_parameters", "init_weights")
 """Methods that draw weights anew, as torch, its attention, and timm call them."""
@@ -27,11 +27,6 @@ def draw_on_cpu(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
-
-
-def list_blocks(backbone: nn.Module) -> list[nn.Module]:
-    """Return a backbone's parts, in order."""
-    return list(backbone) if isinstance(backbone, nn.Sequential) else [backbone]
 
 
 def reset(modules: Sequence[nn.Module]) -> None:

@@ -1,4 +1,4 @@
-"""What must be known of a user's network to wrap it: that it gives logits, and by which head."""
+"""What must be known of a user's network to wrap it: its outputs, its blocks and its head."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
         f"shape {tuple(shape)} ({first_line(error, 120)})",
         f"choose another model or {'a smaller --length' if len(shape) == 1 else 'resize the data'}",
     )
+
+
+def list_blocks(backbone: nn.Module) -> list[nn.Module]:
+    """Return a backbone's parts, in order."""
+    return list(backbone) if isinstance(backbone, nn.Sequential) else [backbone]
 
 
 def find_head(module: nn.Module, name: str | None, example: Tensor | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,23 +74,19 @@ class Origin:
             TypeError: A value is of another type.
             ValueError: The method or the scaling is impossible.
         """
-        # Older files do not state all of it.
-        defaults = {part.name: part.default for part in fields(cls) if part.default is not MISSING}
-        stated = {**defaults, **content}
-        scaling = stated["scaling"]
-        if scaling is not None and not all(map(_is_float_or_floats, scaling.values())):
-            raise TypeError(f"scaling is {scaling!r}, not of floats")
-        method = stated["method"]
-        # Older files hold the text.
-        method = Configuration.parse(method) if isinstance(method, str) else from_values(method)
-        if not isinstance(method, Configuration):
-            raise TypeError(f"method is {method!r}, not a class with settings")
-        values = {part.name: stated[part.name] for part in fields(cls)[1:-1]}
-        for part in fields(cls)[1:-1]:
-            value, expected = values[part.name], str(part.type)
-            if type(value).__name__ != expected:
-                raise TypeError(f"{part.name} is {value!r}, not of type {expected}")
-        return cls(method, **values, scaling=None if scaling is None else Scaling.stated(**scaling))
+        values = {part.name: content[part.name] for part in fields(cls) if part.name in content}
+        method, scaling = values["method"], values.pop("scaling", None)
+        # Older files hold the method as text.
+        is_text = isinstance(method, str)
+        values["method"] = Configuration.parse(method) if is_text else from_values(method)
+        for part in fields(cls):
+            if part.name in values and type(values[part.name]).__name__ != part.type:
+                raise TypeError(f"{part.name} is {values[part.name]!r}, not of type {part.type}")
+        if scaling is not None:
+            if not all(map(_is_float_or_floats, scaling.values())):
+                raise TypeError(f"scaling is {scaling!r}, not of floats")
+            scaling = Scaling.stated(**scaling)
+        return cls(**values, scaling=scaling)
 
     def to_json(self) -> dict[str, Any]:
         """Return the values that `from_json` reads."""

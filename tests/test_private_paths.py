@@ -1,4 +1,4 @@
-"""Of where data lie nothing is published but what they are called."""
+"""Data and models are published by name, without the path on the machine that had them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rootbound.records import Configuration
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "published"),
     [
         ("mnist", "mnist"),
         ("toy", "toy"),
@@ -32,15 +32,15 @@ from rootbound.records import Configuration
         ("hf:here/bert", "hf:…/bert"),
     ],
 )
-def test_names(name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names(name: str, published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("here/bert").mkdir(parents=True)
-    assert hide_path(name) == told
+    assert hide_path(name) == published
 
 
 def test_an_origin() -> None:
     settings = "Mine(weight=0.5, table=PosixPath('/home/me/t.csv'), note=\"it's /home/me\", rate=1)"
-    given = Origin(
+    origin = Origin(
         Configuration.parse(settings),
         "defended",
         "/home/me/a",
@@ -51,8 +51,12 @@ def test_an_origin() -> None:
         True,
         "hf:/home/me/d",
     )
-    told = hide_paths(given)
-    assert "home" not in repr(told)
-    assert str(told.method).startswith("Mine(weight=0.5, table=PosixPath('…/t.csv'), note=")
-    assert (told.data, told.undesirable_data, told.tokeniser) == ("…/a", "…/c", "hf:…/d")
-    assert (told.desirable, told.seed, told.shared) == ("0-4", 3, True)
+    published = hide_paths(origin)
+    assert "home" not in repr(published)
+    assert str(published.method).startswith("Mine(weight=0.5, table=PosixPath('…/t.csv'), note=")
+    assert (published.data, published.undesirable_data, published.tokeniser) == (
+        "…/a",
+        "…/c",
+        "hf:…/d",
+    )
+    assert (published.desirable, published.seed, published.shared) == ("0-4", 3, True)
