@@ -44,7 +44,7 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
                 "save its state_dict() with safetensors instead",
             )
         try:
-            _check_fit(model.state_dict(), model.architecture, model.classes, shape)
+            _check_architecture(model.state_dict(), model.architecture, model.classes, shape)
         except ValueError as error:
             raise InputError(
                 f"a model that is as its architecture and its shape {shape} say",
@@ -91,7 +91,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
         header = Header.from_json(description)
         network = header.architecture, header.classes, header.shape
         weights = to_own_names(weights, header.architecture, header.classes)
-        _check_fit(weights, *network)
+        _check_architecture(weights, *network)
         model = build(*network)
         model.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -117,7 +117,7 @@ def read_header(path: Path) -> Header | None:
         return None
 
 
-def _check_fit(
+def _check_architecture(
     weights: Mapping[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
 ) -> None:
     """Raise a `ValueError` where weights do not fit the network that their file describes."""

@@ -1,4 +1,7 @@
-"""What a model file says of its weights: for what they were made, and where they come from."""
+"""What a model file says of its weights: what they are for and where they come from.
+
+What is published says so without the paths of the machine that trained them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from rootbound.records.configuration import Configuration, Text, from_values, to
 METADATA_KEY = "rootbound"
 """Key of our description in the metadata of a safetensors file."""
 ELSEWHERE = "…/"
-"""Stands before the last part of a path on another machine: nothing is found there."""
+"""Stands before the last part of a path on another machine, which leads nowhere on this one."""
 QUOTED_PATH = re.compile(r"""(?<=['"])[^'"]*[/\\][^'"]*(?=['"])""")
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 

@@ -183,9 +183,8 @@ class LastToken(Block):
 
 
 def _split_text_model(network: Any, layers: Iterable[nn.Module], **last: nn.Module) -> list[Block]:
-    embeddings = Embeddings(network, embeddings=network.base_model.embeddings)
     return [
-        embeddings,
+        Embeddings(network, embeddings=network.base_model.embeddings),
         *(Layer(network, layer=layer) for layer in layers),
         FirstToken(network, **last),
     ]
