@@ -143,7 +143,7 @@ def stand_in() -> None:
     library.fallback(compute, "PrivateUse1")
     LIBRARIES.append(library)
     # What such a device has none of: a generator of its own, views in inference mode.
-    training.random_stream = lambda seed: torch.Generator().manual_seed(seed)  # type: ignore[attr-defined]
+    training.make_generator = lambda seed: torch.Generator().manual_seed(seed)  # type: ignore[attr-defined]
     torch.inference_mode = torch.no_grad  # type: ignore[assignment,misc]
     torch.tensor, torch.eye = created(torch.tensor), created(torch.eye)
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lookalikes import TimmCait
-from rootbound.core.devices import PRECISIONS, computing_in, find_device, on, random_stream
+from rootbound.core.devices import PRECISIONS, computing_in, find_device, make_generator, on
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
 from rootbound.evaluation.contenders import Contender
@@ -48,7 +48,7 @@ def test_tensors_are_created_on_the_device() -> None:
         assert torch.zeros(3).is_meta
         assert nn.Linear(2, 2).weight.is_meta
     assert not torch.zeros(3).is_meta
-    assert random_stream(3).initial_seed() == 3
+    assert make_generator(3).initial_seed() == 3
 
 
 def test_convolutions_elsewhere_are_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:

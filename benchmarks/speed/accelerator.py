@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import rootbound as rb
 from benchmarks.shared.timing import seconds
 from rootbound.attacks import Attacker, LastLayer
-from rootbound.core.devices import find_device, on, random_stream
+from rootbound.core.devices import find_device, make_generator, on
 from rootbound.data import Data, TaskPair
 from rootbound.methods import BestResponse, Plain
 from rootbound.networks import Classifier
@@ -65,7 +65,7 @@ def heads(peak: float) -> None:
     trials = [LastLayer("sgd", 1e-4 * 1.15**i) for i in range(TRIALS)]
 
     def train(chosen: list[LastLayer]) -> None:
-        attacker = Attacker(features, STEPS, random_stream(0))
+        attacker = Attacker(features, STEPS, make_generator(0))
         for _ in LastLayer.transfer_together(chosen, rest, attacker):
             pass
 

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 import rootbound as rb
 from benchmarks.shared.timing import wait_for
-from rootbound.core.devices import find_device, on, random_stream
+from rootbound.core.devices import find_device, make_generator, on
 from rootbound.core.memory import keep_freed_memory
 from rootbound.networks.compiled import compiled
 from rootbound.training import accuracy
@@ -90,7 +90,7 @@ def accuracies(name: str, way: str, task: rb.Task, seeds: int = 3) -> list[float
     for seed in range(seeds):
         model = rb.models.build(name, 5, task.train.shape, seed=seed).to(task.train.labels.device)
         with contextlib.ExitStack() as while_open:
-            step, generator = stepper(model.train(), way, while_open), random_stream(seed)
+            step, generator = stepper(model.train(), way, while_open), make_generator(seed)
             for inputs, labels in task.train.batches(BATCH, LENGTHS[name], generator):
                 step(inputs, labels)
         percents.append(100 * accuracy(model, task.test.subset(1000)))

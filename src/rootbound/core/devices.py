@@ -108,7 +108,7 @@ def autocast() -> AbstractContextManager[object]:
 
 
 @contextlib.contextmanager
-def in_full(samples: Tensor) -> Iterator[Tensor]:
+def at_least_float32(samples: Tensor) -> Iterator[Tensor]:
     """Yield a tensor in float32 or more, and compute in that precision, under autocast too.
 
     With half the digits a covariance is not positive definite, and norms and condition numbers are
@@ -118,6 +118,6 @@ def in_full(samples: Tensor) -> Iterator[Tensor]:
         yield samples.float() if samples.dtype.itemsize < 4 else samples
 
 
-def random_stream(seed: int) -> torch.Generator:
+def make_generator(seed: int) -> torch.Generator:
     """Return a generator for tensors of the default device."""
     return torch.Generator(torch.get_default_device()).manual_seed(seed)

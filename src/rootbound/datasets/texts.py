@@ -29,7 +29,7 @@ class Labelled:
     texts: Sequence[str]
     labels: Tensor
 
-    def of(self, chosen: Sequence[int]) -> list[str]:
+    def texts_of(self, chosen: Sequence[int]) -> list[str]:
         """Return the texts of these classes."""
         wanted = torch.isin(self.labels, torch.tensor(chosen)).tolist()
         return [text for text, is_wanted in zip(self.texts, wanted, strict=True) if is_wanted]
@@ -137,11 +137,11 @@ class Texts:
         Raises:
             InputError: A side has no texts, or fewer letters than a context.
         """
-        letters = Letters("".join(sorted(set("\n".join([*self.train.of(desirable), ""])))))
+        letters = Letters("".join(sorted(set("\n".join([*self.train.texts_of(desirable), ""])))))
         pair = []
         for chosen in (desirable, undesirable):
             train, test = (
-                _contexts("\n".join(part.of(chosen)), letters, context, step)
+                _contexts("\n".join(part.texts_of(chosen)), letters, context, step)
                 for part in (self.train, self.test)
             )
             known = letters.vocabulary()

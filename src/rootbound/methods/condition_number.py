@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from rootbound.attacks import Attack, ExactLastLayer, FineTune
 from rootbound.attacks.repairs import InsertWhitening, Repaired
-from rootbound.core.devices import in_full
+from rootbound.core.devices import at_least_float32
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import AfterTraining
@@ -93,7 +93,7 @@ class ConditionNumber(AfterTraining):
         inputs, labels = desirable
         features = model.features(torch.cat([inputs, undesirable[0]]))
         task = functional.cross_entropy(model.head(features[: len(labels)]), labels)
-        with in_full(features) as features:
+        with at_least_float32(features) as features:
             wanted, unwanted = features.tensor_split([len(labels)])
             terms = self.well_weight * well(self._hessian(wanted))
             return task + terms + self.ill_weight * ill(self._hessian(unwanted))

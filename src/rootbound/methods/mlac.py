@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.core.devices import in_full
+from rootbound.core.devices import at_least_float32
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import AfterTraining
@@ -143,7 +143,7 @@ def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> 
     Returns:
         A scalar, differentiable in the logits.
     """
-    with in_full(logits) as full:
+    with at_least_float32(logits) as full:
         return _recalibrated(full, labels, iterations)
 
 

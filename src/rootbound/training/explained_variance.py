@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rootbound.core import distributed
-from rootbound.core.devices import in_full
+from rootbound.core.devices import at_least_float32
 
 LEAST_UNEXPLAINED = 1e-4
 """Share of the labels' variance that counts as unexplained, whatever the features are."""
@@ -63,7 +63,7 @@ def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor
 
     `C' (S + e I)^-1 C` of the covariance S of the features and C of features and labels.
     """
-    with in_full(features) as full:
+    with at_least_float32(features) as full:
         return _solved(full, labels, ridge)
 
 

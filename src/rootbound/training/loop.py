@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from rootbound.core import distributed
-from rootbound.core.devices import PRECISIONS, autocast, computing_in, random_stream
+from rootbound.core.devices import PRECISIONS, autocast, computing_in, make_generator
 from rootbound.core.errors import unknown_name
 from rootbound.core.fields import PositiveFloat, PositiveInt, check
 from rootbound.data import Augmentation, Batch, Data
@@ -80,7 +80,7 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
     device = torch.get_default_device()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        yield random_stream(seed)
+        yield make_generator(seed)
 
 
 def minimise(
