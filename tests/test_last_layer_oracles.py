@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Attacker, ExactLastLayer, LastLayer
-from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
+from rootbound.attacks.probes.exact_last_layer import LinearHeads
 from rootbound.attacks.probes.last_layer import StackedHeads
 from rootbound.data import Data
 from rootbound.networks import Classifier
@@ -67,11 +67,9 @@ def test_a_trial_is_the_same_alone_and_in_company() -> None:
     assert torch.allclose(together.model(inputs)[:, 1], alone.model(inputs)[:, 0], atol=1e-5)
 
 
-def exact(
-    data: Data, *trials: ExactLastLayer
-) -> tuple[WhitenedHeads, tuple[dict[str, float], ...]]:
+def exact(data: Data, *trials: ExactLastLayer) -> tuple[LinearHeads, tuple[dict[str, float], ...]]:
     (snapshot,) = ExactLastLayer.transfer_together(trials, start(), attacker(data, 1))
-    assert isinstance(snapshot.model, WhitenedHeads)
+    assert isinstance(snapshot.model, LinearHeads)
     return snapshot.model, snapshot.certificates
 
 
@@ -79,7 +77,7 @@ def exact(
 def test_same_optimum_as_scikit_learn(penalty: float) -> None:
     data = problem()
     heads, (certificate,) = exact(data, ExactLastLayer(penalty))
-    whitened = (data.inputs.double() - heads.mean) @ heads.basis
+    whitened = heads.coordinates(data.inputs)
     with_bias = torch.cat([whitened, torch.ones(len(data), 1)], dim=1).numpy()
     reference = LogisticRegression(
         C=1 / (penalty * len(data)), fit_intercept=False, tol=1e-10, max_iter=10_000
@@ -101,7 +99,7 @@ def test_the_certificate_is_the_duality_gap() -> None:
     """P(W) - D(p) computed from its definition, at a point that is no optimum."""
     data, penalty = problem(), 1e-2
     heads, (certificate,) = exact(data, ExactLastLayer(penalty, iterations=3))
-    inputs = (data.inputs.double() - heads.mean) @ heads.basis
+    inputs = heads.coordinates(data.inputs)
     inputs = torch.cat([inputs, torch.ones(len(data), 1)], dim=1)
     weights = heads.heads[0]
     logits = inputs @ weights.T

@@ -23,7 +23,7 @@ from rootbound.attacks import (
     PerceptronProbe,
     RidgeHead,
 )
-from rootbound.attacks.probes.whitening import decomposition_flops
+from rootbound.attacks.probes.coordinates import decomposition_flops
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.training import seeded

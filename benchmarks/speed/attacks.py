@@ -24,7 +24,7 @@ from torch.nn import functional
 import rootbound as rb
 from benchmarks.shared.timing import seconds
 from rootbound.attacks import Attacker, Budget, ExactLastLayer, FineTune, LastLayer
-from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
+from rootbound.attacks.probes.exact_last_layer import LinearHeads
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import Data
 from rootbound.evaluation import Subject, evaluate
@@ -110,7 +110,7 @@ def exact(model: Classifier, train: Data) -> None:
 
     def ours() -> None:
         (snapshot,) = trial.transfer(rest, Attacker(data, 1, torch.Generator()))
-        assert isinstance(snapshot.model, WhitenedHeads)
+        assert isinstance(snapshot.model, LinearHeads)
         weights = snapshot.model.heads[0]
         loss = snapshot.certificates[0]["training_loss"]
         objectives["ours"] = loss + penalty / 2 * float(weights.square().sum())

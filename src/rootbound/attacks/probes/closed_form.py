@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.nn import functional
 
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.probes.exact_last_layer import WhitenedHeads
+from rootbound.attacks.probes.coordinates import CoordinatesName, find_coordinates
+from rootbound.attacks.probes.exact_last_layer import LinearHeads
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import Coordinates, coordinates, decomposition_flops, place
+from rootbound.core.fields import PositiveFloat, Range
 from rootbound.networks import Classifier
 
+EIGENVALUE_FLOPS = 9.0
+"""An eigenvalue decomposition costs about so many times the cube of the width."""
 ABSENT = -1e4
 """Logit of a class without samples: never chosen, and finite."""
 
@@ -32,8 +36,8 @@ class RidgeHead(Probe, StackedAttack):
         coordinates: `whitened` or `standardised`.
     """
 
-    penalty: float = 1e-2
-    coordinates: Coordinates = "standardised"
+    penalty: PositiveFloat = 1e-2
+    coordinates: CoordinatesName = "standardised"
 
     @property
     def bundle(self) -> Hashable:
@@ -46,8 +50,8 @@ class RidgeHead(Probe, StackedAttack):
     ) -> Iterator[Snapshot]:
         """Yield all solutions at once."""
         features, labels = attacker.train.inputs, attacker.train.labels
-        mean, basis = coordinates(features, trials[0].coordinates)
-        inputs = place(features, mean, basis)
+        coordinates = find_coordinates(features, trials[0].coordinates)
+        inputs = coordinates(features)
         count, width = inputs.shape
         targets = functional.one_hot(labels, model.classes).double()
         values, vectors = torch.linalg.eigh(inputs.T @ inputs / count)
@@ -57,11 +61,8 @@ class RidgeHead(Probe, StackedAttack):
             solved = vectors @ (shared / (values.clamp_min(0.0) + trial.penalty).unsqueeze(1))
             heads[position, :, :-1] = 10 * solved.T
             heads[position, :, -1] = 10 * targets.mean(0)
-        # The decomposition is about nine times the cube of the width.
-        flops = 9.0 * width**3
-        if trials[0].coordinates == "whitened":
-            flops += decomposition_flops(features)
-        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=flops)
+        flops = EIGENVALUE_FLOPS * width**3 + coordinates.flops
+        yield Snapshot(0, LinearHeads(coordinates, heads), flops=flops)
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ class DiscriminantHead(Probe, StackedAttack):
             samples, and an invertible linear map of the features changes nothing.
     """
 
-    shrinkage: float = 0.1
-    coordinates: Coordinates = "standardised"
+    shrinkage: Annotated[float, Range(above=0, at_most=1)] = 0.1
+    coordinates: CoordinatesName = "standardised"
 
     @property
     def bundle(self) -> Hashable:
@@ -94,8 +95,8 @@ class DiscriminantHead(Probe, StackedAttack):
     ) -> Iterator[Snapshot]:
         """Yield all solutions at once."""
         features, labels = attacker.train.inputs, attacker.train.labels
-        mean, basis = coordinates(features, trials[0].coordinates)
-        inputs = place(features, mean, basis)
+        coordinates = find_coordinates(features, trials[0].coordinates)
+        inputs = coordinates(features)
         width = inputs.shape[1]
         members = functional.one_hot(labels, model.classes).double()
         counts = members.sum(0)
@@ -116,7 +117,5 @@ class DiscriminantHead(Probe, StackedAttack):
             heads[position, :, :-1] = scaled @ vectors.T
             heads[position, :, -1] = -0.5 * (scaled * rotated).sum(dim=1)
         heads[:, counts == 0, -1] = ABSENT
-        flops = 9.0 * width**3
-        if trials[0].coordinates == "whitened":
-            flops += decomposition_flops(features)
-        yield Snapshot(0, WhitenedHeads(mean, basis, heads), flops=flops)
+        flops = EIGENVALUE_FLOPS * width**3 + coordinates.flops
+        yield Snapshot(0, LinearHeads(coordinates, heads), flops=flops)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.coordinates import ROUNDING, Coordinates, find_coordinates
 from rootbound.attacks.probes.logistic import LogisticProblem, Matrix
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import KEPT, coordinates, place
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.records import EXACT
@@ -40,10 +41,10 @@ class ExactLastLayer(Probe, StackedAttack):
             left out: at 1e-12 rounding errors, at 1e-2 whatever is rare as well.
     """
 
-    penalty: float = 1e-5
+    penalty: PositiveFloat = 1e-5
     coordinates: Literal["whitened", "standardised"] = "whitened"
-    iterations: int = 1000
-    kept: float = KEPT
+    iterations: PositiveInt = 1000
+    kept: NonNegativeFloat = ROUNDING
 
     @property
     def family(self) -> str:
@@ -61,8 +62,8 @@ class ExactLastLayer(Probe, StackedAttack):
     ) -> Iterator[Snapshot]:
         """Yield all solutions once, along the path from the largest penalty to the smallest."""
         features = attacker.train.inputs
-        mean, basis = coordinates(features, trials[0].coordinates, trials[0].kept)
-        inputs = place(features, mean, basis, bias=True).cpu().numpy()
+        coordinates = find_coordinates(features, trials[0].coordinates, trials[0].kept)
+        inputs = coordinates(features, bias=True).cpu().numpy()
         problem = LogisticProblem(inputs, attacker.train.labels.cpu().numpy(), model.classes)
         weights = np.zeros((model.classes, inputs.shape[1]))
         solved: dict[float, tuple[Matrix, dict[str, float]]] = {}
@@ -70,44 +71,40 @@ class ExactLastLayer(Probe, StackedAttack):
             weights, certificate = problem.solve(weights, trial.penalty, trial.iterations)
             solved[trial.penalty] = weights, certificate
         solutions = [solved[trial.penalty] for trial in trials]
-        heads = torch.from_numpy(np.stack([weights for weights, _ in solutions])).to(mean.device)
+        heads = torch.from_numpy(np.stack([weights for weights, _ in solutions]))
         certificates = tuple(certificate for _, certificate in solutions)
         # Two products of the samples with the heads for each evaluation of the objective.
         flops = 4.0 * inputs.size * model.classes * problem.evaluations
-        yield Snapshot(0, WhitenedHeads(mean, basis, heads), certificates, flops)
+        yield Snapshot(0, LinearHeads(coordinates, heads.to(features.device)), certificates, flops)
 
 
-class WhitenedHeads(nn.Module):
+class LinearHeads(nn.Module):
     """T heads behind one change of coordinates, in float64: `(N, D)` to `(N, T, C)`.
 
     Args:
-        mean: `(D,)`, subtracted first.
-        basis: `(D, R)`, multiplied next.
+        coordinates: Features `(N, D)` to `(N, R)`.
         heads: `(T, C, R + 1)`, the last column the bias.
     """
 
-    mean: Tensor
-    basis: Tensor
     heads: Tensor
 
-    def __init__(self, mean: Tensor, basis: Tensor, heads: Tensor) -> None:
+    def __init__(self, coordinates: Coordinates, heads: Tensor) -> None:
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("basis", basis)
+        self.coordinates = coordinates
         self.register_buffer("heads", heads)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, T, C)`."""
-        inputs = place(features, self.mean, self.basis, bias=True)
+        inputs = self.coordinates(features, bias=True)
         return torch.einsum("nr,tcr->ntc", inputs, self.heads)
 
     def as_linear(self, trial: int) -> nn.Linear:
         """Return one head and the change of coordinates folded into a linear layer."""
-        weight = self.heads[trial, :, :-1] @ self.basis.T
+        weight = self.heads[trial, :, :-1] @ self.coordinates.basis.T
         linear = nn.Linear(weight.shape[1], weight.shape[0])
         with torch.no_grad():
             linear.weight.copy_(weight)
-            linear.bias.copy_(self.heads[trial, :, -1] - weight @ self.mean)
+            linear.bias.copy_(self.heads[trial, :, -1] - weight @ self.coordinates.mean)
         return linear
 
 
@@ -119,12 +116,9 @@ def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
         classes: C.
         penalty: of the squared weights, above 0.
     """
-    mean, basis = coordinates(features.inputs, "standardised")
-    problem = LogisticProblem(
-        place(features.inputs, mean, basis, bias=True).cpu().numpy(),
-        features.labels.cpu().numpy(),
-        classes,
-    )
-    weights, _ = problem.solve(np.zeros((classes, basis.shape[1] + 1)), penalty, iterations=200)
-    heads = torch.from_numpy(weights).unsqueeze(0).to(mean.device)
-    return WhitenedHeads(mean, basis, heads).as_linear(0)
+    coordinates = find_coordinates(features.inputs, "standardised")
+    inputs = coordinates(features.inputs, bias=True).cpu().numpy()
+    problem = LogisticProblem(inputs, features.labels.cpu().numpy(), classes)
+    weights, _ = problem.solve(np.zeros((classes, inputs.shape[1])), penalty, iterations=200)
+    heads = torch.from_numpy(weights).unsqueeze(0).to(features.inputs.device)
+    return LinearHeads(coordinates, heads).as_linear(0)

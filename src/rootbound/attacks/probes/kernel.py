@@ -11,14 +11,13 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import (
+from rootbound.attacks.probes.coordinates import (
     Coordinates,
-    coordinates,
-    decomposition_flops,
-    place,
-    supported,
+    CoordinatesName,
+    find_supported_coordinates,
 )
+from rootbound.attacks.probes.probe import Probe
+from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.networks import Classifier
 
 
@@ -37,48 +36,41 @@ class KernelRidge(Probe):
             than features.
     """
 
-    width: float = 0.5
-    penalty: float = 1e-2
-    samples: int = 3000
-    coordinates: Coordinates = "standardised"
+    width: PositiveFloat = 0.5
+    penalty: PositiveFloat = 1e-2
+    samples: PositiveInt = 3000
+    coordinates: CoordinatesName = "standardised"
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the regression once."""
         order = torch.randperm(len(attacker.train), generator=attacker.generator)[: self.samples]
         features = attacker.train.inputs[order]
         targets = functional.one_hot(attacker.train.labels[order], model.classes).double()
-        kind = supported(self.coordinates, features)
-        mean, basis = coordinates(features, kind)
-        placed = place(features, mean, basis)
-        median = float(functional.pdist(placed).median())
+        coordinates = find_supported_coordinates(features, self.coordinates)
+        samples = coordinates(features)
+        median = float(functional.pdist(samples).median())
         scale = self.width * (median if median > 0 else 1.0)
-        kernel = (-0.5 * (torch.cdist(placed, placed) / scale).square()).exp()
+        kernel = (-0.5 * (torch.cdist(samples, samples) / scale).square()).exp()
         kernel.diagonal().add_(self.penalty)
         offset = targets.mean(0)
         weights = torch.cholesky_solve(targets - offset, torch.linalg.cholesky(kernel))
-        regression = _KernelRegression(mean, basis, placed, 10 * weights, 10 * offset, scale)
-        flops = len(order) ** 3 / 3
-        if kind == "whitened":
-            flops += decomposition_flops(features)
-        yield Snapshot(0, regression, flops=flops)
+        regression = _KernelRegression(coordinates, samples, 10 * weights, 10 * offset, scale)
+        yield Snapshot(0, regression, flops=len(order) ** 3 / 3 + coordinates.flops)
 
 
 class _KernelRegression(nn.Module):
     """Features `(N, D)` to logits `(N, C)`, ten times the regression's values."""
 
-    mean: Tensor
-    basis: Tensor
     samples: Tensor
     weights: Tensor
     offset: Tensor
 
     def __init__(
-        self, mean: Tensor, basis: Tensor, samples: Tensor, weights: Tensor, offset: Tensor,
+        self, coordinates: Coordinates, samples: Tensor, weights: Tensor, offset: Tensor,
         scale: float,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("basis", basis)
+        self.coordinates = coordinates
         self.register_buffer("samples", samples)
         self.register_buffer("weights", weights)
         self.register_buffer("offset", offset)
@@ -86,6 +78,6 @@ class _KernelRegression(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, C)`."""
-        placed = place(features, self.mean, self.basis)
-        kernel = (-0.5 * (torch.cdist(placed, self.samples) / self.scale).square()).exp()
+        distances = torch.cdist(self.coordinates(features), self.samples)
+        kernel = (-0.5 * (distances / self.scale).square()).exp()
         return kernel @ self.weights + self.offset

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.probe import Probe
+from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.networks import Classifier
 from rootbound.records import PRACTICAL
 
@@ -33,8 +34,8 @@ class LastLayer(Probe, StackedAttack):
     """
 
     optimiser: Literal["sgd", "adam", "adamw"] = "adam"
-    learning_rate: float = 1e-3
-    batch_size: int = 256
+    learning_rate: PositiveFloat = 1e-3
+    batch_size: PositiveInt = 256
     unit: Literal["absolute", "curvature"] = "absolute"
 
     @property

@@ -12,13 +12,9 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
+from rootbound.attacks.probes.coordinates import Coordinates, find_supported_coordinates
 from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import (
-    coordinates,
-    decomposition_flops,
-    place,
-    supported,
-)
+from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
 
 
@@ -36,52 +32,45 @@ class NearestNeighbours(Probe):
             fewer samples than features), or `cosine` of the features as they are.
     """
 
-    count: int = 5
+    count: PositiveInt = 5
     metric: Literal["whitened", "cosine"] = "whitened"
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the vote once."""
         features, labels = attacker.train.inputs, attacker.train.labels
         if self.metric == "whitened":
-            kind = supported("whitened", features)
-            mean, basis = coordinates(features, kind)
-            flops = decomposition_flops(features) if kind == "whitened" else 0.0
+            coordinates = find_supported_coordinates(features, "whitened")
         else:
-            mean = torch.zeros(features.shape[1], dtype=torch.float64)
-            basis = torch.eye(features.shape[1], dtype=torch.float64)
-            flops = 0.0
-        vote = _Vote(features, labels, model.classes, mean, basis, self)
-        yield Snapshot(0, vote, flops=flops)
+            width = features.shape[1]
+            zeros = torch.zeros(width, dtype=torch.float64)
+            coordinates = Coordinates(zeros, torch.eye(width, dtype=torch.float64))
+        vote = _Vote(features, labels, model.classes, coordinates, self)
+        yield Snapshot(0, vote, flops=coordinates.flops)
 
 
 class _Vote(nn.Module):
     """Features `(N, D)` to logits `(N, C)` by the votes of stored samples."""
 
-    mean: Tensor
-    basis: Tensor
     samples: Tensor
     targets: Tensor
 
     def __init__(
-        self, features: Tensor, labels: Tensor, classes: int, mean: Tensor, basis: Tensor,
+        self, features: Tensor, labels: Tensor, classes: int, coordinates: Coordinates,
         rule: NearestNeighbours,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.rule = rule
-        self.register_buffer("mean", mean)
-        self.register_buffer("basis", basis)
-        self.register_buffer("samples", self._placed(features))
+        self.coordinates, self.rule = coordinates, rule
+        self.register_buffer("samples", self._transformed(features))
         self.register_buffer("targets", functional.one_hot(labels, classes).double())
 
-    def _placed(self, features: Tensor) -> Tensor:
-        placed = place(features, self.mean, self.basis)
-        # Only the distances' order counts, for which single precision is enough from here on.
-        return (functional.normalize(placed) if self.rule.metric == "cosine" else placed).float()
+    def _transformed(self, features: Tensor) -> Tensor:
+        samples: Tensor = self.coordinates(features)
+        # Only the order of the distances counts, for which single precision is enough from here on.
+        return (functional.normalize(samples) if self.rule.metric == "cosine" else samples).float()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, C)`."""
-        placed = self._placed(features)
-        nearness = placed @ self.samples.T
+        nearness = self._transformed(features) @ self.samples.T
         if self.rule.metric == "whitened":
             nearness = nearness - 0.5 * self.samples.square().sum(dim=1)
         classes = self.targets.shape[1]

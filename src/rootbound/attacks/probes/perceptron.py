@@ -12,15 +12,14 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Snapshot
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.probes.probe import Probe
-from rootbound.attacks.probes.whitening import (
+from rootbound.attacks.probes.coordinates import (
     Coordinates,
-    coordinates,
-    decomposition_flops,
-    place,
+    CoordinatesName,
+    find_supported_coordinates,
     random_rotation,
-    supported,
 )
+from rootbound.attacks.probes.probe import Probe
+from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.training import seeded
@@ -41,29 +40,26 @@ class PerceptronProbe(Probe):
             than features.
     """
 
-    hidden: int = 256
-    learning_rate: float = 3e-3
-    batch_size: int = 256
-    coordinates: Coordinates = "whitened"
+    hidden: PositiveInt = 256
+    learning_rate: PositiveFloat = 3e-3
+    batch_size: PositiveInt = 256
+    coordinates: CoordinatesName = "whitened"
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the network after every step."""
         features = attacker.train.inputs
-        kind = supported(self.coordinates, features)
-        mean, basis = coordinates(features, kind)
-        flops = 0.0
-        if kind == "whitened":
-            basis = basis @ random_rotation(basis.shape[1], attacker.generator)
-            flops = decomposition_flops(features)
-        placed = Data(place(features, mean, basis).float(), attacker.train.labels)
-        width = placed.inputs.shape[1]
+        coordinates = find_supported_coordinates(features, self.coordinates)
+        width = coordinates.basis.shape[1]
+        if coordinates.flops:  # they are whitened
+            coordinates.basis = coordinates.basis @ random_rotation(width, attacker.generator)
+        samples = Data(coordinates(features).float(), attacker.train.labels)
         with seeded(attacker.seed()):
             layers = nn.Sequential(
                 nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, model.classes)
             )
-        network = _Placed(mean, basis, layers)
+        network = _Network(coordinates, layers)
         optimiser = torch.optim.AdamW(layers.parameters(), self.learning_rate, fused=True)
-        batches = placed.batches(self.batch_size, attacker.steps, attacker.generator)
+        batches = samples.batches(self.batch_size, attacker.steps, attacker.generator)
         for step, (inputs, labels) in enumerate(batches, start=1):
             progress = (step - 1) / attacker.steps
             optimiser.param_groups[0]["lr"] = (
@@ -72,22 +68,17 @@ class PerceptronProbe(Probe):
             optimiser.zero_grad(set_to_none=True)
             functional.cross_entropy(layers(inputs), labels).backward()
             optimiser.step()
-            yield Snapshot(step, network, flops=flops)
+            yield Snapshot(step, network, flops=coordinates.flops)
 
 
-class _Placed(nn.Module):
-    """A network behind a change of coordinates in float64."""
+class _Network(nn.Module):
+    """Layers behind a change of coordinates in float64."""
 
-    mean: Tensor
-    basis: Tensor
-
-    def __init__(self, mean: Tensor, basis: Tensor, layers: nn.Module) -> None:
+    def __init__(self, coordinates: Coordinates, layers: nn.Module) -> None:
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("basis", basis)
-        self.layers = layers
+        self.coordinates, self.layers = coordinates, layers
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, C)`."""
-        logits: Tensor = self.layers(place(features, self.mean, self.basis).float())
+        logits: Tensor = self.layers(self.coordinates(features).float())
         return logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import at_rest, layers, outputs_of, replace_part, sample
 from rootbound.attacks.repairs.repair import Repair
+from rootbound.core.fields import PositiveFloat, Range
 from rootbound.networks import Classifier
 
 FLAT = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardshrink, nn.Softshrink)
@@ -30,7 +32,7 @@ class LeakyActivations(Repair):
         slope: left of 0, in (0, 1).
     """
 
-    slope: float = 0.1
+    slope: Annotated[float, Range(above=0, below=1)] = 0.1
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether there is such an activation."""
@@ -57,7 +59,7 @@ class ShiftBias(Repair):
         share: in (0, 1).
     """
 
-    share: float = 0.5
+    share: Annotated[float, Range(above=0, below=1)] = 0.5
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether there are biases."""
@@ -138,7 +140,7 @@ class Sanitise(Repair):
         largest: absolute value that passes.
     """
 
-    largest: float = 1e8
+    largest: PositiveFloat = 1e8
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with every part wrapped."""

@@ -14,6 +14,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
 from rootbound.data import Batch, Data
 from rootbound.networks import Classifier
 from rootbound.training import minimise
@@ -60,10 +61,10 @@ class TuneOnDesirable(TrainingRepair):
 
     needs: ClassVar[tuple[str, ...]] = ("desirable",)
 
-    steps: int = 50
-    learning_rate: float = 1e-3
-    noise: float = 0.2
-    batch_size: int = 128
+    steps: PositiveInt = 50
+    learning_rate: PositiveFloat = 1e-3
+    noise: NonNegativeFloat = 0.2
+    batch_size: PositiveInt = 128
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network, head included, after training."""
@@ -98,9 +99,9 @@ class SelfSupervise(TrainingRepair):
 
     needs: ClassVar[tuple[str, ...]] = ("unlabelled",)
 
-    steps: int = 50
-    learning_rate: float = 1e-3
-    batch_size: int = 128
+    steps: PositiveInt = 50
+    learning_rate: PositiveFloat = 1e-3
+    batch_size: PositiveInt = 128
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether the network is one for images."""
@@ -149,10 +150,10 @@ class SeparateClasses(TrainingRepair):
         ridge: relative to the mean variance of the features, above 0.
     """
 
-    steps: int = 60
-    learning_rate: float = 3e-3
-    batch_size: int = 256
-    ridge: float = 1e-2
+    steps: PositiveInt = 60
+    learning_rate: PositiveFloat = 3e-3
+    batch_size: PositiveInt = 256
+    ridge: PositiveFloat = 1e-2
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with another backbone and the head as it was."""
@@ -183,9 +184,9 @@ class Distil(TrainingRepair):
 
     needs: ClassVar[tuple[str, ...]] = ("unlabelled",)
 
-    steps: int = 100
-    learning_rate: float = 4e-3
-    batch_size: int = 128
+    steps: PositiveInt = 100
+    learning_rate: PositiveFloat = 4e-3
+    batch_size: PositiveInt = 128
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether fresh weights can be drawn for every part."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
-from rootbound.core.fields import NonNegativeInt
+from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch
 from rootbound.networks import Classifier
 from rootbound.records import Tier
@@ -43,10 +43,10 @@ class GradientFree(Attack):
     tier: ClassVar[Tier] = "repair"
 
     blocks: NonNegativeInt = 1
-    learning_rate: float = 0.3
-    pairs: int = 16
-    spread: float = 0.1
-    batch_size: int = 256
+    learning_rate: PositiveFloat = 0.3
+    pairs: PositiveInt = 16
+    spread: PositiveFloat = 0.1
+    batch_size: PositiveInt = 256
 
     @property
     def family(self) -> str:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import chain
 from rootbound.attacks.repairs.repair import Repair
+from rootbound.core.fields import NonNegativeFloat
 from rootbound.networks import Classifier
 from rootbound.training import predict
 
@@ -44,7 +45,7 @@ class InsertWhitening(Repair):
             steps, by an amount that rounding decides, before it falls (ten steps or so).
     """
 
-    floor: float = 0.0
+    floor: NonNegativeFloat = 0.0
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether the features are few enough to be decomposed."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
+from rootbound.core.fields import check
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.records import Tier
@@ -29,6 +30,9 @@ class Repair(ABC):
     """`control` for what no attacker could do; such trials do not count as attacks."""
     needs: ClassVar[tuple[str, ...]] = ()
     """What the attacker must hold besides labels: `desirable`, `unlabelled` or `sibling`."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether there is something to change."""

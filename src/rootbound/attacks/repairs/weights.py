@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
@@ -11,6 +11,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import LAYERS
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, Range, Share
 from rootbound.networks import Classifier
 from rootbound.records import Tier
 
@@ -27,7 +28,7 @@ class Prune(Repair):
         share: of each layer's weights, in (0, 1).
     """
 
-    share: float = 0.3
+    share: Annotated[float, Range(above=0, below=1)] = 0.3
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether there are layers of weights."""
@@ -57,8 +58,8 @@ class ShrinkAndPerturb(Repair):
         noise: relative to their standard deviation, at least 0.
     """
 
-    share: float = 0.5
-    noise: float = 0.1
+    share: Share = 0.5
+    noise: NonNegativeFloat = 0.1
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the changed network."""
@@ -85,7 +86,7 @@ class Interpolate(Repair):
     tier: ClassVar[Tier] = "control"
     needs: ClassVar[tuple[str, ...]] = ("sibling",)
 
-    share: float = 0.5
+    share: Share = 0.5
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network between the two.

@@ -23,6 +23,7 @@ from rootbound.attacks.tuning.objective import (
 )
 from rootbound.attacks.tuning.optimisers import OptimiserName, Update
 from rootbound.core.errors import InputError
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from rootbound.data import Batch, Data
 from rootbound.networks import Classifier
 from rootbound.training import predict
@@ -58,14 +59,14 @@ class FineTune(Attack):
     layers: int | None = None
     start: Literal["kept", "re-initialised"] = "kept"
     optimiser: OptimiserName = "adam"
-    learning_rate: float = 1e-3
-    batch_size: int = 128
+    learning_rate: PositiveFloat = 1e-3
+    batch_size: PositiveInt = 128
     schedule: Schedule = "cosine"
-    warm_up: float = 0.0
+    warm_up: Share = 0.0
     head: Head = "fresh"
     loss: LossName = "cross-entropy"
     augmentation: AugmentationName = "none"
-    weight_decay: float = 0.0
+    weight_decay: NonNegativeFloat = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,6 +14,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.attacks.tuning.fine_tune import FineTune
 from rootbound.attacks.tuning.optimisers import Update
 from rootbound.core.errors import InputError
+from rootbound.core.fields import PositiveFloat, check
 from rootbound.data import Batch
 from rootbound.networks import Classifier
 
@@ -34,9 +35,10 @@ class JointTune(FineTune):
             pass through the frozen ones.
     """
 
-    retain: float = field(default=1.0, kw_only=True)
+    retain: PositiveFloat = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
+        check(self)
         if self.layers is not None:
             raise InputError("layers=None for JointTune", str(self.layers), "use FineTune")
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rootbound.attacks.tuning.fine_tune import FineTune
+from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
 
 NORMS = (
@@ -29,7 +30,7 @@ class PartialFineTune(FineTune):
     """
 
     part: Literal["norms", "biases", "first"] = field(default="biases", kw_only=True)
-    count: int = field(default=1, kw_only=True)
+    count: PositiveInt = field(default=1, kw_only=True)
 
     @property
     def family(self) -> str:
@@ -73,7 +74,7 @@ class LoRA(FineTune):
         rank: of the change, at least 1.
     """
 
-    rank: int = field(default=4, kw_only=True)
+    rank: PositiveInt = field(default=4, kw_only=True)
 
     @property
     def family(self) -> str:

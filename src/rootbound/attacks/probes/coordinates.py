@@ -5,24 +5,53 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-Coordinates = Literal["whitened", "standardised"]
+CoordinatesName = Literal["whitened", "standardised"]
 
 ROWS = 4096
 """Samples converted to float64 at a time: memory stays near that of the features themselves."""
-
-KEPT = 1e-12
+ROUNDING = 1e-12
 """Directions with less than this share of the largest singular value are rounding errors."""
 
 
-def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor, Tensor]:
-    """Return the mean `(D,)` and the map `(D, R)` to coordinates of unit variance, in float64.
+class Coordinates(nn.Module):
+    """Features `(N, D)` of any precision to `(z - mean) basis`, `(N, R)` in float64.
+
+    Args:
+        mean: `(D,)`.
+        basis: `(D, R)`.
+        flops: About what it took to find them, as far as torch does not count it.
+    """
+
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(self, mean: Tensor, basis: Tensor, flops: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("basis", basis)
+        self.flops = flops
+
+    def forward(self, features: Tensor, *, bias: bool = False) -> Tensor:
+        """Return features in these coordinates; with a bias, a column of ones is appended."""
+        width = self.basis.shape[1]
+        found = torch.ones(len(features), width + bias, dtype=torch.float64)
+        for start in range(0, len(features), ROWS):
+            rows = features[start : start + ROWS].double() - self.mean
+            found[start : start + ROWS, :width] = rows @ self.basis
+        return found
+
+
+def find_coordinates(
+    features: Tensor, name: CoordinatesName, kept: float = ROUNDING
+) -> Coordinates:
+    """Return coordinates in which features have unit variance.
 
     Args:
         features: `(N, D)`, of any precision.
-        kind: `whitened`, or `standardised` (each feature by itself).
-        kept: whitened directions with less than this share of the largest singular value are
+        name: `whitened`, or `standardised` (each feature by itself).
+        kept: Whitened directions with less than this share of the largest singular value are
             left out.
     """
     mean = features.mean(dim=0, dtype=torch.float64)
@@ -32,23 +61,33 @@ def coordinates(features: Tensor, kind: str, kept: float = KEPT) -> tuple[Tensor
     deviation = (energy / len(features)).sqrt()
     alive = deviation > 0
     scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
+    flops = decomposition_flops(features) if name == "whitened" else 0.0
     if not bool(alive.any()):
         # One coordinate that says nothing, so that nobody has to deal with none.
-        return mean, torch.zeros(len(mean), 1, dtype=mean.dtype)
-    if kind == "standardised":
-        return mean, torch.diag(scale)[:, alive]
+        return Coordinates(mean, torch.zeros(len(mean), 1, dtype=mean.dtype), flops)
+    if name == "standardised":
+        return Coordinates(mean, torch.diag(scale)[:, alive], flops)
     _, singular, directions = torch.linalg.svd(
         _triangle(features, mean, scale), full_matrices=False
     )
     chosen = singular > kept * singular[0]
     stretch = len(features) ** 0.5 / singular[chosen]
-    return mean, scale.unsqueeze(1) * directions[chosen].T * stretch
+    return Coordinates(mean, scale.unsqueeze(1) * directions[chosen].T * stretch, flops)
+
+
+def find_supported_coordinates(features: Tensor, name: CoordinatesName) -> Coordinates:
+    """Return coordinates of that name, or `standardised` ones where whitening ruins distances.
+
+    With no more samples than features `(N, D)`, whitening puts all of them equally far apart.
+    """
+    enough = len(features) > features.shape[1]
+    return find_coordinates(features, name if enough else "standardised")
 
 
 def _triangle(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Return the triangular factor `(min(N, D), D)` of the standardised features.
 
-    It has their singular values and directions, to the last digits, and the other factor, as
+    It has their singular values and directions, to the last digits. The other factor, which is as
     tall as there are samples, is not needed. Factors of parts, one above the other, have the
     factor of the whole (J. Demmel et al., "Communication-optimal Parallel and Sequential QR",
     2012), so that no copy of all features in float64 is made.
@@ -60,33 +99,8 @@ def _triangle(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     return triangle
 
 
-def place(features: Tensor, mean: Tensor, basis: Tensor, *, bias: bool = False) -> Tensor:
-    """Return features `(N, D)` in these coordinates `(N, R)`, in float64.
-
-    Args:
-        features: `(N, D)`, of any precision.
-        mean: `(D,)`, subtracted first.
-        basis: `(D, R)`, multiplied next.
-        bias: append a column of ones.
-    """
-    width = basis.shape[1]
-    found = torch.ones(len(features), width + bias, dtype=torch.float64)
-    for start in range(0, len(features), ROWS):
-        rows = features[start : start + ROWS].double() - mean
-        found[start : start + ROWS, :width] = rows @ basis
-    return found
-
-
-def supported(kind: Coordinates, features: Tensor) -> Coordinates:
-    """Return the kind asked for, or `standardised` where whitening would destroy distances.
-
-    With no more samples than features `(N, D)`, whitening puts all of them equally far apart.
-    """
-    return kind if len(features) > features.shape[1] else "standardised"
-
-
 def decomposition_flops(features: Tensor) -> float:
-    """Return about what `coordinates` costs by whitening `(N, D)`, which torch does not count.
+    """Return about what it costs to whiten features `(N, D)`, which torch does not count.
 
     `2 n m^2 + 11 m^3` with m the smaller of N and D and n the larger: the triangular factor,
     then its singular values and directions (G. Golub, C. Van Loan, "Matrix Computations").
