@@ -36,7 +36,7 @@ def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = N
 def write(folder: Path | str) -> Path:
     """Make the report of a run folder from its records; return the page's path.
 
-    Reads `records.json` and, if there, `pictures.npz`; writes `report.html`, `summary.md`
+    Reads `records.json.gz` and, if there, `pictures.npz`; writes `report.html`, `summary.md`
     and `figures/*.svg`.
 
     Raises:

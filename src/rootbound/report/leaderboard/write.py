@@ -28,9 +28,9 @@ CAPTION = (
     "is good; at or below the line the weights are worth no more than random ones."
 )
 CHALLENGE = (
-    "Every number comes from records.json beside this page. An attack that gets more is welcome: "
-    "write it as a rootbound.attacks.Attack, add it with Method.adaptive_attacks or in a suite "
-    "of your own, and send the records; or have the result listed by its link (--external)."
+    "Every number comes from records.json.gz beside this page. An attack that gets more is "
+    "welcome: write it as a rootbound.attacks.Attack, add it with Method.adaptive_attacks or in a "
+    "suite of your own, and send the records; or have the result listed by its link (--external)."
 )
 
 
@@ -42,7 +42,7 @@ def write_leaderboard(
     Writes `leaderboard.html`, `leaderboard.md`, `leaderboard.json` and `figures/frontier.svg`.
 
     Args:
-        folder: with `records.json`.
+        folder: The run folder, with `records.json.gz`.
         challenges: what others got out of the methods' weights.
         command: that made the run, to be shown.
 
