@@ -52,9 +52,9 @@ def test_weights_come_whole(name: str, nested: bool, tmp_path: Path) -> None:
         save_file(weights, tmp_path / name)
     else:
         torch.save({"epoch": 3, "state_dict": weights} if nested else weights, tmp_path / name)
-    found = network()
-    load_weights(found, tmp_path / name)
-    assert all(torch.equal(value, weights[key]) for key, value in found.state_dict().items())
+    module = network()
+    load_weights(module, tmp_path / name)
+    assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
 
 
 def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ({"other": torch.zeros(2)}, "fit the network"),
         ({"1.weight": torch.zeros(8, 255)}, "fit the network"),
@@ -79,9 +79,9 @@ def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path) -> None:
         ({**network().state_dict(), "1.bias": torch.full((8,), torch.nan)}, "NaN"),
     ],
 )
-def test_what_does_not_fit_is_named(content: Any, said: str, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_named(content: Any, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(InputError, match=said) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         load_weights(network(), tmp_path / "w.pt")
     assert "\n" not in str(caught.value)
 
@@ -117,18 +117,22 @@ def test_an_audit_of_a_strangers_network(
 ) -> None:
     (tmp_path / "net.py").write_text(FACTORY)
     torch.save(network().state_dict(), tmp_path / "w.pt")
-    given = ["--model", f"{tmp_path / 'net.py'}:network", *head, "--data", str(toy_folder)]
+    options = ["--model", f"{tmp_path / 'net.py'}:network", *head, "--data", str(toy_folder)]
     run = ["--undefended", str(tmp_path / "w.pt"), "--out", str(tmp_path / "run")]
-    assert main(["audit", str(tmp_path / "w.pt"), *given, *SPLIT, *SPENT, *run]) == 0
+    assert main(["audit", str(tmp_path / "w.pt"), *options, *SPLIT, *SPENT, *run]) == 0
     evaluation = Evaluation.load(tmp_path / "run")
-    assert {one.arm for one in evaluation.trainings} >= {"defended", "undefended", "scratch"}
+    assert {training.arm for training in evaluation.trainings} >= {
+        "defended",
+        "undefended",
+        "scratch",
+    }
 
 
 @pytest.mark.slow
 def test_an_audit_of_weights_for_a_built_in_network(toy_folder: Path, tmp_path: Path) -> None:
     torch.save(shallow_cnn(3, (1, 16, 16)).state_dict(), tmp_path / "w.pt")
-    given = ["--model", "shallow_cnn", "--data", str(toy_folder), "--out", str(tmp_path / "run")]
-    assert main(["audit", str(tmp_path / "w.pt"), *given, *SPLIT, *SPENT]) == 0
+    options = ["--model", "shallow_cnn", "--data", str(toy_folder), "--out", str(tmp_path / "run")]
+    assert main(["audit", str(tmp_path / "w.pt"), *options, *SPLIT, *SPENT]) == 0
 
 
 @pytest.mark.parametrize("model", ["net.py:no_network", "net.py:nothing", "vgg", "no.py:network"])

@@ -62,19 +62,20 @@ def cache(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("revision", "found"), [(None, "main"), ("v2", "v2"), (COMMITS["v2"], "v2"), ("main", "main")]
+    ("revision", "expected"),
+    [(None, "main"), ("v2", "v2"), (COMMITS["v2"], "v2"), ("main", "main")],
 )
 def test_a_revision_of_the_hub(
-    revision: str | None, found: str, cache: dict[str, str], tmp_path: Path
+    revision: str | None, expected: str, cache: dict[str, str], tmp_path: Path
 ) -> None:
-    given = network()
+    module = network()
     model = load(
-        "me/it", given, revision=revision, cache_dir=tmp_path / "hub", local_files_only=True
+        "me/it", module, revision=revision, cache_dir=tmp_path / "hub", local_files_only=True
     )
-    assert weights_digest(model.state_dict()) == cache[found]
+    assert weights_digest(model.state_dict()) == cache[expected]
     assert not model.training
     unchanged = network().state_dict()
-    assert all(torch.equal(value, unchanged[key]) for key, value in given.state_dict().items())
+    assert all(torch.equal(value, unchanged[key]) for key, value in module.state_dict().items())
 
 
 def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> None:
@@ -84,19 +85,19 @@ def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> 
 
 @pytest.mark.parametrize("half", [False, True])
 def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> None:
-    trained, given = network(0).eval(), network(1)
+    trained, module = network(0).eval(), network(1)
     digest = publish(Classifier.wrap(trained), tmp_path / "out")
-    model = load(tmp_path / "out", given.half() if half else given, fresh=drawn)
+    model = load(tmp_path / "out", module.half() if half else module, fresh=drawn)
     assert weights_digest(model.state_dict()) == digest
     samples = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(samples), trained(samples))
     assert model.fresh is not None
-    alone = load(tmp_path / "out" / WEIGHTS, given, head="5")
+    alone = load(tmp_path / "out" / WEIGHTS, module, head="5")
     assert torch.equal(alone(samples), trained(samples))
 
 
 @pytest.mark.parametrize(
-    ("module", "given", "said"),
+    ("module", "options", "message"),
     [
         (None, {}, "as module"),
         (network(classes=4), {}, "fit the network"),
@@ -105,11 +106,11 @@ def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> No
     ids=["none", "another", "with another head"],
 )
 def test_a_network_that_is_not_the_one(
-    module: nn.Module | None, given: dict[str, Any], said: str, tmp_path: Path
+    module: nn.Module | None, options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     publish(Classifier.wrap(network()), tmp_path / "out")
-    with pytest.raises(InputError, match=said) as caught:
-        load(tmp_path / "out", module, **given)
+    with pytest.raises(InputError, match=message) as caught:
+        load(tmp_path / "out", module, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -152,8 +153,8 @@ def test_what_is_sent_is_named_as_the_hub_names_it(
         create_pr=True,
     )  # fmt: skip
     api.assert_called_with(token="t")
-    made, sent = api.return_value.create_repo.call_args, api.return_value.upload_folder.call_args
-    assert (made.args, made.kwargs) == (("me/it",), {"private": True, "exist_ok": True})
+    created, sent = api.return_value.create_repo.call_args, api.return_value.upload_folder.call_args
+    assert (created.args, created.kwargs) == (("me/it",), {"private": True, "exist_ok": True})
     assert {name: sent.kwargs[name] for name in ("commit_message", "revision", "create_pr")} == {
         "commit_message": "m", "revision": "b", "create_pr": True
     }  # fmt: skip

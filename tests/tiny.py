@@ -23,7 +23,7 @@ STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1]}
 TEXT: dict[str, Any] = {"vocab_size": 40, "max_position_embeddings": 16}
 ROWS: dict[str, dict[str, Any]] = {
     "bert": {**SIZES, **TEXT},
-    # Padding is 1 to this family, and its places are counted from there on.
+    # Padding is 1 to this family, and its positions are counted from there on.
     "roberta": {**SIZES, **TEXT, "max_position_embeddings": 18, "pad_token_id": 1},
     "distilbert": {**TEXT, "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
     "gpt2": {"vocab_size": 40, "n_positions": 16, "n_embd": 16, "n_layer": 2, "n_head": 2},
@@ -36,15 +36,15 @@ CLASSES = 3
 
 
 def network(family: str, seed: int = 0, **changes: Any) -> Any:
-    """Return a network with random weights; zeros and ones of the library's are moved too."""
+    """Return a network with random weights, also where the library begins with zeros and ones."""
     settings: dict[str, Any] = {**ROWS[family], "num_labels": CLASSES, **changes}
     config = transformers.AutoConfig.for_model(family, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        made = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
-        for value in made.parameters():
+        model = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
+        for value in model.parameters():
             value.data += 0.1 * torch.randn_like(value)
-    return made.eval()
+    return model.eval()
 
 
 def shape(family: str) -> tuple[int, ...]:
@@ -64,14 +64,16 @@ def samples(family: str) -> Tensor:
 
 
 def logits(plain: Any, inputs: Tensor) -> Tensor:
-    """Return what the library makes of our samples: its padding, its mask, its call."""
+    """Return the library's own logits of our samples, with its padding and its mask."""
     with torch.no_grad():
         if inputs.is_floating_point():
-            found: Tensor = plain(inputs).logits
-            return found
+            image_logits: Tensor = plain(inputs).logits
+            return image_logits
         mask = inputs != PADDING
         padding = plain.config.pad_token_id or PADDING
         tokens = torch.where(mask, inputs, padding)
-        found = plain(input_ids=tokens, attention_mask=mask.long()).logits
+        text_logits: Tensor = plain(input_ids=tokens, attention_mask=mask.long()).logits
     last = mask.sum(1) - 1
-    return found if found.dim() == 2 else found[torch.arange(len(found)), last]
+    if text_logits.dim() == 2:
+        return text_logits
+    return text_logits[torch.arange(len(text_logits)), last]
