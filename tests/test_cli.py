@@ -264,8 +264,9 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("rootbound.cli.methods.find_device", torch.device)
     asked = RecipeOptions(precision="bfloat16")
-    found = with_recipe([Plain(), BestResponse()], asked, torch.device(device))
+    found = with_recipe([Plain(), BestResponse()], asked, device)
     assert [one.recipe.precision for one in found] == ["bfloat16"] * 2
     assert caplog.text.count("emulates bfloat16") == (times if device == "cpu" else 0)
 

@@ -15,10 +15,10 @@ from torch import nn
 from rootbound.cli.main import main
 from rootbound.cli.options import ScalingOptions, TaskOptions
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.tasks import TaskSource, resolve_tasks
+from rootbound.cli.tasks import resolve_tasks
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling, Tasks
-from rootbound.datasets import Dataset, Layout
+from rootbound.datasets import Dataset
 from rootbound.publishing import Origin
 from rootbound.publishing.card import SCHEMA, resistance_card
 from rootbound.publishing.checkpoint import read_header
@@ -50,7 +50,6 @@ def origin(scaling: Scaling | None, undesirable: str = "toy") -> Origin:
 
 NOT_GIVEN = ScalingOptions()
 OF_HALF = ScalingOptions(0.5, 0.5)
-SOURCE = TaskSource("toy", "3-5", Layout(), "", "toy", "0-2")
 
 
 def tasks_of(toy: Dataset, undesirable: Scaling) -> Tasks:
@@ -94,9 +93,10 @@ def test_inputs_are_scaled_as_the_network_was_trained(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     tasks = tasks_of(toy, FOUND if undesirable == "toy" else SECOND)
-    source = resolve_tasks(TaskOptions("toy", undesirable), known)
+    own = None if known is None else known.scaling
+    second = resolve_tasks(TaskOptions("toy", undesirable), known).has_second_of(known)
     with caplog.at_level(logging.WARNING, "rootbound"):
-        made = as_trained(tasks, source, given, known)
+        made = as_trained(tasks, given, own, keep_second=second)
     assert made.desirable is not None
     assert made.known_undesirable is not None
     assert {part.scaling for part in (made.desirable.train, made.desirable.test)} == {scalings[0]}
@@ -109,12 +109,12 @@ def test_tokens_are_not_scaled(toy: Dataset) -> None:
     task = toy.task([0, 1, 2])
     tokens = Data(torch.zeros(3, 4, dtype=torch.int64), torch.arange(3))
     with pytest.raises(InputError, match="texts"):
-        as_trained(Tasks.alone(replace(task, train=tokens, test=tokens)), SOURCE, OF_HALF)
+        as_trained(Tasks.alone(replace(task, train=tokens, test=tokens)), OF_HALF)
 
 
 def test_the_models_own_file_is_not_contradicted(toy: Dataset) -> None:
     with pytest.raises(InputError, match=r"states: less 0\.5, over 0\.25"):
-        as_trained(tasks_of(toy, FOUND), SOURCE, OF_HALF, origin(FOUND))
+        as_trained(tasks_of(toy, FOUND), OF_HALF, FOUND)
 
 
 @pytest.fixture

@@ -99,10 +99,12 @@ def _resolve(options: Options) -> Audit:
     network = _resolve_model(options, options.checkpoint)
     other = options.undefended
     undefended = None if other is None else _resolve_model(options, other)
-    origin, tokeniser = network.origin, network.tokeniser
-    alone = resolve_undesirable(options.tasks, tokeniser) if origin is None else None
-    source = alone or resolve_tasks(options.tasks, origin, tokeniser)
-    tasks = as_trained(source.read(network.fit), source, options.scaling, origin)
+    origin, texts = network.origin, (network.tokeniser, network.published)
+    alone = resolve_undesirable(options.tasks, *texts) if origin is None else None
+    source = alone or resolve_tasks(options.tasks, origin, *texts)
+    known = source.has_second_of(origin)
+    tasks = source.read(network.fit)
+    tasks = as_trained(tasks, options.scaling, network.scaling, keep_second=known)
     return Audit(network, undefended, tasks, settings)
 
 

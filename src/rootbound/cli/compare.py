@@ -14,7 +14,6 @@ from rootbound.cli.report import is_current, present
 from rootbound.cli.scaling import as_trained
 from rootbound.cli.settings import resolve_settings
 from rootbound.cli.tasks import resolve_tasks
-from rootbound.core.devices import find_device
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
 from rootbound.networks.hugging_face.network import PRETRAINED
@@ -43,14 +42,13 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the comparison, or what is missing of it, and write report and leaderboard."""
-    device = find_device(options.attack.device)
-    methods = with_recipe(read_methods(options.methods), options.recipe, device)
+    methods = with_recipe(read_methods(options.methods), options.recipe, options.attack.device)
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
     network = resolve_network(options.network)
-    source = resolve_tasks(options.tasks, tokeniser=network.tokeniser)
-    tasks = as_trained(source.read(network.fit), source, options.scaling)
+    source = resolve_tasks(options.tasks, None, network.tokeniser, network.published)
+    tasks = as_trained(source.read(network.fit), options.scaling)
     settings = resolve_settings(options.attack, options.folder)
     evaluation = compare(
         methods,

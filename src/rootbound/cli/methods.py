@@ -6,12 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
 from yaml import YAMLError
 
 from rootbound.cli.options import RecipeOptions
-from rootbound.core.devices import emulates_bfloat16
+from rootbound.core.devices import emulates_bfloat16, find_device
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.core.user_code import importable_name, load_named
 from rootbound.methods import METHODS, Method, Plain
@@ -68,11 +67,9 @@ def _importable(name: str) -> str:
     return name
 
 
-def with_recipe(
-    methods: Sequence[Method], options: RecipeOptions, device: torch.device
-) -> list[Method]:
+def with_recipe(methods: Sequence[Method], options: RecipeOptions, device: str) -> list[Method]:
     """Return methods with the recipe that the options ask for."""
-    if options.precision == "bfloat16" and emulates_bfloat16(device):
+    if options.precision == "bfloat16" and emulates_bfloat16(find_device(device)):
         log.warning("this processor emulates bfloat16, many times slower than float32")
     if options.epochs is not None:
         methods = [method.for_epochs(options.epochs) for method in methods]

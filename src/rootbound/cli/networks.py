@@ -11,14 +11,14 @@ from torch import nn
 from rootbound.cli.options import NetworkOptions
 from rootbound.core.errors import InputError
 from rootbound.core.user_code import load_named
-from rootbound.data import Task, Tasks
+from rootbound.data import Scaling, Task, Tasks
 from rootbound.datasets import Dataset, fitted
 from rootbound.networks import MODELS, Classifier, build
 from rootbound.networks.hugging_face.network import PRETRAINED, read_fixed_shape
 from rootbound.networks.registry import read_architecture
-from rootbound.publishing import Origin, load_weights
+from rootbound.publishing import Origin
 from rootbound.publishing.checkpoint import read_header
-from rootbound.publishing.foreign import count_classes
+from rootbound.publishing.foreign import count_classes, read_weights, set_weights
 from rootbound.publishing.header import Header
 from rootbound.publishing.hub import WEIGHTS
 from rootbound.publishing.published import (
@@ -68,6 +68,19 @@ class NetworkSource:
         return None if self.header is None else self.header.origin
 
     @property
+    def scaling(self) -> Scaling | None:
+        """Scaling of the inputs that the weights were trained on, if their file states it."""
+        return None if self.header is None else self.header.origin.scaling
+
+    @property
+    def published(self) -> Origin | None:
+        """What the model of ours says of its data that the tokeniser was published with, if any."""
+        if not self.tokeniser.startswith(PRETRAINED):
+            return None
+        header = read_header(Path(self.tokeniser.removeprefix(PRETRAINED), WEIGHTS))
+        return None if header is None else header.origin
+
+    @property
     def shape(self) -> tuple[int, ...] | None:
         """Shape of the samples that a model which its file describes was built for."""
         return None if self.model is None or self.header is None else self.header.shape
@@ -110,9 +123,10 @@ class NetworkSource:
                 check_transformers_card(self.name)
             return build(self.name, len(task.classes), task.train.shape, seed=seed)
         path = self.weights.weights
-        classes = count_classes(path) if tasks.desirable is None else len(task.classes)
+        weights = read_weights(path)
+        classes = count_classes(weights, path) if tasks.desirable is None else len(task.classes)
         model = build(self.name, classes, task.train.shape)
-        load_weights(model, path)
+        set_weights(model, weights, path)
         self.weights.check_card(model)
         return model
 

@@ -7,10 +7,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from rootbound.cli.options import ScalingOptions
-from rootbound.cli.tasks import TaskSource, UndesirableSource
 from rootbound.core.errors import InputError
 from rootbound.data import Scaling, Task, Tasks
-from rootbound.publishing import Origin
 from rootbound.report.settings import scaling_in_words
 
 log = logging.getLogger(__name__)
@@ -19,9 +17,10 @@ AnyTasks = TypeVar("AnyTasks", bound=Tasks)
 
 def as_trained(
     tasks: AnyTasks,
-    source: UndesirableSource,
     options: ScalingOptions,
-    origin: Origin | None = None,
+    own: Scaling | None = None,
+    *,
+    keep_second: bool = False,
 ) -> AnyTasks:
     """Return tasks whose inputs are scaled as those that the network was trained on.
 
@@ -30,15 +29,16 @@ def as_trained(
 
     Args:
         tasks: Tasks to attack with, or to train on.
-        source: Where they come from.
         options: Mean and deviation, if they were given.
-        origin: What the model's file says, if it says anything.
+        own: Scaling that the model's file states, if it states one.
+        keep_second: Whether the undesirable task is of a second data set that the model was
+            trained against.
 
     Raises:
         InputError: Mean or deviation is missing or impossible, the model's file says another, or
             the inputs are tokens.
     """
-    own, given = None if origin is None else origin.scaling, _given(options)
+    given = _given(options)
     if given is not None and tasks.undesirable.train.tokens:
         raise InputError("--mean and --deviation of images", "texts", "leave them out")
     if given is not None and own is not None and not given.is_close(own):
@@ -51,7 +51,7 @@ def as_trained(
     if wanted is None:
         return tasks
     desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
-    if own is not None and isinstance(source, TaskSource) and source.known_second:
+    if own is not None and keep_second:
         return replace(tasks, desirable=desirable)
     undesirable, defender = _scaled(tasks.undesirable, wanted), tasks.known_undesirable
     if defender is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rootbound.cli.options import TaskOptions
@@ -15,16 +14,12 @@ from rootbound.datasets import ALL, Dataset, HashedWords, Layout, Tokeniser, fit
 from rootbound.networks.hugging_face.network import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.publishing import Origin
-from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.header import ELSEWHERE, hide_path
-from rootbound.publishing.hub import WEIGHTS
 
 DATA = "mnist"
 """Data set where none is named."""
 CLASSES = ("0-4", "5-9")
 """Desirable and undesirable classes of one data set, where none are named."""
-
-
 Fit = Callable[[Dataset], Dataset]
 """Changes a data set so that a network can take it."""
 
@@ -50,6 +45,10 @@ class UndesirableSource:
         data = self._load(self.undesirable_data, fit)
         return Tasks.alone(data.task(data.chosen(self.undesirable)))
 
+    def has_second_of(self, _origin: Origin | None) -> bool:
+        """Return False: there is one data set."""
+        return False
+
     def _load(self, name: str, fit: Fit | None = None) -> Dataset:
         data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=self.layout)
         return data if fit is None else fit(data)
@@ -63,19 +62,28 @@ class TaskSource(UndesirableSource):
         data: Data set of the desirable classes; that of the undesirable ones is often the same.
         desirable: Desirable classes.
         shared: Whether defender and attacker get the same undesirable samples.
-        known_second: Whether the model was trained against a second data set, and this is it.
     """
 
     data: str
     desirable: str
     shared: bool = False
-    known_second: bool = False
+
+    @property
+    def has_second(self) -> bool:
+        """Whether the undesirable classes are of a second data set."""
+        return self.undesirable_data != self.data
+
+    def has_second_of(self, origin: Origin | None) -> bool:
+        """Return whether a model was trained against the same second data set."""
+        # In a published file, a path is cut to its last part.
+        names = self.undesirable_data, hide_path(self.undesirable_data)
+        return self.has_second and origin is not None and origin.undesirable_data in names
 
     def read(self, fit: Fit | None = None) -> TaskPair:
         """Return both tasks; `fit` makes the desirable data fit the network."""
         data = self._load(self.data, fit)
         desirable = data.chosen(self.desirable)
-        if self.undesirable_data == self.data:
+        if not self.has_second:
             undesirable = data.chosen(self.undesirable)
             return data.split(desirable, undesirable, share_undesirable=self.shared)
         second = fitted(self._load(self.undesirable_data), data.train.shape)
@@ -84,7 +92,10 @@ class TaskSource(UndesirableSource):
 
 
 def resolve_tasks(
-    options: TaskOptions, origin: Origin | None = None, tokeniser: str = ""
+    options: TaskOptions,
+    origin: Origin | None = None,
+    tokeniser: str = "",
+    published: Origin | None = None,
 ) -> TaskSource:
     """Return what the options say, then the model's file, then our defaults.
 
@@ -92,11 +103,12 @@ def resolve_tasks(
         options: As they were given.
         origin: What the model's file says, if it says anything.
         tokeniser: Name of the pretrained model that texts are tokenised for, if there is one.
+        published: What its file says, where that is a model of ours.
 
     Raises:
         InputError: The file was published, and says only what the data sets are called.
     """
-    layout = _resolve_layout(options, origin, tokeniser)
+    layout = _resolve_layout(options, origin, published)
     data = _first(options.data, origin and origin.data, DATA)
     second = options.undesirable_data
     if second is None:
@@ -110,8 +122,6 @@ def resolve_tasks(
                 f"say by {option} where it lies",
             )
     desirable, undesirable = CLASSES if second == data else (ALL, ALL)
-    # In a published file, a path is cut to its last part.
-    known = origin is not None and origin.undesirable_data in (second, hide_path(second))
     return TaskSource(
         data=data,
         undesirable_data=second,
@@ -120,11 +130,12 @@ def resolve_tasks(
         shared=options.share_undesirable or (origin is not None and origin.shared),
         layout=layout,
         tokeniser=tokeniser,
-        known_second=known and second != data,
     )
 
 
-def resolve_undesirable(options: TaskOptions, tokeniser: str) -> UndesirableSource | None:
+def resolve_undesirable(
+    options: TaskOptions, tokeniser: str = "", published: Origin | None = None
+) -> UndesirableSource | None:
     """Return the undesirable task alone; None where anything is said of the desirable one.
 
     Nothing is said of it by a data set of undesirable classes, or by classes of one data set
@@ -132,7 +143,8 @@ def resolve_undesirable(options: TaskOptions, tokeniser: str) -> UndesirableSour
 
     Args:
         options: As they were given.
-        tokeniser: As in `resolve_tasks`.
+        tokeniser: As in `resolve_tasks`, like the other.
+        published: What its file says.
     """
     data, second = options.data, options.undesirable_data
     both = data is not None and second is not None
@@ -140,29 +152,24 @@ def resolve_undesirable(options: TaskOptions, tokeniser: str) -> UndesirableSour
     if both or none or options.desirable is not None:
         return None
     name, classes = _first(second, data, DATA), _first(options.undesirable, ALL)
-    layout = _resolve_layout(options, None, tokeniser)
-    return UndesirableSource(name, classes, layout, tokeniser)
+    return UndesirableSource(name, classes, _resolve_layout(options, published), tokeniser)
 
 
-def _resolve_layout(options: TaskOptions, origin: Origin | None, tokeniser: str) -> Layout:
-    """Return how files are read: as the options say, else as a model's data were read."""
-    origins = [] if origin is None else [origin]
-    if tokeniser.startswith(PRETRAINED):  # it may have been published with a model of ours
-        header = read_header(Path(tokeniser.removeprefix(PRETRAINED), WEIGHTS))
-        origins += [] if header is None else [header.origin]
+def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
+    """Return how files are read: as the options say, else as the data of models were read."""
 
-    def read(name: str) -> str | None:
-        return _first(getattr(options, name), *(getattr(known, name) for known in origins)) or None
+    def resolve(name: str) -> Any:
+        return _first(getattr(options, name), *(getattr(origin, name, None) for origin in origins))
 
-    names = (read("label_names") or "").split(",")
+    names = (resolve("label_names") or "").split(",")
     return Layout(
-        inputs=read("input_column"),
-        label=read("label_column"),
+        inputs=resolve("input_column") or None,
+        label=resolve("label_column") or None,
         skip_unreadable=options.skip_unreadable,
-        length=_first(options.length, *(known.length for known in origins), Layout.length),
+        length=_first(resolve("length"), Layout.length),
         in_memory=options.in_memory,
-        train_split=read("train_split"),
-        test_split=read("test_split"),
+        train_split=resolve("train_split") or None,
+        test_split=resolve("test_split") or None,
         label_names=tuple(name.strip() for name in names if name.strip()),
     )
 

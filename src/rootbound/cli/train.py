@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch.nn import functional
 
 from rootbound.cli import options as shared
@@ -67,7 +66,6 @@ class Training:
         tasks: Tasks, with inputs scaled as the network wants them.
         shape: Shape of the samples that the network was built for.
         origin: What the model's file is to say.
-        device: Where tensors live.
     """
 
     method: Method
@@ -75,7 +73,6 @@ class Training:
     tasks: TaskPair
     shape: tuple[int, ...]
     origin: Origin
-    device: torch.device
 
 
 def run(options: Options) -> int:
@@ -93,8 +90,9 @@ def run(options: Options) -> int:
         training = _resolve(options)
         make_folder(path.parent)
         state = TrainingState(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
-        model, tasks = training.model.to(training.device), training.tasks.to(training.device)
-        with on(training.device):
+        device = find_device(options.device)
+        model, tasks = training.model.to(device), training.tasks.to(device)
+        with on(device):
             model = training.method.fit(model, tasks, seed=options.seed, training_state=state).cpu()
         if distributed.is_main_process():
             save_model(model, path, training.shape, training.origin)
@@ -108,8 +106,7 @@ def _resolve(options: Options) -> Training:
     """Return what the options describe, and where they are silent, the file to go on from."""
     if options.method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
-    device = find_device(options.device)
-    (method,) = with_recipe([options.method], options.recipe, device)
+    (method,) = with_recipe([options.method], options.recipe, options.device)
     network = resolve_network(options.network, options.from_)
     origin, second = network.origin, options.tasks.undesirable_data
     if origin is not None:
@@ -117,9 +114,9 @@ def _resolve(options: Options) -> Training:
         origin = replace(origin, shared=False)
         if second is not None:
             origin = replace(origin, undesirable_data=second, undesirable="")
-    source = resolve_tasks(options.tasks, origin, network.tokeniser)
+    source = resolve_tasks(options.tasks, origin, network.tokeniser, network.published)
     tasks = source.read(partial(network.fit, resize=True))
-    tasks = as_trained(tasks, source, options.scaling, origin)
+    tasks = as_trained(tasks, options.scaling, network.scaling, keep_second=source.has_second)
     samples, layout = tasks.desirable.train, source.layout
     origin = Origin(
         method=Configuration.of(method),
@@ -140,7 +137,7 @@ def _resolve(options: Options) -> Training:
         scaling=samples.stated_scaling,
     )
     model = network.build(tasks, options.seed)
-    return Training(method, model, tasks, network.shape or samples.shape, origin, device)
+    return Training(method, model, tasks, network.shape or samples.shape, origin)
 
 
 def _accuracy_in_words(model: Classifier, test: Data) -> str:

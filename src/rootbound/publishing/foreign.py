@@ -36,7 +36,15 @@ def load_weights(module: nn.Module, path: Path) -> None:
         InputError: The file is missing, damaged, of another kind or would run code, its weights
             do not fit, or one is NaN or infinite.
     """
-    weights = _read(path)
+    set_weights(module, read_weights(path), path)
+
+
+def set_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Give a network the weights that were read from a file.
+
+    Raises:
+        InputError: They do not fit, or one is NaN or infinite.
+    """
     try:
         if isinstance(module, Classifier):
             weights = to_own_names(weights, module.architecture, module.classes)
@@ -49,14 +57,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
     check_finite(module, path)
 
 
-def count_classes(path: Path) -> int:
-    """Return how many classes a file's last layer tells apart; nothing in it is executed.
+def count_classes(weights: Mapping[str, Tensor], path: Path) -> int:
+    """Return how many classes the last layer tells apart.
 
     Raises:
-        InputError: The file is missing, damaged, or of another kind, or has no layer with one of
-            the usual names.
+        InputError: There is no layer with one of the usual names.
     """
-    weights = _read(path)
     heads = [weights[name] for name in HEADS if name in weights and weights[name].dim() == 2]
     if not heads:
         raise InputError(
@@ -67,8 +73,12 @@ def count_classes(path: Path) -> int:
     return len(heads[0])
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file by name."""
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Return the tensors of a file by name; nothing in it is executed.
+
+    Raises:
+        InputError: The file is missing, damaged, of another kind or would run code.
+    """
     if not path.is_file():
         raise InputError(f"a file of weights at {path}", "no such file", "check the path")
     if path.suffix not in (".safetensors", *PICKLES):
