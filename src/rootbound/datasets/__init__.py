@@ -47,23 +47,28 @@ def load(
         InputError: There is none, or its files cannot be used.
     """
     with torch.device("cpu"):
-        return _read(name, tokeniser, layout)
+        content = _read(name, layout)
+        if isinstance(content, Dataset):
+            return content
+        made = tokeniser()
+        if isinstance(made, Predicted):
+            return content.next_tokens(made, layout.length)
+        return content.tokenised(made, layout.length, layout.in_memory)
 
 
-def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Dataset:
+def _read(name: str, layout: Layout) -> Dataset | Texts:
     if name in DATASETS:
         return DATASETS[name]()
     if name.startswith(HUB):
-        return _tokenise(hugging_face(name.removeprefix(HUB), layout), tokeniser, layout)
+        return hugging_face(name.removeprefix(HUB), layout)
     if name.endswith(".npz"):
         return npz_file(Path(name), layout)
     if name and Path(name).is_dir():
-        folder = Path(name)
-        if any(folder.glob("*-ubyte*")):
-            return idx_folder(folder, layout)
-        if is_image_folder(folder):
-            return image_folder(folder, layout)
-        return _tokenise(hugging_face(name, layout), tokeniser, layout)
+        if any(Path(name).glob("*-ubyte*")):
+            return idx_folder(Path(name), layout)
+        if is_image_folder(Path(name)):
+            return image_folder(Path(name), layout)
+        return hugging_face(name, layout)
     if name and Path(name).exists():
         raise InputError(f"a folder or an .npz file at {name}", "a file", "give its folder")
     if "/" in name or name.startswith("."):
@@ -74,17 +79,6 @@ def _read(name: str, tokeniser: Callable[[], Tokeniser], layout: Layout) -> Data
     raise unknown_name(
         "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
     )
-
-
-def _tokenise(
-    content: Dataset | Texts, make_tokeniser: Callable[[], Tokeniser], layout: Layout
-) -> Dataset:
-    if isinstance(content, Dataset):
-        return content
-    tokeniser = make_tokeniser()
-    if isinstance(tokeniser, Predicted):
-        return content.next_tokens(tokeniser, layout.length)
-    return content.tokenised(tokeniser, layout.length, layout.in_memory)
 
 
 __all__ = [

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.data import Data
-from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, Samples, build_dataset
 from rootbound.datasets.image_folder import TESTS
-from rootbound.datasets.images import measure_scaling, stack_images
+from rootbound.datasets.images import stack_images
 from rootbound.datasets.texts import Labelled, Texts
 
 IMAGE, CLASSES = "Image", "ClassLabel"
@@ -71,32 +70,23 @@ def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
             or a part, a label is no class, or an image cannot be read or has another size.
     """
     source, configuration, revision = _parse_name(name)
-    parts = _load_parts(name, source, configuration, revision, layout)
-    train = parts.get("train")
-    test = next((parts[part] for part in TESTS if part in parts), None)
+    by_name = _load_parts(name, source, configuration, revision, layout)
+    train = by_name.get("train")
+    test = next((by_name[part] for part in TESTS if part in by_name), None)
     if train is None or test is None:
         raise InputError(
-            f"parts named train and test in {name}", ", ".join(parts), "split and name the data"
+            f"parts named train and test in {name}", ", ".join(by_name), "split and name the data"
         )
     column, label_column = _find_columns(name, train.features, layout)
     classes = _find_classes(name, train, label_column, layout.label_names)
-    labels, test_labels = (
-        _read_labels(name, part, label_column, classes) for part in (train, test)
-    )
+    parts = [(part, _read_labels(name, part, label_column, classes)) for part in (train, test)]
     title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
     names = layout.label_names or classes
     if type(train.features[column]).__name__ != IMAGE:
-        texts, test_texts = (_read_texts(name, part, column) for part in (train, test))
-        return Texts(title, names, Labelled(texts, labels), Labelled(test_texts, test_labels))
-    images, numbers = _read_images(name, train, column, layout)
-    scaling = measure_scaling(images)
-    test_images, test_numbers = _read_images(name, test, column, layout)
-    return Dataset(
-        title,
-        names,
-        Data(images, labels[numbers], scaling),
-        Data(test_images, test_labels[test_numbers], scaling),
-    )
+        texts = (Labelled(_read_texts(name, part, column), labels) for part, labels in parts)
+        return Texts(title, names, *texts)
+    images = (_read_images(name, part, column, labels, layout) for part, labels in parts)
+    return build_dataset(title, names, *images)
 
 
 def _parse_name(name: str) -> tuple[str, str | None, str | None]:
@@ -204,15 +194,16 @@ def _read_labels(name: str, part: Any, column: str, classes: tuple[str, ...]) ->
         ) from None
 
 
-def _read_images(name: str, part: Any, column: str, layout: Layout) -> tuple[Tensor, Tensor]:
-    """Return the images that can be read, and their rows."""
-    return stack_images(
+def _read_images(name: str, part: Any, column: str, labels: Tensor, layout: Layout) -> Samples:
+    """Return the images that can be read, with their labels."""
+    images, rows = stack_images(
         len(part),
         lambda row: part[row][column],
         lambda row: f"row {row} of {name}",
         f"{part._fingerprint} {column}",
         layout,
     )
+    return images, labels[rows]
 
 
 def _read_texts(name: str, part: Any, column: str) -> Column:

@@ -9,12 +9,10 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError
-from rootbound.data import Data
 from rootbound.data.mapped import MappedRows
 from rootbound.datasets import idx
 from rootbound.datasets.cache import CHUNK, collect, describe_files
-from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
-from rootbound.datasets.images import measure_scaling
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 
 def idx_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
@@ -29,19 +27,19 @@ def idx_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     Raises:
         InputError: A file is missing, damaged, or images and labels do not fit.
     """
-    parts = [
+    train, test = (
         (
             _read_images(_find(folder, f"{prefix}-images-idx3-ubyte"), layout),
             _read_labels(_find(folder, f"{prefix}-labels-idx1-ubyte")),
         )
         for prefix in ("train", "t10k")
-    ]
-    (images, labels), _ = parts
+    )
+    images, labels = train
     if math.prod(images.shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {folder}", "none", "check the files")
-    scaling = measure_scaling(images, None if isinstance(images, MappedRows) else len(images))
-    train, test = (Data(*part, scaling) for part in parts)
-    return Dataset(folder.name, tuple(map(str, range(int(labels.max()) + 1))), train, test)
+    classes = tuple(str(label) for label in range(int(labels.max()) + 1))
+    most = None if isinstance(images, MappedRows) else len(images)
+    return build_dataset(folder.name, classes, train, test, most=most)
 
 
 def _read_images(path: Path, layout: Layout) -> Tensor:

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from rootbound.core.errors import InputError
-from rootbound.data import Data
 from rootbound.datasets.cache import describe_files
-from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
-from rootbound.datasets.images import measure_scaling, stack_images
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, Samples, build_dataset
+from rootbound.datasets.images import stack_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 TESTS = ("test", "validation", "valid", "val")
@@ -47,10 +45,8 @@ def image_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
             ", ".join(sorted(unknown)),
             "remove those folders, or add training images",
         )
-    inputs, labels = _read(folder / "train", classes, layout)
-    scaling = measure_scaling(inputs)
-    tests = _read(folder / test, classes, layout)
-    return Dataset(folder.name, classes, Data(inputs, labels, scaling), Data(*tests, scaling))
+    parts = (_read(folder / name, classes, layout) for name in ("train", test))
+    return build_dataset(folder.name, classes, *parts)
 
 
 def _find_classes(folder: Path) -> tuple[str, ...]:
@@ -59,7 +55,7 @@ def _find_classes(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
-def _read(folder: Path, classes: tuple[str, ...], layout: Layout) -> tuple[Tensor, Tensor]:
+def _read(folder: Path, classes: tuple[str, ...], layout: Layout) -> Samples:
     paths: list[Path] = []
     labels: list[int] = []
     for label, name in enumerate(classes):

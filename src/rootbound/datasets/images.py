@@ -12,12 +12,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.data import Scaling
 from rootbound.datasets.cache import Part, collect
 from rootbound.datasets.dataset import Layout
 
-ENOUGH = 2**25
-"""Values that make mean and deviation certain enough for a scaling."""
 log = logging.getLogger(__name__)
 
 
@@ -71,18 +68,3 @@ def stack_images(
             yield values, torch.tensor([number])
 
     return collect(count, read(), f"{source} {layout.skip_unreadable}", layout)
-
-
-def measure_scaling(inputs: Tensor, most: int | None = None) -> Scaling:
-    """Return the scaling by mean and deviation of some samples, evenly spaced.
-
-    Args:
-        inputs: Bytes, which are divided by 255, or floating point.
-        most: How many samples at most; when left out 10,000, fewer of large ones, but at least 100.
-    """
-    divisor = 255.0 if inputs.dtype == torch.uint8 else 1.0
-    enough = max(100, min(10_000, ENOUGH // max(1, inputs[0].numel())))
-    count = min(len(inputs), enough if most is None else most)
-    spaced = torch.linspace(0, len(inputs) - 1, count).long()
-    sample = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
-    return Scaling(divisor, float(sample.mean()), max(float(sample.std()), 1e-6))

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.data import Data
 from rootbound.datasets.cache import CHUNK, Part, collect, describe_files
-from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
-from rootbound.datasets.images import measure_scaling
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 LARGEST = 8 * 2**30
 """Bytes the arrays may unpack to; a larger claim is refused before anything is allocated."""
@@ -69,13 +67,11 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
             first_line(error),
             "the file is damaged or holds objects",
         ) from None
-    (train_inputs, train_labels), _ = parts
-    if math.prod(train_inputs.shape) < 2:  # they have no deviation
+    train, test = parts
+    if math.prod(train[0].shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {path}", "none", "check the file")
-    classes = tuple(str(label) for label in range(int(train_labels.max()) + 1))
-    scaling = measure_scaling(train_inputs)
-    train, test = (Data(*part, scaling) for part in parts)
-    return Dataset(path.stem, classes, train, test)
+    classes = tuple(str(label) for label in range(int(train[1].max()) + 1))
+    return build_dataset(path.stem, classes, train, test)
 
 
 def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
