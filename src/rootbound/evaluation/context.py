@@ -61,7 +61,7 @@ def describe_run(
             "longer": suite.longer,
         },
         "adaptive": suite.adaptive,
-        "budgets": [{"labels": each.labels, "steps": each.steps} for each in suite.budgets],
+        "budgets": [{"labels": budget.labels, "steps": budget.steps} for budget in suite.budgets],
         "validation_share": VALIDATION_SHARE,
         "validation_limit": VALIDATION_LIMIT,
         "curve_samples": CURVE_SAMPLES,

@@ -64,8 +64,10 @@ class _Course:
             # depend on the number of workers, nor on where a run was interrupted.
             position = {setting: number for number, setting in enumerate(self._tried)}
             self.records.sort(
-                key=lambda one: (position[one.attack], one.stage, str(one.labels), one.attacker)
-            )
+                key=lambda record: (
+                    position[record.attack], record.stage, str(record.labels), record.attacker
+                )
+            )  # fmt: skip
             yield [assignment for budget in self._suite.budgets for assignment in stage(budget)]
 
     def _search(self, budget: Budget) -> list[Assignment]:
@@ -113,7 +115,9 @@ class _Course:
         if not self._suite.longer:
             return []
         confirmed = [record for record in self.records if record.stage == "confirm"]
-        trained = [one for one in self._tried.values() if one.tier in ("fine-tuning", "repair")]
+        trained = [
+            trial for trial in self._tried.values() if trial.tier in ("fine-tuning", "repair")
+        ]
         best = select_best(trained, confirmed or self.records, budget, 1)
         longer = replace(budget, steps=budget.steps * self._suite.longer)
         return self._assign_to(1, best, longer, "longer")

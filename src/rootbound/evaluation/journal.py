@@ -122,7 +122,9 @@ class Journal:
         )
         if self._folder is not None:
             self._folder.check()
-            pictures = {key: one for model in models for key, one in _name_pictures(model).items()}
+            pictures: dict[str, Array] = {}
+            for model in models:
+                pictures |= _name_pictures(model)
             if pictures:
                 write_atomically(self._folder.path / "pictures.npz", as_npz(pictures))
             run.save(self._folder.path)
@@ -170,7 +172,8 @@ class Journal:
                 model.load_state_dict(load_file(self._folder.weights(contender.name, seed)))
             except (SafetensorError, RuntimeError, OSError):
                 return None
-        pictures = {key.removeprefix(f"{contender.name}/"): one for key, one in pictures.items()}
+        prefix = f"{contender.name}/"
+        pictures = {name.removeprefix(prefix): array for name, array in pictures.items()}
         subject = Subject(contender.arm, contender.name, seed, model)
         return PreparedModel(subject, part.trainings[0], part.diagnoses[0], pictures)
 
@@ -191,7 +194,8 @@ class Journal:
 
 
 def _name_pictures(prepared: PreparedModel) -> dict[str, Array]:
-    return {f"{prepared.training.method}/{name}": one for name, one in prepared.pictures.items()}
+    prefix = f"{prepared.training.method}/"
+    return {prefix + name: array for name, array in prepared.pictures.items()}
 
 
 def _in_order(values: Mapping[Position, Value]) -> tuple[Value, ...]:

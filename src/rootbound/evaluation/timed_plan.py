@@ -119,15 +119,16 @@ class TimedPlan:
 
     def _next_round(self) -> list[Assignment]:
         for proposed in self._rounds:
-            new = [one for one in proposed.assignments if not self._is_done(one)]
+            assignments = proposed.assignments
+            new = {id(assignment) for assignment in assignments if not self._is_done(assignment)}
             if new and self._round_count and not self._fits(proposed):
                 self._stopped = True
                 break
             self._round_count += 1
-            if proposed.assignments:
-                self._open = {id(assignment) for assignment in proposed.assignments}
-                self._new, self._begun = {id(one) for one in new}, time.monotonic()
-                return proposed.assignments
+            if assignments:
+                self._open = {id(assignment) for assignment in assignments}
+                self._new, self._begun = new, time.monotonic()
+                return assignments
         return []
 
     def _fits(self, proposed: _Round) -> bool:

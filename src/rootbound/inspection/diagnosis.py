@@ -75,19 +75,19 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
     undesirable = tasks.undesirable.train.subset(SAMPLES)
     with seeded(0):
         values = {
-            **_units(model, undesirable, "undesirable"),
-            **_features(model, undesirable),
-            **_running_variances(model),
-            **_spectra(model),
-            **_gradients(model, undesirable, len(tasks.undesirable.classes)),
-            **_outputs(model, undesirable, "undesirable"),
+            **_measure_units(model, undesirable, "undesirable"),
+            **_measure_features(model, undesirable),
+            **_measure_running_variances(model),
+            **_measure_spectra(model),
+            **_measure_gradients(model, undesirable, len(tasks.undesirable.classes)),
+            **_measure_outputs(model, undesirable, "undesirable"),
         }
         if tasks.desirable is not None:
             changing = values["changing_outputs"]
-            values |= _desirable(model, tasks.desirable.train.subset(SAMPLES))
+            values |= _measure_on_desirable(model, tasks.desirable.train.subset(SAMPLES))
             values["changing_outputs"] = max(changing, values["changing_outputs"])
         if model.classes == len(tasks.undesirable.classes):
-            values |= _own_head(model, undesirable)
+            values |= _measure_own_head(model, undesirable)
     return {name: values[name] for name in MEASURES if math.isfinite(values.get(name, math.nan))}
 
 
@@ -111,7 +111,7 @@ class _OutputRange:
         return float((self.low == self.high).float().mean())
 
 
-def _units(model: Classifier, data: Data, name: str) -> dict[str, float]:
+def _measure_units(model: Classifier, data: Data, name: str) -> dict[str, float]:
     # The whole backbone has a hook too, for activations that are no modules.
     layers = [layer for layer in model.backbone.modules() if isinstance(layer, ACTIVATIONS)]
     hooks = [(layer, _OutputRange()) for layer in (*layers, model.backbone)]
@@ -127,7 +127,7 @@ def _units(model: Classifier, data: Data, name: str) -> dict[str, float]:
     }
 
 
-def _features(model: Classifier, undesirable: Data) -> dict[str, float]:
+def _measure_features(model: Classifier, undesirable: Data) -> dict[str, float]:
     features = predict(model.backbone, undesirable, BATCH_SIZE).double()
     if not bool(features.isfinite().all()):
         return {}
@@ -148,7 +148,7 @@ def _singular_values(matrix: Tensor) -> Tensor:
     return values[(values > ROUNDING_ERROR * values[0]) & (values > 0)]
 
 
-def _running_variances(model: Classifier) -> dict[str, float]:
+def _measure_running_variances(model: Classifier) -> dict[str, float]:
     norms = (layer for layer in model.modules() if isinstance(layer, NORMS))
     variances = [norm.running_var for norm in norms if norm.running_var is not None]
     if not variances:
@@ -160,7 +160,7 @@ def _running_variances(model: Classifier) -> dict[str, float]:
     }
 
 
-def _spectra(model: Classifier) -> dict[str, float]:
+def _measure_spectra(model: Classifier) -> dict[str, float]:
     layers = [layer for layer in model.modules() if isinstance(layer, LAYERS)]
     matrices = [layer.weight.detach().flatten(1) for layer in layers]
     spectra = [
@@ -179,7 +179,7 @@ def _spectra(model: Classifier) -> dict[str, float]:
     }
 
 
-def _gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
+def _measure_gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
     # As an attacker meets the network: with a new head, in train mode.
     attacked = model.with_head(classes, seed=0).train()
     inputs, labels = data.batch(slice(0, BATCH_SIZE))
@@ -196,7 +196,7 @@ def _gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
     return {"gradient_smallest": min(below), "gradient_ratio": min(below) / largest}
 
 
-def _outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
+def _measure_outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
     logits, again = (predict(model, data, BATCH_SIZE) for _ in range(2))
     same = torch.isclose(logits, again, rtol=1e-4, atol=1e-6, equal_nan=True).all(1)
     return {
@@ -205,12 +205,12 @@ def _outputs(model: Classifier, data: Data, name: str) -> dict[str, float]:
     }
 
 
-def _desirable(model: Classifier, desirable: Data) -> dict[str, float]:
+def _measure_on_desirable(model: Classifier, desirable: Data) -> dict[str, float]:
     logits = predict(model, desirable, BATCH_SIZE)
     scale = predict(model.backbone, desirable, BATCH_SIZE).double().square().mean().sqrt()
     return {
-        **_units(model, desirable, "desirable"),
-        **_outputs(model, desirable, "desirable"),
+        **_measure_units(model, desirable, "desirable"),
+        **_measure_outputs(model, desirable, "desirable"),
         "feature_scale": float(scale),
         "train_mode_difference": _accuracy(logits, desirable)
         - _train_mode_accuracy(model, desirable),
@@ -229,7 +229,7 @@ def _train_mode_accuracy(model: Classifier, data: Data) -> float:
     return _accuracy(torch.cat([training(inputs) for inputs, _ in data.in_order(BATCH_SIZE)]), data)
 
 
-def _own_head(model: Classifier, data: Data) -> dict[str, float]:
+def _measure_own_head(model: Classifier, data: Data) -> dict[str, float]:
     logits = predict(model, data, BATCH_SIZE)
     # Only classes that occur: where classes are a vocabulary, nearly all of them do not.
     true, rows = data.labels.unique(return_inverse=True)

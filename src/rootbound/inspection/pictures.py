@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -128,8 +129,8 @@ def _weigh_words(
 
 def _shorten(word: str) -> str:
     """Return a word as a figure can show it: cut, with dots for characters that are invisible."""
-    letters = word[:LONGEST_WORD]
-    return "".join(one if one.isprintable() else "\N{MIDDLE DOT}" for one in letters) or "?"
+    letters = (letter if letter.isprintable() else "\N{MIDDLE DOT}" for letter in word)
+    return "".join(islice(letters, LONGEST_WORD)) or "?"
 
 
 def _first_of_each_class(task: Task) -> Data:
