@@ -14,8 +14,8 @@ from rootbound.attacks import Attack, Attacker, Budget, FineTune, LastLayer, Sna
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
-from rootbound.evaluation.attacker import draw_labels
-from rootbound.evaluation.scoring import checkpoints
+from rootbound.evaluation.attacker import Draw, draw_labels
+from rootbound.evaluation.scoring import checkpoints, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Record
 from rootbound.suites import Suite
@@ -207,6 +207,18 @@ def test_selection_follows_validation_and_ties_go_to_the_later_step(
     assert record.steps == (3, 10, 12)
     assert record.selected == 2
     assert record.accuracy == pytest.approx(1 / 3)
+
+
+def test_the_step_is_chosen_on_validation_whatever_the_test_samples_say() -> None:
+    def samples(label: int) -> Data:
+        return Data(torch.zeros(6, 1), torch.full((6,), label))
+
+    drawn = Draw(samples(0), validation=samples(1), curve=samples(2), test=samples(2))
+    yielded = [Snapshot(step, Constant(label)) for step, label in ((3, 0), (10, 1), (12, 2))]
+    (found,) = score(iter(yielded), 1, drawn, steps=12)
+    assert (found.validation, found.test) == ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    assert found.selected == 1
+    assert found.accuracy_on(samples(1)) == 1.0
 
 
 @pytest.mark.parametrize(

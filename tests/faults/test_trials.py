@@ -22,7 +22,7 @@ from rootbound.evaluation import evaluate, limits
 from rootbound.flags import flags
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.report import write
 from rootbound.suites import Suite
 
@@ -92,8 +92,8 @@ SAYS = {
     "raise": "KeyError: 'of its own",
     "exit": "SystemExit: enough",
     "nan": "outputs are not finite at step 4",
-    "spin": "TrialStopped: took longer than 0.5 s",
-    "sleep": "TrialStopped: took longer than 0.5 s",
+    "spin": "TrialStopped: took longer than 2 s",
+    "sleep": "TrialStopped: took longer than 2 s",
     "eat": "RuntimeError: ",
     "eat objects": "MemoryError: ",
 }
@@ -113,7 +113,7 @@ def test_each_is_a_failed_record_and_the_run_goes_on(
     monkeypatch.setattr(limits.Limits, "memory", 0.2)
     suite = Suite(
         "failing", (ExactLastLayer(1e-3), *map(Fails, HARM), ExactLastLayer(1e-2)), (Budget(5, 4),),
-        trial_limit=0.5,
+        trial_limit=2.0,
     )  # fmt: skip
     undefended = Plain(RECIPE).fit(toy_model, toy_tasks, seed=0)
     started = time.monotonic()
@@ -125,9 +125,9 @@ def test_each_is_a_failed_record_and_the_run_goes_on(
     assert found.complete
     assert len(found.records) == 3 * len(suite.attacks)
     failed = {one.attack: one for one in found.records if one.error is not None}
-    assert set(failed) == {repr(Fails(how)) for how in HARM}
+    assert set(failed) == {Configuration.of(Fails(how)) for how in HARM}
     for how, says in SAYS.items():
-        record = failed[repr(Fails(how))]
+        record = failed[Configuration.of(Fails(how))]
         assert record.method == "defended" and record.error is not None
         assert record.error.startswith(says), record.error
         assert "\n" not in record.error
