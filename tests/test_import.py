@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -40,3 +41,8 @@ def test_nothing_heavy_is_loaded_before_it_is_used(program: str) -> None:
 
 def test_a_part_is_loaded_when_it_is_used() -> None:
     assert "torch" in loaded_by("import rootbound; rootbound.models.shallow_cnn")
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert rootbound.__version__ == importlib.metadata.version("rootbound")
+    assert "importlib.metadata" not in loaded_by("import rootbound")
