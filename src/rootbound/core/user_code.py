@@ -51,7 +51,8 @@ def load_named(name: str) -> object | None:
     module = load_code(path)
     if not hasattr(module, attribute):
         raise InputError(f"{attribute} in {path}", "none of that name", "check the name")
-    return getattr(module, attribute)
+    named: object = getattr(module, attribute)
+    return named
 
 
 def importable_name(name: str) -> str:

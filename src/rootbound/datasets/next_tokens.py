@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -70,18 +70,8 @@ def read_contexts(
     Raises:
         InputError: No text has two tokens.
     """
-    parts = list(_parts(texts, tokeniser, length))
-    if not sum(len(after) for _, after, _ in parts):
-        raise InputError("texts of two tokens or more", "none", "bring longer texts")
-    before, after, texts_of = (torch.cat(column) for column in zip(*parts, strict=True))
-    return Data(before, labels[texts_of], stratified=False), after
-
-
-def _parts(
-    texts: Sequence[str], tokeniser: Predicted, length: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield contexts, the tokens that follow and the numbers of the texts, some texts at a time."""
     steps = torch.arange(length)
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, len(texts), AT_ONCE):
         tokens = tokeniser(texts[start : start + AT_ONCE], UNLIMITED)
         # A text may hold the mark for padding, so that not every one is at its end.
@@ -91,8 +81,12 @@ def _parts(
         first = (position - length).clamp_min(0)
         read = first.unsqueeze(1) + steps
         known = tokens[text.unsqueeze(1), read.clamp_max(tokens.shape[1] - 1)]
-        before = torch.where(read < position.unsqueeze(1), known, PADDING)
-        yield before, tokeniser.predicted(tokens[text, position]), start + text
+        context = torch.where(read < position.unsqueeze(1), known, PADDING)
+        parts.append((context, tokeniser.predicted(tokens[text, position]), start + text))
+    if not sum(len(following) for _, following, _ in parts):
+        raise InputError("texts of two tokens or more", "none", "bring longer texts")
+    before, after, text_numbers = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Data(before, labels[text_numbers], stratified=False), after
 
 
 def _select(data: Data, tokens: Tensor, chosen: Sequence[int]) -> Data:

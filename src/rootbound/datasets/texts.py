@@ -74,7 +74,7 @@ class Texts:
         ]
         # One width for both: what is longer by padding is the same text.
         width = max(part.width for part in parts)
-        train, test = (part.filled(width) for part in parts)
+        train, test = (part.to_width(width) for part in parts)
         return Dataset(
             self.name,
             self.classes,

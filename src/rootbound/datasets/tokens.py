@@ -50,7 +50,7 @@ class Tokens:
             return self._whole.shape[1]
         return int(make_once(f"width {self._source}", self._find_width))
 
-    def filled(self, width: int) -> Tensor:
+    def to_width(self, width: int) -> Tensor:
         """Return the tokens `(N, width)`, filled up with padding.
 
         Raises:
