@@ -298,11 +298,12 @@ import datasets.load  # a large library, which counts for nothing here
 import torch
 from torch import nn
 from rootbound import datasets
-from rootbound.attacks import Budget, FineTune, LastLayer, Suite
+from rootbound.attacks import Budget, FineTune, LastLayer
 from rootbound.evaluation import evaluate
 from rootbound.methods import Plain
-from rootbound.models import Classifier
-from rootbound.models.text import BagOfWords
+from rootbound.networks import Classifier
+from rootbound.networks.text import BagOfWords
+from rootbound.suites import Suite
 from rootbound.training import Recipe
 
 torch.set_num_threads(1)

@@ -22,7 +22,7 @@ from rootbound.execution import Engine, InProcess, Pool
 from rootbound.flags import flags
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.suites import Suite
 
 pytestmark = pytest.mark.slow
@@ -102,7 +102,7 @@ def test_what_ends_its_process_is_a_failed_record_and_all_else_as_ever(
     lost = {one.attack: one for one in dying.records if one.error is not None}
     assert len([one for one in dying.records if one.error is not None]) == 2 * len(HARM)
     for how, words in SAYS.items():
-        record = lost[repr(Deadly(how))]
+        record = lost[Configuration.of(Deadly(how))]
         assert (record.method, record.error) == ("defended", f"WorkerDied: its process {words}")
     raised = {(one.flag, one.method) for one in flags(dying)}
     assert ("fewer finished trials", "defended") in raised
