@@ -17,8 +17,8 @@ from rootbound.evaluation import evaluate, jobs
 from rootbound.evaluation.timed_plan import FACTOR, TimedPlan
 from rootbound.networks import shallow_cnn
 from rootbound.records import Configuration, Evaluation, Record
+from rootbound.report.headline import verdict
 from rootbound.report.settings import settings
-from rootbound.report.verdict import verdict
 from rootbound.suites import Suite
 from rootbound.suites.space import Space
 

@@ -16,8 +16,8 @@ from rootbound.cli.main import main
 from rootbound.networks import shallow_cnn
 from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown
 from rootbound.records import Evaluation
+from rootbound.report.headline import verdict
 from rootbound.report.settings import UNKNOWN_PURPOSE
-from rootbound.report.verdict import verdict
 from rootbound.suites import Suite
 from toy import toy_dataset
 

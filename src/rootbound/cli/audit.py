@@ -19,7 +19,7 @@ from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
 from rootbound.networks.hugging_face.network import PRETRAINED
 from rootbound.records import Evaluation
-from rootbound.report.verdict import verdict
+from rootbound.report.headline import verdict
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rootbound.core.errors import InputError
 from rootbound.flags import flags
 from rootbound.metrics import Estimate
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.markdown import as_words
+from rootbound.report.cells import as_words
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
     inputs_in_words,

@@ -1,14 +1,17 @@
-"""Numbers as a table shows them."""
+"""Tables: what a cell holds, numbers as a cell shows them, and a table as Markdown."""
 
 from __future__ import annotations
 
+import html
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from rootbound.metrics import Estimate
 
-Wanted = Literal["low", "high"]
+ESCAPED = str.maketrans({"|": "\\|"})
+"""A bar would end a cell in Markdown."""
 
 
 @dataclass(frozen=True)
@@ -16,9 +19,9 @@ class Cell:
     """One number of a table: its text, its interval in words, and whether it stands out.
 
     Args:
-        text: the number.
-        note: its interval, or what else is to be said, in small print.
-        mark: `good` or `bad` news, or `text` for words.
+        text: The number.
+        note: Its interval, or another remark, in small print.
+        mark: `good` or `bad` for such news, `text` for words.
     """
 
     text: str
@@ -50,20 +53,27 @@ def percent(value: Estimate | None) -> Cell:
     return Cell(f"{value.mean:.1f} %", interval(value, 1, bounded=True))
 
 
-def change(value: Estimate | None, digits: int = 2, *, wanted: Wanted = "low") -> Cell:
-    """Return a difference as `+0.12`, with its interval, marked where it excludes 0.
+def change(
+    value: Estimate | None, digits: int = 2, *, wanted: Literal["low", "high"] = "low"
+) -> Cell:
+    """Return a difference as `+0.12`, with its interval, marked where the interval excludes 0.
 
     Args:
-        value: in points.
-        digits: after the point.
-        wanted: whether low or high differences are good news.
+        value: The difference in points.
+        digits: Digits after the point.
+        wanted: Whether low or high differences are good news.
     """
     if value is None:
         return Cell("n/a")
-    bad = (value.mean > 0) == (wanted == "low")
-    mark = "" if not value.significant else "bad" if bad else "good"
+    is_bad = (value.mean > 0) == (wanted == "low")
+    mark = "" if not value.significant else "bad" if is_bad else "good"
     # Adding 0.0 turns a rounded -0.0 into 0.0.
     return Cell(f"{round(value.mean, digits) + 0.0:+.{digits}f}", interval(value, digits), mark)
+
+
+def in_percent(value: Estimate) -> str:
+    """Return an accuracy and its interval in a sentence: `97.7 % (97.1 to 98.3)`."""
+    return f"{value.mean:.1f} % ({interval(value, 1, bounded=True)})"
 
 
 def interval(value: Estimate, digits: int, *, bounded: bool = False) -> str:
@@ -79,3 +89,21 @@ def interval(value: Estimate, digits: int, *, bounded: bool = False) -> str:
 def times(value: float) -> str:
     """Return a multiple as `0.31 x`, `2.2 x`, `1,600 x`."""
     return f"{value:,.0f} x" if value >= 10 else f"{value:.2g} x"
+
+
+def as_words(text: str) -> str:
+    """Return a stranger's text on one line, with nothing in it that a page would run or fetch."""
+    return html.escape(" ".join(text.split()), quote=False).replace("](", "]&#40;")
+
+
+def table_to_markdown(table: Table) -> str:
+    """Return a table as Markdown."""
+
+    def write(texts: Iterable[str]) -> str:
+        return f"| {' | '.join(as_words(text).translate(ESCAPED) for text in texts)} |"
+
+    rows = (
+        write(f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row)
+        for row in table.rows
+    )
+    return "\n".join([write(table.columns), write("---" for _ in table.columns), *rows])

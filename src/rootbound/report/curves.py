@@ -1,10 +1,12 @@
-"""Transfer curves: the attacker's accuracy against steps, and against labels."""
+"""Transfer curves: the attacker's accuracy against steps, labels and trials."""
 
 from __future__ import annotations
 
 import math
 import statistics
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -13,132 +15,107 @@ from matplotlib.figure import Figure
 from rootbound import metrics
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
-from rootbound.report.theme import FAINT, colours, dashes
+from rootbound.report.theme import FAINT, lines
 
-WRAPPED = 34
+TITLE_WIDTH = 34
 """Letters of a title that fit over a panel."""
 
 
 def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
     """Return a panel for each family and budget: accuracy over steps, a line a method.
 
-    Each line is the mean over seeds of the validation-selected trial; the band spans them.
+    Each line is the mean over draws of the trial that validation chose; the band spans the draws.
 
     Args:
-        evaluation: what was measured.
-        losses: show the cross-entropy in place of the accuracy.
+        evaluation: Everything that was measured.
+        losses: Whether to show the cross-entropy in place of the accuracy.
     """
-    families = _with_course(evaluation)
-    budgets = metrics.budgets(evaluation)
-    figure, panels = plt.subplots(
-        len(budgets),
-        len(families),
-        figsize=(2.6 * len(families) + 0.6, 2.0 * len(budgets) + 0.8),
-        sharex="row",
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    families, budgets = _stepwise_families(evaluation), metrics.budgets(evaluation)
+    figure, panels = _make_panels(len(budgets), len(families), (2.6, 2.0), 0.8, sharex="row")
     for row, labels in zip(panels, budgets, strict=True):
         for panel, family in zip(row, families, strict=True):
-            _steps_panel(panel, evaluation, labels, family, losses)
+            _draw_steps(panel, evaluation, labels, family, losses)
         row[0].set_ylabel(f"{in_words(labels)}\n{'loss, nats' if losses else 'accuracy, %'}")
     for panel, family in zip(panels[0], families, strict=True):
-        panel.set_title(textwrap.fill(family, WRAPPED))
+        panel.set_title(textwrap.fill(family, TITLE_WIDTH))
     for panel in panels[-1]:
         panel.set_xlabel("attacker's steps")
-    _legend(figure, panels[0][0])
+    _add_legend(figure, panels[0][0])
     return figure
 
 
 def against_labels(evaluation: Evaluation) -> Figure:
-    """Return a panel for each family, and one for the strongest: accuracy over labels."""
+    """Return a panel for each family, and one for the strongest attack: accuracy over labels."""
     families: list[str | None] = [*metrics.columns(evaluation), None]
     columns = (len(families) + 1) // 2 if len(families) > 4 else len(families)
-    rows = -(-len(families) // columns)
-    figure, panels = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.9 * columns + 0.6, 2.3 * rows + 0.6),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, panels = _make_panels(-(-len(families) // columns), columns, (2.9, 2.3), 0.6)
     for panel, family in zip(panels.flat, families, strict=False):
-        _labels_panel(panel, evaluation, family)
+        _draw_labels(panel, evaluation, family)
     for panel in panels.flat[len(families) :]:
         panel.set_visible(False)
     for row in panels:
         row[0].set_ylabel("accuracy, %")
-    _legend(figure, panels[0][0])
+    _add_legend(figure, panels[0][0])
     return figure
 
 
 def against_trials(evaluation: Evaluation) -> Figure:
     """Return a panel for each budget: the attacker's choice after one trial, two, and so on."""
     budgets = [labels for labels in metrics.budgets(evaluation) if labels != 1]
-    figure, panels = plt.subplots(
-        1, len(budgets), figsize=(3.2 * len(budgets) + 0.6, 2.8), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
+    figure, panels = _make_panels(1, len(budgets), (3.2, 2.8), 0.0)
     for panel, labels in zip(panels[0], budgets, strict=True):
-        styles = dashes(metrics.methods(evaluation))
-        for method, colour in colours(metrics.methods(evaluation)).items():
-            heights = [100 * one for one in metrics.best_so_far(evaluation, method, labels)]
-            panel.plot(
-                range(1, len(heights) + 1),
-                heights,
-                styles[method],
-                color=colour,
-                linewidth=1.6,
-                label=method,
-            )
+        for method, line in lines(metrics.methods(evaluation)).items():
+            reached = metrics.best_so_far(evaluation, method, labels)
+            panel.plot(range(1, len(reached) + 1), [100 * value for value in reached], **line)
         panel.set_title(in_words(labels))
         panel.set_xlabel("trials, in the suite's order")
         _finish(panel, evaluation)
     panels[0][0].set_ylabel("accuracy, %")
-    _legend(figure, panels[0][0])
+    _add_legend(figure, panels[0][0])
     return figure
 
 
-def _with_course(evaluation: Evaluation) -> list[str]:
-    """Return the families of which some trial is scored on its way; what is solved at once is not.
+def _make_panels(
+    rows: int, columns: int, size: tuple[float, float], below: float, **options: Any
+) -> tuple[Figure, Any]:
+    """Return a figure and its panels, each of a size in inches, with room for a legend below."""
+    width, height = size[0] * columns + 0.6, size[1] * rows + below
+    return plt.subplots(
+        rows, columns, figsize=(width, height), sharey=True, squeeze=False, layout="constrained",
+        **options,
+    )  # fmt: skip
 
-    Without any, all of them.
+
+def _stepwise_families(evaluation: Evaluation) -> list[str]:
+    """Return the families with a trial that is scored on its way; all where there is none.
+
+    An attack that is solved at once has no curve.
     """
     columns = metrics.columns(evaluation)
-    stepped = {one.family for one in evaluation.records if any(step > 0 for step in one.steps)}
-    return [name for name in columns if name in stepped] or columns
+    stepwise = {record.family for record in evaluation.records if any(record.steps)}
+    return [name for name in columns if name in stepwise] or columns
 
 
-def _steps_panel(
+def _draw_steps(
     panel: Axes, evaluation: Evaluation, labels: int | None, family: str, losses: bool
 ) -> None:
-    names = metrics.methods(evaluation)
-    styles = dashes(names)
-    for method, colour in colours(names).items():
+    for method, line in lines(metrics.methods(evaluation)).items():
         records = metrics.selected(evaluation, method, labels, family).values()
         curves = [
-            {
-                step: one if losses else 100 * one
-                for step, one in zip(record.steps, shown, strict=True)
-            }
+            dict(zip(record.steps, values, strict=True))
             for record in records
-            if (shown := record.losses if losses else record.test)
+            if (values := record.losses if losses else record.test)
         ]
-        common = sorted(set.intersection(*map(set, curves))) if curves else []
-        if not common:
-            continue
-        heights = [[curve[step] for curve in curves] for step in common]
-        middle = [statistics.fmean(values) for values in heights]
-        panel.plot(common, middle, styles[method], color=colour, linewidth=1.6, label=method)
-        low, high = [min(values) for values in heights], [max(values) for values in heights]
-        panel.fill_between(common, low, high, color=colour, alpha=0.15, linewidth=0)
+        if curves and (common := sorted(set.intersection(*map(set, curves)))):
+            unit = 1 if losses else 100
+            values_at = [[unit * curve[step] for curve in curves] for step in common]
+            _draw_mean(panel, common, values_at, line)
     panel.set_xscale("log")
-    same = (record for record in evaluation.records if record.labels == labels)
-    scored = sorted({step for record in same for step in record.steps} - {0})
-    last = max(one["steps"] for one in evaluation.context["budgets"] if one["labels"] == labels)
-    # A tick where models were scored; the last step only if its number has room.
+    in_row = (record for record in evaluation.records if record.labels == labels)
+    scored = sorted({step for record in in_row for step in record.steps} - {0})
+    budgets = evaluation.context["budgets"]
+    last = max(budget["steps"] for budget in budgets if budget["labels"] == labels)
+    # Ticks are where models were scored; the one before the last only if its number has room.
     ticks = [step for step in scored if step <= last / 1.6] + [last]
     panel.set_xticks(ticks, [str(step) for step in ticks])
     panel.minorticks_off()
@@ -146,43 +123,42 @@ def _steps_panel(
         _finish(panel, evaluation)
 
 
-def _labels_panel(panel: Axes, evaluation: Evaluation, family: str | None) -> None:
-    budgets, styles = metrics.budgets(evaluation), dashes(metrics.methods(evaluation))
-    for method, colour in colours(metrics.methods(evaluation)).items():
-        found = [
-            (position, values)
+def _draw_labels(panel: Axes, evaluation: Evaluation, family: str | None) -> None:
+    budgets = metrics.budgets(evaluation)
+    for method, line in lines(metrics.methods(evaluation)).items():
+        values_at = {
+            position: [100 * value for value in values.values()]
             for position, labels in enumerate(budgets)
             if (values := metrics.attacked(evaluation, method, labels, family))
-        ]
-        if not found:
-            continue
-        middle = [100 * statistics.fmean(values.values()) for _, values in found]
-        positions = [position for position, _ in found]
-        style = f"o{styles[method]}"
-        panel.plot(
-            positions, middle, style, color=colour, markersize=3.5, linewidth=1.6, label=method
-        )
-        low = [100 * min(values.values()) for _, values in found]
-        high = [100 * max(values.values()) for _, values in found]
-        panel.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
-    panel.set_title(textwrap.fill(family or "strongest attack", WRAPPED))
-    panel.set_xticks(range(len(budgets)), ["all" if one is None else str(one) for one in budgets])
+        }
+        if values_at:
+            line |= {"marker": "o", "markersize": 3.5}
+            _draw_mean(panel, list(values_at), list(values_at.values()), line)
+    panel.set_title(textwrap.fill(family or "strongest attack", TITLE_WIDTH))
+    counts = ["all" if labels is None else str(labels) for labels in budgets]
+    panel.set_xticks(range(len(budgets)), counts)
     panel.set_xlabel("labels a class")
     _finish(panel, evaluation)
 
 
+def _draw_mean(
+    panel: Axes, positions: Sequence[int], values: Sequence[Sequence[float]], line: dict[str, Any]
+) -> None:
+    """Draw the mean of the values at each position, and a band that spans them."""
+    panel.plot(positions, [statistics.fmean(several) for several in values], **line)
+    low, high = [min(several) for several in values], [max(several) for several in values]
+    panel.fill_between(positions, low, high, color=line["color"], alpha=0.15, linewidth=0)
+
+
 def _finish(panel: Axes, evaluation: Evaluation) -> None:
+    """Draw the accuracy of the most frequent class, and end the axis where nothing is higher."""
     majority = 100 * float(evaluation.context["undesirable"]["majority"])
     panel.axhline(majority, color=FAINT, linewidth=1, linestyle=":")
-    panel.set_ylim(0, _top(evaluation))
+    tests = [record.test for record in evaluation.records if record.test]
+    highest = max((100 * max(test) for test in tests), default=100.0)
+    panel.set_ylim(0, 102.0 if highest > 60 else 10 * math.ceil(highest / 10 + 0.2))
 
 
-def _top(evaluation: Evaluation) -> float:
-    """Return where the accuracy's axis ends: at 100 %, unless nothing comes near."""
-    highest = max((100 * max(one.test) for one in evaluation.records if one.test), default=100.0)
-    return 102.0 if highest > 60 else 10 * math.ceil(highest / 10 + 0.2)
-
-
-def _legend(figure: Figure, panel: Axes) -> None:
+def _add_legend(figure: Figure, panel: Axes) -> None:
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5) or 1)

@@ -1,4 +1,4 @@
-"""The figures of a report, each with what it shows in words."""
+"""The figures of a report: how each is drawn, and what it shows in words."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from rootbound.report.portraits import Pictures
 from rootbound.report.theme import styled, to_svg
 from rootbound.report.words import words
 
-Entry = tuple[str, str, str, Callable[[], Plot | None]]
-"""File name, title, caption, and how to draw it."""
+Plan = tuple[str, str, str, Callable[[], Plot | None]]
+"""Name as a file, title, caption, and what draws the figure; nothing where it has no data."""
 
 
 def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
     """Return the figures of an evaluation by section."""
+    figures: dict[str, list[Figure]] = {"curves": [], "portraits": []}
     if not evaluation.records:
-        return {"curves": [], "portraits": []}
-    wanted = {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
+        return figures
+    plans = {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
     with styled():
-        return {
-            section: [figure for entry in entries if (figure := _drawn(*entry)) is not None]
-            for section, entries in wanted.items()
-        }
+        for section, several in plans.items():
+            for name, title, caption, draw_plot in several:
+                if (plot := draw_plot()) is not None:
+                    figures[section].append(Figure(name, title, caption, to_svg(plot)))
+                    plt.close(plot)
+    return figures
 
 
-def _curves(evaluation: Evaluation) -> list[Entry]:
-    found: list[Entry] = [
+def _curves(evaluation: Evaluation) -> list[Plan]:
+    plans: list[Plan] = [
         ("curves-steps", "Accuracy against the attacker's steps",
          "Mean over seeds of the trial chosen on the attacker's validation samples; bands span "
          "the seeds. Dashed: from random weights. Dotted: always naming the most frequent "
@@ -45,14 +48,14 @@ def _curves(evaluation: Evaluation) -> list[Entry]:
          lambda: curves.against_trials(evaluation)),
     ]  # fmt: skip
     if not evaluation.context["undesirable"].get("stratified", True):
-        found.insert(1, (
+        plans.insert(1, (
             "curves-loss", "Cross-entropy against the attacker's steps",
             "Of the same trials on the same samples: what a model of language is judged by.",
             lambda: curves.against_steps(evaluation, losses=True)))  # fmt: skip
-    return found
+    return plans
 
 
-def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
+def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Plan]:
     context = evaluation.context
     classes = {
         role: list(context[role]["classes"])
@@ -85,12 +88,3 @@ def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Entry]:
          "Up to 16 channels, after the ReLU; each row on its own scale.",
          lambda: portraits.feature_maps(pictures)),
     ]  # fmt: skip
-
-
-def _drawn(name: str, title: str, caption: str, plot: Callable[[], Plot | None]) -> Figure | None:
-    figure = plot()
-    if figure is None:
-        return None
-    svg = to_svg(figure)
-    plt.close(figure)
-    return Figure(name, title, caption, svg)

@@ -1,42 +1,39 @@
-"""The founding question, answered in plain words."""
+"""What an evaluation found, in sentences: the headline of a report, the verdict of an audit."""
 
 from __future__ import annotations
 
 import math
 
 from rootbound import metrics
-from rootbound.metrics import Estimate
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.cells import change, in_words, interval
-from rootbound.report.settings import UNKNOWN_PURPOSE
+from rootbound.report.cells import change, in_percent, in_words, interval
+from rootbound.report.settings import UNKNOWN_PURPOSE, describe_time, scaling_of_the_network
 
 
 def headline(evaluation: Evaluation) -> list[str]:
-    """Answer the founding question in plain words."""
-    context = evaluation.context
-    plain = metrics.undefended(evaluation)
+    """Answer the founding question: what do attackers get out of the best defended model?"""
     arms = {training.method: training.arm for training in evaluation.trainings}
     defended = [name for name in metrics.methods(evaluation) if arms[name] == "defended"]
-    if not defended or not metrics.budgets(evaluation):
+    budgets = metrics.budgets(evaluation)
+    if not defended or not budgets:
         return ["No defended model has been evaluated yet."]
-    method = _lowest(evaluation, defended)
-    everything = metrics.budgets(evaluation)[-1]
-    ours = metrics.points(metrics.attacked(evaluation, method, everything, EXACT))
+    method, plain = _choose(evaluation, defended), metrics.undefended(evaluation)
+    called = "the defended model" if method == "defended" else f"the model trained with {method}"
     sentences = []
-    if ours is not None:
+    if (value := _exact(evaluation, method)) is not None:
+        usual = None if plain is None else _exact(evaluation, plain)
+        beside = "" if usual is None else f", and {in_percent(usual)} on the undefended one"
+        undesirable = evaluation.context["undesirable"]
         sentences.append(
-            f"Solved exactly, a new last layer for {context['undesirable']['name']} reaches "
-            f"{_plain(ours)} on {_called(method)}"
-            + _versus(evaluation, plain, everything)
-            + f"; always naming the most frequent class gives "
-            f"{100 * context['undesirable']['majority']:.1f} %."
+            f"Solved exactly, a new last layer for {undesirable['name']} reaches "
+            f"{in_percent(value)} on {called}{beside}; always naming the most frequent class gives "
+            f"{100 * undesirable['majority']:.1f} %."
         )
-    cost = _cost(evaluation, method, plain, "it" if sentences else _called(method))
-    if cost:
-        sentences.append(cost)
+    if kept := _desirable(evaluation, method, plain, "it" if sentences else called):
+        sentences.append(kept)
     gains = [
         f"{change(gain).text} points with {in_words(labels)} ({interval(gain, 2)})"
-        for labels in metrics.budgets(evaluation)
+        for labels in budgets
         if (gain := metrics.advantage(evaluation, method, labels)) is not None
     ]
     if gains:
@@ -47,54 +44,62 @@ def headline(evaluation: Evaluation) -> list[str]:
     return sentences
 
 
-def _called(method: str) -> str:
-    """Return how to speak of a model: one that was given has no method to name."""
-    return "the defended model" if method == "defended" else f"the model trained with {method}"
+def _choose(evaluation: Evaluation, names: list[str]) -> str:
+    """Return the method with the lowest exact last layer; without any, the lowest advantage."""
 
-
-def _lowest(evaluation: Evaluation, names: list[str]) -> str:
-    """Return the defended method to talk about: that with the lowest exact last layer.
-
-    Where a suite has no such attack it is that with the lowest worst advantage.
-    """
-    everything = metrics.budgets(evaluation)[-1]
-
-    def reached(name: str) -> float:
-        value = metrics.points(metrics.attacked(evaluation, name, everything, EXACT))
+    def order(name: str) -> float:
+        value = _exact(evaluation, name)
         return math.inf if value is None else value.mean
 
-    in_order = [one.method for one in metrics.standings(evaluation) if one.method in names]
-    return min(in_order, key=reached)
+    ranked = [row.method for row in metrics.standings(evaluation) if row.method in names]
+    return min(ranked, key=order)
 
 
-def _plain(value: Estimate) -> str:
-    return f"{value.mean:.1f} % ({interval(value, 1, bounded=True)})"
+def _exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:
+    """Return what the exact last layer reaches with the most labels, in percent."""
+    labels = metrics.budgets(evaluation)[-1]
+    return metrics.points(metrics.attacked(evaluation, method, labels, EXACT))
 
 
-def _versus(evaluation: Evaluation, plain: str | None, labels: int | None) -> str:
-    if plain is None:
-        return ""
-    value = metrics.points(metrics.attacked(evaluation, plain, labels, EXACT))
-    return "" if value is None else f", and {_plain(value)} on the undefended one"
-
-
-def _cost(evaluation: Evaluation, method: str, plain: str | None, subject: str) -> str:
+def _desirable(evaluation: Evaluation, method: str, plain: str | None, subject: str) -> str:
+    """Return a sentence about the desirable task; nothing where its accuracy is not known."""
     task = evaluation.context["desirable"]
     if task is None:
         return UNKNOWN_PURPOSE
-    ours = metrics.points(metrics.desirable(evaluation, method))
-    if ours is None:
+    own = metrics.desirable(evaluation, method)
+    if (value := metrics.points(own)) is None:
         return ""
-    samples = task.get("samples", "images")
     sentence = (
-        f"On {task['name']} {subject} classifies {ours.mean:.2f} % of the test {samples} correctly"
+        f"On {task['name']} {subject} classifies {value.mean:.2f} % of the test "
+        f"{task.get('samples', 'images')} correctly"
     )
-    if plain is None:
-        return sentence + "."
-    loss = metrics.paired(
-        metrics.desirable(evaluation, method), metrics.desirable(evaluation, plain)
-    )
+    loss = None if plain is None else metrics.paired(own, metrics.desirable(evaluation, plain))
     if loss is None:
-        return sentence + "."
+        return f"{sentence}."
     lost = f"{change(loss).text} points against the undefended model ({interval(loss, 2)})"
     return f"{sentence}, {lost}."
+
+
+def verdict(evaluation: Evaluation, method: str) -> list[str]:
+    """Return a sentence for each number of labels, and one for each limit of what they say.
+
+    Args:
+        evaluation: Everything that was measured; without a scratch arm nothing can be said.
+        method: Name of the model that was attacked.
+    """
+    sentences = []
+    for labels in metrics.budgets(evaluation):
+        own = metrics.points(metrics.attacked(evaluation, method, labels))
+        fresh = metrics.points(metrics.attacked(evaluation, "scratch", labels))
+        gain = metrics.advantage(evaluation, method, labels)
+        if own is None or fresh is None or gain is None:
+            continue
+        sentences.append(
+            f"With {in_words(labels)} an attacker reaches {in_percent(own)} from these weights "
+            f"and {in_percent(fresh)} from random ones: {change(gain).text} points "
+            f"({interval(gain, 2)})."
+        )
+    if evaluation.context["desirable"] is None:
+        sentences.append(UNKNOWN_PURPOSE)
+    sentences += scaling_of_the_network(evaluation.context)
+    return [*sentences, *(f"{name}: {text}" for name, text in describe_time(evaluation.context))]

@@ -10,11 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 Spot = tuple[float, float]
-
-BESIDE = (6.0, -3.0)
-"""From a spot to the lower left of its name, in points of print."""
-RADIUS, STEP, FAR = 3.0, 2.0, 8.0
-"""Of a spot; by how much names give way; from where on a line leads to them. In points."""
+"""Where a point is, in the units of the axes."""
+LABEL_OFFSET = (6.0, -3.0)
+"""Distance from a spot to the lower left corner of its name, in points of print."""
+MARKER_RADIUS = 3.0
+"""Radius of a spot that names keep clear of, in points."""
+LABEL_STEP = 2.0
+"""Distance by which a name moves down until nothing is in its way, in points."""
+LEADER_FROM = 8.0
+"""Distance from which on a line leads from the name to its spot, in points."""
 
 
 def write_names(
@@ -22,12 +26,12 @@ def write_names(
 ) -> None:
     """Write a name beside each spot, below other names and spots that are in its way.
 
-    To be called last: where anything is, is known only when scales and limits are.
+    Call this last: positions on paper are known only when scales and limits are.
     """
     figure.draw_without_rendering()
     pixels = figure.dpi / 72
     taken = [
-        Bbox.from_bounds(x, y, 0, 0).padded(RADIUS * pixels)
+        Bbox.from_bounds(x, y, 0, 0).padded(MARKER_RADIUS * pixels)
         for x, y in map(panel.transData.transform, spots)
     ]
     for number in sorted(range(len(spots)), key=lambda number: -spots[number][1]):
@@ -35,19 +39,18 @@ def write_names(
             "text": names[number], "xy": spots[number], "textcoords": "offset points",
             "fontsize": 8, "color": colours[number],
         }  # fmt: skip
-        measured = panel.annotate(xytext=BESIDE, **look)
-        box, down = measured.get_window_extent(), 0.0
-        measured.remove()
+        trial = panel.annotate(xytext=LABEL_OFFSET, **look)
+        box, down = trial.get_window_extent(), 0.0
+        trial.remove()
         while any(box.overlaps(other) for other in taken):
-            box, down = box.translated(0, -STEP * pixels), down + STEP
+            box, down = box.translated(0, -LABEL_STEP * pixels), down + LABEL_STEP
         taken.append(box)
-        arrow = _leader(colours[number]) if down > FAR else None
-        panel.annotate(xytext=(BESIDE[0], BESIDE[1] - down), arrowprops=arrow, **look)
-
-
-def _leader(colour: str) -> dict[str, object]:
-    """Return the look of a line from a name to its point, where others came between."""
-    return {
-        "arrowstyle": "-", "color": colour, "alpha": 0.5, "linewidth": 0.7,
-        "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 2,
-    }  # fmt: skip
+        leader = {
+            "arrowstyle": "-", "color": colours[number], "alpha": 0.5, "linewidth": 0.7,
+            "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 2,
+        }  # fmt: skip
+        panel.annotate(
+            xytext=(LABEL_OFFSET[0], LABEL_OFFSET[1] - down),
+            arrowprops=leader if down > LEADER_FROM else None,
+            **look,
+        )

@@ -15,13 +15,11 @@ from rootbound.report.theme import CLASS_PALETTE
 
 Array = NDArray[Any]
 Pictures = Mapping[str, Mapping[str, Array]]
-"""By method, then by name, as `evaluation.pictures` makes them."""
-
-NAMED = 12
-"""Classes that a legend has room for."""
-LETTERS = 11
-"""Of a class's name that the width of an image has room for."""
-
+"""Arrays by method and name, as `inspection/pictures.py` makes them."""
+LEGEND_SIZE = 12
+"""Number of classes that a legend has room for."""
+NAME_LENGTH = 11
+"""Letters of a class's name that fit over an image."""
 CAMS = (
     ("desirable", "cam_original_desirable", "desirable, original head"),
     ("undesirable", "cam_original_undesirable", "undesirable, original head"),
@@ -33,8 +31,8 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     """Return the images, and below them a row with the Grad-CAM of each method.
 
     Args:
-        pictures: of each method.
-        classes: names of the `desirable` and the `undesirable` classes, where they are known.
+        pictures: Arrays of each method.
+        classes: Names of the `desirable` and the `undesirable` classes, where they are known.
     """
     shown = {name: parts for name, parts in pictures.items() if CAMS[-1][1] in parts}
     if not shown:
@@ -58,19 +56,17 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     start = 0
     for (images, cams, title), width in zip(groups, widths, strict=True):
         group = panels[:, start : start + width]
-        middle, place = group[0][width // 2], 0.5 if width % 2 else -0.03
-        middle.annotate(title, (place, 1.35), xycoords="axes fraction", ha="center", weight="bold")
+        middle, x = group[0][width // 2], 0.5 if width % 2 else -0.03
+        middle.annotate(title, (x, 1.35), xycoords="axes fraction", ha="center", weight="bold")
         for position in range(width):
             column = group[:, position]
-            column[0].set_title(_short(classes[images][position]), fontsize=8, pad=2)
+            name = classes[images][position]
+            short = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
+            column[0].set_title(short, fontsize=8, pad=2)
             maps = [parts[cams][position] for parts in shown.values()]
             _overlay(column, any_method[images][position], maps)
         start += width + 1
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
 def _overlay(column: Iterable[Axes], image: Array, cams: Sequence[Array]) -> None:
@@ -120,13 +116,13 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
         points, labels = parts["view"].astype(float), parts["view_labels"]
         for label, name in enumerate(classes):
             own = points[labels == label]
-            if not len(own) and len(classes) > NAMED:  # most tokens of a vocabulary
+            if not len(own) and len(classes) > LEGEND_SIZE:  # most tokens of a vocabulary
                 continue
             colour = CLASS_PALETTE[label % len(CLASS_PALETTE)]
             panel.scatter(
                 own[:, 0], own[:, 1], s=5, alpha=0.6, linewidth=0, color=colour, label=name
             )
-        # A few far samples shall not squeeze all others into a corner.
+        # A few samples far away must not squeeze all others into a corner.
         low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
         margin = 0.1 * (high - low) + 1e-3
         panel.set_xlim(low[0] - margin[0], high[0] + margin[0])
@@ -134,7 +130,7 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
         panel.set_title(method)
         panel.set_xticks([])
         panel.set_yticks([])
-    if len(classes) <= NAMED:
+    if len(classes) <= LEGEND_SIZE:
         handles, labels = panels[0][0].get_legend_handles_labels()
         ncols = min(len(classes), 6)
         figure.legend(handles, labels, loc="outside lower center", ncols=ncols, markerscale=2)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
 from rootbound.report.figures import draw
-from rootbound.report.markdown import to_markdown
-from rootbound.report.page import to_html
-from rootbound.report.portraits import Pictures
+from rootbound.report.page import to_html, to_markdown
+from rootbound.report.portraits import Array, Pictures
 from rootbound.report.summary import summarise
 
 CONTEXT = {
@@ -23,24 +21,24 @@ CONTEXT = {
     "layers", "machine", "model", "parameters", "rules", "seeds", "shared_undesirable", "suite",
     "suite_digest", "trials", "undesirable", "validation_limit", "validation_share", "versions",
 }  # fmt: skip
-"""What a report says of the run itself."""
+"""Values that a report needs to describe the run."""
 
 
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
     """Write the report of an evaluation as one HTML file."""
     figures = draw(evaluation, pictures or {})
-    page = to_html(evaluation, summarise(evaluation), figures, _title(evaluation))
-    write_atomically(Path(path), page)
+    write_atomically(Path(path), to_html(evaluation, summarise(evaluation), figures))
 
 
 def write(folder: Path | str) -> Path:
     """Make the report of a run folder from its records; return the page's path.
 
-    Reads `records.json.gz` and, if there, `pictures.npz`; writes `report.html`, `summary.md`
-    and `figures/*.svg`.
+    Reads `records.json.gz`, and `pictures.npz` if it is there. Writes `report.html`,
+    `summary.md` and `figures/*.svg`.
 
     Raises:
-        InputError: records or pictures are missing or damaged, or the folder is read-only.
+        InputError: The records are missing, records or pictures are damaged, or the folder
+            cannot be written.
     """
     folder = Path(folder)
     evaluation = Evaluation.load(folder)
@@ -51,40 +49,29 @@ def write(folder: Path | str) -> Path:
             "run it again",
         )
     figures = draw(evaluation, load_pictures(folder))
-    summary, title = summarise(evaluation), _title(evaluation)
-    for several in figures.values():
-        for figure in several:
-            write_atomically(folder / "figures" / f"{figure.name}.svg", figure.svg)
-    write_atomically(folder / "summary.md", to_markdown(summary, title))
-    write_atomically(folder / "report.html", to_html(evaluation, summary, figures, title))
+    summary = summarise(evaluation)
+    for figure in chain.from_iterable(figures.values()):
+        write_atomically(folder / "figures" / f"{figure.name}.svg", figure.svg)
+    write_atomically(folder / "summary.md", to_markdown(summary))
+    write_atomically(folder / "report.html", to_html(evaluation, summary, figures))
     return folder / "report.html"
 
 
 def load_pictures(folder: Path) -> Pictures:
-    """Read `pictures.npz` of a run folder, or those that have come so far; nothing without any.
+    """Read the pictures of a run, or those that there are so far; none where there is no file.
 
     Raises:
-        InputError: a file is damaged.
+        InputError: A file is damaged.
     """
-    whole = folder / "pictures.npz"
-    found: dict[str, dict[str, NDArray[Any]]] = {}
-    for path in [whole] if whole.is_file() else sorted((folder / PARTS).glob("*.npz")):
-        _add_pictures(found, path)
-    return found
-
-
-def _add_pictures(found: dict[str, dict[str, NDArray[Any]]], path: Path) -> None:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            for key in archive.files:
-                method, _, name = key.partition("/")
-                found.setdefault(method, {})[name] = archive[key]
-    except Exception as error:  # NumPy reads heads as Python: its parser raises what it likes
-        reason = first_line(error)
-        raise InputError(f"pictures in {path}", reason, "delete the file or run again") from None
-
-
-def _title(evaluation: Evaluation) -> str:
-    wanted, unwanted = evaluation.context["desirable"], evaluation.context["undesirable"]
-    good = "" if wanted is None else f"good at {wanted['name']}, "
-    return f"rootbound: {good}resisting {unwanted['name']}"
+    complete = folder / "pictures.npz"
+    pictures: dict[str, dict[str, Array]] = {}
+    for path in [complete] if complete.is_file() else sorted((folder / PARTS).glob("*.npz")):
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+                for key in archive.files:
+                    method, _, name = key.partition("/")
+                    pictures.setdefault(method, {})[name] = archive[key]
+        except Exception as error:  # NumPy parses headers as Python, and may raise anything
+            reason, advice = first_line(error), "delete the file or run again"
+            raise InputError(f"pictures in {path}", reason, advice) from None
+    return pictures

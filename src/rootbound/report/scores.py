@@ -1,9 +1,9 @@
-"""Tables of what resistance amounts to: scores, costs, and every family of attacks."""
+"""Further tables of a report: scores and costs, the benign task, every family of attacks."""
 
 from __future__ import annotations
 
 from rootbound import metrics
-from rootbound.metrics import Estimate
+from rootbound.metrics.costs import Unit
 from rootbound.records import Evaluation
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent, times
 
@@ -11,7 +11,7 @@ from rootbound.report.cells import Cell, Table, change, in_words, interval, perc
 def resistance(evaluation: Evaluation) -> Table:
     """Return the table of the worst case and the resistance score in every cell."""
     rows = tuple(
-        (Cell(method), Cell(in_words(labels)), *_cell(evaluation, method, labels))
+        _row(evaluation, method, labels)
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)
         if metrics.attacked(evaluation, method, labels)
@@ -33,43 +33,46 @@ def resistance(evaluation: Evaluation) -> Table:
     )  # fmt: skip
 
 
-def _cell(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
-    strongest = metrics.points(metrics.attacked(evaluation, method, labels))
+def _row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
     median = metrics.median_attack(evaluation, method, labels)
     longer = metrics.longer_run(evaluation, method, labels)
-    score = metrics.resistance(evaluation, method, labels)
-    given = method in ("scratch", metrics.undefended(evaluation))
     return (
-        percent(strongest),
+        Cell(method),
+        Cell(in_words(labels)),
+        percent(metrics.points(metrics.attacked(evaluation, method, labels))),
         Cell("n/a" if median is None else f"{median:.1f} %"),
         percent(metrics.oracle(evaluation, method, labels)),
         Cell("–" if longer is None else f"{longer:.1f} %"),
-        Cell("–") if given else _score(score),
-        *(
-            Cell("–") if method == "scratch" else _multiple(evaluation, method, labels, unit)
-            for unit in ("steps", "flops")
-        ),
+        _score(evaluation, method, labels),
+        _multiple(evaluation, method, labels, "steps"),
+        _multiple(evaluation, method, labels, "flops"),
     )
 
 
-def _score(value: Estimate | None) -> Cell:
+def _score(evaluation: Evaluation, method: str, labels: int | None) -> Cell:
+    if method in ("scratch", metrics.undefended(evaluation)):
+        return Cell("–")
+    value = metrics.resistance(evaluation, method, labels)
     return Cell("n/a") if value is None else Cell(f"{value.mean:.2f}", interval(value, 2))
 
 
-def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: str) -> Cell:
-    found = metrics.multiples(evaluation, method, labels, "steps" if unit == "steps" else "flops")
-    if not found:
+def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: Unit) -> Cell:
+    if method == "scratch":
+        return Cell("–")
+    pairs = metrics.multiples(evaluation, method, labels, unit)
+    if not pairs:
         return Cell("n/a")
-    median = metrics.kaplan_meier_median(found)
-    missed = sum(not reached for _, reached in found)
-    note = f"{missed} of {len(found)} not reached" if 0 < missed < len(found) else ""
+    median = metrics.kaplan_meier_median(pairs)
+    missed = sum(not reached for _, reached in pairs)
+    note = f"{missed} of {len(pairs)} not reached" if 0 < missed < len(pairs) else ""
     return Cell("not reached", note, "good") if median is None else Cell(times(median), note)
 
 
-def harmless(evaluation: Evaluation) -> Table | None:
-    """Return the table of the benign task, if it was tried: what is defended must stay useful."""
+def benign(evaluation: Evaluation) -> Table | None:
+    """Return the table of the benign task, which must stay learnable; None where there is none."""
     plain = metrics.undefended(evaluation)
-    budgets = list(dict.fromkeys(one.labels for one in evaluation.records if one.task == "benign"))
+    records = (record for record in evaluation.records if record.task == "benign")
+    budgets = list(dict.fromkeys(record.labels for record in records))
     if not budgets:
         return None
     rows = []
@@ -78,8 +81,8 @@ def harmless(evaluation: Evaluation) -> Table | None:
         for labels in budgets:
             own = metrics.benign(evaluation, method, labels)
             cells.append(percent(metrics.points(own)))
-            other = {} if plain in (None, method) else metrics.benign(evaluation, plain, labels)
-            difference = metrics.paired(own, other)
+            usual = {} if plain in (None, method) else metrics.benign(evaluation, plain, labels)
+            difference = metrics.paired(own, usual)
             cells.append(Cell("–") if difference is None else change(difference, wanted="high"))
         rows.append(tuple(cells))
     columns = (text for labels in budgets for text in (in_words(labels), "change"))
@@ -103,20 +106,19 @@ def families(evaluation: Evaluation) -> Table | None:
         for labels in metrics.budgets(evaluation)
         for method in metrics.methods(evaluation)
     ]
-    rows = tuple(
-        (Cell(name), *(_reached(evaluation, method, labels, name) for method, labels in cells))
-        for name in names
-    )
+    rows = []
+    for name in names:
+        reached = (
+            metrics.points(metrics.attacked(evaluation, method, labels, name))
+            for method, labels in cells
+        )
+        texts = ("–" if value is None else f"{value.mean:.1f} %" for value in reached)
+        rows.append((Cell(name), *map(Cell, texts)))
     return Table(
         "Every family of attacks",
         "The attacker's accuracy, of the setting of the family that validation chose. Families "
         "whose best setting was not among the best of its tier have the one attacker of the "
         "screening; the others those of the confirmation.",
         ("family", *(f"{method}, {in_words(labels)}" for method, labels in cells)),
-        rows,
+        tuple(rows),
     )
-
-
-def _reached(evaluation: Evaluation, method: str, labels: int | None, family: str) -> Cell:
-    value = metrics.points(metrics.attacked(evaluation, method, labels, family))
-    return Cell("–") if value is None else Cell(f"{value.mean:.1f} %")

@@ -1,4 +1,4 @@
-"""Threat model, settings, versions and hardware, in words."""
+"""The threat model, settings, versions and hardware of a run, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
 
 MOST_CLASSES = 20
-"""Classes that are listed."""
+"""Number of classes up to which they are listed."""
 UNKNOWN_PURPOSE = (
     "What the model is for was not said, so whether it does anything well is not known: a network "
     "that does nothing well resists everything."
@@ -23,32 +23,49 @@ Numbers = float | Sequence[float]
 
 
 def settings(evaluation: Evaluation) -> list[Pair]:
-    """Return what a reader must know of the run, as pairs of a name and a text."""
+    """Return what a reader must know about the run, as pairs of a name and a text."""
     context = evaluation.context
     return [*_tasks(context), *_attacker(context), *_machine(context)]
 
 
 def _tasks(context: Mapping[str, Any]) -> list[Pair]:
     desirable, undesirable = context["desirable"], context["undesirable"]
+    count = context["defender_undesirable_samples"]
+    relation = "shared with" if context["shared_undesirable"] else "disjoint from"
     start = ", trained from the weights that it came with" if context.get("pretrained") else ""
+    tasks = [task for task in (desirable, undesirable) if task]
+    # Older records do not say what the network was fed.
+    inputs = dict.fromkeys(_describe_inputs(task) for task in tasks if "inputs" in task)
     return [
+        ("Desirable task", "not given" if desirable is None else _describe_task(desirable)),
+        ("Undesirable task", f"{_describe_task(undesirable)} (the attacker's)"),
         (
-            "Desirable task",
-            "not given" if desirable is None else f"{_named(desirable)}: {_counts(desirable)}",
+            "The defender's undesirable samples",
+            "not known; the attacker's may be among them"
+            if count is None
+            else f"{count} samples, {relation} the attacker's",
         ),
-        ("Undesirable task", f"{_named(undesirable)}: {_counts(undesirable)} (the attacker's)"),
-        ("The defender's undesirable samples", _known(context)),
         (
             "Model",
             f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters"
             + start,
         ),
-        *_inputs(context),
+        *([("Inputs", "; undesirable: ".join(inputs))] if inputs else []),
     ]
 
 
+def _describe_task(task: Mapping[str, Any]) -> str:
+    """Return name and samples of a task, with its classes where they are few and not numbers."""
+    classes = [str(name) for name in task["classes"]]
+    has_names = len(classes) <= MOST_CLASSES and not all(name.isdecimal() for name in classes)
+    name = f"{task['name']} ({', '.join(classes)})" if has_names else str(task["name"])
+    counts = f"{task['training_samples']} training and {task['test_samples']} test samples"
+    conversion = task.get("conversion")
+    return f"{name}: {counts}, {conversion}" if conversion else f"{name}: {counts}"
+
+
 def inputs_in_words(inputs: Mapping[str, Any]) -> str:
-    """Return what a network is fed: its scaling, and the shape of a sample."""
+    """Return the scaling of a network's inputs, and the shape of a sample."""
     shape = "x".join(map(str, inputs["shape"]))
     if "divisor" not in inputs:
         return shape
@@ -58,24 +75,17 @@ def inputs_in_words(inputs: Mapping[str, Any]) -> str:
 
 
 def scaling_in_words(mean: Numbers, deviation: Numbers) -> str:
-    """Return what is taken from inputs and what they are divided by, of each channel if need be."""
-    return f"less {_numbers(mean)}, over {_numbers(deviation)}"
+    """Return what inputs are reduced by and divided by, channel by channel if they differ."""
+
+    def write(numbers: Numbers) -> str:
+        if isinstance(numbers, Sequence):
+            return f"({', '.join(f'{number:.4g}' for number in numbers)})"
+        return f"{numbers:.4g}"
+
+    return f"less {write(mean)}, over {write(deviation)}"
 
 
-def _numbers(given: Numbers) -> str:
-    if isinstance(given, Sequence):
-        return f"({', '.join(f'{one:.4g}' for one in given)})"
-    return f"{given:.4g}"
-
-
-def _inputs(context: Mapping[str, Any]) -> list[Pair]:
-    """Return what the network was fed, of each task where that differs; runs of before are mute."""
-    tasks = (context["desirable"], context["undesirable"])
-    said = dict.fromkeys(_fed(task) for task in tasks if task and "inputs" in task)
-    return [("Inputs", "; undesirable: ".join(said))] if said else []
-
-
-def _fed(task: Mapping[str, Any]) -> str:
+def _describe_inputs(task: Mapping[str, Any]) -> str:
     inputs = inputs_in_words(task["inputs"])
     if "own_inputs" not in task:
         return inputs
@@ -87,28 +97,28 @@ def _fed(task: Mapping[str, Any]) -> str:
 
 
 def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
-    """Return what it means that a network brought a scaling of its own; nothing where none did."""
+    """Return what it means that a network brought a scaling of its own, if it did."""
     tasks = (context["desirable"], context["undesirable"])
     return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
 
-def _known(context: Mapping[str, Any]) -> str:
-    count = context["defender_undesirable_samples"]
-    if count is None:
-        return "not known; the attacker's may be among them"
-    relation = "shared with" if context["shared_undesirable"] else "disjoint from"
-    return f"{count} samples, {relation} the attacker's"
-
-
 def _attacker(context: Mapping[str, Any]) -> list[Pair]:
     share, limit = context["validation_share"], context["validation_limit"]
-    budgets = (f"{in_words(one['labels'])}, {one['steps']} steps" for one in context["budgets"])
+    budgets = (
+        f"{in_words(budget['labels'])}, {budget['steps']} steps" for budget in context["budgets"]
+    )
+    adaptive = context["adaptive"]
+    knowing = (
+        f"{adaptive} attack{'s know' if adaptive > 1 else ' knows'} the method."
+        if adaptive
+        else "No attack knows the method: the result is not verified."
+    )
     return [
         (
             "The attacker knows",
             "the weights, labelled undesirable samples, every attack of the suite; it may "
             f"retrain any number of layers, and for some attacks holds {_further(context)}. "
-            + _adaptive(context["adaptive"]),
+            + knowing,
         ),
         (
             "The attacker chooses",
@@ -121,7 +131,7 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
             "budget, the same for every arm",
         ),
         ("Budgets", "; ".join(budgets)),
-        *spent(context),
+        *describe_time(context),
         *_rules(context["rules"]),
         (
             "Seeds",
@@ -136,19 +146,19 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
     ]
 
 
-def spent(context: Mapping[str, Any]) -> list[Pair]:
-    """Return what was done in a limited time; nothing where it was not limited."""
+def describe_time(context: Mapping[str, Any]) -> list[Pair]:
+    """Return what was done in a limited time; nothing where the time was not limited."""
     if "time" not in context:
         return []
     limit = context["time"]
     rungs = "; ".join(
-        f"{in_words(one['labels'])}: "
+        f"{in_words(budget['labels'])}: "
         + ", ".join(
             f"{count} settings with {steps} steps"
-            for count, steps in zip(one["settings"], one["steps"], strict=True)
+            for count, steps in zip(budget["settings"], budget["steps"], strict=True)
             if count
         )
-        for one in limit["rungs"]
+        for budget in limit["rungs"]
     )
     end = "The time was over before all was tried" if limit["stopped"] else "All was tried in time"
     return [
@@ -163,17 +173,12 @@ def spent(context: Mapping[str, Any]) -> list[Pair]:
 
 
 def _further(context: Mapping[str, Any]) -> str:
+    """Return what the attacker holds besides labelled undesirable samples."""
     if context["desirable"] is not None:
         return "desirable or unlabelled undesirable samples"
     left = context["left_out"]
     without = f"{left} that need them are left out" if left else "none needs them"
     return f"unlabelled undesirable samples, but no desirable ones ({without})"
-
-
-def _adaptive(count: int) -> str:
-    if count:
-        return f"{count} attack{'s know' if count > 1 else ' knows'} the method."
-    return "No attack knows the method: the result is not verified."
 
 
 def _rules(rules: Mapping[str, int]) -> list[Pair]:
@@ -203,17 +208,3 @@ def _machine(context: Mapping[str, Any]) -> list[Pair]:
     if "seconds" in context:
         pairs.append(("Time", f"{context['seconds']:.0f} s for training and attacking everything"))
     return pairs
-
-
-def _named(task: Mapping[str, Any]) -> str:
-    """Return a task's name, with those of its classes where they are few and no numbers."""
-    classes = [str(one) for one in task["classes"]]
-    if len(classes) > MOST_CLASSES or all(one.isdecimal() for one in classes):
-        return str(task["name"])
-    return f"{task['name']} ({', '.join(classes)})"
-
-
-def _counts(task: Mapping[str, Any]) -> str:
-    how = task.get("conversion")
-    counts = f"{task['training_samples']} training and {task['test_samples']} test samples"
-    return f"{counts}, {how}" if how else counts

@@ -1,4 +1,4 @@
-"""What a report says, as plain values: the headline, tables, and the limits of the claim."""
+"""What a report says, as plain values: title, headline, tables, and the limits of the claim."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rootbound.records import Evaluation
 from rootbound.report import scores, tables
 from rootbound.report.cells import Table
 from rootbound.report.headline import headline
-from rootbound.report.warnings import warnings
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Headline sentences and tables."""
+    """The words and tables of a report, in order."""
 
+    title: str
     headline: tuple[str, ...]
     tables: tuple[Table, ...]
     limits: tuple[str, ...]
@@ -25,30 +25,33 @@ class Summary:
 
 def summarise(evaluation: Evaluation) -> Summary:
     """Return the summary of an evaluation, complete or not."""
-    found = [tables.overview(evaluation)]
-    if metrics.undefended(evaluation):
-        found.append(tables.steps(evaluation))
-    found += [tables.advantages(evaluation), tables.accuracies(evaluation)]
-    further = (
-        warnings(evaluation),
+    desirable, undesirable = evaluation.context["desirable"], evaluation.context["undesirable"]
+    good = "" if desirable is None else f"good at {desirable['name']}, "
+    candidates = (
+        tables.overview(evaluation),
+        tables.steps(evaluation) if metrics.undefended(evaluation) else None,
+        tables.advantages(evaluation),
+        tables.accuracies(evaluation),
+        tables.warnings(evaluation),
         scores.resistance(evaluation),
-        scores.harmless(evaluation),
+        scores.benign(evaluation),
         scores.families(evaluation),
     )
-    found += [table for table in further if table is not None]
-    return Summary(tuple(headline(evaluation)), tuple(found), tuple(_limits(evaluation)))
+    return Summary(
+        f"rootbound: {good}resisting {undesirable['name']}",
+        tuple(headline(evaluation)),
+        tuple(table for table in candidates if table is not None),
+        tuple(_limits(evaluation.context)),
+    )
 
 
-def _drawn(context: Mapping[str, Any]) -> str:
-    """Return how many models, and attackers of each, there were."""
-    models = f"{context['seeds']} seed{'s' if context['seeds'] > 1 else ''}"
-    attackers = context["rules"]["attackers"]
-    return f"{models}, {attackers} attackers each," if attackers else models
-
-
-def _limits(evaluation: Evaluation) -> list[str]:
-    context = evaluation.context
-    known = context["defender_undesirable_samples"] is not None
+def _limits(context: Mapping[str, Any]) -> list[str]:
+    is_known = context["defender_undesirable_samples"] is not None
+    seeds = f"{context['seeds']} seed{'s' if context['seeds'] > 1 else ''}"
+    if attackers := context["rules"]["attackers"]:
+        seeds += f", {attackers} attackers each,"
+    shared = context["shared_undesirable"]
+    halves = "the same" if shared else "disjoint halves of the training set"
     return [
         "Weights can always be thrown away: what can be shown is the advantage over scratch, "
         "not that the undesirable task cannot be learned.",
@@ -57,15 +60,10 @@ def _limits(evaluation: Evaluation) -> list[str]:
         "The exact last layer is the global optimum of its training loss for each penalty "
         "(duality gap in the record); the penalty is chosen on the attacker's validation samples. "
         "It says nothing of attackers who retrain more.",
-        f"{_drawn(context)} on one {'pair of tasks' if known else 'task'} and one architecture"
-        + ("; the defender knew samples of every undesirable class" if known else "")
+        f"{seeds} on one {'pair of tasks' if is_known else 'task'} and one architecture"
+        + ("; the defender knew samples of every undesirable class" if is_known else "")
         + ". Intervals cover these seeds, not other data.",
-        _held(context["shared_undesirable"]),
+        "Which undesirable samples the defender held is not known."
+        if shared is None
+        else f"The defender's and the attacker's undesirable samples are {halves}.",
     ]
-
-
-def _held(shared: bool | None) -> str:
-    if shared is None:
-        return "Which undesirable samples the defender held is not known."
-    same = "the same" if shared else "disjoint halves of the training set"
-    return f"The defender's and the attacker's undesirable samples are {same}."

@@ -1,48 +1,42 @@
-"""The tables of a report."""
+"""The tables of a report: methods, steps, advantages, accuracies, and warning flags."""
 
 from __future__ import annotations
 
 from rootbound import metrics
+from rootbound.flags import FLAGS, flags
 from rootbound.records import EXACT, PRACTICAL, Evaluation
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent
 
 SHARES = (0.90, 0.95)
-"""Of what the undefended model reaches: the goals that steps are counted to."""
+"""Goals that steps are counted to, as shares of what the undefended model reaches."""
 
 
 def overview(evaluation: Evaluation) -> Table:
     """Return the table of what each method keeps, and what attackers get from it."""
-    everything = metrics.budgets(evaluation)[-1] if evaluation.records else None
+    most_labels = metrics.budgets(evaluation)[-1] if evaluation.records else None
     tuned = [name for name in metrics.columns(evaluation) if not name.startswith("last layer")]
-    rows = tuple(
-        (
-            Cell(method),
-            *_desirable(evaluation, method),
-            *(
-                _reached(evaluation, method, everything, family)
-                for family in (PRACTICAL, EXACT, *tuned)
-            ),
-            *_effort(evaluation, method),
+    families = (PRACTICAL, EXACT, *tuned)
+    rows = []
+    for method in metrics.methods(evaluation):
+        seconds = [one.seconds for one in evaluation.trainings if one.method == method]
+        failed, total = metrics.failures(evaluation, method)
+        rows.append(
+            (
+                Cell(method),
+                *_desirable(evaluation, method),
+                *(_reached(evaluation, method, most_labels, family) for family in families),
+                Cell(f"{sum(seconds) / len(seconds):.1f} s" if any(seconds) else "–"),
+                Cell(f"{failed} of {total}"),
+            )
         )
-        for method in metrics.methods(evaluation)
-    )
     return Table(
         "Methods",
         "Mean over seeds with 95 % t-interval. The change of desirable accuracy, in points, is "
         "paired with the undefended model over seeds and coloured where a paired t-test finds it "
         "significant (5 %). Then the attacker's accuracy with "
-        f"{in_words(everything)}, by what is retrained.",
-        (
-            "method",
-            "desirable accuracy",
-            "change",
-            PRACTICAL,
-            EXACT,
-            *tuned,
-            "training",
-            "failed trials",
-        ),
-        rows,
+        f"{in_words(most_labels)}, by what is retrained.",
+        ("method", "desirable accuracy", "change", *families, "training", "failed trials"),
+        tuple(rows),
     )
 
 
@@ -58,58 +52,51 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     plain, own = metrics.undefended(evaluation), metrics.desirable(evaluation, method)
     value = metrics.points(own)
     if value is None:
-        arms = {one.arm for one in evaluation.trainings if one.method == method}
-        meant = evaluation.context["desirable"] is None and not arms & {"scratch", "control"}
-        return Cell("not given" if meant else "n/a"), Cell("–")
+        arms = {training.arm for training in evaluation.trainings if training.method == method}
+        is_unknown = evaluation.context["desirable"] is None and not arms & {"scratch", "control"}
+        return Cell("not given" if is_unknown else "n/a"), Cell("–")
     accuracy = Cell(f"{value.mean:.2f} %", interval(value, 2, bounded=True))
-    if plain in (None, method):
+    if plain is None or plain == method:
         return accuracy, Cell("–")
-    return accuracy, change(
-        metrics.paired(own, metrics.desirable(evaluation, str(plain))), wanted="high"
-    )
-
-
-def _effort(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
-    """Return seconds of training, and failed trials."""
-    seconds = [one.seconds for one in evaluation.trainings if one.method == method]
-    failed, total = metrics.failures(evaluation, method)
-    mean = f"{sum(seconds) / len(seconds):.1f} s" if any(seconds) else "–"
-    return Cell(mean), Cell(f"{failed} of {total}")
+    usual = metrics.desirable(evaluation, plain)
+    return accuracy, change(metrics.paired(own, usual), wanted="high")
 
 
 def steps(evaluation: Evaluation) -> Table:
     """Return the table of steps until an attacker catches up with the undefended model."""
-    # What is solved at once, as most probes are, costs operations, not steps.
-    taken = [one for one in evaluation.records if one.steps and one.steps[-1] > 0]
-    stepwise = {name for one in taken for name in (one.family, one.tier)} - {"probe"}
+    # What is solved at once, as most probes are, costs operations and no steps.
+    in_steps = [record for record in evaluation.records if record.steps and record.steps[-1] > 0]
+    stepwise = {name for record in in_steps for name in (record.family, record.tier)} - {"probe"}
     families = [name for name in metrics.columns(evaluation) if name in stepwise]
-    budgets = metrics.budgets(evaluation)
-    columns = [(family, labels) for family in families for labels in (budgets[-1],)]
-    rows = []
-    for method in metrics.methods(evaluation):
-        cells = [Cell(method)]
-        for family, labels in columns:
-            for share in SHARES:
-                reached = metrics.steps_to_reach(evaluation, method, labels, family, share)
-                cells.append(_steps_cell(reached))
-        rows.append(tuple(cells))
+    columns = [(family, share) for family in families for share in SHARES]
+    labels = metrics.budgets(evaluation)[-1]
+    rows = tuple(
+        (
+            Cell(method),
+            *(
+                _steps(metrics.steps_to_reach(evaluation, method, labels, *column))
+                for column in columns
+            ),
+        )
+        for method in metrics.methods(evaluation)
+    )
     return Table(
         "Steps to catch up with the undefended model",
-        f"Median over seeds of the attacker's steps, with {in_words(budgets[-1])}, until the "
+        f"Median over seeds of the attacker's steps, with {in_words(labels)}, until the "
         "fastest of all trials reaches 90 % and 95 % of what the strongest attack gets from the "
         "undefended model; models are scored at steps 3, 10, 32, … and the last. "
         "'Not reached' means not within the budget, and is no number.",
-        ("method", *(f"{name}: {100 * share:.0f} %" for name, _ in columns for share in SHARES)),
-        tuple(rows),
+        ("method", *(f"{family}: {100 * share:.0f} %" for family, share in columns)),
+        rows,
     )
 
 
-def _steps_cell(reached: list[int | None]) -> Cell:
+def _steps(reached: list[int | None]) -> Cell:
     if not reached:
         return Cell("n/a")
-    missing = sum(step is None for step in reached)
-    some = 0 < missing < len(reached)
-    note = f"{missing} of {len(reached)} seeds not reached" if some else ""
+    missed = reached.count(None)
+    is_mixed = 0 < missed < len(reached)
+    note = f"{missed} of {len(reached)} seeds not reached" if is_mixed else ""
     median = metrics.median_steps(reached)
     if median is None:
         return Cell("not reached", note, "good")
@@ -160,4 +147,27 @@ def accuracies(evaluation: Evaluation) -> Table:
         "features of a random network.",
         ("method", "labels", *families),
         rows,
+    )
+
+
+def warnings(evaluation: Evaluation) -> Table | None:
+    """Return the table of the flags that are raised, None without any."""
+    known = {flag.name: flag for flag in FLAGS}
+    evidence: dict[tuple[str, str], list[str]] = {}
+    for raised in flags(evaluation):
+        seed = "" if raised.seed is None else f"seed {raised.seed}: "
+        evidence.setdefault((raised.method, raised.flag), []).append(f"{seed}{raised.evidence}")
+    if not evidence:
+        return None
+    rows = []
+    for (method, name), sentences in evidence.items():
+        words = (name, "; ".join(sentences), known[name].means, known[name].do_this)
+        rows.append((Cell(method), *(Cell(text, mark="text") for text in words)))
+    return Table(
+        "Warning flags",
+        "A flag is no verdict: it says where a number may not mean what it seems to mean. Those "
+        "about a network compare it with the undefended one, so that an ordinary network raises "
+        "none; docs/flags.md lists them all.",
+        ("model", "flag", "evidence", "what it may mean", "what to do"),
+        tuple(rows),
     )

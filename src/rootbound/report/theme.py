@@ -13,14 +13,14 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
-"""Text and axes, grid and notes, background: on a page these follow the reader's theme."""
+"""Colours of text, of grid and notes, and of the background; a page has its reader's own."""
 SCRATCH = "#4c8dd6"
 PALETTE = ("#7d8790", "#12a150", "#e08a1e", "#a55fd0", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
 DASHES = ("-", "-.", ":")
-"""Of the first methods, those whose colours begin again, and so on."""
+"""Line styles: of the methods until the colours are used up, of as many after them, and so on."""
 CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
-WIDENED = 1.9
-"""Pixels of a page for a point of a figure, at most."""
+PIXELS_PER_POINT = 1.9
+"""Most pixels on a page for a point of a figure."""
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rootbound",
@@ -51,7 +51,7 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Apply the style to figures made inside, and to nothing else."""
+    """Apply the style to figures that are made inside, and to nothing else."""
     with mpl.rc_context():
         mpl.rcParams.update(mpl.rcParamsDefault)
         mpl.use("svg")
@@ -66,38 +66,42 @@ def colours(methods: Sequence[str]) -> dict[str, str]:
     return chosen | {"scratch": SCRATCH}
 
 
-def dashes(methods: Sequence[str]) -> dict[str, str]:
-    """Return a line style for each method: those that share a colour differ by it."""
+def lines(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return how to draw each method's line; those that share a colour differ in their dashes."""
     known = [method for method in methods if method != "scratch"]
-    chosen = {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
-    return chosen | {"scratch": "--"}
+    dashes = {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
+    dashes["scratch"] = "--"
+    return {
+        method: {"color": colour, "linestyle": dashes[method], "linewidth": 1.6, "label": method}
+        for method, colour in colours(methods).items()
+    }
 
 
 def to_svg(figure: Figure) -> str:
     """Return the figure as SVG text: no date, no random names."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
-        # The fonts have not every letter of every language: a box is drawn, and that is all.
+        # The fonts lack letters of some languages: a box is drawn in their place.
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(
             buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
         )
     text = buffer.getvalue()
-    # Pictures are named by their content, so that equal ones would share a name nobody uses.
+    # Equal pictures would have the same name, which nobody uses.
     text = re.sub(r' id="image[0-9a-f]+"', "", text)
     # XML headers and trailing blanks mean nothing inside a page.
     return re.sub(r"[ \t]+\n", "\n", text[text.index("<svg") :])
 
 
 def for_page(svg: str, name: str, title: str) -> str:
-    """Return SVG text to put into a page: it follows the theme, and its names are its own."""
+    """Return SVG text to put into a page: in the reader's colours, with names of its own."""
     for colour, follows in ((INK, "var(--ink)"), (FAINT, "var(--faint)"), (PAPER, "none")):
         svg = svg.replace(f": {colour}", f": {follows}")
     svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", svg)
     width = re.search(r'<svg [^>]*?width="([\d.]+)pt"', svg)
-    # A figure of few panels is not blown up: letters are of one size on the page.
-    most = f' style="max-width: {WIDENED * float(width[1]):.0f}px"' if width else ""
+    # A figure of few panels is not blown up, so that letters have one size on the page.
+    most = f' style="max-width: {PIXELS_PER_POINT * float(width[1]):.0f}px"' if width else ""
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg height="[^"]*"', "<svg", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)

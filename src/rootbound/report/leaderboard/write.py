@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation
+from rootbound.report.cells import as_words, table_to_markdown
 from rootbound.report.leaderboard.claims import Challenge, Claim, papers
 from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier
 from rootbound.report.leaderboard.table import plain, table
-from rootbound.report.markdown import as_words, table_to_markdown
 from rootbound.report.page import environment
 from rootbound.report.settings import settings
 from rootbound.report.theme import for_page, styled, to_svg
