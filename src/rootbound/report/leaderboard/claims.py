@@ -1,4 +1,4 @@
-"""What others say: the papers of their own methods, and anyone who broke an entry."""
+"""What others say: papers about their own methods, and whoever got more out of an entry."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Claim:
     """What a paper reports of its method, in its own setting: not comparable, and not checked.
 
     Args:
-        method: class name of the method.
-        claim: the number, and how it was measured.
-        source: the paper.
+        method: Class name of the method.
+        claim: The number, and how it was measured.
+        source: The paper.
     """
 
     method: str
@@ -31,10 +31,10 @@ class Challenge:
     """Somebody's attack that gets more out of a method's weights than the suite did.
 
     Args:
-        method: class name of the method.
-        advantage: over scratch with the same labels, in points.
-        attack: what was done, in a few words.
-        link: where it can be checked, an https address.
+        method: Name of the method.
+        advantage: Advantage over scratch with the same labels, in points.
+        attack: What was done, in a few words.
+        link: Where it can be checked, an https address.
     """
 
     method: str
@@ -53,7 +53,7 @@ def read_challenges(path: Path) -> list[Challenge]:
     """Read a JSON list of challenges.
 
     Raises:
-        InputError: the file is missing, damaged, or an entry is not as it should be.
+        InputError: The file is missing or damaged, or an entry is not as it should be.
     """
     try:
         entries = json.loads(path.read_text("utf-8"))

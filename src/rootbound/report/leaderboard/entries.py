@@ -1,7 +1,8 @@
-"""The rows of the leaderboard: standings, flags and challenges put together."""
+"""The rows of the leaderboard: a method's standing, its flags, and who got more out of it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -23,11 +24,11 @@ class Entry:
     """One row.
 
     Args:
-        standing: what this run measured.
+        standing: What this run measured.
         status: `standard` for the suite's numbers, `external` where somebody's attack got
             more, `unreliable` where a flag says that a low advantage means nothing.
-        flags: raised for the method.
-        challenge: the strongest one, if it beats the suite.
+        flags: Flags that are raised for the method.
+        challenge: The strongest challenge, if it beats the suite.
     """
 
     standing: Standing
@@ -51,27 +52,20 @@ class Entry:
 
 def entries(evaluation: Evaluation, challenges: Sequence[Challenge]) -> list[Entry]:
     """Return the rows: the least worst advantage first, unreliable ones last."""
-    raised: dict[str, list[str]] = {}
-    for one in flags(evaluation):
-        raised.setdefault(one.method, []).append(one.flag)
-    found = [
-        _entry(standing, tuple(dict.fromkeys(raised.get(standing.method, ()))), challenges)
-        for standing in metrics.standings(evaluation)
-    ]
-    return sorted(found, key=_order)
-
-
-def _entry(standing: Standing, named: tuple[str, ...], challenges: Sequence[Challenge]) -> Entry:
-    own = [one for one in challenges if one.method == standing.method]
-    strongest = max(own, key=lambda one: one.advantage, default=None)
-    reached = standing.worst.advantage.mean if standing.worst is not None else float("-inf")
-    beaten = strongest is not None and strongest.advantage > reached
-    status: Status = "external" if beaten else "standard"
-    if not beaten and set(named) & set(DISQUALIFYING):
-        status = "unreliable"
-    return Entry(standing, status, named, strongest if beaten else None)
-
-
-def _order(entry: Entry) -> tuple[bool, float]:
-    worst = entry.worst
-    return entry.status == "unreliable", float("inf") if worst is None else worst
+    raised = flags(evaluation)
+    rows = []
+    for standing in metrics.standings(evaluation):
+        names = tuple(dict.fromkeys(one.flag for one in raised if one.method == standing.method))
+        own = [challenge for challenge in challenges if challenge.method == standing.method]
+        strongest = max(own, key=lambda challenge: challenge.advantage, default=None)
+        reached = -math.inf if standing.worst is None else standing.worst.advantage.mean
+        if strongest is not None and strongest.advantage > reached:
+            rows.append(Entry(standing, "external", names, strongest))
+        elif set(names) & set(DISQUALIFYING):
+            rows.append(Entry(standing, "unreliable", names, None))
+        else:
+            rows.append(Entry(standing, "standard", names, None))
+    return sorted(
+        rows,
+        key=lambda row: (row.status == "unreliable", math.inf if row.worst is None else row.worst),
+    )

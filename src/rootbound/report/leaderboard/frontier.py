@@ -1,4 +1,4 @@
-"""The frontier: what resistance costs, a point a method, a path where it has several settings."""
+"""The frontier: what resistance costs. A point a method, a path where it has several settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rootbound.report.point_names import write_names
 from rootbound.report.theme import FAINT, colours
 
 GENERIC = "GenericFeatures"
-"""The control's name in records, which are all that a report knows."""
+"""Class of the control, whose level is drawn as a line."""
 
 
 def frontier(entries: Sequence[Entry]) -> Figure | None:
@@ -31,31 +31,31 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     if not known:
         return None
     figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
-    # The undefended model first: it has grey, wherever it ranks.
-    in_order = sorted(entries, key=lambda one: one.standing.change is not None)
-    chosen = colours(list(dict.fromkeys(one.kind for one in in_order)))
+    # The undefended model comes first and is grey, wherever it ranks.
+    ordered = sorted(entries, key=lambda entry: entry.standing.change is not None)
+    colour_of = colours(list(dict.fromkeys(entry.kind for entry in ordered)))
     for entry in known:
-        draw = _line if entry.kind == GENERIC else _point
-        draw(panel, entry, chosen[entry.kind])
+        draw = _draw_level if entry.kind == GENERIC else _draw_point
+        draw(panel, entry, colour_of[entry.kind])
     panel.axhline(0, color=FAINT, linewidth=1)
     panel.set_xlabel("desirable accuracy lost against the undefended model, points")
     panel.set_ylabel("worst advantage over scratch, points")
-    # What is near zero must be told apart, and a method that breaks the model must fit in.
+    # Values near zero must be told apart, and a method that breaks the model must fit in.
     _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
-    points = [one for one in known if one.kind != GENERIC]
-    _paths(panel, points, chosen)
+    points = [entry for entry in known if entry.kind != GENERIC]
+    _draw_paths(panel, points, colour_of)
     if max(map(_loss, points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
     write_names(
         figure, panel,
         spots=[(_loss(entry), float(entry.worst or 0.0)) for entry in points],
         names=[_label(entry, points) for entry in points],
-        colours=[chosen[entry.kind] for entry in points],
+        colours=[colour_of[entry.kind] for entry in points],
     )  # fmt: skip
     return figure
 
 
-def _point(panel: Axes, entry: Entry, colour: str) -> None:
+def _draw_point(panel: Axes, entry: Entry, colour: str) -> None:
     worst, change = entry.standing.worst, entry.standing.change
     height, loss = float(entry.worst or 0.0), _loss(entry)
     vertical = None if worst is None or entry.challenge is not None else worst.advantage
@@ -67,16 +67,17 @@ def _point(panel: Axes, entry: Entry, colour: str) -> None:
         bar.set_alpha(0.35)  # names are written across them
 
 
-def _paths(panel: Axes, entries: Sequence[Entry], chosen: dict[str, str]) -> None:
-    """Join the points of one method with other settings, from the cheapest to the dearest."""
-    for kind in dict.fromkeys(one.kind for one in entries):
-        path = sorted((_loss(one), float(one.worst or 0.0)) for one in entries if one.kind == kind)
+def _draw_paths(panel: Axes, entries: Sequence[Entry], colour_of: dict[str, str]) -> None:
+    """Join the points of one class with other settings, from the cheapest to the dearest."""
+    for kind in dict.fromkeys(entry.kind for entry in entries):
+        own = [entry for entry in entries if entry.kind == kind]
+        path = sorted((_loss(entry), float(entry.worst or 0.0)) for entry in own)
         if len(path) > 1:
-            panel.plot(*zip(*path, strict=True), color=chosen[kind], linewidth=0.8, alpha=0.6)
+            panel.plot(*zip(*path, strict=True), color=colour_of[kind], linewidth=0.8, alpha=0.6)
 
 
 def _label(entry: Entry, entries: Sequence[Entry]) -> str:
-    """Return a method's name, or its settings alone beside the class with its own defaults."""
+    """Return a method's name, or only its settings where its class with the usual ones is shown."""
     method, settings = entry.standing.method, entry.standing.settings
     for other in entries:
         usual = other.standing.settings
@@ -86,8 +87,8 @@ def _label(entry: Entry, entries: Sequence[Entry]) -> str:
     return method
 
 
-def _line(panel: Axes, entry: Entry, colour: str) -> None:
-    """Draw what is no method but a level: its own desirable accuracy says nothing."""
+def _draw_level(panel: Axes, entry: Entry, colour: str) -> None:
+    """Draw the control as a level, since its own desirable accuracy says nothing."""
     height = float(entry.worst or 0.0)
     panel.axhline(height, color=colour, linewidth=1, linestyle="dashed")
     panel.annotate(

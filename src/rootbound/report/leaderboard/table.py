@@ -1,4 +1,4 @@
-"""The leaderboard's rows as a table, and as plain values for machines."""
+"""The leaderboard's rows as a table for people, and as plain values for machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 
 SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
-"""Flags that tell methods apart; those about the attack are raised for nearly all of them."""
+"""Flags that tell methods apart; those about an attack are raised for nearly all of them."""
 
 
 def table(entries: Sequence[Entry], suite: str) -> Table:
@@ -39,17 +39,17 @@ def table(entries: Sequence[Entry], suite: str) -> Table:
 
 
 def _row(entry: Entry, *, exact: bool) -> tuple[Cell, ...]:
-    one = entry.standing
+    standing = entry.standing
     return (
-        Cell(one.method),
+        Cell(standing.method),
         Cell(entry.status, mark="text"),
         *_worst(entry),
-        change(one.change, wanted="high") if one.change is not None else Cell("–"),
-        percent(one.exact) if exact else Cell("–"),
-        _multiple(one.steps),
-        _multiple(one.labels),
-        change(one.benign, wanted="high") if one.benign is not None else Cell("–"),
-        Cell("–" if one.cost is None else times(one.cost)),
+        change(standing.change, wanted="high") if standing.change is not None else Cell("–"),
+        percent(standing.exact) if exact else Cell("–"),
+        _multiple(standing.steps),
+        _multiple(standing.labels),
+        change(standing.benign, wanted="high") if standing.benign is not None else Cell("–"),
+        Cell("–" if standing.cost is None else times(standing.cost)),
         Cell(", ".join(flag for flag in entry.flags if flag in SHOWN) or "none", mark="text"),
     )
 
@@ -64,53 +64,44 @@ def _worst(entry: Entry) -> tuple[Cell, Cell]:
     return change(worst.advantage), Cell(worst.attack, in_words(worst.labels), "text")
 
 
-def _multiple(found: Sequence[Multiple]) -> Cell:
-    if not found:
+def _multiple(multiples: Sequence[Multiple]) -> Cell:
+    if not multiples:
         return Cell("n/a")
-    median = metrics.kaplan_meier_median(found)
+    median = _median(multiples)
     return Cell("not reached", mark="good") if median is None else Cell(times(median))
 
 
-def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """Return the rows as values that JSON can hold."""
-    return [_plain(entry) for entry in entries]
+def _median(multiples: Sequence[Multiple]) -> float | None:
+    return metrics.kaplan_meier_median(multiples) if multiples else None
 
 
-def _plain(entry: Entry) -> dict[str, Any]:
-    one = entry.standing
-    worst: dict[str, Any] | None = None
-    if one.worst is not None:
-        worst = {
-            **_estimate(one.worst.advantage),
-            "labels": one.worst.labels,
-            "attack": one.worst.attack,
-        }
+def to_values(entry: Entry) -> dict[str, Any]:
+    """Return a row as values that JSON can hold."""
+    standing, worst = entry.standing, entry.standing.worst
+    cell = None
+    if worst is not None:
+        advantage = _estimate(worst.advantage) or {}
+        cell = {**advantage, "labels": worst.labels, "attack": worst.attack}
     return {
-        "method": one.method,
-        "settings": str(one.settings),
+        "method": standing.method,
+        "settings": str(standing.settings),
         "status": entry.status,
-        "desirable": _known(one.desirable),
-        "desirable_change": _known(one.change),
-        "exact_last_layer": _known(one.exact),
-        "worst_advantage": worst,
+        "desirable": _estimate(standing.desirable),
+        "desirable_change": _estimate(standing.change),
+        "exact_last_layer": _estimate(standing.exact),
+        "worst_advantage": cell,
         "external": vars(entry.challenge) if entry.challenge is not None else None,
-        "steps_multiple": metrics.kaplan_meier_median(one.steps) if one.steps else None,
-        "labels_multiple": metrics.kaplan_meier_median(one.labels) if one.labels else None,
-        "benign_change": _known(one.benign),
-        "training_multiple": one.cost,
+        "steps_multiple": _median(standing.steps),
+        "labels_multiple": _median(standing.labels),
+        "benign_change": _estimate(standing.benign),
+        "training_multiple": standing.cost,
         "flags": list(entry.flags),
     }
 
 
-def _known(value: Estimate | None) -> dict[str, Any] | None:
-    return None if value is None else _estimate(value)
-
-
-def _estimate(value: Estimate) -> dict[str, Any]:
-    single = value.seeds == 1
-    return {
-        "mean": round(value.mean, 4),
-        "low": None if single else round(value.low, 4),
-        "high": None if single else round(value.high, 4),
-        "draws": value.seeds,
-    }
+def _estimate(value: Estimate | None) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    # One draw has no interval, which JSON could not hold either.
+    ends = (None, None) if value.seeds == 1 else (round(value.low, 4), round(value.high, 4))
+    return {"mean": round(value.mean, 4), "low": ends[0], "high": ends[1], "draws": value.seeds}

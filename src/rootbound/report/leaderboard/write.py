@@ -14,14 +14,16 @@ from markupsafe import Markup
 from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
-from rootbound.report.leaderboard.claims import Challenge, Claim, papers
+from rootbound.report.leaderboard.claims import Challenge, papers
 from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier
-from rootbound.report.leaderboard.table import plain, table
+from rootbound.report.leaderboard.table import table, to_values
 from rootbound.report.page import environment
 from rootbound.report.settings import settings
 from rootbound.report.theme import for_page, styled, to_svg
 
+CONTEXT = ("run", "suite", "suite_digest", "seeds", "machine", "date", "versions")
+"""Values of a run's context that `leaderboard.json` repeats."""
 CAPTION = (
     "Each method's loss of desirable accuracy against what its weights are still worth to the "
     "strongest attacker; 95 % intervals where there is more than one seed. Low and to the left "
@@ -42,76 +44,53 @@ def write_leaderboard(
     Writes `leaderboard.html`, `leaderboard.md`, `leaderboard.json` and `figures/frontier.svg`.
 
     Args:
-        folder: The run folder, with `records.json.gz`.
-        challenges: what others got out of the methods' weights.
-        command: that made the run, to be shown.
+        folder: Folder of a run.
+        challenges: What others got out of the methods' weights.
+        command: Command that made the run, to be shown.
 
     Raises:
-        InputError: records are missing or damaged, or the folder is read-only.
+        InputError: Records are missing or damaged, or the folder cannot be written.
     """
     folder = Path(folder)
     evaluation = Evaluation.load(folder)
-    rows = entries(evaluation, challenges)
-    named = {entry.kind for entry in rows}
-    claims = [claim for claim in papers() if claim.method in named]
-    svg = _drawn(rows)
-    if svg:
-        write_atomically(folder / "figures" / "frontier.svg", svg)
-    context = {"command": command, **_context(evaluation)}
-    content = {**context, "methods": plain(rows), "reported": [vars(one) for one in claims]}
-    write_atomically(
-        folder / "leaderboard.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    )
-    write_atomically(folder / "leaderboard.md", _markdown(evaluation, rows, claims, command))
-    write_atomically(folder / "leaderboard.html", _html(evaluation, rows, claims, svg, command))
-    return folder / "leaderboard.html"
-
-
-def _context(evaluation: Evaluation) -> dict[str, object]:
-    kept = ("run", "suite", "suite_digest", "seeds", "machine", "date", "versions")
-    return {name: evaluation.context.get(name) for name in kept} | {"complete": evaluation.complete}
-
-
-def _title(evaluation: Evaluation) -> str:
     context = evaluation.context
-    return (
+    rows = entries(evaluation, challenges)
+    kinds = {entry.kind for entry in rows}
+    claims = [claim for claim in papers() if claim.method in kinds]
+    if svg := _draw(rows):
+        write_atomically(folder / "figures" / "frontier.svg", svg)
+    values = {
+        "command": command,
+        **{name: context.get(name) for name in CONTEXT},
+        "complete": evaluation.complete,
+        "methods": [to_values(entry) for entry in rows],
+        "reported": [vars(claim) for claim in claims],
+    }
+    title = (
         f"rootbound leaderboard: {context['desirable']['name']}, "
         f"resisting {context['undesirable']['name']}"
     )
-
-
-def _drawn(rows: Sequence[Entry]) -> str:
-    with styled():
-        figure = frontier(rows)
-        if figure is None:
-            return ""
-        svg = to_svg(figure)
-        plt.close(figure)
-    return svg
-
-
-def _markdown(
-    evaluation: Evaluation, rows: Sequence[Entry], claims: Sequence[Claim], command: str
-) -> str:
-    found = table(rows, evaluation.context["suite"])
-    called = f"<code>{as_words(command)}</code>" if command else ""
-    parts = [f"# {as_words(_title(evaluation))}", called, as_words(found.caption)]
-    parts += [table_to_markdown(found), CHALLENGE]
-    parts += [f"- {one.method}, reported: {one.claim} ({one.source})" for one in claims]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _html(
-    evaluation: Evaluation, rows: Sequence[Entry], claims: Sequence[Claim], svg: str, command: str
-) -> str:
-    loaded = environment()
-    assert loaded.loader is not None
-    script = loaded.loader.get_source(loaded, "sort.js")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return loaded.get_template("leaderboard.html.j2").render(
-        title=_title(evaluation),
+    shown = table(rows, context["suite"])
+    write_atomically(
+        folder / "leaderboard.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    )
+    parts = [
+        f"# {as_words(title)}",
+        f"<code>{as_words(command)}</code>" if command else "",
+        as_words(shown.caption),
+        table_to_markdown(shown),
+        CHALLENGE,
+        *(f"- {claim.method}, reported: {claim.claim} ({claim.source})" for claim in claims),
+    ]
+    write_atomically(folder / "leaderboard.md", "\n\n".join(part for part in parts if part) + "\n")
+    templates = environment()
+    assert templates.loader is not None
+    # Nothing but this one script may run, whatever the text of a record says.
+    script = templates.loader.get_source(templates, "sort.js")[0]
+    page = templates.get_template("leaderboard.html.j2").render(
+        title=title,
         complete=evaluation.complete,
-        table=table(rows, evaluation.context["suite"]),
+        table=shown,
         frontier=Markup(for_page(svg, "frontier", "What resistance costs")) if svg else "",
         caption=CAPTION,
         challenge=CHALLENGE,
@@ -119,7 +98,19 @@ def _html(
         settings=settings(evaluation),
         trained=[entry.standing for entry in rows],
         command=command,
-        # Nothing but this one script may run, whatever a record's text says.
         script=Markup(script),
-        script_digest=digest,
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+    write_atomically(folder / "leaderboard.html", page)
+    return folder / "leaderboard.html"
+
+
+def _draw(rows: Sequence[Entry]) -> str:
+    """Return the frontier as SVG text, empty without any number."""
+    with styled():
+        figure = frontier(rows)
+        if figure is None:
+            return ""
+        svg = to_svg(figure)
+        plt.close(figure)
+    return svg
