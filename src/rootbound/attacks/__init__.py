@@ -1,20 +1,16 @@
-"""Attacks: ways to repurpose a model; one idea a file."""
+"""Attacks: ways to repurpose a model, in the tiers `probes`, `tuning` and `repairs`."""
 
 from rootbound.attacks.base import Attack, Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker, Budget
-from rootbound.attacks.probes import (
-    DiscriminantHead,
-    ExactLastLayer,
-    KernelRidge,
-    LastLayer,
-    NearestNeighbours,
-    PerceptronProbe,
-    Probe,
-    Reading,
-    RidgeHead,
-)
+from rootbound.attacks.probes.by_distance import KernelRidge, NearestNeighbours
+from rootbound.attacks.probes.closed_form import DiscriminantHead, RidgeHead
+from rootbound.attacks.probes.exact_last_layer import ExactLastLayer
+from rootbound.attacks.probes.last_layer import LastLayer
+from rootbound.attacks.probes.perceptron import PerceptronProbe
+from rootbound.attacks.probes.probe import Probe, Reading
 from rootbound.attacks.repairs import GradientFree, ReassignHead, Repair, Repaired
-from rootbound.attacks.tuning import FineTune, JointTune, LoRA, PartialFineTune
+from rootbound.attacks.tuning.fine_tune import FineTune, JointTune
+from rootbound.attacks.tuning.partial import LoRA, PartialFineTune
 
 ATTACKS: dict[str, type[Attack]] = {
     attack.__name__: attack

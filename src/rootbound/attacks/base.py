@@ -21,11 +21,12 @@ class Snapshot:
     """A model that an attack has made.
 
     Args:
-        step: the attack's work so far, in optimiser steps.
-        model: maps inputs `(N, *shape)` to logits `(N, C)`, or to `(N, T, C)` for T trials
-            trained together.
-        certificates: for each trial, numbers that prove how good it is.
-        flops: floating-point operations so far that torch has not seen, all trials together.
+        step: The attack's work so far, in optimiser steps.
+        model: Maps inputs `(N, *shape)` to logits `(N, C)`, or to `(N, T, C)` for T trials trained
+            together.
+        certificates: For each trial, numbers that prove how good it is.
+        flops: Floating-point operations so far that torch has not seen, those of all trials
+            together.
     """
 
     step: int
@@ -75,8 +76,8 @@ class Attack(ABC):
         The frozen part is run once, and `transfer` is given its outputs and the rest.
 
         Args:
-            model: what is attacked; it is not changed.
-            samples: of the kind that the model takes.
+            model: The model under attack; it is not changed.
+            samples: Samples of the kind that the model takes.
         """
         return model.split(self.trained_blocks(model))
 
@@ -90,8 +91,8 @@ class Attack(ABC):
         """Yield models for the undesirable task, best after every step.
 
         Args:
-            model: the part that may change, with a fresh head; the attack owns it.
-            attacker: the samples, as the frozen part passes them on, and what may be spent.
+            model: The part that may change, with a fresh head; the attack owns it.
+            attacker: The outputs of the frozen part for the samples, and what may be spent.
         """
 
 

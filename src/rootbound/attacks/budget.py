@@ -18,12 +18,12 @@ class Budget:
     """What the attacker may spend, the same for every arm.
 
     Args:
-        labels: labelled samples per class, validation included; None for all. With one label
-            there is nothing to select by: a suite's fixed setting is used.
-        steps: optimiser steps, at least 1.
+        labels: Labelled samples per class, validation included; None for all. With one label there
+            is nothing to select by, so a fixed setting of the suite is used.
+        steps: Optimiser steps.
 
     Raises:
-        InputError: a value is too small.
+        InputError: A value is too small.
     """
 
     labels: PositiveInt | None
@@ -38,13 +38,13 @@ class Attacker:
     """What one attacker holds while it attacks one model.
 
     Args:
-        train: labelled samples of the undesirable task to learn from.
-        steps: how many optimiser steps may be spent.
-        generator: for everything random; torch's global stream is seeded too.
-        given_head: the last layer that the model came with.
-        desirable: labelled samples of the desirable task, in the model's own classes.
-        unlabelled: more samples of the undesirable task, whose labels are all 0.
-        sibling: the same network trained without intervention, where the attacker has one.
+        train: Labelled samples of the undesirable task to learn from.
+        steps: Optimiser steps that may be spent.
+        generator: Generator for everything random; torch's global stream is seeded too.
+        given_head: The last layer that the model came with.
+        desirable: Labelled samples of the desirable task, in the model's own classes.
+        unlabelled: More samples of the undesirable task; their labels are all 0.
+        sibling: The same network trained without intervention, where the attacker has one.
     """
 
     train: Data

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Adam, Optimizer
 from tqdm import trange
 
@@ -21,6 +20,7 @@ from rootbound.methods.shared.batches import hold_out
 from rootbound.methods.shared.trajectory import (
     OptimiserName,
     Step,
+    cross_entropy,
     suppression_loss,
     trajectory_gradient,
 )
@@ -89,7 +89,7 @@ class SOPHON(AfterTraining):
             self.suppress(model, tasks, suppressing, generator)
             for batch in self.recipe.batches(retained, self.reinforcement_steps, generator):
                 reinforcing.zero_grad(set_to_none=True)
-                _cross_entropy(model, *batch).backward()
+                cross_entropy(model, *batch).backward()
                 reinforcing.step()
             reinforcing.zero_grad(set_to_none=True)
             due = step % self.check_every == 0 or step == self.outer_steps
@@ -119,7 +119,7 @@ class SOPHON(AfterTraining):
             # Two at least: BatchNorm cannot do with one.
             cut = min(max(2, len(labels) // 10), len(labels) - 1)
             yield (
-                partial(_cross_entropy, attacked, inputs[cut:], labels[cut:]),
+                partial(cross_entropy, attacked, inputs[cut:], labels[cut:]),
                 partial(self._judge, attacked, inputs[:cut], labels[:cut]),
             )
 
@@ -157,7 +157,3 @@ class RollBack:
 
 def _trained(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-
-def _cross_entropy(network: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(network(inputs), labels)

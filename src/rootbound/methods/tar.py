@@ -18,6 +18,7 @@ from rootbound.data import Batch, TaskPair
 from rootbound.methods.base import AfterTraining
 from rootbound.methods.shared.trajectory import (
     Step,
+    cross_entropy,
     suppression_loss,
     trajectory_gradient,
     with_gradient,
@@ -126,7 +127,7 @@ class TAR(AfterTraining):
             if step % self.judged_every == 0:
                 weight = self.tamper_weight * math.exp(self.growth * (step - self.attack_steps))
                 term = partial(_tampered, attacked, next(judged), weight)
-            yield partial(_cross_entropy, victim, batch), term
+            yield partial(cross_entropy, victim, *batch), term
 
 
 def retain_loss(model: Classifier, start: Classifier, batch: Batch) -> Tensor:
@@ -137,10 +138,6 @@ def retain_loss(model: Classifier, start: Classifier, batch: Batch) -> Tensor:
         outputs, before = block(outputs), other(before)
         distances.append((outputs - before).flatten(1).norm(dim=1).mean())
     return functional.cross_entropy(model.head(outputs), batch[1]) + torch.stack(distances).mean()
-
-
-def _cross_entropy(network: Classifier, batch: Batch) -> Tensor:
-    return functional.cross_entropy(network(batch[0]), batch[1])
 
 
 def _tampered(network: Classifier, batch: Batch, weight: float) -> Tensor:

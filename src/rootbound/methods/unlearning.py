@@ -57,7 +57,8 @@ class Unlearning(Method):
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Learn, make noise, impair, repair, and keep the head of the desirable classes."""
         wanted, unwanted = len(tasks.desirable.classes), len(tasks.undesirable.classes)
-        whole = _with_wider_head(model, wanted + unwanted)
+        head = nn.Linear(model.head.in_features, wanted + unwanted)
+        whole = Classifier(model.backbone, head)
         self._learn(whole, tasks, wanted, generator)
         noise = self._noise(whole, tasks, wanted)
         data = tasks.desirable.train
@@ -137,9 +138,3 @@ class Unlearning(Method):
 
 def _joined(*batches: Batch) -> Batch:
     return torch.cat([inputs for inputs, _ in batches]), torch.cat([y for _, y in batches])
-
-
-def _with_wider_head(model: Classifier, classes: int) -> Classifier:
-    """Return a classifier that shares the model's backbone and has a head for all classes."""
-    head = nn.Linear(model.head.in_features, classes)
-    return Classifier(model.backbone, head)

@@ -1,8 +1,7 @@
-"""Suites: frozen, named lists of attacks and budgets; one a file."""
+"""Suites: frozen, named lists of attacks and budgets."""
 
 from rootbound.core.errors import unknown_name
-from rootbound.suites.demo_1 import DEMO_1
-from rootbound.suites.quick_1 import QUICK_1
+from rootbound.suites.quick import DEMO_1, QUICK_1
 from rootbound.suites.standard_1 import STANDARD_1
 from rootbound.suites.suite import Suite
 
@@ -13,7 +12,7 @@ def find_suite(suite: Suite | str) -> Suite:
     """Return the suite of that name, or the suite itself.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: There is none of that name.
     """
     if isinstance(suite, Suite):
         return suite

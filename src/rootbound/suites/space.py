@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rootbound.attacks.base import Attack
-from rootbound.attacks.tuning import FineTune
+from rootbound.attacks import Attack, FineTune
 from rootbound.core.errors import InputError
 
 OPTIMISERS = ("sgd", "adam", "adamw")
@@ -22,10 +21,10 @@ class Space:
     of the test set. All arms get equally many.
 
     Args:
-        proposals: how many settings.
-        learning_rate: lowest and highest, on a log scale.
-        weight_decay: likewise.
-        warm_up: lowest and highest share of the steps.
+        proposals: How many settings are proposed.
+        learning_rate: Lowest and highest learning rate, on a log scale.
+        weight_decay: Lowest and highest weight decay, on a log scale.
+        warm_up: Lowest and highest share of the steps.
     """
 
     proposals: int = 8
@@ -41,8 +40,8 @@ class Space:
         """Return settings to try next.
 
         Args:
-            found: trials and their validation accuracies; those outside the space are ignored.
-            seed: of the proposals.
+            found: Trials and their validation accuracies; those outside the space are ignored.
+            seed: Seed of the proposals.
 
         Raises:
             InputError: Optuna is not installed.

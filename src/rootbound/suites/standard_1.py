@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from rootbound.attacks.base import Attack
-from rootbound.attacks.budget import Budget
-from rootbound.attacks.probes import (
+from rootbound.attacks import (
+    Attack,
+    Budget,
     DiscriminantHead,
     ExactLastLayer,
+    FineTune,
+    JointTune,
     KernelRidge,
     LastLayer,
+    LoRA,
     NearestNeighbours,
+    PartialFineTune,
     PerceptronProbe,
     Reading,
     RidgeHead,
+    repairs,
 )
-from rootbound.attacks.repairs import (
-    BalanceFactors,
-    BalanceLayers,
-    BypassGates,
-    Distil,
-    GradientFree,
-    InsertWhitening,
-    Interpolate,
-    LeakyActivations,
-    Prune,
-    ReassignHead,
-    RecomputeStatistics,
-    ReinitialiseDead,
-    ReinitialiseLast,
-    Repaired,
-    ResetNorms,
-    Restart,
-    Sanitise,
-    SelfSupervise,
-    ShiftBias,
-    ShrinkAndPerturb,
-    Truncate,
-    TuneOnDesirable,
-)
-from rootbound.attacks.tuning import FineTune, JointTune, LoRA, PartialFineTune
-from rootbound.suites.demo_1 import last_layers, rates
+from rootbound.suites.quick import list_last_layers, list_rates
 from rootbound.suites.space import Space
 from rootbound.suites.suite import Suite
 
@@ -52,9 +32,9 @@ EARLIER = (
 )
 
 LAST_LAYER: tuple[Attack, ...] = (
-    *(LastLayer("sgd", rate) for rate in rates(1e-4, 15)),
+    *(LastLayer("sgd", rate) for rate in list_rates(1e-4, 15)),
     *(LastLayer("sgd", rate, unit="curvature") for rate in (0.1, 1.0, 1.9)),
-    *(LastLayer("adamw", rate) for rate in rates(1e-4, 11)),
+    *(LastLayer("adamw", rate) for rate in list_rates(1e-4, 11)),
     *(ExactLastLayer(penalty, "standardised") for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4)),
     *(ExactLastLayer(penalty, "whitened") for penalty in (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)),
     *(ExactLastLayer(1e-3, "whitened", kept=kept) for kept in (1e-2, 1e-1)),
@@ -117,7 +97,7 @@ ALL_LAYERS: tuple[Attack, ...] = (
     FineTune(None, "kept", "adamw", 3e-3, augmentation="shift", head="probe"),
 )
 SOME_LAYERS: tuple[Attack, ...] = (
-    *(trial for layers in (2, 3, 4, 5) for trial in last_layers(layers)),
+    *(trial for layers in (2, 3, 4, 5) for trial in list_last_layers(layers)),
     *(PartialFineTune(None, "kept", "adamw", 3e-3, part="first", count=count) for count in (1, 2)),
     *(PartialFineTune(None, "kept", "adamw", rate, part="norms") for rate in (3e-3, 3e-2)),
     *(PartialFineTune(None, "kept", "adamw", rate, part="biases") for rate in (3e-3, 3e-2)),
@@ -126,40 +106,46 @@ SOME_LAYERS: tuple[Attack, ...] = (
     *(JointTune(None, "kept", "adamw", 3e-3, retain=retain) for retain in (0.3, 1.0)),
 )
 REPAIRS: tuple[Attack, ...] = tuple(
-    Repaired(repair, attack)
+    repairs.Repaired(repair, attack)
     for repair in (
-        RecomputeStatistics(),
-        ResetNorms(),
-        BalanceLayers("units"),
-        BalanceLayers("layers"),
-        BalanceLayers("spectral"),
-        BalanceFactors(),
-        InsertWhitening(),
-        Sanitise(),
-        BypassGates(),
-        LeakyActivations(),
-        ShiftBias(),
-        ReinitialiseDead(),
-        ReinitialiseLast(1),
-        ReinitialiseLast(2),
-        Truncate(1),
-        Truncate(2),
-        ShrinkAndPerturb(0.9, 0.05),
-        ShrinkAndPerturb(0.5, 0.1),
-        ShrinkAndPerturb(0.2, 0.1),
-        Prune(0.3),
-        Prune(0.7),
-        TuneOnDesirable(),
-        SelfSupervise(),
-        Distil(),
-        Interpolate(0.5),
-        *(Restart(number) for number in (1, 2, 3)),
+        repairs.RecomputeStatistics(),
+        repairs.ResetNorms(),
+        repairs.BalanceLayers("units"),
+        repairs.BalanceLayers("layers"),
+        repairs.BalanceLayers("spectral"),
+        repairs.BalanceFactors(),
+        repairs.InsertWhitening(),
+        repairs.Sanitise(),
+        repairs.BypassGates(),
+        repairs.LeakyActivations(),
+        repairs.ShiftBias(),
+        repairs.ReinitialiseDead(),
+        repairs.ReinitialiseLast(1),
+        repairs.ReinitialiseLast(2),
+        repairs.Truncate(1),
+        repairs.Truncate(2),
+        repairs.ShrinkAndPerturb(0.9, 0.05),
+        repairs.ShrinkAndPerturb(0.5, 0.1),
+        repairs.ShrinkAndPerturb(0.2, 0.1),
+        repairs.Prune(0.3),
+        repairs.Prune(0.7),
+        repairs.TuneOnDesirable(),
+        repairs.SelfSupervise(),
+        repairs.Distil(),
+        repairs.Interpolate(0.5),
+        *(repairs.Restart(number) for number in (1, 2, 3)),
     )
     for attack in (ADAM, SGD)
 )
 REPAIRED_PROBES: tuple[Attack, ...] = tuple(
-    Repaired(repair, probe)
-    for repair in (RecomputeStatistics(), ResetNorms(), Sanitise(), BypassGates(), ShiftBias())
+    repairs.Repaired(repair, probe)
+    for repair in (
+        repairs.RecomputeStatistics(),
+        repairs.ResetNorms(),
+        repairs.Sanitise(),
+        repairs.BypassGates(),
+        repairs.ShiftBias(),
+    )
     for probe in (
         ExactLastLayer(1e-2, "standardised", iterations=80),
         KernelRidge(0.5, 1e-2),
@@ -178,20 +164,20 @@ BLIND: tuple[Attack, ...] = (
     DiscriminantHead(1.0, reading=Reading("all")),
     FineTune(None, "kept", "adamw", 1e-3, head="probe"),
     *(
-        Repaired(repair, FineTune(None, "kept", "adamw", 1e-3, augmentation="shift"))
+        repairs.Repaired(repair, FineTune(None, "kept", "adamw", 1e-3, augmentation="shift"))
         for repair in (
-            RecomputeStatistics(),
-            BalanceLayers("units"),
-            BalanceFactors(),
-            InsertWhitening(),
-            Sanitise(),
-            BypassGates(),
-            Truncate(1),
-            ReinitialiseLast(1),
-            SelfSupervise(),
+            repairs.RecomputeStatistics(),
+            repairs.BalanceLayers("units"),
+            repairs.BalanceFactors(),
+            repairs.InsertWhitening(),
+            repairs.Sanitise(),
+            repairs.BypassGates(),
+            repairs.Truncate(1),
+            repairs.ReinitialiseLast(1),
+            repairs.SelfSupervise(),
         )
     ),
-    ReassignHead(),
+    repairs.ReassignHead(),
 )
 
 STANDARD_1 = Suite(
@@ -203,8 +189,8 @@ STANDARD_1 = Suite(
         *SOME_LAYERS,
         *REPAIRS,
         *REPAIRED_PROBES,
-        ReassignHead(),
-        *(GradientFree(blocks) for blocks in (0, 1)),
+        repairs.ReassignHead(),
+        *(repairs.GradientFree(blocks) for blocks in (0, 1)),
     ),
     budgets=(Budget(1, 60), Budget(10, 150), Budget(100, 250), Budget(None, 300)),
     blind=BLIND,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, fields, replace
 
 from rootbound.attacks.base import Attack
 from rootbound.attacks.budget import Budget
 from rootbound.core.errors import InputError
-from rootbound.core.fields import PositiveFloat, check
+from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, check
 from rootbound.records.configuration import plain
 from rootbound.suites.space import Space
 
@@ -22,24 +21,24 @@ class Suite:
     """What every arm is put through.
 
     Args:
-        name: with its version.
-        attacks: the trials that screen a model.
-        budgets: what may be spent on each of them.
-        blind: the trials for budgets of one label a class, where nothing is left to select
-            by: the first that works is the attacker's choice, whatever the model.
-        space: where more settings are proposed from what the screening found.
-        benign: the trials on a harmless third task, where there is one, with 10 and 100 labels.
-        controls: whether raw pixels, and a small network from scratch, are attacked as well.
-        confirmed: how many of each tier's best settings meet new attacker seeds; 0 for none.
-        attackers: how many attacker seeds they meet.
-        adaptive: how many of the attacks know a method, and were added for it.
-        longer: how many times the steps the best setting gets once more; 0 for not at all.
-        minutes: after which nothing new is begun, where the time is limited; see `within`.
-        trial_limit: seconds that a trial may take; then it has failed. Meant for those that hang,
+        name: Name with a version.
+        attacks: The trials that screen a model.
+        budgets: What may be spent on each of them.
+        blind: The trials for budgets of one label a class, where nothing is left to select by: the
+            first that works is the attacker's choice, whatever the model.
+        space: Where more settings are proposed, given the results of the screening.
+        benign: The trials on a harmless third task, where there is one, with 10 and 100 labels.
+        controls: Whether raw pixels, and a small network from scratch, are attacked as well.
+        confirmed: How many of each tier's best settings meet new attacker seeds; 0 for none.
+        attackers: How many attacker seeds they meet.
+        longer: How many times the steps the best setting gets once more; 0 for not at all.
+        adaptive: How many of the attacks know a method, and were added for it.
+        minutes: Minutes after which nothing new is begun, where the time is limited; see `within`.
+        trial_limit: Seconds that a trial may take; then it has failed. Meant for trials that hang,
             and no part of the digest.
 
     Raises:
-        InputError: no attack or no budget, an attack twice, a limit that is not positive, or one
+        InputError: No attack or no budget, an attack twice, a limit that is not positive, or one
             label a class without `blind`.
     """
 
@@ -50,11 +49,11 @@ class Suite:
     space: Space | None = None
     benign: tuple[Attack, ...] = ()
     controls: bool = False
-    confirmed: int = 0
-    attackers: int = 1
-    longer: int = 0
-    adaptive: int = 0
-    minutes: float | None = None
+    confirmed: NonNegativeInt = 0
+    attackers: PositiveInt = 1
+    longer: NonNegativeInt = 0
+    adaptive: NonNegativeInt = 0
+    minutes: PositiveFloat | None = None
     trial_limit: PositiveFloat = 3600.0
 
     def __post_init__(self) -> None:
@@ -77,7 +76,7 @@ class Suite:
 
     def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
         """Return the suite with more attacks, under a name that says so; each of them once."""
-        further = tuple(one for one in dict.fromkeys(attacks) if one not in self.attacks)
+        further = tuple(attack for attack in dict.fromkeys(attacks) if attack not in self.attacks)
         if not further:
             return self
         many = "s" if len(further) > 1 else ""
@@ -91,10 +90,8 @@ class Suite:
         Intervals get narrower; which settings are the best is found as before.
 
         Raises:
-            InputError: less than 1, or the suite confirms nothing.
+            InputError: Less than 1, or the suite confirms nothing.
         """
-        if count < 1:
-            raise InputError("at least 1 attacker seed", str(count), "raise it")
         if not self.confirmed:
             raise InputError(
                 "a suite that confirms its best settings", repr(self.name),
@@ -110,10 +107,8 @@ class Suite:
         Its later stages are left out. A run with more minutes goes on where this one ended.
 
         Raises:
-            InputError: the time is not above 0.
+            InputError: The time is not above 0.
         """
-        if not 0 < minutes < math.inf:
-            raise InputError("a number of minutes above 0", str(minutes), "raise it")
         name = f"{self.name} by halving"
         return replace(
             self, name=name, space=None, confirmed=0, attackers=1, longer=0, minutes=minutes

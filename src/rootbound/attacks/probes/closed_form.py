@@ -23,8 +23,19 @@ ABSENT = -1e4
 """Logit of a class without samples: never chosen, and finite."""
 
 
+class ClosedForm(Probe, StackedAttack):
+    """Probes whose trials share one decomposition, if they differ in the regularisation alone."""
+
+    coordinates: CoordinatesName
+
+    @property
+    def bundle(self) -> Hashable:
+        """Everything but the regularisation."""
+        return type(self), self.coordinates, self.reading
+
+
 @dataclass(frozen=True)
-class RidgeHead(Probe, StackedAttack):
+class RidgeHead(ClosedForm):
     """Regress one-hot labels on features: `W = (Z'Z / N + penalty I)^-1 Z'Y / N`.
 
     Z are features `(N, R)` of unit variance, Y centred one-hot labels `(N, C)`. All penalties
@@ -32,17 +43,12 @@ class RidgeHead(Probe, StackedAttack):
     differences of one between classes are certainties for a cross-entropy.
 
     Args:
-        penalty: above 0, where 1 is the variance of a feature.
+        penalty: Penalty of the squared weights, where 1 is the variance of a feature.
         coordinates: `whitened` or `standardised`.
     """
 
     penalty: PositiveFloat = 1e-2
     coordinates: CoordinatesName = "standardised"
-
-    @property
-    def bundle(self) -> Hashable:
-        """Trials that differ in the penalty alone share one decomposition."""
-        return type(self), self.coordinates, self.reading
 
     @classmethod
     def transfer_together(
@@ -66,7 +72,7 @@ class RidgeHead(Probe, StackedAttack):
 
 
 @dataclass(frozen=True)
-class DiscriminantHead(Probe, StackedAttack):
+class DiscriminantHead(ClosedForm):
     """Assign a sample to the nearest class mean by Mahalanobis' distance.
 
     `logit_c = m_c' S^-1 z - m_c' S^-1 m_c / 2` with class means `m_c` of features
@@ -76,18 +82,13 @@ class DiscriminantHead(Probe, StackedAttack):
     Classes count as equally frequent. All shrinkages share one decomposition.
 
     Args:
-        shrinkage: in (0, 1]; at 1 it is the nearest mean by Euclid's distance.
+        shrinkage: In (0, 1]; with 1, the nearest mean by Euclidean distance is chosen.
         coordinates: `standardised`, or `whitened`: then S shrinks towards the covariance of all
             samples, and an invertible linear map of the features changes nothing.
     """
 
     shrinkage: Annotated[float, Range(above=0, at_most=1)] = 0.1
     coordinates: CoordinatesName = "standardised"
-
-    @property
-    def bundle(self) -> Hashable:
-        """Trials that differ in the shrinkage alone share one decomposition."""
-        return type(self), self.coordinates, self.reading
 
     @classmethod
     def transfer_together(

@@ -33,12 +33,12 @@ class ExactLastLayer(Probe, StackedAttack):
     Hence no head whose norm is at most |W| has a training loss lower by more than the gap.
 
     Args:
-        penalty: above 0; the bias is penalised as well.
-        coordinates: `whitened`, or `standardised` (each feature to unit variance), which is
-            better with fewer labels than features.
-        iterations: at most so many of L-BFGS.
-        kept: whitened directions with less than this share of the largest singular value are
-            left out: at 1e-12 rounding errors, at 1e-2 whatever is rare as well.
+        penalty: Penalty of the squared weights; the bias is penalised as well.
+        coordinates: `whitened`, or `standardised` (each feature to unit variance), which is better
+            with fewer labels than features.
+        iterations: Most iterations of L-BFGS.
+        kept: Whitened directions with less than this share of the largest singular value are left
+            out: with 1e-12 rounding errors, with 1e-2 whatever is rare as well.
     """
 
     penalty: PositiveFloat = 1e-5
@@ -114,7 +114,7 @@ def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
     Args:
         features: `(N, D)` with labels.
         classes: C.
-        penalty: of the squared weights, above 0.
+        penalty: Penalty of the squared weights, above 0.
     """
     coordinates = find_coordinates(features.inputs, "standardised")
     inputs = coordinates(features.inputs, bias=True).cpu().numpy()

@@ -26,11 +26,11 @@ class LastLayer(Probe, StackedAttack):
 
     Args:
         optimiser: `sgd` (momentum 0.9), `adam` (0.9, 0.999), or `adamw` (decay 1e-4).
-        learning_rate: constant, above 0.
-        batch_size: samples a step, shared by the trials trained together.
-        unit: of the learning rate: `absolute`, or `curvature` for multiples of one over the
-            largest eigenvalue of the features' second moments, beyond which (about 4 with
-            momentum) descent diverges: scale of features then hides nothing.
+        learning_rate: The learning rate; it is constant.
+        batch_size: Samples in a step, shared by the trials that are trained together.
+        unit: Unit of the learning rate: `absolute`, or `curvature` for multiples of one over the
+            largest eigenvalue of the second moments of the features, beyond which (about 4 with
+            momentum) descent diverges: the scale of the features then hides nothing.
     """
 
     optimiser: Literal["sgd", "adam", "adamw"] = "adam"
@@ -83,7 +83,7 @@ class StackedHeads(nn.Module):
     quarter of the matrix products instead of three times as much.
 
     Args:
-        head: the starting weights of each of them.
+        head: The starting weights of each of them.
         trials: T.
     """
 

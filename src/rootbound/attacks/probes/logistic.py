@@ -47,8 +47,8 @@ class LogisticProblem:
 
         Args:
             start: `(C, R)`; the optimum for a penalty near by saves steps.
-            penalty: above 0.
-            iterations: at most so many of L-BFGS.
+            penalty: The penalty, above 0.
+            iterations: Most iterations of L-BFGS.
         """
         weights, done = start, 0
         loss, gradient = self.objective(weights, penalty)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -19,6 +18,7 @@ from rootbound.attacks.probes.coordinates import (
     random_rotation,
 )
 from rootbound.attacks.probes.probe import Probe
+from rootbound.attacks.tuning.optimisers import Update
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Data
 from rootbound.networks import Classifier
@@ -33,11 +33,11 @@ class PerceptronProbe(Probe):
     are turned at random, so that the frame which a linear map leaves behind hides nothing.
 
     Args:
-        hidden: units between the layers.
-        learning_rate: the first one.
-        batch_size: samples a step.
-        coordinates: of the features: `standardised`, or `whitened` where there are more samples
-            than features.
+        hidden: Units between the layers.
+        learning_rate: The learning rate at the start.
+        batch_size: Samples in a step.
+        coordinates: Coordinates of the features: `standardised`, or `whitened` where there are more
+            samples than features.
     """
 
     hidden: PositiveInt = 256
@@ -58,16 +58,11 @@ class PerceptronProbe(Probe):
                 nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, model.classes)
             )
         network = _Network(coordinates, layers)
-        optimiser = torch.optim.AdamW(layers.parameters(), self.learning_rate, fused=True)
+        update = Update(list(layers.parameters()), "adamw", self.learning_rate, weight_decay=1e-2)
         batches = samples.batches(self.batch_size, attacker.steps, attacker.generator)
         for step, (inputs, labels) in enumerate(batches, start=1):
-            progress = (step - 1) / attacker.steps
-            optimiser.param_groups[0]["lr"] = (
-                self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-            )
-            optimiser.zero_grad(set_to_none=True)
-            functional.cross_entropy(layers(inputs), labels).backward()
-            optimiser.step()
+            factor = 0.5 * (1 + math.cos(math.pi * (step - 1) / attacker.steps))
+            update(lambda: functional.cross_entropy(layers(inputs), labels), factor)  # noqa: B023
             yield Snapshot(step, network, flops=coordinates.flops)
 
 

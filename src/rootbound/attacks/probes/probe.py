@@ -24,12 +24,12 @@ class Reading:
     """A place in a network.
 
     Args:
-        blocks_before_last: 0 for the features that the head reads, 1 for the outputs of the
-            block before, and so on to the input itself; `all` for every block's together.
+        blocks_before_last: 0 for the features that the head reads, 1 for the outputs of the block
+            before, and so on to the input itself; `all` for those of all blocks together.
         side: `after` the block's last activation, or `before` it.
 
     Raises:
-        InputError: a block after the last.
+        InputError: A block after the last.
     """
 
     blocks_before_last: NonNegativeInt | Literal["all"] = 0
@@ -107,7 +107,7 @@ class Probe(Attack):
     """Fit a new classifier to frozen features `(N, D)`; subclasses say which and how.
 
     Args:
-        reading: where the features are read.
+        reading: Where the features are read.
     """
 
     tier: ClassVar[Tier] = "probe"

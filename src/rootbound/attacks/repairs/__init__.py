@@ -15,13 +15,12 @@ from rootbound.attacks.repairs.by_training import (
     SeparateClasses,
     TuneOnDesirable,
 )
-from rootbound.attacks.repairs.gradient_free import GradientFree
 from rootbound.attacks.repairs.insert_whitening import InsertWhitening
 from rootbound.attacks.repairs.normalisations import RecomputeStatistics, ResetNorms
-from rootbound.attacks.repairs.reassign_head import ReassignHead
 from rootbound.attacks.repairs.reinitialise import ReinitialiseDead, ReinitialiseLast, Truncate
 from rootbound.attacks.repairs.repair import Repair, Repaired, Restart
 from rootbound.attacks.repairs.weights import Interpolate, Prune, ShrinkAndPerturb
+from rootbound.attacks.repairs.without_gradients import GradientFree, ReassignHead
 
 __all__ = [
     "BalanceFactors",

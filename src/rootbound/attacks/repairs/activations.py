@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import at_rest, layers, outputs_of, replace_part, sample
+from rootbound.attacks.repairs.network import layers, observe, outputs_of, replace_part, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveFloat, Range
 from rootbound.networks import Classifier
@@ -29,7 +28,7 @@ class LeakyActivations(Repair):
     Only activations that are modules are replaced.
 
     Args:
-        slope: left of 0, in (0, 1).
+        slope: Slope left of 0, in (0, 1).
     """
 
     slope: Annotated[float, Range(above=0, below=1)] = 0.1
@@ -56,7 +55,7 @@ class ShiftBias(Repair):
     what a unit looks for, stay.
 
     Args:
-        share: in (0, 1).
+        share: Share of the inputs for which a unit is above 0, in (0, 1).
     """
 
     share: Annotated[float, Range(above=0, below=1)] = 0.5
@@ -104,10 +103,7 @@ class BypassGates(Repair):
                 else:
                     fitting.discard(gate)
 
-        with contextlib.ExitStack() as hooks, at_rest(model):
-            for gate in dict.fromkeys(gates.values()):
-                hooks.callback(gate.register_forward_hook(compare).remove)
-            model.backbone(sample(attacker.train, 2))
+        observe(model, sample(attacker.train, 2), dict.fromkeys(gates.values()), compare)
         for path, gate in gates.items():
             if gate in fitting:
                 replace_part(model, path, nn.Identity())
@@ -137,7 +133,7 @@ class Sanitise(Repair):
     masked NaN is NaN again. Where all is finite and small enough, nothing changes.
 
     Args:
-        largest: absolute value that passes.
+        largest: Largest absolute value that passes.
     """
 
     largest: PositiveFloat = 1e8
@@ -157,8 +153,8 @@ class Finite(nn.Module):
     """A part of a network whose outputs, and the gradients of its inputs, are finite.
 
     Args:
-        part: what is wrapped.
-        largest: absolute value of its outputs.
+        part: The part that is wrapped.
+        largest: Largest absolute value of its outputs.
     """
 
     def __init__(self, part: nn.Module, largest: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import CONVOLUTIONS, LAYERS, at_rest, chain, sample
+from rootbound.attacks.repairs.network import CONVOLUTIONS, LAYERS, chain, observe, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.networks import Classifier
 
@@ -160,10 +159,7 @@ def _measured(found: list[Link], model: Classifier, inputs: Tensor, by_unit: boo
         values = outputs.double().movedim(axis, -1).flatten(0, -2)
         scales[layer] = values.std(dim=0) if apart[layer] else values.std()
 
-    with contextlib.ExitStack() as hooks, at_rest(model):
-        for source in apart:
-            hooks.callback(source.register_forward_hook(measure).remove)
-        model.backbone(inputs)
+    observe(model, inputs, apart, measure)
     return [power_of_two(scales[link.source]) for link in found]
 
 

@@ -53,10 +53,10 @@ class TuneOnDesirable(TrainingRepair):
     corruptions, no self-distillation, and Adam in place of sharpness-aware descent.
 
     Args:
-        steps: of Adam under a one-cycle learning rate, besides the budget's.
-        learning_rate: the peak, above 0.
-        noise: relative to the deviation of each batch of inputs, at least 0; tokens have none.
-        batch_size: samples a step.
+        steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
+        learning_rate: Peak learning rate.
+        noise: Deviation of the noise, relative to that of each batch of inputs; tokens have none.
+        batch_size: Samples in a step.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("desirable",)
@@ -92,9 +92,9 @@ class SelfSupervise(TrainingRepair):
     network stays as it is.
 
     Args:
-        steps: of Adam under a one-cycle learning rate, besides the budget's.
-        learning_rate: the peak, above 0.
-        batch_size: images a step.
+        steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
+        learning_rate: Peak learning rate.
+        batch_size: Images in a step.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("unlabelled",)
@@ -144,10 +144,10 @@ class SeparateClasses(TrainingRepair):
     the attack that knows that method.
 
     Args:
-        steps: of Adam under a one-cycle learning rate, besides the budget's.
-        learning_rate: the peak, above 0.
-        batch_size: samples a step; all of them if fewer.
-        ridge: relative to the mean variance of the features, above 0.
+        steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
+        learning_rate: Peak learning rate.
+        batch_size: Samples in a step; all of them if there are fewer.
+        ridge: The ridge in e, relative to the mean variance of the features.
     """
 
     steps: PositiveInt = 60
@@ -177,9 +177,9 @@ class Distil(TrainingRepair):
     unlabelled undesirable ones, half of them desirable where the attacker holds such.
 
     Args:
-        steps: of Adam under a one-cycle learning rate, besides the budget's.
-        learning_rate: the peak, above 0.
-        batch_size: inputs a step.
+        steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
+        learning_rate: Peak learning rate.
+        batch_size: Inputs in a step.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("unlabelled",)

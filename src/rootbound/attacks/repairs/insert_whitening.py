@@ -38,11 +38,11 @@ class InsertWhitening(Repair):
     trained: steps on an ill-conditioned layer would otherwise be multiplied by T.
 
     Args:
-        floor: directions below this share of the largest deviation are stretched as if they
-            were that large; 0 whitens whatever is more than a rounding error. A step of a
-            fine-tuning moves the features along the weakest direction too, and T multiplies
-            that by up to 1 / `ROUNDING`: with 0, the loss may rise to hundreds in the first
-            steps, by an amount that rounding decides, before it falls (ten steps or so).
+        floor: Directions below this share of the largest deviation are stretched as if they were
+            that large; 0 whitens whatever is more than a rounding error. A step of a fine-tuning
+            moves the features along the weakest direction too, and T multiplies that by up to 1 /
+            `ROUNDING`: with 0, the loss may rise to hundreds in the first steps, by an amount that
+            rounding decides, before it falls (ten steps or so).
     """
 
     floor: NonNegativeFloat = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -55,6 +55,19 @@ def at_rest(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+def observe(
+    model: Classifier,
+    inputs: Tensor,
+    parts: Iterable[nn.Module],
+    hook: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None],
+) -> None:
+    """Run the backbone at rest; call a hook with each of the parts, its inputs and its outputs."""
+    with contextlib.ExitStack() as hooks, at_rest(model):
+        for part in parts:
+            hooks.callback(part.register_forward_hook(hook).remove)
+        model.backbone(inputs)
+
+
 def layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.Module]]:
     """Return the backbone's layers in order of execution, each with its activation.
 
@@ -92,13 +105,10 @@ def executions(model: Classifier, inputs: Tensor) -> Counter[nn.Module]:
     """Return how often each part of the backbone is run for inputs `(N, *shape)`."""
     calls: Counter[nn.Module] = Counter()
 
-    def count(part: nn.Module, _: object) -> None:
+    def count(part: nn.Module, _: object, __: object) -> None:
         calls[part] += 1
 
-    with contextlib.ExitStack() as hooks, at_rest(model):
-        for part in model.backbone.modules():
-            hooks.callback(part.register_forward_pre_hook(count).remove)
-        model.backbone(inputs)
+    observe(model, inputs, model.backbone.modules(), count)
     return calls
 
 
@@ -106,9 +116,9 @@ def outputs_of(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Ten
     """Return what a part says `(M, units)`, one row a sample and place.
 
     Args:
-        model: the network.
-        part: the layer or the activation after it.
-        layer: whose units these are: they are last for a linear map, else second.
+        model: The network.
+        part: The layer, or the activation after it.
+        layer: The layer whose units these are: they are last for a linear map, else second.
         inputs: `(N, *shape)`.
     """
     seen: list[Tensor] = []
@@ -117,8 +127,6 @@ def outputs_of(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Ten
         # A copy, because an activation may work in place.
         seen.append(outputs.clone())
 
-    with contextlib.ExitStack() as hooks, at_rest(model):
-        hooks.callback(part.register_forward_hook(keep).remove)
-        model.backbone(inputs)
+    observe(model, inputs, [part], keep)
     axis = -1 if isinstance(layer, nn.Linear | nn.LayerNorm | nn.RMSNorm) else 1
     return seen[0].movedim(axis, -1).flatten(0, -2)

@@ -25,10 +25,10 @@ class ReinitialiseLast(Repair):
     """Draw fresh weights for the last blocks; the blocks before them stay, and may be trained.
 
     Args:
-        blocks: how many, at least 1 and fewer than there are.
+        blocks: How many blocks; fewer than there are.
 
     Raises:
-        InputError: fewer than 1 block.
+        InputError: Fewer than 1 block.
     """
 
     blocks: PositiveInt = 1
@@ -89,10 +89,10 @@ class Truncate(Repair):
     around. Feature maps are averaged over a grid, as for probes, so that the head stays small.
 
     Args:
-        blocks: how many, at least 1 and fewer than there are.
+        blocks: How many blocks; fewer than there are.
 
     Raises:
-        InputError: fewer than 1 block.
+        InputError: Fewer than 1 block.
     """
 
     blocks: PositiveInt = 1

@@ -43,9 +43,9 @@ class Repair(ABC):
         """Return the changed network.
 
         Args:
-            model: the network with the head that it came with, which shall go on fitting
-                where the change allows it; it may be changed in place.
-            attacker: what may be used for it.
+            model: The network with the head that it came with. The head shall still fit where the
+                change allows it. The network may be changed in place.
+            attacker: What may be used for it.
         """
 
 
@@ -54,8 +54,8 @@ class Repaired(Attack):
     """Any attack, on a network that has been repaired first.
 
     Args:
-        repair: the change.
-        attack: what follows it.
+        repair: The change.
+        attack: The attack that follows it.
     """
 
     repair: Repair
@@ -108,7 +108,7 @@ class Restart(Repair):
     chooses among the restarts, as among any settings.
 
     Args:
-        number: of the try.
+        number: Number of the try.
     """
 
     number: int = 1

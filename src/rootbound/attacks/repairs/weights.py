@@ -25,7 +25,7 @@ class Prune(Repair):
     weights is gone; what large ones do stays.
 
     Args:
-        share: of each layer's weights, in (0, 1).
+        share: Share of each layer's weights that are set to zero, in (0, 1).
     """
 
     share: Annotated[float, Range(above=0, below=1)] = 0.3
@@ -54,8 +54,8 @@ class ShrinkAndPerturb(Repair):
     paper: the noise is relative to each tensor's own spread, so that scale hides nothing.
 
     Args:
-        share: of the weights that is kept, in [0, 1].
-        noise: relative to their standard deviation, at least 0.
+        share: Factor of the weights, in [0, 1].
+        noise: Deviation of the noise, relative to that of the weights.
     """
 
     share: Share = 0.5
@@ -80,7 +80,7 @@ class Interpolate(Repair):
     have equally many classes.
 
     Args:
-        share: of the sibling, in [0, 1].
+        share: Share of the sibling, in [0, 1].
     """
 
     tier: ClassVar[Tier] = "control"
@@ -92,7 +92,7 @@ class Interpolate(Repair):
         """Return the network between the two.
 
         Raises:
-            InputError: the sibling has other weights.
+            InputError: The sibling has other weights.
         """
         assert attacker.sibling is not None  # it is needed
         own, other = model.state_dict(), attacker.sibling.state_dict()

@@ -1,10 +1,11 @@
-"""The last k layers, or all of them, fine-tuned from the given weights or from fresh ones."""
+"""Fine-tuning of the last k layers or of all, alone or with the desirable task kept alive."""
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -23,7 +24,7 @@ from rootbound.attacks.tuning.objective import (
 )
 from rootbound.attacks.tuning.optimisers import OptimiserName, Update
 from rootbound.core.errors import InputError
-from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Share
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Share, check
 from rootbound.data import Batch, Data
 from rootbound.networks import Classifier
 from rootbound.training import predict
@@ -37,23 +38,23 @@ class FineTune(Attack):
     """Train the head and the blocks before it by gradient descent.
 
     Args:
-        layers: how many, the head included, at least 2; None for all.
+        layers: How many layers are trained, the head included, at least 2; None for all.
         start: `kept` weights, or `re-initialised` ones (of the layers that are trained).
         optimiser: `sgd` (momentum 0.9), `adam`, or another of `optimisers.py`.
-        learning_rate: the largest one, above 0.
-        batch_size: samples a step.
-        schedule: half a `cosine` down to 0, `constant`, or `one-cycle` (up over the first
-            30 % of the steps, then down to 0).
-        warm_up: share of the steps over which the learning rate rises from 0, besides.
-        head: `fresh` weights; the `given` ones, where the numbers of classes agree; `zero`;
-            or the optimum on the frozen features (`probe`; A. Kumar et al., "Fine-Tuning
-            can Distort Pretrained Features", 2022).
-        loss: what is descended.
-        augmentation: what is done to the inputs.
-        weight_decay: at least 0.
+        learning_rate: The largest learning rate.
+        batch_size: Samples in a step.
+        schedule: Half a `cosine` down to 0, `constant`, or `one-cycle` (up over the first 30 % of
+            the steps, then down to 0).
+        warm_up: Share of the steps over which the learning rate rises from 0 besides, in [0, 1].
+        head: `fresh` weights; the `given` ones, where the numbers of classes agree; `zero`; or the
+            optimum on the frozen features (`probe`; A. Kumar et al., "Fine-Tuning can Distort
+            Pretrained Features", 2022).
+        loss: The loss that is descended.
+        augmentation: What is done to the inputs.
+        weight_decay: Weight decay.
 
     Raises:
-        InputError: fewer than 2 layers.
+        InputError: Fewer than 2 layers.
     """
 
     layers: int | None = None
@@ -142,3 +143,69 @@ class FineTune(Attack):
                 return factor * 0.5 * (1 - math.cos(math.pi * (progress + 1 / steps) / 0.3))
             progress = (progress - 0.3) / 0.7
         return factor * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@dataclass(frozen=True)
+class JointTune(FineTune):
+    """Descend `loss(undesirable) + retain * cross-entropy(desirable)` with a head for each.
+
+    A defence that destroys itself destroys what it does well first: an attacker who goes on
+    training that has nothing to fear. The head for the desirable task is the given one.
+    Against coupled gradients, as in SEAM (2025, https://arxiv.org/abs/2505.12186).
+
+    Args:
+        retain: Weight of the desirable loss.
+
+    Raises:
+        InputError: Only some of the layers are to be trained; desirable samples would have to
+            pass through the frozen ones.
+    """
+
+    retain: PositiveFloat = field(default=1.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.layers is not None:
+            raise InputError("layers=None for JointTune", str(self.layers), "use FineTune")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What the attacker must hold besides labels."""
+        return ("desirable",)
+
+    @property
+    def family(self) -> str:
+        """What is retrained."""
+        return "all layers, both tasks"
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        """Yield the model after every step; the head for the desirable task is left out."""
+        assert attacker.desirable is not None  # it is needed
+        model = self._started(model, attacker)
+        given = _given_head(model, attacker)
+        parameters = [*self.trained_parameters(model), *given.parameters()]
+        update = Update(parameters, self.optimiser, self.learning_rate, self.weight_decay)
+        batches = zip(
+            attacker.batches(self.batch_size),
+            attacker.desirable.batches(self.batch_size, attacker.steps, attacker.generator),
+            strict=True,
+        )
+        for step, (batch, wanted) in enumerate(batches, start=1):
+            model.train()
+            changed = self._augmented(batch, model.classes, attacker)
+
+            def loss(changed: tuple[Tensor, Tensor] = changed, wanted: Batch = wanted) -> Tensor:
+                kept = functional.cross_entropy(given(model.backbone(wanted[0])), wanted[1])
+                return self._loss(model, changed) + self.retain * kept
+
+            update(loss, self._factor(step - 1, attacker.steps))
+            yield Snapshot(step, model)
+
+
+def _given_head(model: Classifier, attacker: Attacker) -> nn.Linear:
+    """Return a copy of the head that the model came with, or a fresh one."""
+    if attacker.given_head is not None:
+        return copy.deepcopy(attacker.given_head).requires_grad_(True)
+    assert attacker.desirable is not None
+    classes = int(attacker.desirable.labels.max()) + 1
+    return model.with_head(classes, attacker.seed()).head

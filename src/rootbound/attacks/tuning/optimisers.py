@@ -21,10 +21,10 @@ class Update:
     """One step of some optimiser on some parameters.
 
     Args:
-        parameters: what is trained.
-        name: of the optimiser.
-        learning_rate: the first one.
-        weight_decay: decoupled for AdamW and Muon, else added to the gradient.
+        parameters: What is trained.
+        name: Name of the optimiser.
+        learning_rate: The learning rate at the start.
+        weight_decay: Weight decay; decoupled for AdamW and Muon, else added to the gradient.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class ScheduleFree(Optimizer):
     A. Defazio et al., "The Road Less Scheduled", 2024, algorithm 1.
 
     Args:
-        parameters: what is trained.
-        learning_rate: constant, apart from what the caller makes of it.
+        parameters: What is trained.
+        learning_rate: The learning rate; constant, apart from what the caller makes of it.
         mixing: b.
     """
 

@@ -24,9 +24,9 @@ class PartialFineTune(FineTune):
     """Train a new head and only some of the parameters below it.
 
     Args:
-        part: `norms` (scales and shifts of normalisations), `biases`, or `first` (the first
-            `count` blocks).
-        count: of first blocks.
+        part: `norms` (scales and shifts of normalisations), `biases`, or `first` (the first `count`
+            blocks).
+        count: How many of the first blocks.
     """
 
     part: Literal["norms", "biases", "first"] = field(default="biases", kw_only=True)
@@ -71,7 +71,7 @@ class LoRA(FineTune):
     what to adapt by the names of whole models; here it is whatever follows the frozen part.
 
     Args:
-        rank: of the change, at least 1.
+        rank: Rank of the change.
     """
 
     rank: PositiveInt = field(default=4, kw_only=True)

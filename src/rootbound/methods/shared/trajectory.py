@@ -65,6 +65,11 @@ def trajectory_gradient(
     return total
 
 
+def cross_entropy(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the loss of a network on a batch: what an attacker descends."""
+    return functional.cross_entropy(network(inputs), labels)
+
+
 def take_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     """Return the loss's gradients, zero for a parameter that it does not depend on."""
     return list(torch.autograd.grad(loss, parameters, materialize_grads=True, allow_unused=True))

@@ -1,4 +1,4 @@
-"""Evolution instead of descent: an attack that no hidden gradient can stop."""
+"""Attacks without gradients: evolution of the weights, and the given head under other names."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks.base import Attack, Snapshot
 from rootbound.attacks.budget import Attacker
+from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt
 from rootbound.data import Batch
 from rootbound.networks import Classifier
@@ -30,14 +32,14 @@ class GradientFree(Attack):
     from the paper: the length of the step is set, and losses in place of ranks.
 
     Args:
-        blocks: how many of the last are changed besides the head, at least 0.
-        learning_rate: the first one, above 0; half a cosine down to 0.
-        pairs: of changes a step, each costing two evaluations of the loss.
-        spread: s, above 0.
-        batch_size: samples a step.
+        blocks: How many of the last blocks are changed besides the head.
+        learning_rate: The learning rate at the start; it falls to 0 along half a cosine.
+        pairs: Pairs of changes in a step; each costs two evaluations of the loss.
+        spread: s.
+        batch_size: Samples in a step.
 
     Raises:
-        InputError: a negative number of blocks.
+        InputError: A negative number of blocks.
     """
 
     tier: ClassVar[Tier] = "repair"
@@ -109,3 +111,48 @@ def _sizes(weights: Sequence[Tensor]) -> list[float]:
     sizes = [float(weight.double().square().mean().sqrt()) for weight in weights]
     smallest = min((size for size in sizes if size > 0), default=1.0)
     return [size or smallest for size in sizes]
+
+
+@dataclass(frozen=True)
+class ReassignHead(Attack):
+    """Give each class one of the given head's outputs, so that they fit the labels best.
+
+    `max sum_c mean_{x in c} log softmax(given(x))[p(c)]` over assignments p of classes to
+    different outputs (H. Kuhn, "The Hungarian Method", 1955). Nothing is trained: what this
+    reaches, the network knew before. Against heads whose outputs are quietly permuted.
+    """
+
+    tier: ClassVar[Tier] = "repair"
+
+    @property
+    def family(self) -> str:
+        """What is changed."""
+        return "outputs of the given head, reassigned"
+
+    def trained_blocks(self, model: Classifier) -> int:
+        """Return 0: the network is frozen."""
+        return 0
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        """Yield the best assignment, once.
+
+        Raises:
+            InputError: There is no given head with at least one output a class.
+        """
+        given = attacker.given_head
+        if given is None or given.out_features < model.classes:
+            raise InputError(
+                f"a given head of at least {model.classes} outputs",
+                "none" if given is None else str(given.out_features),
+                "leave this attack out",
+            )
+        features, labels = attacker.train.batch(slice(None))
+        with torch.no_grad():
+            scores = functional.log_softmax(given(features).double(), dim=1)
+            members = functional.one_hot(labels, model.classes).double()
+            fit = members.T @ scores / members.sum(dim=0).clamp_min(1.0).unsqueeze(1)
+            _, outputs = linear_sum_assignment(fit.cpu().numpy(), maximize=True)
+            chosen = torch.from_numpy(outputs).to(labels.device)
+            model.head.weight.copy_(given.weight[chosen])
+            model.head.bias.copy_(given.bias[chosen] if given.bias is not None else 0.0)
+        yield Snapshot(0, model)
