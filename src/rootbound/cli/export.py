@@ -82,21 +82,21 @@ def run(options: Options) -> int:
     return 0
 
 
-def _card(path: str, run: Path, model: Classifier) -> dict[str, Any]:
+def _card(path: str, folder: Path, model: Classifier) -> dict[str, Any]:
     """Return the card of a model by the run in which it was attacked."""
-    digest, evaluation = weights_digest(model.state_dict()), Evaluation.load(run)
+    digest, evaluation = weights_digest(model.state_dict()), Evaluation.load(folder)
     attacked = evaluation.context.get("weights", {})
     name = next((name for name, weights in attacked.items() if weights == digest), None)
     if name is None:
         raise InputError(
             f"a run in which the weights of {path} were attacked",
-            f"one of other weights in {run}",
+            f"one of other weights in {folder}",
             f"run rootbound audit {path}",
         )
     card = resistance_card(evaluation, name, digest)
     if card["desirable"] is None:
         raise InputError(
-            f"a run that says what {path} is for", f"none in {run}", "audit it with --desirable"
+            f"a run that says what {path} is for", f"none in {folder}", "audit it with --desirable"
         )
     return card
 

@@ -195,9 +195,9 @@ def resolve_network(options: NetworkOptions, path: str | None = None) -> Network
         )
     weights = find_weights(path)
     if options.model is None:
-        model, header = weights.load()
+        model, whole = weights.load()
         return NetworkSource(
-            header.architecture, None, header.origin.tokeniser, weights, header, model
+            whole.architecture, None, whole.origin.tokeniser, weights, whole, model
         )
     header = read_header(weights.weights)
     tokeniser = "" if header is None else header.origin.tokeniser

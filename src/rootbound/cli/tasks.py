@@ -112,8 +112,9 @@ def resolve_tasks(
     data = _first(options.data, origin and origin.data, DATA)
     second = options.undesirable_data
     if second is None:
-        one_set = origin is None or origin.undesirable_data == origin.data
-        second = data if one_set else origin.undesirable_data
+        second = data  # that of the file only where it names two
+        if origin is not None and origin.undesirable_data != origin.data:
+            second = origin.undesirable_data
     for option, name in (("--data", data), ("--undesirable-data", second)):
         if ELSEWHERE in name:
             raise InputError(
