@@ -191,7 +191,7 @@ def resolve_network(options: NetworkOptions, path: str | None = None) -> Network
         return NetworkSource(name, options.head, name if pretrained else "")
     if pretrained:
         raise InputError(
-            f"--from or --model {PRETRAINED}NAME", "both", "leave one out: each has weights"
+            f"weights of a file, or of --model {PRETRAINED}NAME", "both", "leave one out"
         )
     weights = find_weights(path)
     if options.model is None:

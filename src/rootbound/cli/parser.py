@@ -7,14 +7,16 @@ that several commands share: they stand beside the others, with the group's valu
 
 from __future__ import annotations
 
+import ast
 import functools
+import inspect
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from itertools import pairwise
 from types import ModuleType, NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
-from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser
 
 from rootbound.core.errors import InputError, unknown_name
@@ -56,8 +58,7 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
 
 def _add_options(parser: ArgumentParser, kind: type[Any], group: object | None = None) -> None:
     """Add the options of a dataclass, with the defaults of a group where it is one."""
-    hints, docs = get_type_hints(kind), parse_from_object(kind).params
-    texts = {doc.arg_name: " ".join(str(doc.description).split()) for doc in docs}
+    hints, texts = get_type_hints(kind), _docstrings(kind)
     for part in fields(kind):
         default = part.default if group is None else getattr(group, part.name)
         if is_dataclass(default):
@@ -74,6 +75,17 @@ def _add_options(parser: ArgumentParser, kind: type[Any], group: object | None =
             else:
                 flag = f"--{key.replace('_', '-')}"
                 parser.add_argument(flag, *names, default=default, **settings)
+
+
+def _docstrings(kind: type[Any]) -> dict[str, str]:
+    """Return the docstring below each field of a dataclass, which Python itself forgets."""
+    definition = ast.parse(inspect.getsource(kind)).body[0]
+    assert isinstance(definition, ast.ClassDef)
+    return {
+        ast.unparse(part.target): " ".join(ast.literal_eval(below.value).split())
+        for part, below in pairwise(definition.body)
+        if isinstance(part, ast.AnnAssign) and isinstance(below, ast.Expr)
+    }
 
 
 def _type_of_given(hint: Any) -> Any:
