@@ -1,8 +1,8 @@
 """One training on several devices: what the processes that `torchrun` starts do together.
 
-Every process runs the same program with the same seed. A step's batch is drawn by all of them
-and learned from by each in part; gradients are averaged before the optimiser sees them. Losses
-may call any part of a network in any order, which a wrapper around its `forward` would not see.
+Every process runs the same program with the same seed. In each step all of them draw the same
+batch, each learns from its part, and gradients are averaged before the optimiser sees them. There
+is no wrapper around a network, because losses may call any part of it in any order.
 """
 
 from __future__ import annotations

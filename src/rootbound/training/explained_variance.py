@@ -21,7 +21,7 @@ def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor
     Args:
         features: `(N, D)`.
         labels: `(N,)` int64.
-        ridge: relative to the mean variance of the features.
+        ridge: The ridge relative to the mean variance of the features.
 
     Returns:
         A scalar in [0, 1], differentiable in the features.
@@ -41,7 +41,7 @@ def linear_information(features: Tensor, labels: Tensor, ridge: float) -> Tensor
     Args:
         features: `(N, D)`.
         labels: `(N,)` int64.
-        ridge: relative to the mean variance of the features.
+        ridge: The ridge relative to the mean variance of the features.
 
     Returns:
         A scalar of at least 0, in nats, differentiable in the features.
@@ -63,32 +63,30 @@ def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor
 
     `C' (S + e I)^-1 C` of the covariance S of the features and C of features and labels.
     """
-    with at_least_float32(features) as full:
-        return _solved(full, labels, ridge)
-
-
-def _solved(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    # Where several processes train together, the samples are those of all processes.
-    dimension, count = features.shape[1], distributed.sum_count(len(features))
-    classes, part = distributed.max_count(int(labels.max())) + 1, len(features) / count
-    targets = functional.one_hot(labels, classes).to(features.dtype)
-    # A class that does not occur has no variance; in a vocabulary that is nearly all of them.
-    targets = targets[:, distributed.sum_tensor(targets.sum(0)) > 0]
-    targets = targets - distributed.sum_tensor(part * targets.mean(0))
-    # The centre is a constant to the gradient as well: what the head misses adds up to nothing.
-    centred = features - distributed.sum_tensor(part * features.detach().mean(0))
-    with torch.no_grad():
-        covariance = distributed.sum_tensor(centred.T @ centred / count)
-        correlation = distributed.sum_tensor(centred.T @ targets / count)
-        # The ridge is a constant to the gradient, or shrinking every feature would seem to
-        # help; the floor keeps the factor positive definite when all features are equal.
-        loading = ridge * covariance.trace() / dimension + 1e-8
-        factor = torch.linalg.cholesky(covariance + loading * torch.eye(dimension).to(covariance))
-        head = torch.cholesky_solve(correlation, factor)
-    # Twice the agreement minus the energy, at the head where this is largest: there the head's
-    # own change has no part in the gradient (envelope theorem), so none flows through the solve,
-    # nor through a covariance (D, D), only through K predictions of each sample.
-    predictions = centred @ head
-    agreement = distributed.sum_tensor(predictions.T @ targets / count)
-    energy = distributed.sum_tensor(predictions.T @ predictions / count) + loading * (head.T @ head)
-    return distributed.sum_tensor(targets.T @ targets / count), agreement + agreement.T - energy
+    with at_least_float32(features) as samples:
+        # Where several processes train together, sums are over the samples of all of them.
+        dimension, count = samples.shape[1], distributed.sum_count(len(samples))
+        classes, part = distributed.max_count(int(labels.max())) + 1, len(samples) / count
+        targets = functional.one_hot(labels, classes).to(samples.dtype)
+        # A class that does not occur has no variance; in a vocabulary that is nearly all of them.
+        targets = targets[:, distributed.sum_tensor(targets.sum(0)) > 0]
+        targets = targets - distributed.sum_tensor(part * targets.mean(0))
+        # The centre is a constant to the gradient as well: what the head misses adds up to nothing.
+        centred = samples - distributed.sum_tensor(part * samples.detach().mean(0))
+        with torch.no_grad():
+            covariance = distributed.sum_tensor(centred.T @ centred / count)
+            correlation = distributed.sum_tensor(centred.T @ targets / count)
+            # The ridge is a constant to the gradient, or shrinking every feature would seem to
+            # help; the floor keeps the factor positive definite when all features are equal.
+            loading = ridge * covariance.trace() / dimension + 1e-8
+            loaded = covariance + loading * torch.eye(dimension).to(covariance)
+            factor = torch.linalg.cholesky(loaded)
+            head = torch.cholesky_solve(correlation, factor)
+        # Twice the agreement minus the energy, at the head where this is largest. There the head's
+        # own change has no part in the gradient (envelope theorem): none flows through the solve,
+        # nor through a covariance (D, D), only through the K predictions of each sample.
+        predictions = centred @ head
+        agreement = distributed.sum_tensor(predictions.T @ targets / count)
+        energy = distributed.sum_tensor(predictions.T @ predictions / count)
+        energy = energy + loading * (head.T @ head)
+        return distributed.sum_tensor(targets.T @ targets / count), agreement + agreement.T - energy
