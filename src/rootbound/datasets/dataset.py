@@ -127,8 +127,8 @@ class Dataset:
         return Task(
             name=f"{self.name} {describe(chosen)}",
             classes=tuple(self.classes[label] for label in chosen),
-            train=_relabelled(self.train, chosen),
-            test=_relabelled(self.test, chosen),
+            train=_relabel(self.train, chosen),
+            test=_relabel(self.test, chosen),
             vocabulary=self.vocabulary,
             conversion=self.conversion,
         )
@@ -239,7 +239,7 @@ def describe(labels: Sequence[int]) -> str:
     return ",".join(map(str, labels))
 
 
-def _relabelled(data: Data, chosen: Sequence[int]) -> Data:
+def _relabel(data: Data, chosen: Sequence[int]) -> Data:
     size = max(int(data.labels.max()), *chosen) + 1
     translation = torch.full((size,), -1, dtype=torch.int64)
     translation[torch.tensor(list(chosen))] = torch.arange(len(chosen))
