@@ -46,8 +46,8 @@ from rootbound.attacks.repairs import (
     ShiftBias,
     Truncate,
 )
-from rootbound.attacks.repairs.balance_layers import links
-from rootbound.attacks.repairs.network import outputs_of, sample
+from rootbound.attacks.repairs.balance_layers import find_links
+from rootbound.attacks.repairs.network import sample, unit_outputs
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.methods import Plain
@@ -103,10 +103,10 @@ def test_balancing_holds_in_train_mode(toy_tasks: TaskPair) -> None:
 def test_balanced_layers_have_one_scale(scale: str, toy_tasks: TaskPair) -> None:
     balanced = repaired(BalanceLayers(scale), unbalanced_network(), toy_tasks)  # type: ignore[arg-type]
     inputs = sample(toy_tasks.undesirable.train)
-    found = links(balanced)
+    found = find_links(balanced)
     assert len(found) == 3
     for link in found:
-        outputs = outputs_of(balanced, link.source, link.source, inputs).double()
+        outputs = unit_outputs(balanced, link.source, link.source, inputs).double()
         if scale == "layers":
             spreads = outputs.std().view(1)
         elif scale == "units":
@@ -187,7 +187,7 @@ def test_norms_are_reset(trained: Classifier, toy_tasks: TaskPair) -> None:
         norm.bias.sub_(1e4)
     cured = repaired(ResetNorms(), poisoned, toy_tasks)
     inputs = sample(toy_tasks.undesirable.train)
-    outputs = outputs_of(cured, piece(cured, 1, 1), piece(cured, 1, 1), inputs)
+    outputs = unit_outputs(cured, piece(cured, 1, 1), piece(cured, 1, 1), inputs)
     assert torch.allclose(outputs.mean(dim=0), torch.zeros(32), atol=1e-2)
     assert torch.allclose(outputs.std(dim=0), torch.ones(32), atol=2e-2)
     assert piece(cured, 1, 1).momentum == 0.1

@@ -31,7 +31,7 @@ from rootbound.attacks.repairs import (
     SelfSupervise,
     TuneOnDesirable,
 )
-from rootbound.attacks.repairs.by_training import rotated
+from rootbound.attacks.repairs.by_training import rotate
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.methods import Plain
@@ -119,7 +119,7 @@ def test_self_supervision_trains_the_backbone_alone(plain: Classifier, toy_tasks
 @pytest.mark.parametrize(("turns", "angle"), [(4, 1), (2, 2)])
 def test_images_are_turned_by_their_label(turns: int, angle: int) -> None:
     images = torch.rand(turns, 2, 6, 6)
-    turned = rotated(images, torch.arange(turns), turns)
+    turned = rotate(images, torch.arange(turns), turns)
     for label in range(turns):
         assert torch.equal(turned[label], images[label].rot90(label * angle, dims=(1, 2)))
 

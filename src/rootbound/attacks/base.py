@@ -55,7 +55,7 @@ class Attack(ABC):
 
     @property
     def family(self) -> str:
-        """What is retrained, in words; trials of one family compete, selected on validation."""
+        """What is retrained, in words; the best trial of a family is selected on validation."""
         return type(self).__name__
 
     def trained_blocks(self, model: Classifier) -> int:
@@ -88,7 +88,7 @@ class Attack(ABC):
 
     @abstractmethod
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
-        """Yield models for the undesirable task, best after every step.
+        """Yield models for the undesirable task, if possible after every step.
 
         Args:
             model: The part that may change, with a fresh head; the attack owns it.

@@ -1,4 +1,4 @@
-"""What an attacker may spend, and what it holds."""
+"""What an attacker may spend, and the samples that it holds."""
 
 from __future__ import annotations
 

@@ -150,8 +150,8 @@ class _Preconditioned(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (factor,) = ctx.saved_tensors
-        found: Tensor = torch.cholesky_solve(gradients[0].T, factor).T
-        return found, None
+        scaled: Tensor = torch.cholesky_solve(gradients[0].T, factor).T
+        return scaled, None
 
 
 def preconditioned(features: Tensor, ridge: float = 1e-3) -> Tensor:
@@ -163,5 +163,5 @@ def preconditioned(features: Tensor, ridge: float = 1e-3) -> Tensor:
         features: Z `(N, D)`; the covariance is `Z'Z / N`.
         ridge: Added to the covariance, relative to its mean eigenvalue.
     """
-    found: Tensor = _Preconditioned.apply(features, ridge)
-    return found
+    same: Tensor = _Preconditioned.apply(features, ridge)
+    return same

@@ -65,14 +65,14 @@ class CUTI(Method):
         """Descend the loss, every second time with undesirable samples restyled."""
         width, classes = model.head.in_features, len(tasks.undesirable.classes)
         heads = TrainedHeads([width], classes, self.head_rate)
-        styles = restylings(model, tasks.desirable.train.shape)
+        styles = make_restylings(model, tasks.desirable.train.shape)
         steps = self.recipe.steps(len(tasks.desirable.train))
         turns = itertools.cycle([{}, styles])
 
         def loss(pair: tuple[Batch, Batch], _: float) -> Tensor:
             if self.style == "random":
-                for one in styles.values():
-                    one.drawn_anew()
+                for restyling in styles.values():
+                    restyling.draw_anew()
             return self.loss(model, heads, next(turns), *pair)
 
         trained = [model, *(styles.values() if self.style == "learned" else ())]
@@ -129,20 +129,20 @@ class Restyling(nn.Module):
         restyled: Tensor = outputs * factor.view(shape) + shift.view(shape)
         return restyled
 
-    def drawn_anew(self) -> None:
+    def draw_anew(self) -> None:
         """Give A and B fresh random values."""
         self.deviation.reset_parameters()
         self.mean.reset_parameters()
 
 
-def restylings(model: Classifier, shape: tuple[int, ...]) -> dict[int, Restyling]:
+def make_restylings(model: Classifier, shape: tuple[int, ...]) -> dict[int, Restyling]:
     """Return one for each block whose outputs have channels and places, by its position.
 
     Args:
         model: The network; it is put into evaluation mode while its outputs are looked at.
         shape: Shape of a sample.
     """
-    found: dict[int, Restyling] = {}
+    restylers: dict[int, Restyling] = {}
     was_training = model.training
     model.eval()
     outputs = torch.zeros(1, *shape)
@@ -150,6 +150,6 @@ def restylings(model: Classifier, shape: tuple[int, ...]) -> dict[int, Restyling
         for position, block in enumerate(model.blocks):
             outputs = block(outputs)
             if outputs.dim() > 2:
-                found[position] = Restyling(outputs.shape[1])
+                restylers[position] = Restyling(outputs.shape[1])
     model.train(was_training)
-    return found
+    return restylers

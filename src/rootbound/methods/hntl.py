@@ -64,9 +64,7 @@ class HNTL(Method):
         parts = Disentanglement(model, classes, shape, self.latent, self.hidden)
         minimise(
             parts,
-            lambda pair, _: parts.loss(
-                *joined(pair, wanted), self.variational, self.reconstruction
-            ),
+            lambda pair, _: parts.loss(*join(pair, wanted), self.variational, self.reconstruction),
             draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
@@ -152,7 +150,7 @@ class Disentanglement(nn.Module):
         return total + reconstruction * functional.mse_loss(decoded, inputs.flatten(1))
 
 
-def joined(pair: Pair, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
+def join(pair: Pair, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return inputs, labels out of all classes, and domains (0 desirable, 1 undesirable)."""
     (first, own), (second, other) = pair
     domains = torch.cat([torch.zeros_like(own), torch.ones_like(other)])
@@ -161,7 +159,7 @@ def joined(pair: Pair, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def distillation_loss(model: Classifier, parts: Disentanglement, pair: Pair, wanted: int) -> Tensor:
     """Return the loss of stage 2: what either encoder's latent gives is to be copied."""
-    inputs, _, _ = joined(pair, wanted)
+    inputs, _, _ = join(pair, wanted)
     count = len(pair[0][1])
     outputs = model(inputs)
     content, style = parts.content(inputs[:count])[0], parts.style(inputs[count:])[0]

@@ -73,12 +73,12 @@ class RepNoise(AfterTraining):
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Fit the heads to the model as it is, then descend the loss."""
         with torch.no_grad():
-            samples = outputs_of(model.eval(), torch.zeros(1, *tasks.desirable.train.shape))
+            samples = all_outputs(model.eval(), torch.zeros(1, *tasks.desirable.train.shape))
         widths = [outputs.numel() for outputs in samples]
         heads = TrainedHeads(widths, len(tasks.undesirable.classes), self.head_rate)
         size = self.undesirable_batch_size
         known = tasks.known_undesirable.batches(size, self.head_steps, generator)
-        heads.learn_all(lambda inputs: outputs_of(model, inputs), known)
+        heads.learn_all(lambda inputs: all_outputs(model, inputs), known)
         minimise(
             model,
             lambda pair, _: self.loss(model, heads, *pair),
@@ -94,11 +94,11 @@ class RepNoise(AfterTraining):
     ) -> Tensor:
         """Return the loss of two batches, after the heads have learned from one of them."""
         (inputs, wanted), (others, labels) = desirable, undesirable
-        outputs = outputs_of(model, torch.cat([inputs, others]))
+        outputs = all_outputs(model, torch.cat([inputs, others]))
         count = len(wanted)
-        unwanted = [one[count:] for one in outputs]
+        unwanted = [output[count:] for output in outputs]
         heads.learn(unwanted, labels, self.along)
-        distances = [maximum_mean_discrepancy(one, self._noise(one)) for one in unwanted]
+        distances = [maximum_mean_discrepancy(output, self._noise(output)) for output in unwanted]
         ascent = torch.log1p(heads.losses(unwanted, labels).mean())
         task = functional.cross_entropy(model.head(outputs[-1][:count]), wanted)
         return task + self.beta * torch.stack(distances).mean() - self.alpha * ascent
@@ -108,7 +108,7 @@ class RepNoise(AfterTraining):
         return noise.relu() if self.noise == "rectified" else noise
 
 
-def outputs_of(model: Classifier, inputs: Tensor) -> list[Tensor]:
+def all_outputs(model: Classifier, inputs: Tensor) -> list[Tensor]:
     """Return the outputs `(N, ...)` of every block; of texts, the mean over words."""
     outputs = []
     for block in model.blocks:

@@ -104,8 +104,10 @@ class SOPHON(AfterTraining):
         steps = self._steps(Classifier(model.backbone, head), tasks.known_undesirable, generator)
         shared = _trained(model.backbone)
         network = nn.ModuleList([model.backbone, head])
-        found = trajectory_gradient(network, shared, steps, self.attack_optimiser, self.attack_rate)
-        for parameter, gradient in zip(shared, found, strict=True):
+        gradients = trajectory_gradient(
+            network, shared, steps, self.attack_optimiser, self.attack_rate
+        )
+        for parameter, gradient in zip(shared, gradients, strict=True):
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(shared, self.clip)
         optimiser.step()
@@ -143,16 +145,16 @@ class RollBack:
     def __init__(self, model: Classifier, checked: Data, allowed_drop: float) -> None:
         self.model, self.checked = model, checked
         self.bound = accuracy(model, checked) - allowed_drop
-        self.kept = copy.deepcopy(model.state_dict())
+        self.weights = copy.deepcopy(model.state_dict())
 
     def check(self) -> bool:
-        """Keep the weights if they are within the bound, else take the last such back."""
-        held = accuracy(self.model, self.checked) >= self.bound
-        if held:
-            self.kept = copy.deepcopy(self.model.state_dict())
+        """Keep the weights if they are accurate enough, else go back to the last that were."""
+        accurate = accuracy(self.model, self.checked) >= self.bound
+        if accurate:
+            self.weights = copy.deepcopy(self.model.state_dict())
         else:
-            self.model.load_state_dict(self.kept)
-        return held
+            self.model.load_state_dict(self.weights)
+        return accurate
 
 
 def _trained(network: nn.Module) -> list[nn.Parameter]:

@@ -134,8 +134,8 @@ def retain_loss(model: Classifier, start: Classifier, batch: Batch) -> Tensor:
     """Return the cross-entropy plus the mean distance of all blocks' outputs from the start's."""
     outputs = before = batch[0]
     distances = []
-    for block, other in zip(model.blocks, start.blocks, strict=True):
-        outputs, before = block(outputs), other(before)
+    for block, original in zip(model.blocks, start.blocks, strict=True):
+        outputs, before = block(outputs), original(before)
         distances.append((outputs - before).flatten(1).norm(dim=1).mean())
     return functional.cross_entropy(model.head(outputs), batch[1]) + torch.stack(distances).mean()
 

@@ -29,7 +29,7 @@ class Unlearning(Method):
     Paper: A. Tarun, V. Chundawat, M. Mandal, M. Kankanhalli, "Fast Yet Effective Machine
     Unlearning", IEEE TNNLS 2023, https://arxiv.org/abs/2111.08947, Eq. 2 and Algorithm 1.
     Differs from the paper: the rates of impair and repair are the peaks of a one-cycle
-    schedule. They are meant for networks with BatchNorm; lower ones suit those without.
+    schedule. They are for networks with BatchNorm; lower ones suit networks without.
 
     Args:
         recipe: How long and how fast to learn all classes.

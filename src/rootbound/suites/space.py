@@ -36,11 +36,11 @@ class Space:
         """Raise an `InputError` when Optuna is not installed, before hours of work."""
         _optuna()
 
-    def propose(self, found: Iterable[tuple[Attack, float]], seed: int) -> list[FineTune]:
+    def propose(self, screened: Iterable[tuple[Attack, float]], seed: int) -> list[FineTune]:
         """Return settings to try next.
 
         Args:
-            found: Trials and their validation accuracies; those outside the space are ignored.
+            screened: Trials and their validation accuracies; those outside the space are ignored.
             seed: Seed of the proposals.
 
         Raises:
@@ -52,7 +52,7 @@ class Space:
         )
         study = optuna.create_study(direction="maximize", sampler=sampler)
         distributions = self._distributions(optuna)
-        for trial, value in found:
+        for trial, value in screened:
             if isinstance(trial, FineTune) and (parameters := self._parameters(trial)):
                 study.add_trial(
                     optuna.trial.create_trial(

@@ -13,7 +13,7 @@ from rootbound.records.configuration import plain
 from rootbound.suites.space import Space
 
 BESIDE = ("name", "adaptive", "trial_limit", "minutes")
-"""Fields that change nothing of what a suite asks."""
+"""Fields that do not change which trials a suite asks for."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Suite:
         attacks: The trials that screen a model.
         budgets: What may be spent on each of them.
         blind: The trials for budgets of one label a class, where nothing is left to select by: the
-            first that works is the attacker's choice, whatever the model.
+            first that works is the attacker's choice, for every model.
         space: Where more settings are proposed, given the results of the screening.
         benign: The trials on a harmless third task, where there is one, with 10 and 100 labels.
         controls: Whether raw pixels, and a small network from scratch, are attacked as well.
@@ -71,11 +71,11 @@ class Suite:
             )
 
     def with_budgets(self, budgets: tuple[Budget, ...]) -> Suite:
-        """Return the same attacks with other budgets, under a name that says so."""
+        """Return the suite with the same attacks and other budgets; the name says so."""
         return replace(self, name=f"{self.name} with own budgets", budgets=budgets)
 
     def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
-        """Return the suite with more attacks, under a name that says so; each of them once."""
+        """Return the suite with further attacks, each of them once; the name says so."""
         further = tuple(attack for attack in dict.fromkeys(attacks) if attack not in self.attacks)
         if not further:
             return self

@@ -36,11 +36,11 @@ class Coordinates(nn.Module):
     def forward(self, features: Tensor, *, bias: bool = False) -> Tensor:
         """Return features in these coordinates; with a bias, a column of ones is appended."""
         width = self.basis.shape[1]
-        found = torch.ones(len(features), width + bias, dtype=torch.float64)
+        transformed = torch.ones(len(features), width + bias, dtype=torch.float64)
         for start in range(0, len(features), ROWS):
             rows = features[start : start + ROWS].double() - self.mean
-            found[start : start + ROWS, :width] = rows @ self.basis
-        return found
+            transformed[start : start + ROWS, :width] = rows @ self.basis
+        return transformed
 
 
 def find_coordinates(
@@ -63,7 +63,7 @@ def find_coordinates(
     scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
     flops = decomposition_flops(features) if name == "whitened" else 0.0
     if not bool(alive.any()):
-        # One coordinate that says nothing, so that nobody has to deal with none.
+        # One constant coordinate, so that no caller has to deal with none.
         return Coordinates(mean, torch.zeros(len(mean), 1, dtype=mean.dtype), flops)
     if name == "standardised":
         return Coordinates(mean, torch.diag(scale)[:, alive], flops)

@@ -59,11 +59,11 @@ class LastLayer(Probe, StackedAttack):
         if first.unit == "curvature":
             rates = rates / _largest_curvature(attacker.train.inputs)
         update = _Momentum(rates) if first.optimiser == "sgd" else _Adam(rates)
-        kept = 1 - 1e-4 * rates if first.optimiser == "adamw" else None
+        decay = 1 - 1e-4 * rates if first.optimiser == "adamw" else None
         for step, (features, labels) in enumerate(attacker.batches(first.batch_size), start=1):
             change = update(heads.gradient(features, labels))
-            if kept is not None:
-                heads.weights *= kept
+            if decay is not None:
+                heads.weights *= decay
             heads.weights -= change
             yield Snapshot(step, heads)
 

@@ -10,17 +10,17 @@ from scipy.optimize import minimize
 Matrix = NDArray[np.float64]
 
 GAP = 1e-6
-"""Nats by which the objective may exceed its minimum, at most."""
+"""The most nats by which the objective may exceed its minimum."""
 ROUND = 40
-"""Steps of L-BFGS before the coordinates are chosen anew."""
+"""Steps of L-BFGS after which the coordinates are chosen anew."""
 BLOCK = 1024
-"""Samples at a time, so that they are still in the cache for the second product."""
+"""Samples in a block, so few that they are still in the cache for the second product."""
 
 
 class LogisticProblem:
     """`P(W) = mean CE(z W) + penalty/2 |W|^2` over samples z, in float64.
 
-    L-BFGS descends in coordinates where the curvature at hand is nearly the same in all
+    L-BFGS descends in coordinates where the current curvature is nearly the same in all
     directions: `W = V L^-1` with `L L' = mean s z z' + penalty I`, s the mean over classes of
     p (1 - p). That takes three to five times fewer steps than the coordinates as given. Each
     block of samples is laid out with the samples last: the few classes are then the outer
@@ -107,8 +107,8 @@ class LogisticProblem:
             options={"maxiter": steps, "gtol": 0.0, "ftol": 0.0, "maxcor": 20},
         )
         moved = result.x.reshape(weights.shape)
-        found: Matrix = solve_triangular(factor, moved.T, lower=True, trans="T").T
-        return found, int(result.nit)
+        weights = solve_triangular(factor, moved.T, lower=True, trans="T").T
+        return weights, int(result.nit)
 
     def _curvature(self, weights: Matrix, penalty: float) -> Matrix:
         """Return `(R, R)`: the mean over classes of the blocks of the Hessian."""

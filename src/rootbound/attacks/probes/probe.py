@@ -21,7 +21,7 @@ from rootbound.records import Tier
 
 @dataclass(frozen=True)
 class Reading:
-    """A place in a network.
+    """The block, and the side of its activation, where a probe reads a network.
 
     Args:
         blocks_before_last: 0 for the features that the head reads, 1 for the outputs of the block
@@ -44,17 +44,17 @@ class Reading:
         return self == Reading()
 
     def __str__(self) -> str:
-        """Return the place in words."""
+        """Return the reading in words."""
         if self.blocks_before_last == "all":
-            place = "all blocks"
+            name = "all blocks"
         elif self.blocks_before_last == 0:
-            place = "the last block"
+            name = "the last block"
         else:
-            place = f"{self.blocks_before_last} before the last block"
-        return place if self.side == "after" else f"{place}, before activation"
+            name = f"{self.blocks_before_last} before the last block"
+        return name if self.side == "after" else f"{name}, before activation"
 
     def applies_to(self, model: Classifier) -> bool:
-        """Return whether the network has this place (the input counts as a block)."""
+        """Return whether the network can be read there (the input counts as a block)."""
         if self.side == "before":
             positions = self._positions(model)
             return bool(positions) and all(find_activations(model.blocks[i]) for i in positions)
@@ -69,14 +69,14 @@ class Reading:
         return [position] if position >= 0 else []
 
     def readout(self, model: Classifier) -> nn.Module:
-        """Return a frozen network that maps inputs to features `(N, D)` at this place."""
+        """Return a frozen network that maps inputs to features `(N, D)` at the reading."""
         if self.is_last:
             return model.split(0)[0]
         return _Readout(copy.deepcopy(model), self._positions(model), self.side)
 
 
 class _Readout(nn.Module):
-    """A network that ends in the outputs of some blocks; of none, it passes its input on."""
+    """A network that returns the outputs of some blocks, or its inputs if there are none."""
 
     def __init__(self, model: Classifier, positions: list[int], side: str) -> None:
         super().__init__()
@@ -87,24 +87,24 @@ class _Readout(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return features `(N, D)`."""
-        outputs, found = inputs, []
+        outputs, features = inputs, []
         for position, block in enumerate(self.blocks):
-            wanted = position in self.positions
-            if wanted and self.before:
+            is_read = position in self.positions
+            if is_read and self.before:
                 outputs, value = run_with_preactivation(block, outputs)
             else:
                 outputs = value = block(outputs)
-            if wanted:
+            if is_read:
                 # A copy, because the next block may work in place.
-                found.append(pool_outputs(block, value).clone())
-        if found:
-            return torch.cat(found, dim=1)
+                features.append(pool_outputs(block, value).clone())
+        if features:
+            return torch.cat(features, dim=1)
         return inputs.flatten(1) if inputs.is_floating_point() else bag_tokens(inputs)
 
 
 @dataclass(frozen=True)
 class Probe(Attack):
-    """Fit a new classifier to frozen features `(N, D)`; subclasses say which and how.
+    """Fit a new classifier to frozen features `(N, D)`; subclasses write how.
 
     Args:
         reading: Where the features are read.
@@ -124,17 +124,16 @@ class Probe(Attack):
         return 0
 
     def applies_to(self, model: Classifier) -> bool:
-        """Return whether the network has the place that is read."""
+        """Return whether the network can be read there."""
         return self.reading.applies_to(model)
 
     def cut_key(self, model: Classifier) -> Hashable:
-        """Return the place, or 0 where that is what the model's own head reads."""
+        """Return the reading, or 0 where the model's own head reads."""
         return 0 if self.reading.is_last else self.reading
 
     def cut(self, model: Classifier, samples: Data) -> tuple[nn.Module, Classifier]:
-        """Return the network up to the place, and a head on the features there."""
+        """Return the network up to the reading, and a head on the features there."""
         readout = self.reading.readout(model)
         width = readout(samples.batch(slice(0, 1))[0]).shape[1]
-        place = model.head.weight.device
-        head = nn.utils.skip_init(nn.Linear, width, model.classes, device=place)
+        head = nn.utils.skip_init(nn.Linear, width, model.classes, device=model.head.weight.device)
         return readout, Classifier(nn.Sequential(), head)

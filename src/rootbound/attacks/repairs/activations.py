@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import layers, observe, outputs_of, replace_part, sample
+from rootbound.attacks.repairs.network import (
+    list_layers,
+    observe,
+    replace_part,
+    sample,
+    unit_outputs,
+)
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveFloat, Range
 from rootbound.networks import Classifier
@@ -17,7 +23,7 @@ from rootbound.networks import Classifier
 FLAT = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Activations that are 0, with gradient 0, on an interval."""
 ENTRIES = 10_000
-"""How many samples and places decide about a quantile."""
+"""How many samples and positions decide a quantile."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class LeakyActivations(Repair):
 class ShiftBias(Repair):
     """Move each bias so that its unit is above 0 on a given share of the attacker's inputs.
 
-    `b <- b - quantile(a, 1 - share)` for what the unit says before its activation, `a`,
-    over samples and places; layer by layer, from the first. Nothing but biases (of layers or
+    `b <- b - quantile(a, 1 - share)` over samples and positions, with `a` the output of the
+    unit before its activation; layer by layer, from the first. Nothing but biases (of layers or
     of normalisations) in front of activations that are modules is moved; the weights, and so
     what a unit looks for, stay.
 
@@ -67,11 +73,11 @@ class ShiftBias(Repair):
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with other biases."""
         inputs = sample(attacker.train)
-        for layer, activation in layers(model, inputs):
+        for layer, activation in list_layers(model, inputs):
             bias = getattr(layer, "bias", None)
             if activation is layer or not isinstance(bias, nn.Parameter):
                 continue
-            outputs = outputs_of(model, layer, layer, inputs)
+            outputs = unit_outputs(model, layer, layer, inputs)
             outputs = outputs[:: max(1, len(outputs) // ENTRIES)]
             with torch.no_grad():
                 bias.sub_(outputs.double().quantile(1 - self.share, dim=0).to(bias.dtype))
@@ -89,16 +95,20 @@ class BypassGates(Repair):
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether there is such a module."""
-        return bool(_gates(model))
+        return bool(_find_gates(model))
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network without its gates."""
-        gates = _gates(model)
+        gates = _find_gates(model)
         fitting: set[nn.Module] = set()
 
-        def compare(gate: nn.Module, given: tuple[object, ...], outputs: object) -> None:
-            if len(given) == 1 and isinstance(given[0], Tensor) and isinstance(outputs, Tensor):
-                if given[0].shape == outputs.shape:
+        def compare(gate: nn.Module, arguments: tuple[object, ...], outputs: object) -> None:
+            if (
+                len(arguments) == 1
+                and isinstance(arguments[0], Tensor)
+                and isinstance(outputs, Tensor)
+            ):
+                if arguments[0].shape == outputs.shape:
                     fitting.add(gate)
                 else:
                     fitting.discard(gate)
@@ -110,14 +120,14 @@ class BypassGates(Repair):
         return model
 
 
-def _gates(model: Classifier) -> dict[str, nn.Module]:
+def _find_gates(model: Classifier) -> dict[str, nn.Module]:
     """Return the outermost such modules of the backbone by their dotted names."""
-    found: dict[str, nn.Module] = {}
+    gates: dict[str, nn.Module] = {}
     for path, part in model.named_modules(remove_duplicate=False):
-        inside = any(path.startswith(f"{gate}.") for gate in found)
+        inside = any(path.startswith(f"{gate}.") for gate in gates)
         if path.startswith("backbone") and not inside and _is_gate(part):
-            found[path] = part
-    return found
+            gates[path] = part
+    return gates
 
 
 def _is_gate(part: nn.Module) -> bool:
@@ -127,7 +137,7 @@ def _is_gate(part: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Sanitise(Repair):
-    """Make 0 of NaN and clamp what is too large, after every part of the backbone's sequences.
+    """Turn NaN into 0 and clamp what is too large, after each part of the backbone's sequences.
 
     Gradients that are not finite become 0 on their way back as well: the derivative of a
     masked NaN is NaN again. Where all is finite and small enough, nothing changes.
@@ -163,7 +173,7 @@ class Finite(nn.Module):
         self.largest = largest
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return what the part says, with 0 for NaN."""
+        """Return the outputs of the part, with 0 for NaN."""
         if inputs.requires_grad:
             inputs.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))
         outputs: Tensor = self.part(inputs)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import chain, executions, sample
+from rootbound.attacks.repairs.network import count_executions, list_parts, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.networks import Classifier
 
@@ -43,7 +43,7 @@ class BalanceFactors(Repair):
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the same function with balanced factors."""
-        calls = executions(model, sample(attacker.train, FEW))
+        calls = count_executions(model, sample(attacker.train, FEW))
         with torch.no_grad():
             for sequence, first, second in _pairs(model):
                 if second is model.head:
@@ -56,11 +56,14 @@ class BalanceFactors(Repair):
 
 def _pairs(model: Classifier) -> list[Pair]:
     """Return neighbours in all sequences, with the outermost one; a shared part has none."""
-    found = [(model.backbone, [*chain(model.backbone), model.head]), *_within(model.backbone)]
-    uses = Counter(part for _, parts in found for part in parts)
+    sequences = [
+        (model.backbone, [*list_parts(model.backbone), model.head]),
+        *_within(model.backbone),
+    ]
+    uses = Counter(part for _, parts in sequences for part in parts)
     return [
         (sequence, *pair)
-        for sequence, parts in found
+        for sequence, parts in sequences
         for pair in pairwise(part for part in parts if type(part) is not nn.Identity)
         if _is_pair(pair) and uses[pair[0]] == 1
     ]
@@ -68,9 +71,9 @@ def _pairs(model: Classifier) -> list[Pair]:
 
 def _within(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
     """Yield the sequences inside those parts of one that have code of their own."""
-    for part in chain(module):
+    for part in list_parts(module):
         for child in part.children():
-            yield child, chain(child)
+            yield child, list_parts(child)
             yield from _within(child)
 
 
@@ -93,10 +96,10 @@ def _split(first: Map, second: Map) -> None:
     bias = _bias(second) + _matrix(second) @ _bias(first)
     left, singular, right = torch.linalg.svd(product, full_matrices=False)
     # A hidden width above the rank of any such product would be dead units.
-    kept = min(len(singular), len(first.weight))
-    root = singular[:kept].sqrt()
-    _set(first, root.unsqueeze(1) * right[:kept], torch.zeros_like(root))
-    _set(second, left[:, :kept] * root, bias)
+    rank = min(len(singular), len(first.weight))
+    root = singular[:rank].sqrt()
+    _set(first, root.unsqueeze(1) * right[:rank], torch.zeros_like(root))
+    _set(second, left[:, :rank] * root, bias)
 
 
 def _rotate(first: Map, head: nn.Linear) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import CONVOLUTIONS, LAYERS, chain, observe, sample
+from rootbound.attacks.repairs.network import CONVOLUTIONS, LAYERS, list_parts, observe, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.networks import Classifier
 
@@ -64,23 +64,23 @@ class Link:
         self.target.eps /= float(factor) ** 2
 
 
-def links(model: Classifier) -> list[Link]:
+def find_links(model: Classifier) -> list[Link]:
     """Return the pairs of layers, the head included, in order; a shared layer is in none."""
-    parts = [*chain(model.backbone), model.head]
+    parts = [*list_parts(model.backbone), model.head]
     uses = Counter(map(id, parts))
-    found: list[Link] = []
+    links: list[Link] = []
     source: Layer | None = None
     between: list[nn.Module] = []
     for part in parts:
         if _is_layer(part) and uses[id(part)] == 1:
             if source is not None:
-                found.append(Link(source, tuple(between), part))
+                links.append(Link(source, tuple(between), part))
             source, between = part, []
         elif type(part) in HOMOGENEOUS:
             between.append(part)
         else:
             source = None
-    return found
+    return links
 
 
 def _is_layer(part: nn.Module) -> TypeGuard[Layer]:
@@ -133,41 +133,43 @@ class BalanceLayers(Repair):
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether some factor can move."""
-        return bool(links(model))
+        return bool(find_links(model))
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the same function with other scales."""
-        found = links(model)
+        links = find_links(model)
         if self.scale == "spectral":
-            factors = _spectral(found)
+            factors = _multiply_singular_values(links)
         else:
             inputs = sample(attacker.train)
-            factors = _measured(found, model, inputs, by_unit=self.scale == "units")
+            factors = _measure_scales(links, model, inputs, by_unit=self.scale == "units")
         with torch.no_grad():
-            for link, factor in zip(found, factors, strict=True):
+            for link, factor in zip(links, factors, strict=True):
                 link.move(factor)
         return model
 
 
-def _measured(found: list[Link], model: Classifier, inputs: Tensor, by_unit: bool) -> list[Tensor]:
+def _measure_scales(
+    links: list[Link], model: Classifier, inputs: Tensor, by_unit: bool
+) -> list[Tensor]:
     """Return the deviation of each source's outputs, or of each of its units'."""
-    apart: dict[nn.Module, bool] = {link.source: by_unit and link.lines_up for link in found}
+    by_units: dict[nn.Module, bool] = {link.source: by_unit and link.lines_up for link in links}
     scales: dict[nn.Module, Tensor] = {}
 
     def measure(layer: nn.Module, _: object, outputs: Tensor) -> None:
         axis = -1 if isinstance(layer, nn.Linear) else 1
         values = outputs.double().movedim(axis, -1).flatten(0, -2)
-        scales[layer] = values.std(dim=0) if apart[layer] else values.std()
+        scales[layer] = values.std(dim=0) if by_units[layer] else values.std()
 
-    observe(model, inputs, apart, measure)
-    return [power_of_two(scales[link.source]) for link in found]
+    observe(model, inputs, by_units, measure)
+    return [power_of_two(scales[link.source]) for link in links]
 
 
-def _spectral(found: list[Link]) -> list[Tensor]:
+def _multiply_singular_values(links: list[Link]) -> list[Tensor]:
     """Return the product of the largest singular values up to each source, along its chain."""
     factors: list[Tensor] = []
     arriving: dict[nn.Module, Tensor] = {}
-    for link in found:
+    for link in links:
         own = _largest_singular_value(link.source)
         factors.append(power_of_two(own * arriving.get(link.source, torch.ones_like(own))))
         arriving[link.target] = factors[-1]

@@ -120,14 +120,14 @@ class SelfSupervise(TrainingRepair):
         def loss(batch: Batch, _: float) -> Tensor:
             inputs, _labels = batch
             turned = torch.randint(turns, (len(inputs),), generator=generator)
-            return functional.cross_entropy(learner(rotated(inputs, turned, turns)), turned)
+            return functional.cross_entropy(learner(rotate(inputs, turned, turns)), turned)
 
         batches = attacker.unlabelled.batches(self.batch_size, self.steps, generator)
         self.train(learner, loss, batches)
         return Classifier(learner.backbone, model.head)
 
 
-def rotated(images: Tensor, turned: Tensor, turns: int) -> Tensor:
+def rotate(images: Tensor, turned: Tensor, turns: int) -> Tensor:
     """Return each image turned so many times by a full turn over `turns`."""
     rotated = images.clone()
     for turn in range(1, turns):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import chain
+from rootbound.attacks.repairs.network import list_parts
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import NonNegativeFloat
 from rootbound.networks import Classifier
@@ -109,7 +109,7 @@ def whitening(features: Tensor, floor: float, kept: float) -> tuple[Tensor, Tens
 
 def _linear_end(backbone: nn.Module) -> nn.Linear | None:
     """Return the linear layer that the backbone ends in, used nowhere else."""
-    parts = chain(backbone)
+    parts = list_parts(backbone)
     last = parts[-1] if parts else None
     alone = sum(part is last for part in parts) == 1
     return last if type(last) is nn.Linear and alone else None
@@ -130,9 +130,9 @@ def _features(model: Classifier, last: nn.Linear | None, attacker: Attacker) -> 
         return torch.cat([predict(model.backbone, part).double() for part in data])
 
 
-def _in_float64(layer: nn.Linear, given: tuple[Tensor, ...], _: Tensor) -> Tensor:
+def _in_float64(layer: nn.Linear, arguments: tuple[Tensor, ...], _: Tensor) -> Tensor:
     bias = None if layer.bias is None else layer.bias.double()
-    return functional.linear(given[0].double(), layer.weight.double(), bias)
+    return functional.linear(arguments[0].double(), layer.weight.double(), bias)
 
 
 def _fold(last: nn.Linear, mean: Tensor, forth: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Looking into a network: its parts in order, its units, and what they say."""
+"""Looking into a network: its parts in order, its units, and their outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (*CONVOLUTIONS, nn.Linear)
 """Layers of weights whose rows are units."""
 SAMPLES = 512
-"""How many inputs are looked at, at most."""
+"""The most inputs that are looked at."""
 
 
 def sample(data: Data, most: int = SAMPLES) -> Tensor:
@@ -26,19 +26,19 @@ def sample(data: Data, most: int = SAMPLES) -> Tensor:
     return data.subset(most).batch(slice(None))[0]
 
 
-def chain(module: nn.Module) -> list[nn.Module]:
+def list_parts(module: nn.Module) -> list[nn.Module]:
     """Return a network's parts in the order in which it runs them.
 
-    Sequences are opened; whatever else has parts of its own is one part, since nobody can
-    know what its code does with them.
+    Sequences are opened. Any other module is one part, since nobody can know what its code does
+    with its own parts.
     """
     if type(module).forward is not nn.Sequential.forward:
         return [module]
-    return [leaf for part in module.children() for leaf in chain(part)]
+    return [leaf for part in module.children() for leaf in list_parts(part)]
 
 
 def replace_part(model: nn.Module, path: str, part: nn.Module) -> None:
-    """Put another part in the place of this dotted name."""
+    """Replace the part of this dotted name."""
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, part)
 
@@ -68,22 +68,22 @@ def observe(
         model.backbone(inputs)
 
 
-def layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.Module]]:
+def list_layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.Module]]:
     """Return the backbone's layers in order of execution, each with its activation.
 
     A layer is a convolution, a linear map or a normalisation; where no activation follows
     it at once, the layer stands for it.
     """
-    found: dict[nn.Module, nn.Module] = {}
+    activations: dict[nn.Module, nn.Module] = {}
     latest: list[tuple[nn.Module, Tensor]] = []
 
     def after_layer(layer: nn.Module, _: object, outputs: Tensor) -> None:
-        found.setdefault(layer, layer)
+        activations.setdefault(layer, layer)
         latest[:] = [(layer, outputs)]
 
-    def before_activation(activation: nn.Module, given: tuple[Tensor, ...]) -> None:
-        if latest and given[0] is latest[0][1] and found[latest[0][0]] is latest[0][0]:
-            found[latest[0][0]] = activation
+    def before_activation(activation: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        if latest and arguments[0] is latest[0][1] and activations[latest[0][0]] is latest[0][0]:
+            activations[latest[0][0]] = activation
 
     with contextlib.ExitStack() as hooks, at_rest(model):
         for part in model.backbone.modules():
@@ -92,7 +92,7 @@ def layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.Module
             elif isinstance(part, ACTIVATIONS):
                 hooks.callback(part.register_forward_pre_hook(before_activation).remove)
         model.backbone(inputs)
-    return list(found.items())
+    return list(activations.items())
 
 
 def _has_units(part: nn.Module) -> bool:
@@ -101,7 +101,7 @@ def _has_units(part: nn.Module) -> bool:
     return isinstance(part, (*LAYERS, *NORMS)) and not several_axes
 
 
-def executions(model: Classifier, inputs: Tensor) -> Counter[nn.Module]:
+def count_executions(model: Classifier, inputs: Tensor) -> Counter[nn.Module]:
     """Return how often each part of the backbone is run for inputs `(N, *shape)`."""
     calls: Counter[nn.Module] = Counter()
 
@@ -112,8 +112,8 @@ def executions(model: Classifier, inputs: Tensor) -> Counter[nn.Module]:
     return calls
 
 
-def outputs_of(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
-    """Return what a part says `(M, units)`, one row a sample and place.
+def unit_outputs(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
+    """Return the outputs of a part, `(M, units)`, a row for each sample and position.
 
     Args:
         model: The network.

@@ -1,4 +1,4 @@
-"""Repairs that give up on a part: the last blocks, or dead units, are drawn anew or thrown away."""
+"""Repairs that give up on a part: the last blocks or dead units, drawn anew or thrown away."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import LAYERS, at_rest, layers, outputs_of, sample
+from rootbound.attacks.repairs.network import LAYERS, at_rest, list_layers, sample, unit_outputs
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
@@ -17,7 +17,7 @@ from rootbound.networks.block_outputs import PooledBlock
 from rootbound.training import seeded
 
 CONSTANT = 1e-5
-"""A unit whose outputs vary by less than this share of their size says nothing."""
+"""A unit whose outputs vary by less than this share of their size is dead."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class ReinitialiseLast(Repair):
 
 @dataclass(frozen=True)
 class ReinitialiseDead(Repair):
-    """Draw fresh incoming weights for units that say the same about all of the attacker's inputs.
+    """Draw fresh incoming weights for units whose outputs are the same for all inputs.
 
-    Layer by layer, because what comes after a dead layer is constant as well. Looked at is
-    what leaves the activation, so that saturated units count as dead. A fresh unit's shift is
-    such that its mean is 0 before the activation: about half of the inputs reach it. Only
+    Layer by layer, because what comes after a dead layer is constant as well. The outputs of
+    the activation decide, so that saturated units count as dead. The bias of a fresh unit makes
+    its mean 0 before the activation: about half of the attacker's inputs reach it. Only
     activations that are modules are seen.
     """
 
@@ -60,8 +60,8 @@ class ReinitialiseDead(Repair):
         """Return the network with dead units drawn anew."""
         inputs = sample(attacker.train)
         with seeded(attacker.seed()), torch.no_grad():
-            for layer, activation in layers(model, inputs):
-                outputs = outputs_of(model, activation, layer, inputs)
+            for layer, activation in list_layers(model, inputs):
+                outputs = unit_outputs(model, activation, layer, inputs)
                 size = outputs.abs().amax(dim=0)
                 dead = outputs.amax(dim=0) - outputs.amin(dim=0) <= CONSTANT * size
                 if bool(dead.any()):
@@ -70,7 +70,7 @@ class ReinitialiseDead(Repair):
 
 
 def _revive(model: Classifier, layer: nn.Module, dead: Tensor, inputs: Tensor) -> None:
-    """Give units of a layer fresh weights, and a shift that centres them."""
+    """Give units of a layer fresh weights, and a bias that centres them."""
     fresh = copy.deepcopy(layer)
     fresh.reset_parameters()  # type: ignore[operator]
     new = dict(fresh.named_parameters(recurse=False))
@@ -78,12 +78,12 @@ def _revive(model: Classifier, layer: nn.Module, dead: Tensor, inputs: Tensor) -
     for name, value in own.items():
         value[dead] = new[name][dead]
     if "bias" in own:
-        own["bias"][dead] -= outputs_of(model, layer, layer, inputs).mean(dim=0)[dead]
+        own["bias"][dead] -= unit_outputs(model, layer, layer, inputs).mean(dim=0)[dead]
 
 
 @dataclass(frozen=True)
 class Truncate(Repair):
-    """Throw the last blocks away and put a fresh head on what the others say.
+    """Throw the last blocks away and put a fresh head on the outputs of the others.
 
     Against gates, dead zones and traps at the end of a network, which no training gets
     around. Feature maps are averaged over a grid, as for probes, so that the head stays small.

@@ -23,11 +23,11 @@ from rootbound.training import predict
 class Repair(ABC):
     """A change to a network that may undo what hinders an attack.
 
-    Subclasses are frozen dataclasses, one trick a file, and write `repair`.
+    Subclasses are frozen dataclasses and write `repair`.
     """
 
     tier: ClassVar[Tier] = "repair"
-    """`control` for what no attacker could do; such trials do not count as attacks."""
+    """`control` if no attacker could do it; such trials do not count as attacks."""
     needs: ClassVar[tuple[str, ...]] = ()
     """What the attacker must hold besides labels: `desirable`, `unlabelled` or `sibling`."""
 
@@ -63,7 +63,7 @@ class Repaired(Attack):
 
     @property
     def tier(self) -> Tier:  # type: ignore[override]
-        """The repair's, whatever follows it."""
+        """The tier of the repair."""
         return self.repair.tier
 
     @property
@@ -73,7 +73,7 @@ class Repaired(Attack):
 
     @property
     def family(self) -> str:
-        """The repair and what is retrained then."""
+        """The repair, and what is retrained after it."""
         return f"{type(self.repair).__name__}, then {self.attack.family}"
 
     def applies_to(self, model: Classifier) -> bool:
@@ -81,7 +81,7 @@ class Repaired(Attack):
         return self.repair.applies_to(model) and self.attack.applies_to(model)
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
-        """Yield what the attack makes of the repaired network."""
+        """Yield the models that the attack makes of the repaired network."""
         given = attacker.given_head
         head = model.head if given is None else copy.deepcopy(given)
         repaired = self.repair.repair(Classifier(model.backbone, head, fresh=model.fresh), attacker)
@@ -92,11 +92,11 @@ class Repaired(Attack):
         frozen, rest = self.attack.cut(start, attacker.train)
         if self.attack.cut_key(start) != len(start.blocks):
             rest = rest.with_head(model.classes, attacker.seed())
-        held = replace(attacker, given_head=None if given is None else repaired.head)
+        equipped = replace(attacker, given_head=None if given is None else repaired.head)
         if list(frozen.children()):
-            seen = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
-            held = replace(held, train=seen)
-        for snapshot in self.attack.transfer(rest, held):
+            features = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
+            equipped = replace(equipped, train=features)
+        for snapshot in self.attack.transfer(rest, equipped):
             yield replace(snapshot, model=nn.Sequential(frozen, snapshot.model))
 
 

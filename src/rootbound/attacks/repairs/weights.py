@@ -41,8 +41,8 @@ class Prune(Repair):
                 if isinstance(part, LAYERS):
                     sizes = part.weight.abs().flatten()
                     pruned = sizes.argsort()[: int(self.share * len(sizes))]
-                    kept = torch.ones_like(sizes).index_fill_(0, pruned, 0.0)
-                    part.weight.mul_(kept.view_as(part.weight))
+                    mask = torch.ones_like(sizes).index_fill_(0, pruned, 0.0)
+                    part.weight.mul_(mask.view_as(part.weight))
         return model
 
 
@@ -95,9 +95,9 @@ class Interpolate(Repair):
             InputError: The sibling has other weights.
         """
         assert attacker.sibling is not None  # it is needed
-        own, other = model.state_dict(), attacker.sibling.state_dict()
+        own, sibling = model.state_dict(), attacker.sibling.state_dict()
         for name, value in own.items():
-            moves = name in other and value.shape == other[name].shape
+            moves = name in sibling and value.shape == sibling[name].shape
             if name.startswith("backbone") and not moves:
                 raise InputError(
                     "a sibling of the same architecture",
@@ -106,5 +106,5 @@ class Interpolate(Repair):
                 )
             if moves and value.is_floating_point():
                 with torch.no_grad():
-                    value.lerp_(other[name], self.share)
+                    value.lerp_(sibling[name], self.share)
         return model

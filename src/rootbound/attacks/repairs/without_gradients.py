@@ -70,11 +70,11 @@ class GradientFree(Attack):
             length = math.sqrt(sum(float(part.square().sum()) for part in slope))
             root_mean_square = length / math.sqrt(sum(part.numel() for part in slope))
             rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / attacker.steps))
-            for weight, size, held, part in zip(weights, sizes, momentum, slope, strict=True):
+            for weight, size, velocity, part in zip(weights, sizes, momentum, slope, strict=True):
                 share = 1.0 if step == 1 else 0.1
                 # Where every change does as well as its opposite there is nothing to follow.
-                held.lerp_(part / (root_mean_square or 1.0), share)
-                weight.sub_(held, alpha=rate * size)
+                velocity.lerp_(part / (root_mean_square or 1.0), share)
+                weight.sub_(velocity, alpha=rate * size)
             yield Snapshot(step, model)
 
     @torch.no_grad()
@@ -98,7 +98,7 @@ class GradientFree(Attack):
                 losses.append(float(functional.cross_entropy(model(batch[0]), batch[1])))
             rise = (losses[0] - losses[1]) / (2 * self.spread * self.pairs)
             if not math.isfinite(rise):
-                continue  # a trap: a change that leads into it says nothing
+                continue  # a trap: its losses tell nothing about the slope
             for total, part in zip(slope, change, strict=True):
                 total.add_(part, alpha=rise)
         for weight, first in zip(weights, start, strict=True):
@@ -115,7 +115,7 @@ def _sizes(weights: Sequence[Tensor]) -> list[float]:
 
 @dataclass(frozen=True)
 class ReassignHead(Attack):
-    """Give each class one of the given head's outputs, so that they fit the labels best.
+    """Give each class one of the outputs of the given head, so that they fit the labels best.
 
     `max sum_c mean_{x in c} log softmax(given(x))[p(c)]` over assignments p of classes to
     different outputs (H. Kuhn, "The Hungarian Method", 1955). Nothing is trained: what this
@@ -139,20 +139,20 @@ class ReassignHead(Attack):
         Raises:
             InputError: There is no given head with at least one output a class.
         """
-        given = attacker.given_head
-        if given is None or given.out_features < model.classes:
+        given_head = attacker.given_head
+        if given_head is None or given_head.out_features < model.classes:
             raise InputError(
                 f"a given head of at least {model.classes} outputs",
-                "none" if given is None else str(given.out_features),
+                "none" if given_head is None else str(given_head.out_features),
                 "leave this attack out",
             )
         features, labels = attacker.train.batch(slice(None))
         with torch.no_grad():
-            scores = functional.log_softmax(given(features).double(), dim=1)
+            scores = functional.log_softmax(given_head(features).double(), dim=1)
             members = functional.one_hot(labels, model.classes).double()
             fit = members.T @ scores / members.sum(dim=0).clamp_min(1.0).unsqueeze(1)
             _, outputs = linear_sum_assignment(fit.cpu().numpy(), maximize=True)
-            chosen = torch.from_numpy(outputs).to(labels.device)
-            model.head.weight.copy_(given.weight[chosen])
-            model.head.bias.copy_(given.bias[chosen] if given.bias is not None else 0.0)
+            assigned = torch.from_numpy(outputs).to(labels.device)
+            model.head.weight.copy_(given_head.weight[assigned])
+            model.head.bias.copy_(given_head.bias[assigned] if given_head.bias is not None else 0.0)
         yield Snapshot(0, model)

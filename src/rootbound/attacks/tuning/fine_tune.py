@@ -149,8 +149,8 @@ class FineTune(Attack):
 class JointTune(FineTune):
     """Descend `loss(undesirable) + retain * cross-entropy(desirable)` with a head for each.
 
-    A defence that destroys itself destroys what it does well first: an attacker who goes on
-    training that has nothing to fear. The head for the desirable task is the given one.
+    A defence that destroys itself under fine-tuning destroys the desirable task first. An
+    attacker who goes on training that task is safe from it. The head for it is the given one.
     Against coupled gradients, as in SEAM (2025, https://arxiv.org/abs/2505.12186).
 
     Args:
@@ -182,8 +182,8 @@ class JointTune(FineTune):
         """Yield the model after every step; the head for the desirable task is left out."""
         assert attacker.desirable is not None  # it is needed
         model = self._started(model, attacker)
-        given = _given_head(model, attacker)
-        parameters = [*self.trained_parameters(model), *given.parameters()]
+        head = _desirable_head(model, attacker)
+        parameters = [*self.trained_parameters(model), *head.parameters()]
         update = Update(parameters, self.optimiser, self.learning_rate, self.weight_decay)
         batches = zip(
             attacker.batches(self.batch_size),
@@ -195,14 +195,14 @@ class JointTune(FineTune):
             changed = self._augmented(batch, model.classes, attacker)
 
             def loss(changed: tuple[Tensor, Tensor] = changed, wanted: Batch = wanted) -> Tensor:
-                kept = functional.cross_entropy(given(model.backbone(wanted[0])), wanted[1])
-                return self._loss(model, changed) + self.retain * kept
+                retained = functional.cross_entropy(head(model.backbone(wanted[0])), wanted[1])
+                return self._loss(model, changed) + self.retain * retained
 
             update(loss, self._factor(step - 1, attacker.steps))
             yield Snapshot(step, model)
 
 
-def _given_head(model: Classifier, attacker: Attacker) -> nn.Linear:
+def _desirable_head(model: Classifier, attacker: Attacker) -> nn.Linear:
     """Return a copy of the head that the model came with, or a fresh one."""
     if attacker.given_head is not None:
         return copy.deepcopy(attacker.given_head).requires_grad_(True)

@@ -46,14 +46,14 @@ class PartialFineTune(FineTune):
     def trained_parameters(self, model: Classifier) -> list[nn.Parameter]:
         """Return the chosen parameters and the head's."""
         chosen = self._chosen(model)
-        kept = {id(parameter) for parameter in chosen}
+        trained = {id(parameter) for parameter in chosen}
         for parameter in model.backbone.parameters():
-            parameter.requires_grad_(id(parameter) in kept)
+            parameter.requires_grad_(id(parameter) in trained)
         return [*chosen, *model.head.parameters()]
 
     def _chosen(self, model: Classifier) -> list[nn.Parameter]:
         if self.part == "first":
-            return [one for block in model.blocks[: self.count] for one in block.parameters()]
+            return [value for block in model.blocks[: self.count] for value in block.parameters()]
         if self.part == "norms":
             norms = (part for part in model.backbone.modules() if isinstance(part, NORMS))
             return [parameter for norm in norms for parameter in norm.parameters()]
@@ -68,7 +68,7 @@ class LoRA(FineTune):
     E. Hu et al., "LoRA", 2021, section 4. Differs from the paper: convolutions have adapters
     too, with the weight seen as a matrix of outputs by everything else; and no scale `alpha`,
     which is one with the learning rate. The library `peft` trains the same change, but finds
-    what to adapt by the names of whole models; here it is whatever follows the frozen part.
+    what to adapt by the names of whole models; here it is everything after the frozen part.
 
     Args:
         rank: Rank of the change.
@@ -95,9 +95,10 @@ class LoRA(FineTune):
 
 
 def _map(part: nn.Module) -> nn.Parameter | None:
-    """Return the matrix or the filters of a module's own, whatever its class is called.
+    """Return the matrix or the filters of a module; None if it has none of its own.
 
-    Those of `transformers` are not all of torch's; a table of words is no map.
+    The class does not matter, because linear maps of `transformers` are not all torch's. A table
+    of words is no linear map.
     """
     weight = getattr(part, "weight", None)
     if isinstance(part, (nn.Embedding, nn.EmbeddingBag, *NORMS)):
@@ -106,7 +107,7 @@ def _map(part: nn.Module) -> nn.Parameter | None:
 
 
 class _LowRank(nn.Module):
-    """Adds `B A` to a weight; B is 0 at first, so that nothing changes at once."""
+    """Adds `B A` to a weight; B is 0 at first, so that the function is the same at the start."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()

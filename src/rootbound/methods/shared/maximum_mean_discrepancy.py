@@ -69,5 +69,5 @@ def maximum_mean_discrepancy(first: Tensor, second: Tensor) -> Tensor:
         first: `(N, ...)`, flattened.
         second: `(M, ...)`, flattened; for a distance from noise, a sample of that noise.
     """
-    found: Tensor = _Discrepancy.apply(first.flatten(1), second.flatten(1))
-    return found
+    discrepancy: Tensor = _Discrepancy.apply(first.flatten(1), second.flatten(1))
+    return discrepancy
