@@ -39,7 +39,7 @@ SUITE = Suite(
     longer=2,
 )
 ARMS = ("undefended", "defended", "scratch")
-Cells = dict[tuple[int | None, int, str], set[tuple[str, int]]]
+Cells = dict[tuple[int | None, int, str], set[tuple[Configuration, int]]]
 
 
 def run(tasks: TaskPair, folder: Path | None, minutes: float = 60.0) -> Evaluation:
@@ -96,9 +96,9 @@ def test_those_that_win_go_on_and_nobody_else(whole: Evaluation) -> None:
     Others were promoted when the rung was shorter; the worst half of every arm never was.
     """
     above = {attack for attack, _ in cells(whole, "scratch")[5, 1, "undesirable"]}
-    losers: list[set[str]] = []
+    losers: list[set[Configuration]] = []
     for arm in ARMS:
-        means: dict[str, list[float]] = defaultdict(list)
+        means: dict[Configuration, list[float]] = defaultdict(list)
         for one in whole.records:
             here = (one.method, one.labels, one.rung, one.task)
             if here == (arm, 5, 0, "undesirable") and any(one.steps):
