@@ -73,6 +73,9 @@ ROWS: tuple[Method, ...] = (
     TAR(FAST, outer_steps=8, attack_steps=8, learning_rate=1e-3),
 )
 
+OF_EACH_CLASS = tuple({type(row): row for row in reversed(ROWS)}.values())
+"""The first row of each method: for what a method's settings have no part in."""
+
 
 def weights(model: Classifier) -> torch.Tensor:
     return torch.cat([value.flatten() for value in model.state_dict().values()])
@@ -111,14 +114,14 @@ def test_the_seed_settles_everything(
     assert not torch.equal(first, other), "the seed changes nothing"
 
 
-@pytest.mark.parametrize("method", ROWS, ids=repr)
+@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
 def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
     model = deep_cnn(classes=3, shape=(1, 16, 16))
     short = method.for_epochs(1)
     assert bool(torch.isfinite(weights(short.fit(model, toy_tasks))).all())
 
 
-@pytest.mark.parametrize("method", ROWS, ids=repr)
+@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
 def test_half_precision(method: Method, toy_tasks: TaskPair) -> None:
     half = method.for_epochs(1).in_precision("bfloat16")
     fitted = half.fit(shallow_cnn(3, (1, 16, 16)), toy_tasks)

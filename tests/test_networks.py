@@ -27,7 +27,7 @@ from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 from test_attacks import ODD_ROWS, RENAMED_ROWS, ROWS
-from test_methods import ROWS as METHODS_ROWS
+from test_methods import OF_EACH_CLASS
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=1, batch_size=60, learning_rate=3e-3)
@@ -229,7 +229,7 @@ def test_weights_in_half_precision_are_attacked_in_single(
     assert [record.error for record in found.records] == [None] * len(found.records)
 
 
-@pytest.mark.parametrize("method", METHODS_ROWS, ids=repr)
+@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
 def test_a_method_trains_a_text_model_or_says_that_it_cannot(method: Method) -> None:
     model, tasks = text_model(), text_tasks()
     try:

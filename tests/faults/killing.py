@@ -100,23 +100,23 @@ def _tortured(
 ) -> Tally:
     tally = Tally()
     # The first process waits for what all others find loaded: no measure of a run.
-    _process(_nothing, root).join()
+    start(_nothing, root).join()
     started = time.monotonic()
-    _process(function, root / "undisturbed").join()
+    start(function, root / "undisturbed").join()
     whole, seconds = Evaluation.load(root / "undisturbed"), time.monotonic() - started
     while tally.kills < kills:
         folder = root / str(tally.runs)
         while not _ended(function, folder, moments.uniform(0.1, seconds), tally):
             _look(folder, whole, tally)
             if tally.kills >= kills:
-                _process(function, folder).join()
+                start(function, folder).join()
                 break
         _compare(Evaluation.load(folder), whole, tally)
         tally.runs += 1
     return tally
 
 
-def _process(function: Callable[[Path], object], folder: Path) -> multiprocessing.Process:
+def start(function: Callable[[Path], object], folder: Path) -> multiprocessing.Process:
     """Start a run in a process that has no part of this one's state, and torch loaded already."""
     context: ForkServerContext = multiprocessing.get_context("forkserver")
     # Of what is installed: the server does not look where this process does.
@@ -132,7 +132,7 @@ def _nothing(_: Path) -> None:
 
 def _ended(function: Callable[[Path], object], folder: Path, seconds: float, tally: Tally) -> bool:
     """Run for so long, then kill; return whether the run came to its end before."""
-    process = _process(function, folder)
+    process = start(function, folder)
     process.join(seconds)
     if process.is_alive() and process.pid is not None:
         os.kill(process.pid, signal.SIGKILL)

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from faults.killing import ENGINES, Engine, torture
+from faults.killing import ENGINES, Engine, start, torture
+from faults.small_run import run, timeless
+from rootbound.records import Evaluation
 
 KILLS = {"in process": 3, "pool of 2": 1}
 """In the long form alone under Ray, where every run takes long to begin."""
 
 
-def test_a_killed_run_goes_on_and_finds_the_same(tmp_path: Path) -> None:
-    tally = torture(ENGINES[0], tmp_path, kills=1, seed=1)
-    assert tally.kills == 1
-    assert (tally.lost, tally.doubled, tally.unequal, tally.unreadable) == (0, 0, 0, 0)
+def test_a_killed_run_goes_on_and_finds_the_same(finished_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(run, folder)
+    until = time.monotonic() + 300
+    while len(list(folder.glob("records/*.json"))) < 8 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert process.is_alive() and process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    whole, left = Evaluation.load(finished_run), Evaluation.load(folder)
+    assert not left.complete and left.trainings
+    assert all(found in timeless(whole) for found in timeless(left))
+    run(folder)
+    again = Evaluation.load(folder)
+    assert again.complete and timeless(again) == timeless(whole)
+    assert all(record in again.records for record in left.records), "to the second"
 
 
 @pytest.mark.slow
