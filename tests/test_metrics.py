@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -68,6 +69,22 @@ def test_paired_uses_the_seeds_both_have() -> None:
     assert found.seeds == 2
     assert found.mean == pytest.approx(5.0)
     assert metrics.paired({(0, 0): 1.0}, {(1, 1): 1.0}) is None
+
+
+def test_what_two_arms_share_cancels_in_a_paired_interval() -> None:
+    first = {(seed, seed): 0.1 * seed + 0.05 for seed in range(5)}
+    second = {(seed, seed): 0.1 * seed for seed in range(5)}
+    found = metrics.paired(first, second)
+    assert found is not None
+    assert (found.low, found.high) == (pytest.approx(5.0), pytest.approx(5.0))
+
+
+def test_the_longer_run_is_shown_apart() -> None:
+    usual = record("x", 0, 0.5)
+    longer = replace(usual, stage="longer", accuracy=0.9, validation=(0.0, 0.0, 0.9))
+    found = evaluation(usual, longer)
+    assert metrics.attacked(found, "x", None) == {(0, 0): 0.5}
+    assert metrics.longer_run(found, "x", None) == pytest.approx(90.0)
 
 
 def test_the_attackers_choice_ignores_the_test_set() -> None:
