@@ -102,4 +102,7 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)
     sentences += scaling_of_the_network(evaluation.context)
-    return [*sentences, *(f"{name}: {text}" for name, text in describe_time(evaluation.context))]
+    return [
+        *sentences,
+        *(f"{name}: {text}" for name, text in describe_time(evaluation.context).items()),
+    ]

@@ -42,12 +42,10 @@ def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | N
     widths = [min(len(any_method[images]), 8) for images, _, _ in groups]
     # A narrow empty column between the groups.
     ratios = [ratio for width in widths for ratio in (*[1.0] * width, 0.35)][:-1]
+    rows = len(shown) + 1
+    size = (0.72 * sum(widths) + 2.6, 0.72 * rows + 0.5)
     figure, panels = plt.subplots(
-        len(shown) + 1,
-        len(ratios),
-        figsize=(0.72 * sum(widths) + 2.6, 0.72 * (len(shown) + 1) + 0.5),
-        squeeze=False,
-        width_ratios=ratios,
+        rows, len(ratios), figsize=size, squeeze=False, width_ratios=ratios
     )
     figure.subplots_adjust(wspace=0.06, hspace=0.06)
     _hide(panels.flat)
@@ -80,20 +78,12 @@ def _overlay(column: Iterable[Axes], image: Array, cams: Sequence[Array]) -> Non
 
 def filters(pictures: Pictures) -> Figure | None:
     """Return the first layer's filters, a row for each method."""
-    return _tiles(
-        {name: parts["filters"] for name, parts in pictures.items() if "filters" in parts},
-        "RdBu_r",
-        True,
-    )
+    return _draw_tiles(pictures, "filters", "RdBu_r", signed=True)
 
 
 def feature_maps(pictures: Pictures) -> Figure | None:
     """Return the last convolution's outputs for one undesirable image, a row for each method."""
-    return _tiles(
-        {name: parts["maps"] for name, parts in pictures.items() if "maps" in parts},
-        "inferno",
-        False,
-    )
+    return _draw_tiles(pictures, "maps", "inferno", signed=False)
 
 
 def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
@@ -103,13 +93,8 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
         return None
     columns = min(len(shown), 4)
     rows = -(-len(shown) // columns)
-    figure, panels = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.7 * columns, 2.7 * rows + 0.4),
-        squeeze=False,
-        layout="constrained",
-    )
+    size = (2.7 * columns, 2.7 * rows + 0.4)
+    figure, panels = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for panel in panels.flat[len(shown) :]:
         panel.set_visible(False)
     for panel, (method, parts) in zip(panels.flat, shown.items(), strict=False):
@@ -137,8 +122,9 @@ def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
     return figure
 
 
-def _tiles(rows: Mapping[str, Array], cmap: str, signed: bool) -> Figure | None:
-    """Return a row of small pictures for each name, at most 16, each row on its own scale."""
+def _draw_tiles(pictures: Pictures, kind: str, cmap: str, *, signed: bool) -> Figure | None:
+    """Return at most 16 small pictures of a kind in a row for each method, on its own scale."""
+    rows = {name: parts[kind] for name, parts in pictures.items() if kind in parts}
     if not rows:
         return None
     width = min(16, max(len(tiles) for tiles in rows.values()))

@@ -18,40 +18,34 @@ SCALING_OF_THE_NETWORK = (
     "The network brought a scaling of inputs of its own, and random weights were given the same: "
     "by the data's own they might be worth more to an attacker, or less."
 )
-Pair = tuple[str, str]
 Numbers = float | Sequence[float]
 
 
-def settings(evaluation: Evaluation) -> list[Pair]:
-    """Return what a reader must know about the run, as pairs of a name and a text."""
+def settings(evaluation: Evaluation) -> dict[str, str]:
+    """Return what a reader must know about the run: texts by their headings."""
     context = evaluation.context
-    return [*_tasks(context), *_attacker(context), *_machine(context)]
+    return _tasks(context) | _attacker(context) | _machine(context)
 
 
-def _tasks(context: Mapping[str, Any]) -> list[Pair]:
+def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
     desirable, undesirable = context["desirable"], context["undesirable"]
     count = context["defender_undesirable_samples"]
     relation = "shared with" if context["shared_undesirable"] else "disjoint from"
+    held = "not known; the attacker's may be among them"
+    if count is not None:
+        held = f"{count} samples, {relation} the attacker's"
     start = ", trained from the weights that it came with" if context.get("pretrained") else ""
     tasks = [task for task in (desirable, undesirable) if task]
     # Older records do not say what the network was fed.
     inputs = dict.fromkeys(_describe_inputs(task) for task in tasks if "inputs" in task)
-    return [
-        ("Desirable task", "not given" if desirable is None else _describe_task(desirable)),
-        ("Undesirable task", f"{_describe_task(undesirable)} (the attacker's)"),
-        (
-            "The defender's undesirable samples",
-            "not known; the attacker's may be among them"
-            if count is None
-            else f"{count} samples, {relation} the attacker's",
-        ),
-        (
-            "Model",
-            f"{context['model']}, {context['layers']} layers, {context['parameters']:,} parameters"
-            + start,
-        ),
-        *([("Inputs", "; undesirable: ".join(inputs))] if inputs else []),
-    ]
+    texts = {
+        "Desirable task": "not given" if desirable is None else _describe_task(desirable),
+        "Undesirable task": f"{_describe_task(undesirable)} (the attacker's)",
+        "The defender's undesirable samples": held,
+        "Model": f"{context['model']}, {context['layers']} layers, "
+        f"{context['parameters']:,} parameters{start}",
+    }
+    return texts | ({"Inputs": "; undesirable: ".join(inputs)} if inputs else {})
 
 
 def _describe_task(task: Mapping[str, Any]) -> str:
@@ -102,7 +96,7 @@ def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
     return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
 
-def _attacker(context: Mapping[str, Any]) -> list[Pair]:
+def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
     share, limit = context["validation_share"], context["validation_limit"]
     budgets = (
         f"{in_words(budget['labels'])}, {budget['steps']} steps" for budget in context["budgets"]
@@ -113,43 +107,29 @@ def _attacker(context: Mapping[str, Any]) -> list[Pair]:
         if adaptive
         else "No attack knows the method: the result is not verified."
     )
-    return [
-        (
-            "The attacker knows",
-            "the weights, labelled undesirable samples, every attack of the suite; it may "
-            f"retrain any number of layers, and for some attacks holds {_further(context)}. "
-            + knowing,
-        ),
-        (
-            "The attacker chooses",
-            f"settings and stopping step on {100 * share:.0f} % of its labels, at most {limit} a "
-            "class; never on test samples",
-        ),
-        (
-            "Suite",
-            f"{context['suite']} ({context['suite_digest']}): {context['trials']} trials a "
-            "budget, the same for every arm",
-        ),
-        ("Budgets", "; ".join(budgets)),
-        *describe_time(context),
-        *_rules(context["rules"]),
-        (
-            "Seeds",
-            f"{context['seeds']}: each draws {'' if context.get('pretrained') else 'weights, '}"
-            "batches and the attacker's labels, and scratch weights of its own",
-        ),
-        (
-            "Test samples",
-            f"the selected trial of each family is scored on all of them, curves on "
-            f"{context['curve_samples']} fixed ones",
-        ),
-    ]
+    return {
+        "The attacker knows": "the weights, labelled undesirable samples, every attack of the "
+        "suite; it may retrain any number of layers, and for some attacks holds "
+        f"{_further(context)}. {knowing}",
+        "The attacker chooses": f"settings and stopping step on {100 * share:.0f} % of its "
+        f"labels, at most {limit} a class; never on test samples",
+        "Suite": f"{context['suite']} ({context['suite_digest']}): {context['trials']} trials a "
+        "budget, the same for every arm",
+        "Budgets": "; ".join(budgets),
+        **describe_time(context),
+        **_describe_stages(context["rules"]),
+        "Seeds": f"{context['seeds']}: each draws "
+        f"{'' if context.get('pretrained') else 'weights, '}batches and the attacker's labels, "
+        "and scratch weights of its own",
+        "Test samples": "the selected trial of each family is scored on all of them, curves on "
+        f"{context['curve_samples']} fixed ones",
+    }
 
 
-def describe_time(context: Mapping[str, Any]) -> list[Pair]:
+def describe_time(context: Mapping[str, Any]) -> dict[str, str]:
     """Return what was done in a limited time; nothing where the time was not limited."""
     if "time" not in context:
-        return []
+        return {}
     limit = context["time"]
     rungs = "; ".join(
         f"{in_words(budget['labels'])}: "
@@ -161,15 +141,12 @@ def describe_time(context: Mapping[str, Any]) -> list[Pair]:
         for budget in limit["rungs"]
     )
     end = "The time was over before all was tried" if limit["stopped"] else "All was tried in time"
-    return [
-        (
-            "Time limit",
-            f"{limit['minutes']:g} minutes, of which {limit['spent'] / 60:.1f} were spent, in "
-            f"{limit['rounds']} rounds of the same trials for every arm: each setting with a "
-            "quarter of the steps, the best quarter of them, by validation on any arm, with four "
-            f"times as many, and so on ({rungs}). {end}.",
-        )
-    ]
+    return {
+        "Time limit": f"{limit['minutes']:g} minutes, of which {limit['spent'] / 60:.1f} were "
+        f"spent, in {limit['rounds']} rounds of the same trials for every arm: each setting with "
+        "a quarter of the steps, the best quarter of them, by validation on any arm, with four "
+        f"times as many, and so on ({rungs}). {end}."
+    }
 
 
 def _further(context: Mapping[str, Any]) -> str:
@@ -181,30 +158,27 @@ def _further(context: Mapping[str, Any]) -> str:
     return f"unlabelled undesirable samples, but no desirable ones ({without})"
 
 
-def _rules(rules: Mapping[str, int]) -> list[Pair]:
-    """Return what happens after the screening, where anything does."""
+def _describe_stages(rules: Mapping[str, int]) -> dict[str, str]:
+    """Return what happens after the screening; nothing where the suite ends with it."""
     if not rules["confirmed"]:
-        return []
-    return [
-        (
-            "Stages",
-            f"everything is screened on one attacker seed, and {rules['proposals']} further "
-            f"settings are proposed by Optuna from what that found; the best {rules['confirmed']} "
-            f"settings of each tier meet {rules['attackers']} new attacker seeds, which alone "
-            f"count; the best of them is run once with {rules['longer']} times the steps",
-        )
-    ]
+        return {}
+    return {
+        "Stages": f"everything is screened on one attacker seed, and {rules['proposals']} further "
+        f"settings are proposed by Optuna from what that found; the best {rules['confirmed']} "
+        f"settings of each tier meet {rules['attackers']} new attacker seeds, which alone count; "
+        f"the best of them is run once with {rules['longer']} times the steps"
+    }
 
 
-def _machine(context: Mapping[str, Any]) -> list[Pair]:
+def _machine(context: Mapping[str, Any]) -> dict[str, str]:
     versions = (f"{name} {number}" for name, number in context["versions"].items())
     workers = context.get("workers", "?")
     processes = f"{workers} process{'' if workers == 1 else 'es'}, one thread each"
-    pairs = [
-        ("Versions", ", ".join(versions)),
-        ("Machine", f"{context['machine']}; {processes}"),
-        ("Date", str(context["date"])),
-    ]
+    texts = {
+        "Versions": ", ".join(versions),
+        "Machine": f"{context['machine']}; {processes}",
+        "Date": str(context["date"]),
+    }
     if "seconds" in context:
-        pairs.append(("Time", f"{context['seconds']:.0f} s for training and attacking everything"))
-    return pairs
+        texts["Time"] = f"{context['seconds']:.0f} s for training and attacking everything"
+    return texts
