@@ -96,7 +96,7 @@ class FreshNetwork:
         for name, value in first.state_dict().items():
             if not torch.equal(value, drawn_again[name]):
                 raise InputError(
-                    "a function whose weights the seed of torch settles",
+                    "a function whose weights depend on the seed of torch alone",
                     f"one that gives {name} others under the same seed",
                     "draw with torch's default generator alone, on the CPU",
                 )
