@@ -9,16 +9,17 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.records.configuration import Configuration, from_values, to_values
 from rootbound.records.record import Diagnosis, Entry, Record, Training, build, rounded
 
+Value = TypeVar("Value", bound=Hashable)
 FORMAT = 3
 """Version of the JSON layout; raised when a reader of the old one would go wrong."""
 WITH_TEXTS = 2
@@ -166,7 +167,7 @@ def records_file(folder: Path) -> Path:
     return plain if plain.exists() and not compressed.exists() else compressed
 
 
-def _numbered(values: Iterable[Configuration | str]) -> dict[Configuration | str, int]:
+def _numbered(values: Iterable[Value]) -> dict[Value, int]:
     """Return the row of each value in a table in which it stands once."""
     return {value: row for row, value in enumerate(dict.fromkeys(values))}
 

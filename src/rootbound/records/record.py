@@ -156,9 +156,7 @@ def build(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
     """
     if unknown := values.keys() - kind.__dataclass_fields__.keys():
         raise ValueError(f"unknown field {min(unknown)!r}")
-    return kind(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-    )
+    arguments: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return kind(**arguments)
