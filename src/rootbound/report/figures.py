@@ -40,17 +40,17 @@ def _curves(evaluation: Evaluation) -> list[Plan]:
          "the seeds. Dashed: from random weights. Dotted: always naming the most frequent "
          "class.", lambda: curves.against_steps(evaluation)),
         ("curves-labels", "Accuracy against the attacker's labels",
-         "At the step chosen on validation; bands span the seeds. The last panel lets the "
-         "attacker choose among all attacks.", lambda: curves.against_labels(evaluation)),
+         "Accuracy at the step that validation chose; bands span the seeds. In the last panel the "
+         "attacker chooses among all attacks.", lambda: curves.against_labels(evaluation)),
         ("curves-trials", "Accuracy against the attacker's diligence",
-         "Of the setting that validation chose among the trials so far, at the curve's test "
-         "samples: a defence that only needs tuning to break rises late.",
+         "Accuracy of the setting that validation prefers among the trials so far, on the curve's "
+         "test samples. A defence that only needs tuning to break rises late.",
          lambda: curves.against_trials(evaluation)),
     ]  # fmt: skip
     if not evaluation.context["undesirable"].get("stratified", True):
         plans.insert(1, (
             "curves-loss", "Cross-entropy against the attacker's steps",
-            "Of the same trials on the same samples: what a model of language is judged by.",
+            "The same trials on the same samples. A language model is judged by this number.",
             lambda: curves.against_steps(evaluation, losses=True)))  # fmt: skip
     return plans
 
@@ -73,8 +73,8 @@ def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Plan]:
          "First test text of each class, seed 0; no picking. With the original head: the true "
          "class for desirable texts, the predicted one for undesirable texts. With the retrained "
          "head (exact, all labels): the true undesirable class. Green words speak for the class, "
-         "red ones against it; each text on its own scale. Of hashed words, two of "
-         "these texts with one number are both shown as the first of them.",
+         "red ones against it; each text on its own scale. Two words of these texts that hash to "
+         "one number are both shown as the first of them.",
          lambda: words(pictures, classes)),
         ("feature-view", "Undesirable test samples as the models see them",
          "Features before the last layer, projected on their first two principal axes (each "

@@ -116,9 +116,9 @@ def families(evaluation: Evaluation) -> Table | None:
         rows.append((Cell(name), *map(Cell, texts)))
     return Table(
         "Every family of attacks",
-        "The attacker's accuracy, of the setting of the family that validation chose. Families "
-        "whose best setting was not among the best of its tier have the one attacker of the "
-        "screening; the others those of the confirmation.",
+        "The attacker's accuracy with the setting of the family that validation chose. It is that "
+        "of the one attacker of the screening where no setting of the family was among the best "
+        "of its tier, else that of the attackers of the confirmation.",
         ("family", *(f"{method}, {in_words(labels)}" for method, labels in cells)),
         tuple(rows),
     )

@@ -142,9 +142,9 @@ def accuracies(evaluation: Evaluation) -> Table:
     )
     return Table(
         "The attacker's accuracy",
-        "Of the trial that the attacker's validation samples chose, on the whole undesirable test "
-        "set; mean over seeds with 95 % t-interval. On scratch, the last layer is trained on the "
-        "features of a random network.",
+        "Accuracy of the trial that the attacker's validation samples chose, on the whole "
+        "undesirable test set; mean over seeds with 95 % t-interval. On scratch, the last layer is "
+        "trained on the features of a random network.",
         ("method", "labels", *families),
         rows,
     )
