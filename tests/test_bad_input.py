@@ -300,13 +300,13 @@ ROWS = [
     Row(f"{TRAIN} --method.weight heavy", "weight"),
     Row(f"{TRAIN} --method.weigth 1", "weigth"),
     Row(f"{TRAIN} --method.undesirable_batch_size 0", "undesirable_batch_size"),
-    Row(f"{TRAIN} --method.recipe.learning_rate=-1", "positive.*learning rate.*raise"),
+    Row(f"{TRAIN} --method.recipe.learning_rate=-1", "learning_rate above 0; got -1.0; raise it"),
     *(
         Row(f"{TRAIN} --method.{name} {value}", "learning.rate|weight")
         for name in ("recipe.learning_rate", "weight", "terms.depth_weight")
         for value in ("nan", ".nan", ".inf")
     ),
-    Row(f"{TRAIN} --method.recipe.batch_size 0", "positive.*batch size.*raise"),
+    Row(f"{TRAIN} --method.recipe.batch_size 0", "batch_size of at least 1; got 0; raise it"),
     Row(
         f"{TRAIN} --method Unlearning --method.retained 0",
         "retained of at least 1",

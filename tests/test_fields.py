@@ -11,7 +11,6 @@ from jsonargparse import ArgumentParser
 
 from rootbound.core.errors import InputError
 from rootbound.core.fields import (
-    Finite,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
@@ -32,7 +31,7 @@ class Settings:
     weight: NonNegativeFloat = 0.0
     share: Share = 1.0
     target: Annotated[float, Range(below=0)] = -3.0
-    level: Finite = 0.0
+    level: Annotated[float, Range()] = 0.0
     rates: tuple[PositiveFloat, ...] = (1.0, 2.0)
     limit: PositiveFloat | None = None
     blocks: NonNegativeInt | Literal["all"] = "all"
@@ -59,6 +58,7 @@ VALUES: list[tuple[dict[str, object], str]] = [
     ({"level": math.nan}, "expected level that is finite; got nan; correct it"),
     ({"rates": (1.0, -1.0)}, r"expected rates above 0; got \(1.0, -1.0\); raise it"),
     ({"limit": 0.0}, "expected limit above 0; got 0.0; raise it"),
+    ({"rate": "fast"}, "expected a number for rate; got 'fast'; give one"),
     ({"blocks": -1}, "expected blocks of at least 0; got -1; raise it"),
     ({"blocks": "al"}, "expected a value of blocks out of all; got 'al'; did you mean 'all'?"),
     (

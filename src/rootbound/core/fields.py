@@ -55,7 +55,6 @@ class Range:
 
 PositiveInt = Annotated[int, Range(at_least=1)]
 NonNegativeInt = Annotated[int, Range(at_least=0)]
-Finite = Annotated[float, Range()]
 PositiveFloat = Annotated[float, Range(above=0)]
 NonNegativeFloat = Annotated[float, Range(at_least=0)]
 Share = Annotated[float, Range(at_least=0, at_most=1)]
@@ -64,10 +63,10 @@ Share = Annotated[float, Range(at_least=0, at_most=1)]
 def check(settings: object) -> None:
     """Check every field of a dataclass whose type has a `Range`, or a `Literal` of words.
 
-    A range holds for each number of a tuple. None and words are not numbers, and pass it.
+    A range holds for each number of a tuple. None passes it.
 
     Raises:
-        InputError: a number is out of its range, or a word is none of those that may be.
+        InputError: A number is out of its range, or a word is none of those that may be.
     """
     kind: Any = type(settings)
     for name, (ranges, words) in _limits(kind).items():
@@ -75,6 +74,8 @@ def check(settings: object) -> None:
         if isinstance(value, str):
             if words and value not in words:
                 raise unknown_name(f"value of {name}", value, words)
+            if not words:
+                raise InputError(f"a number for {name}", repr(value), "give one")
         elif value is not None:
             for number in value if isinstance(value, tuple) else (value,):
                 for allowed in ranges:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -81,7 +80,7 @@ class Unlearning(Method):
         minimise(
             whole,
             lambda batch, _: functional.cross_entropy(whole(batch[0]), batch[1]),
-            (_joined(*pair) for pair in pairs),
+            (_join(*pair) for pair in pairs),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title="Unlearning: learn",
@@ -120,15 +119,10 @@ class Unlearning(Method):
             part.batches(max(1, round(size * len(part) / total)), steps, generator)
             for part in parts
         ]
-
-        def batches() -> Iterator[Batch]:
-            for several in zip(*streams, strict=True):
-                yield _joined(*several)
-
         minimise(
             whole,
             lambda batch, _: functional.cross_entropy(whole(batch[0]), batch[1]),
-            batches(),
+            (_join(*batches) for batches in zip(*streams, strict=True)),
             steps=steps,
             learning_rate=rate,
             title=f"Unlearning: {title}",
@@ -136,5 +130,5 @@ class Unlearning(Method):
         )
 
 
-def _joined(*batches: Batch) -> Batch:
+def _join(*batches: Batch) -> Batch:
     return torch.cat([inputs for inputs, _ in batches]), torch.cat([y for _, y in batches])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,7 +11,12 @@ from torch import Tensor, nn
 
 from rootbound.attacks.base import Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.probes.coordinates import ROUNDING, Coordinates, find_coordinates
+from rootbound.attacks.probes.coordinates import (
+    ROUNDING,
+    Coordinates,
+    CoordinatesName,
+    find_coordinates,
+)
 from rootbound.attacks.probes.logistic import LogisticProblem, Matrix
 from rootbound.attacks.probes.probe import Probe
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -42,7 +46,7 @@ class ExactLastLayer(Probe, StackedAttack):
     """
 
     penalty: PositiveFloat = 1e-5
-    coordinates: Literal["whitened", "standardised"] = "whitened"
+    coordinates: CoordinatesName = "whitened"
     iterations: PositiveInt = 1000
     kept: NonNegativeFloat = ROUNDING
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -202,21 +202,19 @@ class Distil(TrainingRepair):
         student = model.reinitialised(attacker.seed())
         teacher = model.backbone.eval().requires_grad_(False)
 
+        sources = _sources(attacker)
+        size = max(1, self.batch_size // len(sources))
+        streams = [data.batches(size, self.steps, attacker.generator) for data in sources]
+        batches = (torch.cat([part[0] for part in parts]) for parts in zip(*streams, strict=True))
+
         def loss(inputs: Tensor, _: float) -> Tensor:
             wanted = _finite(teacher(inputs)) / deviation
             return functional.mse_loss(student.backbone(inputs), wanted)
 
-        self.train(student.backbone, loss, self._inputs(attacker))
+        self.train(student.backbone, loss, batches)
         with torch.no_grad():
             model.head.weight.mul_(deviation)
         return Classifier(student.backbone, model.head)
-
-    def _inputs(self, attacker: Attacker) -> Iterator[Tensor]:
-        sources = _sources(attacker)
-        size = max(1, self.batch_size // len(sources))
-        streams = [data.batches(size, self.steps, attacker.generator) for data in sources]
-        for batches in zip(*streams, strict=True):
-            yield torch.cat([inputs for inputs, _ in batches])
 
 
 def _sources(attacker: Attacker) -> list[Data]:
