@@ -12,9 +12,10 @@ import zlib
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import UnionType
 from typing import Any, Self, TypeVar
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.records.configuration import Configuration, from_values, to_values
 from rootbound.records.record import Diagnosis, Entry, Record, Training, build, rounded
@@ -125,12 +126,8 @@ class Evaluation:
     def _from_values(cls, values: Mapping[str, Any]) -> Self:
         if not isinstance(values["context"], dict):
             raise TypeError("the context is not a table")
-        methods = dict(enumerate(map(from_values, values["methods"])))
-        attacks = dict(enumerate(map(from_values, values["attacks"])))
-        if not all(isinstance(attack, Configuration) for attack in attacks.values()):
-            raise TypeError("an attack is no class with settings")
-        if not all(isinstance(method, Configuration | str) for method in methods.values()):
-            raise TypeError("a method is neither a class with settings nor words")
+        methods = _rows(values["methods"], Configuration | str)
+        attacks = _rows(values["attacks"], Configuration)
         return cls(
             context=values["context"],
             trainings=tuple(
@@ -172,6 +169,15 @@ def _numbered(values: Iterable[Value]) -> dict[Value, int]:
     return {value: row for row, value in enumerate(dict.fromkeys(values))}
 
 
+def _rows(values: Iterable[Any], kind: type | UnionType) -> dict[int, Any]:
+    """Return the entries of a table by their rows; a dictionary, which has no negative rows."""
+    rows = {row: from_values(entry) for row, entry in enumerate(values)}
+    for entry in rows.values():
+        if not isinstance(entry, kind):
+            raise TypeError(f"{str(entry)[:80]!r} is no class with settings")
+    return rows
+
+
 def _with_tables(values: dict[str, Any]) -> dict[str, Any]:
     """Return the content of a file of format 2 as format 3 has it: texts become rows of tables."""
     methods = _numbered(training["settings"] for training in values["trainings"])
@@ -200,8 +206,8 @@ def _in_order(parts: Iterable[tuple[Evaluation, Sequence[Entry]]]) -> tuple[Entr
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
-    reason = (str(error).splitlines() or [""])[0]
-    return InputError(f"records in {path}", f"{type(error).__name__}: {reason}", "run it again")
+    reason = f"{type(error).__name__}: {first_line(error)}"
+    return InputError(f"records in {path}", reason, "run it again")
 
 
 def _one_entry_a_line(content: Mapping[str, Any]) -> str:
