@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -15,10 +15,11 @@ from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import Draw, draw_labels
-from rootbound.evaluation.scoring import checkpoints, score
+from rootbound.evaluation.scoring import checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Record
 from rootbound.suites import Suite
+from rootbound.training import predict
 
 
 class Constant(nn.Module):
@@ -139,6 +140,40 @@ def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:
     after = model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
     assert not any(module.training for module in model.modules())
+
+
+def test_a_prediction_moves_no_statistics(toy_tasks: TaskPair) -> None:
+    model = batch_norm_cnn(classes=3, shape=(1, 16, 16)).train()
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    predict(model, toy_tasks.undesirable.test)
+    assert all(torch.equal(value, before[name]) for name, value in model.named_buffers())
+    assert model.training
+
+
+def test_a_trial_finds_the_same_alone_and_after_another(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    first, second = FineTune(None, "kept", "adam", 1e-2), FineTune(None, "kept", "sgd", 0.05)
+    (_, after), (alone,) = (
+        run(toy_model, toy_tasks, *attacks) for attacks in ((first, second), (second,))
+    )
+    # Of a family the preferred trial alone is judged on all test samples.
+    bare = [replace(record, seconds=0.0, accuracy=None) for record in (after, alone)]
+    assert bare[0] == bare[1]
+
+
+def test_each_of_several_trials_has_its_own_score() -> None:
+    data = Data(torch.zeros(4, 1), torch.tensor([0, 1, 2, 0]))
+    # Answers of two trials side by side: the one always says 0, the other always 1.
+    several = nn.Linear(1, 6)
+    with torch.no_grad():
+        several.weight.zero_()
+        several.bias.copy_(torch.tensor([3.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+    accuracies, losses = measure(several, data, 2)
+    assert accuracies == [0.5, 0.25]
+    for loss, answer in zip(losses, several.bias.detach().view(2, 3), strict=True):
+        expected = (answer.logsumexp(0) - answer[data.labels]).mean()
+        assert loss == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_curves_are_of_some_test_samples_and_accuracies_of_all(
