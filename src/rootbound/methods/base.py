@@ -201,12 +201,7 @@ class AfterTraining(Method):
 
 
 def learn(
-    network: Classifier,
-    data: Data,
-    recipe: Recipe,
-    generator: torch.Generator,
-    *,
-    title: str,
+    network: Classifier, data: Data, recipe: Recipe, generator: torch.Generator, *, title: str
 ) -> None:
     """Train a network in place to classify data: descend the cross-entropy by a recipe."""
     steps = recipe.steps(len(data))

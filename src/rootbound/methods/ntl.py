@@ -41,7 +41,7 @@ class NTL(Method):
     Args:
         recipe: How long and how fast to train.
         form: Form of the loss: the `paper`'s, or the `code`'s.
-        undesirable_batch_size: Undesirable samples in a step.
+        undesirable_batch_size: Undesirable samples in a step, at least 2.
         alpha: Weight of the undesirable loss.
         beta: The most that the second term gains; the code's is 1.
         distance_alpha: Weight of the MMD.

@@ -47,7 +47,7 @@ class RepNoise(AfterTraining):
         recipe: How long and how fast to learn the desirable task; the defence takes batches of its
             size.
         steps: Steps of the defence.
-        undesirable_batch_size: Undesirable samples in a step.
+        undesirable_batch_size: Undesirable samples in a step, at least 2.
         alpha: Weight of the ascent.
         beta: Weight of the noise.
         noise: `normal`, or `rectified` for its positive part.

@@ -35,7 +35,7 @@ class ReverseMAML(LossMethod):
 
     Args:
         recipe: How long and how fast to train.
-        undesirable_batch_size: Undesirable samples in a step.
+        undesirable_batch_size: Undesirable samples in a step, at least 2.
         inner_steps: Steps of adaptation.
         inner_rate: Learning rate of adaptation.
         weight: Weight of the ascent.

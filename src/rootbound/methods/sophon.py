@@ -52,7 +52,8 @@ class SOPHON(AfterTraining):
         attack_steps: K, the steps of a simulated attack.
         attack_optimiser: Optimiser of the simulated attacker.
         attack_rate: Learning rate of the simulated attacker.
-        attack_batch_size: Undesirable samples in a step of the attacker; a tenth of them is for S.
+        attack_batch_size: Undesirable samples in a step of the attacker, at least 2; a tenth of
+            them is for S.
         suppression_rate: Learning rate of FTS's Adam.
         reinforcement_rate: Learning rate of NTR's Adam.
         reinforcement_steps: Steps of NTR after each step of FTS.

@@ -43,8 +43,8 @@ class SpectralDeformation(AfterTraining):
 
     Args:
         recipe: How long and how fast to learn the desirable task, before the defence begins.
-        alpha: Factor of the largest singular values. The paper has 1e3 to 1e9, mostly 1e4; float32
-            keeps about 7 digits, of which alpha takes as many as it has zeros.
+        alpha: Factor of the largest singular values, above 1. The paper has 1e3 to 1e9, mostly
+            1e4; float32 keeps about 7 digits, of which alpha takes as many as it has zeros.
         directions: How many singular values are multiplied (the paper's k, 25).
 
     Raises:
