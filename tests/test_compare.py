@@ -110,7 +110,7 @@ def test_a_seed_settles_first_weights_and_training(
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     for seed in (0, 1):
         fitted = METHODS[0].fit(model.reinitialised(seed), toy_tasks, seed=seed).state_dict()
-        kept = load_file(RunFolder(folder).weights("Plain", seed))
+        kept = load_file(RunFolder(folder).weights_file("Plain", seed))
         assert all(torch.equal(kept[name], value) for name, value in fitted.items())
 
 

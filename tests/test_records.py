@@ -180,7 +180,7 @@ def test_a_folder_of_a_version_before_works(
         training["settings"] for training in held["trainings"]
     ]
     assert older.trainings[-1].settings == "random weights"
-    assert RunFolder(folder).whole() == older
+    assert RunFolder(folder).read_complete() == older
     assert list(find_runs(tmp_path)) == [folder]
     assert main(["report", str(folder)]) == 0
     write_leaderboard(folder)

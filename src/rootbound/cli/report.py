@@ -33,7 +33,7 @@ def present(evaluation: Evaluation, folder: RunFolder) -> Path:
     Returns:
         The folder with the report.
     """
-    path = folder.of(evaluation.context["run"]).path
+    path = folder.for_run(evaluation.context["run"]).path
     page = path / "report.html"
     if not is_current(page, records_file(path)):
         page = write(path)

@@ -82,7 +82,7 @@ def _resume(folders: Sequence[Path]) -> int | list[str]:
     """Return the command that goes on with a run; it is run from where the run was begun."""
     (folder,) = _exactly(1, folders, "resume")
     spec, page = Spec.load(folder), folder / "report.html"
-    if page.is_file() and (whole := RunFolder(folder).whole()) and whole.complete:
+    if page.is_file() and (whole := RunFolder(folder).read_complete()) and whole.complete:
         sys.stdout.write(f"complete, nothing is missing\nreport: {page}\n")
         return 0
     if not spec.command:

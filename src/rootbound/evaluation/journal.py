@@ -59,7 +59,7 @@ class Journal:
 
         One that a limit of time has stopped is not complete where there is more time now.
         """
-        run = None if self._folder is None else self._folder.whole()
+        run = None if self._folder is None else self._folder.read_complete()
         if run is None or not run.complete:
             return None
         limited = run.context.get("time", {})
@@ -95,13 +95,13 @@ class Journal:
         else:
             part = Evaluation(context, (), tuple(result), complete=False)
         # The last file of a model, because it vouches for the others.
-        self._folder.keep(_name_file(job), part.to_json())
+        self._folder.write_part(_name_file(job), part.to_json())
 
     def training_state(self, method: str, seed: int) -> TrainingState | None:
         """Return where a training is saved while it goes on."""
         if self._folder is None:
             return None
-        return TrainingState(self._folder.weights(method, seed).with_suffix(".unfinished"))
+        return TrainingState(self._folder.weights_file(method, seed).with_suffix(".unfinished"))
 
     def finish(self, seconds: float, workers: int, **more: Any) -> Evaluation:
         """Write the complete run and return it, unless another process has done so before.
@@ -141,7 +141,7 @@ class Journal:
         return positions
 
     def _read(self, job: Job) -> Evaluation | None:
-        return None if self._folder is None else self._folder.part(_name_file(job))
+        return None if self._folder is None else self._folder.read_part(_name_file(job))
 
     def _save_model(self, folder: RunFolder, job: Job, model: PreparedModel) -> None:
         training = model.training
@@ -150,11 +150,11 @@ class Journal:
             # Tied weights are two names of one memory, which safetensors refuses: copy each.
             weights = {name: value.clone().contiguous() for name, value in state.items()}
             folder.check()
-            write_atomically(folder.weights(training.method, training.seed), save(weights))
+            write_atomically(folder.weights_file(training.method, training.seed), save(weights))
         if (training_state := self.training_state(training.method, training.seed)) is not None:
             training_state.clear()
         if model.pictures:
-            folder.keep(_name_file(job), as_npz(_name_pictures(model)), "npz")
+            folder.write_part(_name_file(job), as_npz(_name_pictures(model)), "npz")
 
     def _restore(self, job: Preparation, part: Evaluation) -> PreparedModel | None:
         """Return a model as it was prepared, None if one of its files is lost or damaged."""
@@ -169,7 +169,7 @@ class Journal:
         else:
             model = copy.deepcopy(contender.start).eval()
             try:
-                model.load_state_dict(load_file(self._folder.weights(contender.name, seed)))
+                model.load_state_dict(load_file(self._folder.weights_file(contender.name, seed)))
             except (SafetensorError, RuntimeError, OSError):
                 return None
         prefix = f"{contender.name}/"

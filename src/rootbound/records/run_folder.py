@@ -55,7 +55,7 @@ class RunFolder:
         """Where each finished piece of work has its file."""
         return self.path / PARTS
 
-    def weights(self, method: str, seed: int) -> Path:
+    def weights_file(self, method: str, seed: int) -> Path:
         """Return the file of a trained model, whose name may not be fit for a file as it is."""
         return self.path / "models" / f"{quote(method, safe=READABLE)}-{seed}.safetensors"
 
@@ -66,7 +66,7 @@ class RunFolder:
             InputError: The folder belongs to another run, or cannot be written; or the run that
                 is to be extended is no part of this one.
         """
-        folder = self.of(spec.digest)
+        folder = self.for_run(spec.digest)
         begun = (folder.path / NAME).exists()
         smaller = None if begun or self.extends is None else _part_of(spec, self.extends)
         make_folder(folder.path)
@@ -88,25 +88,25 @@ class RunFolder:
         write_once(folder.parts / BEGUN, Evaluation(context, (), (), False).to_json())
         return folder
 
-    def of(self, digest: str) -> RunFolder:
+    def for_run(self, digest: str) -> RunFolder:
         """Return the folder of the run with that digest: this one, or the one beside it."""
         if not self.beside or self._present_digest() in (None, digest):
             return self
         return replace(self, path=self.path.with_name(f"{self.path.name}-{digest}"), beside=False)
 
-    def whole(self) -> Evaluation | None:
+    def read_complete(self) -> Evaluation | None:
         """Return the run if it is complete, else None."""
         path = records_file(self.path)
         return Evaluation.read(path) if path.exists() else None
 
-    def part(self, name: str) -> Evaluation | None:
+    def read_part(self, name: str) -> Evaluation | None:
         """Return a piece of work that was done before; None if it is missing or damaged."""
         try:
             return Evaluation.read(self.parts / f"{name}.json")
         except InputError:
             return None
 
-    def keep(self, name: str, content: str | bytes, ending: str = "json") -> None:
+    def write_part(self, name: str, content: str | bytes, ending: str = "json") -> None:
         """Write a piece of work.
 
         Raises:
@@ -132,7 +132,7 @@ class RunFolder:
         """Return the digest of the run in the folder, None where there is no run."""
         if (self.path / NAME).exists():
             return Spec.load(self.path).digest
-        complete = self.whole()
+        complete = self.read_complete()
         return None if complete is None else str(complete.context.get("run"))
 
     def _refuse_strangers(self, spec: Spec) -> None:
