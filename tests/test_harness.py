@@ -82,6 +82,7 @@ def test_every_trial_is_a_record_and_one_of_a_family_is_judged(
             preferred = max(one.preference for one in judged)
             assert preferred == max(one.preference for one in cell)
     assert all(record.error is None and record.seconds > 0 for record in records)
+    assert {(one.arm, one.method, one.seed) for one in records} == {("defended", "x", 0)}
     assert all(list(record.steps) == sorted(set(record.steps)) for record in records)
 
 
