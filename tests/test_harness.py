@@ -14,7 +14,9 @@ from rootbound.attacks import Attack, Attacker, Budget, FineTune, LastLayer, Sna
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
-from rootbound.evaluation.attacker import Draw, draw_labels
+from rootbound.evaluation.attacker import NO_RESOURCES, Draw, draw_labels
+from rootbound.evaluation.harness import run_assignment
+from rootbound.evaluation.plan import screen
 from rootbound.evaluation.scoring import checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Record
@@ -128,6 +130,15 @@ def test_an_attack_is_given_no_labels_but_its_own(
     assert seen.unlabelled is not None
     assert torch.equal(seen.unlabelled.inputs, task.train.inputs)
     assert not bool(seen.unlabelled.labels.any())
+
+
+def test_another_attacker_has_other_labels(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    SEEN.clear()
+    task, suite = toy_tasks.undesirable, Suite("spy", (Spy(),), (Budget(5, 3),))
+    (assignment,) = screen(Subject("defended", "x", 0, toy_model), suite)
+    run_assignment(replace(assignment, attacker=3), task, NO_RESOURCES)
+    drawn = draw_labels(task, task.test, Budget(5, 3), seed=3)
+    assert torch.equal(SEEN[0].train.inputs, drawn.train.inputs)
 
 
 def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:
