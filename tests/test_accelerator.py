@@ -118,4 +118,4 @@ def _found(found: Evaluation) -> dict[tuple[str, str, str, int | None], float]:
 
 
 def _key(record: Record) -> tuple[str, str, str, int | None]:
-    return record.method, record.stage, record.attack, record.labels
+    return record.method, record.stage, str(record.attack), record.labels

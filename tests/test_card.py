@@ -28,6 +28,12 @@ from rootbound.training import accuracy
 
 GOLDEN = Path(__file__).parent / "golden"
 DIGEST = "0" * 64
+ORIGIN = {
+    *("method", "arm", "seed", "data", "undesirable_data", "desirable", "undesirable", "shared"),
+    *("tokeniser", "length", "input_column", "label_column", "label_names"),
+    *("train_split", "test_split"),
+}
+"""What a published model says of its training, by the names that older versions read."""
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +144,14 @@ def test_what_is_published_loads_back(published: Published) -> None:
     assert card["weights_sha256"] == digest
     model.load_state_dict(load_file(published.folder / WEIGHTS))
     assert 'load("out")' in (published.folder / README).read_text()
+
+
+def test_config_has_the_names_that_others_read(published: Published) -> None:
+    config = json.loads((published.folder / CONFIG).read_text())
+    assert config["library"] == "rootbound"
+    assert set(config) == {"library", "architecture", "classes", "inputs", "origin"}
+    assert set(config["inputs"]) == {"shape", "divisor", "mean", "deviation"}
+    assert set(config["origin"]) == ORIGIN
 
 
 def test_config_alone_says_what_the_weights_are_fed(
