@@ -127,6 +127,19 @@ def test_files_are_short() -> None:
     assert not {path: lines for path, lines in lengths.items() if lines > LONGEST}
 
 
+def test_arguments_are_described_by_what_they_are() -> None:
+    """`seed: of the new weights` is no description; `seed: Seed of the new weights` is one."""
+    fragments = [
+        f"{path.name}: {line.strip()}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        for line in (ast.get_docstring(node) or "").splitlines()
+        if re.match(r" {4}\w+: (of|as|to|by|for|in|with|that|whose|what) ", line)
+    ]
+    assert not fragments
+
+
 def test_the_picture_has_the_same_floors() -> None:
     picture = Path(__file__).parents[1] / "docs" / "images" / "architecture.svg"
     boxes = re.findall(

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from rootbound.methods import METHODS
-from rootbound.report.point_names import write_names
+from rootbound.report.leaderboard.frontier import write_names
 from rootbound.report.theme import styled
 
 NAMES = [*METHODS, "weight=0.05", "weight=0.3"]
