@@ -8,10 +8,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from rootbound.report.leaderboard.frontier import write_names
 
 from benchmarks.shared.photographs import CLOTHES, RANDOM
 from rootbound.core.files import write_atomically
+from rootbound.report.leaderboard.frontier import write_names
 from rootbound.report.theme import styled, to_svg
 
 
