@@ -194,9 +194,9 @@ def check_transformers_card(name: str) -> None:
     Args:
         name: `hf:` and a name or folder.
     """
-    folder = _find_card(name).folder
-    if folder is not None and (folder / CARD).is_file():
-        load_transformers(name)
+    location = _find_card(name)
+    if location.folder is not None and (location.folder / CARD).is_file():
+        location.check_card(build(name))
 
 
 def _find_card(name: str) -> WeightsLocation:
