@@ -135,6 +135,7 @@ def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> N
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HF_DATASETS_CACHE": str(tmp_path / "cache"),
             "EPOCHS": "1",
+            **({} if script == "language_model.sh" else {"MODEL": "shallow_cnn"}),
             "ATTACK": "--suite demo-1 --labels 2 --steps 2 --seeds 1 --workers 1",
         },
     )
