@@ -22,7 +22,8 @@ from rootbound.attacks import ATTACKS
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
 from rootbound.cli.methods import with_recipe
-from rootbound.cli.options import RecipeOptions
+from rootbound.cli.options import AttackOptions, FolderOptions, RecipeOptions
+from rootbound.cli.settings import resolve_settings
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
 from rootbound.networks import MODELS
@@ -270,6 +271,17 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     found = with_recipe([Plain(), BestResponse()], asked, device)
     assert [one.recipe.precision for one in found] == ["bfloat16"] * 2
     assert caplog.text.count("emulates bfloat16") == (times if device == "cpu" else 0)
+
+
+@pytest.mark.parametrize(("minutes", "seeds"), [(None, 1), (1.0, 3)])
+def test_a_suite_that_confirms_has_one_seed_and_with_a_time_limit_three(
+    minutes: float | None, seeds: int
+) -> None:
+    folder = FolderOptions(command=("audit",))
+    settings = resolve_settings(AttackOptions(suite="standard-1"), folder, minutes)
+    assert settings.seeds == seeds
+    assert resolve_settings(AttackOptions(suite="quick-1"), folder, minutes).seeds == 3
+    assert resolve_settings(AttackOptions(seeds=2), folder, minutes).seeds == 2
 
 
 def test_printed_config_gives_the_same_model(

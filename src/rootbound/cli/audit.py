@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rootbound import metrics
 from rootbound.cli import options as shared
@@ -87,15 +87,7 @@ def run(options: Options) -> int:
 
 def _resolve(options: Options) -> Audit:
     """Return what the options describe, and where they are silent, the model's file."""
-    settings = resolve_settings(options.attack, options.folder)
-    if options.minutes is not None:
-        if options.attack.attackers is not None:
-            raise InputError(
-                "either --minutes or --attackers",
-                "both",
-                "leave one out: in a limited time nothing is confirmed",
-            )
-        settings = replace(settings, suite=settings.suite.within(options.minutes))
+    settings = resolve_settings(options.attack, options.folder, options.minutes)
     network = _resolve_model(options, options.checkpoint)
     other = options.undefended
     undefended = None if other is None else _resolve_model(options, other)

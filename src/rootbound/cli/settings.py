@@ -34,13 +34,28 @@ class RunSettings:
     folder: RunFolder
 
 
-def resolve_settings(attack: AttackOptions, folder: FolderOptions) -> RunSettings:
+def resolve_settings(
+    attack: AttackOptions, folder: FolderOptions, minutes: float | None = None
+) -> RunSettings:
     """Return the settings that the options describe; nothing is written yet.
+
+    Args:
+        attack: How to attack, and where.
+        folder: Where the run goes.
+        minutes: How long the attacks may take in all; None for as long as the suite takes.
 
     Raises:
         InputError: There is no such suite, device or file, or options exclude each other.
     """
     suite, seeds = _read_suite(attack), attack.seeds
+    if minutes is not None:
+        if attack.attackers is not None:
+            raise InputError(
+                "either --minutes or --attackers",
+                "both",
+                "leave one out: in a limited time nothing is confirmed",
+            )
+        suite = suite.within(minutes)
     if seeds is None:
         seeds = 1 if suite.confirmed else 3
     path = Path(folder.out if folder.out is not None else f"rootbound-{folder.command[0]}")
