@@ -1,13 +1,11 @@
 """Settings of frozen dataclasses that say in their type what they may be, and one check of them.
 
-@dataclass(frozen=True)
-class Ridge:
-strength: PositiveFloat = 1e-3
-folds: Annotated[int, Range(at_least=2)] = 5
-solver: Literal["lu", "svd"] = "lu"
+Example:
+    A class states its ranges, and calls `check(self)` in `__post_init__`:
 
-def __post_init__(self) -> None:
-check(self)
+        strength: PositiveFloat = 1e-3
+        folds: Annotated[int, Range(at_least=2)] = 5
+        solver: Literal["lu", "svd"] = "lu"
 """
 
 from __future__ import annotations
