@@ -59,7 +59,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def colours(methods: Sequence[str]) -> dict[str, str]:
+def assign_colours(methods: Sequence[str]) -> dict[str, str]:
     """Return a colour for each method; scratch has its own."""
     known = [method for method in methods if method != "scratch"]
     chosen = {method: PALETTE[i % len(PALETTE)] for i, method in enumerate(known)}
@@ -73,7 +73,7 @@ def lines(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     dashes["scratch"] = "--"
     return {
         method: {"color": colour, "linestyle": dashes[method], "linewidth": 1.6, "label": method}
-        for method, colour in colours(methods).items()
+        for method, colour in assign_colours(methods).items()
     }
 
 

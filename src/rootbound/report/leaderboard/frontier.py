@@ -17,7 +17,7 @@ from rootbound.metrics import Estimate
 from rootbound.records import Configuration
 from rootbound.records.configuration import named
 from rootbound.report.leaderboard.entries import Entry
-from rootbound.report.theme import FAINT, colours
+from rootbound.report.theme import FAINT, assign_colours
 
 GENERIC = "GenericFeatures"
 """Class of the control, whose level is drawn as a line."""
@@ -44,7 +44,7 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
     # The undefended model comes first and is grey, wherever it ranks.
     ordered = sorted(entries, key=lambda entry: entry.standing.change is not None)
-    colour_of = colours(list(dict.fromkeys(entry.kind for entry in ordered)))
+    colour_of = assign_colours(list(dict.fromkeys(entry.kind for entry in ordered)))
     for entry in known:
         draw = _draw_level if entry.kind == GENERIC else _draw_point
         draw(panel, entry, colour_of[entry.kind])
