@@ -16,6 +16,7 @@ from rootbound.core.files import write_atomically
 from rootbound.evaluation.jobs import Job, Preparation, PreparedModel, Result
 from rootbound.evaluation.plan import Assignment, Subject
 from rootbound.inspection.pictures import Array, as_npz, read_npz
+from rootbound.networks.weights import copy_weights
 from rootbound.records import Configuration, Evaluation, Record, RunFolder
 from rootbound.suites import Suite
 from rootbound.training.state import TrainingState
@@ -146,11 +147,9 @@ class Journal:
     def _save_model(self, folder: RunFolder, job: Job, model: PreparedModel) -> None:
         training = model.training
         if training.seconds:
-            state = model.subject.model.state_dict()
-            # Tied weights are two names of one memory, which safetensors refuses: copy each.
-            weights = {name: value.clone().contiguous() for name, value in state.items()}
+            weights = save(copy_weights(model.subject.model))
             folder.check()
-            write_atomically(folder.weights_file(training.method, training.seed), save(weights))
+            write_atomically(folder.weights_file(training.method, training.seed), weights)
         if (training_state := self.training_state(training.method, training.seed)) is not None:
             training_state.clear()
         if model.pictures:

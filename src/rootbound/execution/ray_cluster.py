@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.core.memory import release_freed_memory
 from rootbound.core.user_code import loaded_code
 from rootbound.execution.engine import Crew, Engine, Job, OnDeath, Result, WorkerDied, give_up
@@ -181,7 +181,7 @@ class _Cluster(Crew[Job, Result]):
         except errors.RayTaskError as error:
             raise error.cause from None
         except errors.RayError as error:
-            raise WorkerDied(_first_line(error)) from None
+            raise WorkerDied(first_line(error)) from None
 
 
 _shared_arguments: dict[str, tuple[Any, ...]] = {}
@@ -241,10 +241,6 @@ def _connect(ray: Any, address: str) -> None:
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise InputError(
             f"a Ray cluster at {address!r}",
-            _first_line(error),
+            first_line(error),
             "start one with `ray start --head`",
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -12,6 +12,14 @@ from torch import Tensor, nn
 from rootbound.core.errors import InputError
 
 
+def copy_weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of each weight by name, as safetensors can write them.
+
+    That format refuses two names of one memory, which tied weights are.
+    """
+    return {name: value.clone().contiguous() for name, value in network.state_dict().items()}
+
+
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of names, types, shapes and bytes, in the order of names.
 

@@ -15,7 +15,7 @@ from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.registry import build, short_name
-from rootbound.networks.weights import check_finite, check_fit
+from rootbound.networks.weights import check_finite, check_fit, copy_weights
 from rootbound.publishing.foreign import PICKLES
 from rootbound.publishing.header import METADATA_KEY, Header, Origin
 from rootbound.publishing.transformers_folder import to_own_names
@@ -62,9 +62,7 @@ def to_model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> 
         shape: Shape of the samples that it takes.
         origin: Where it comes from.
     """
-    state = (model.unwrapped() if model.head_name else model).state_dict()
-    # Copies, because the format has no two names for one memory, as tied weights have.
-    weights = {name: value.clone().contiguous() for name, value in state.items()}
+    weights = copy_weights(model.unwrapped() if model.head_name else model)
     return save(weights, Header(model.architecture, model.classes, shape, origin).to_metadata())
 
 
