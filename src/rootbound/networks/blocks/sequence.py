@@ -1,0 +1,52 @@
+"""A network as blocks, one after another, which together compute what it computes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """A part of a network. Its modules lie in `network`, under the names that they have there.
+
+    Args:
+        network: The modules of this part alone, in containers that have the network's names.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+
+class BlockSequence(nn.Sequential):
+    """The blocks of a network, in order; the network itself is kept to be given back.
+
+    Args:
+        blocks: The blocks, which hold every module with weights that the network uses.
+        network: The network, with an identity in place of its head.
+    """
+
+    def __init__(self, blocks: Sequence[Block], network: nn.Module) -> None:
+        super().__init__(*blocks)
+        # In a tuple, because its modules are those of the blocks and count once.
+        self._whole = (network,)
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield parameters and buffers under the network's own names, shared ones once."""
+        for block in cast("Iterator[Block]", iter(self)):
+            yield from block.network.named_parameters()
+            yield from block.network.named_buffers()
+
+    def whole(self) -> nn.Module:
+        """Return a copy of the network, with the weights that the blocks have now."""
+        copied = copy.deepcopy(self)  # in one step, so that shared weights stay shared
+        (network,) = copied._whole
+        for block in cast("Iterator[Block]", iter(copied)):
+            for name, part in block.network.named_modules(remove_duplicate=False):
+                own = network.get_submodule(name)
+                own._parameters.update(part._parameters)
+                own._buffers.update(part._buffers)
+        return network.train(self.training)
