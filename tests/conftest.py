@@ -62,7 +62,8 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def make(name: str, fill: Callable[[Path], object]) -> Path:
         folder, finished = shared / name, shared / f"{name}.finished"
-        with FileLock(shared / f"{name}.lock"):
+        # Shorter than a hang may be: who waits for a test that hangs says so itself.
+        with FileLock(shared / f"{name}.lock", timeout=280):
             if not finished.exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 fill(folder)

@@ -198,7 +198,7 @@ assert not any(name.startswith("rootbound") for name in sys.modules)
 def test_a_defended_language_model_is_one_to_the_library_alone(made: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", READER, str(made / "out"), "dice chess web"],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=True, timeout=200,
     ).stdout  # fmt: skip
     model, origin = load_model(made / "m.safetensors")
     assert origin.length == CONTEXT

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -484,12 +485,11 @@ def test_program_is_silent_on_stderr_and_returns_its_code(
     program: list[str], toy_folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "m"
-    good = subprocess.run(
-        [*program, *train(toy_folder, path)], capture_output=True, text=True, check=False
-    )
+    run = partial(subprocess.run, capture_output=True, text=True, check=False, timeout=200)
+    good = run([*program, *train(toy_folder, path)])
     assert (good.returncode, good.stderr) == (0, "")
     assert good.stdout.endswith(f"model: {path}\n")
-    bad = subprocess.run([*program, "trian"], capture_output=True, text=True, check=False)
+    bad = run([*program, "trian"])
     assert (bad.returncode, bad.stdout) == (2, "")
     assert bad.stderr.startswith("rootbound: ")
     assert len(bad.stderr.splitlines()) == 1

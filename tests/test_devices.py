@@ -132,5 +132,6 @@ def test_what_is_found_elsewhere_is_the_same() -> None:
     subprocess.run(
         [sys.executable, str(HERE / "elsewhere.py")],
         check=True,
+        timeout=200,
         env={**os.environ, "PYTHONPATH": path},
     )

@@ -28,7 +28,8 @@ def alone() -> Found:
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
     folder = tmp_path_factory.mktemp("together")
     script = Path(together.__file__)
-    subprocess.run([*TORCHRUN, str(script), str(folder)], check=True, cwd=script.parent)
+    command = [*TORCHRUN, str(script), str(folder)]
+    subprocess.run(command, check=True, cwd=script.parent, timeout=200)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
@@ -69,7 +70,7 @@ def test_the_command_writes_one_file(toy_folder: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     done = subprocess.run(
         [*TORCHRUN, "--module", "rootbound", *arguments, str(tmp_path / "two.safetensors")],
-        check=True, capture_output=True, text=True,
+        check=True, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert done.stdout.count("desirable test accuracy") == 1
     assert main([*arguments, str(tmp_path / "one.safetensors")]) == 0

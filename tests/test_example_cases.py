@@ -128,7 +128,7 @@ def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> N
         ["sh", EXAMPLES / script, data, *second, tmp_path / "a run"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=200,
         check=False,
         env={
             **os.environ,

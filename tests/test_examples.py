@@ -82,7 +82,7 @@ def test_quickstart(tmp_path: Path) -> None:
         [sys.executable, "-c", A_FIFTH_OF_MNIST, EXAMPLES / "quickstart.py"],
         cwd=tmp_path,
         check=True,
-        timeout=600,
+        timeout=200,
     )
     assert (tmp_path / "quickstart" / "report.html").stat().st_size > 100_000
     assert rb.Evaluation.load(tmp_path / "quickstart").complete

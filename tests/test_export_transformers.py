@@ -146,7 +146,7 @@ def test_from_the_command_line_to_plain_transformers(made: Path) -> None:
     texts = ["chess http chess", "spam", "unheard dice dice"]
     shown = subprocess.run(
         [sys.executable, "-c", READER, str(made / "out"), json.dumps(texts)],
-        capture_output=True, text=True, check=True,
+        capture_output=True, text=True, check=True, timeout=200,
     ).stdout  # fmt: skip
     found, names = json.loads(shown.splitlines()[-1])
     assert names == {"0": "a", "1": "b"}

@@ -14,7 +14,9 @@ import rootbound
 def loaded_by(program: str) -> set[str]:
     """Return the names of modules that a fresh interpreter has loaded after a program."""
     code = f"{program}; import sys; print('LOADED', *sorted(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200
+    )
     (line,) = [line for line in run.stdout.splitlines() if line.startswith("LOADED ")]
     return set(line.split()[1:])
 

@@ -373,7 +373,7 @@ def test_what_is_large_is_trained_on_and_attacked_in_far_less_memory(
 
     def run(in_memory: str) -> subprocess.CompletedProcess[str]:
         given = [sys.executable, "-c", LIMITED, str(folder), in_memory, str(limit)]
-        return subprocess.run(given, capture_output=True, text=True, check=False)
+        return subprocess.run(given, capture_output=True, text=True, check=False, timeout=140)
 
     whole = run("4")
     failed = whole.stderr + whole.stdout

@@ -224,7 +224,12 @@ def test_looking_at_runs_needs_no_torch(action: str, place: Path) -> None:
     program = f"import sys; from rootbound.cli import main; code = main({words!r}); "
     program += "sys.exit(code or 'torch' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=place, capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
 

@@ -50,6 +50,7 @@ def test_words_have_the_same_numbers_in_every_process() -> None:
             capture_output=True,
             text=True,
             check=True,
+            timeout=200,
         ).stdout
         for seed in ("1",)  # the process of the tests has another seed
     ]

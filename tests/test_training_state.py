@@ -197,7 +197,7 @@ def test_a_killed_command_goes_on_to_the_same_file(toy_folder: Path, tmp_path: P
     ]  # fmt: skip
     quiet = subprocess.DEVNULL
     whole, killed = tmp_path / "whole.safetensors", tmp_path / "killed.safetensors"
-    subprocess.run([*words, "--out", str(whole)], check=True, stdout=quiet)
+    subprocess.run([*words, "--out", str(whole)], check=True, stdout=quiet, timeout=200)
     unfinished = Path(f"{killed}.unfinished")
     for phase in ("0.pt", "1.pt"):
         running = subprocess.Popen([*words, "--out", str(killed)], stderr=quiet)
@@ -205,10 +205,10 @@ def test_a_killed_command_goes_on_to_the_same_file(toy_folder: Path, tmp_path: P
         while not (unfinished / phase).exists() and time.monotonic() < ends:
             time.sleep(0.005)
         running.send_signal(signal.SIGKILL)
-        running.wait()
+        running.wait(timeout=60)
         assert (unfinished / phase).exists() and not killed.exists()
     done = subprocess.run(
-        [*words, "--out", str(killed)], check=True, capture_output=True, text=True
+        [*words, "--out", str(killed)], check=True, capture_output=True, text=True, timeout=200
     )
     assert "going on from batch" in done.stderr
     assert killed.read_bytes() == whole.read_bytes()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -69,15 +70,25 @@ def test_a_number_of_workers_is_an_engine() -> None:
     ],
 )
 def test_a_signal_ends_soon_with_one_line_and_leaves_no_process(
-    send: Callable[[int, int], None], number: int, code: int, word: str, tmp_path: Path
+    send: Callable[[int, int], None],
+    number: int,
+    code: int,
+    word: str,
+    toy_folder: Path,
+    tmp_path: Path,
 ) -> None:
     # A shell starts what it puts in the background with interrupts ignored, and that is inherited.
     heard = ["env", "--default-signal=INT"]
-    program = [*heard, sys.executable, "-m", "rootbound", "demo", "--workers", "2", "--out", "run"]
+    task = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    task += ["--labels", "5", "--steps", "2000"]
+    demo = [sys.executable, "-m", "rootbound", "demo", *task, "--workers", "2", "--out", "run"]
     running = subprocess.Popen(
-        program, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*heard, *demo], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    time.sleep(20)
+    until = time.monotonic() + 120
+    # The first of many pieces of work is done: both workers are at others.
+    while not list(tmp_path.glob("run/records/[0-9a-f]*.json")) and time.monotonic() < until:
+        time.sleep(0.1)
     send(running.pid, number)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == code
@@ -105,6 +116,7 @@ def test_workers_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
         [sys.executable, program], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert running.stdout is not None
+    assert wait([running.stdout], timeout=120), "nothing is done"  # type: ignore[list-item]
     assert running.stdout.readline().startswith("one is done")
     running.kill()
     running.communicate(timeout=30)

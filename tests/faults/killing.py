@@ -22,6 +22,9 @@ from rootbound.execution.ray_cluster import SETTINGS
 from rootbound.records import Evaluation
 from rootbound.records.evaluation import PARTS
 
+LONGEST = 200.0
+"""Seconds that no run takes, on any machine."""
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -100,16 +103,16 @@ def _tortured(
 ) -> Tally:
     tally = Tally()
     # The first process waits for what all others find loaded: no measure of a run.
-    start(_nothing, root).join()
+    wait_for(start(_nothing, root))
     started = time.monotonic()
-    start(function, root / "undisturbed").join()
+    wait_for(start(function, root / "undisturbed"))
     whole, seconds = Evaluation.load(root / "undisturbed"), time.monotonic() - started
     while tally.kills < kills:
         folder = root / str(tally.runs)
         while not _ended(function, folder, moments.uniform(0.1, seconds), tally):
             _look(folder, whole, tally)
             if tally.kills >= kills:
-                start(function, folder).join()
+                wait_for(start(function, folder))
                 break
         _compare(Evaluation.load(folder), whole, tally)
         tally.runs += 1
@@ -126,6 +129,18 @@ def start(function: Callable[[Path], object], folder: Path) -> multiprocessing.P
     return process  # type: ignore[return-value]
 
 
+def wait_for(process: multiprocessing.Process) -> None:
+    """Wait for a process; end one that hangs.
+
+    Raises:
+        AssertionError: It hung.
+    """
+    process.join(LONGEST)
+    if process.is_alive():
+        process.kill()
+        raise AssertionError(f"a run was not over after {LONGEST:g} s")
+
+
 def _nothing(_: Path) -> None:
     """Load what a run needs."""
 
@@ -136,7 +151,7 @@ def _ended(function: Callable[[Path], object], folder: Path, seconds: float, tal
     process.join(seconds)
     if process.is_alive() and process.pid is not None:
         os.kill(process.pid, signal.SIGKILL)
-        process.join()
+        wait_for(process)
     if process.exitcode == -signal.SIGKILL:
         tally.kills += 1
         return False

@@ -181,7 +181,7 @@ def test_a_writer_of_another_spec_is_refused_in_the_middle(
 def test_many_claims_at_once_leave_one_run(tmp_path: Path) -> None:
     """Of specs that race for an empty folder one wins, and the others are told so."""
     outcomes: list[str] = []
-    barrier = threading.Barrier(8)
+    barrier = threading.Barrier(8, timeout=60)
 
     def claim(number: int) -> None:
         barrier.wait()
@@ -195,7 +195,7 @@ def test_many_claims_at_once_leave_one_run(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
     (won,) = [outcome for outcome in outcomes if outcome != "refused"]
     assert Spec.load(tmp_path).content == {"seeds": int(won.split()[1])}
     assert sorted(outcomes)[:7] == ["refused"] * 7

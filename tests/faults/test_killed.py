@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.killing import ENGINES, Engine, start, torture
+from faults.killing import ENGINES, Engine, start, torture, wait_for
 from faults.small_run import run, timeless
 from rootbound.records import Evaluation
 
@@ -20,12 +20,12 @@ KILLS = {"in process": 3, "pool of 2": 1}
 def test_a_killed_run_goes_on_and_finds_the_same(finished_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(run, folder)
-    until = time.monotonic() + 300
+    until = time.monotonic() + 120
     while len(list(folder.glob("records/*.json"))) < 8 and time.monotonic() < until:
         time.sleep(0.02)
     assert process.is_alive() and process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
-    process.join()
+    wait_for(process)
     whole, left = Evaluation.load(finished_run), Evaluation.load(folder)
     assert not left.complete and left.trainings
     assert all(found in timeless(whole) for found in timeless(left))
