@@ -6,11 +6,13 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from rootbound.attacks import Snapshot
 from rootbound.data import Data
@@ -125,6 +127,17 @@ def checkpoints(steps: int) -> set[int]:
     return {step for step in grid if step < steps} | {steps}
 
 
+class _Everything(ModuleTracker):
+    """Counts operations as a whole: torch's own breaks down where parametrized layers are run."""
+
+    def __enter__(self) -> Self:
+        """Watch no module."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Watch no module any longer."""
+
+
 class FlopCounter:
     """Counts the floating-point operations of an attack, scoring excluded.
 
@@ -142,7 +155,9 @@ class FlopCounter:
         """Pass snapshots on and count what it takes to make them."""
         while True:
             if len(self._counted) < 2:
-                with FlopCounterMode(display=False) as counter:
+                counter = FlopCounterMode(display=False)
+                counter.mod_tracker = _Everything()
+                with counter:
                     snapshot = next(snapshots, None)
                 self._counted.append(float(counter.get_total_flops()))
             else:

@@ -71,7 +71,7 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
 def with_best_head(model: Classifier, task: Task) -> Classifier:
     """Return the model with the exact best last layer for a task in place of its own."""
     features = Data(_finite_features(model, task.train), task.train.labels)
-    return Classifier(copy.deepcopy(model.backbone), best_head(features, len(task.classes)))
+    return Classifier(copy.deepcopy(model).backbone, best_head(features, len(task.classes)))
 
 
 def as_npz(arrays: Mapping[str, Array]) -> bytes:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
+from rootbound.networks.computed import let_be_sent, settle
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset
+from rootbound.networks.freshness import check_drawn
 from rootbound.networks.wrapping import (
     check_head,
     compute_outputs,
@@ -49,6 +51,12 @@ class Classifier(nn.Module):
         self.architecture = architecture
         self.head_name = head_name
         self.fresh = fresh
+        let_be_sent(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies are made of, and what is sent to other processes."""
+        settle(self)
+        return self.__dict__
 
     @classmethod
     def wrap(
@@ -76,6 +84,7 @@ class Classifier(nn.Module):
                 tensor, or `fresh` makes another network, or one whose weights are not random or
                 do not depend on the seed alone.
         """
+        settle(module)
         module = copy.deepcopy(module).float()
         expected = None if example is None else compute_outputs(module, example)
         head_name = find_head(module, head, example)
@@ -133,6 +142,7 @@ class Classifier(nn.Module):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to train", str(trained), "ask for fewer"
             )
+        settle(self)
         cut = len(blocks) - trained
         prefix = copy.deepcopy(nn.Sequential(*blocks[:cut])).eval().requires_grad_(False)
         rest = nn.Sequential(*blocks[cut:])
@@ -143,7 +153,7 @@ class Classifier(nn.Module):
         with draw_on_cpu(seed):
             head = nn.Linear(self.head.in_features, classes)
         head.to(self.head.weight.device)
-        backbone = copy.deepcopy(self.backbone)
+        backbone = copy.deepcopy(self).backbone
         return Classifier(backbone, head, self.architecture, self.head_name, self.fresh)
 
     def reinitialised(self, seed: int, last: int | None = None) -> Classifier:
@@ -151,15 +161,22 @@ class Classifier(nn.Module):
 
         Args:
             seed: Seed of the new weights.
-            last: Number of blocks before the head to draw anew; all of them when left out.
+            last: Number of blocks before the head to draw anew, as far as their modules do it;
+                when left out it is a network from scratch, in which nothing of this one is left.
 
         Raises:
-            InputError: There are not so many blocks, or a module with weights of its own cannot
-                draw them anew and no function does.
+            InputError: There are not so many blocks, a module with weights of its own cannot
+                draw them anew and no function does, or something is left.
         """
+        if last is None:
+            drawn = self._drawn(seed, len(self.blocks))
+            check_drawn(self, drawn, lambda other: self._drawn(other, len(self.blocks)))
+            return drawn
+        return self._drawn(seed, last)
+
+    def _drawn(self, seed: int, last: int) -> Classifier:
         copied = copy.deepcopy(self).cpu()
         blocks = copied.blocks
-        last = len(blocks) if last is None else last
         if not 0 <= last <= len(blocks):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"

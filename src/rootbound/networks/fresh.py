@@ -7,18 +7,20 @@ import copy
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.utils.parametrize import ParametrizationList
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
+from rootbound.networks.blocks.sequence import Block
+from rootbound.networks.computed import drawing, settle
+from rootbound.networks.freshness import are_alike, is_pattern, largest_first, named_values
 from rootbound.networks.wrapping import list_blocks, replace_module
 
 RESET_METHODS = ("reset_parameters", "_reset_parameters", "init_weights")
 """Methods that draw weights anew, as torch, its attention, and timm call them."""
-RESET_METHODS_OF_LAYERS = RESET_METHODS[:2]
-"""Those that layers have, whose weights are hardly ever the same twice."""
 
 
 @contextlib.contextmanager
@@ -36,20 +38,32 @@ def reset(modules: Sequence[nn.Module]) -> None:
         InputError: A module holds weights of its own and has no method for that.
     """
     for part in modules:
+        if isinstance(part, ParametrizationList):
+            # Its weights are those that the layer draws, which comes before it.
+            reset(list(part.children()))
+            continue
         holds_weights = next(part.parameters(recurse=False), None) is not None
         names = RESET_METHODS if holds_weights else RESET_METHODS[:1]
         methods = [method for name in names if (method := getattr(part, name, None))]
         if methods and callable(methods[0]):
-            methods[0]()
+            try:
+                with drawing(part):
+                    methods[0]()
+            except (NotImplementedError, ValueError) as error:
+                raise _cannot_draw(f"{type(part).__name__} ({first_line(error)})") from None
         elif holds_weights:
-            raise InputError(
-                "modules with reset_parameters(), to draw random weights",
-                f"{type(part).__name__}, which holds weights and has none",
-                "give it a reset_parameters() method, or name a function that draws the whole "
-                "network anew at every call (fresh=function, or --model file.py:function)",
-            )
+            raise _cannot_draw(f"{type(part).__name__}, which holds weights and has none")
         if not getattr(part, "resets_children", False):
             reset(list(part.children()))
+
+
+def _cannot_draw(got: str) -> InputError:
+    return InputError(
+        "modules with reset_parameters(), to draw random weights",
+        got,
+        "give it a reset_parameters() method, or name a function that draws the whole "
+        "network anew at every call (fresh=function, or --model file.py:function)",
+    )
 
 
 @dataclass(frozen=True)
@@ -73,11 +87,18 @@ class FreshNetwork:
         if not blocks:
             return
         try:
-            new_blocks = self._make_blocks()
-            if len(blocks) > len(new_blocks):
-                raise ValueError(f"{len(new_blocks)} blocks in place of {len(blocks)}")
-            for block, new in zip(blocks, new_blocks[-len(blocks) :], strict=True):
-                block.load_state_dict(new.state_dict())
+            new = self._make_network()
+            if isinstance(blocks[0], Block):
+                for block in blocks:
+                    _take_values(new, cast(Block, block).network)
+            else:
+                new_blocks = list_blocks(new)
+                if len(blocks) > len(new_blocks):
+                    raise ValueError(f"{len(new_blocks)} blocks in place of {len(blocks)}")
+                for block, new_block in zip(blocks, new_blocks[-len(blocks) :], strict=True):
+                    block.load_state_dict(new_block.state_dict())
+                    _take_values(new_block, block)
+            settle(nn.ModuleList(blocks))
         except (RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise InputError(
                 "a function that makes the same network with random weights",
@@ -92,7 +113,7 @@ class FreshNetwork:
             blocks: Blocks of a backbone that is to get such weights; they stay as they are.
         """
         first, again, other = (self._draw(blocks, seed) for seed in (0, 0, 1))
-        drawn_again = again.state_dict()
+        drawn_again, values = again.state_dict(), dict(named_values(first))
         for name, value in first.state_dict().items():
             if not torch.equal(value, drawn_again[name]):
                 raise InputError(
@@ -100,31 +121,31 @@ class FreshNetwork:
                     f"one that gives {name} others under the same seed",
                     "draw with torch's default generator alone, on the CPU",
                 )
-        for name, part in other.named_modules():
-            if not any(hasattr(part, method) for method in RESET_METHODS_OF_LAYERS):
-                continue
-            for full_name, value in part.named_parameters(name, recurse=False):
-                if _were_not_drawn(value, first.get_parameter(full_name)):
-                    raise InputError(
-                        "a function that draws weights anew at every call",
-                        f"one that gives {full_name} the same ones under two seeds",
-                        "return the network without pretrained weights, and set no seed in it",
-                    )
+        for name, value in largest_first(other):
+            if are_alike(values[name], value) and not is_pattern(value):
+                raise InputError(
+                    "a function that draws weights anew at every call",
+                    f"one that gives {name} the same ones under two seeds",
+                    "return the network without pretrained weights, and set no seed in it",
+                )
 
     def _draw(self, blocks: Sequence[nn.Module], seed: int) -> nn.ModuleList:
         """Return copies of blocks with random weights."""
-        copies = copy.deepcopy(nn.ModuleList(blocks)).cpu()
+        together = nn.ModuleList(blocks)
+        settle(together)
+        copies = copy.deepcopy(together).cpu()
         with draw_on_cpu(seed):
             self.reset(list(copies))
         return copies
 
-    def _make_blocks(self) -> list[nn.Module]:
+    def _make_network(self) -> nn.Module:
         module: object = self.function()
         if not isinstance(module, nn.Module):
             raise TypeError(f"{type(module).__name__} in place of a torch.nn.Module")
+        settle(module)
         # A copy, because the function may keep what it returns.
         network = copy.deepcopy(module).cpu().float()
-        return list_blocks(replace_module(network, self.head_name, nn.Identity()))
+        return replace_module(network, self.head_name, nn.Identity())
 
     def __deepcopy__(self, _: dict[int, Any]) -> FreshNetwork:
         """Return the same object, in which nothing changes."""
@@ -147,8 +168,18 @@ class FreshNetwork:
         return type(self), (self.function, self.head_name)
 
 
-def _were_not_drawn(value: Tensor, other: Tensor) -> bool:
-    """Return whether weights are the same twice, and no pattern such as ones or the identity."""
-    if not value.requires_grad or value.dim() < 2 or not torch.equal(value, other):
-        return False
-    return len(value.unique()) > 2
+def _take_values(source: nn.Module, target: nn.Module) -> None:
+    """Copy parameters and all buffers, those that no file holds too, by their names.
+
+    Raises:
+        ValueError: The source has not all of them, or one of another shape.
+    """
+    new = {
+        **dict(source.named_parameters(remove_duplicate=False)),
+        **dict(source.named_buffers(remove_duplicate=False)),
+    }
+    with torch.no_grad():
+        for name, value in (*target.named_parameters(), *target.named_buffers()):
+            if name not in new or new[name].shape != value.shape:
+                raise ValueError(f"one without {name} of shape {tuple(value.shape)}")
+            value.copy_(new[name])

@@ -191,7 +191,7 @@ class Distil(TrainingRepair):
     def applies_to(self, model: Classifier) -> bool:
         """Return whether fresh weights can be drawn for every part."""
         try:
-            model.reinitialised(0)
+            model.reinitialised(0, len(model.blocks))
         except InputError:
             return False
         return True
@@ -199,7 +199,7 @@ class Distil(TrainingRepair):
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the student with the given head."""
         deviation = _deviation(model, attacker)
-        student = model.reinitialised(attacker.seed())
+        student = model.reinitialised(attacker.seed(), len(model.blocks))
         teacher = model.backbone.eval().requires_grad_(False)
 
         sources = _sources(attacker)

@@ -15,6 +15,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.core.fields import check
 from rootbound.data import Data
 from rootbound.networks import Classifier
+from rootbound.networks.computed import fold
 from rootbound.records import Tier
 from rootbound.training import predict
 
@@ -84,7 +85,9 @@ class Repaired(Attack):
         """Yield the models that the attack makes of the repaired network."""
         given = attacker.given_head
         head = model.head if given is None else copy.deepcopy(given)
-        repaired = self.repair.repair(Classifier(model.backbone, head, fresh=model.fresh), attacker)
+        # Repairs change the weights that layers use: norms and other computed ones are no defence.
+        plain = Classifier(fold(model.backbone), head, fresh=model.fresh)
+        repaired = self.repair.repair(plain, attacker)
         if repaired.head.in_features == model.head.in_features:
             start = Classifier(repaired.backbone, model.head)
         else:

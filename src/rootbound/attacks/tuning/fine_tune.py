@@ -104,7 +104,7 @@ class FineTune(Attack):
 
     def _started(self, model: Classifier, attacker: Attacker) -> Classifier:
         if self.start == "re-initialised":
-            model = model.reinitialised(attacker.seed())
+            model = model.reinitialised(attacker.seed(), len(model.blocks))
         given = attacker.given_head
         if self.head == "given" and given is not None:
             if given.weight.shape == model.head.weight.shape:

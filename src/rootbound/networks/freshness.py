@@ -1,0 +1,103 @@
+"""Whether weights that were drawn anew are new: nothing of the given network may be left."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+
+ANOTHER_SEED = 2**40 + 1
+"""Nobody trains from weights of this seed. Those of a usual one may be what training began with."""
+ALIKE, DEVIATIONS = 0.5, 5.0
+"""Correlation of two tensors that no independent draws have, and in deviations of such draws."""
+FEW_BYTES, FEW_BITS = 48, 1.0
+"""Compressed size of a pattern: in all, or for each number."""
+SMOOTH = 0.75
+"""Correlation of neighbours along an axis from which values are a pattern."""
+REMEDY = (
+    "draw it in reset_parameters() or in the function that makes the network (fresh=function, or "
+    "--model file.py:function), out of torch's default generator; a constant is computed in forward"
+)
+
+
+def check_drawn(given: nn.Module, drawn: nn.Module, draw: Callable[[int], nn.Module]) -> None:
+    """Raise an `InputError` where a network that was drawn anew still has weights of the given one.
+
+    Every parameter and every buffer of floating point must have changed, or be a pattern that says
+    nothing of any training: zeros, ones, a mask, positions as waves.
+
+    Args:
+        given: The network.
+        drawn: The same with weights that were drawn anew.
+        draw: Draws others with another seed.
+    """
+    if _find_kept(given, drawn) is None:
+        return
+    # Training may have begun with these very weights.
+    kept = _find_kept(given, draw(ANOTHER_SEED))
+    if kept is not None:
+        raise InputError(
+            "random weights for a network from scratch",
+            f"{kept} as the given network has it",
+            REMEDY,
+        )
+
+
+def named_values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield parameters and buffers of floating point, each once."""
+    yield from module.named_parameters()
+    for name, value in module.named_buffers():
+        if value.is_floating_point():
+            yield name, value
+
+
+def largest_first(module: nn.Module) -> list[tuple[str, Tensor]]:
+    """Return the same as a list, what holds most first: an error names that."""
+    return sorted(named_values(module), key=lambda item: -item[1].numel())
+
+
+def is_pattern(values: Tensor) -> bool:
+    """Return whether values are a pattern that can be said in few words, as no training leaves.
+
+    Few numbers are, too: they cannot hold a network.
+    """
+    values = values.detach().float().cpu()
+    values = values.nan_to_num(0.0, 0.0, -1.0) if not bool(values.isfinite().all()) else values
+    deviations = values - values.mean()
+    scale = float(deviations.square().mean().sqrt())
+    if scale <= 1e-6 * float(values.abs().max()) or scale == 0.0:
+        return True
+    steps = (2 * deviations / scale).round().clamp(-8, 8).to(torch.int8)
+    size = len(zlib.compress(steps.numpy().tobytes(), 9))
+    if size <= FEW_BYTES or 8 * size <= FEW_BITS * values.numel():
+        return True
+    axes = [axis for axis in range(values.dim()) if values.shape[axis] > 2]
+    roughness = (float(values.diff(dim=axis).square().mean()) for axis in axes)
+    return min(roughness, default=math.inf) < 2 * (1 - SMOOTH) * scale**2
+
+
+def are_alike(first: Tensor, second: Tensor) -> bool:
+    """Return whether two tensors agree more than independent draws do."""
+    if first.shape != second.shape:
+        return False
+    one, other = (value.detach().double().flatten().cpu() for value in (first, second))
+    if torch.equal(one, other):
+        return True
+    one, other = one - one.mean(), other - other.mean()
+    product = float(one.norm() * other.norm())
+    limit = max(ALIKE, DEVIATIONS / math.sqrt(max(1, len(one))))
+    return product > 0 and float(one @ other) > limit * product
+
+
+def _find_kept(given: nn.Module, drawn: nn.Module) -> str | None:
+    """Return the name of a tensor that both have, and that is no pattern; None without any."""
+    own = dict(named_values(given))
+    for name, value in largest_first(drawn):
+        if name in own and are_alike(own[name], value) and not is_pattern(value):
+            return name.removeprefix("backbone.")
+    return None

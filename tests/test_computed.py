@@ -1,0 +1,184 @@
+"""Layers that compute their weights (normed, pruned, parametrized) are layers like any other."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize, prune
+
+from rootbound.core.errors import InputError
+from rootbound.methods import Plain
+from rootbound.networks import Classifier
+from rootbound.networks.computed import fold
+from rootbound.publishing import Origin, save_model
+from rootbound.records import Configuration
+from rootbound.training import predict
+from test_networks import ATTACKS, RECIPE, check, image_tasks, share
+
+SHAPE = (3, 16, 16)
+Change = Callable[[nn.Module], nn.Module]
+
+
+def pruned(layer: nn.Module) -> nn.Module:
+    changed: nn.Module = prune.random_unstructured(layer, "weight", 0.3)
+    return changed
+
+
+CHANGES: dict[str, Change] = {
+    "weight_norm by a hook": nn.utils.weight_norm,
+    "spectral_norm by a hook": nn.utils.spectral_norm,
+    "weight_norm": parametrizations.weight_norm,
+    "spectral_norm": parametrizations.spectral_norm,
+    "orthogonal": parametrizations.orthogonal,
+    "pruned": pruned,
+}
+"""What a layer may be given, each a row of the tests."""
+
+
+def network(change: Change) -> nn.Module:
+    """Return a network of which every layer but the head computes its weights."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch would rather be parametrized
+        return nn.Sequential(
+            nn.Sequential(change(nn.Conv2d(3, 8, 5, 2)), nn.BatchNorm2d(8), nn.ReLU()),
+            nn.Sequential(nn.Flatten(), change(nn.Linear(8 * 6 * 6, 32)), nn.ReLU()),
+            nn.Linear(32, 3),
+        )
+
+
+def samples() -> Tensor:
+    return torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
+
+
+def used_weights(model: nn.Module) -> list[Tensor]:
+    kinds = nn.Conv2d, nn.Linear
+    return [part.weight.detach() for part in model.modules() if isinstance(part, kinds)]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_trained_and_attacked(name: str) -> None:
+    turn = list(CHANGES).index(name)
+    check(lambda: Classifier.wrap(network(CHANGES[name])), image_tasks, share(turn, len(CHANGES)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHANGES)
+def test_attacked_by_the_rest(name: str) -> None:
+    met = share(list(CHANGES).index(name), len(CHANGES))
+    rest = tuple(attack for attack in ATTACKS if attack not in met)
+    check(lambda: Classifier.wrap(network(CHANGES[name])), image_tasks, rest)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_wrapped_after_its_own_training_and_sent_elsewhere(name: str) -> None:
+    module = network(CHANGES[name])
+    module(samples()).sum().backward()  # a hook leaves a weight that belongs to a graph
+    model = Classifier.wrap(module, example=samples())
+    expected = module.eval()(samples())
+    model.train()(samples()).sum().backward()
+    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.with_head(3, 0)):
+        assert torch.equal(twin.eval().features(samples()), model.eval().features(samples()))
+    again = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(model))))
+    assert torch.equal(again(samples()), model(samples()))
+    assert model.unwrapped().state_dict().keys() == module.state_dict().keys()
+    assert torch.equal(module(samples()), expected), "the given network was changed"
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_drawn_anew_as_a_new_network_is(name: str) -> None:
+    module = network(CHANGES[name])
+    with torch.no_grad():
+        for _ in range(20):  # in which spectral norms are found
+            module(samples())
+    model = Classifier.wrap(module)
+    first, again, other = (model.reinitialised(seed) for seed in (1, 1, 2))
+    assert torch.equal(first.eval()(samples()), again.eval()(samples()))
+    mine = (used_weights(one) for one in (model, first, other))
+    for given, drawn, drawn_otherwise in zip(*mine, strict=True):
+        size = given.norm() * drawn.norm()
+        for one in (given, drawn_otherwise):
+            assert float((one * drawn).sum()) < 0.5 * float(size)
+        assert float(drawn.std() / given.std()) == pytest.approx(1, abs=0.35), "its usual size"
+    partly = model.reinitialised(1, 2)  # an identity is where the head was
+    kept, drawn, _ = used_weights(partly)
+    assert torch.equal(kept, used_weights(model)[0])
+    assert not torch.equal(drawn, used_weights(model)[1])
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_saved_and_loaded_by_its_own_names(name: str, tmp_path: Path) -> None:
+    tasks = image_tasks()
+    model = Plain(RECIPE).fit(Classifier.wrap(network(CHANGES[name])), tasks)
+    origin = Origin(
+        Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=0, shared=False
+    )
+    save_model(model, tmp_path / "model.safetensors", SHAPE, origin)
+    back = network(CHANGES[name])
+    back.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    data = tasks.desirable.test
+    assert torch.equal(predict(back, data), predict(model, data))
+    folded = fold(copy.deepcopy(model))
+    assert torch.allclose(predict(folded, data), predict(model, data), atol=1e-5)
+    assert not any(map(parametrize.is_parametrized, folded.modules()))
+
+
+class Symmetric(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight.triu() + weight.triu(1).T
+
+
+class Grown(nn.Module):
+    """A parametrization with a weight of its own, as adapters are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.added = nn.Parameter(torch.randn(32, 32))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.added
+
+
+class OneWay(Symmetric):
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        if not torch.equal(weight, weight.T):
+            raise ValueError("not symmetric")
+        return weight
+
+
+def parametrized(
+    part: nn.Module, begin: Callable[[Tensor], Tensor] = lambda weight: weight
+) -> Classifier:
+    layer = nn.Linear(32, 32)
+    layer.weight = nn.Parameter(begin(layer.weight.detach()))
+    parametrize.register_parametrization(layer, "weight", part)
+    return Classifier(nn.Sequential(nn.Flatten(), layer, nn.ReLU()), nn.Linear(32, 3))
+
+
+def test_a_parametrization_without_an_inverse_begins_with_the_weight() -> None:
+    model = parametrized(Symmetric())
+    drawn = used_weights(model.reinitialised(1))[0]
+    assert torch.equal(drawn, drawn.T)
+    assert not torch.equal(drawn, used_weights(model)[0])
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: parametrized(Grown()), "got Grown, which holds weights and has none"),
+        (lambda: parametrized(OneWay(), lambda one: one + one.T), "got .*Linear .not symmetric"),
+    ],
+)
+def test_a_parametrization_that_cannot_draw_is_named(
+    make: Callable[[], Classifier], said: str
+) -> None:
+    with pytest.raises(InputError, match=said) as caught:
+        make().reinitialised(1)
+    assert len(str(caught.value).splitlines()) == 1
