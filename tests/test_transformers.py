@@ -13,7 +13,6 @@ from torch import Tensor, nn
 import tiny
 from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, build, from_transformers, to_transformers
-from rootbound.networks.hugging_face.blocks import FAMILIES
 from rootbound.publishing import Origin, load_model, save_model
 from rootbound.records import Configuration
 from tiny import transformers
@@ -37,10 +36,6 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(
         torch.equal(first[name], second[name]) for name in first
     )
-
-
-def test_every_family_has_a_row() -> None:
-    assert set(tiny.ROWS) == set(FAMILIES)
 
 
 @families
@@ -113,7 +108,7 @@ def test_back_to_the_library_and_its_folder(family: str, tmp_path: Path) -> None
     assert torch.equal(from_transformers(network)(samples), model(samples))
     torch.testing.assert_close(tiny.logits(network, samples), model(samples), rtol=0, atol=1e-5)
     network.save_pretrained(tmp_path)
-    plain = getattr(transformers, FAMILIES[family].auto_class).from_pretrained(tmp_path).eval()
+    plain = getattr(transformers, tiny.AUTO[family]).from_pretrained(tmp_path).eval()
     torch.testing.assert_close(tiny.logits(plain, samples), model(samples), rtol=0, atol=1e-5)
 
 
@@ -170,7 +165,7 @@ def test_new_weights_are_spread_as_the_librarys(family: str) -> None:
     config = transformers.AutoConfig.for_model(family, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        fresh = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
+        fresh = getattr(transformers, tiny.AUTO[family]).from_config(config)
     expected, found = from_transformers(fresh).backbone, ours(family).reinitialised(0).backbone
     compared = 0
     for name, one in expected.state_dict().items():

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from rootbound.data import PADDING
-from rootbound.networks.hugging_face.blocks import FAMILIES
 
 transformers: Any = pytest.importorskip("transformers", reason="the extra is not installed")
 
@@ -31,6 +30,12 @@ ROWS: dict[str, dict[str, Any]] = {
     "resnet": {**STAGES, "embedding_size": 8, "layer_type": "basic"},
     "convnext": {**STAGES, "num_stages": 2},
 }
+SEQUENCES, IMAGES = "AutoModelForSequenceClassification", "AutoModelForImageClassification"
+AUTO = {
+    **dict.fromkeys(("bert", "roberta", "distilbert"), SEQUENCES),
+    "gpt2": "AutoModelForCausalLM",
+    **dict.fromkeys(("vit", "resnet", "convnext"), IMAGES),
+}
 TEXTS = ("bert", "roberta", "distilbert", "gpt2")
 CLASSES = 3
 
@@ -41,7 +46,7 @@ def network(family: str, seed: int = 0, **changes: Any) -> Any:
     config = transformers.AutoConfig.for_model(family, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
+        model = getattr(transformers, AUTO[family]).from_config(config)
         for value in model.parameters():
             value.data += 0.1 * torch.randn_like(value)
     return model.eval()

@@ -17,7 +17,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
-from rootbound.networks.hugging_face.network import PRETRAINED
+from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.records import Evaluation
 from rootbound.report.headline import verdict
 

@@ -16,7 +16,7 @@ from rootbound.cli.settings import resolve_settings
 from rootbound.cli.tasks import resolve_tasks
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
-from rootbound.networks.hugging_face.network import PRETRAINED
+from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.records import Spec, records_file
 from rootbound.report import leaderboard
 

@@ -15,8 +15,8 @@ from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.data.transforms import describe_inputs
 from rootbound.networks import Classifier
-from rootbound.networks.hugging_face.network import CONFIGURED, PRETRAINED, find_auto_class
-from rootbound.networks.weights import weights_digest
+from rootbound.networks.hugging_face.configuration import CONFIGURED, PRETRAINED, find_auto_class
+from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.card import resistance_card, to_markdown
 from rootbound.publishing.checkpoint import to_model_file
 from rootbound.publishing.header import Header, hide_paths
@@ -60,7 +60,7 @@ def run(options: Options) -> int:
     if options.push_to_hub is not None:
         import_hub_library()  # so that nothing is written where it is missing
     files = _model_files(model, network.header, card["desirable"]["classes"])
-    reader = "torch" if model.head_name else find_auto_class(model)
+    reader = find_auto_class(model.architecture) or ("torch" if model.head_name else "")
     title = options.push_to_hub or folder.resolve().name
     files[README] = to_markdown(card, title, reader).encode()
     # Last, because it vouches for the others.
@@ -84,7 +84,7 @@ def run(options: Options) -> int:
 
 def _card(path: str, folder: Path, model: Classifier) -> dict[str, Any]:
     """Return the card of a model by the run in which it was attacked."""
-    digest, evaluation = weights_digest(model.state_dict()), Evaluation.load(folder)
+    digest, evaluation = weights_digest(own_weights(model)), Evaluation.load(folder)
     attacked = evaluation.context.get("weights", {})
     name = next((name for name, weights in attacked.items() if weights == digest), None)
     if name is None:

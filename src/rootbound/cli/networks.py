@@ -14,7 +14,7 @@ from rootbound.core.user_code import load_named
 from rootbound.data import Scaling, Task, Tasks
 from rootbound.datasets import Dataset, fitted
 from rootbound.networks import MODELS, Classifier, build
-from rootbound.networks.hugging_face.network import PRETRAINED, read_fixed_shape
+from rootbound.networks.hugging_face.configuration import PRETRAINED, read_fixed_shape
 from rootbound.networks.registry import read_architecture
 from rootbound.publishing import Origin
 from rootbound.publishing.checkpoint import read_header

@@ -11,7 +11,7 @@ from rootbound.cli.options import TaskOptions
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets import ALL, Dataset, HashedWords, Layout, Tokeniser, fitted, load
-from rootbound.networks.hugging_face.network import PRETRAINED
+from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.publishing import Origin
 from rootbound.publishing.header import ELSEWHERE, hide_path

@@ -21,7 +21,7 @@ from rootbound.evaluation.attacker import CURVE_SAMPLES, VALIDATION_LIMIT, VALID
 from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
 from rootbound.networks.registry import short_name
-from rootbound.networks.weights import weights_digest
+from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.records import Configuration, Spec
 from rootbound.suites import Suite
 
@@ -46,7 +46,7 @@ def describe_run(
         "layers": len(model.blocks) + 1,
         "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
-            contender.name: weights_digest(contender.start.state_dict())
+            contender.name: weights_digest(own_weights(contender.start))
             for contender in contenders
             if contender.method is None and contender.arm != "scratch"
         },
@@ -74,7 +74,7 @@ def describe_run(
 
 def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:
     """Return everything that decides what the run finds: with another value it is another run."""
-    weights = {id(each.start): weights_digest(each.start.state_dict()) for each in contenders}
+    weights = {id(each.start): weights_digest(own_weights(each.start)) for each in contenders}
     # Without the number of attackers: a run of more of them extends one of fewer.
     digest = replace(suite, attackers=1).digest
     return Spec(

@@ -147,7 +147,7 @@ class Journal:
     def _save_model(self, folder: RunFolder, job: Job, model: PreparedModel) -> None:
         training = model.training
         if training.seconds:
-            weights = save(copy_weights(model.subject.model))
+            weights = save(copy_weights(model.subject.model.state_dict()))
             folder.check()
             write_atomically(folder.weights_file(training.method, training.seed), weights)
         if (training_state := self.training_state(training.method, training.seed)) is not None:

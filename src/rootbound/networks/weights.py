@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
+from rootbound.networks.blocks.sequence import Block, BlockSequence
 
 
-def copy_weights(network: nn.Module) -> dict[str, Tensor]:
+def copy_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a copy of each weight by name, as safetensors can write them.
 
     That format refuses two names of one memory, which tied weights are.
     """
-    return {name: value.clone().contiguous() for name, value in network.state_dict().items()}
+    return {name: value.clone().contiguous() for name, value in weights.items()}
+
+
+def own_weights(model: Any) -> dict[str, Tensor]:
+    """Return a classifier's weights under the names of the network that it was made of.
+
+    Args:
+        model: A `Classifier`; one of a built-in architecture has names of its own.
+    """
+    if not isinstance(model.backbone, BlockSequence):
+        return dict(model.state_dict())
+    weights: dict[str, Tensor] = {}
+    for block in cast("Iterator[Block]", iter(model.backbone)):
+        weights.update(block.network.state_dict())
+    head = model.head.state_dict()
+    return weights | {f"{model.head_name}.{name}": value for name, value in head.items()}
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
@@ -66,4 +83,6 @@ def check_finite(network: nn.Module, path: Path) -> None:
     The network is asked, not the file: a number may be finite in the file's precision only.
     """
     if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
-        raise InputError(f"finite weights in {path}", "NaN or infinite ones", "train it again")
+        raise InputError(
+            f"finite weights in {path}", "these weights hold NaN or infinite numbers", "take others"
+        )

@@ -14,11 +14,13 @@ from safetensors.torch import save
 from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.networks.classifier import Classifier
+from rootbound.networks.hugging_face.configuration import CONFIGURED
+from rootbound.networks.hugging_face.network import to_transformers
+from rootbound.networks.hugging_face.pretrained import build_from_weights
 from rootbound.networks.registry import build, short_name
-from rootbound.networks.weights import check_finite, check_fit, copy_weights
+from rootbound.networks.weights import check_finite, check_fit, copy_weights, own_weights
 from rootbound.publishing.foreign import PICKLES
 from rootbound.publishing.header import METADATA_KEY, Header, Origin
-from rootbound.publishing.transformers_folder import to_own_names
 
 
 def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
@@ -36,7 +38,8 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
         InputError: The architecture has no name or is no longer that of the model, or the path
             cannot be written.
     """
-    if not model.head_name:
+    of_transformers = model.architecture.startswith(CONFIGURED)
+    if of_transformers or not model.head_name:
         if not model.architecture:
             raise InputError(
                 "a model of a built-in architecture",
@@ -44,7 +47,10 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
                 "save its state_dict() with safetensors instead",
             )
         try:
-            _check_architecture(model.state_dict(), model.architecture, model.classes, shape)
+            if of_transformers:
+                to_transformers(model)
+            else:
+                _check_architecture(model.state_dict(), model.architecture, model.classes, shape)
         except ValueError as error:
             raise InputError(
                 f"a model that is as its architecture and its shape {shape} say",
@@ -62,8 +68,12 @@ def to_model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> 
         shape: Shape of the samples that it takes.
         origin: Where it comes from.
     """
-    weights = copy_weights(model.unwrapped() if model.head_name else model)
-    return save(weights, Header(model.architecture, model.classes, shape, origin).to_metadata())
+    own = model.head_name and not model.architecture.startswith(CONFIGURED)
+    weights = model.unwrapped().state_dict() if own else own_weights(model)
+    return save(
+        copy_weights(weights),
+        Header(model.architecture, model.classes, shape, origin).to_metadata(),
+    )
 
 
 def load_model(path: Path) -> tuple[Classifier, Origin]:
@@ -87,11 +97,13 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
         )
     try:
         header = Header.from_json(description)
-        network = header.architecture, header.classes, header.shape
-        weights = to_own_names(weights, header.architecture, header.classes)
-        _check_architecture(weights, *network)
-        model = build(*network)
-        model.load_state_dict(weights)
+        if header.architecture.startswith(CONFIGURED):
+            model = build_from_weights(weights, header.architecture, header.classes)
+        else:
+            network = header.architecture, header.classes, header.shape
+            _check_architecture(weights, *network)
+            model = build(*network)
+            model.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(
             f"a model of a built-in architecture in {path}",

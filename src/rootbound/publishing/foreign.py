@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
+from rootbound.networks.hugging_face.configuration import CONFIGURED
+from rootbound.networks.hugging_face.pretrained import build_from_weights
 from rootbound.networks.weights import check_finite
-from rootbound.publishing.transformers_folder import to_own_names
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 """Endings of files that PyTorch writes."""
@@ -46,8 +47,9 @@ def set_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) ->
         InputError: They do not fit, or one is NaN or infinite.
     """
     try:
-        if isinstance(module, Classifier):
-            weights = to_own_names(weights, module.architecture, module.classes)
+        if isinstance(module, Classifier) and module.architecture.startswith(CONFIGURED):
+            given = build_from_weights(weights, module.architecture, module.classes)
+            weights = given.state_dict()
         module.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]

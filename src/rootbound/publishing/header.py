@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rootbound.data import Scaling
-from rootbound.networks.hugging_face.network import PRETRAINED
+from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.records.configuration import Configuration, Text, from_values, to_values
 
 METADATA_KEY = "rootbound"

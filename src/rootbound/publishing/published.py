@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.hugging_face.network import PRETRAINED, build
-from rootbound.networks.weights import weights_digest
+from rootbound.networks.hugging_face.configuration import PRETRAINED
+from rootbound.networks.hugging_face.pretrained import build
+from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.checkpoint import load_with_header
 from rootbound.publishing.foreign import PICKLES, load_weights
 from rootbound.publishing.header import Header, Origin
@@ -98,7 +99,7 @@ class WeightsLocation:
             raise InputError(
                 f"a resistance card at {path}", first_line(error), "export the model again"
             ) from None
-        digest = weights_digest(model.state_dict())
+        digest = weights_digest(own_weights(model))
         if stated != digest:
             raise InputError(
                 f"the weights that {path} is about (SHA-256 {str(stated)[:16]}…)",

@@ -1,4 +1,4 @@
-"""A network as a folder that `transformers` alone can read, and its weights read back."""
+"""A network as a folder that `transformers` alone can read."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from safetensors.torch import load_file, save
-from torch import Tensor
 
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.hugging_face.network import (
-    ATTENTION,
-    CONFIGURED,
-    build_configured,
-    from_transformers,
-    to_transformers,
-)
+from rootbound.networks.hugging_face.network import to_transformers
 from rootbound.networks.hugging_face.tokeniser import load_tokeniser
 from rootbound.publishing.hub import WEIGHTS
 
@@ -48,42 +40,3 @@ def to_transformers_files(
         weights = load_file(Path(folder, WEIGHTS))
         files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
     return files | {WEIGHTS: save(weights, {"format": "pt", **metadata})}
-
-
-def to_own_names(
-    weights: Mapping[str, Tensor], architecture: str, classes: int
-) -> Mapping[str, Tensor]:
-    """Return weights under the names of a `Classifier`, where they have those of the library.
-
-    Args:
-        weights: Weights from a file.
-        architecture: Architecture of the model; weights of others than `transformers` are
-            returned as they are.
-        classes: Number of its classes.
-
-    Raises:
-        InputError: The architecture is no configuration of `transformers`.
-        ValueError: There are too many or too few weights.
-    """
-    if not architecture.startswith(CONFIGURED) or "head.weight" in weights:
-        return weights
-    with torch.device("meta"):  # without memory: a stranger's file may claim any size
-        network = build_configured(architecture.removeprefix(CONFIGURED), classes)
-    parameters = network.state_dict(keep_vars=True).values()
-    misfit = f"weights that do not fit {network.config.model_type} for {classes} classes"
-    # Shared weights have several names, and count once.
-    expected = sum({id(value): value.numel() for value in parameters}.values())
-    if sum(value.numel() for value in weights.values()) != expected:
-        raise ValueError(misfit)
-    # The library knows which names it used in each of its versions.
-    network, info = type(network).from_pretrained(
-        None,
-        config=network.config,
-        state_dict=dict(weights),
-        output_loading_info=True,
-        attn_implementation=ATTENTION,
-        dtype=torch.float32,
-    )
-    if any(info.values()):
-        raise ValueError(misfit)
-    return from_transformers(network).state_dict()

@@ -16,13 +16,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.data import PADDING
-from rootbound.networks.hugging_face.blocks import exchange_padding, find_padding
-from rootbound.networks.hugging_face.network import (
+from rootbound.networks.hugging_face.configuration import (
     PRETRAINED,
     import_transformers,
     is_causal,
     read_configuration,
 )
+from rootbound.networks.hugging_face.passing import exchange_padding, find_padding
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,245 @@
+"""Blocks of a network whose layers repeat: what comes before, its layers, and what follows."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten
+
+from rootbound.networks.blocks.chain import (
+    Arguments,
+    Chain,
+    find_chain,
+    find_state,
+    in_evaluation,
+    record_calls,
+)
+from rootbound.networks.blocks.passing import Passing
+from rootbound.networks.blocks.sequence import Block
+from rootbound.networks.blocks.stand_ins import Script
+from rootbound.networks.blocks.views import Share, Views
+
+MOST_BLOCKS = 16
+CONTEXTS = "_rootbound_contexts"
+"""Attribute of what blocks pass on: what the network gave to each layer beside the state."""
+
+
+class Reached(Exception):  # no error: the network has run as far as it should
+    """Says that a network has reached its last layer."""
+
+
+class RepeatedBlock(Block):
+    """Some layers of a network, and what comes before or after them.
+
+    The network's own `forward` does what is not in a layer, on another view of its containers, in
+    which something stands in for what is not the block's own.
+
+    Args:
+        network: The network.
+        chain: Its layers.
+        share: Which of them are the block's.
+        passing: What goes from block to block; all blocks of a network share it.
+        needed: Names of the modules before the layers that settle what the layers are given.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        chain: Chain,
+        share: Share,
+        passing: Passing,
+        needed: frozenset[str],
+    ) -> None:
+        views = Views(network, chain, share, needed)
+        own, view = views.make("", network)
+        super().__init__(own)
+        self.chain, self.share, self.passing = chain, share, passing
+        self.masked = passing.masked and not share.ends
+        # In tuples, because these modules are no parts of the block.
+        self._view, self._containers, self._held = (view,), tuple(views.made), tuple(views.held)
+        self._cell = views.cell
+        configurations = {id(part.__dict__.get("config")): part for part in network.modules()}
+        self._configurations = tuple(
+            part.config for part in configurations.values() if "config" in part.__dict__
+        )
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return what the next block gets, or features `(N, D)` where there is none."""
+        if self.share.begins:
+            given = self.passing.prepare(inputs)
+            state, contexts = self._begin(given)
+        else:
+            state, given = self.passing.part(inputs)
+            contexts = getattr(inputs, CONTEXTS, None) or self._work_out(given)
+        for position in self.share.layers:
+            positional, named = self.chain.give_state(state, contexts[position])
+            layer = self.network.get_submodule(self.chain.names[position])
+            state = cast(Tensor, find_state(layer(*positional, **named)))
+        if self.share.ends:
+            return self._end(state, given)
+        passed = self.passing.join(state, given)
+        setattr(passed, CONTEXTS, contexts)
+        return passed
+
+    def train(self, mode: bool = True) -> RepeatedBlock:
+        """Set the mode, in the other view of the containers too."""
+        super().train(mode)
+        for container in self._containers:
+            container.training = mode and (self.share.begins or self.share.ends)
+        return self
+
+    def _begin(self, given: Any) -> tuple[Tensor, list[Arguments]]:
+        """Run the network up to its layers; return the first state, and what each is given."""
+        states: list[Tensor] = []
+        contexts: list[Arguments] = []
+
+        def script(positional: tuple[Any, ...], named: dict[str, Any]) -> object:
+            state, context = self.chain.take_state((positional, named))
+            states.append(state)
+            contexts.append(context)
+            if len(contexts) == len(self.chain.names):
+                raise Reached
+            return self.chain.return_state(state)
+
+        with contextlib.suppress(Reached):
+            self._run(script, given)
+        return states[0], contexts
+
+    def _work_out(self, given: Any) -> list[Arguments]:
+        """Return what the network gives to each layer, for the inputs of these states."""
+        with self._random_stream_kept(given):
+            return self._begin(given)[1]
+
+    def _end(self, state: Tensor, given: Any) -> Tensor:
+        """Run the network from its last layer on."""
+        count = 0
+        with contextlib.ExitStack() as until_last:
+            until_last.enter_context(self._random_stream_kept(given))
+
+            def script(positional: tuple[Any, ...], named: dict[str, Any]) -> object:
+                nonlocal count
+                count += 1
+                if count < len(self.chain.names):
+                    dummy, _ = self.chain.take_state((positional, named))
+                    return self.chain.return_state(dummy)
+                until_last.close()
+                return self.chain.return_state(state)
+
+            return self.passing.finish(self._run(script, given), given)
+
+    def _run(self, script: Script, given: Any) -> object:
+        self._cell.script = script
+        try:
+            return self.passing.call(self._view[0], given)
+        finally:
+            self._cell.script = None
+
+    @contextlib.contextmanager
+    def _random_stream_kept(self, given: Any) -> Iterator[None]:
+        """Put the random stream back, where dropout may draw from it for a dummy."""
+        if not self.training:
+            yield
+            return
+        device = next(one.device for one in tree_flatten(given)[0] if isinstance(one, Tensor))
+        devices = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            yield
+
+    def _apply(self, fn: Any, recurse: bool = True) -> RepeatedBlock:
+        super()._apply(fn, recurse)
+        for container in self._containers:
+            container._apply(fn, recurse=False)
+        for part in self._held:
+            part._apply(fn)
+        return self
+
+    def __deepcopy__(self, memory: dict[int, Any]) -> RepeatedBlock:
+        """Return a copy that shares configurations, which nobody changes."""
+        memory.update({id(one): one for one in self._configurations})
+        copied = type(self).__new__(type(self))
+        memory[id(self)] = copied
+        copied.__dict__.update(
+            {name: copy.deepcopy(value, memory) for name, value in self.__dict__.items()}
+        )
+        return copied
+
+
+def find_repeated(
+    network: nn.Module, example: Tensor, passing: Passing | None = None
+) -> list[Block] | None:
+    """Return the blocks of a network by the calls of its repeated layers.
+
+    Args:
+        network: The network, with an identity in place of its head.
+        example: Inputs `(N, *shape)` to run it with.
+        passing: How it is called, if not with the inputs alone.
+
+    Returns:
+        None where no layers are found, or the blocks do not compute what the network does.
+    """
+    passing = Passing() if passing is None else passing
+    given = passing.prepare(example)
+    with in_evaluation(network), torch.no_grad():
+        with record_calls(network) as calls:
+            expected = passing.finish(passing.call(network, given), given)
+        chain = find_chain(network, calls)
+    if chain is None:
+        return None
+    blocks = _make_blocks(network, chain, passing, given)
+    with in_evaluation(nn.ModuleList(blocks)), torch.no_grad():
+        for kept in (True, False):
+            outputs = example
+            for block in blocks:
+                # A copy, which has no attributes.
+                outputs = block(outputs if kept else outputs.clone())
+            if not torch.equal(outputs, expected):
+                return None
+    return blocks
+
+
+def _make_blocks(network: nn.Module, chain: Chain, passing: Passing, given: Any) -> list[Block]:
+    whole = RepeatedBlock(network, chain, Share(range(0), True, False), passing, frozenset())
+    needed = _find_needed(whole, given)
+    last = RepeatedBlock(network, chain, Share(range(0), False, True), passing, needed)
+    begins, ends = (any(True for _ in block.parameters()) for block in (whole, last))
+    count = len(chain.names)
+    most = min(count, MOST_BLOCKS - begins - ends)
+    groups = [range(turn * count // most, (turn + 1) * count // most) for turn in range(most)]
+    if begins:
+        groups.insert(0, range(0))
+    if ends:
+        groups.append(range(0))
+    return [
+        RepeatedBlock(
+            network, chain, Share(group, number == 0, number == len(groups) - 1), passing, needed
+        )
+        for number, group in enumerate(groups)
+    ]
+
+
+def _find_needed(first: RepeatedBlock, given: Any) -> frozenset[str]:
+    """Return the names of the modules whose weights settle what the layers are given."""
+    with in_evaluation(first), torch.enable_grad():
+        _, contexts = first._begin(given)
+    values = [
+        value
+        for value in tree_flatten(contexts)[0]
+        if isinstance(value, Tensor) and value.requires_grad
+    ]
+    if not values:
+        return frozenset()
+    named = [(name, one) for name, one in first.network.named_parameters() if one.requires_grad]
+    gradients = torch.autograd.grad(
+        [value.sum() for value in values], [one for _, one in named], allow_unused=True
+    )
+    used = [name for (name, _), one in zip(named, gradients, strict=True) if one is not None]
+    return frozenset(
+        ".".join(name.split(".")[:depth])
+        for name in used
+        for depth in range(1, name.count(".") + 1)
+    )

@@ -1,0 +1,153 @@
+"""A network that runs without some of its parts: what stands in for them holds no weights."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_map
+
+Script = Callable[[tuple[Any, ...], dict[str, Any]], object]
+"""What happens when a network calls its next layer."""
+
+
+class Ghost:
+    """Stands in for a module: gives zeros of the shape that the module would give.
+
+    Args:
+        module: The module; a copy without memory is kept, to ask for the shape.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        memory: dict[int, Any] = {
+            id(value): nn.Parameter(torch.empty_like(value, device="meta"), value.requires_grad)
+            if isinstance(value, nn.Parameter)
+            else torch.empty_like(value, device="meta")
+            for value in (*module.parameters(), *module.buffers())
+        }
+        self.module = copy.deepcopy(module, memory).eval()
+
+    def __call__(self, *arguments: Any, **named: Any) -> object:
+        """Return zeros on the device of the arguments."""
+        tensors = [one for one in tree_flatten((arguments, named))[0] if isinstance(one, Tensor)]
+        arguments, named = tree_map(_without_memory, (arguments, named))
+        with torch.no_grad(), torch.device("meta"):
+            outputs = self.module(*arguments, **named)
+        device = tensors[0].device if tensors else None
+        return tree_map(lambda one: _zeros(one, device), outputs)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the module has under that name."""
+        if name.startswith("__") or name == "module":
+            raise AttributeError(name)
+        return getattr(self.module, name)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Ghost:
+        """Return the same object, in which nothing changes."""
+        return self
+
+
+class Cell:
+    """Holds the script of the run that is going on."""
+
+    def __init__(self) -> None:
+        self.script: Script | None = None
+
+
+class Layer:
+    """Stands in for a layer: does what the script says.
+
+    Args:
+        cell: Where the script is.
+        ghost: What stands for the layer's attributes.
+    """
+
+    def __init__(self, cell: Cell, ghost: Ghost) -> None:
+        self.cell, self.ghost = cell, ghost
+
+    def __call__(self, *arguments: Any, **named: Any) -> object:
+        """Return what the script returns."""
+        assert self.cell.script is not None, "the network is run by a block alone"
+        return self.cell.script(arguments, named)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the layer has under that name."""
+        if name.startswith("__") or name in ("cell", "ghost"):
+            raise AttributeError(name)
+        return getattr(self.ghost, name)
+
+
+class Row:
+    """Stands in for a `ModuleList` or a `Sequential` that holds layers.
+
+    Args:
+        modules: The modules of the container that are the block's own, by name.
+        others: What stands in for the others, by name.
+        names: All names, in order.
+    """
+
+    def __init__(
+        self, modules: Mapping[str, Any], others: Mapping[str, Any], names: tuple[str, ...]
+    ) -> None:
+        self.modules, self.others, self.names = modules, others, names
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the modules, or what stands in for them."""
+        for name in self.names:
+            yield self.others[name] if name in self.others else self.modules[name]
+
+    def __len__(self) -> int:
+        """Return their number."""
+        return len(self.names)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return one of them, or a list."""
+        return list(self)[index]
+
+    def __call__(self, inputs: Any) -> Any:
+        """Run one after another, as a `Sequential` does."""
+        for part in self:
+            inputs = part(inputs)
+        return inputs
+
+
+def empty_clone(module: nn.Module) -> nn.Module:
+    """Return a module of the same class and settings, without parameters, buffers and parts."""
+    clone = module.__new__(type(module))
+    clone.__dict__.update(module.__dict__)
+    for name in ("_parameters", "_buffers", "_modules"):
+        clone.__dict__[name] = {}
+    return clone
+
+
+def same_parts(module: nn.Module) -> nn.Module:
+    """Return another module with the very parts of this one, and attributes of its own."""
+    clone = module.__new__(type(module))
+    clone.__dict__.update(module.__dict__)
+    return clone
+
+
+def _without_memory(value: object) -> object:
+    return value.to("meta") if isinstance(value, Tensor) else value
+
+
+def _zeros(value: object, device: torch.device | None) -> object:
+    if not isinstance(value, Tensor):
+        return value
+    return torch.zeros(value.shape, dtype=value.dtype, device=device)
+
+
+def replace_within(network: nn.Module, name: str, part: nn.Module) -> nn.Module:
+    """Return the network with another part of that name; the network itself stays as it is.
+
+    All other parts are shared, except for the containers of that one.
+    """
+    first, _, rest = name.partition(".")
+    clone = same_parts(network)
+    clone.__dict__["_modules"] = dict(network._modules)
+    own = network.get_submodule(first)
+    clone._modules[first] = replace_within(own, rest, part) if rest else part
+    return clone

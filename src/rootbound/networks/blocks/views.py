@@ -1,0 +1,103 @@
+"""The containers of a block: those that hold its own modules, and those in which it runs."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+from torch import nn
+
+from rootbound.networks.blocks.chain import Chain
+from rootbound.networks.blocks.stand_ins import Cell, Ghost, Layer, Row, empty_clone, same_parts
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of a network a block is.
+
+    Args:
+        layers: Positions in the chain.
+        begins: Whether it holds what comes before the first layer.
+        ends: Whether it holds what comes after the last one.
+    """
+
+    layers: range
+    begins: bool
+    ends: bool
+
+
+class Views:
+    """Makes the containers of a block: those with its own modules, and those to run.
+
+    Args:
+        network: The network.
+        chain: Its layers.
+        share: Which part of it the block is.
+        needed: Names of modules that are run for every block.
+    """
+
+    def __init__(
+        self, network: nn.Module, chain: Chain, share: Share, needed: frozenset[str]
+    ) -> None:
+        self.network, self.chain, self.share, self.needed = network, chain, share, needed
+        self.cell = Cell()
+        self.made: list[nn.Module] = []
+        self.held: list[nn.Module] = []
+        self.own_layers = {chain.names[position] for position in share.layers}
+
+    def make(self, name: str, container: nn.Module) -> tuple[nn.Module, nn.Module]:
+        """Return a container with the block's own modules, and its view, which runs."""
+        own = empty_clone(container)
+        view = same_parts(own)
+        if self.share.begins:
+            own._parameters.update(container._parameters)
+            own._buffers.update(container._buffers)
+        else:
+            view.__dict__["_parameters"] = dict(container._parameters)
+            view.__dict__["_buffers"] = dict(container._buffers)
+        self.made.append(view)
+        for key, part in container._modules.items():
+            path = f"{name}.{key}".lstrip(".")
+            if part is None:
+                own._modules[key] = None
+            elif f"{self.chain.container}.".startswith(f"{path}."):
+                make = self._make_row if path == self.chain.container else self.make
+                inner, view.__dict__[key] = make(path, part)
+                if inner._modules or inner._parameters or inner._buffers:
+                    own._modules[key] = inner
+            elif self._owns(path):
+                own._modules[key] = part
+            else:
+                view.__dict__[key] = self._stand_in(path, part)
+        return own, view
+
+    def _make_row(self, name: str, container: nn.Module) -> tuple[nn.Module, Row]:
+        own, others = empty_clone(container), {}
+        for key, part in container._modules.items():
+            path = f"{name}.{key}"
+            if path in self.own_layers or (path not in self.chain.names and self._owns(path)):
+                own._modules[key] = part
+            if path in self.chain.names:
+                others[key] = Layer(self.cell, Ghost(cast(nn.Module, part)))
+            elif not self._owns(path):
+                others[key] = self._stand_in(path, cast(nn.Module, part))
+        return own, Row(own._modules, others, tuple(container._modules))
+
+    def _owns(self, path: str) -> bool:
+        """Return whether a module that is no layer is the block's."""
+        later = self._ran(path, self.chain.later) and not self._ran(path, self.chain.earlier)
+        return self.share.ends if later else self.share.begins
+
+    def _ran(self, path: str, names: frozenset[str]) -> bool:
+        return any(name == path or name.startswith(f"{path}.") for name in names)
+
+    def _stand_in(self, path: str, part: nn.Module) -> Any:
+        if path in self.needed:
+            self.held.append(part)
+            return part
+        if next(part.parameters(), None) is None:
+            copied = copy.deepcopy(part).eval()
+            self.held.append(copied)
+            return copied
+        return Ghost(part)
