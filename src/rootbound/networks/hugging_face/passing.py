@@ -86,7 +86,8 @@ class Texts(Passing):
 
     def example(self) -> Tensor:
         """Return tokens to run the network with, of texts of two lengths."""
-        tokens = (torch.arange(4) % (self.size - 1) + 1).repeat(EXAMPLES, 1)
+        row: Tensor = torch.arange(4) % max(1, self.size - 1) + 1
+        tokens = row.repeat(EXAMPLES, 1)
         tokens[-1, -1] = PADDING
         return tokens
 
