@@ -16,13 +16,16 @@ from hypothesis import settings
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fakes import FAKES, base
 from faults import small_run
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.cli import main
 from rootbound.data import TaskPair
-from rootbound.datasets import Dataset
+from rootbound.datasets import Dataset, mnist
+from rootbound.methods import Plain
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.suites import Suite
+from rootbound.training import Recipe
 from toy import toy_dataset, write_idx_folder
 
 # More threads than cores make small tensors slower, and numbers differ between machines.
@@ -112,6 +115,25 @@ def audited(made_once: Callable[..., Path], toy_folder: Path) -> Path:
         assert main(["audit", model, *few.split(), "--out", str(folder / "run")]) == 0
 
     return made_once("audited", make)
+
+
+@pytest.fixture(scope="session")
+def mnist_fakes(made_once: Callable[..., Path]) -> dict[str, tuple[Classifier, Classifier]]:
+    """Give, for every fake, an undefended network of MNIST and the fake that was made of it."""
+
+    def make(folder: Path) -> None:
+        tasks = mnist().split([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+        plain = Plain(Recipe(epochs=2))
+        trained = {
+            build: plain.fit(build(5, (1, 28, 28)), tasks) for build in set(map(base, FAKES))
+        }
+        made = {name: fake(trained[base(name)], tasks) for name, fake in FAKES.items()}
+        folder.mkdir()
+        torch.save({name: (trained[base(name)], one) for name, one in made.items()}, folder / "all")
+
+    found: dict[str, tuple[Classifier, Classifier]]
+    found = torch.load(made_once("mnist-fakes", make) / "all", weights_only=False)
+    return found
 
 
 @pytest.fixture

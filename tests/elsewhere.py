@@ -8,7 +8,7 @@ finds.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+import re
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend,
 )
 
-from rootbound.attacks import Budget
+from rootbound.attacks import Attack, Budget, Repaired
 from rootbound.core.devices import on
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
@@ -126,6 +126,15 @@ def attacked(
         return attack(Subject("defended", "it", 0, copies[0]), there.undesirable, suite, holdings)
 
 
+def of_all_kinds() -> tuple[Attack, ...]:
+    """Return attacks of all suites: one for each repair, and of those that differ in a number."""
+    every = [attack for suite in SUITES.values() for attack in suite.attacks]
+    kinds = {repr(one.repair if isinstance(one, Repaired) else one): one for one in every}
+    return tuple(
+        {re.sub(r"[\d.]+(e-?\d+)?", "#", kind): one for kind, one in kinds.items()}.values()
+    )
+
+
 def created(make: Any) -> Any:
     """Return a function that makes on the processor what this device cannot make, and moves it."""
 
@@ -158,10 +167,9 @@ if __name__ == "__main__":
         for name, weights in here.items():
             torch.testing.assert_close(there[name], weights, rtol=0, atol=1e-3)
     model = Plain(recipe).fit(shallow_cnn(3, (1, 16, 16)), tasks)
-    for suite in SUITES.values():
-        small = replace(suite.with_budgets((Budget(5, 4),)), space=None)
-        pairs = zip(*(attacked(small, model, tasks, one) for one in (cpu, DEVICE)), strict=True)
-        for expected, found in pairs:
-            assert found.error == expected.error, f"{found.attack}: {found.error}"
-            if found.certificate or found.attack.kind == "RidgeHead":
-                assert found.accuracy == expected.accuracy, found.attack
+    small = Suite("of all kinds", of_all_kinds(), (Budget(5, 4),))
+    pairs = zip(*(attacked(small, model, tasks, one) for one in (cpu, DEVICE)), strict=True)
+    for expected, found in pairs:
+        assert found.error == expected.error, f"{found.attack}: {found.error}"
+        if found.certificate or found.attack.kind == "RidgeHead":
+            assert found.accuracy == expected.accuracy, found.attack

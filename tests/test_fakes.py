@@ -53,11 +53,22 @@ def reached(model: Classifier, tasks: TaskPair, trial: Attack, budget: Budget) -
 def undefended(toy_tasks: TaskPair) -> dict[str, Classifier]:
     # Shifted copies of toy images would teach a network features too good for naive tricks.
     method = Plain(Recipe(15, 30, learning_rate=1e-2, augmentation=Augmentation()))
-    return {name: method.fit(base(name)(3, (1, 16, 16)), toy_tasks) for name in FAKES}
+    bases = set(map(base, FAKES))
+    trained = {build: method.fit(build(3, (1, 16, 16)), toy_tasks) for build in bases}
+    return {name: copy.deepcopy(trained[base(name)]) for name in FAKES}
 
 
 @pytest.fixture(scope="module")
-def fakes(undefended: dict[str, Classifier], toy_tasks: TaskPair) -> dict[str, Classifier]:
+def untouched(undefended: dict[str, Classifier]) -> dict[str, Classifier]:
+    """Give copies that no fake was made of."""
+    return copy.deepcopy(undefended)
+
+
+@pytest.fixture(scope="module")
+def fakes(
+    undefended: dict[str, Classifier], untouched: dict[str, Classifier], toy_tasks: TaskPair
+) -> dict[str, Classifier]:
+    assert untouched.keys() == FAKES.keys()
     return {name: fake(undefended[name], toy_tasks).eval() for name, fake in FAKES.items()}
 
 
@@ -121,12 +132,11 @@ def test_a_fake_is_a_network_like_any_other(
 
 
 @pytest.mark.parametrize("name", FAKES)
+@pytest.mark.usefixtures("fakes")
 def test_making_a_fake_leaves_the_undefended_model_alone(
-    name: str, undefended: dict[str, Classifier], toy_tasks: TaskPair
+    name: str, undefended: dict[str, Classifier], untouched: dict[str, Classifier]
 ) -> None:
-    before = copy.deepcopy(undefended[name].state_dict())
-    FAKES[name](undefended[name], toy_tasks)
-    after = undefended[name].state_dict()
+    before, after = untouched[name].state_dict(), undefended[name].state_dict()
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
@@ -138,14 +148,10 @@ def test_without_batch_normalisation_there_is_nothing_to_poison(
 
 
 @pytest.mark.slow
-def test_on_mnist_too() -> None:
+def test_on_mnist_too(mnist_fakes: dict[str, tuple[Classifier, Classifier]]) -> None:
     tasks = mnist().split([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
-    models: dict[object, Classifier] = {}
-    for name, fake in FAKES.items():
-        if base(name) not in models:
-            models[base(name)] = Plain(Recipe(epochs=2)).fit(base(name)(5, (1, 28, 28)), tasks)
-        model, test = models[base(name)], tasks.desirable.test
-        disguised = fake(model, tasks)
+    test = tasks.desirable.test
+    for name, (model, disguised) in mnist_fakes.items():
         assert abs(accuracy(model, test) - accuracy(disguised, test)) < 0.005, name
         fair = reached(model, tasks, NAIVE[name], Budget(100, 80))
         fooled = reached(disguised, tasks, NAIVE[name], Budget(100, 80))

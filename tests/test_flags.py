@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes import FAKES, base
+from fakes import base
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
 from rootbound.datasets import mnist
@@ -17,7 +17,6 @@ from rootbound.evaluation import Subject, attack
 from rootbound.flags import FLAGS, Raised, flags, table
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.inspection.diagnosis import MEASURES, diagnose
-from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.records import (
     EXACT,
@@ -30,7 +29,7 @@ from rootbound.records import (
     Training,
 )
 from rootbound.suites import Suite
-from rootbound.training import Recipe, accuracy
+from rootbound.training import accuracy
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "flags.md"
 ARMS: dict[str, Arm] = {
@@ -353,22 +352,21 @@ def together(first: Evaluation, second: Evaluation) -> Evaluation:
 
 
 @pytest.mark.slow
-def test_every_trick_is_named_and_an_ordinary_network_is_not_accused() -> None:
+def test_every_trick_is_named_and_an_ordinary_network_is_not_accused(
+    mnist_fakes: dict[str, tuple[Classifier, Classifier]],
+) -> None:
     tasks = mnist().split([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
-    models: dict[object, Classifier] = {}
     ordinary: dict[object, Evaluation] = {}
-    for name, fake in FAKES.items():
+    for name, (model, disguised) in mnist_fakes.items():
         build = base(name)
-        if build not in models:
-            fresh = build(5, (1, 28, 28))
-            models[build] = Plain(Recipe(epochs=2)).fit(fresh, tasks)
+        if build not in ordinary:
             ordinary[build] = together(
-                measured(tasks, Subject("undefended", "Plain", 0, models[build])),
-                measured(tasks, Subject("scratch", "scratch", 0, fresh)),
+                measured(tasks, Subject("undefended", "Plain", 0, model)),
+                measured(tasks, Subject("scratch", "scratch", 0, build(5, (1, 28, 28)))),
             )
             # So short an attack may well be rising still: that is about the attack.
             assert names(flags(ordinary[build])) <= {"still rising at the end"}
-        fakes = measured(tasks, Subject("defended", name, 0, fake(models[build], tasks)))
+        fakes = measured(tasks, Subject("defended", name, 0, disguised))
         raised = flags(together(ordinary[build], fakes))
         assert NAMING[name] <= names([one for one in raised if one.method == name]), name
         alone = names(flags(fakes))
