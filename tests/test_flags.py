@@ -14,7 +14,7 @@ from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
 from rootbound.datasets import mnist
 from rootbound.evaluation import Subject, attack
-from rootbound.flags import FLAGS, Raised, flags, table
+from rootbound.flags import FLAGS, ONE_BLOCK, SCRATCH_FLAGS, Raised, flags, table
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.networks import Classifier
@@ -28,6 +28,7 @@ from rootbound.records import (
     Record,
     Training,
 )
+from rootbound.report.headline import headline, verdict
 from rootbound.suites import Suite
 from rootbound.training import accuracy
 
@@ -60,6 +61,7 @@ CLEAN = {
     "largest_logit": 20.0,
     "own_accuracy_undesirable": 0.2,
     "renamed_accuracy_undesirable": 0.45,
+    "likeness_to_given": 0.4,
 }
 Change = Callable[[Evaluation], Evaluation]
 
@@ -100,13 +102,13 @@ def clean(*, undefended: bool = True) -> Evaluation:
     )
 
 
-def diagnosed(**values: float) -> Change:
-    """Return the change of the first defended model's diagnosis."""
+def diagnosed(method: str = "Defence", **values: float) -> Change:
+    """Return the change of the diagnosis of a method's first model, the defended one's."""
 
     def change(found: Evaluation) -> Evaluation:
         diagnoses = [
             replace(one, values={**one.values, **values})
-            if (one.method, one.seed) == ("Defence", 0)
+            if (one.method, one.seed) == (method, 0)
             else one
             for one in found.diagnoses
         ]
@@ -149,6 +151,30 @@ def collapsed(found: Evaluation) -> Evaluation:
     return replace(found, trainings=trainings)
 
 
+def with_small_net(accuracy: float = 0.7) -> Change:
+    """Add a small network with random weights, which is worse than scratch or about as good."""
+
+    def change(found: Evaluation) -> Evaluation:
+        scratch = [one for one in found.trainings if one.method == "scratch"]
+        records = [
+            replace(one, method="small net", accuracy=accuracy + 0.001 * one.seed)
+            for one in found.records
+            if one.method == "scratch"
+        ]
+        return replace(
+            found,
+            trainings=found.trainings + tuple(replace(one, method="small net") for one in scratch),
+            records=found.records + tuple(records),
+        )
+
+    return change
+
+
+def seen_as_one_block(found: Evaluation) -> Evaluation:
+    unseen = {"Plain": 4, "Defence": 4, "scratch": 4}
+    return replace(found, context={**found.context, "one_block": unseen})
+
+
 RAISING: dict[str, Change] = {
     "tiny gradients": diagnosed(gradient_ratio=1e-7),
     "dead units": diagnosed(blank_inputs_undesirable=0.5),
@@ -171,7 +197,12 @@ RAISING: dict[str, Change] = {
     "seed spread above the effect": spread,
     "fewer finished trials": recorded("learning_rate=1.0", error="RuntimeError: out of luck"),
     "desirable accuracy lost": collapsed,
+    "seen as one block": seen_as_one_block,
+    "scratch has the given features": diagnosed("scratch", likeness_to_given=0.97),
+    "scratch above a small network": with_small_net(),
 }
+ABOUT = {flag.name: {"scratch"} for flag in SCRATCH_FLAGS}
+"""Whom a flag is about, where it is not the defended model alone."""
 
 
 def names(found: list[Raised]) -> set[str]:
@@ -193,7 +224,8 @@ def test_raised_by_what_it_is_for(name: str) -> None:
     raised = flags(RAISING[name](clean()))
     (found,) = {one.flag: one for one in raised if one.flag == name}.values() or [None]
     assert found is not None
-    assert {one.method for one in raised} == {"Defence"}
+    about = {"Plain", "Defence"} if name == "seen as one block" else {"Defence"}
+    assert {one.method for one in raised} == ABOUT.get(name, about)
     assert any(digit in found.evidence for digit in "0123456789"), "evidence without numbers"
     if name in NETWORK_NAMES:
         assert names(raised) == {name}
@@ -215,6 +247,31 @@ def test_what_the_undefended_model_has_as_well_is_no_trick(name: str) -> None:
     theirs = next(one.values for one in found.diagnoses if one.method == "Defence")
     found = replace(found, diagnoses=tuple(replace(one, values=theirs) for one in found.diagnoses))
     assert "Defence" not in {one.method for one in flags(found) if one.flag == name}
+
+
+def test_a_small_network_that_is_about_as_good_is_no_doubt() -> None:
+    assert flags(with_small_net(0.77)(clean())) == []
+
+
+@pytest.mark.parametrize("name", [flag.name for flag in SCRATCH_FLAGS])
+def test_the_verdict_says_that_a_comparison_with_scratch_is_not_valid(name: str) -> None:
+    desirable = {"desirable": {"name": "0-4"}, "undesirable": {"name": "5-9", "majority": 0.2}}
+    found = RAISING[name](clean())
+    found = replace(found, context={**found.context, **desirable})
+    evidence = next(one.evidence for one in flags(found) if one.flag == name)
+    said = f"The comparison with scratch is not valid: {evidence}."
+    assert said in verdict(found, "Defence")
+    assert said in headline(found)
+    sound = replace(clean(), context=found.context)
+    assert not any("not valid" in one for one in (*verdict(sound, "Defence"), *headline(sound)))
+
+
+def test_the_verdict_says_that_a_network_was_seen_as_one_block() -> None:
+    desirable = {"desirable": {"name": "0-4"}, "undesirable": {"name": "5-9", "majority": 0.2}}
+    found = seen_as_one_block(clean())
+    found = replace(found, context={**found.context, **desirable})
+    assert ONE_BLOCK in verdict(found, "Defence")
+    assert ONE_BLOCK in headline(found)
 
 
 def test_a_missing_diagnosis_is_no_accusation() -> None:

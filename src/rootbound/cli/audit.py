@@ -19,6 +19,7 @@ from rootbound.evaluation import evaluate
 from rootbound.methods import METHODS, Plain
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.records import Evaluation
+from rootbound.report.doubts import scratch_doubts
 from rootbound.report.headline import verdict
 
 
@@ -111,9 +112,12 @@ def _judge(evaluation: Evaluation, limit: float) -> int:
     standings = metrics.standings(evaluation)
     (standing,) = (standing for standing in standings if standing.method == "defended")
     worst = None if standing.worst is None else standing.worst.advantage.mean
-    passed = worst is not None and worst <= limit
     result = (
         "no advantage was measured" if worst is None else f"worst advantage {worst:+.2f} points"
     )
+    is_valid = not scratch_doubts(evaluation)
+    if not is_valid:
+        result += ", but the comparison with scratch is not valid"
+    passed = worst is not None and worst <= limit and is_valid
     sys.stdout.write(f"{'passed' if passed else 'failed'}: {result}, allowed {limit:g}\n")
     return 0 if passed else 1

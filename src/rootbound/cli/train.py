@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from dataclasses import dataclass, replace
@@ -21,14 +22,17 @@ from rootbound.core.devices import find_device, on
 from rootbound.core.errors import InputError
 from rootbound.core.files import make_folder
 from rootbound.data import Data, TaskPair
+from rootbound.flags import ONE_BLOCK
 from rootbound.methods import METHODS, Method
 from rootbound.networks import Classifier
+from rootbound.networks.one_block import layers_in_one_block
 from rootbound.publishing import Origin, save_model
 from rootbound.records import Configuration
 from rootbound.training import predict
 from rootbound.training.state import TrainingState
 
 __all__ = ["Options", "prepare", "run"]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def run(options: Options) -> int:
                 "a seed of at most 63 bits", str(options.seed), "pass a smaller --seed"
             )
         training = _resolve(options)
+        if layers_in_one_block(training.model) is not None and distributed.is_main_process():
+            log.warning("%s", ONE_BLOCK)
         make_folder(path.parent)
         state = TrainingState(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)
         device = find_device(options.device)

@@ -20,6 +20,7 @@ from rootbound.data.transforms import describe_inputs
 from rootbound.evaluation.attacker import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
+from rootbound.networks.one_block import layers_in_one_block
 from rootbound.networks.registry import short_name
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.records import Configuration, Spec
@@ -44,6 +45,11 @@ def describe_run(
         "model": short_name(model.architecture) or type(model.backbone).__name__,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "layers": len(model.blocks) + 1,
+        "one_block": {
+            contender.name: layers
+            for contender in contenders
+            if (layers := layers_in_one_block(contender.start)) is not None
+        },
         "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
             contender.name: weights_digest(own_weights(contender.start))

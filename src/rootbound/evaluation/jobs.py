@@ -17,6 +17,7 @@ from rootbound.evaluation.harness import failed_records, run_assignment
 from rootbound.evaluation.plan import Assignment, Subject, split_assignment
 from rootbound.execution import WorkerDied
 from rootbound.inspection.diagnosis import diagnose
+from rootbound.inspection.likeness import measure_likeness
 from rootbound.inspection.pictures import Array, make_pictures
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Diagnosis, Record, Training
@@ -80,7 +81,11 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
             model, training = _train(job, tasks.to(training_device))
         model = move_model(model, attack_device)
         arm, name = job.contender.arm, job.contender.name
-        diagnosis = Diagnosis(arm, name, job.seed, diagnose(model, tasks))
+        values = diagnose(model, tasks)
+        if name == "scratch":
+            given = move_model(job.contender.start, attack_device)
+            values |= measure_likeness(given, tasks.undesirable.train)
+        diagnosis = Diagnosis(arm, name, job.seed, values)
         arrays = make_pictures(model, tasks) if job.pictured else {}
     return PreparedModel(Subject(arm, name, job.seed, model.cpu()), training, diagnosis, arrays)
 

@@ -11,9 +11,12 @@ from rootbound.flags.attack import ATTACK_FLAGS
 from rootbound.flags.comparison import COMPARISON_FLAGS
 from rootbound.flags.flag import Case, Flag, Raised
 from rootbound.flags.network import NETWORK_FLAGS
+from rootbound.flags.scope import ONE_BLOCK, SCOPE_FLAGS, SCRATCH_FLAGS
 from rootbound.records import Evaluation
 
-FLAGS: tuple[Flag, ...] = (*NETWORK_FLAGS, *ATTACK_FLAGS, *COMPARISON_FLAGS)
+FLAGS: tuple[Flag, ...] = (
+    *NETWORK_FLAGS, *ATTACK_FLAGS, *COMPARISON_FLAGS, *SCOPE_FLAGS,
+)  # fmt: skip
 
 
 def flags(evaluation: Evaluation) -> list[Raised]:
@@ -41,4 +44,13 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["FLAGS", "Case", "Flag", "Raised", "flags", "table"]
+__all__ = [
+    "FLAGS",
+    "ONE_BLOCK",
+    "SCRATCH_FLAGS",
+    "Case",
+    "Flag",
+    "Raised",
+    "flags",
+    "table",
+]

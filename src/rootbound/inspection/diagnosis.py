@@ -44,6 +44,8 @@ MEASURES = {
     "own_accuracy_undesirable": "share of undesirable inputs for which the given head names the "
     "true class, where it has as many classes",
     "renamed_accuracy_undesirable": "the same once its outputs are renamed in the best way",
+    "likeness_to_given": "of scratch: share of the given last features, unit by unit, that weights "
+    "drawn anew have as well",
 }
 """What each number means. A number that does not exist for a network, or needs desirable samples
 where there are none, is left out."""

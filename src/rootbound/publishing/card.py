@@ -17,6 +17,7 @@ from rootbound.flags import flags
 from rootbound.metrics import Estimate
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cells import as_words
+from rootbound.report.doubts import doubts
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
     inputs_in_words,
@@ -131,7 +132,7 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
     ]
     if context["desirable"] is None:
         limits.append(UNKNOWN_PURPOSE)
-    limits += scaling_of_the_network(context)
+    limits += scaling_of_the_network(context) + doubts(evaluation, method)
     if context.get("time", {}).get("stopped"):
         limits.append("The time was over before all settings were tried.")
     if not context["adaptive"]:

@@ -7,7 +7,12 @@ import math
 from rootbound import metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cells import change, in_percent, in_words, interval
-from rootbound.report.settings import UNKNOWN_PURPOSE, describe_time, scaling_of_the_network
+from rootbound.report.doubts import doubts
+from rootbound.report.settings import (
+    UNKNOWN_PURPOSE,
+    describe_time,
+    scaling_of_the_network,
+)
 
 
 def headline(evaluation: Evaluation) -> list[str]:
@@ -41,7 +46,7 @@ def headline(evaluation: Evaluation) -> list[str]:
             f"Free to retrain any number of layers, an attacker who starts from these weights "
             f"instead of random ones gains {', '.join(gains)}."
         )
-    return sentences
+    return sentences + doubts(evaluation, method)
 
 
 def _choose(evaluation: Evaluation, names: list[str]) -> str:
@@ -101,7 +106,7 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
         )
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)
-    sentences += scaling_of_the_network(evaluation.context)
+    sentences += scaling_of_the_network(evaluation.context) + doubts(evaluation, method)
     return [
         *sentences,
         *(f"{name}: {text}" for name, text in describe_time(evaluation.context).items()),

@@ -1,0 +1,31 @@
+"""Networks of several layers in which no blocks were found: attacks cannot go into them."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from rootbound.networks.classifier import Classifier
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+"""Layers whose weights belong to the layer before."""
+
+
+def layers_in_one_block(model: Classifier) -> int | None:
+    """Return how many layers of weights the only block has; None where nothing is hidden in it.
+
+    That is so where there are several blocks, and in a network without an inner layer.
+    """
+    if len(model.blocks) != 1:
+        return None
+    layers = sum(map(_count, model.backbone.modules()))
+    return layers if layers > 1 else None
+
+
+def _count(part: nn.Module) -> int:
+    """Return how many layers a module is by itself, without its children."""
+    if isinstance(part, nn.RNNBase):
+        return part.num_layers
+    if isinstance(part, NORMS):
+        return 0
+    return int(any(weight.dim() > 1 for weight in part.parameters(recurse=False)))

@@ -1,0 +1,20 @@
+"""Why the numbers of a run say less than they seem to: said with every verdict."""
+
+from __future__ import annotations
+
+from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, flags
+from rootbound.records import Evaluation
+
+
+def scratch_doubts(evaluation: Evaluation) -> list[str]:
+    """Return why an advantage over scratch means nothing here, if it does not."""
+    names = {flag.name for flag in SCRATCH_FLAGS}
+    evidence = [one.evidence for one in flags(evaluation) if one.flag in names]
+    return [f"The comparison with scratch is not valid: {words}." for words in evidence]
+
+
+def doubts(evaluation: Evaluation, method: str) -> list[str]:
+    """Return the same, and how deep attacks on the models of a method could not go."""
+    unseen = evaluation.context.get("one_block", {})  # older records do not say
+    is_unseen = method in unseen or "scratch" in unseen
+    return [*scratch_doubts(evaluation), *([ONE_BLOCK] if is_unseen else [])]
