@@ -272,10 +272,11 @@ def test_a_function_draws_random_weights(make: Callable[[], nn.Module], _: str) 
         for parameter in again.parameters():
             parameter.data.fill_(9.0)
         redrawn = [weights(block) for block in again.reinitialised(1).blocks]
-        assert all(map(same, redrawn, [weights(block) for block in first.blocks]))
+        expected_blocks = first.blocks[-len(redrawn) :]
+        assert all(map(same, redrawn, [weights(block) for block in expected_blocks]))
 
 
-@pytest.mark.parametrize("last", [0, 1, 2, 3, None])
+@pytest.mark.parametrize("last", [0, 1, 2, None])
 def test_a_function_draws_the_last_blocks_alone(last: int | None) -> None:
     model = Classifier.wrap(bare(), fresh=bare)
     drawn, whole = model.reinitialised(5, last), model.reinitialised(5)

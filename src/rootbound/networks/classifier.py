@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
+from rootbound.networks.blocks.finding import find_blocks
+from rootbound.networks.blocks.head import restore_head
+from rootbound.networks.blocks.sequence import BlockSequence
 from rootbound.networks.computed import let_be_sent, settle
-from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset
+from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
 from rootbound.networks.wrapping import (
     check_head,
@@ -26,8 +29,8 @@ from rootbound.networks.wrapping import (
 class Classifier(nn.Module):
     """`head(backbone(x))`: features `(N, D)`, then one logit for each class, `(N, C)`.
 
-    A backbone that is an `nn.Sequential` is seen as that many blocks, which attacks may retrain
-    one by one from the end; any other backbone is one block.
+    A backbone that is an `nn.Sequential` has its modules as blocks, which attacks may retrain one
+    by one from the end; any other backbone is one block. `wrap` finds the blocks of any network.
 
     Args:
         backbone: Network that maps inputs `(N, *shape)` to features `(N, D)`.
@@ -65,27 +68,48 @@ class Classifier(nn.Module):
         head: str | None = None,
         example: Tensor | None = None,
         fresh: Callable[[], nn.Module] | None = None,
+        blocks: Sequence[str] | None = None,
     ) -> Classifier:
         """Make a classifier of any network whose output comes straight from a linear layer.
+
+        The network is run with the example to see what it does, and is cut into blocks at the
+        points through which everything flows. One whose course depends on the values of its inputs
+        is seen as one block.
 
         Args:
             module: The network; it is copied, with half-precision weights as float32.
             head: Dotted name of its last linear layer, such as `fc` or `classifier.1`. When left
                 out, the layer whose output is the network's, by the example; without an example,
                 the last layer of the network if that is linear.
-            example: Inputs to run the network with, once; the classifier must give the same
-                outputs for them.
+            example: Inputs that the network takes. When left out, inputs of some usual shapes are
+                tried.
             fresh: Function that makes the same network with random weights, out of torch's default
                 generator. It serves the from-scratch arm of networks whose modules cannot all draw
                 their weights anew.
+            blocks: Dotted names of the modules after which to cut, in place of the points found.
 
         Raises:
             InputError: There is no such linear layer, something follows it, the output is no
-                tensor, or `fresh` makes another network, or one whose weights are not random or
-                do not depend on the seed alone.
+                tensor, the network cannot be cut where `blocks` says, or `fresh` makes another
+                network, or one whose weights are not random or do not depend on the seed alone.
         """
         settle(module)
-        module = copy.deepcopy(module).float()
+        module = copy.deepcopy(getattr(module, "_orig_mod", module)).float()
+        if example is not None:
+            compute_outputs(module, example)
+        found = find_blocks(module, example, head, blocks)
+        if found is None:
+            wrapped = cls._wrap_whole(module, head, example)
+        else:
+            wrapped = cls(found.backbone, found.head, head_name=found.head_name)
+        if fresh is not None:
+            wrapped.fresh = FreshNetwork(fresh, wrapped.head_name)
+            wrapped.fresh.check(wrapped.blocks)
+        return wrapped.train(module.training)
+
+    @classmethod
+    def _wrap_whole(cls, module: nn.Module, head: str | None, example: Tensor | None) -> Classifier:
+        """Return a classifier that sees a network as one block."""
         expected = None if example is None else compute_outputs(module, example)
         head_name = find_head(module, head, example)
         linear = cast(nn.Linear, module.get_submodule(head_name))
@@ -93,9 +117,6 @@ class Classifier(nn.Module):
         wrapped = cls(backbone, linear, head_name=head_name)
         if expected is not None and example is not None:
             check_head(wrapped, head_name, expected, example)
-        if fresh is not None:
-            wrapped.fresh = FreshNetwork(fresh, head_name)
-            wrapped.fresh.check(wrapped.blocks)
         return wrapped
 
     def unwrapped(self) -> nn.Module:
@@ -108,8 +129,13 @@ class Classifier(nn.Module):
         """
         if not self.head_name:
             raise InputError("a classifier made by wrap", "another", "use its own state_dict()")
-        whole = copy.deepcopy(self)  # in one step, so that shared weights stay shared
-        return replace_module(whole.backbone, self.head_name, whole.head)
+        copied = copy.deepcopy(self)  # in one step, so that shared weights stay shared
+        whole = copied.backbone
+        if isinstance(whole, BlockSequence):
+            whole = whole.give_back()
+        return replace_module(
+            whole, self.head_name, restore_head(whole, self.head_name, copied.head)
+        )
 
     @property
     def classes(self) -> int:
@@ -182,7 +208,13 @@ class Classifier(nn.Module):
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
         with draw_on_cpu(seed):
-            (reset if self.fresh is None else self.fresh.reset)(blocks[len(blocks) - last :])
+            chosen = blocks[len(blocks) - last :]
+            if self.fresh is not None:
+                self.fresh.reset(chosen)
+            elif isinstance(copied.backbone, BlockSequence):
+                reset_blocks(copied.backbone, chosen)
+            else:
+                reset(chosen)
             if not any(copied.head.weight is weight for weight in copied.backbone.parameters()):
                 reset([copied.head])
             elif last < len(blocks):

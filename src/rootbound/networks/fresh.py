@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.networks.blocks.sequence import Block
+from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import drawing, settle
 from rootbound.networks.freshness import are_alike, is_pattern, largest_first, named_values
 from rootbound.networks.wrapping import list_blocks, replace_module
@@ -64,6 +64,23 @@ def _cannot_draw(got: str) -> InputError:
         "give it a reset_parameters() method, or name a function that draws the whole "
         "network anew at every call (fresh=function, or --model file.py:function)",
     )
+
+
+def reset_blocks(backbone: BlockSequence, blocks: Sequence[Block]) -> None:
+    """Let blocks of a network draw their weights anew, module by module.
+
+    Raises:
+        InputError: A module holds weights of its own and has no method for that.
+    """
+    parts = [part for block in blocks for part in block.network.modules()]
+    if any(type(part) is nn.Module and part._parameters for part in parts):
+        # Weights lie beside modules: it is for the network's own method to draw them.
+        network = copy.deepcopy(backbone).give_back()
+        reset([network])
+        for block in blocks:
+            _take_values(network, block.network)
+    else:
+        reset([block.network for block in blocks])
 
 
 @dataclass(frozen=True)

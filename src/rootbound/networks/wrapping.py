@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,22 @@ from rootbound.core.errors import InputError, first_line
 
 REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 """Errors of networks that cannot take some samples; torchvision and timm assert sizes."""
+
+SIDES = (32, 28, 64, 224, 16, 8)
+"""Sides of images that networks are tried with."""
+LENGTHS = (16, 64, 128, 512)
+"""Lengths of texts and series that networks are tried with."""
+USUAL_SHAPES: Mapping[type[nn.Module], Callable[[Any], list[tuple[int, ...]]]] = {
+    nn.Conv2d: lambda layer: [(layer.in_channels, side, side) for side in SIDES],
+    nn.Conv1d: lambda layer: [(layer.in_channels, length) for length in LENGTHS],
+    nn.Embedding: lambda _: [(length,) for length in LENGTHS],
+    nn.Linear: lambda layer: [
+        (layer.in_features,),
+        *((1, side, side) for side in SIDES),
+        *((3, side, side) for side in SIDES),
+    ],
+}
+"""Shapes of samples by the first layer of a network."""
 
 
 def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
@@ -53,6 +70,26 @@ def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
         f"shape {tuple(shape)} ({first_line(error, 120)})",
         f"choose another model or {'a smaller --length' if len(shape) == 1 else 'resize the data'}",
     )
+
+
+def guess_example(module: nn.Module) -> Tensor | None:
+    """Return two samples that a network takes, of a usual shape; None where it takes none."""
+    layers = (part for part in module.modules() if isinstance(part, tuple(USUAL_SHAPES)))
+    first = next(layers, None)
+    if first is None:
+        return None
+    shapes = next(make for kind, make in USUAL_SHAPES.items() if isinstance(first, kind))(first)
+    device = next(module.parameters()).device
+    for shape in shapes:
+        samples = torch.ones(2, *shape, device=device)
+        if isinstance(first, nn.Embedding):
+            samples = samples.long()
+        try:
+            compute_outputs(module, samples)
+        except InputError:
+            continue
+        return samples
+    return None
 
 
 def list_blocks(backbone: nn.Module) -> list[nn.Module]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import cast
 
@@ -40,11 +39,10 @@ class BlockSequence(nn.Sequential):
             yield from block.network.named_parameters()
             yield from block.network.named_buffers()
 
-    def whole(self) -> nn.Module:
-        """Return a copy of the network, with the weights that the blocks have now."""
-        copied = copy.deepcopy(self)  # in one step, so that shared weights stay shared
-        (network,) = copied._whole
-        for block in cast("Iterator[Block]", iter(copied)):
+    def give_back(self) -> nn.Module:
+        """Return the network itself, with the weights that the blocks have now."""
+        (network,) = self._whole
+        for block in cast("Iterator[Block]", iter(self)):
             for name, part in block.network.named_modules(remove_duplicate=False):
                 own = network.get_submodule(name)
                 own._parameters.update(part._parameters)

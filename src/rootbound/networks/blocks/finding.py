@@ -1,0 +1,176 @@
+"""A network as blocks, found from what it does with an example."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+from rootbound.networks.blocks.code import NotOfTheInputsError
+from rootbound.networks.blocks.head import find_traced_head, make_linear
+from rootbound.networks.blocks.recording import Ref
+from rootbound.networks.blocks.sequence import BlockSequence
+from rootbound.networks.blocks.trace import Trace, trace
+from rootbound.networks.blocks.traced import cut_network
+from rootbound.networks.wrapping import guess_example, replace_module
+
+CHECKS = 3
+"""Random batches with which blocks are compared with the network."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The blocks of a network.
+
+    Args:
+        backbone: The blocks, which hold the network with all but its head.
+        head_name: Dotted name of the head.
+        head: The head as a linear layer.
+    """
+
+    backbone: BlockSequence
+    head_name: str
+    head: nn.Linear
+
+
+def find_blocks(
+    network: nn.Module,
+    example: Tensor | None,
+    head: str | None,
+    points: Sequence[str] | None = None,
+) -> Found | None:
+    """Return the blocks of a network, which share its modules.
+
+    Args:
+        network: The network.
+        example: Samples that it takes; when left out, samples of some usual shapes are tried.
+        head: Dotted name of the head, if the user names it.
+        points: Dotted names of the modules after which to cut, if the user names them.
+
+    Returns:
+        None where its calls depend on the values of its inputs, or it takes no usual sample.
+
+    Raises:
+        InputError: It has no head, or cannot be cut where the user says.
+    """
+    samples = guess_example(network) if example is None else example
+    if samples is None:
+        return None
+    for batches, strict in list_batches(network, samples):
+        training = network.training
+        traces = trace(network, batches, strict=strict)
+        network.train(training)
+        if traces is None:
+            continue
+        traced = find_traced_head(traces, network, head)
+        ends = None if points is None else [find_point(traces, name) for name in points]
+        try:
+            parts = cut_network(network, traces, traced.features, ends)
+        except NotOfTheInputsError:
+            continue
+        found = Found(BlockSequence(parts, network), traced.name, make_linear(network, traced.name))
+        if _agree(network, found, traced.last, batches):
+            if example is None:
+                parts[0].shape = None  # a guess is no reason to refuse others
+            if network.get_submodule(found.head_name) is found.head:
+                replace_module(network, found.head_name, nn.Identity())
+            return found
+    return None
+
+
+def list_batches(
+    network: nn.Module, example: Tensor
+) -> Iterator[tuple[tuple[Tensor, Tensor], bool]]:
+    """Yield pairs of batches to see a network's calls with, and whether these must be the same.
+
+    The batches differ in values and in size. In the first pair, images differ in their sides and
+    texts in their lengths, too, if the network takes both: then its blocks do.
+    """
+    first = example[torch.arange(2) % len(example)]
+    second = random_like(example[torch.arange(3) % len(example)], 0)
+    resized = _resize(second)
+    if resized is not None and _takes(network, resized):
+        yield (first, resized), True
+    yield (first, second), False
+
+
+def _resize(samples: Tensor) -> Tensor | None:
+    """Return larger images, or shorter texts; None for other samples."""
+    if samples.dim() == 4 and samples.is_floating_point():
+        return samples.repeat(1, 1, 2, 2)[
+            :, :, : samples.shape[2] * 3 // 2, : samples.shape[3] * 3 // 2
+        ]
+    if samples.dim() == 2 and not samples.is_floating_point() and samples.shape[1] > 2:
+        return samples[:, :-1]
+    return None
+
+
+def _takes(network: nn.Module, samples: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            copy.deepcopy(network).eval()(samples)
+    except Exception:  # it may fail in any way
+        return False
+    return True
+
+
+def random_like(example: Tensor, seed: int) -> Tensor:
+    """Return samples with other values, of the same range."""
+    generator = torch.Generator().manual_seed(seed)
+    if example.is_floating_point():
+        noise = torch.randn(example.shape, generator=generator).to(example)
+        return example.mean() + noise * example.std().clamp_min(0.1)
+    highest = max(2, int(example.max()) + 1)
+    return torch.randint(1, highest, example.shape, generator=generator).to(example)
+
+
+def find_point(traces: dict[bool, Trace], name: str) -> dict[bool, Ref]:
+    """Return the tensor that a module returns.
+
+    Raises:
+        InputError: There is no such module, or it returns no tensor.
+    """
+    refs = {mode: found.returned.get(name) for mode, found in traces.items()}
+    if not all(isinstance(ref, Ref) for ref in refs.values()):
+        known = ", ".join(name for name in traces[False].returned if name)
+        raise InputError(
+            f"blocks to name modules that return a tensor ({known[:200]})", repr(name), "correct it"
+        )
+    return {mode: ref for mode, ref in refs.items() if isinstance(ref, Ref)}
+
+
+def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, Tensor]) -> bool:
+    """Return whether blocks and head compute what the network does, on random samples.
+
+    They do so to the last bit, and so do the gradients, unless something follows the head.
+    """
+    own = copy.deepcopy(network)
+    whole = nn.Sequential(*copy.deepcopy((found.backbone, found.head)))
+    for seed in range(CHECKS):
+        samples = random_like(batches[seed % 2], seed + 1)
+        for training in (True, False) if last else (False,):
+            outputs, gradients = _run(own.train(training), samples, seed)
+            other_outputs, other_gradients = _run(whole.train(training), samples, seed)
+            if not last:
+                if not torch.allclose(outputs.flatten(1), other_outputs, rtol=1e-4, atol=1e-5):
+                    return False
+            elif not torch.equal(outputs, other_outputs) or gradients != other_gradients:
+                return False
+    return True
+
+
+def _run(network: nn.Module, samples: Tensor, seed: int) -> tuple[Tensor, set[float]]:
+    """Return outputs, and the size of each gradient."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        outputs = network(samples)
+        outputs = outputs[0] if isinstance(outputs, tuple | list) else outputs
+        weighted = (outputs * torch.randn(outputs.shape).to(outputs)).sum()
+    parameters = [value for value in network.parameters() if value.requires_grad]
+    gradients = torch.autograd.grad(weighted, parameters, allow_unused=True)
+    sizes = {float(value.double().abs().sum()) for value in gradients if value is not None}
+    return outputs.detach(), sizes

@@ -1,0 +1,132 @@
+"""The head of a network whose calls are known: the linear layer that makes the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from rootbound.core.errors import InputError
+from rootbound.networks.blocks.cutting import POOLING, name_calls, name_target
+from rootbound.networks.blocks.recording import Call, Ref
+from rootbound.networks.blocks.trace import Trace
+
+UNCHANGED = (nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, nn.Unflatten)
+"""Layers that may follow the head: in evaluation mode, the logits stay what they are."""
+UNCHANGED_FUNCTIONS = (
+    "flatten", "squeeze", "view", "reshape", "dropout", "contiguous", "float", "to", "unflatten",
+)  # fmt: skip
+POOLED_FUNCTIONS = ("mean", "adaptive_avg_pool2d", "avg_pool2d")
+
+
+@dataclass(frozen=True)
+class TracedHead:
+    """A network's last linear layer.
+
+    Args:
+        name: Its dotted name; it may be a convolution of one pixel, averaged over all pixels.
+        features: What it reads, by whether the network is training.
+        last: Whether nothing comes after it.
+    """
+
+    name: str
+    features: Mapping[bool, Ref]
+    last: bool
+
+
+def find_traced_head(
+    traces: Mapping[bool, Trace], network: nn.Module, name: str | None
+) -> TracedHead:
+    """Return the layer whose outputs are the network's.
+
+    Raises:
+        InputError: There is none, or it is not the one that the user names.
+    """
+    trace = traces[False]
+    if not isinstance(trace.outputs, Ref):
+        raise _no_head(network, "a network that returns several outputs in evaluation mode")
+    number, pooling = trace.outputs.call, None
+    while _changes_nothing(trace.calls[number], network) or (
+        pooling is None and _averages(trace.calls[number], network)
+    ):
+        call = trace.calls[number]
+        pooling = call if _averages(call, network) else pooling
+        number = call.args[0].call
+    call = trace.calls[number]
+    layer = network.get_submodule(call.target) if call.kind == "module" else None
+    if isinstance(layer, nn.Linear) and pooling is None:
+        features = {mode: _same_call(trace, traces[mode], number).args[0] for mode in traces}
+    elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and pooling is not None:
+        features = {
+            mode: _pool_features(traces[mode], _same_call(trace, traces[mode], number), pooling)
+            for mode in traces
+        }
+    else:
+        raise _no_head(network, f"one that ends with {name_target(call) or 'its inputs'}")
+    if Ref(0) in features.values():
+        raise _no_head(network, "one that is nothing but its head")
+    if name is not None and name != call.target:
+        raise _no_head(network, f"one that does more after {name}: it ends with {call.target}")
+    return TracedHead(call.target, features, number == trace.outputs.call)
+
+
+def make_linear(network: nn.Module, name: str) -> nn.Linear:
+    """Return a network's head as a linear layer; a convolution of one pixel is one."""
+    layer = network.get_submodule(name)
+    if isinstance(layer, nn.Linear):
+        return layer
+    assert isinstance(layer, nn.Conv2d)
+    linear = nn.Linear(layer.in_channels, layer.out_channels, layer.bias is not None)
+    linear.weight = nn.Parameter(layer.weight.detach().flatten(1))
+    linear.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach())
+    return linear
+
+
+def restore_head(network: nn.Module, name: str, head: nn.Linear) -> nn.Module:
+    """Return a head as the network has it: a linear layer, or a convolution of one pixel."""
+    own = network.get_submodule(name)
+    if not isinstance(own, nn.Conv2d):
+        return head
+    convolution = nn.Conv2d(head.in_features, head.out_features, 1, bias=head.bias is not None)
+    convolution.weight = nn.Parameter(head.weight.detach()[:, :, None, None])
+    convolution.bias = None if head.bias is None else nn.Parameter(head.bias.detach())
+    return convolution
+
+
+def _changes_nothing(call: Call, network: nn.Module) -> bool:
+    if call.kind == "module":
+        return isinstance(network.get_submodule(call.target), UNCHANGED)
+    return call.kind in ("function", "method") and name_target(call) in UNCHANGED_FUNCTIONS
+
+
+def _averages(call: Call, network: nn.Module) -> bool:
+    """Return whether a call averages maps over all pixels."""
+    sides = {side for shape in call.shapes.values() for side in shape[2:]}
+    if call.kind == "module":
+        return isinstance(network.get_submodule(call.target), POOLING) and sides <= {1}
+    return name_target(call) in POOLED_FUNCTIONS and sides <= {1}
+
+
+def _same_call(trace: Trace, other: Trace, number: int) -> Call:
+    return other.calls[name_calls(other).index(name_calls(trace)[number])]
+
+
+def _pool_features(trace: Trace, head: Call, pooling: Call) -> Ref:
+    """Add to the calls that average what a convolution reads in place of what it returns."""
+    averaged = Ref(len(trace.calls))
+    trace.calls.append(replace(pooling, args=(head.args[0], *pooling.args[1:])))
+    trace.calls.append(Call("function", torch.flatten, (averaged, 1), on_input=True))
+    trace.other_shapes += [{}, {}]
+    return Ref(averaged.call + 1)
+
+
+def _no_head(network: nn.Module, got: str) -> InputError:
+    linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
+    listed = ", ".join(linear[-4:]) or "none"
+    return InputError(
+        f"a linear layer whose outputs are the logits (there is {listed})",
+        got,
+        "end its forward with `return self.head(features)`, where self.head is an nn.Linear",
+    )

@@ -1,0 +1,160 @@
+"""Blocks of a network whose calls were recorded: each makes one tensor of another."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+from rootbound.networks.blocks.code import BlockCode, NotOfTheInputsError, write_code
+from rootbound.networks.blocks.cutting import choose_cuts, find_cuts
+from rootbound.networks.blocks.recording import Ref
+from rootbound.networks.blocks.sequence import Block
+from rootbound.networks.blocks.trace import Trace
+
+INPUTS = Ref(0)
+Shape = tuple[int | None, ...]
+
+
+class TracedBlock(Block):
+    """A part of a network that does what the network was seen to do between two tensors.
+
+    Args:
+        network: The modules of this part.
+        codes: What it does in training mode, and in evaluation mode.
+        shape: Shape of a sample, if it takes no other; None for a side of any length.
+    """
+
+    def __init__(
+        self, network: nn.Module, codes: Mapping[bool, BlockCode], shape: Shape | None = None
+    ) -> None:
+        super().__init__(network)
+        self.codes, self.shape = dict(codes), shape
+        self.functions = {mode: code.compile() for mode, code in codes.items()}
+        self.activations = nn.ModuleDict()
+        for code in codes.values():
+            for name, activation in code.activations.items():
+                self.activations[name] = activation
+            for name, constant in code.constants.items():
+                self.register_buffer(name, constant.clone(), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the tensor that the block makes of the one before it.
+
+        Raises:
+            InputError: The network was seen with samples of another shape.
+        """
+        if self.shape is not None:
+            self._check_shape(inputs.shape[1:])
+        outputs: Tensor = self.functions[self.training](self, inputs)
+        return outputs
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        assert self.shape is not None
+        sides = zip(shape, self.shape, strict=False)
+        if len(shape) != len(self.shape) or any(own not in (None, side) for side, own in sides):
+            raise InputError(
+                f"samples of shape {self.shape}, with which the network was wrapped",
+                str(tuple(shape)),
+                "wrap it with an example of that shape",
+            )
+
+    def __deepcopy__(self, memory: dict[int, Any]) -> TracedBlock:
+        """Return a copy that shares what the block does."""
+        copied = type(self).__new__(type(self))
+        memory[id(self)] = copied
+        shared = {"codes", "functions", "shape"}
+        for name, value in self.__dict__.items():
+            copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memory)
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the functions, which are made again of their text."""
+        return {name: value for name, value in self.__dict__.items() if name != "functions"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.functions = {mode: code.compile() for mode, code in self.codes.items()}
+
+
+def cut_network(
+    network: nn.Module,
+    traces: Mapping[bool, Trace],
+    features: Mapping[bool, Ref],
+    points: Sequence[Mapping[bool, Ref]] | None = None,
+) -> list[TracedBlock]:
+    """Return the blocks between a network's inputs and its features.
+
+    Args:
+        network: The network, whose modules the blocks share.
+        traces: What it calls, by whether it is training.
+        features: What its head is given.
+        points: Tensors to cut at, in order, in place of those that are found.
+
+    Raises:
+        NotOfTheInputsError: The network cannot be cut there.
+    """
+    if points is None:
+        cuts = {mode: find_cuts(trace, network, features[mode]) for mode, trace in traces.items()}
+        chosen = choose_cuts([key for key in cuts[False] if key in cuts[True]])
+        points = [{mode: cuts[mode][key] for mode in traces} for key in chosen]
+    ends = [*points, features]
+    while True:
+        codes, failed = _write_codes(traces, ends)
+        if failed is None:
+            break
+        if not failed:
+            raise NotOfTheInputsError
+        del ends[failed - 1]  # the block joins the one before it
+    blocks = [TracedBlock(_share_parts(network, code.values()), code) for code in codes]
+    first, second = traces[False].shapes(INPUTS)
+    blocks[0].shape = tuple(
+        side if side == other else None for side, other in zip(first, second, strict=True)
+    )[1:]
+    return blocks
+
+
+def _write_codes(
+    traces: Mapping[bool, Trace], ends: Sequence[Mapping[bool, Ref]]
+) -> tuple[list[dict[bool, BlockCode]], int | None]:
+    """Return the code of each block; or the number of the first that cannot start where it does."""
+    starts = [dict.fromkeys(traces, INPUTS), *ends[:-1]]
+    codes = []
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        try:
+            codes.append(
+                {mode: write_code(traces[mode], start[mode], end[mode]) for mode in traces}
+            )
+        except NotOfTheInputsError:
+            return codes, number
+    return codes, None
+
+
+def _share_parts(network: nn.Module, codes: Iterable[BlockCode]) -> nn.Module:
+    """Return modules and weights of a network in containers that have its names."""
+    shared = nn.Module()
+    for code in codes:
+        for name in code.modules:
+            parent, _, attribute = name.rpartition(".")
+            _make_container(shared, parent).add_module(attribute, network.get_submodule(name))
+        for name in code.weights:
+            parent, _, attribute = name.rpartition(".")
+            owner, container = network.get_submodule(parent), _make_container(shared, parent)
+            if attribute in owner._parameters:
+                container.register_parameter(attribute, owner._parameters[attribute])
+            else:
+                persistent = attribute not in owner._non_persistent_buffers_set
+                persistent &= attribute in owner._buffers
+                container.register_buffer(attribute, getattr(owner, attribute), persistent)
+    return shared
+
+
+def _make_container(root: nn.Module, path: str) -> nn.Module:
+    for step in path.split(".") if path else ():
+        if step not in root._modules:
+            root.add_module(step, nn.Module())
+        root = root.get_submodule(step)
+    return root

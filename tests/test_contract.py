@@ -1,0 +1,82 @@
+"""What any network that people bring is owed: it is cut into blocks which are the network."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from architectures import ARCHITECTURES
+from rootbound.networks import Classifier
+
+each = pytest.mark.parametrize("name", ARCHITECTURES)
+
+
+def make(name: str) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ARCHITECTURES[name][0]()
+
+
+def samples(name: str, count: int = 4, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, *ARCHITECTURES[name][1])
+    if len(shape) == 2:
+        return torch.randint(1, 20, shape, generator=generator).int()
+    return torch.randn(shape, generator=generator)
+
+
+def run(network: nn.Module, inputs: Tensor, mode: bool) -> Tensor:
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        outputs = network.train(mode)(inputs)
+    outputs = outputs[0] if isinstance(outputs, tuple) else outputs
+    assert isinstance(outputs, Tensor)
+    return outputs
+
+
+@each
+def test_blocks_are_the_network(name: str) -> None:
+    module = make(name)
+    model = Classifier.wrap(module, example=samples(name, 1))
+    assert len(model.blocks) >= ARCHITECTURES[name][2]
+    exact = name != "conv_head"  # the mean before the linear layer in place of after it
+    for mode in (True, False):
+        inputs = samples(name, seed=1)
+        expected, outputs = run(module, inputs, mode), run(model, inputs, mode)
+        assert torch.equal(outputs, expected) if exact else torch.allclose(outputs, expected)
+        expected.square().sum().backward()
+        outputs.square().sum().backward()
+    own = dict(module.named_parameters())
+    seen = dict(model.backbone.named_weights())
+    for path, value in seen.items():
+        if exact and isinstance(value, nn.Parameter):
+            assert value.grad is not None
+            assert torch.equal(value.grad, own[path].grad), path
+    left_out = {path.split(".")[0] for path in own.keys() - seen.keys()} - {"aux"}
+    assert left_out == {model.head_name.split(".")[0]} or name == "data_parallel"
+
+
+@each
+def test_it_comes_back_and_passes_to_others(name: str) -> None:
+    module = make(name)
+    model = Classifier.wrap(module, example=samples(name, 1))
+    inputs = samples(name)
+    expected = run(model, inputs, mode=False)
+    back = model.unwrapped()
+    assert type(back) is type(module)
+    own, given = back.state_dict(), module.state_dict()
+    assert list(own) == list(given)
+    assert all(torch.equal(own[key], given[key]) for key in own)
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(run(copied, inputs, mode=False), expected)
+    for trained in range(len(model.blocks) + 1):
+        prefix, rest = model.eval().split(trained)
+        assert torch.equal(rest(prefix(inputs)), expected)
+    drawn = model.reinitialised(seed=1)
+    again = make(name)
+    again.load_state_dict(drawn.unwrapped().state_dict())
+    assert torch.equal(run(again, inputs, mode=False), run(drawn.unwrapped(), inputs, mode=False))
