@@ -14,6 +14,7 @@ from rootbound.networks.layers import ACTIVATIONS
 
 T = TypeVar("T")
 Key = tuple[str, str, int]
+INPUTS = Ref(0)
 MOST_BLOCKS = 16
 JOINS = ("add", "__add__", "__radd__", "__iadd__", "add_", "sum", "cat", "concat", "mul", "__mul__")
 """Names of functions and methods that make one tensor of several: residual sums, and gates."""
@@ -48,20 +49,22 @@ def find_cuts(trace: Trace, network: nn.Module, features: Ref) -> dict[Key, Ref]
     keys = name_calls(trace)
     cuts: dict[Key, Ref] = {}
     candidate: Ref | None = None
-    weighted = False
+    weighted = ended = False
     for number in needed:
         call = trace.calls[number]
         if _holds_weights(call, network):
             if candidate is not None:
                 cuts[keys[candidate.call]] = candidate
-            candidate, weighted = None, True
+            candidate, weighted, ended = None, True, False
         if weighted and _ends_block(trace, call, network):
+            ended, candidate = True, None
+        if ended and candidate is None:
             crossing = [
                 ref
                 for ref, last in last_use.items()
                 if ref.call <= number < last and trace.calls[ref.call].on_input
             ]
-            if len(crossing) == 1 and crossing[0].call == number:
+            if len(crossing) == 1 and crossing[0].call == number and _is_batch(trace, crossing[0]):
                 candidate = crossing[0]
     return cuts
 
@@ -106,6 +109,12 @@ def name_target(call: Call) -> str:
     return str(
         call.target if isinstance(call.target, str) else getattr(call.target, "__name__", "")
     )
+
+
+def _is_batch(trace: Trace, ref: Ref) -> bool:
+    """Return whether a tensor has a row for each sample."""
+    sides = zip(*trace.shapes(ref), strict=True)
+    return next(sides, None) == next(zip(*trace.shapes(INPUTS), strict=True))
 
 
 def _list_refs(call: Call) -> list[Ref]:

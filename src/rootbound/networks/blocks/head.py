@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rootbound.core.errors import InputError
-from rootbound.networks.blocks.cutting import POOLING, name_calls, name_target
+from rootbound.networks.blocks.cutting import INPUTS, POOLING, name_calls, name_target
 from rootbound.networks.blocks.recording import Call, Ref
 from rootbound.networks.blocks.trace import Trace
 
@@ -65,7 +65,7 @@ def find_traced_head(
         }
     else:
         raise _no_head(network, f"one that ends with {name_target(call) or 'its inputs'}")
-    if Ref(0) in features.values():
+    if INPUTS in features.values():
         raise _no_head(network, "one that is nothing but its head")
     if name is not None and name != call.target:
         raise _no_head(network, f"one that does more after {name}: it ends with {call.target}")

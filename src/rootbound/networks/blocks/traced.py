@@ -10,12 +10,11 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks.blocks.code import BlockCode, NotOfTheInputsError, write_code
-from rootbound.networks.blocks.cutting import choose_cuts, find_cuts
+from rootbound.networks.blocks.cutting import INPUTS, choose_cuts, find_cuts
 from rootbound.networks.blocks.recording import Ref
 from rootbound.networks.blocks.sequence import Block
 from rootbound.networks.blocks.trace import Trace
 
-INPUTS = Ref(0)
 Shape = tuple[int | None, ...]
 
 
