@@ -183,7 +183,8 @@ class Dense(nn.Module):
         features = [x]
         for layer in self.layers:
             features.append(F.relu(layer(torch.cat(features, 1))))
-        return F.avg_pool2d(self.transition(torch.cat(features, 1)), self.stride)
+        pooled: Tensor = F.avg_pool2d(self.transition(torch.cat(features, 1)), self.stride)
+        return pooled
 
 
 class Staged(nn.Module):
@@ -371,7 +372,8 @@ class WindowLayer(nn.Module):
         out = out.permute(0, 1, 3, 2, 4, 5).reshape(batch, height, width, channels)
         if self.shift:
             out = torch.roll(out, (self.shift, self.shift), (1, 2))
-        return x + out
+        summed: Tensor = x + out
+        return summed
 
 
 class Windowed(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from architectures import ARCHITECTURES, TEXT
 from rootbound.networks import Classifier
+from rootbound.networks.blocks.sequence import BlockSequence
 from test_networks import check, image_tasks, share, text_tasks
 
 each = pytest.mark.parametrize("name", ARCHITECTURES)
@@ -52,11 +53,14 @@ def test_blocks_are_the_network(name: str) -> None:
         expected.square().sum().backward()
         outputs.square().sum().backward()
     own = dict(module.named_parameters())
+    assert isinstance(model.backbone, BlockSequence)
     seen = dict(model.backbone.named_weights())
     for path, value in seen.items():
         if exact and isinstance(value, nn.Parameter):
+            expected_gradient = own[path].grad
             assert value.grad is not None
-            assert torch.equal(value.grad, own[path].grad), path
+            assert expected_gradient is not None
+            assert torch.equal(value.grad, expected_gradient), path
     left_out = {path.split(".")[0] for path in own.keys() - seen.keys()} - {"aux"}
     assert left_out == {model.head_name.split(".")[0]} or name == "data_parallel"
 

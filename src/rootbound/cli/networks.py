@@ -152,7 +152,7 @@ class NetworkSource:
         else:
             model = self.weights.load_into(module, self.head, example)
         try:
-            return Classifier.wrap(model.unwrapped(), model.head_name, fresh=make)
+            return Classifier.wrap(model.unwrapped(), model.head_name, example, make)
         except InputError as reason:  # it returns pretrained weights, say
             log.info("random weights are drawn module by module: %s", reason)
             return model

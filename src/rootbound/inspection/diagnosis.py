@@ -97,20 +97,21 @@ class _OutputRange:
     """A hook that keeps the range of each unit of a layer, and how many inputs left it blank."""
 
     def __init__(self) -> None:
-        self.low = self.high = torch.zeros(0)
+        # By the number of units: a layer may be applied at several places of a network.
+        self.ranges: dict[int, tuple[Tensor, Tensor]] = {}
         self.blank = 0
 
     def __call__(self, _: nn.Module, __: object, outputs: Tensor) -> None:
         # The channel of an image, the last number of a token.
         values = outputs.detach().movedim(1 if outputs.dim() != 3 else 2, 0).flatten(1)
         low, high = values.amin(1), values.amax(1)
-        first = not len(self.low)
-        self.low = low if first else torch.minimum(self.low, low)
-        self.high = high if first else torch.maximum(self.high, high)
+        known_low, known_high = self.ranges.get(len(low), (low, high))
+        self.ranges[len(low)] = torch.minimum(known_low, low), torch.maximum(known_high, high)
         self.blank += int((outputs == 0).flatten(1).all(1).sum())
 
     def dead_share(self) -> float:
-        return float((self.low == self.high).float().mean())
+        dead = [low == high for low, high in self.ranges.values()]
+        return float(torch.cat(dead).float().mean()) if dead else math.nan
 
 
 def _measure_units(model: Classifier, data: Data, name: str) -> dict[str, float]:

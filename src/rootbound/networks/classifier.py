@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from rootbound.core.errors import InputError
 from rootbound.networks.blocks.finding import find_blocks
 from rootbound.networks.blocks.head import restore_head
-from rootbound.networks.blocks.sequence import BlockSequence
+from rootbound.networks.blocks.repeated import find_repeated
+from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import let_be_sent, settle
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
@@ -74,7 +75,7 @@ class Classifier(nn.Module):
 
         The network is run with the example to see what it does, and is cut into blocks at the
         points through which everything flows. One whose course depends on the values of its inputs
-        is seen as one block.
+        is cut between its repeated layers, or else is one block.
 
         Args:
             module: The network; it is copied, with half-precision weights as float32.
@@ -99,7 +100,7 @@ class Classifier(nn.Module):
             compute_outputs(module, example)
         found = find_blocks(module, example, head, blocks)
         if found is None:
-            wrapped = cls._wrap_whole(module, head, example)
+            wrapped = cls._wrap_by_layers(module, head, example)
         else:
             wrapped = cls(found.backbone, found.head, head_name=found.head_name)
         if fresh is not None:
@@ -108,8 +109,10 @@ class Classifier(nn.Module):
         return wrapped.train(module.training)
 
     @classmethod
-    def _wrap_whole(cls, module: nn.Module, head: str | None, example: Tensor | None) -> Classifier:
-        """Return a classifier that sees a network as one block."""
+    def _wrap_by_layers(
+        cls, module: nn.Module, head: str | None, example: Tensor | None
+    ) -> Classifier:
+        """Return a classifier whose blocks are repeated layers, or one block where there are none."""
         expected = None if example is None else compute_outputs(module, example)
         head_name = find_head(module, head, example)
         linear = cast(nn.Linear, module.get_submodule(head_name))
@@ -117,6 +120,9 @@ class Classifier(nn.Module):
         wrapped = cls(backbone, linear, head_name=head_name)
         if expected is not None and example is not None:
             check_head(wrapped, head_name, expected, example)
+            repeated = find_repeated(backbone, example)
+            if repeated is not None:
+                wrapped.backbone = BlockSequence(repeated, backbone)
         return wrapped
 
     def unwrapped(self) -> nn.Module:
@@ -212,7 +218,7 @@ class Classifier(nn.Module):
             if self.fresh is not None:
                 self.fresh.reset(chosen)
             elif isinstance(copied.backbone, BlockSequence):
-                reset_blocks(copied.backbone, chosen)
+                reset_blocks(copied.backbone, cast(list[Block], chosen))
             else:
                 reset(chosen)
             if not any(copied.head.weight is weight for weight in copied.backbone.parameters()):

@@ -113,6 +113,8 @@ def name_target(call: Call) -> str:
 
 def _is_batch(trace: Trace, ref: Ref) -> bool:
     """Return whether a tensor has a row for each sample."""
+    if ref.way not in trace.other_shapes[ref.call]:
+        return False
     sides = zip(*trace.shapes(ref), strict=True)
     return next(sides, None) == next(zip(*trace.shapes(INPUTS), strict=True))
 

@@ -80,7 +80,8 @@ def make_linear(network: nn.Module, name: str) -> nn.Linear:
     assert isinstance(layer, nn.Conv2d)
     linear = nn.Linear(layer.in_channels, layer.out_channels, layer.bias is not None)
     linear.weight = nn.Parameter(layer.weight.detach().flatten(1))
-    linear.bias = None if layer.bias is None else nn.Parameter(layer.bias.detach())
+    if layer.bias is not None:
+        linear.bias = nn.Parameter(layer.bias.detach())
     return linear
 
 
@@ -91,7 +92,8 @@ def restore_head(network: nn.Module, name: str, head: nn.Linear) -> nn.Module:
         return head
     convolution = nn.Conv2d(head.in_features, head.out_features, 1, bias=head.bias is not None)
     convolution.weight = nn.Parameter(head.weight.detach()[:, :, None, None])
-    convolution.bias = None if head.bias is None else nn.Parameter(head.bias.detach())
+    if convolution.bias is not None:
+        convolution.bias = nn.Parameter(head.bias.detach())
     return convolution
 
 
@@ -116,7 +118,7 @@ def _same_call(trace: Trace, other: Trace, number: int) -> Call:
 def _pool_features(trace: Trace, head: Call, pooling: Call) -> Ref:
     """Add to the calls that average what a convolution reads in place of what it returns."""
     averaged = Ref(len(trace.calls))
-    trace.calls.append(replace(pooling, args=(head.args[0], *pooling.args[1:])))
+    trace.calls.append(replace(pooling, args=(head.args[0], *pooling.args[1:]), shapes={}))
     trace.calls.append(Call("function", torch.flatten, (averaged, 1), on_input=True))
     trace.other_shapes += [{}, {}]
     return Ref(averaged.call + 1)
