@@ -112,7 +112,7 @@ class Classifier(nn.Module):
     def _wrap_by_layers(
         cls, module: nn.Module, head: str | None, example: Tensor | None
     ) -> Classifier:
-        """Return a classifier whose blocks are repeated layers, or one block where there are none."""
+        """Return a classifier whose blocks are repeated layers, or one block without any."""
         expected = None if example is None else compute_outputs(module, example)
         head_name = find_head(module, head, example)
         linear = cast(nn.Linear, module.get_submodule(head_name))
