@@ -14,7 +14,7 @@ from torch import nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.networks.weights import weights_digest
+from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing import Origin, load, push_to_hub, save_model
 from rootbound.publishing.hub import CARD, WEIGHTS
 from rootbound.records import Configuration
@@ -42,7 +42,7 @@ def publish(model: Classifier, folder: Path) -> str:
     """Write weights with a card that says whose it is; return their digest."""
     folder.mkdir(parents=True)
     save_model(model, folder / WEIGHTS, SHAPE, ORIGIN)
-    digest = weights_digest(model.state_dict())
+    digest = weights_digest(own_weights(model))
     (folder / CARD).write_text(json.dumps({"weights_sha256": digest}))
     return digest
 
@@ -72,7 +72,7 @@ def test_a_revision_of_the_hub(
     model = load(
         "me/it", module, revision=revision, cache_dir=tmp_path / "hub", local_files_only=True
     )
-    assert weights_digest(model.state_dict()) == cache[expected]
+    assert weights_digest(own_weights(model)) == cache[expected]
     assert not model.training
     unchanged = network().state_dict()
     assert all(torch.equal(value, unchanged[key]) for key, value in module.state_dict().items())
@@ -88,7 +88,7 @@ def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> No
     trained, module = network(0).eval(), network(1)
     digest = publish(Classifier.wrap(trained), tmp_path / "out")
     model = load(tmp_path / "out", module.half() if half else module, fresh=drawn)
-    assert weights_digest(model.state_dict()) == digest
+    assert weights_digest(own_weights(model)) == digest
     samples = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(samples), trained(samples))
     assert model.fresh is not None

@@ -15,7 +15,7 @@ from rootbound.networks import (
     small_vit,
     to_transformers,
 )
-from rootbound.networks.weights import weights_digest
+from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing import (
     Origin,
     load,
@@ -38,6 +38,7 @@ __all__ = [
     "load_checkpoint",
     "load_model",
     "load_weights",
+    "own_weights",
     "pretrained_tokeniser",
     "push_to_hub",
     "resnet_18",

@@ -23,7 +23,7 @@ from rootbound.core.errors import InputError
 from rootbound.datasets import load
 from rootbound.evaluation.limits import Limits, TrialStopped
 from rootbound.networks import shallow_cnn
-from rootbound.networks.weights import weights_digest
+from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing import Origin, load_weights, save_model
 from rootbound.publishing.published import load_checkpoint
 from rootbound.records import Configuration, Evaluation, Spec
@@ -83,7 +83,7 @@ def samples(root: Path) -> None:
     )
     (root / "published").mkdir()
     save_model(model, root / "published" / "model.safetensors", (1, 16, 16), origin)
-    card = {"weights_sha256": weights_digest(model.state_dict())}
+    card = {"weights_sha256": weights_digest(own_weights(model))}
     (root / "published" / "card.json").write_text(json.dumps(card))
     torch.save(model.state_dict(), root / "weights.pt")
     toy = toy_dataset()
