@@ -29,6 +29,21 @@ class PlainCNN(nn.Module):
         return logits
 
 
+class ShallowCNN(nn.Module):
+    """The built-in `shallow_cnn`, as people write it."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 16, 5, 2), nn.Conv2d(16, 32, 5, 2)
+        self.hidden, self.fc = nn.Linear(512, 128), nn.Linear(128, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.conv1(x))
+        x = torch.flatten(F.relu(self.conv2(x)), 1)
+        logits: Tensor = self.fc(self.hidden(x).relu())
+        return logits
+
+
 class AlexStyle(nn.Module):
     """`features`, `avgpool` and `classifier`, dropout before every linear layer."""
 

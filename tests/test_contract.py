@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from architectures import ARCHITECTURES, TEXT
-from rootbound.networks import Classifier
+from architectures import ARCHITECTURES, TEXT, ShallowCNN
+from rootbound.attacks import Budget, ExactLastLayer, FineTune
+from rootbound.datasets import mnist
+from rootbound.evaluation import evaluate
+from rootbound.methods import BestResponse
+from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.blocks.sequence import BlockSequence
+from rootbound.networks.weights import own_weights
+from rootbound.suites import Suite
+from rootbound.training import Recipe
 from test_networks import check, image_tasks, share, text_tasks
 
 each = pytest.mark.parametrize("name", ARCHITECTURES)
@@ -94,4 +102,28 @@ def test_it_is_trained_and_attacked_at_every_depth(name: str) -> None:
     module, turn = make(name), list(ARCHITECTURES).index(name)
     model = Classifier.wrap(module, example=samples(name, 1))
     tasks = text_tasks if ARCHITECTURES[name][1] == TEXT else image_tasks
-    check(lambda: model, tasks, share(turn % 4, 4))
+    check(lambda: model, tasks, share(turn % 8, 8))
+
+
+def test_the_way_it_is_written_changes_no_bit() -> None:
+    digits = mnist()
+    digits = replace(digits, train=digits.train.subset(600), test=digits.test.subset(300))
+    few = digits.split(range(5), range(5, 10))
+    built_in = shallow_cnn(5)
+    module = ShallowCNN(5).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    values = list(built_in.state_dict().values())
+    module.load_state_dict(dict(zip(module.state_dict(), values, strict=True)))
+    written = Classifier.wrap(module, example=few.desirable.train.batch(slice(0, 1))[0])
+    method = BestResponse(Recipe(epochs=1, batch_size=64))
+    suite = Suite(
+        "bits-1", (ExactLastLayer(1e-2), FineTune(None, "kept", "adam", 1e-3)), (Budget(10, 2),)
+    )
+    found = []
+    for model in (built_in, written):
+        defended = method.fit(model, few)
+        records = evaluate(defended, few, suite=suite, seeds=1, workers=1).records
+        weights = list(own_weights(defended).values())
+        found.append((weights, [(record.arm, record.attack, record.test) for record in records]))
+    (weights, records), (written_weights, written_records) = found
+    assert all(map(torch.equal, weights, written_weights))
+    assert records == written_records
