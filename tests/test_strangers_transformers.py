@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tiny
 from rootbound.core.errors import InputError
 from rootbound.networks import build, from_transformers
+from rootbound.networks.hugging_face import network as hugging_face
+from rootbound.networks.hugging_face.configuration import find_auto_class
+from rootbound.networks.weights import own_weights
 from rootbound.publishing import Origin, load_model
 from rootbound.records import Configuration
 from tiny import transformers
@@ -164,3 +167,119 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib, "import_module", absent)
     with pytest.raises(InputError, match=r"pip install 'rootbound\[transformers\]'"):
         build("hf:somewhere", 3, (10,))
+
+
+def tampered(folder: Path, change: Callable[[dict[str, Tensor]], object]) -> str:
+    """Return the name of a good folder whose tensors were changed."""
+    tiny.network("bert").save_pretrained(folder)
+    weights = load_file(folder / "model.safetensors")
+    change(weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return f"hf:{folder}"
+
+
+WORDS, DENSE = "bert.embeddings.word_embeddings.weight", "bert.encoder.layer.1.output.dense.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda weights: weights.pop(WORDS), f"no {WORDS}"),
+        (lambda weights: weights.pop("classifier.bias"), "no classifier.bias"),
+        (lambda weights: weights.update({DENSE: torch.zeros(2, 2)}), f"another shape {DENSE}"),
+        (lambda weights: weights.update(stranger=torch.zeros(2)), "left over stranger"),
+        (lambda weights: weights[DENSE].fill_(torch.nan), f"these weights hold NaN.* {DENSE}"),
+        (lambda weights: [weights.pop(name) for name in list(weights)[:20]], "and more"),
+    ],
+)
+@pytest.mark.parametrize("classes", [None, 5])
+def test_tensors_that_are_not_all_there_are_named(
+    classes: int | None,
+    change: Callable[[dict[str, Tensor]], object],
+    said: str,
+    tmp_path: Path,
+) -> None:
+    name = tampered(tmp_path, change)
+    with pytest.raises(InputError, match=said) as caught:
+        hugging_face.build(name, classes)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_adapter_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    with pytest.raises(InputError, match=r"an adapter for another.*merge_and_unload"):
+        hugging_face.build(f"hf:{tmp_path}")
+
+
+def headless(weights: dict[str, Tensor]) -> None:
+    for name in ("classifier.weight", "classifier.bias"):
+        weights.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("classes", "change", "new"),
+    [(None, headless, True), (5, lambda _: None, True), (3, lambda _: None, False)],
+    ids=["absent", "for other classes", "as it came"],
+)
+def test_a_new_head_is_said(
+    classes: int | None,
+    change: Callable[[dict[str, Tensor]], object],
+    new: bool,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = hugging_face.build(tampered(tmp_path, change), classes)
+    assert model.classes == (classes or 3)
+    assert ("a new one is drawn" in caplog.text) == new
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("BertModel", {}),
+        ("BertForMaskedLM", {}),
+        ("BertForQuestionAnswering", {}),
+        ("DistilBertForMaskedLM", {}),
+        ("ViTModel", {"image_size": 16, "patch_size": 4}),
+        ("LlamaModel", {"num_key_value_heads": 2, "pad_token_id": 0}),
+    ],
+)
+def test_a_network_for_something_else_gets_a_head_to_classify(
+    kind: str, changes: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = getattr(transformers, kind)
+    sizes = tiny.ROWS["distilbert"] if "Distil" in kind else {**tiny.SIZES, **tiny.TEXT}
+    if "ViT" in kind:
+        sizes = tiny.SIZES
+    given = made(made.config_class(**sizes, **changes))
+    given.save_pretrained(tmp_path)
+    model = hugging_face.build(f"hf:{tmp_path}", 3)
+    assert model.classes == 3
+    assert "a new one is drawn" in caplog.text
+    kept = {key.partition(".")[2]: value for key, value in own_weights(model).items()}
+    body = given.base_model.state_dict()
+    assert all(torch.equal(value, kept[key]) for key, value in body.items() if key in kept)
+    assert len(body.keys() & kept.keys()) > 10
+
+
+def test_the_kind_of_head_that_a_folder_names_is_the_task(tmp_path: Path) -> None:
+    """A GPT-2 that classifies is no language model, and its tokeniser none of one."""
+    sizes = {**tiny.ROWS["gpt2"], "pad_token_id": 2, "eos_token_id": 2, "bos_token_id": 1}
+    given = transformers.GPT2ForSequenceClassification(
+        transformers.GPT2Config(**sizes, num_labels=3)
+    ).eval()
+    given.save_pretrained(tmp_path)
+    model, samples = hugging_face.build(f"hf:{tmp_path}").eval(), tiny.samples("gpt2")
+    assert (model.classes, model.head_name) == (3, "score")
+    assert find_auto_class(model.architecture) == "AutoModelForSequenceClassification"
+    own = torch.where(samples == 0, 2, torch.where(samples == 2, 0, samples))
+    with torch.no_grad():
+        expected = given(input_ids=own, attention_mask=(samples != 0).long()).logits
+    torch.testing.assert_close(model(samples), expected, rtol=0, atol=1e-5)
+
+
+def test_weights_by_the_names_of_earlier_versions_are_named(tmp_path: Path) -> None:
+    model = from_transformers(tiny.network("bert"))
+    store(tmp_path / "m", model.architecture, {"head.weight": torch.zeros(3, 16)})
+    with pytest.raises(InputError, match="as earlier versions wrote them"):
+        load_model(tmp_path / "m")

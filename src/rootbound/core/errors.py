@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 
 class InputError(ValueError):
@@ -19,6 +20,17 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         """Let the error pass from process to process."""
         return type(self), self._parts
+
+
+@contextlib.contextmanager
+def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
+    """Turn whatever the code of others raises into an `InputError` with its first line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(expected, first_line(error), fix) from None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -73,6 +73,17 @@ def trim_padding(tokens: Tensor) -> tuple[Tensor, Tensor]:
     return tokens[:, :longest], mask
 
 
+def exchange_padding(tokens: Tensor, padding: int) -> Tensor:
+    """Return tokens in which 0, our padding, and a model's own number for it are exchanged.
+
+    A second exchange undoes the first.
+    """
+    if padding == PADDING:
+        return tokens
+    swapped = torch.where(tokens == padding, PADDING, tokens)
+    return torch.where(tokens == PADDING, padding, swapped)
+
+
 def join_mask(states: Tensor, mask: Tensor) -> Tensor:
     """Return states and mask as one tensor `(N, L, D + 1)`, states that do not count as zeros.
 

@@ -10,7 +10,7 @@ from rootbound.core.errors import InputError, first_line, unknown_name
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.networks.hugging_face import configuration as hugging_face
-from rootbound.networks.hugging_face import pretrained
+from rootbound.networks.hugging_face import network
 from rootbound.networks.resnet import resnet_18, resnet_20
 from rootbound.networks.text import small_text
 from rootbound.networks.vit import small_vit
@@ -73,7 +73,7 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
         InputError: The name is unknown, or the shape is of another kind.
     """
     if name.startswith((hugging_face.PRETRAINED, hugging_face.CONFIGURED)):
-        return pretrained.build(name, classes, seed)
+        return network.build(name, classes, seed)
     if name not in MODELS:
         raise unknown_name("model", name, [*MODELS, "hf:NAME", "hf:FOLDER"])
     kind = "texts of (length,)" if name in TEXT_MODELS else "images of (channels, height, width)"

@@ -15,8 +15,7 @@ from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import CONFIGURED
-from rootbound.networks.hugging_face.network import to_transformers
-from rootbound.networks.hugging_face.pretrained import build_from_weights
+from rootbound.networks.hugging_face.network import build_from_weights, to_transformers
 from rootbound.networks.registry import build, short_name
 from rootbound.networks.weights import check_finite, check_fit, copy_weights, own_weights
 from rootbound.publishing.foreign import PICKLES

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import CONFIGURED
-from rootbound.networks.hugging_face.pretrained import build_from_weights
+from rootbound.networks.hugging_face.network import build_from_weights
 from rootbound.networks.weights import check_finite
 
 PICKLES = (".pt", ".pth", ".bin", ".ckpt")

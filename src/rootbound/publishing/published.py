@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import PRETRAINED
-from rootbound.networks.hugging_face.pretrained import build
+from rootbound.networks.hugging_face.network import build
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.checkpoint import load_with_header
 from rootbound.publishing.foreign import PICKLES, load_weights

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rootbound.data import PADDING
+from rootbound.networks.block_outputs import join_mask, split_mask, trim_padding
 from rootbound.networks.wrapping import require_tensor
 
 
 class Passing:
-    """Passes on the state alone, in a network that takes one tensor and returns one."""
+    """Passes on the state alone, in a network that takes one tensor."""
 
     masked = False
 
@@ -28,17 +30,45 @@ class Passing:
         return outputs
 
     def finish(self, outputs: object, given: Any) -> Tensor:
-        """Return the features `(N, D)` in what the network returned."""
-        return require_tensor(outputs)
+        """Return the logits in what the network returned, or the features without a head."""
+        return require_tensor(getattr(outputs, "logits", outputs))
 
     def join(self, state: Tensor, given: Any) -> Tensor:
         """Return what the next block gets."""
         self._shapes[tuple(state.shape[1:])] = tuple(given.shape[1:])
         return state
 
-    def part(self, passed: Tensor) -> tuple[Tensor, Any]:
-        """Return the state, and something of the kind of what the network was given."""
+    def find_state(self, passed: Tensor) -> Tensor:
+        """Return the state in what a block gets."""
+        return passed
+
+    def imagine(self, passed: Tensor) -> Any:
+        """Return something of the kind of what the network was given, for what a block gets."""
         shape = self._shapes.get(tuple(passed.shape[1:]))
         if shape is None:  # of another size than any before: at least the number is known
             shape = next(iter(self._shapes.values()))
-        return passed, torch.zeros(1, device=passed.device).expand(len(passed), *shape)
+        return torch.zeros(1, device=passed.device).expand(len(passed), *shape)
+
+
+class MaskedPassing(Passing):
+    """Passes on the states of tokens with their mask; the network is given both."""
+
+    masked = True
+
+    def prepare(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens `(N, L)` and their mask, without columns of padding alone."""
+        return trim_padding(inputs)
+
+    def join(self, state: Tensor, given: tuple[Tensor, Tensor]) -> Tensor:
+        """Return states and mask, as `join_mask` does."""
+        return join_mask(state, given[1])
+
+    def find_state(self, passed: Tensor) -> Tensor:
+        """Return the states."""
+        # Contiguous, as the network has them: a sum in another order is rounded otherwise.
+        return passed[..., :-1].contiguous()
+
+    def imagine(self, passed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens with the same mask, and the mask."""
+        _, mask = split_mask(passed)
+        return torch.where(mask, 1, PADDING), mask

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from rootbound.networks.blocks.chain import (
     Arguments,
+    Call,
     Chain,
     find_chain,
     find_state,
@@ -20,13 +21,13 @@ from rootbound.networks.blocks.chain import (
     record_calls,
 )
 from rootbound.networks.blocks.passing import Passing
-from rootbound.networks.blocks.sequence import Block
-from rootbound.networks.blocks.stand_ins import Script
+from rootbound.networks.blocks.sequence import Block, BlockSequence
+from rootbound.networks.blocks.stand_ins import Script, replace_within
 from rootbound.networks.blocks.views import Share, Views
 
 MOST_BLOCKS = 16
-CONTEXTS = "_rootbound_contexts"
-"""Attribute of what blocks pass on: what the network gave to each layer beside the state."""
+CARRIED = "_rootbound_carried"
+"""Attribute of what blocks pass on: what the network was given, and it gave to each layer."""
 
 
 class Reached(Exception):  # no error: the network has run as far as it should
@@ -74,8 +75,8 @@ class RepeatedBlock(Block):
             given = self.passing.prepare(inputs)
             state, contexts = self._begin(given)
         else:
-            state, given = self.passing.part(inputs)
-            contexts = getattr(inputs, CONTEXTS, None) or self._work_out(given)
+            state = self.passing.find_state(inputs)
+            given, contexts = getattr(inputs, CARRIED, None) or self._work_out(inputs)
         for position in self.share.layers:
             positional, named = self.chain.give_state(state, contexts[position])
             layer = self.network.get_submodule(self.chain.names[position])
@@ -83,7 +84,7 @@ class RepeatedBlock(Block):
         if self.share.ends:
             return self._end(state, given)
         passed = self.passing.join(state, given)
-        setattr(passed, CONTEXTS, contexts)
+        setattr(passed, CARRIED, (given, contexts))
         return passed
 
     def train(self, mode: bool = True) -> RepeatedBlock:
@@ -110,10 +111,11 @@ class RepeatedBlock(Block):
             self._run(script, given)
         return states[0], contexts
 
-    def _work_out(self, given: Any) -> list[Arguments]:
-        """Return what the network gives to each layer, for the inputs of these states."""
+    def _work_out(self, passed: Tensor) -> tuple[Any, list[Arguments]]:
+        """Return something like what the network was given, and what it gives to each layer."""
+        given = self.passing.imagine(passed)
         with self._random_stream_kept(given):
-            return self._begin(given)[1]
+            return given, self._begin(given)[1]
 
     def _end(self, state: Tensor, given: Any) -> Tensor:
         """Run the network from its last layer on."""
@@ -169,37 +171,57 @@ class RepeatedBlock(Block):
         return copied
 
 
+class Found(NamedTuple):
+    """A network as blocks and its head, with the head's dotted name."""
+
+    backbone: BlockSequence
+    head_name: str
+    head: nn.Linear
+
+
 def find_repeated(
     network: nn.Module, example: Tensor, passing: Passing | None = None
-) -> list[Block] | None:
-    """Return the blocks of a network by the calls of its repeated layers.
+) -> Found | None:
+    """Return the blocks of a network by the calls of its repeated layers, and its head.
 
     Args:
-        network: The network, with an identity in place of its head.
+        network: The network, which stays as it is; blocks and head share its modules.
         example: Inputs `(N, *shape)` to run it with.
         passing: How it is called, if not with the inputs alone.
 
     Returns:
-        None where no layers are found, or the blocks do not compute what the network does.
+        None where there are no such layers, or blocks and head do not compute what it does.
     """
     passing = Passing() if passing is None else passing
     given = passing.prepare(example)
-    with in_evaluation(network), torch.no_grad():
-        with record_calls(network) as calls:
-            expected = passing.finish(passing.call(network, given), given)
-        chain = find_chain(network, calls)
-    if chain is None:
+    with in_evaluation(network), torch.no_grad(), record_calls(network) as calls:
+        logits = passing.finish(passing.call(network, given), given)
+    head_name, chain = _find_head(network, calls, logits), find_chain(network, calls)
+    if chain is None or not head_name:
         return None
-    blocks = _make_blocks(network, chain, passing, given)
-    with in_evaluation(nn.ModuleList(blocks)), torch.no_grad():
-        for kept in (True, False):
-            outputs = example
-            for block in blocks:
-                # A copy, which has no attributes.
-                outputs = block(outputs if kept else outputs.clone())
-            if not torch.equal(outputs, expected):
-                return None
-    return blocks
+    bare = replace_within(network, head_name, nn.Identity())
+    backbone = BlockSequence(_make_blocks(bare, chain, passing, given), bare)
+    head = cast(nn.Linear, network.get_submodule(head_name))
+    with in_evaluation(bare), in_evaluation(backbone), torch.no_grad():
+        features = passing.finish(passing.call(bare, given), given)
+        alone = example
+        for block in backbone:
+            alone = block(alone).clone()  # without attributes: as a block that runs by itself
+        if not torch.equal(backbone(example), features) or not torch.equal(alone, features):
+            return None
+        if not torch.allclose(head(features), logits, rtol=1e-4, atol=1e-5):
+            return None
+    return Found(backbone, head_name, head)
+
+
+def _find_head(network: nn.Module, calls: Sequence[Call], logits: Tensor) -> str:
+    """Return the name of the last linear layer that has as many outputs as there are logits."""
+    parts = dict(network.named_modules())
+    for call in reversed(calls):
+        part = parts[call.name]
+        if isinstance(part, nn.Linear) and part.out_features == logits.shape[-1]:
+            return call.name
+    return ""
 
 
 def _make_blocks(network: nn.Module, chain: Chain, passing: Passing, given: Any) -> list[Block]:

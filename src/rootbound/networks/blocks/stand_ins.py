@@ -29,19 +29,26 @@ class Ghost:
             for value in (*module.parameters(), *module.buffers())
         }
         self.module = copy.deepcopy(module, memory).eval()
+        self._known: dict[object, object] = {}
 
     def __call__(self, *arguments: Any, **named: Any) -> object:
         """Return zeros on the device of the arguments."""
-        tensors = [one for one in tree_flatten((arguments, named))[0] if isinstance(one, Tensor)]
-        arguments, named = tree_map(_without_memory, (arguments, named))
-        with torch.no_grad(), torch.device("meta"):
-            outputs = self.module(*arguments, **named)
+        leaves, _ = tree_flatten((arguments, named))
+        tensors = [one for one in leaves if isinstance(one, Tensor)]
+        described = str(
+            [(one.shape, one.dtype) if isinstance(one, Tensor) else one for one in leaves]
+        )
+        if described not in self._known:
+            # Asked once, because torch is slow where it works out shapes alone.
+            positional, by_name = tree_map(_without_memory, (arguments, named))
+            with torch.no_grad(), torch.device("meta"):
+                self._known[described] = self.module(*positional, **by_name)
         device = tensors[0].device if tensors else None
-        return tree_map(lambda one: _zeros(one, device), outputs)
+        return tree_map(lambda one: _zeros(one, device), self._known[described])
 
     def __getattr__(self, name: str) -> Any:
         """Return what the module has under that name."""
-        if name.startswith("__") or name == "module":
+        if name.startswith("_") or name == "module":
             raise AttributeError(name)
         return getattr(self.module, name)
 
@@ -75,7 +82,7 @@ class Layer:
 
     def __getattr__(self, name: str) -> Any:
         """Return what the layer has under that name."""
-        if name.startswith("__") or name in ("cell", "ghost"):
+        if name.startswith("_") or name in ("cell", "ghost"):
             raise AttributeError(name)
         return getattr(self.ghost, name)
 

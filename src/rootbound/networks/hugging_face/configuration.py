@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,10 +15,10 @@ PRETRAINED = "hf:"
 """Stands before the name of a model on the hub, or of its folder."""
 CONFIGURED = "transformers:"
 """Stands before the configuration in the `architecture` of such a model."""
-CAUSAL = "AutoModelForCausalLM"
-MAPPINGS = {
+CAUSAL, IMAGES = "AutoModelForCausalLM", "AutoModelForImageClassification"
+LISTS = {
     "AutoModelForSequenceClassification": "SEQUENCE_CLASSIFICATION",
-    "AutoModelForImageClassification": "IMAGE_CLASSIFICATION",
+    IMAGES: "IMAGE_CLASSIFICATION",
     CAUSAL: "CAUSAL_LM",
 }
 """The library's classes for each task, and its name for the list of networks that have one."""
@@ -38,80 +37,57 @@ def import_transformers() -> Any:
     try:
         transformers = importlib.import_module("transformers")
     except ImportError:
-        raise InputError(
-            "the library `transformers`, for models of the Hugging Face hub",
-            "none",
-            "pip install 'rootbound[transformers]'",
-        ) from None
+        expected = "the library `transformers`, for models of the Hugging Face hub"
+        raise InputError(expected, "none", "pip install 'rootbound[transformers]'") from None
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     return transformers
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The class that a configuration asks for.
-
-    Args:
-        auto_class: Class of `transformers` for the task.
-        name: Class of the network.
-        new_head: Whether the configuration is of a network with another head, or none.
-    """
+class Choice(NamedTuple):
+    """The class that a configuration asks for, and whether it names another head, or none."""
 
     auto_class: str
     name: str
     new_head: bool
 
-    @property
-    def causal(self) -> bool:
-        """Whether the network predicts the next token."""
-        return self.auto_class == CAUSAL
-
 
 def choose_class(description: dict[str, Any]) -> Choice:
-    """Return the class that a description names, or one with a new head.
+    """Return the class that a configuration names, or one with a new head.
+
+    Args:
+        description: The configuration.
 
     Raises:
-        InputError: The library has none for the description's `model_type` that classifies or
-            predicts tokens, or the description names a class of another `model_type`.
+        InputError: The library has none of that type that classifies or predicts tokens.
     """
-    transformers = import_transformers()
-    kind, named = description.get("model_type"), description.get("architectures") or []
-    known = {auto: _classes_of(auto, kind) for auto in MAPPINGS}
+    model_type, named = description.get("model_type"), description.get("architectures")
+    known = {auto: _list_classes(name, model_type) for auto, name in LISTS.items()}
     for auto, names in known.items():
-        if found := [name for name in named if name in names]:
-            return Choice(auto, found[0], new_head=False)
-    for name in named:
-        own = getattr(getattr(transformers, str(name), None), "config_class", None)
-        if own is not None and own.model_type != kind:
-            raise InputError(
-                f"a class of model_type {kind!r} in architectures", str(name), "correct config.json"
-            )
+        for name in names:
+            if name in (named or ()):
+                return Choice(auto, name, new_head=False)
     # Where nothing is named, a decoder predicts tokens: it is no network to fill in masks.
-    decoder = not named and known[CAUSAL] and not _classes_of("MASKED_LM", kind)
-    for auto in sorted(MAPPINGS, key=lambda auto: (auto == CAUSAL) != bool(decoder)):
+    decoder = not named and not _list_classes("MASKED_LM", model_type)
+    for auto in sorted(known, key=lambda auto: (auto == CAUSAL) != decoder):
         if known[auto]:
             return Choice(auto, known[auto][0], new_head=bool(named))
-    raise InputError(
-        "a model_type whose networks classify or predict the next token",
-        repr(kind),
-        "load it in Python and use Classifier.wrap",
-    )
+    expected = "a model_type whose networks classify or predict the next token"
+    raise InputError(expected, repr(model_type), "load it in Python and use Classifier.wrap")
 
 
-def _classes_of(auto_class: str, model_type: object) -> tuple[str, ...]:
-    lists = importlib.import_module("transformers.models.auto.modeling_auto")
-    name = MAPPINGS.get(auto_class, auto_class)
-    names = getattr(lists, f"MODEL_FOR_{name}_MAPPING_NAMES")
+def _list_classes(task: str, model_type: Any) -> tuple[str, ...]:
+    lists = import_transformers().models.auto.modeling_auto
+    names = getattr(lists, f"MODEL_FOR_{task}_MAPPING_NAMES")
     found = names.get(model_type, ()) if isinstance(model_type, str) else ()
     return (found,) if isinstance(found, str) else tuple(found)
 
 
-def describe(network: Any) -> dict[str, Any]:
-    """Return the configuration of a network, with its class, without code."""
-    config = network.config
-    named = {"model_type": config.model_type, "architectures": [type(network).__name__]}
-    return _without_code({**config.to_diff_dict(), **named})
+def describe(network: Any) -> str:
+    """Return the configuration of a network with its class, without code, as JSON."""
+    named = {"model_type": network.config.model_type, "architectures": [type(network).__name__]}
+    description = _without_code(network.config.to_diff_dict() | named)
+    return json.dumps(description, sort_keys=True, default=str)
 
 
 def parse_description(text: str) -> dict[str, Any]:
@@ -130,12 +106,10 @@ def check_sizes(description: dict[str, Any]) -> None:
     for key, value in description.items():
         if isinstance(value, dict):
             check_sizes(value)
-            continue
-        limit = (
-            MOST_LAYERS if "layers" in str(key) or key in ("depths", "n_layer") else LARGEST_NUMBER
-        )
+        deep = "layers" in str(key) or key in ("depths", "n_layer")
         for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, int | float) and not abs(number) <= limit:
+            largest = MOST_LAYERS if deep else LARGEST_NUMBER
+            if isinstance(number, int | float) and not abs(number) <= largest:
                 raise ValueError(f"{key} is {number}")
 
 
@@ -159,10 +133,7 @@ def read_configuration(name: str) -> Any | None:
 
 def is_causal(config: Any) -> bool:
     """Return whether the networks of a configuration predict the next token."""
-    try:
-        return choose_class(_named(config)).causal
-    except InputError:  # whatever it is, `build` says it better
-        return False
+    return choose_class(config.to_dict()).auto_class == CAUSAL
 
 
 def find_auto_class(architecture: str) -> str:
@@ -184,23 +155,16 @@ def read_fixed_shape(name: str) -> tuple[int, int, int] | None:
         InputError: The library is not installed.
     """
     config = read_configuration(name) if name.startswith((PRETRAINED, CONFIGURED)) else None
-    if config is None or not _classes_of("AutoModelForImageClassification", config.model_type):
+    if config is None or not _list_classes(LISTS[IMAGES], config.model_type):
         return None
-    shape = find_image_shape(config)
+    channels, height, width = find_image_shape(config)
     try:
         with torch.device("meta"):  # only shapes are asked for: no memory
-            choice = choose_class(_named(config))
-            network = getattr(import_transformers(), choice.auto_class).from_config(config)
-            network.eval()(torch.zeros(1, shape[0], 2 * shape[1], 2 * shape[2]))
-    except InputError:
-        return None
-    except Exception:  # a network that cannot take images of that size may fail in any way
-        return shape
+            network = getattr(import_transformers(), IMAGES).from_config(config).eval()
+            network(torch.zeros(1, channels, 2 * height, 2 * width))
+    except Exception:  # a network that cannot take another size may fail in any way
+        return channels, height, width
     return None
-
-
-def _named(config: Any) -> dict[str, Any]:
-    return {"model_type": config.model_type, "architectures": config.architectures}
 
 
 def _without_code(description: dict[str, Any]) -> dict[str, Any]:

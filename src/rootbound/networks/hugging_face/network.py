@@ -1,34 +1,57 @@
-"""A network of `transformers` as a `Classifier`, and back."""
+"""A network of `transformers` as a `Classifier`, and back; code that comes along is not run."""
 
 from __future__ import annotations
 
-import json
+import logging
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from rootbound.core.errors import InputError, first_line
-from rootbound.networks.blocks.chain import in_evaluation, record_calls
+from rootbound.core.errors import InputError, told_in_one_line
 from rootbound.networks.blocks.passing import Passing
 from rootbound.networks.blocks.repeated import find_repeated
-from rootbound.networks.blocks.sequence import BlockSequence
-from rootbound.networks.blocks.stand_ins import replace_within
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.fresh import FreshNetwork
-from rootbound.networks.hugging_face.configuration import (
-    CONFIGURED,
-    choose_class,
-    describe,
-    import_transformers,
-    parse_description,
-)
-from rootbound.networks.hugging_face.passing import Images, Texts, find_padding
+from rootbound.networks.hugging_face import configuration
+from rootbound.networks.hugging_face.configuration import CAUSAL, CONFIGURED, PRETRAINED
+from rootbound.networks.hugging_face.passing import Texts, find_padding, make_example
 from rootbound.networks.weights import check_fit, own_weights
 
+log = logging.getLogger(__name__)
 ATTENTION = "eager"
 """Attention that is written out in torch, and so has derivatives of any order."""
+SAFELY = {"attn_implementation": ATTENTION, "dtype": torch.float32, "trust_remote_code": False}
+LOADED = SAFELY | {"output_loading_info": True}
+ADAPTER = "adapter_config.json"
+POOLING = "pool"
+"""In the names of what stands between layers and head, which networks with another head lack."""
+SHOWN = 3
+"""Names that are shown of tensors that do not fit."""
+
+
+def build(name: str, classes: int | None = None, seed: int = 0) -> Classifier:
+    """Return the model of a folder or of the hub, or a new one by its configuration.
+
+    A head that is missing or for other classes is drawn with the seed, and that is said.
+
+    Args:
+        name: `hf:` and a name or folder, or `transformers:` and a configuration as JSON.
+        classes: Number of classes; when left out, the model keeps the head that it came with.
+        seed: Seed of new weights.
+
+    Raises:
+        InputError: There is no such model, its weights are not all there, or it is for something
+            else.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if name.startswith(CONFIGURED):
+            return from_transformers(build_configured(name.removeprefix(CONFIGURED), classes))
+        return from_transformers(_load_pretrained(name.removeprefix(PRETRAINED), classes))
 
 
 def build_configured(text: str, classes: int | None = None) -> Any:
@@ -38,23 +61,41 @@ def build_configured(text: str, classes: int | None = None) -> Any:
         InputError: The text is no configuration of a network that classifies or predicts tokens,
             or of no sensible size.
     """
-    transformers = import_transformers()
-    try:
-        description = parse_description(text)
-        choice = choose_class(description)
-        if not choice.causal and classes is not None:
-            description |= {"id2label": {}, "label2id": {}, "num_labels": classes}
-        description["architectures"] = [choice.name]
-        config = transformers.AutoConfig.for_model(**description)
-        return getattr(transformers, choice.auto_class).from_config(
-            config, trust_remote_code=False, attn_implementation=ATTENTION, dtype=torch.float32
-        )
-    except InputError:
-        raise
-    except Exception as error:  # a strange description may fail in any way
-        raise InputError(
-            "a configuration of `transformers`", first_line(error, 160), "correct the configuration"
-        ) from None
+    library = configuration.import_transformers()
+    with told_in_one_line("a configuration of `transformers`", "correct the configuration"):
+        found = configuration.parse_description(text)
+        choice = configuration.choose_class(found)
+        if choice.auto_class != CAUSAL and classes is not None:
+            found |= {"id2label": {}, "label2id": {}, "num_labels": classes}
+        config = library.AutoConfig.for_model(**found | {"architectures": [choice.name]})
+        return getattr(library, choice.auto_class).from_config(config, **SAFELY)
+
+
+def build_from_weights(
+    weights: Mapping[str, Tensor], architecture: str, classes: int
+) -> Classifier:
+    """Return a model of a configuration, with weights under the names of the library.
+
+    Raises:
+        InputError: The architecture is no configuration of `transformers`.
+        ValueError: There are too many or too few weights, or some have another shape.
+    """
+    if "head.weight" in weights:
+        raise ValueError("weights by their place in blocks, as earlier versions wrote them")
+    with torch.device("meta"):  # without memory: a stranger's file may claim any size
+        network = build_configured(architecture.removeprefix(CONFIGURED), classes)
+    misfit = f"weights that do not fit {network.config.model_type} for {classes} classes"
+    # Shared weights have several names, and may be in the file once or often.
+    sizes = {id(value): value.numel() for value in network.state_dict(keep_vars=True).values()}
+    if sum(value.numel() for value in weights.values()) < sum(sizes.values()):
+        raise ValueError(misfit)
+    # The library knows which names it used in each of its versions.
+    network, info = type(network).from_pretrained(
+        None, config=network.config, state_dict=dict(weights), **LOADED
+    )
+    if any(info.values()):
+        raise ValueError(misfit)
+    return from_transformers(network)
 
 
 def from_transformers(network: Any) -> Classifier:
@@ -68,43 +109,25 @@ def from_transformers(network: Any) -> Classifier:
     Raises:
         InputError: It is for something else, or its logits do not come from a linear layer.
     """
-    found = describe(network)
-    choice = choose_class(found)
-    if choice.name != type(network).__name__:
-        raise InputError(
-            "a network of `transformers` that classifies or predicts the next token",
-            type(network).__name__,
-            "use Classifier.wrap",
-        )
+    named = {"model_type": network.config.model_type, "architectures": [type(network).__name__]}
+    choice = configuration.choose_class(named)
     network.set_attn_implementation(ATTENTION)
-    passing: Images | Texts
-    if network.main_input_name == "input_ids":
+    of_texts = network.main_input_name == "input_ids"
+    if of_texts:
         config = network.config.get_text_config()
-        if config.pad_token_id is None:  # which a classifier's own code asks for
-            config.pad_token_id = find_padding(config)
-        if choice.causal and getattr(config, "final_logit_softcapping", None):
+        config.pad_token_id = find_padding(config)  # which a classifier's own code asks for
+        if getattr(config, "final_logit_softcapping", None) and choice.auto_class == CAUSAL:
             config.final_logit_softcapping = None
-        passing = Texts(network)
-    else:
-        passing = Images(network.config)
-    example = passing.example().to(next(network.parameters()).device)
-    head_name = _find_head(network, passing, example)
-    head = network.get_submodule(head_name)
-    bare = replace_within(network, head_name, nn.Identity())
-    blocks = find_repeated(bare, example, passing)
-    if blocks is None:
-        raise InputError(
-            "a network whose layers follow one another",
-            f"a {type(network).__name__}, whose blocks are not found",
-            "use Classifier.wrap",
-        )
-    text = json.dumps(describe(network), sort_keys=True, default=str)
-    fresh = FreshNetwork(partial(build_configured, text), head_name)
-    classifier = Classifier(
-        BlockSequence(blocks, bare), head, CONFIGURED + text, head_name, fresh
-    ).train(network.training)
-    _check_logits(network, classifier, passing, example)
-    return classifier
+    passing = Texts(network) if of_texts else Passing()
+    example = make_example(network.config, of_texts=of_texts).to(network.device)
+    found = None if choice.new_head else find_repeated(network, example, passing)
+    if found is None:
+        expected = "a network that classifies or predicts tokens by layers and a linear head"
+        raise InputError(expected, type(network).__name__, "use Classifier.wrap")
+    text = configuration.describe(network)
+    fresh = FreshNetwork(partial(build_configured, text), found.head_name)
+    model = Classifier(found.backbone, found.head, CONFIGURED + text, found.head_name, fresh)
+    return model.train(network.training)
 
 
 def to_transformers(model: Classifier) -> Any:
@@ -117,43 +140,60 @@ def to_transformers(model: Classifier) -> Any:
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
     network = build_configured(model.architecture.removeprefix(CONFIGURED), model.classes)
     weights = own_weights(model)
-    try:
+    with told_in_one_line("a head as the library has it", "keep the head that the model came with"):
         check_fit(weights, network, f"the library's {network.config.model_type}")
-    except ValueError as error:
-        raise InputError(
-            "a model with a head as the library has it", str(error), "keep the head it came with"
-        ) from None
     network.load_state_dict(weights)
     return network.eval()
 
 
-def _find_head(network: nn.Module, passing: Passing, example: torch.Tensor) -> str:
-    """Return the name of the linear layer that makes the logits."""
-    given = passing.prepare(example)
-    with in_evaluation(network), torch.no_grad(), record_calls(network) as calls:
-        logits = passing.finish(passing.call(network, given), given)
-    parts = dict(network.named_modules())
-    for call in reversed(calls):
-        part = parts[call.name]
-        if isinstance(part, nn.Linear) and part.out_features == logits.shape[-1]:
-            return call.name
-    raise _no_head(network)
+def _load_pretrained(name: str, classes: int | None) -> Any:
+    """Return a network with the weights of a folder or of the hub."""
+    library = configuration.import_transformers()
+    if Path(name, ADAPTER).is_file():
+        adapter = f"an adapter for another ({ADAPTER}: LoRA or the like)"
+        raise InputError(f"a whole model at {name}", adapter, "merge_and_unload it first, by peft")
+    expected = f"a model of `transformers` at {name}, its weights as safetensors"
+    with told_in_one_line(expected, "check the name or the folder"):
+        config = library.AutoConfig.from_pretrained(name, trust_remote_code=False)
+        choice = configuration.choose_class(config.to_dict())
+        # The file's own choice may be a kernel of the hub, which is code.
+        config._attn_implementation = ATTENTION
+        config.architectures = [choice.name]
+        if choice.auto_class != CAUSAL and classes is not None:
+            config.num_labels = classes
+        configuration.check_sizes(config.to_diff_dict())
+        network, info = getattr(library, choice.auto_class).from_pretrained(
+            name, config=config, use_safetensors=True, ignore_mismatched_sizes=True, **LOADED
+        )
+    _check_tensors(name, network, info, new_head=choice.new_head)
+    return network
 
 
-def _check_logits(
-    network: nn.Module, classifier: Classifier, passing: Passing, example: torch.Tensor
-) -> None:
-    """Raise an `InputError` where a network's logits are not those of the classifier."""
-    given = passing.prepare(example)
-    with in_evaluation(network), in_evaluation(classifier), torch.no_grad():
-        expected = passing.finish(passing.call(network, given), given)
-        if not torch.allclose(classifier(example), expected, rtol=1e-4, atol=1e-5):
-            raise _no_head(network)
+def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head: bool) -> None:
+    """Raise an `InputError` where tensors are missing, left over, misshaped or not finite.
 
-
-def _no_head(network: nn.Module) -> InputError:
-    return InputError(
-        "a network of `transformers` whose logits come from one linear layer",
-        type(network).__name__,
-        "choose another network",
-    )
+    A head that is absent altogether, or for other classes, is new, and that is logged.
+    """
+    tensors, body = network.state_dict(), f"{network.base_model_prefix}."
+    heads = {key for key in tensors if not key.startswith(body)}
+    missing, left = set(info["missing_keys"]), set(info["unexpected_keys"])
+    misshaped = {key for key, *_ in info["mismatched_keys"]}
+    # Where the configuration is of another network, that one's head is left over.
+    absent = missing & heads if new_head or heads <= missing else set()
+    if new_head:
+        absent |= {key for key in missing if POOLING in key}
+        left = {key for key in left if key.startswith(body) and POOLING not in key}
+    resized = {key for key in misshaped & heads if len(tensors[key]) == network.config.num_labels}
+    broken = {key for key, value in tensors.items() if not bool(torch.isfinite(value).all())}
+    for problem, keys in (
+        ("no", missing - absent),
+        ("left over", left),
+        ("of another shape", misshaped - resized),
+        ("these weights hold NaN or infinite numbers:", broken),
+    ):
+        if keys:
+            names = ", ".join(sorted(keys)[:SHOWN]) + (" and more" if len(keys) > SHOWN else "")
+            whole = f"all weights of a {type(network).__name__} at {name}"
+            raise InputError(whole, f"{problem} {names}", "take a whole model of that class")
+    if absent or resized:
+        log.warning("%s comes without a head for this task: a new one is drawn", name)

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING
-from rootbound.networks.block_outputs import find_last, join_mask, split_mask, trim_padding
-from rootbound.networks.blocks.passing import Passing
+from rootbound.networks.block_outputs import exchange_padding, find_last
+from rootbound.networks.blocks.passing import MaskedPassing
 
-EXAMPLES = 2
-IMAGE_SIZE, IMAGE_CHANNELS = 64, 3
+IMAGE_SIZE, CHANNELS = 64, 3
 """Of networks whose configuration does not say it."""
 
 
@@ -27,15 +26,13 @@ def find_padding(config: Any) -> int:
     return PADDING
 
 
-def exchange_padding(tokens: Tensor, padding: int) -> Tensor:
-    """Return tokens in which 0, our padding, and a model's own number for it are exchanged.
-
-    A second exchange undoes the first.
-    """
-    if padding == PADDING:
-        return tokens
-    swapped = torch.where(tokens == padding, PADDING, tokens)
-    return torch.where(tokens == PADDING, padding, swapped)
+def make_example(config: Any, *, of_texts: bool) -> Tensor:
+    """Return inputs to run a network with: two images, or two texts of different lengths."""
+    if not of_texts:
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(2, *find_image_shape(config), generator=generator)
+    tokens = [number % max(1, config.get_text_config().vocab_size - 1) + 1 for number in range(4)]
+    return torch.tensor([tokens, [*tokens[:-1], PADDING]])
 
 
 def find_image_shape(config: Any) -> tuple[int, int, int]:
@@ -43,39 +40,15 @@ def find_image_shape(config: Any) -> tuple[int, int, int]:
     config = getattr(config, "vision_config", config)
     size = getattr(config, "image_size", None) or IMAGE_SIZE
     height, width = size if isinstance(size, list | tuple) else (size, size)
-    return getattr(config, "num_channels", IMAGE_CHANNELS), height, width
+    return getattr(config, "num_channels", CHANNELS), height, width
 
 
-class Images(Passing):
-    """Passes on the states of images.
-
-    Args:
-        config: The network's configuration.
-    """
-
-    def __init__(self, config: Any) -> None:
-        super().__init__()
-        self.shape = find_image_shape(config)
-
-    def example(self) -> Tensor:
-        """Return inputs to run the network with."""
-        generator = torch.Generator().manual_seed(0)
-        return torch.randn(EXAMPLES, *self.shape, generator=generator)
-
-    def finish(self, outputs: Any, given: Any) -> Tensor:
-        """Return what the network has in place of logits."""
-        logits: Tensor = outputs.logits
-        return logits
-
-
-class Texts(Passing):
+class Texts(MaskedPassing):
     """Passes on the states of texts with their mask.
 
     Args:
         network: The network.
     """
-
-    masked = True
 
     def __init__(self, network: Any) -> None:
         super().__init__()
@@ -84,53 +57,28 @@ class Texts(Passing):
         cached = "use_cache" in inspect.signature(network.forward).parameters
         self.options = {"use_cache": False} if cached else {}
 
-    def example(self) -> Tensor:
-        """Return tokens to run the network with, of texts of two lengths."""
-        row: Tensor = torch.arange(4) % max(1, self.size - 1) + 1
-        tokens = row.repeat(EXAMPLES, 1)
-        tokens[-1, -1] = PADDING
-        return tokens
-
     def prepare(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens in our numbers and their mask.
 
         Raises:
             InputError: The model has no such token.
         """
-        tokens, mask = trim_padding(inputs)
+        tokens, mask = super().prepare(inputs)
         highest = int(tokens.max())
         if highest >= self.size:
-            raise InputError(
-                f"tokens below {self.size}",
-                str(highest),
-                "tokenise texts with the model's own tokeniser",
-            )
+            raise InputError(f"tokens below {self.size}", str(highest), "use its own tokeniser")
         return tokens, mask
 
     def call(self, network: Any, given: tuple[Tensor, Tensor]) -> object:
         """Run the network with its own numbers."""
         tokens, mask = given
-        outputs: object = network(
-            input_ids=exchange_padding(tokens, self.padding),
-            attention_mask=mask.long(),
-            **self.options,
-        )
+        numbers = exchange_padding(tokens, self.padding)
+        outputs: object = network(input_ids=numbers, attention_mask=mask.long(), **self.options)
         return outputs
 
-    def finish(self, outputs: Any, given: tuple[Tensor, Tensor]) -> Tensor:
+    def finish(self, outputs: object, given: tuple[Tensor, Tensor]) -> Tensor:
         """Return what the network has in place of logits, of the last token where of all."""
-        logits: Tensor = outputs.logits
+        logits = super().finish(outputs, given)
         if logits.dim() > 2:
-            rows = torch.arange(len(logits), device=logits.device)
-            logits = logits[rows, find_last(given[1])]
+            logits = logits[torch.arange(len(logits), device=logits.device), find_last(given[1])]
         return logits
-
-    def join(self, state: Tensor, given: tuple[Tensor, Tensor]) -> Tensor:
-        """Return states and mask, as `join_mask` does."""
-        return join_mask(state, given[1])
-
-    def part(self, passed: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return the states, and tokens with the same mask."""
-        states, mask = split_mask(passed)
-        # Contiguous, as the network has them: a sum in another order is rounded otherwise.
-        return states.contiguous(), (torch.where(mask, 1, PADDING), mask)

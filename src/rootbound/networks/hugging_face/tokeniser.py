@@ -14,15 +14,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, told_in_one_line
 from rootbound.data import PADDING
+from rootbound.networks.block_outputs import exchange_padding
 from rootbound.networks.hugging_face.configuration import (
     PRETRAINED,
     import_transformers,
     is_causal,
     read_configuration,
 )
-from rootbound.networks.hugging_face.passing import exchange_padding, find_padding
+from rootbound.networks.hugging_face.passing import find_padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,7 @@ class PretrainedTokeniser:
             return ""
         rules = json.loads(backend.to_str())
         # What the last call asked for; the next call asks anew.
-        for name in ("truncation", "padding"):
-            rules.pop(name, None)
+        rules |= {"truncation": None, "padding": None}
         settings = [self.padding, self.inner.truncation_side]
         versions = [version(name) for name in ("tokenizers", "transformers")]
         identity = [type(self.inner).__name__, *settings, *versions, rules]
@@ -102,23 +102,19 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
     """Return the tokeniser of a model's folder, or of the hub.
 
     Raises:
-        InputError: There is none, or it does not pad.
+        InputError: There is none, or no number is for padding.
     """
-    inner = load_tokeniser(name)
-    config = read_configuration(PRETRAINED + name)
-    if config is not None and is_causal(config):
-        padding = find_padding(config)
-        stated = PADDING in (config.pad_token_id, config.eos_token_id)
-        if padding == PADDING and not stated and PADDING not in inner.all_special_ids:
-            raise InputError(
-                f"a number for padding, or for the end of a text, in the configuration at {name}",
-                "none below vocab_size",
-                "set pad_token_id or eos_token_id in config.json",
-            )
-        return CausalTokeniser(inner, padding, config.vocab_size)
-    if inner.pad_token_id is None:
-        raise InputError(f"a tokeniser that pads at {name}", "one that does not", "choose another")
-    return PretrainedTokeniser(inner, inner.pad_token_id)
+    inner, config = load_tokeniser(name), read_configuration(PRETRAINED + name)
+    if config is None:  # `build` says why
+        return PretrainedTokeniser(inner, inner.pad_token_id or PADDING)
+    text = config.get_text_config()
+    padding, stated = find_padding(text), (text.pad_token_id, text.eos_token_id)
+    if padding == PADDING and PADDING not in (*stated, *inner.all_special_ids):
+        expected = f"a number for padding, or for the end of a text, in the config at {name}"
+        raise InputError(expected, "none below vocab_size", "set pad_token_id or eos_token_id")
+    if is_causal(config):
+        return CausalTokeniser(inner, padding, text.vocab_size)
+    return PretrainedTokeniser(inner, padding)
 
 
 def load_tokeniser(name: str) -> Any:
@@ -127,13 +123,6 @@ def load_tokeniser(name: str) -> Any:
     Raises:
         InputError: There is none.
     """
-    try:
+    expected = f"a tokeniser of `transformers` at {name}"
+    with told_in_one_line(expected, "check the name or the folder"):
         return import_transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except InputError:
-        raise
-    except Exception as error:  # a strange folder or the connection may fail in any way
-        raise InputError(
-            f"a tokeniser of `transformers` at {name}",
-            first_line(error),
-            "check the name or the folder",
-        ) from None
