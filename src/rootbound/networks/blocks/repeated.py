@@ -171,6 +171,35 @@ class RepeatedBlock(Block):
         return copied
 
 
+def find_repeated(
+    network: nn.Module, example: Tensor, passing: Passing | None = None
+) -> list[Block] | None:
+    """Return the blocks of a network by the calls of its repeated layers.
+
+    Args:
+        network: The network, with an identity in place of its head; blocks share its modules.
+        example: Inputs `(N, *shape)` to run it with.
+        passing: How it is called, if not with the inputs alone.
+
+    Returns:
+        None where there are no such layers, or the blocks do not compute what the network does.
+    """
+    passing = Passing() if passing is None else passing
+    given = passing.prepare(example)
+    with in_evaluation(network), torch.no_grad(), record_calls(network) as calls:
+        features = passing.finish(passing.call(network, given), given)
+    chain = find_chain(network, calls)
+    if chain is None:
+        return None
+    blocks = _make_blocks(network, chain, passing, given)
+    with in_evaluation(nn.ModuleList(blocks)), torch.no_grad():
+        together = alone = example
+        for block in blocks:
+            together = block(together)
+            alone = block(alone).clone()  # without attributes: as a block that runs by itself
+    return blocks if torch.equal(together, features) and torch.equal(alone, features) else None
+
+
 class Found(NamedTuple):
     """A network as blocks and its head, with the head's dotted name."""
 
@@ -179,39 +208,31 @@ class Found(NamedTuple):
     head: nn.Linear
 
 
-def find_repeated(
-    network: nn.Module, example: Tensor, passing: Passing | None = None
-) -> Found | None:
-    """Return the blocks of a network by the calls of its repeated layers, and its head.
+def find_repeated_and_head(network: nn.Module, example: Tensor, passing: Passing) -> Found | None:
+    """Return the blocks of a network and its head; the network stays as it is.
 
     Args:
-        network: The network, which stays as it is; blocks and head share its modules.
+        network: The network; blocks and head share its modules.
         example: Inputs `(N, *shape)` to run it with.
-        passing: How it is called, if not with the inputs alone.
+        passing: How it is called.
 
     Returns:
-        None where there are no such layers, or blocks and head do not compute what it does.
+        None where there are no repeated layers, or the logits are not a linear layer's alone.
     """
-    passing = Passing() if passing is None else passing
     given = passing.prepare(example)
     with in_evaluation(network), torch.no_grad(), record_calls(network) as calls:
         logits = passing.finish(passing.call(network, given), given)
-    head_name, chain = _find_head(network, calls, logits), find_chain(network, calls)
-    if chain is None or not head_name:
+    head_name = _find_head(network, calls, logits)
+    if not head_name:
         return None
     bare = replace_within(network, head_name, nn.Identity())
-    backbone = BlockSequence(_make_blocks(bare, chain, passing, given), bare)
-    head = cast(nn.Linear, network.get_submodule(head_name))
-    with in_evaluation(bare), in_evaluation(backbone), torch.no_grad():
-        features = passing.finish(passing.call(bare, given), given)
-        alone = example
-        for block in backbone:
-            alone = block(alone).clone()  # without attributes: as a block that runs by itself
-        if not torch.equal(backbone(example), features) or not torch.equal(alone, features):
-            return None
-        if not torch.allclose(head(features), logits, rtol=1e-4, atol=1e-5):
-            return None
-    return Found(backbone, head_name, head)
+    blocks, head = find_repeated(bare, example, passing), network.get_submodule(head_name)
+    if blocks is None or not isinstance(head, nn.Linear):
+        return None
+    backbone = BlockSequence(blocks, bare)
+    with in_evaluation(backbone), torch.no_grad():
+        same = torch.allclose(head(backbone(example)), logits, rtol=1e-4, atol=1e-5)
+    return Found(backbone, head_name, head) if same else None
 
 
 def _find_head(network: nn.Module, calls: Sequence[Call], logits: Tensor) -> str:

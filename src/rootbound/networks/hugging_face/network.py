@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError, told_in_one_line
 from rootbound.networks.blocks.passing import Passing
-from rootbound.networks.blocks.repeated import find_repeated
+from rootbound.networks.blocks.repeated import find_repeated_and_head
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.fresh import FreshNetwork
 from rootbound.networks.hugging_face import configuration
@@ -120,7 +120,7 @@ def from_transformers(network: Any) -> Classifier:
             config.final_logit_softcapping = None
     passing = Texts(network) if of_texts else Passing()
     example = make_example(network.config, of_texts=of_texts).to(network.device)
-    found = None if choice.new_head else find_repeated(network, example, passing)
+    found = None if choice.new_head else find_repeated_and_head(network, example, passing)
     if found is None:
         expected = "a network that classifies or predicts tokens by layers and a linear head"
         raise InputError(expected, type(network).__name__, "use Classifier.wrap")
