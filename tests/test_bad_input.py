@@ -36,10 +36,74 @@ OWN_AUDIT = (
 )
 IMAGES = "data/train-images-idx3-ubyte.gz"
 OWN_NETWORK = """
+import torch
 from torch import nn
+from torch.nn import functional
 
 def network():
     return nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
+
+def raises():
+    raise FileNotFoundError("no such file: weights.bin")
+
+def ends():
+    raise SystemExit(3)
+
+def sized(size):
+    return network()
+
+def number(classes):
+    return classes
+
+class Kept(nn.Module):
+    def __init__(self, value, kind):
+        super().__init__()
+        if kind == "buffer":
+            self.register_buffer("value", value)
+        elif kind == "parameter":
+            self.value = nn.Parameter(value)
+        else:
+            self.value = value
+
+    def forward(self, inputs):
+        return functional.linear(inputs.flatten(1), self.value).relu()
+
+def bringing(kind):
+    value = torch.randn(16, 256, generator=torch.Generator().manual_seed(0)) / 16
+    return nn.Sequential(Kept(value, kind), nn.Linear(16, 3))
+
+def buffer():
+    return bringing("buffer")
+
+def parameter():
+    return bringing("parameter")
+
+def attribute():
+    return bringing("attribute")
+
+class Noisy(nn.Sequential):
+    def forward(self, inputs):
+        return super().forward(functional.dropout(inputs))
+
+def noisy():
+    return Noisy(*network())
+
+class Counting(nn.Sequential):
+    calls = 0
+
+    def forward(self, inputs):
+        self.calls += 1
+        return super().forward(inputs + self.calls)
+
+def counting():
+    return Counting(*network())
+
+class Failing(nn.Sequential):
+    def forward(self, inputs):
+        return super().forward(inputs)[self.nothing]
+
+def failing():
+    return Failing(*network())
 """
 OWN_METHOD = """
 from dataclasses import dataclass
@@ -83,6 +147,16 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "net.py").write_text(OWN_NETWORK)
     network = nn.Sequential(nn.Flatten(), nn.Linear(256, 3))
     torch.save(network.state_dict(), root / "net.pt")
+    state = network.state_dict()
+    torch.save({**state, "1.bias": torch.full((3,), torch.nan)}, root / "nan.pt")
+    torch.save({**state, "1.weight": torch.full((3, 256), torch.inf)}, root / "infinite.pt")
+    kept = {
+        "0.value": torch.randn(16, 256),
+        "1.weight": torch.randn(3, 16),
+        "1.bias": torch.ones(3),
+    }
+    torch.save(kept, root / "kept.pt")
+    torch.save({name: kept[name] for name in ("1.weight", "1.bias")}, root / "head.pt")
     (root / "broken.py").write_text("class Own(:\n")
     (root / "raises.py").write_text("raise KeyError('of its own')\n")
     (root / "list.yaml").write_text("- 1\n- 2\n")
@@ -350,6 +424,44 @@ ROWS = [
     Row(f"{DEMO} --data small", "choose another model or resize the data"),
     Row(f"{AUDIT} --data small", "choose another model or resize the data"),
     Row(f"{TRAIN} --data small --model net.py:network", "choose another model or resize the data"),
+    # Functions that make networks, and networks that are none.
+    *(
+        Row(f"{command} --model net.py:{function}", said)
+        for command in (TRAIN, OWN_AUDIT)
+        for function, said in {
+            "raises": "to be able to call net.py:raises; got FileNotFoundError: no such file: weig",
+            "ends": "to be able to call net.py:ends; got SystemExit: 3",
+            "sized": "got TypeError: sized.. missing 1 required positional argument: 'size'",
+            "failing": "has no attribute 'nothing'",
+        }.items()
+    ),
+    *(
+        Row(f"{TRAIN} --model net.py:{function}", "outputs change from call to call")
+        for function in ("noisy", "counting")
+    ),
+    Row(f"{OWN_AUDIT} --model net.py:noisy", "outputs change from call to call"),
+    Row(f"{TRAIN} --model net.py:number", "net.py:number, which returns int; correct it"),
+    *(
+        Row(OWN_AUDIT.replace("net.pt", file), f"in {file}; got others: these weights hold {held}")
+        for file, held in {
+            "nan.pt": "NaN, in 1.bias; take others",
+            "infinite.pt": "infinite numbers, in 1.weight",
+        }.items()
+    ),
+    *(
+        Row(
+            OWN_AUDIT.replace("net.pt", file).replace("network", kind),
+            f"random weights .*got {said}",
+        )
+        for kind, file, said in (
+            ("buffer", "kept.pt", "0.value as the given network has it"),
+            ("attribute", "head.pt", "0.value, a tensor that is neither parameter nor buffer"),
+        )
+    ),
+    Row(
+        OWN_AUDIT.replace("net.pt", "kept.pt").replace("network", "parameter"),
+        "modules with reset_parameters.., to draw random weights; got Kept",
+    ),
     *(
         Row(command, r"shape \(1, 4, 4\) .*choose another model or resize the data")
         for command in (

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
+from rootbound.cli.factory import (
+    ONE_OF,
+    asks_for_classes,
+    call_factory,
+    find_factory,
+    with_classes,
+)
 from rootbound.cli.options import NetworkOptions
 from rootbound.core.errors import InputError
-from rootbound.core.user_code import load_named
-from rootbound.data import Scaling, Task, Tasks
+from rootbound.data import Scaling, Tasks
 from rootbound.datasets import Dataset, fitted
 from rootbound.networks import MODELS, Classifier, build
 from rootbound.networks.hugging_face.configuration import PRETRAINED, read_fixed_shape
@@ -33,7 +38,6 @@ from rootbound.training import seeded
 log = logging.getLogger(__name__)
 MODEL = "shallow_cnn"
 """Network where none is named."""
-ONE_OF = f"{', '.join(MODELS)}, a config.json, or file.py:function that returns a torch.nn.Module"
 
 
 def is_own(name: str | None) -> bool:
@@ -117,7 +121,7 @@ class NetworkSource:
         task = tasks.desirable or tasks.undesirable
         if is_own(self.name):
             with seeded(seed):
-                return self.build_own(task)
+                return self.build_own(tasks)
         if self.weights is None:
             if self.name.startswith(PRETRAINED):
                 check_transformers_card(self.name)
@@ -130,22 +134,24 @@ class NetworkSource:
         self.weights.check_card(model)
         return model
 
-    def build_own(self, task: Task | None = None) -> Classifier:
+    def build_own(self, tasks: Tasks | None = None) -> Classifier:
         """Return the network that a function in a user's file makes; the file is executed.
 
         Random weights are what the function returns when it is called again, unless they are the
         same as before.
 
         Args:
-            task: Task with samples to find and check the head with.
+            tasks: Tasks with samples to find and check the head with, for whose classes it is.
 
         Raises:
-            InputError: There is no such function, it returns no network, the weights do not fit,
-                or a card is about others.
+            InputError: There is no such function, it cannot be called or returns no network, the
+                weights do not fit, or a card is about others.
         """
-        make = load_named(self.name)
-        if not callable(make) or not isinstance(module := make(), nn.Module):
-            raise InputError(ONE_OF, repr(self.name), "correct --model")
+        make = find_factory(self.name)
+        if asks_for_classes(make):
+            make = with_classes(make, self._count_classes(tasks))
+        module = call_factory(make, self.name)
+        task = None if tasks is None else tasks.desirable or tasks.undesirable
         example = None if task is None else task.train.batch(slice(0, 1))[0]
         if self.weights is None:
             model = Classifier.wrap(module, self.head, example)
@@ -154,8 +160,23 @@ class NetworkSource:
         try:
             return Classifier.wrap(model.unwrapped(), model.head_name, example, make)
         except InputError as reason:  # it returns pretrained weights, say
-            log.info("random weights are drawn module by module: %s", reason)
+            with contextlib.suppress(InputError):  # else a comparison says why it cannot be made
+                model.reinitialised(0)
+                log.info("random weights are drawn module by module: %s", reason)
             return model
+
+    def _count_classes(self, tasks: Tasks | None) -> int:
+        """Return for how many classes a function that asks for it is to make a network.
+
+        Raises:
+            InputError: Nobody says how many.
+        """
+        if self.header is not None:
+            return self.header.classes
+        if tasks is not None and tasks.desirable is not None:
+            return len(tasks.desirable.classes)
+        assert self.weights is not None  # what has no header has been named as a file
+        return count_classes(read_weights(self.weights.weights), self.weights.weights)
 
 
 def resolve_transformers(name: str) -> NetworkSource:

@@ -42,6 +42,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     return InputError(f"a {kind} out of {', '.join(names)}", repr(name), hint)
 
 
-def first_line(error: Exception, length: int = 160) -> str:
+def first_line(error: BaseException, length: int = 160) -> str:
     """Return the first line of an error's message, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0][:length]

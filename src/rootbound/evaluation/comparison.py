@@ -15,7 +15,8 @@ from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets.conversion import rotation_task
-from rootbound.evaluation.attacker import AttackerResources, count_labels
+from rootbound.evaluation.attacker import AttackerResources
+from rootbound.evaluation.checks import check_comparison
 from rootbound.evaluation.contenders import Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.full_plan import FullPlan
@@ -151,7 +152,7 @@ def _run(
     if seeds < 1:
         raise InputError("at least 1 seed", str(seeds), "raise it")
     engine = engine_for(workers)
-    _check(contenders, tasks, suite)
+    check_comparison(contenders, tasks, suite)
     spec = specification(tasks, suite, seeds, contenders)
     context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
     if suite.controls:
@@ -223,27 +224,3 @@ def _leave_out(suite: Suite, resources: AttackerResources, *, benign: bool) -> S
         blind=tuple(trial for trial in suite.blind if resources.satisfy(trial.needs)),
         benign=suite.benign if benign else (),
     )
-
-
-def _check(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
-    """Raise what can be known to be wrong before hours of work."""
-    desirable = tasks.desirable
-    for contender in contenders:
-        contender.start.check_inputs(tasks.undesirable.train.shape)
-        if desirable is not None and contender.start.classes != len(desirable.classes):
-            raise InputError(
-                f"a model with a head for {len(desirable.classes)} desirable classes",
-                f"one for {contender.start.classes}",
-                "build the model with that many classes",
-            )
-    contenders[-1].start.reinitialised(seed=0)
-    if suite.space is not None:
-        suite.space.check()
-    fewest = count_labels(tasks.undesirable.train)
-    for budget in suite.budgets:
-        if budget.labels is not None and budget.labels >= fewest:
-            raise InputError(
-                f"fewer labels a class than the attacker's {fewest}",
-                str(budget.labels),
-                "ask for fewer or bring more undesirable data",
-            )

@@ -33,8 +33,7 @@ def settle(module: nn.Module) -> None:
     """
     for part in module.modules():
         for name, value in vars(part).items():
-            if isinstance(value, Tensor) and value.grad_fn is not None:
-                vars(part)[name] = value.detach()
+            vars(part)[name] = _detached(value)
         for hook in _hooks(part):
             with torch.no_grad():
                 vars(part)[_name(hook)] = _compute(hook, part)
@@ -108,6 +107,20 @@ def fold(module: nn.Module) -> nn.Module:
             vars(part).pop(name, None)
             part.register_parameter(name, nn.Parameter(value))
     return module
+
+
+def _detached(value: Any) -> Any:
+    """Return a tensor without the graph that it belongs to; so of lists; all else as it is."""
+    if isinstance(value, Tensor):
+        return value if value.grad_fn is None else value.detach()
+    if type(value) in (list, tuple):
+        parts = [_detached(part) for part in value]
+        same = all(one is other for one, other in zip(parts, value, strict=True))
+        return value if same else type(value)(parts)
+    if type(value) is dict:
+        pairs = {key: _detached(part) for key, part in value.items()}
+        return value if all(pairs[key] is value[key] for key in value) else pairs
+    return value
 
 
 def _hooks(part: nn.Module) -> list[Hook]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -77,12 +78,28 @@ def check_fit(weights: Mapping[str, Tensor], network: nn.Module, name: str) -> N
             raise ValueError(f"{key} and {first} that differ, which are one in {name}")
 
 
-def check_finite(network: nn.Module, path: Path) -> None:
-    """Raise an `InputError` where a network has NaN or infinite weights from a file.
+def check_finite(network: nn.Module, origin: Path | str) -> None:
+    """Raise an `InputError` where weights of a network are NaN or infinite.
 
-    The network is asked, not the file: a number may be finite in the file's precision only.
+    A buffer may hold minus infinity, as masks of attention do. The network is asked, not its file:
+    a number may be finite in the file's precision only.
+
+    Args:
+        network: The network.
+        origin: Where its weights are from, for the error.
     """
-    if not all(bool(torch.isfinite(value).all()) for value in network.state_dict().values()):
-        raise InputError(
-            f"finite weights in {path}", "these weights hold NaN or infinite numbers", "take others"
-        )
+    buffers = {name for name, _ in network.named_buffers()}
+    for name, value in network.state_dict().items():
+        if not _is_finite(value, is_buffer=name in buffers):
+            kind = "NaN" if bool(value.isnan().any()) else "infinite numbers"
+            raise InputError(
+                f"finite weights in {origin}",
+                f"others: these weights hold {kind}, in {name}",
+                "take others",
+            )
+
+
+def _is_finite(value: Tensor, *, is_buffer: bool) -> bool:
+    """Return whether all numbers are finite, but for minus infinity in a buffer."""
+    allowed = value.isfinite() | (value == -math.inf) if is_buffer else value.isfinite()
+    return bool(allowed.all())

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError, first_line
 
-REFUSALS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-"""Errors of networks that cannot take some samples; torchvision and timm assert sizes."""
-
 SIDES = (32, 28, 64, 224, 16, 8)
 """Sides of images that networks are tried with."""
 LENGTHS = (16, 64, 128, 512)
@@ -35,15 +32,24 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
     """Return the outputs of a network in evaluation mode; nothing in it changes.
 
     Raises:
-        InputError: The network cannot take the samples, or its output is no tensor.
+        InputError: The network cannot take the samples, its output is no tensor, or it says
+            something else when it is asked again.
     """
+    copied = copy.deepcopy(module).eval()
     try:
         with torch.no_grad():
-            return require_tensor(copy.deepcopy(module).eval()(samples))
+            first, again = (require_tensor(copied(samples)) for _ in range(2))
     except InputError:
         raise
-    except REFUSALS as error:
+    except Exception as error:  # it is anybody's code; torchvision and timm assert sizes
         raise unsuitable_samples(samples.shape[1:], error) from None
+    if first.shape != again.shape or not torch.allclose(first, again, 1e-4, 1e-5, equal_nan=True):
+        raise InputError(
+            "a network that gives the same outputs when it is asked again",
+            "one whose outputs change from call to call, in evaluation mode",
+            "take out what is random or counts its calls",
+        )
+    return again
 
 
 def require_tensor(outputs: object) -> Tensor:

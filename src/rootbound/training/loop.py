@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -138,9 +139,11 @@ def minimise(
 
 
 def check_finite(model: nn.Module) -> None:
-    """Raise `TrainingDiverged` when a weight is NaN or infinite."""
+    """Raise `TrainingDiverged` when a weight is NaN or infinite; a mask may be minus infinity."""
+    buffers = {name for name, _ in model.named_buffers()}
     for name, value in model.state_dict().items():
-        if not bool(torch.isfinite(value).all()):
+        allowed = value.isfinite() | ((value == -math.inf) & (name in buffers))
+        if not bool(allowed.all()):
             raise TrainingDiverged(f"weights of {name} are not finite: lower the learning rate")
 
 

@@ -1,0 +1,92 @@
+"""What can be known to be wrong with a comparison before hours of work."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.core.errors import InputError
+from rootbound.data import Tasks
+from rootbound.evaluation.attacker import count_labels
+from rootbound.evaluation.contenders import Contender
+from rootbound.networks import Classifier
+from rootbound.networks.computed import computed_names
+from rootbound.networks.freshness import is_pattern
+from rootbound.networks.weights import check_finite
+from rootbound.networks.wrapping import compute_outputs
+from rootbound.suites import Suite
+
+
+def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
+    """Raise an `InputError` where a comparison would come to nothing.
+
+    Args:
+        contenders: What is compared; the last is from scratch.
+        tasks: What is desirable and what is not.
+        suite: Attacks and budgets.
+    """
+    desirable, shape = tasks.desirable, tasks.undesirable.train.shape
+    for contender in contenders:
+        check_finite(contender.start, f"the network of {contender.name}")
+        contender.start.check_inputs(shape)
+        if desirable is not None and contender.start.classes != len(desirable.classes):
+            raise InputError(
+                f"a model with a head for {len(desirable.classes)} desirable classes",
+                f"one for {contender.start.classes}",
+                "build the model with that many classes",
+            )
+    contenders[-1].start.reinitialised(seed=0)
+    check_nothing_beside(contenders[-1].start, torch.ones(1, *shape))
+    if suite.space is not None:
+        suite.space.check()
+    fewest = count_labels(tasks.undesirable.train)
+    for budget in suite.budgets:
+        if budget.labels is not None and budget.labels >= fewest:
+            raise InputError(
+                f"fewer labels a class than the attacker's {fewest}",
+                str(budget.labels),
+                "ask for fewer or bring more undesirable data",
+            )
+
+
+def check_nothing_beside(model: Classifier, samples: Tensor) -> None:
+    """Raise an `InputError` where a network computes with tensors that cannot be drawn anew.
+
+    Those are what modules hold beside parameters and buffers, and use: a tensor that the last
+    forward left is no such, and neither is a pattern.
+
+    Args:
+        model: The network.
+        samples: Inputs to run it with.
+    """
+    held = [name for name, value in _held(model) if not is_pattern(value)]
+    expected = compute_outputs(model, samples) if held else samples
+    for name in held:
+        changed = copy.deepcopy(model)
+        dict(_held(changed))[name].fill_(math.nan)
+        outputs = compute_outputs(changed, samples)
+        if not torch.allclose(outputs, expected, equal_nan=True):
+            raise InputError(
+                "random weights for a network from scratch",
+                f"{name}, a tensor that is neither parameter nor buffer, as the given network "
+                "has it",
+                "register it as a parameter or a buffer, so that it can be drawn anew",
+            )
+
+
+def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield tensors of floating point that are attributes of modules, and no others' memory."""
+    own = {value.data_ptr() for value in (*module.parameters(), *module.buffers())}
+    for path, part in module.named_modules():
+        for name, value in vars(part).items():
+            if name not in computed_names(part):
+                values = value if isinstance(value, list | tuple) else [value]
+                for position, one in enumerate(values):
+                    if isinstance(one, Tensor) and one.is_floating_point() and one.numel():
+                        suffix = "" if one is value else f"[{position}]"
+                        if one.data_ptr() not in own:
+                            yield f"{path}.{name}{suffix}".removeprefix("backbone."), one
