@@ -107,7 +107,7 @@ def test_drawn_anew_as_a_new_network_is(name: str) -> None:
         for one in (given, drawn_otherwise):
             assert float((one * drawn).sum()) < 0.5 * float(size)
         assert float(drawn.std() / given.std()) == pytest.approx(1, abs=0.35), "its usual size"
-    partly = model.reinitialised(1, 2)  # an identity is where the head was
+    partly = model.reinitialised(1, len(model.blocks) - 1)
     kept, drawn, _ = used_weights(partly)
     assert torch.equal(kept, used_weights(model)[0])
     assert not torch.equal(drawn, used_weights(model)[1])

@@ -16,7 +16,7 @@ from rootbound.evaluation.contenders import Contender
 from rootbound.networks import Classifier
 from rootbound.networks.computed import computed_names
 from rootbound.networks.freshness import is_pattern
-from rootbound.networks.weights import check_finite
+from rootbound.networks.weights import check_finite, own_name
 from rootbound.networks.wrapping import compute_outputs
 from rootbound.suites import Suite
 
@@ -89,4 +89,4 @@ def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
                     if isinstance(one, Tensor) and one.is_floating_point() and one.numel():
                         suffix = "" if one is value else f"[{position}]"
                         if one.data_ptr() not in own:
-                            yield f"{path}.{name}{suffix}".removeprefix("backbone."), one
+                            yield own_name(f"{path}.{name}{suffix}"), one

@@ -17,6 +17,7 @@ from rootbound.core.errors import InputError, first_line
 from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import drawing, settle
 from rootbound.networks.freshness import are_alike, is_pattern, largest_first, named_values
+from rootbound.networks.weights import own_name
 from rootbound.networks.wrapping import list_blocks, replace_module
 
 RESET_METHODS = ("reset_parameters", "_reset_parameters", "init_weights")
@@ -135,14 +136,14 @@ class FreshNetwork:
             if not torch.equal(value, drawn_again[name]):
                 raise InputError(
                     "a function whose weights depend on the seed of torch alone",
-                    f"one that gives {name} others under the same seed",
+                    f"one that gives {own_name(name)} others under the same seed",
                     "draw with torch's default generator alone, on the CPU",
                 )
         for name, value in largest_first(other):
             if are_alike(values[name], value) and not is_pattern(value):
                 raise InputError(
                     "a function that draws weights anew at every call",
-                    f"one that gives {name} the same ones under two seeds",
+                    f"one that gives {own_name(name)} the same ones under two seeds",
                     "return the network without pretrained weights, and set no seed in it",
                 )
 

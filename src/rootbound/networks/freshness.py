@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
+from rootbound.networks.weights import own_name
 
 ANOTHER_SEED = 2**40 + 1
 """Nobody trains from weights of this seed. Those of a usual one may be what training began with."""
@@ -99,5 +100,5 @@ def _find_kept(given: nn.Module, drawn: nn.Module) -> str | None:
     own = dict(named_values(given))
     for name, value in largest_first(drawn):
         if name in own and are_alike(own[name], value) and not is_pattern(value):
-            return name.removeprefix("backbone.")
+            return own_name(name)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -94,9 +95,14 @@ def check_finite(network: nn.Module, origin: Path | str) -> None:
             kind = "NaN" if bool(value.isnan().any()) else "infinite numbers"
             raise InputError(
                 f"finite weights in {origin}",
-                f"others: these weights hold {kind}, in {name}",
+                f"others: these weights hold {kind}, in {own_name(name)}",
                 "take others",
             )
+
+
+def own_name(name: str) -> str:
+    """Return the name that a weight of a wrapped network has in the network itself, for errors."""
+    return re.sub(r"^(backbone\.)?(\d+\.network\.)?", "", name)
 
 
 def _is_finite(value: Tensor, *, is_buffer: bool) -> bool:
