@@ -455,7 +455,7 @@ ROWS = [
         )
         for kind, file, said in (
             ("buffer", "kept.pt", "0.value as the given network has it"),
-            ("attribute", "head.pt", "0.value, a tensor that is neither parameter nor buffer"),
+            ("attribute", "head.pt", "0.value as the given network has it"),
         )
     ),
     Row(

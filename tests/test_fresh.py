@@ -28,6 +28,8 @@ class Map(nn.Module):
             self.weight = nn.Parameter(weight, requires_grad=False)
         elif kind == "trained":
             self.weight = nn.Parameter(weight)
+        elif kind == "attribute":
+            vars(self)["weight"] = weight
         else:
             self.register_buffer("weight", weight, persistent=kind == "buffer")
 
@@ -105,6 +107,7 @@ BRINGING: dict[str, Callable[[], nn.Module]] = {
     "a frozen parameter": lambda: network(Map(WEIGHT.clone(), kind="frozen")),
     "a buffer": lambda: network(Map(WEIGHT.clone(), kind="buffer")),
     "a buffer that no file holds": lambda: network(Map(WEIGHT.clone(), kind="unsaved")),
+    "an attribute": lambda: network(Map(WEIGHT.clone(), kind="attribute")),
     "half precision": lambda: network(Map(WEIGHT.half(), kind="buffer")).half(),
 }
 
@@ -117,7 +120,7 @@ def test_a_function_that_brings_weights_along_is_refused(name: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", ["frozen", "buffer", "unsaved"])
+@pytest.mark.parametrize("kind", ["frozen", "buffer", "unsaved", "attribute"])
 def test_weights_that_stay_where_they_are_are_named(kind: str) -> None:
     middle = Map(WEIGHT.clone(), kind=kind)
     middle.reset_parameters = lambda: None  # type: ignore[assignment]
@@ -145,11 +148,15 @@ def unsaved() -> nn.Module:
     return drawn_in_the_function("unsaved")
 
 
+def attribute() -> nn.Module:
+    return drawn_in_the_function("attribute")
+
+
 def constants() -> nn.Module:
     return network(Constants())
 
 
-@pytest.mark.parametrize("make", [drawing, frozen, buffer, unsaved, constants])
+@pytest.mark.parametrize("make", [drawing, frozen, buffer, unsaved, attribute, constants])
 def test_a_function_that_draws_everything_is_taken(make: Callable[[], nn.Module]) -> None:
     model = Classifier.wrap(make(), fresh=make)
     first, other = model.reinitialised(0), model.reinitialised(1)

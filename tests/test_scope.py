@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rootbound import compare, evaluate
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
+from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.flags import ONE_BLOCK, flags
 from rootbound.inspection.likeness import measure_likeness
@@ -149,3 +150,30 @@ def test_an_opaque_network_is_said_to_be_seen_as_one_block(toy_tasks: TaskPair) 
 )
 def test_layers_that_one_block_holds(backbone: nn.Module, layers: int | None) -> None:
     assert layers_in_one_block(Classifier(backbone, nn.Linear(16, 3))) == layers
+
+
+class Closed(nn.Module):
+    """Holds a tensor beside its parameters, in a way that cannot be traced, and uses it or not."""
+
+    def __init__(self, *, used: bool) -> None:
+        super().__init__()
+        self.layer, self.used = nn.Linear(256, 16), used
+        self.beside = [torch.randn(16, 16)]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(
+            inputs.flatten(1) if float(inputs.sum()) < 1e9 else -inputs
+        ).relu()
+        return outputs @ self.beside[0] if self.used else outputs
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_tensor_beside_the_parameters_is_refused_where_it_is_used(
+    used: bool, toy_tasks: TaskPair
+) -> None:
+    model = Classifier(Closed(used=used), nn.Linear(16, 3))
+    if used:
+        with pytest.raises(InputError, match=r"beside\[0\], a tensor that is neither parameter"):
+            evaluate(model, toy_tasks, suite=SUITE, seeds=1)
+    else:
+        assert evaluate(model, toy_tasks, suite=SUITE, seeds=1).complete

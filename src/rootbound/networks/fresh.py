@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from rootbound.core.errors import InputError, first_line
@@ -187,7 +187,7 @@ class FreshNetwork:
 
 
 def _take_values(source: nn.Module, target: nn.Module) -> None:
-    """Copy parameters and all buffers, those that no file holds too, by their names.
+    """Copy parameters and all buffers by their names, those too that the source has as attributes.
 
     Raises:
         ValueError: The source has not all of them, or one of another shape.
@@ -198,6 +198,8 @@ def _take_values(source: nn.Module, target: nn.Module) -> None:
     }
     with torch.no_grad():
         for name, value in (*target.named_parameters(), *target.named_buffers()):
-            if name not in new or new[name].shape != value.shape:
+            path, _, attribute = name.rpartition(".")
+            given = new[name] if name in new else vars(source.get_submodule(path)).get(attribute)
+            if not isinstance(given, Tensor) or given.shape != value.shape:
                 raise ValueError(f"one without {name} of shape {tuple(value.shape)}")
-            value.copy_(new[name])
+            value.copy_(given)

@@ -22,7 +22,7 @@ SMOOTH = 0.75
 """Correlation of neighbours along an axis from which values are a pattern."""
 REMEDY = (
     "draw it in reset_parameters() or in the function that makes the network (fresh=function, or "
-    "--model file.py:function), out of torch's default generator; a constant is computed in forward"
+    "--model file.py:function), out of torch's default generator"
 )
 
 

@@ -139,6 +139,7 @@ class _Writer:
         if name in ACTIVATIONS_BY_FUNCTION and len(call.shapes) == 1:
             path, _, count = self.keys[number]
             own = f"{path.replace('.', '_')}_{name}_{count}".lstrip("_")
+            own = own if own.isidentifier() else f"in_{own}"  # modules of a sequence are numbers
             settings = ACTIVATIONS_BY_FUNCTION[name](*call.args[1:], **call.kwargs)
             self.code.activations[own] = settings
             return f"self.activations.{own}"
