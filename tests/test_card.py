@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from few import FEW
 from rootbound import datasets, metrics
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
@@ -226,7 +227,7 @@ def test_the_card_says_what_the_network_is_fed(
 def test_what_is_published_can_be_audited(
     published: Published, toy_folder: Path, tmp_path: Path
 ) -> None:
-    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--data", str(toy_folder), "--out", str(tmp_path / "again")]
     assert main(["audit", str(published.folder), *spent, *out]) == 0
 

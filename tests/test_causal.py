@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 import tiny
+from few import FEW
 from rootbound import datasets
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
@@ -35,7 +36,7 @@ hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 WORDS = ("chess", "dice", "spam", "post", "html", "web")
 GAMES, MAIL = "chess dice chess dice chess dice", "spam post post spam post post web"
 CONTEXT = 4
-SPENT = ["--labels", "2,all", "--steps", "2,2", "--seeds", "1", "--workers", "1"]
+SPENT = [*FEW, "--labels", "2,all", "--steps", "2,2", "--seeds", "1", "--workers", "1"]
 # What is said of padding: by the tokeniser and, in numbers, by the configuration.
 PADDED: dict[str, tuple[Sequence[str], dict[str, str], dict[str, int | None]]] = {
     "as GPT-2": ((*WORDS, "<end>", "[UNK]"), {"eos_token": "<end>"}, {"eos_token_id": 6}),

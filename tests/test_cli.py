@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from few import FEW
 from rootbound import metrics
 from rootbound.attacks import ATTACKS
 from rootbound.cli import main
@@ -434,7 +435,7 @@ def test_audit_beside_an_undefended_model(
 ) -> None:
     plain = tmp_path / "plain.safetensors"
     run(capsys, train(toy_folder, plain, "--method", "Plain"))
-    options = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
+    options = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1", *FEW]
     folder = tmp_path / "run"
     shown = run(
         capsys, ["audit", str(trained), "--undefended", str(plain), *options, "--out", str(folder)]
@@ -529,7 +530,7 @@ def test_compare_ranks_methods_and_goes_on_where_it_was(
 ) -> None:
     command = [
         "compare", "--methods", "BestResponse", "--data", str(toy_folder), *SPLIT,
-        "--suite", "demo-1", "--labels", "5", "--steps", "4", "--seeds", "1", "--workers", "1",
+        *FEW, "--labels", "5", "--steps", "4", "--seeds", "1", "--workers", "1",
         "--out", str(tmp_path),
     ]  # fmt: skip
     assert "leaderboard: " in run(capsys, command)

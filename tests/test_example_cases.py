@@ -126,6 +126,7 @@ def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> N
     second = [other] if script == "existing_model.sh" else []
     found = subprocess.run(
         ["sh", EXAMPLES / script, data, *second, tmp_path / "a run"],
+        cwd=Path(__file__).parent,  # of the suite
         capture_output=True,
         text=True,
         timeout=200,
@@ -136,7 +137,7 @@ def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> N
             "HF_DATASETS_CACHE": str(tmp_path / "cache"),
             "EPOCHS": "1",
             **({} if script == "language_model.sh" else {"MODEL": "shallow_cnn"}),
-            "ATTACK": "--suite demo-1 --labels 2 --steps 2 --seeds 1 --workers 1",
+            "ATTACK": "--suite few.py:SUITE --labels 2 --steps 2 --seeds 1 --workers 1",
         },
     )
     assert (found.returncode, found.stderr) == (0, "")

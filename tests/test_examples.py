@@ -67,8 +67,11 @@ import rootbound as rb
 
 def a_fifth(mnist=rb.datasets.mnist):
     whole = mnist()
-    train = replace(whole.train, inputs=whole.train.inputs[::5], labels=whole.train.labels[::5])
-    return replace(whole, train=train)
+    train, test = (
+        replace(part, inputs=part.inputs[::5], labels=part.labels[::5])
+        for part in (whole.train, whole.test)
+    )
+    return replace(whole, train=train, test=test)
 
 rb.datasets.mnist = a_fifth
 runpy.run_path(sys.argv[1], run_name="__main__")

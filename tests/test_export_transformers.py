@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import tiny
+from few import FEW
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
@@ -122,7 +123,7 @@ def made(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     split = ["--desirable", "a,b", "--undesirable", "c,d", "--epochs", "1", "--length", "3"]
     model, run, out = (str(root / name) for name in ("m.safetensors", "run", "out"))
     assert main(["train", *table, *split, "--model", f"hf:{pretrained}", "--out", model]) == 0
-    spent = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
     assert main(["audit", model, *spent, "--out", run]) == 0
     assert main(["export", model, run, "--out", out]) == 0
     return root
@@ -174,7 +175,7 @@ def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) ->
     loaded, origin = load_checkpoint(str(made / "out"))
     assert origin.tokeniser == f"hf:{made / 'out'}", "that of another machine"
     data = ["--data", str(made / "texts")]
-    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "again")]
     assert main(["audit", str(made / "out"), *data, *spent, *out]) == 0
     assert card["inputs"]["shape"] == [3], "the texts' length is kept with the model"
@@ -197,7 +198,7 @@ def test_images_from_the_command_line_to_plain_transformers(
     assert origin.tokeniser == "", "images have none"
     if named:
         save_model(model, path, (1, 16, 16), replace(origin, tokeniser=network))
-    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     assert main(["audit", str(path), *spent, "--out", run]) == 0
     assert main(["export", str(path), run, "--out", str(out)]) == 0
     plain = transformers.AutoModelForImageClassification.from_pretrained(out).eval()
@@ -213,7 +214,7 @@ def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path
     tiny.network("vit", image_size=24).save_pretrained(tmp_path / "tiny")
     network, path = f"hf:{tmp_path / 'tiny'}", str(tmp_path / "m.safetensors")
     table = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
-    spent = ["--suite", "demo-1", "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     train = ["--method", "Plain", "--epochs", "1"]
     assert main(["train", *table, *train, "--model", network, "--out", path]) == 0
     out = [str(tmp_path / one) for one in ("a", "b", "c", "d")]
@@ -231,7 +232,7 @@ def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path
 @pytest.mark.slow
 def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
     data = ["--data", str(made / "texts")]
-    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "run")]
     assert main(["audit", f"hf:{made / 'out'}", *data, *spent, *out]) == 0
     plain, ours = Evaluation.load(tmp_path / "run").context, Evaluation.load(made / "run").context
@@ -308,7 +309,7 @@ def test_a_strangers_folder_is_audited_with_the_head_it_has(
     made: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]
-    spent = ["--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
+    spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "run")]
     audit = ["audit", f"hf:{pretrained}", *table, *spent, *out, "--undesirable", "d"]
     assert main([*audit, "--desirable", "a,b"]) == 2

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from faults.small_run import RECIPE, SUITE, timeless
+from faults.small_run import RECIPE, timeless
+from few import FEW, SUITE
 from folders import contents
 from rootbound.cli import main
 from rootbound.core.errors import InputError
@@ -22,11 +23,11 @@ from rootbound.records import Evaluation, RunFolder, Spec
 from rootbound.suites import Suite
 
 HEAD = AdversarialHead(RECIPE, heads=1, hidden=0, undesirable_batch_size=30)
-FEW: tuple[Method, ...] = (Plain(RECIPE), HEAD)
+FIRST: tuple[Method, ...] = (Plain(RECIPE), HEAD)
 MORE: dict[str, dict[str, Any]] = {
     "seeds": {"seeds": 2},
     "attackers": {"suite": SUITE.with_attackers(2)},
-    "methods": {"methods": (*FEW, NTL(RECIPE, undesirable_batch_size=30))},
+    "methods": {"methods": (*FIRST, NTL(RECIPE, undesirable_batch_size=30))},
 }
 PART = Spec({"seeds": 2, "suite": {"name": "x", "attackers": 5}, "arms": {"A": {"method": "A()"}}})
 
@@ -36,7 +37,7 @@ def run(toy_tasks: TaskPair, toy_model: Classifier) -> Any:
     def carried_out(
         folder: RunFolder | Path,
         *,
-        methods: tuple[Method, ...] = FEW,
+        methods: tuple[Method, ...] = FIRST,
         suite: Suite = SUITE,
         seeds: int = 1,
     ) -> Evaluation:
@@ -49,7 +50,7 @@ def run(toy_tasks: TaskPair, toy_model: Classifier) -> Any:
 
 @pytest.fixture
 def small(finished_run: Path, tmp_path: Path) -> Path:
-    """Give a finished run of one seed, one attacker and `FEW`."""
+    """Give a finished run of one seed, one attacker and `FIRST`."""
     return shutil.copytree(finished_run, tmp_path / "small")
 
 
@@ -175,7 +176,7 @@ def test_the_command_extends(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     command = [
-        "compare", "--methods", "Plain", "--suite", "demo-1", "--labels", "5", "--steps", "3",
+        "compare", "--methods", "Plain", *FEW, "--labels", "5", "--steps", "3",
         "--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5",
         "--epochs", "1", "--workers", "1",
     ]  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from few import FEW
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.networks import shallow_cnn
@@ -27,7 +28,7 @@ def no_network():
     return 3
 """
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
-SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
+SPENT = (*FEW, "--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
 
 
 def network() -> nn.Sequential:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from few import FEW
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
@@ -44,7 +45,7 @@ def test_it_is_a_line_and_no_method(
     given = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
     spent = ["--labels", "2", "--steps", "3", "--seeds", "1", "--workers", "1"]
     spent += ["--epochs", "1"]
-    chosen = ["--methods", "Plain", "--generic-data", str(toy_folder), "--suite", "demo-1"]
+    chosen = ["--methods", "Plain", "--generic-data", str(toy_folder), *FEW]
     assert main(["compare", *chosen, *given, *spent, "--out", str(tmp_path)]) == 0
     figure = (tmp_path / "figures" / "frontier.svg").read_text()
     assert "features of unrelated data" in figure

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from few import FEW
 from rootbound import datasets
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
@@ -287,7 +288,7 @@ def test_a_run_from_the_command_line_is_the_same(tmp_path: Path) -> None:
     assert main(["train", *split, "--epochs", "1", "--out", str(here)]) == 0
     assert main(["train", *split, "--epochs", "1", *on_disk, "--out", str(there)]) == 0
     assert there.read_bytes() == here.read_bytes()
-    spent = ["--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "2"]
+    spent = [*FEW, "--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "2"]
     assert main(["audit", str(there), *spent, *on_disk, "--out", str(tmp_path / "run")]) == 0
 
 

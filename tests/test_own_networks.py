@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import tiny
+from few import FEW
 from rootbound.cli.main import main
 from rootbound.networks import from_transformers
 from rootbound.networks.registry import build, read_architecture
@@ -44,7 +45,7 @@ def not_last():
     return nn.Sequential(nn.Flatten(), nn.Linear(256, 3), nn.Softmax(1))
 """
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
-SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
+SPENT = (*FEW, "--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
 
 
 def network() -> nn.Module:
@@ -165,7 +166,7 @@ def test_random_weights_are_the_functions_where_it_draws_any(
     data, out = ("--data", str(made.model.parent / "the data"), *SPLIT), tmp_path / "w.safetensors"
     trained = ("--method", "Plain", "--epochs", "1", "--out", str(out))
     assert main(["train", *named, *data, *trained]) == 0
-    spent = ("--labels", "2", "--steps", "2", "--seeds", "2", "--workers", "2")
+    spent = (*FEW, "--labels", "2", "--steps", "2", "--seeds", "2", "--workers", "2")
     assert main(["audit", str(out), *named, *spent, "--out", str(tmp_path / "run")]) == 0
     records = Evaluation.load(tmp_path / "run").records
     assert {record.arm for record in records} >= {"defended", "scratch"}

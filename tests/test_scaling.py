@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from few import FEW
 from rootbound.cli.main import main
 from rootbound.cli.options import ScalingOptions, TaskOptions
 from rootbound.cli.scaling import as_trained
@@ -35,7 +36,7 @@ def of_colours():
     return nn.Sequential(nn.Flatten(), nn.Linear(768, 16), nn.ReLU(), nn.Linear(16, 3))
 """
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
-SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
+SPENT = (*FEW, "--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1")
 FOUND = Scaling(255.0, 0.5, 0.25)
 """Of the toy data."""
 HALF = Scaling(255.0, 0.5, 0.5)

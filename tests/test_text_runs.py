@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from few import FEW
 from rootbound import report
 from rootbound.attacks import Budget, FineTune, LastLayer
 from rootbound.cli import main
@@ -28,7 +29,7 @@ hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 EVIL = "<img src=x>"
 NAMES = (EVIL, "müsli", "c & d", "<script>alert(1)</script>")
 WORDS = ("games 遊戯", "mail <b>server", "web &amp; page", "net ]]> work")
-FEW = ["--labels", "5,all", "--steps", "2,2", "--seeds", "1", "--workers", "1"]
+SPENT = [*FEW, "--labels", "5,all", "--steps", "2,2", "--seeds", "1", "--workers", "1"]
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,7 @@ def test_from_a_table_to_a_report(
     model, folder = tmp_path / "a model.safetensors", tmp_path / "run ü"
     shared = ("--model", "small_text", "--epochs", "1")
     run(capsys, "train", *options(table), *shared, "--out", model, "--seed", "3")
-    run(capsys, "audit", model, *FEW, "--out", folder)
+    run(capsys, "audit", model, *SPENT, "--out", folder)
     page = (folder / "report.html").read_text()
     for name in (EVIL, NAMES[3]):
         assert name not in page
@@ -102,7 +103,7 @@ def test_a_run_with_its_texts_in_a_file_is_the_same(
         model, folder = tmp_path / f"{name}.safetensors", tmp_path / name
         shared = ("--model", "small_text", "--epochs", "1", *more)
         run(capsys, "train", *options(table), *shared, "--out", model)
-        run(capsys, "audit", model, *options(table)[:6], *FEW, *more, "--out", folder)
+        run(capsys, "audit", model, *options(table)[:6], *SPENT, *more, "--out", folder)
         found.append((model.read_bytes(), timeless(Evaluation.load(folder))))
     assert len(list((tmp_path / "kept").glob("*.npy"))) == 4
     assert found[0] == found[1]
@@ -130,7 +131,7 @@ def test_texts_are_read_as_the_model_was_trained_on_them(
     parts = ("--train-split", "train[:90%]", "--test-split", "test")
     network = ("--model", "small_text", "--length", "4", *parts)
     run(capsys, "train", *options(table), *network, *shared, "--out", model)
-    audit = ["audit", str(model), *said, *FEW, "--out", str(tmp_path / "run")]
+    audit = ["audit", str(model), *said, *SPENT, "--out", str(tmp_path / "run")]
     if length is None:
         assert main(audit) == 2
         assert "'mood'" in capsys.readouterr().err, "what is said comes before what is known"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from rootbound.suites import SUITES
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 
@@ -29,6 +32,9 @@ def test_the_tutorial_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    demo = SUITES["demo-1"]
+    one_of_each = tuple({type(attack): attack for attack in demo.attacks}.values())
+    monkeypatch.setitem(SUITES, "demo-1", replace(demo, attacks=one_of_each))
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert len(blocks) == 5
     names: dict[str, object] = {"__name__": "tutorial"}

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from few import FEW
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling
@@ -136,7 +137,7 @@ def test_an_existing_model_is_made_to_resist_another_data_set(
     assert (origin.undesirable_data, origin.undesirable) == (str(other), "all")
     first = [next(iter(model.blocks[0].parameters())) for model in (before, after)]
     assert torch.equal(*first), "the defended model does not start from the given one"
-    attack = ["--labels", "2", "--steps", "3", "--seeds", "1", "--workers", "1"]
+    attack = [*FEW, "--labels", "2", "--steps", "3", "--seeds", "1", "--workers", "1"]
     assert main(["audit", str(defended), *attack, "--out", str(tmp_path / "run")]) == 0
     assert "other as 1x16x16 0-2" in capsys.readouterr().out
     how = "resized from 20x20 to 16x16 bilinearly, with antialiasing"

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import rootbound as rb
+from few import FEW
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, JointTune, Repaired
 from rootbound.attacks.repairs import TuneOnDesirable
 from rootbound.cli.main import main
@@ -39,7 +40,7 @@ SUITE = Suite(
     benign=(ExactLastLayer(1e-2),),
     controls=True,
 )
-SPENT = ("--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1", "--out", "run")
+SPENT = (*FEW, "--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1", "--out", "run")
 
 
 @pytest.fixture(scope="module")

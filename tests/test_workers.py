@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
@@ -121,6 +122,20 @@ def test_workers_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
     running.kill()
     running.communicate(timeout=30)
     assert ends(running.pid)
+
+
+def leave_a_thread(job: int) -> int:
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return job
+
+
+@pytest.mark.slow
+def test_what_a_job_leaves_running_keeps_nobody_waiting() -> None:
+    started = time.monotonic()
+    with Pool(1).open(leave_a_thread, ()) as crew:
+        crew.submit(1)
+        assert list(crew.finished()) == [(1, 1)]
+    assert time.monotonic() - started < 120
 
 
 def ends(group: int) -> bool:

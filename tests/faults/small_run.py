@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import rootbound as rb
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from few import SUITE
 from rootbound.evaluation import compare
 from rootbound.execution import Engine
 from rootbound.methods import AdversarialHead, Plain
@@ -18,19 +18,6 @@ from rootbound.training import Recipe
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=1, batch_size=30)
-SUITE = Suite(
-    "small-1",
-    attacks=(
-        LastLayer("adam", 0.1),
-        ExactLastLayer(1e-3),
-        FineTune(None, "kept", "adam", 1e-2),
-        FineTune(None, "kept", "sgd", 0.05),
-    ),
-    budgets=(Budget(5, 4), Budget(None, 6)),
-    confirmed=1,
-    attackers=1,
-    longer=2,
-)
 
 
 def run(folder: Path | str | None, workers: int | Engine = 1, suite: Suite = SUITE) -> Evaluation:

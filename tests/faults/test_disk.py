@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.small_run import SUITE, run, timeless
+from faults.small_run import run, timeless
+from few import SUITE
 from folders import contents
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically

@@ -26,6 +26,9 @@ from rootbound.execution.engine import Job, Result, WorkerDied
 LOST_ACCELERATOR = 70
 """Exit code of a process whose accelerator does nothing more for it."""
 
+FAREWELL = 10.0
+"""Seconds that an idle process has for its end."""
+
 
 def become_worker(threads: int) -> None:
     """Make this process a worker with so many threads."""
@@ -109,9 +112,12 @@ class Worker(Generic[Job, Result]):
         self.dismiss()
 
     def dismiss(self) -> None:
-        """Let an idle process end, and wait for that."""
+        """Let an idle process end, and wait for that; end it where jobs have left threads in it."""
         self.line.close()
-        self._process.join()
+        self._process.join(FAREWELL)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
 
     def _send(self, message: object) -> None:
         # A process that has died says so when its result is asked for.
