@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -284,6 +286,28 @@ def test_saved_loaded_and_given_back(row: Row, tmp_path: Path) -> None:
         assert torch.equal(given_back.state_dict()[name], value), name
     # Convolutions are rounded by where weights happen to lie in memory.
     torch.testing.assert_close(loaded.eval()(samples), model(samples), rtol=0, atol=1e-6)
+
+
+@rows
+def test_copied_sent_and_unwrapped(row: Row) -> None:
+    network, samples = row.make(), row.samples()
+    model = from_transformers(network).eval()
+    unwrapped = model.unwrapped()
+    assert type(unwrapped) is type(network)
+    assert unwrapped.state_dict().keys() == network.state_dict().keys()
+    with torch.no_grad():
+        expected = model(samples)
+        assert torch.equal(run_network(unwrapped.eval(), samples), run_network(network, samples))
+        assert torch.equal(pickle.loads(pickle.dumps(model))(samples), expected)
+        finer = copy.deepcopy(model).double()
+        given = samples.double() if row.images else samples
+        prefix, rest = finer.split(2)
+        found = rest(prefix(given).clone())
+        # Where nothing within a window counts, the library itself has NaN in that precision.
+        if bool(run_network(copy.deepcopy(network).double(), given).isfinite().all()):
+            torch.testing.assert_close(found.float(), expected, rtol=1e-4, atol=1e-5)
+        else:
+            assert "sliding_window" in row.settings
 
 
 @rows

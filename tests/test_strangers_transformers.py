@@ -14,13 +14,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tiny
+from rootbound.attacks import Budget, ExactLastLayer
 from rootbound.core.errors import InputError
+from rootbound.evaluation import evaluate
 from rootbound.networks import build, from_transformers
 from rootbound.networks.hugging_face import network as hugging_face
 from rootbound.networks.hugging_face.configuration import find_auto_class
 from rootbound.networks.weights import own_weights
 from rootbound.publishing import Origin, load_model
 from rootbound.records import Configuration
+from rootbound.report.doubts import NEW_HEAD
+from rootbound.report.headline import verdict
+from rootbound.suites import Suite
+from test_networks import text_tasks
 from tiny import transformers
 
 ORIGIN = Origin(
@@ -226,11 +232,20 @@ def test_a_new_head_is_said(
     change: Callable[[dict[str, Tensor]], object],
     new: bool,
     tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = hugging_face.build(tampered(tmp_path, change), classes)
     assert model.classes == (classes or 3)
-    assert ("a new one is drawn" in caplog.text) == new
+    assert model.new_head == new
+
+
+def test_the_verdict_says_that_a_head_is_new(tmp_path: Path) -> None:
+    model = hugging_face.build(tampered(tmp_path, headless), 3)
+    suite = Suite("head-1", (ExactLastLayer(1e-2),), (Budget(5, 1),))
+    found = evaluate(model, text_tasks(), suite=suite, seeds=1, workers=1)
+    assert NEW_HEAD in verdict(found, "defended")
+    given = from_transformers(tiny.network("bert"))
+    found = evaluate(given, text_tasks(), suite=suite, seeds=1, workers=1)
+    assert NEW_HEAD not in verdict(found, "defended")
 
 
 @pytest.mark.parametrize(
@@ -245,7 +260,7 @@ def test_a_new_head_is_said(
     ],
 )
 def test_a_network_for_something_else_gets_a_head_to_classify(
-    kind: str, changes: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kind: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     made = getattr(transformers, kind)
     sizes = tiny.ROWS["distilbert"] if "Distil" in kind else {**tiny.SIZES, **tiny.TEXT}
@@ -255,7 +270,7 @@ def test_a_network_for_something_else_gets_a_head_to_classify(
     given.save_pretrained(tmp_path)
     model = hugging_face.build(f"hf:{tmp_path}", 3)
     assert model.classes == 3
-    assert "a new one is drawn" in caplog.text
+    assert model.new_head
     kept = {key.partition(".")[2]: value for key, value in own_weights(model).items()}
     body = given.base_model.state_dict()
     assert all(torch.equal(value, kept[key]) for key, value in body.items() if key in kept)

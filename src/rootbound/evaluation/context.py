@@ -50,6 +50,11 @@ def describe_run(
             for contender in contenders
             if (layers := layers_in_one_block(contender.start)) is not None
         },
+        "new_head": [
+            contender.name
+            for contender in contenders
+            if contender.method is None and contender.start.new_head
+        ],
         "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
             contender.name: weights_digest(own_weights(contender.start))

@@ -41,6 +41,9 @@ class Classifier(nn.Module):
         fresh: Source of random weights for the last blocks, where these do not draw their own.
     """
 
+    new_head = False
+    """Whether the head is random, since the weights came without one for their task."""
+
     def __init__(
         self,
         backbone: nn.Module,

@@ -5,6 +5,11 @@ from __future__ import annotations
 from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, flags
 from rootbound.records import Evaluation
 
+NEW_HEAD = (
+    "The weights came without a last layer for the desirable task: it is new and random, so that "
+    "desirable accuracy says nothing of them."
+)
+
 
 def scratch_doubts(evaluation: Evaluation) -> list[str]:
     """Return why an advantage over scratch means nothing here, if it does not."""
@@ -14,7 +19,12 @@ def scratch_doubts(evaluation: Evaluation) -> list[str]:
 
 
 def doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return the same, and how deep attacks on the models of a method could not go."""
+    """Return the same, how deep attacks could not go, and whether a last layer was missing."""
     unseen = evaluation.context.get("one_block", {})  # older records do not say
     is_unseen = method in unseen or "scratch" in unseen
-    return [*scratch_doubts(evaluation), *([ONE_BLOCK] if is_unseen else [])]
+    has_new_head = method in evaluation.context.get("new_head", ())
+    return [
+        *scratch_doubts(evaluation),
+        *([ONE_BLOCK] if is_unseen else []),
+        *([NEW_HEAD] if has_new_head else []),
+    ]

@@ -35,16 +35,21 @@ class Ghost:
         """Return zeros on the device of the arguments."""
         leaves, _ = tree_flatten((arguments, named))
         tensors = [one for one in leaves if isinstance(one, Tensor)]
-        described = str(
-            [(one.shape, one.dtype) if isinstance(one, Tensor) else one for one in leaves]
-        )
+        described = str([tuple(one.shape) if isinstance(one, Tensor) else one for one in leaves])
         if described not in self._known:
             # Asked once, because torch is slow where it works out shapes alone.
-            positional, by_name = tree_map(_without_memory, (arguments, named))
+            positional, by_name = tree_map(self._without_memory, (arguments, named))
             with torch.no_grad(), torch.device("meta"):
                 self._known[described] = self.module(*positional, **by_name)
         device = tensors[0].device if tensors else None
         return tree_map(lambda one: _zeros(one, device), self._known[described])
+
+    def _without_memory(self, value: object) -> object:
+        """Return a tensor of the same shape, in the precision that the module has."""
+        if not isinstance(value, Tensor):
+            return value
+        own = next(one.dtype for one in self.module.parameters())
+        return value.to("meta", own if value.is_floating_point() else value.dtype)
 
     def __getattr__(self, name: str) -> Any:
         """Return what the module has under that name."""
@@ -135,10 +140,6 @@ def same_parts(module: nn.Module) -> nn.Module:
     clone = module.__new__(type(module))
     clone.__dict__.update(module.__dict__)
     return clone
-
-
-def _without_memory(value: object) -> object:
-    return value.to("meta") if isinstance(value, Tensor) else value
 
 
 def _zeros(value: object, device: torch.device | None) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,6 @@ from rootbound.networks.hugging_face.configuration import CAUSAL, CONFIGURED, PR
 from rootbound.networks.hugging_face.passing import Texts, find_padding, make_example
 from rootbound.networks.weights import check_fit, own_weights
 
-log = logging.getLogger(__name__)
 ATTENTION = "eager"
 """Attention that is written out in torch, and so has derivatives of any order."""
 SAFELY = {"attn_implementation": ATTENTION, "dtype": torch.float32, "trust_remote_code": False}
@@ -51,7 +49,7 @@ def build(name: str, classes: int | None = None, seed: int = 0) -> Classifier:
         torch.manual_seed(seed)
         if name.startswith(CONFIGURED):
             return from_transformers(build_configured(name.removeprefix(CONFIGURED), classes))
-        return from_transformers(_load_pretrained(name.removeprefix(PRETRAINED), classes))
+        return _load_pretrained(name.removeprefix(PRETRAINED), classes)
 
 
 def build_configured(text: str, classes: int | None = None) -> Any:
@@ -146,8 +144,8 @@ def to_transformers(model: Classifier) -> Any:
     return network.eval()
 
 
-def _load_pretrained(name: str, classes: int | None) -> Any:
-    """Return a network with the weights of a folder or of the hub."""
+def _load_pretrained(name: str, classes: int | None) -> Classifier:
+    """Return a model with the weights of a folder or of the hub."""
     library = configuration.import_transformers()
     if Path(name, ADAPTER).is_file():
         adapter = f"an adapter for another ({ADAPTER}: LoRA or the like)"
@@ -165,14 +163,17 @@ def _load_pretrained(name: str, classes: int | None) -> Any:
         network, info = getattr(library, choice.auto_class).from_pretrained(
             name, config=config, use_safetensors=True, ignore_mismatched_sizes=True, **LOADED
         )
-    _check_tensors(name, network, info, new_head=choice.new_head)
-    return network
+    new_head = _check_tensors(name, network, info, new_head=choice.new_head)
+    model = from_transformers(network)
+    model.new_head = new_head
+    return model
 
 
-def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head: bool) -> None:
-    """Raise an `InputError` where tensors are missing, left over, misshaped or not finite.
+def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head: bool) -> bool:
+    """Return whether the head is new: it was absent altogether, or for other classes.
 
-    A head that is absent altogether, or for other classes, is new, and that is logged.
+    Raises:
+        InputError: Other tensors are missing, left over, misshaped or not finite.
     """
     tensors, body = network.state_dict(), f"{network.base_model_prefix}."
     heads = {key for key in tensors if not key.startswith(body)}
@@ -195,5 +196,4 @@ def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head
             names = ", ".join(sorted(keys)[:SHOWN]) + (" and more" if len(keys) > SHOWN else "")
             whole = f"all weights of a {type(network).__name__} at {name}"
             raise InputError(whole, f"{problem} {names}", "take a whole model of that class")
-    if absent or resized:
-        log.warning("%s comes without a head for this task: a new one is drawn", name)
+    return bool(absent or resized)
