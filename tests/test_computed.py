@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -182,3 +183,18 @@ def test_a_parametrization_that_cannot_draw_is_named(
     with pytest.raises(InputError, match=said) as caught:
         make().reinitialised(1)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_block_of_one_layer_answers_for_its_weights() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        layer: Any = nn.utils.weight_norm(nn.Conv2d(1, 4, 5))
+    model = Classifier.wrap(
+        nn.Sequential(layer, nn.ReLU(), nn.Flatten(), nn.Linear(4 * 24 * 24, 5)), head="3"
+    )
+    fresh = model.reinitialised(1)
+    first, drawn = (cast(Any, one.backbone)[0] for one in (model, fresh))
+    assert torch.allclose(first.weight, layer.weight)
+    assert not torch.allclose(first.weight, drawn.weight)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = first.nothing

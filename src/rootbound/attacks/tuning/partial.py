@@ -100,10 +100,10 @@ def _map(part: nn.Module) -> nn.Parameter | None:
     The class does not matter, because linear maps of `transformers` are not all torch's. A table
     of words is no linear map.
     """
-    weight = getattr(part, "weight", None)
+    weight = part._parameters.get("weight")  # its own: blocks answer for their layers
     if isinstance(part, (nn.Embedding, nn.EmbeddingBag, *NORMS)):
         return None
-    return weight if isinstance(weight, nn.Parameter) and weight.dim() > 1 else None
+    return weight if weight is not None and weight.dim() > 1 else None
 
 
 class _LowRank(nn.Module):

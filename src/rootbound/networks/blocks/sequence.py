@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 
 class Block(nn.Module):
@@ -18,6 +19,15 @@ class Block(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+
+    def __getattr__(self, name: str) -> Any:
+        """Return weight or bias of the layer, where the block has one: it answers for the layer."""
+        if name in ("weight", "bias") and "network" in self._modules:
+            layers = [part for part in self.network.modules() if part._parameters]
+            layers = [part for part in layers if not isinstance(part, ParametrizationList)]
+            if len(layers) == 1:
+                return getattr(layers[0], name)
+        return super().__getattr__(name)
 
 
 class BlockSequence(nn.Sequential):
