@@ -191,13 +191,22 @@ def find_repeated(
     chain = find_chain(network, calls)
     if chain is None:
         return None
-    blocks = _make_blocks(network, chain, passing, given)
+    try:
+        blocks = _make_blocks(network, chain, passing, given)
+        together, alone = _run_together_and_alone(blocks, example)
+    except Exception:  # a network that misses a part of itself may fail in any way
+        return None
+    return blocks if torch.equal(together, features) and torch.equal(alone, features) else None
+
+
+def _run_together_and_alone(blocks: list[Block], example: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the features from blocks in a row, and from each by itself after the other."""
+    together = alone = example
     with in_evaluation(nn.ModuleList(blocks)), torch.no_grad():
-        together = alone = example
         for block in blocks:
             together = block(together)
-            alone = block(alone).clone()  # without attributes: as a block that runs by itself
-    return blocks if torch.equal(together, features) and torch.equal(alone, features) else None
+            alone = block(alone).clone()  # a copy has no attributes
+    return together, alone
 
 
 class Found(NamedTuple):

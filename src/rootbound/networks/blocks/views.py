@@ -61,8 +61,9 @@ class Views:
             path = f"{name}.{key}".lstrip(".")
             if part is None:
                 own._modules[key] = None
-            elif f"{self.chain.container}.".startswith(f"{path}."):
-                make = self._make_row if path == self.chain.container else self.make
+            elif self._is_opened(path):
+                in_a_row = isinstance(part, nn.ModuleList) or path == self.chain.container
+                make = self._make_row if in_a_row else self.make
                 inner, view.__dict__[key] = make(path, part)
                 if inner._modules or inner._parameters or inner._buffers:
                     own._modules[key] = inner
@@ -83,6 +84,13 @@ class Views:
             elif not self._owns(path):
                 others[key] = self._stand_in(path, cast(nn.Module, part))
         return own, Row(own._modules, others, tuple(container._modules))
+
+    def _is_opened(self, path: str) -> bool:
+        """Return whether the parts of a module are the block's or not, each by itself."""
+        if f"{self.chain.container}.".startswith(f"{path}."):
+            return True
+        called = self.chain.earlier | self.chain.later
+        return path not in called and self._ran(path, called)
 
     def _owns(self, path: str) -> bool:
         """Return whether a module that is no layer is the block's."""
