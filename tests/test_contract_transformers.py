@@ -257,6 +257,23 @@ def test_cut_anywhere_it_computes_the_same(row: Row) -> None:
             assert torch.equal(rest(prefix(samples).clone()), expected), trained
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Swin", "ConvNeXtV2", "ResNet", "DINOv2"])
+def test_images_of_another_size_are_cut_too(name: str) -> None:
+    row = ROWS[name]
+    network = row.make()
+    model = from_transformers(network).eval()
+    _, height, width = row.shape
+    samples = torch.randn(2, 3, 2 * height, 2 * width, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        # Of this very network: Swin keeps windows as they were for the smallest images it has seen.
+        expected = network(samples).logits
+        assert torch.equal(model(samples), expected)
+        for trained in range(len(model.blocks) + 1):
+            prefix, rest = copy.deepcopy(model).split(trained)
+            assert torch.equal(rest(prefix(samples).clone()), expected), trained
+
+
 @rows
 def test_every_weight_has_its_own_name_in_one_block(row: Row) -> None:
     network = row.make()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,10 @@ class Passing:
         if shape is None:  # of another size than any before: at least the number is known
             shape = next(iter(self._shapes.values()))
         return torch.zeros(1, device=passed.device).expand(len(passed), *shape)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        """Return the same object: what one copy learns of shapes is true of all."""
+        return self
 
 
 class MaskedPassing(Passing):
