@@ -293,6 +293,16 @@ def test_the_kind_of_head_that_a_folder_names_is_the_task(tmp_path: Path) -> Non
     torch.testing.assert_close(model(samples), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["T5ForSequenceClassification", "BertForTokenClassification"])
+def test_a_network_of_another_kind_is_refused_in_one_line(kind: str) -> None:
+    made = getattr(transformers, kind)
+    sizes = {"vocab_size": 40, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1}
+    sizes = {**sizes, "num_heads": 2} if "T5" in kind else {**tiny.SIZES, **tiny.TEXT}
+    with pytest.raises(InputError, match="by layers and a linear head") as caught:
+        from_transformers(made(made.config_class(**sizes)))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_weights_by_the_names_of_earlier_versions_are_named(tmp_path: Path) -> None:
     model = from_transformers(tiny.network("bert"))
     store(tmp_path / "m", model.architecture, {"head.weight": torch.zeros(3, 16)})

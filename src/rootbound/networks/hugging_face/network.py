@@ -118,10 +118,11 @@ def from_transformers(network: Any) -> Classifier:
             config.final_logit_softcapping = None
     passing = Texts(network) if of_texts else Passing()
     example = make_example(network.config, of_texts=of_texts).to(network.device)
-    found = None if choice.new_head else find_repeated_and_head(network, example, passing)
-    if found is None:
-        expected = "a network that classifies or predicts tokens by layers and a linear head"
-        raise InputError(expected, type(network).__name__, "use Classifier.wrap")
+    expected = "a network that classifies or predicts tokens by layers and a linear head"
+    with told_in_one_line(expected, "use Classifier.wrap"):
+        found = None if choice.new_head else find_repeated_and_head(network, example, passing)
+        if found is None:
+            raise InputError(expected, type(network).__name__, "use Classifier.wrap")
     text = configuration.describe(network)
     fresh = FreshNetwork(partial(build_configured, text), found.head_name)
     model = Classifier(found.backbone, found.head, CONFIGURED + text, found.head_name, fresh)
