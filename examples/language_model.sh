@@ -10,7 +10,7 @@
 set -eu
 data=$1 out=${2:-language-model}
 here=$(dirname "$0")
-[ -n "${MODEL:-}" ] || python "$here/tiny_gpt2.py" "$data" "$out/gpt2"
+[ -n "${MODEL:-}" ] || python "$here/tiny_language_model.py" "$data" "$out/gpt2"
 set -- --data "$data" --desirable games,science,sound,graphics,text \
     --undesirable net,admin,mail,web,database \
     --model "${MODEL:-hf:$out/gpt2}" --length "${LENGTH:-16}" --epochs "${EPOCHS:-1}"

@@ -1,0 +1,75 @@
+"""A language model that goes on with English texts, and shall be no help in going on with German.
+
+python examples/languages.py TEXTS [gpt2|llama] [OUT]
+
+TEXTS: a folder of parquet files, or hf:NAME of the hub, with a text and its language, `en` or `de`,
+in each row. A tiny model with random weights stands for the one that you have.
+"""
+
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import rootbound as rb
+import tiny_language_model as tiny
+
+SUITE = rb.Suite(
+    "languages-1",
+    (
+        *(rb.attacks.LastLayer("adam", rate) for rate in (1e-3, 1e-2)),
+        rb.attacks.ExactLastLayer(1e-3),
+        rb.attacks.FineTune(2, "kept", "adam", 3e-3),
+        *(rb.attacks.FineTune(None, "kept", "adam", rate) for rate in (1e-3, 3e-3, 1e-2)),
+        *(rb.attacks.LoRA(None, "kept", "adam", rate) for rate in (3e-3, 1e-2)),
+    ),
+    (rb.Budget(20, 200), rb.Budget(None, 400)),
+)
+
+
+TRAIN, TEST = 40_000, 5_000
+
+
+def take(task: rb.Task) -> rb.Task:
+    """Return the task with some of its samples, evenly spaced."""
+    return replace(task, train=task.train.subset(TRAIN), test=task.test.subset(TEST))
+
+
+def main(
+    name: str, kind: str = "gpt2", out: str = "languages", suite: rb.Suite = SUITE, epochs: int = 2
+) -> rb.Evaluation:
+    folder = str(Path(out, kind))
+    layout = rb.datasets.Layout(length=tiny.CONTEXT, inputs="text", label="language")
+    tiny.main(name, folder, kind, layout)
+    own = partial(rb.models.pretrained_tokeniser, folder)
+    data: Any = rb.datasets.load(name, tokeniser=own, layout=layout)
+    tasks = data.split(data.chosen("en"), data.chosen("de"))
+    # So few that two cores are done in minutes.
+    tasks = replace(
+        tasks,
+        desirable=take(tasks.desirable),
+        undesirable=take(tasks.undesirable),
+        known_undesirable=tasks.known_undesirable.subset(TRAIN),
+    )
+    recipe = rb.Recipe(epochs, batch_size=256, learning_rate=3e-3)
+    terms = rb.methods.Terms(first_weight=0.6, spared=0.0)
+    schedule = rb.methods.Schedule(first_block_until=1.0)
+    methods = (
+        rb.methods.Plain(recipe),
+        *(
+            rb.methods.BestResponse(recipe, weight=weight, terms=terms, schedule=schedule)
+            for weight in (0.15, 1.5)
+        ),
+        rb.methods.RepNoise(recipe),
+        rb.methods.GradientAscent(recipe),
+    )
+    model = rb.models.build(f"hf:{folder}", len(tasks.desirable.classes), data.train.shape)
+    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=Path(out, "run"))
+
+
+if __name__ == "__main__":
+    kind = sys.argv[2] if len(sys.argv) > 2 else "gpt2"
+    out = sys.argv[3] if len(sys.argv) > 3 else "languages"
+    main(sys.argv[1], kind, out)
+    print(rb.report.write(Path(out, "run")))
