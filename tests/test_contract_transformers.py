@@ -340,6 +340,19 @@ def test_fresh_weights_are_fresh(row: Row) -> None:
             assert constant or not torch.equal(value, own_weights(other)[name]), name
 
 
+@rows
+def test_the_last_blocks_drawn_anew_leave_the_others(row: Row) -> None:
+    """Weights that all layers share, as ALBERT's, are no longer shared then."""
+    model = from_transformers(row.make())
+    drawn = model.reinitialised(1, 2)
+    for number, (old, new) in enumerate(zip(model.blocks, drawn.blocks, strict=True)):
+        kept = all(
+            torch.equal(value, new.state_dict()[name]) for name, value in old.state_dict().items()
+        )
+        assert kept == (number < len(model.blocks) - 2), number
+    assert bool(drawn.eval()(row.samples()).isfinite().all())
+
+
 SUITE = Suite(
     "contract-1",
     (

@@ -22,6 +22,7 @@ from rootbound.networks.wrapping import (
     compute_outputs,
     find_head,
     list_blocks,
+    part_from,
     replace_module,
     require_tensor,
 )
@@ -216,6 +217,7 @@ class Classifier(nn.Module):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
+        blocks = part_from(copied.backbone, blocks, len(blocks) - last)
         with draw_on_cpu(seed):
             chosen = blocks[len(blocks) - last :]
             if self.fresh is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +101,26 @@ def guess_example(module: nn.Module) -> Tensor | None:
 def list_blocks(backbone: nn.Module) -> list[nn.Module]:
     """Return a backbone's parts, in order."""
     return list(backbone) if isinstance(backbone, nn.Sequential) else [backbone]
+
+
+def part_from(backbone: nn.Module, blocks: list[nn.Module], cut: int) -> list[nn.Module]:
+    """Let the blocks from a cut on have weights of their own, where they share some with others.
+
+    Args:
+        backbone: Has the blocks, and gets the new ones.
+        blocks: All of them.
+        cut: How many stay as they are.
+
+    Returns:
+        All blocks, as the backbone has them now.
+    """
+    first, last = nn.ModuleList(blocks[:cut]), nn.ModuleList(blocks[cut:])
+    if set(first.parameters()).isdisjoint(last.parameters()):
+        return blocks
+    parted = list(copy.deepcopy(last))
+    for number, block in enumerate(parted, cut):
+        cast(nn.Sequential, backbone)[number] = block
+    return [*blocks[:cut], *parted]
 
 
 def find_head(module: nn.Module, name: str | None, example: Tensor | None) -> str:
