@@ -193,14 +193,14 @@ ROWS = {
         },
     ),
 }  # fmt: skip
-QUICK = ("BERT", "GPT-2", "Llama", "ViT")
+QUICK, TRAINED_QUICKLY = ("BERT", "GPT-2", "Llama", "ViT"), ("Llama",)
 
 
-def mark(name: str) -> ParameterSet:
-    return pytest.param(ROWS[name], id=name, marks=[] if name in QUICK else [pytest.mark.slow])
+def mark(name: str, quick: tuple[str, ...]) -> ParameterSet:
+    return pytest.param(ROWS[name], id=name, marks=[] if name in quick else [pytest.mark.slow])
 
 
-rows = pytest.mark.parametrize("row", [mark(name) for name in ROWS])
+rows = pytest.mark.parametrize("row", [mark(name, QUICK) for name in ROWS])
 
 
 def run_network(network: Any, samples: Tensor) -> Tensor:
@@ -363,7 +363,7 @@ SUITE = Suite(
 )  # fmt: skip
 
 
-@rows
+@pytest.mark.parametrize("row", [mark(name, TRAINED_QUICKLY) for name in ROWS])
 def test_trained_and_attacked(row: Row) -> None:
     tasks = row.tasks()
     recipe = Recipe(epochs=1, batch_size=60, learning_rate=3e-3)

@@ -113,8 +113,9 @@ def from_transformers(network: Any) -> Classifier:
     of_texts = network.main_input_name == "input_ids"
     if of_texts:
         config = network.config.get_text_config()
-        config.pad_token_id = find_padding(config)  # which a classifier's own code asks for
-        if getattr(config, "final_logit_softcapping", None) and choice.auto_class == CAUSAL:
+        if choice.auto_class != CAUSAL:
+            config.pad_token_id = find_padding(config)  # which a classifier's own code asks for
+        elif getattr(config, "final_logit_softcapping", None):
             config.final_logit_softcapping = None
     passing = Texts(network) if of_texts else Passing()
     example = make_example(network.config, of_texts=of_texts).to(network.device)

@@ -47,9 +47,8 @@ class PretrainedTokeniser:
         rules = json.loads(backend.to_str())
         # What the last call asked for; the next call asks anew.
         rules |= {"truncation": None, "padding": None}
-        settings = [self.padding, self.inner.truncation_side]
-        versions = [version(name) for name in ("tokenizers", "transformers")]
-        identity = [type(self.inner).__name__, *settings, *versions, rules]
+        names = [type(self.inner).__name__, *map(version, ("tokenizers", "transformers"))]
+        identity = [names, self.padding, self.inner.truncation_side, rules]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
     @property
