@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from rootbound.core.errors import InputError
-from rootbound.execution import Engine, InProcess, Pool, engine_for
+from rootbound.execution import Engine, InProcess, Pool, WorkerDied, engine_for
 
 
 def work(job: int, offset: int) -> tuple[int, int, int]:
@@ -136,6 +136,24 @@ def test_what_a_job_leaves_running_keeps_nobody_waiting() -> None:
         crew.submit(1)
         assert list(crew.finished()) == [(1, 1)]
     assert time.monotonic() - started < 120
+
+
+def leave_a_process(job: int) -> int:
+    """End, while a process that was started here goes on with all that this one had open."""
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
+    os._exit(3)
+
+
+@pytest.mark.slow
+def test_a_process_that_a_dead_worker_leaves_keeps_nobody_waiting() -> None:
+    started = time.monotonic()
+    with Pool(1).open(leave_a_process, ()) as crew:
+        crew.submit(1)
+        with pytest.raises(WorkerDied, match="exit code 3"):
+            list(crew.finished())
+    assert time.monotonic() - started < 18
 
 
 def ends(group: int) -> bool:

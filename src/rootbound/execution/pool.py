@@ -58,9 +58,9 @@ class _Processes(Crew[Job, Result]):
     def _finish_submitted(self) -> Iterator[tuple[Job, Result]]:
         self._hand_out()
         while self._busy:
-            lines = {worker.line: worker for worker in self._busy}
-            for line in wait(list(lines)):
-                worker = lines[line]  # type: ignore[index]
+            workers = {end: worker for worker in self._busy for end in worker.ends}
+            ready = wait(list(workers))
+            for worker in dict.fromkeys(workers[end] for end in ready):  # type: ignore[index]
                 job = self._busy[worker]
                 try:
                     result = self._take_result(worker)

@@ -80,12 +80,18 @@ class Worker(Generic[Job, Result]):
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload([function.__module__, "torch._dynamo"])
         self.line, far_end = context.Pipe()
-        """Ready to be read when a job has ended, or the process has."""
+        """Ready to be read when a job has ended."""
         # The user's files are loaded before anything arrives that may need them.
         self._process = context.Process(target=_serve, args=(CarriedCode(), threads, far_end))
         self._process.start()
         far_end.close()
         self._send((function, shared))
+
+    @property
+    def ends(self) -> tuple[Connection, int]:
+        """What to wait for: one of them is ready when a job has ended, or the process has."""
+        # The line alone would not do: a process that a job has started holds it open, too.
+        return self.line, self._process.sentinel
 
     def give(self, job: Job) -> None:
         """Have a job run."""
@@ -98,6 +104,8 @@ class Worker(Generic[Job, Result]):
             WorkerDied: The process ended before.
         """
         try:
+            if self.line not in wait(self.ends) and not self.line.poll():
+                raise EOFError
             result, error = self.line.recv()
         except (EOFError, OSError):
             self.stop()
