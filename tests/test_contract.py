@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from architectures import ARCHITECTURES, TEXT, ShallowCNN
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
+from rootbound.core.errors import InputError
 from rootbound.datasets import mnist
 from rootbound.evaluation import evaluate
 from rootbound.methods import BestResponse
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.networks.blocks.sequence import BlockSequence
+from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.weights import own_weights
 from rootbound.suites import Suite
 from rootbound.training import Recipe
@@ -46,6 +47,10 @@ def run(network: nn.Module, inputs: Tensor, mode: bool) -> Tensor:
     outputs = outputs[0] if isinstance(outputs, tuple) else outputs
     assert isinstance(outputs, Tensor)
     return outputs
+
+
+def parts(model: Classifier) -> list[Block]:
+    return [block for block in model.blocks if isinstance(block, Block)]
 
 
 @each
@@ -127,3 +132,33 @@ def test_the_way_it_is_written_changes_no_bit() -> None:
     (weights, records), (written_weights, written_records) = found
     assert all(map(torch.equal, weights, written_weights))
     assert records == written_records
+
+
+def test_points_are_named_by_hand() -> None:
+    module = make("resnet_basic")
+    model = Classifier.wrap(module, blocks=["layer1", "layer2.0"])
+    assert [next(iter(block.network.named_children()))[0] for block in parts(model)] == [
+        "stem",
+        "layer2",
+        "layer2",
+    ]
+    assert torch.equal(
+        run(model, samples("cnn"), mode=True), run(module, samples("cnn"), mode=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "points"),
+    [
+        ("inception", ["layer1.0.one"]),
+        ("resnet_basic", ["layer2", "layer1"]),
+        ("resnet_basic", ["nowhere"]),
+        ("lstm", ["lstm"]),
+    ],
+)
+def test_points_through_which_not_everything_flows_are_refused(
+    name: str, points: list[str]
+) -> None:
+    with pytest.raises(InputError, match="blocks to name modules") as caught:
+        Classifier.wrap(make(name), example=samples(name), blocks=points)
+    assert len(str(caught.value).splitlines()) == 1

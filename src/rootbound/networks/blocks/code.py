@@ -38,7 +38,7 @@ HOMES: dict[str, Any] = {
 
 
 class NotOfTheInputsError(Exception):
-    """A size that cannot be told from what the block is given."""
+    """A tensor or a size that cannot be told from what the block is given."""
 
 
 @dataclass
@@ -78,7 +78,7 @@ def write_code(trace: Trace, start: Ref, end: Ref) -> BlockCode:
     """Return the calls that make one tensor of another as a function.
 
     Raises:
-        NotOfTheInputsError: A size in them is none of the first tensor's.
+        NotOfTheInputsError: They need another tensor, or a size that is none of the first one's.
     """
     return _Writer(trace, start).write(end)
 
@@ -163,6 +163,8 @@ class _Writer:
         """Return the name of a tensor."""
         if ref == self.start:
             return "inputs"
+        if ref.call <= self.start.call and self.trace.calls[ref.call].on_input:
+            raise NotOfTheInputsError
         return f"v{ref.call}" + "".join(f"[{step!r}]" for step in ref.way)
 
     def list_of(self, values: Iterable[Any]) -> str:

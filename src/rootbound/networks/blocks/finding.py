@@ -79,6 +79,12 @@ def find_blocks(
             if network.get_submodule(found.head_name) is found.head:
                 replace_module(network, found.head_name, nn.Identity())
             return found
+    if points is not None:
+        raise InputError(
+            "blocks to name modules, in order, after which one tensor alone carries everything on",
+            ", ".join(points),
+            "name others, or leave blocks out: they are found",
+        )
     return None
 
 

@@ -96,16 +96,16 @@ def cut_network(
     Raises:
         NotOfTheInputsError: The network cannot be cut there.
     """
+    ends = [*(points or ()), features]
     if points is None:
         cuts = {mode: find_cuts(trace, network, features[mode]) for mode, trace in traces.items()}
         chosen = choose_cuts([key for key in cuts[False] if key in cuts[True]])
-        points = [{mode: cuts[mode][key] for mode in traces} for key in chosen]
-    ends = [*points, features]
+        ends = [*({mode: cuts[mode][key] for mode in traces} for key in chosen), features]
     while True:
         codes, failed = _write_codes(traces, ends)
         if failed is None:
             break
-        if not failed:
+        if not failed or points is not None:
             raise NotOfTheInputsError
         del ends[failed - 1]  # the block joins the one before it
     blocks = [TracedBlock(_share_parts(network, code.values()), code) for code in codes]
