@@ -28,6 +28,7 @@ SUITE = rb.Suite(
 )
 
 
+LAYOUT = rb.datasets.Layout(length=tiny.CONTEXT, label="language")
 TRAIN, TEST = 40_000, 5_000
 
 
@@ -40,10 +41,9 @@ def main(
     name: str, kind: str = "gpt2", out: str = "languages", suite: rb.Suite = SUITE, epochs: int = 2
 ) -> rb.Evaluation:
     folder = str(Path(out, kind))
-    layout = rb.datasets.Layout(length=tiny.CONTEXT, inputs="text", label="language")
-    tiny.main(name, folder, kind, layout)
+    tiny.main(name, folder, kind, "language")
     own = partial(rb.models.pretrained_tokeniser, folder)
-    data: Any = rb.datasets.load(name, tokeniser=own, layout=layout)
+    data: Any = rb.datasets.load(name, tokeniser=own, layout=LAYOUT)
     tasks = data.split(data.chosen("en"), data.chosen("de"))
     # So few that two cores are done in minutes.
     tasks = replace(

@@ -1,8 +1,9 @@
 """A tiny GPT-2 or Llama with random weights, and a tokeniser for some texts, as a folder.
 
-python examples/tiny_language_model.py TEXTS FOLDER [gpt2|llama]
+python examples/tiny_language_model.py TEXTS FOLDER [gpt2|llama] [COLUMN]
 
-TEXTS: a folder of parquet files with a text and a class in each row, or hf:NAME of the hub.
+TEXTS: a folder of parquet files with a text and a class in each row, or hf:NAME of the hub. COLUMN:
+the column of the class, where that is text.
 """
 
 import sys
@@ -18,7 +19,6 @@ from transformers import (
 )
 
 import rootbound as rb
-from rootbound.datasets.dataset import DEFAULT_LAYOUT
 
 VOCABULARY, CONTEXT, END = 512, 16, "<|endoftext|>"
 CONFIGURATIONS = {
@@ -34,10 +34,9 @@ CONFIGURATIONS = {
 }  # fmt: skip
 
 
-def main(
-    name: str, folder: str, kind: str = "gpt2", layout: rb.datasets.Layout = DEFAULT_LAYOUT
-) -> None:
+def main(name: str, folder: str, kind: str = "gpt2", label: str | None = None) -> None:
     logging.disable_progress_bar()
+    layout = rb.datasets.Layout(label=label)
     texts = rb.datasets.hugging_face(name.removeprefix("hf:"), layout)
     assert isinstance(texts, rb.datasets.Texts), "images have no next token"
     pieces = Tokenizer(models.BPE())

@@ -236,7 +236,8 @@ class ConvNeXtBlock(nn.Module):
         out = (self.gamma * self.narrow(F.gelu(self.wide(out)))).permute(0, 3, 1, 2)
         if self.training:
             out = out * (torch.rand(x.shape[0], 1, 1, 1) < 0.8) / 0.8
-        return x + out
+        summed: Tensor = x + out
+        return summed
 
 
 class ConvNeXt(nn.Module):

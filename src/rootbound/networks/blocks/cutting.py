@@ -44,7 +44,7 @@ def find_cuts(trace: Trace, network: nn.Module, features: Ref) -> dict[Key, Ref]
     needed = find_needed(trace, [features], 0)
     last_use = {features: len(trace.calls)}
     for number in needed:
-        for ref in _list_refs(trace.calls[number]):
+        for ref in list_refs(trace.calls[number]):
             last_use[ref] = max(number, last_use.get(ref, 0))
     keys = name_calls(trace)
     cuts: dict[Key, Ref] = {}
@@ -89,7 +89,7 @@ def find_needed(trace: Trace, wanted: Sequence[Ref], start: int) -> list[int]:
         if number in needed or (number < start and call.on_input):
             continue
         needed.add(number)
-        open_calls |= {ref.call for ref in _list_refs(call)}
+        open_calls |= {ref.call for ref in list_refs(call)}
     return sorted(needed)
 
 
@@ -119,7 +119,8 @@ def _is_batch(trace: Trace, ref: Ref) -> bool:
     return next(sides, None) == next(zip(*trace.shapes(INPUTS), strict=True))
 
 
-def _list_refs(call: Call) -> list[Ref]:
+def list_refs(call: Call) -> list[Ref]:
+    """Return the tensors that a call is given, in order."""
     return [ref for ref in list_leaves((call.args, call.kwargs)) if isinstance(ref, Ref)]
 
 
@@ -136,5 +137,5 @@ def _ends_block(trace: Trace, call: Call, network: nn.Module) -> bool:
         return isinstance(part, (*ACTIVATIONS, *POOLING, *WHOLE)) or not is_layer(part)
     name = name_target(call)
     if name in JOINS:
-        return sum(trace.calls[ref.call].on_input for ref in _list_refs(call)) > 1
+        return sum(trace.calls[ref.call].on_input for ref in list_refs(call)) > 1
     return call.kind in ("function", "method") and name in ENDS

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rootbound.core.errors import InputError
-from rootbound.networks.blocks.cutting import INPUTS, POOLING, name_calls, name_target
+from rootbound.networks.blocks.cutting import INPUTS, POOLING, list_refs, name_calls, name_target
 from rootbound.networks.blocks.recording import Call, Ref
 from rootbound.networks.blocks.trace import Trace
 
@@ -53,22 +53,23 @@ def find_traced_head(
     ):
         call = trace.calls[number]
         pooling = call if _averages(call, network) else pooling
-        number = call.args[0].call
+        number = list_refs(call)[0].call
     call = trace.calls[number]
     layer = network.get_submodule(call.target) if call.kind == "module" else None
+    key = name_calls(trace)[number]
+    if any(key not in name_calls(other) for other in traces.values()):
+        raise _no_head(network, "one that ends with another layer while it is trained")
+    calls = {mode: other.calls[name_calls(other).index(key)] for mode, other in traces.items()}
     if isinstance(layer, nn.Linear) and pooling is None:
-        features = {mode: _same_call(trace, traces[mode], number).args[0] for mode in traces}
+        features = {mode: list_refs(calls[mode])[0] for mode in traces}
     elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and pooling is not None:
-        features = {
-            mode: _pool_features(traces[mode], _same_call(trace, traces[mode], number), pooling)
-            for mode in traces
-        }
+        features = {mode: _pool_features(traces[mode], calls[mode], pooling) for mode in traces}
     else:
-        raise _no_head(network, f"one that ends with {name_target(call) or 'its inputs'}")
+        raise _ends_otherwise(network, name, name_target(call) or "its inputs")
     if INPUTS in features.values():
         raise _no_head(network, "one that is nothing but its head")
     if name is not None and name != call.target:
-        raise _no_head(network, f"one that does more after {name}: it ends with {call.target}")
+        raise _ends_otherwise(network, name, call.target)
     return TracedHead(call.target, features, number == trace.outputs.call)
 
 
@@ -111,17 +112,19 @@ def _averages(call: Call, network: nn.Module) -> bool:
     return name_target(call) in POOLED_FUNCTIONS and sides <= {1}
 
 
-def _same_call(trace: Trace, other: Trace, number: int) -> Call:
-    return other.calls[name_calls(other).index(name_calls(trace)[number])]
-
-
 def _pool_features(trace: Trace, head: Call, pooling: Call) -> Ref:
     """Add to the calls that average what a convolution reads in place of what it returns."""
     averaged = Ref(len(trace.calls))
-    trace.calls.append(replace(pooling, args=(head.args[0], *pooling.args[1:]), shapes={}))
+    trace.calls.append(replace(pooling, args=(list_refs(head)[0], *pooling.args[1:]), shapes={}))
     trace.calls.append(Call("function", torch.flatten, (averaged, 1), on_input=True))
     trace.other_shapes += [{}, {}]
     return Ref(averaged.call + 1)
+
+
+def _ends_otherwise(network: nn.Module, name: str | None, ending: str) -> InputError:
+    known = name is not None and name in dict(network.named_modules())
+    more = f"one that does more after {name}: it" if known else "one that"
+    return _no_head(network, f"{more} ends with {ending}")
 
 
 def _no_head(network: nn.Module, got: str) -> InputError:
