@@ -42,6 +42,7 @@ def step(network: nn.Module, samples: Tensor) -> float:
 
 
 def main() -> None:
+    """Print a row for each network."""
     torch.set_num_threads(1)
     print("| network | blocks | found in, s | with blocks / itself |\n|---|---|---|---|")
     for name, (make, shape) in NETWORKS.items():
