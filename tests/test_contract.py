@@ -107,7 +107,7 @@ def test_it_is_trained_and_attacked_at_every_depth(name: str) -> None:
     module, turn = make(name), list(ARCHITECTURES).index(name)
     model = Classifier.wrap(module, example=samples(name, 1))
     tasks = text_tasks if ARCHITECTURES[name][1] == TEXT else image_tasks
-    check(lambda: model, tasks, share(turn % 8, 8))
+    check(lambda: model, tasks, share(turn % 14, 14))
 
 
 def test_the_way_it_is_written_changes_no_bit() -> None:

@@ -31,6 +31,7 @@ from test_methods import OF_EACH_CLASS
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=1, batch_size=60, learning_rate=3e-3)
+SCHEDULE = Schedule(first_block_until=1.0, finishing_steps=3, finishing_batch_size=128)
 ATTACKS = tuple(dict.fromkeys((*ROWS, *ODD_ROWS, *RENAMED_ROWS)))
 LENGTH = 10
 NOT_FOR_TEXTS = ("CUTI", "HNTL", "SelectiveDistillation", "Unlearning")
@@ -172,7 +173,7 @@ def check(
         torch.manual_seed(0)
         model = make()
     tasks, suite = make_tasks(), Suite("networks-1", attacks, (Budget(5, 2),))
-    defended = BestResponse(RECIPE, schedule=Schedule(first_block_until=1.0)).fit(model, tasks)
+    defended = BestResponse(RECIPE, schedule=SCHEDULE).fit(model, tasks)
     found = evaluate(defended, tasks, suite=suite, seeds=1, workers=1)
     assert found.complete
     assert {record.arm for record in found.records} == {"defended", "scratch"}
