@@ -92,7 +92,7 @@ def origin() -> Origin:
         (lambda held: {**held, "head.weight": torch.zeros(3, 127)}, "do not fit"),
         (lambda held: {**held, "more": torch.zeros(1)}, "do not fit"),
         (lambda held: {**held, "head.bias": torch.full((3,), torch.nan)}, "NaN"),
-        (lambda held: {**held, "head.bias": torch.full((3,), -torch.inf)}, "NaN"),
+        (lambda held: {**held, "head.bias": torch.full((3,), -torch.inf)}, "infinite"),
     ],
     ids=["shape", "name", "nan", "infinite"],
 )

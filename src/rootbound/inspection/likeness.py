@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -10,6 +11,8 @@ from rootbound.networks import Classifier
 from rootbound.networks.freshness import ANOTHER_SEED
 from rootbound.training import predict
 
+AT_ONCE = 2048
+"""Numbers of an input that are looked at together: all of a long text would take much memory."""
 SAMPLES = 512
 """Inputs that are looked at, at most."""
 INPUT = 1 - 1e-6
@@ -36,7 +39,9 @@ def measure_likeness(given: Classifier, data: Data) -> dict[str, float]:
     own, other = (_centred(predict(model.backbone, part)) for model in (given, drawn))
     if not own.shape[1]:
         return {}
-    weights = own.square().sum(0) * (_largest(own, _centred(part.batch(slice(None))[0])) < INPUT)
+    inputs = part.batch(slice(None))[0].flatten(1).split(AT_ONCE, dim=1)
+    is_input = torch.stack([_largest(own, _centred(some)) > INPUT for some in inputs]).any(0)
+    weights = own.square().sum(0) * ~is_input
     return {"likeness_to_given": float((_largest(own, other) * weights).sum() / own.square().sum())}
 
 

@@ -64,7 +64,8 @@ class Classifier(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Return what copies are made of, and what is sent to other processes."""
         settle(self)
-        return self.__dict__
+        state: dict[str, Any] = super().__getstate__()
+        return state
 
     @classmethod
     def wrap(

@@ -73,8 +73,8 @@ def reset_blocks(backbone: BlockSequence, blocks: Sequence[Block]) -> None:
     Raises:
         InputError: A module holds weights of its own and has no method for that.
     """
-    parts = [part for block in blocks for part in block.network.modules()]
-    if any(type(part) is nn.Module and part._parameters for part in parts):
+    codes = [code for block in blocks for code in getattr(block, "codes", {}).values()]
+    if any(code.weights for code in codes):
         # Weights lie beside modules: it is for the network's own method to draw them.
         network = copy.deepcopy(backbone).give_back()
         reset([network])

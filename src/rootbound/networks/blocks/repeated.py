@@ -166,7 +166,7 @@ class RepeatedBlock(Block):
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
         copied.__dict__.update(
-            {name: copy.deepcopy(value, memory) for name, value in self.__dict__.items()}
+            {name: copy.deepcopy(value, memory) for name, value in super().__getstate__().items()}
         )
         return copied
 

@@ -66,13 +66,14 @@ class TracedBlock(Block):
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
         shared = {"codes", "functions", "shape"}
-        for name, value in self.__dict__.items():
+        for name, value in super().__getstate__().items():
             copied.__dict__[name] = value if name in shared else copy.deepcopy(value, memory)
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
         """Return everything but the functions, which are made again of their text."""
-        return {name: value for name, value in self.__dict__.items() if name != "functions"}
+        state: dict[str, Any] = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "functions"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -134,14 +135,16 @@ def _write_codes(
 
 def _share_parts(network: nn.Module, codes: Iterable[BlockCode]) -> nn.Module:
     """Return modules and weights of a network in containers that have its names."""
-    shared = nn.Module()
+    shared = _make_container(network)
     for code in codes:
         for name in code.modules:
             parent, _, attribute = name.rpartition(".")
-            _make_container(shared, parent).add_module(attribute, network.get_submodule(name))
+            container = _find_container(shared, network, parent)
+            container.add_module(attribute, network.get_submodule(name))
         for name in code.weights:
             parent, _, attribute = name.rpartition(".")
-            owner, container = network.get_submodule(parent), _make_container(shared, parent)
+            container = _find_container(shared, network, parent)
+            owner = network.get_submodule(parent)
             if attribute in owner._parameters:
                 container.register_parameter(attribute, owner._parameters[attribute])
             else:
@@ -151,9 +154,22 @@ def _share_parts(network: nn.Module, codes: Iterable[BlockCode]) -> nn.Module:
     return shared
 
 
-def _make_container(root: nn.Module, path: str) -> nn.Module:
+def _find_container(root: nn.Module, network: nn.Module, path: str) -> nn.Module:
+    """Return the container of that dotted name; those on the way are made where there are none."""
     for step in path.split(".") if path else ():
+        network = network.get_submodule(step)
         if step not in root._modules:
-            root.add_module(step, nn.Module())
+            root.add_module(step, _make_container(network))
         root = root.get_submodule(step)
     return root
+
+
+def _make_container(owner: nn.Module) -> nn.Module:
+    """Return an empty module; of the owner's class, which draws them anew, if it holds weights."""
+    if not owner._parameters:
+        return nn.Module()
+    container = type(owner).__new__(type(owner))
+    nn.Module.__init__(container)
+    plain = {name: value for name, value in vars(owner).items() if name not in vars(container)}
+    vars(container).update(plain)
+    return container
