@@ -162,3 +162,16 @@ def test_points_through_which_not_everything_flows_are_refused(
     with pytest.raises(InputError, match="blocks to name modules") as caught:
         Classifier.wrap(make(name), example=samples(name), blocks=points)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_published_network_is_cut_at_many_points() -> None:
+    """EfficientNet-Lite0 as others wrote it, whose layers are classes of their own."""
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    module = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    inputs = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    model = Classifier.wrap(module, example=inputs[:1]).eval()
+    assert len(model.blocks) >= 8
+    assert model.head_name == "_fc"
+    assert torch.equal(model(inputs), module(inputs))
+    assert isinstance(model.last_convolution(), torch.nn.Conv2d)

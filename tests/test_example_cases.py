@@ -117,6 +117,23 @@ def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "languages"
+    folder.mkdir()
+    for part, count in (("train", 60), ("test", 20)):
+        texts = [("a tool for games", "ein Werkzeug", "un outil")[row % 3] for row in range(count)]
+        rows = {"text": texts, "language": [("en", "de", "fr")[row % 3] for row in range(count)]}
+        hf.Dataset.from_dict(rows).to_parquet(str(folder / f"{part}.parquet"))
+    load("tiny_language_model", monkeypatch)
+    few = Suite("toy", (ExactLastLayer(1e-2), LoRA()), (Budget(2, 2),))
+    found = load("languages", monkeypatch).main(
+        str(folder), "llama", str(tmp_path / "out"), few, epochs=1
+    )
+    ours = {"BestResponse", "BestResponse(weight=1.5)"}
+    check(found, {"Plain", "RepNoise", "GradientAscent"} | ours)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh", "language_model.sh"])
 def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """As a user runs it, in folders with blanks in their names."""
