@@ -15,7 +15,7 @@ ONE_BLOCK = (
 ALIKE = 0.9
 """Share of the features' variance that no random network has in common with another."""
 MARGIN = 5.0
-"""Points by which a network from scratch may be better than a small one."""
+"""Points by which a network from scratch may be better than a small one, at the least."""
 
 
 def _one_block(case: Case) -> Iterator[str]:
@@ -40,7 +40,7 @@ def _above_small(case: Case) -> Iterator[str]:
         for name in sorted(small):
             lead = paired(own, attacked(case.evaluation, name, labels))
             # With all labels a better architecture is simply better.
-            if labels is not None and lead and lead.mean > MARGIN and lead.low > 0:
+            if labels is not None and lead and lead.low > MARGIN:
                 yield (
                     f"{lead.mean:+.1f} points over {name} {with_labels(labels)} "
                     f"({lead.low:+.1f} to {lead.high:+.1f})"
@@ -59,16 +59,6 @@ SCRATCH_FLAGS = (
         _given_features,
         once=True,
     ),
-    Flag(
-        "scratch above a small network",
-        "with a limited number of labels, scratch is over 5 points better than a small network "
-        "with random weights, and the paired interval excludes 0",
-        "random weights of another network are worth clearly less: these may not be random, and "
-        "until it is known why, the comparison with scratch is not valid",
-        "find out what scratch starts from; compare with scratch of an architecture of your own",
-        _above_small,
-        once=True,
-    ),
 )
 """With one of these, an advantage over scratch means nothing."""
 
@@ -82,4 +72,15 @@ SCOPE_FLAGS = (
         once=True,
     ),
     *SCRATCH_FLAGS,
+    # Only a hint: random ResNets are up to 11 points better than the small network on photographs.
+    Flag(
+        "scratch above a small network",
+        "with a limited number of labels, scratch is over 5 points better than a small network "
+        "with random weights, all of the paired interval",
+        "random weights of a larger network may be worth that much, as those of a ResNet on "
+        "photographs; where yours should not be, they may not be random",
+        "find out what scratch starts from; compare with scratch of an architecture of your own",
+        _above_small,
+        once=True,
+    ),
 )
