@@ -407,6 +407,24 @@ class Windowed(nn.Module):
         return logits
 
 
+class OddCalls(PlainCNN):
+    """Functions called with names and outputs of their own; modules named like Python's words."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__(classes)
+        self.add_module("lambda", nn.Conv2d(8, 8, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.leaky_relu(input=self.conv1(x), negative_slope=0.2)
+        x = F.elu(self.get_submodule("lambda")(x), alpha=0.5)
+        with torch.no_grad():
+            gate = torch.sigmoid(x.detach(), out=torch.empty_like(x))
+        x = F.max_pool2d(F.gelu(self.conv2(x * gate), approximate="tanh"), 4)
+        x = F.hardtanh(self.hidden(x.flatten(1)), -2.0, 2.0)
+        logits: Tensor = self.fc(x)
+        return logits
+
+
 class Auxiliary(PlainCNN):
     """A second output while it is trained, as GoogLeNet has."""
 
@@ -534,6 +552,7 @@ IMAGE, TEXT = (3, 16, 16), (10,)
 ARCHITECTURES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], int]] = {
     "cnn": (PlainCNN, IMAGE, 3),
     "alexnet": (AlexStyle, IMAGE, 4),
+    "odd_calls": (OddCalls, IMAGE, 3),
     "vgg_bn": (lambda: AlexStyle(normalised=True), IMAGE, 4),
     "resnet_basic": (lambda: Staged(Basic), IMAGE, 5),
     "resnet_bottleneck": (lambda: Staged(Bottleneck), IMAGE, 5),

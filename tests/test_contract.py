@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from architectures import ARCHITECTURES, TEXT, ShallowCNN
+from architectures import ARCHITECTURES, TEXT, PlainCNN, ShallowCNN
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.errors import InputError
 from rootbound.datasets import mnist
@@ -162,6 +162,24 @@ def test_points_through_which_not_everything_flows_are_refused(
     with pytest.raises(InputError, match="blocks to name modules") as caught:
         Classifier.wrap(make(name), example=samples(name), blocks=points)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_points_need_samples_that_the_network_takes() -> None:
+    unusual = nn.Sequential(nn.Conv2d(3, 4, 9), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 13 * 9, 3))
+    with pytest.raises(InputError, match="pass example="):
+        Classifier.wrap(unusual, blocks=["1"])
+
+
+def test_a_network_that_only_runs_in_evaluation_mode_is_one_block() -> None:
+    class Deployed(PlainCNN):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                raise RuntimeError("merged for inference")
+            return super().forward(x)
+
+    model = Classifier.wrap(Deployed().eval(), example=samples("cnn"))
+    assert len(model.blocks) == 1
+    assert not model.training
 
 
 @pytest.mark.slow

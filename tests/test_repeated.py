@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.networks.blocks.repeated import MOST_BLOCKS, find_repeated
-from rootbound.networks.blocks.sequence import BlockSequence
+from rootbound.networks.blocks.repeated import find_repeated
+from rootbound.networks.blocks.sequence import MOST_BLOCKS, BlockSequence
 
 WIDTH = 8
 

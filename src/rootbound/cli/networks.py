@@ -158,12 +158,12 @@ class NetworkSource:
         else:
             model = self.weights.load_into(module, self.head, example)
         try:
-            return Classifier.wrap(model.unwrapped(), model.head_name, example, make)
+            model.draw_from(make)
         except InputError as reason:  # it returns pretrained weights, say
             with contextlib.suppress(InputError):  # else a comparison says why it cannot be made
                 model.reinitialised(0)
                 log.info("random weights are drawn module by module: %s", reason)
-            return model
+        return model
 
     def _count_classes(self, tasks: Tasks | None) -> int:
         """Return for how many classes a function that asks for it is to make a network.

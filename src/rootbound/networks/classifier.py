@@ -101,34 +101,45 @@ class Classifier(nn.Module):
         """
         settle(module)
         module = copy.deepcopy(getattr(module, "_orig_mod", module)).float()
-        if example is not None:
-            compute_outputs(module, example)
+        outputs = None if example is None else compute_outputs(module, example)
         found = find_blocks(module, example, head, blocks)
         if found is None:
-            wrapped = cls._wrap_by_layers(module, head, example)
+            wrapped = cls._wrap_by_layers(module, head, example, outputs)
         else:
             wrapped = cls(found.backbone, found.head, head_name=found.head_name)
         if fresh is not None:
-            wrapped.fresh = FreshNetwork(fresh, wrapped.head_name)
-            wrapped.fresh.check(wrapped.blocks)
+            wrapped.draw_from(fresh)
         return wrapped.train(module.training)
 
     @classmethod
     def _wrap_by_layers(
-        cls, module: nn.Module, head: str | None, example: Tensor | None
+        cls, module: nn.Module, head: str | None, example: Tensor | None, outputs: Tensor | None
     ) -> Classifier:
         """Return a classifier whose blocks are repeated layers, or one block without any."""
-        expected = None if example is None else compute_outputs(module, example)
         head_name = find_head(module, head, example)
         linear = cast(nn.Linear, module.get_submodule(head_name))
         backbone = replace_module(module, head_name, nn.Identity())
         wrapped = cls(backbone, linear, head_name=head_name)
-        if expected is not None and example is not None:
-            check_head(wrapped, head_name, expected, example)
+        if outputs is not None and example is not None:
+            check_head(wrapped, head_name, outputs, example)
             repeated = find_repeated(backbone, example)
             if repeated is not None:
                 wrapped.backbone = BlockSequence(repeated, backbone)
         return wrapped
+
+    def draw_from(self, function: Callable[[], nn.Module]) -> None:
+        """Take random weights from a function that makes the same network.
+
+        Args:
+            function: Makes the network that was wrapped, out of torch's default generator.
+
+        Raises:
+            InputError: It makes another network, or one whose weights are not random or do not
+                depend on the seed alone; then they are drawn as before.
+        """
+        fresh = FreshNetwork(function, self.head_name)
+        fresh.check(self.blocks)
+        self.fresh = fresh
 
     def unwrapped(self) -> nn.Module:
         """Return a copy of the network that was wrapped, with these weights under its own names.

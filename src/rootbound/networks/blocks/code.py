@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import keyword
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ class _Writer:
                 self.code.modules.append(call.target)
             return _attribute("network", call.target)
         name = name_target(call)
-        if name in ACTIVATIONS_BY_FUNCTION and len(call.shapes) == 1:
+        if name in ACTIVATIONS_BY_FUNCTION and _has_plain_settings(call):
             path, _, count = self.keys[number]
             own = f"{path.replace('.', '_')}_{name}_{count}".lstrip("_")
             own = own if own.isidentifier() else f"in_{own}"  # modules of a sequence are numbers
@@ -202,7 +203,18 @@ class _Writer:
         return name
 
 
+def _has_plain_settings(call: Call) -> bool:
+    """Return whether a call is of one tensor, which comes first, and settings that are no tensor's.
+
+    Else it has no module that does the same, as with `out=`.
+    """
+    settings = (*call.args[1:], *call.kwargs.values())
+    plain = all(isinstance(value, bool | int | float | str) for value in settings)
+    return len(call.args) > 0 and plain and len(call.shapes) == 1
+
+
 def _attribute(root: str, path: str) -> str:
     for step in path.split("."):
-        root = f"{root}.{step}" if step.isidentifier() else f"getattr({root}, {step!r})"
+        named = step.isidentifier() and not keyword.iskeyword(step)
+        root = f"{root}.{step}" if named else f"getattr({root}, {step!r})"
     return root

@@ -9,14 +9,14 @@ from typing import TypeVar
 from torch import nn
 
 from rootbound.networks.blocks.recording import Call, Ref, is_layer, list_leaves
+from rootbound.networks.blocks.sequence import MOST_BLOCKS
 from rootbound.networks.blocks.trace import Trace
 from rootbound.networks.layers import ACTIVATIONS
 
 T = TypeVar("T")
 Key = tuple[str, str, int]
 INPUTS = Ref(0)
-MOST_BLOCKS = 16
-JOINS = ("add", "__add__", "__radd__", "__iadd__", "add_", "sum", "cat", "concat", "mul", "__mul__")
+JOINS = ("add", "__add__", "__radd__", "__iadd__", "add_", "cat", "concat", "mul", "__mul__")
 """Names of functions and methods that make one tensor of several: residual sums, and gates."""
 POOLING = (
     nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d,

@@ -58,6 +58,12 @@ def find_blocks(
         InputError: It has no head, or cannot be cut where the user says.
     """
     samples = guess_example(network) if example is None else example
+    if samples is None and points is not None:
+        raise InputError(
+            "an example, to cut the network where blocks says",
+            "none, and no sample of a usual shape fits",
+            "pass example=, samples that the network takes",
+        )
     if samples is None:
         return None
     for batches, strict in list_batches(network, samples):

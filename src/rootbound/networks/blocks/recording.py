@@ -98,13 +98,19 @@ def record(network: nn.Module, inputs: Tensor, closed: frozenset[str]) -> Record
         closed: Dotted names of modules to see as one call, besides the layers of torch.
 
     Raises:
-        NotRecordableError: A module branches on what a tensor holds, or differentiates itself.
+        NotRecordableError: A module branches on what a tensor holds, or differentiates itself; or
+            the network cannot take the batch in its mode.
     """
     recorder = _Recorder(copy.deepcopy(network), closed)
     inputs = inputs.clone()
     recorder.add(Call("input", ""), inputs)
     with recorder.watch(), recorder, torch.enable_grad():
-        outputs = recorder.network(inputs)
+        try:
+            outputs = recorder.network(inputs)
+        except NotRecordableError:
+            raise
+        except Exception as error:  # it is anybody's code, and may run in evaluation mode alone
+            raise NotRecordableError("") from error
     return Recording(recorder.calls, recorder.refer(outputs), recorder.returned)
 
 

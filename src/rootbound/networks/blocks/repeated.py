@@ -21,11 +21,10 @@ from rootbound.networks.blocks.chain import (
     record_calls,
 )
 from rootbound.networks.blocks.passing import Passing
-from rootbound.networks.blocks.sequence import Block, BlockSequence
+from rootbound.networks.blocks.sequence import MOST_BLOCKS, Block, BlockSequence
 from rootbound.networks.blocks.stand_ins import Script, replace_within
 from rootbound.networks.blocks.views import Share, Views
 
-MOST_BLOCKS = 16
 CARRIED = "_rootbound_carried"
 """Attribute of what blocks pass on: what the network was given, and it gave to each layer."""
 

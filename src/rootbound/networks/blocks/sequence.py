@@ -8,6 +8,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
+MOST_BLOCKS = 16
+"""Into how many blocks a network is cut at the most."""
+
 
 class Block(nn.Module):
     """A part of a network. Its modules lie in `network`, under the names that they have there.
