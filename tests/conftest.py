@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes import FAKES, base
 from faults import small_run
+from rootbound import report
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.cli import main
 from rootbound.data import TaskPair
@@ -97,6 +98,19 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 def finished_run(made_once: Callable[..., Path]) -> Path:
     """Give the folder of a whole small comparison."""
     return made_once("finished-run", small_run.run)
+
+
+@pytest.fixture(scope="session")
+def golden_report(made_once: Callable[..., Path]) -> Path:
+    """Give a folder with the committed records, and the report made from them."""
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        for name in ("records.json.gz", "pictures.npz"):
+            shutil.copy(Path(__file__).parent / "golden" / name, folder)
+        report.write(folder)
+
+    return made_once("golden-report", make)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
-from rootbound import report
 from rootbound.report.leaderboard import write_leaderboard
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,11 +44,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 
 
 @pytest.fixture(scope="module")
-def page(browser: webdriver.Chrome, tmp_path_factory: pytest.TempPathFactory) -> webdriver.Chrome:
-    folder = tmp_path_factory.mktemp("page")
-    for name in ("records.json.gz", "pictures.npz"):
-        shutil.copy(GOLDEN / name, folder)
-    browser.get(report.write(folder).as_uri())
+def page(browser: webdriver.Chrome, golden_report: Path) -> webdriver.Chrome:
+    browser.get((golden_report / "report.html").as_uri())
     return browser
 
 

@@ -224,6 +224,7 @@ def test_the_card_says_what_the_network_is_fed(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_what_is_published_can_be_audited(
     published: Published, toy_folder: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -160,10 +160,16 @@ def table(place: Path, count: int = 24) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(
+    folder: Path, made_once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Return a folder in which a language model was trained, attacked and published."""
-    root = tmp_path_factory.mktemp("language")
-    hf.config.HF_DATASETS_CACHE = str(root / "cache")
+    hf.config.HF_DATASETS_CACHE = str(tmp_path_factory.mktemp("cache"))
+    return made_once("language", lambda root: train_attack_and_publish(folder, root))
+
+
+def train_attack_and_publish(folder: Path, root: Path) -> None:
+    root.mkdir()
     read = ["--data", str(table(root / "texts")), "--input-column", "words"]
     read += ["--label-column", "kind", "--length", str(CONTEXT)]
     model, run, out = (str(root / name) for name in ("m.safetensors", "run", "out"))
@@ -171,7 +177,6 @@ def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["train", *read, *train, "--model", f"hf:{folder}", "--out", model]) == 0
     assert main(["audit", model, *SPENT, "--out", run]) == 0
     assert main(["export", model, run, "--out", out]) == 0
-    return root
 
 
 @pytest.mark.slow
@@ -218,6 +223,7 @@ def test_a_defended_language_model_is_one_to_the_library_alone(made: Path) -> No
     ],
     ids=["going on", "compared", "another data set"],
 )
+@pytest.mark.usefixtures("no_figures")
 def test_other_commands_know_the_task_by_the_model(
     command: list[str],
     made: Path,

@@ -407,6 +407,7 @@ def test_report_makes_the_same_report_again(
 
 
 @pytest.mark.parametrize(("limit", "code"), [("100", 0), ("-100", 1)])
+@pytest.mark.usefixtures("no_figures")
 def test_audit_is_a_gate(
     trained: Path,
     audited: Path,
@@ -430,6 +431,7 @@ def test_audit_is_a_gate(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_audit_beside_an_undefended_model(
     toy_folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

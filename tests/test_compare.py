@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,11 +33,16 @@ METHODS = (Plain(FAST), BestResponse(FAST))
 
 @pytest.fixture(scope="module")
 def comparison(
-    toy_tasks: TaskPair, toy_suite: Suite, tmp_path_factory: pytest.TempPathFactory
+    toy_tasks: TaskPair, toy_suite: Suite, made_once: Callable[..., Path]
 ) -> tuple[Evaluation, Path]:
-    folder = tmp_path_factory.mktemp("run")
-    model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
-    return compare(METHODS, toy_tasks, model, suite=toy_suite, seeds=2, folder=folder), folder
+    def run(folder: Path) -> None:
+        model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+        found = compare(METHODS, toy_tasks, model, suite=toy_suite, seeds=2, folder=folder / "run")
+        (folder / "returned").write_bytes(pickle.dumps(found))
+
+    made = made_once("comparison", run)
+    found: Evaluation = pickle.loads((made / "returned").read_bytes())
+    return found, made / "run"
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,24 @@ Found = dict[str, dict[str, Tensor]]
 
 
 @pytest.fixture(scope="module")
-def alone() -> Found:
-    return together.everything()
+def alone(made_once: Callable[..., Path]) -> Found:
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        torch.save(together.everything(), folder / "found")
+
+    found: Found = torch.load(made_once("trained-alone", make) / "found")
+    return found
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> list[Found]:
-    folder = tmp_path_factory.mktemp("together")
-    script = Path(together.__file__)
-    command = [*TORCHRUN, str(script), str(folder)]
-    subprocess.run(command, check=True, cwd=script.parent, timeout=200)
+def both(made_once: Callable[..., Path]) -> list[Found]:
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        script = Path(together.__file__)
+        command = [*TORCHRUN, str(script), str(folder)]
+        subprocess.run(command, check=True, cwd=script.parent, timeout=200)
+
+    folder = made_once("trained-together", make)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 import rootbound as rb
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LoRA
+from rootbound.cli import main
 from rootbound.records import Evaluation
 from rootbound.suites import Suite
 from test_examples import EXAMPLES, load
@@ -98,6 +98,7 @@ def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path) -> None:
     found = texts.from_an_encoder(
         sections, tmp_path / "run", encoder(tmp_path / "tiny"), SUITE, epochs=1
@@ -133,31 +134,57 @@ def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(found, {"Plain", "RepNoise", "GradientAscent"} | ours)
 
 
+RECORDING = """#!/bin/sh
+for word in "$(basename "$0")" "$@"; do printf '%s\\n' "$word"; done >> "$CALLS"
+echo >> "$CALLS"
+"""
+
+
+def called(script: str, words: list[str], folder: Path) -> list[list[str]]:
+    """Return what a script calls, word for word: nothing of it is done."""
+    folder.mkdir()
+    for name in ("rootbound", "python"):
+        (folder / name).write_text(RECORDING)
+        (folder / name).chmod(0o755)
+    few = {
+        "EPOCHS": "1",
+        **({} if script == "language_model.sh" else {"MODEL": "shallow_cnn"}),
+        "ATTACK": "--suite few.py:SUITE --labels 2 --steps 2 --seeds 1 --workers 1",
+    }
+    places = {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": str(folder / "calls")}
+    given = ["sh", str(EXAMPLES / script), *words]
+    done = subprocess.run(
+        given, capture_output=True, text=True, check=False, env={**os.environ, **places, **few}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = (folder / "calls").read_text().removesuffix("\n\n").split("\n\n")
+    return [call.split("\n") for call in calls]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh", "language_model.sh"])
-def test_shell(script: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """As a user runs it, in folders with blanks in their names."""
+def test_shell(
+    script: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As a user runs it, in folders with blanks in their names, but all in this process."""
     kind = "sections" if script == "language_model.sh" else "photographs"
     data = request.getfixturevalue(kind)
     other = shutil.copytree(data, tmp_path / "my clothes")
-    second = [other] if script == "existing_model.sh" else []
-    found = subprocess.run(
-        ["sh", EXAMPLES / script, data, *second, tmp_path / "a run"],
-        cwd=Path(__file__).parent,  # of the suite
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-        env={
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "HF_DATASETS_CACHE": str(tmp_path / "cache"),
-            "EPOCHS": "1",
-            **({} if script == "language_model.sh" else {"MODEL": "shallow_cnn"}),
-            "ATTACK": "--suite few.py:SUITE --labels 2 --steps 2 --seeds 1 --workers 1",
-        },
-    )
-    assert (found.returncode, found.stderr) == (0, "")
-    assert "from these weights" in found.stdout
+    second = [str(other)] if script == "existing_model.sh" else []
+    capsys.readouterr()  # what making the data prints
+    monkeypatch.chdir(Path(__file__).parent)  # of the suite
+    for program, *words in called(script, [data, *second, str(tmp_path / "a run")], tmp_path / "p"):
+        if program == "rootbound":
+            assert main(words) == 0
+        else:
+            path, *rest = words
+            load(Path(path).stem, monkeypatch).main(*rest)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert "from these weights" in printed.out
     check(Evaluation.load(tmp_path / "a run"), {"defended", "undefended"})
     assert (tmp_path / "a run" / "report.html").is_file()

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,12 @@ WORDS = ("chess", "dice", "spam", "post", "http", "html")
 
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pretrained(made_once: Callable[..., Path]) -> Path:
     """Return a folder with a network and its tokeniser, whose padding is not 0."""
-    folder = tmp_path_factory.mktemp("my hub") / "tiny bert"
+    return made_once("my hub", lambda folder: make_pretrained(folder / "tiny bert")) / "tiny bert"
+
+
+def make_pretrained(folder: Path) -> None:
     tokenizers = pytest.importorskip("tokenizers")
     known = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", *WORDS]
     numbers = {word: number for number, word in enumerate(known)}
@@ -102,16 +106,20 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     fast.save_pretrained(folder)
     tiny.network("bert", pad_token_id=3).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
-def made(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(
+    pretrained: Path, made_once: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Return a folder in which texts are, and a model was trained, attacked and published."""
     hf = pytest.importorskip("datasets")
-    root = tmp_path_factory.mktemp("my own place")
-    hf.config.HF_DATASETS_CACHE = str(root / "cache")
-    (root / "texts").mkdir()
+    hf.config.HF_DATASETS_CACHE = str(tmp_path_factory.mktemp("cache"))
+    return made_once("my own place", lambda folder: train_attack_and_publish(pretrained, folder))
+
+
+def train_attack_and_publish(pretrained: Path, root: Path) -> None:
+    (root / "texts").mkdir(parents=True)
     for part, rows in (("train", 80), ("test", 16)):
         with (root / "texts" / f"{part}.csv").open("w", newline="") as file:
             writer = csv.writer(file)
@@ -126,7 +134,6 @@ def made(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spent = [*FEW, "--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
     assert main(["audit", model, *spent, "--out", run]) == 0
     assert main(["export", model, run, "--out", out]) == 0
-    return root
 
 
 READER = """
@@ -165,6 +172,7 @@ def test_the_folder_says_nothing_of_the_machine(made: Path, pretrained: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) -> None:
     card = json.loads((made / "out" / "card.json").read_text())
     jsonschema.validate(card, SCHEMA)
@@ -185,6 +193,7 @@ def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True], ids=["as trained", "named as files once were"])
+@pytest.mark.usefixtures("no_figures")
 def test_images_from_the_command_line_to_plain_transformers(
     named: bool, toy_folder: Path, tmp_path: Path
 ) -> None:
@@ -210,6 +219,7 @@ def test_images_from_the_command_line_to_plain_transformers(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path: Path) -> None:
     tiny.network("vit", image_size=24).save_pretrained(tmp_path / "tiny")
     network, path = f"hf:{tmp_path / 'tiny'}", str(tmp_path / "m.safetensors")
@@ -230,6 +240,7 @@ def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
     data = ["--data", str(made / "texts")]
     spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
@@ -305,6 +316,7 @@ def test_padding_that_somebody_wrote_into_a_text(pretrained: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_a_strangers_folder_is_audited_with_the_head_it_has(
     made: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

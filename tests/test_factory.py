@@ -81,6 +81,7 @@ def test_classes_are_given_where_they_are_asked_for(
 
 
 @pytest.mark.parametrize("name", ["network", "Network"])
+@pytest.mark.usefixtures("no_figures")
 def test_a_network_for_the_classes_of_the_task(
     name: str,
     toy_folder: Path,

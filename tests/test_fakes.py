@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,27 +51,41 @@ def reached(model: Classifier, tasks: TaskPair, trial: Attack, budget: Budget) -
     return record.accuracy or 0.0
 
 
-@pytest.fixture(scope="module")
-def undefended(toy_tasks: TaskPair) -> dict[str, Classifier]:
-    # Shifted copies of toy images would teach a network features too good for naive tricks.
-    method = Plain(Recipe(15, 30, learning_rate=1e-2, augmentation=Augmentation()))
-    bases = set(map(base, FAKES))
-    trained = {build: method.fit(build(3, (1, 16, 16)), toy_tasks) for build in bases}
-    return {name: copy.deepcopy(trained[base(name)]) for name in FAKES}
+Networks = dict[str, Classifier]
 
 
 @pytest.fixture(scope="module")
-def untouched(undefended: dict[str, Classifier]) -> dict[str, Classifier]:
-    """Give copies that no fake was made of."""
-    return copy.deepcopy(undefended)
+def made(made_once: Callable[..., Path], toy_tasks: TaskPair) -> tuple[Networks, ...]:
+    """Give undefended networks, copies that no fake was made of, and the fakes."""
+
+    def make(folder: Path) -> None:
+        # Shifted copies of toy images would teach a network features too good for naive tricks.
+        method = Plain(Recipe(15, 30, learning_rate=1e-2, augmentation=Augmentation()))
+        bases = set(map(base, FAKES))
+        trained = {build: method.fit(build(3, (1, 16, 16)), toy_tasks) for build in bases}
+        undefended = {name: copy.deepcopy(trained[base(name)]) for name in FAKES}
+        untouched = copy.deepcopy(undefended)
+        fakes = {name: fake(undefended[name], toy_tasks).eval() for name, fake in FAKES.items()}
+        folder.mkdir()
+        torch.save((undefended, untouched, fakes), folder / "all")
+
+    found: tuple[Networks, ...] = torch.load(made_once("fakes", make) / "all", weights_only=False)
+    return found
 
 
 @pytest.fixture(scope="module")
-def fakes(
-    undefended: dict[str, Classifier], untouched: dict[str, Classifier], toy_tasks: TaskPair
-) -> dict[str, Classifier]:
-    assert untouched.keys() == FAKES.keys()
-    return {name: fake(undefended[name], toy_tasks).eval() for name, fake in FAKES.items()}
+def undefended(made: tuple[Networks, ...]) -> Networks:
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def untouched(made: tuple[Networks, ...]) -> Networks:
+    return made[1]
+
+
+@pytest.fixture(scope="module")
+def fakes(made: tuple[Networks, ...]) -> Networks:
+    return made[2]
 
 
 def test_every_fake_fools_somebody() -> None:
@@ -132,7 +148,6 @@ def test_a_fake_is_a_network_like_any_other(
 
 
 @pytest.mark.parametrize("name", FAKES)
-@pytest.mark.usefixtures("fakes")
 def test_making_a_fake_leaves_the_undefended_model_alone(
     name: str, undefended: dict[str, Classifier], untouched: dict[str, Classifier]
 ) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from rootbound.attacks import Snapshot
-from rootbound.evaluation.scoring import FlopCounter
+from rootbound.evaluation.operations import FlopCounter
 
 
 def steps(count: int, stated: float = 0.0) -> Iterator[Snapshot]:

@@ -113,6 +113,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", [(), ("--head", "3")])
+@pytest.mark.usefixtures("no_figures")
 def test_an_audit_of_a_strangers_network(
     head: tuple[str, ...], toy_folder: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +131,7 @@ def test_an_audit_of_a_strangers_network(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_an_audit_of_weights_for_a_built_in_network(toy_folder: Path, tmp_path: Path) -> None:
     torch.save(shallow_cnn(3, (1, 16, 16)).state_dict(), tmp_path / "w.pt")
     options = ["--model", "shallow_cnn", "--data", str(toy_folder), "--out", str(tmp_path / "run")]

@@ -282,6 +282,7 @@ def test_what_was_left_out_stays_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_from_the_command_line_is_the_same(tmp_path: Path) -> None:
     split = ["--data", str(idx(tmp_path)), "--desirable", "0-2", "--undesirable", "3-5"]
     there, here = tmp_path / "there.safetensors", tmp_path / "here.safetensors"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -67,20 +68,24 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def original(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    root = tmp_path_factory.mktemp("own") / "eine Mappe 漢字"
-    root.mkdir()
-    (root / "my net.py").write_text(NETWORK)
-    shutil.copytree(toy_folder, root / "the data")
-    made = Made(root)
-    data = ("--data", str(root / "the data"), *SPLIT)
-    train = ["train", *made.named, *data, "--epochs", "1", "--out", str(made.model)]
-    assert main(train) == 0
-    audit = ["audit", str(made.model), *made.named, *SPENT, "--out", str(made.run)]
-    assert main(audit) == 0
-    export = ["export", str(made.model), str(made.run), *made.named, "--out", str(made.folder)]
-    assert main(export) == 0
-    return made
+def original(toy_folder: Path, made_once: Callable[..., Path]) -> Made:
+    name = "eine Mappe 漢字"
+
+    def make(folder: Path) -> None:
+        root = folder / name
+        root.mkdir(parents=True)
+        (root / "my net.py").write_text(NETWORK)
+        shutil.copytree(toy_folder, root / "the data")
+        made = Made(root)
+        data = ("--data", str(root / "the data"), *SPLIT)
+        train = ["train", *made.named, *data, "--epochs", "1", "--out", str(made.model)]
+        assert main(train) == 0
+        audit = ["audit", str(made.model), *made.named, *SPENT, "--out", str(made.run)]
+        assert main(audit) == 0
+        export = ["export", str(made.model), str(made.run), *made.named, "--out", str(made.folder)]
+        assert main(export) == 0
+
+    return Made(made_once("own-network", make) / name)
 
 
 @pytest.fixture
@@ -116,6 +121,7 @@ def test_what_is_published_says_nothing_of_the_machine(made: Made, original: Mad
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_where_the_data_lie_is_asked_for(
     made: Made, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -159,6 +165,7 @@ def test_a_card_of_other_weights_is_not_believed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("function", ["transformer", "pretrained"])
+@pytest.mark.usefixtures("no_figures")
 def test_random_weights_are_the_functions_where_it_draws_any(
     function: str, made: Made, tmp_path: Path
 ) -> None:

@@ -21,20 +21,10 @@ COORDINATE = re.compile(r"\d+\.\d{3,6}")
 """Of a figure: its last digit is another one on processors that add in another order."""
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the committed records, and the report made from them."""
-    folder = tmp_path_factory.mktemp("report")
-    for name in ("records.json.gz", "pictures.npz"):
-        shutil.copy(GOLDEN / name, folder)
-    report.write(folder)
-    return folder
-
-
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_golden(name: str, run_folder: Path) -> None:
+def test_golden(name: str, golden_report: Path) -> None:
     """Look at the difference; if it is meant, run with ROOTBOUND_UPDATE_GOLDEN=1 and commit."""
-    made = (run_folder / name).read_text()
+    made = (golden_report / name).read_text()
     if os.environ.get("ROOTBOUND_UPDATE_GOLDEN"):
         (GOLDEN / name).write_text(made)
     wanted = (GOLDEN / name).read_text()
@@ -43,15 +33,17 @@ def test_golden(name: str, run_folder: Path) -> None:
     assert found == pytest.approx(expected, abs=5e-6, rel=0)
 
 
-def test_same_input_same_bytes(run_folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(run_folder, tmp_path / "again", dirs_exist_ok=True)
+def test_same_input_same_bytes(golden_report: Path, tmp_path: Path) -> None:
+    shutil.copytree(golden_report, tmp_path / "again", dirs_exist_ok=True)
     report.write(tmp_path / "again")
-    for path in run_folder.rglob("*.*"):
-        assert path.read_bytes() == (tmp_path / "again" / path.relative_to(run_folder)).read_bytes()
+    for path in golden_report.rglob("*.*"):
+        assert (
+            path.read_bytes() == (tmp_path / "again" / path.relative_to(golden_report)).read_bytes()
+        )
 
 
-def test_every_figure_is_well_formed_svg_with_content(run_folder: Path) -> None:
-    figures = sorted((run_folder / "figures").glob("*.svg"))
+def test_every_figure_is_well_formed_svg_with_content(golden_report: Path) -> None:
+    figures = sorted((golden_report / "figures").glob("*.svg"))
     assert [path.stem for path in figures] == [
         "curves-labels", "curves-steps", "curves-trials", "feature-maps", "feature-view", "filters",
         "grad-cam",
@@ -62,16 +54,16 @@ def test_every_figure_is_well_formed_svg_with_content(run_folder: Path) -> None:
         assert len(list(root.iter())) > 50
 
 
-def test_names_inside_the_page_do_not_clash(run_folder: Path) -> None:
-    page = (run_folder / "report.html").read_text()
+def test_names_inside_the_page_do_not_clash(golden_report: Path) -> None:
+    page = (golden_report / "report.html").read_text()
     names = re.findall(r'\bid="([^"]+)"', page)
     assert len(names) == len(set(names))
     wanted = set(re.findall(r'(?:href="#|url\(#)([^")]+)', page))
     assert wanted <= set(names), f"links to nothing: {sorted(wanted - set(names))[:3]}"
 
 
-def test_nothing_is_fetched(run_folder: Path) -> None:
-    page = (run_folder / "report.html").read_text()
+def test_nothing_is_fetched(golden_report: Path) -> None:
+    page = (golden_report / "report.html").read_text()
     for address in re.findall(r'(?:src|href)="([^"]*)"', page):
         assert address.startswith(("#", "data:")), address
     assert "<script" not in page

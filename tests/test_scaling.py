@@ -181,6 +181,7 @@ def test_inputs_are_those_of_an_image_processor(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_says_how_each_channel_was_scaled(
     strangers: tuple[str, ...], toy: Dataset, tmp_path: Path
 ) -> None:
@@ -206,6 +207,7 @@ def test_a_run_says_how_each_channel_was_scaled(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_says_how_inputs_were_scaled(
     strangers: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -249,6 +251,7 @@ def test_a_network_is_trained_on_inputs_as_it_wants_them(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_a_comparison_has_inputs_as_its_network_wants_them(
     toy_folder: Path, tmp_path: Path
 ) -> None:

@@ -188,6 +188,7 @@ def test_reports_say_what_was_spent(whole: Evaluation) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_figures")
 def test_an_audit_keeps_to_its_minutes(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

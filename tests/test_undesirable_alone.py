@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -44,15 +45,17 @@ SPENT = (*FEW, "--labels", "2", "--steps", "2", "--seeds", "1", "--workers", "1"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(made_once: Callable[..., Path]) -> Path:
     """A folder with records, pictures and report."""
-    folder = tmp_path_factory.mktemp("alone") / "run"
+    return made_once("undesirable-alone", evaluate_and_report)
+
+
+def evaluate_and_report(folder: Path) -> None:
     tasks = rb.Tasks.alone(toy_dataset().task([3, 4, 5]))
     # A head for as many classes as it likes: nobody says how many there should be.
     model = shallow_cnn(4, (1, 16, 16))
     rb.evaluate(model, tasks, undefended=model, suite=SUITE, seeds=2, folder=folder)
     rb.report.write(folder)
-    return folder
 
 
 def test_what_needs_desirable_samples_is_left_out(run: Path) -> None:
@@ -128,6 +131,7 @@ OWN, NAMED = ("own.pt", "net.py:network"), ("named.pt", "shallow_cnn")
     ],
     ids=lambda one: one if isinstance(one, str) else None,
 )
+@pytest.mark.usefixtures("no_figures")
 def test_from_the_command_line(
     model: tuple[str, str],
     told: str,

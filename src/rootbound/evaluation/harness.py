@@ -24,8 +24,9 @@ from rootbound.evaluation.attacker import (
     stable_seed,
 )
 from rootbound.evaluation.limits import Limits, TrialStopped
+from rootbound.evaluation.operations import FlopCounter
 from rootbound.evaluation.plan import Assignment, Subject, bundles, screen
-from rootbound.evaluation.scoring import FlopCounter, Score, score
+from rootbound.evaluation.scoring import Score, score
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Record
 from rootbound.records.configuration import plain

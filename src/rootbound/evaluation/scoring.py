@@ -1,4 +1,4 @@
-"""Scoring what attacks yield: accuracy at checkpoints, the model of each trial, and FLOPs."""
+"""Scoring what attacks yield: accuracy at checkpoints and the model of each trial."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
 
 from rootbound.attacks import Snapshot
 from rootbound.data import Data
@@ -125,50 +122,3 @@ def checkpoints(steps: int) -> set[int]:
     """Return the steps at which models are scored: 3, 10, 32, 100, … and the last."""
     grid = (round(10 ** (half / 2)) for half in range(1, 2 * len(str(steps)) + 1))
     return {step for step in grid if step < steps} | {steps}
-
-
-class _Everything(ModuleTracker):
-    """Counts operations as a whole: torch's own breaks down where parametrized layers are run."""
-
-    def __enter__(self) -> Self:
-        """Watch no module."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Watch no module any longer."""
-
-
-class FlopCounter:
-    """Counts the floating-point operations of an attack, scoring excluded.
-
-    Matrix products and convolutions of the first two steps are counted as they happen
-    (multiplications and additions both); every further step is taken to cost as much as the
-    second. Work that torch does not see is what the attack says it is.
-    """
-
-    def __init__(self) -> None:
-        self._counted: list[float] = []
-        self._further = 0
-        self._stated = 0.0
-
-    def count(self, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-        """Pass snapshots on and count what it takes to make them."""
-        while True:
-            if len(self._counted) < 2:
-                counter = FlopCounterMode(display=False)
-                counter.mod_tracker = _Everything()
-                with counter:
-                    snapshot = next(snapshots, None)
-                self._counted.append(float(counter.get_total_flops()))
-            else:
-                snapshot = next(snapshots, None)
-                self._further += snapshot is not None
-            if snapshot is None:
-                return
-            self._stated = snapshot.flops
-            yield snapshot
-
-    @property
-    def flops(self) -> float:
-        """Operations so far."""
-        return sum(self._counted) + self._further * (self._counted or [0.0])[-1] + self._stated
