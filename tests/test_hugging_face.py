@@ -108,13 +108,17 @@ def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
 def test_columns_that_are_not_there(tmp_path: Path) -> None:
     images: Callable[[int], list[Any]] = lambda count: pictures(pixels(count))  # noqa: E731
     refused(parquet(tmp_path / "a", img=images, number=labels), "one column of type ClassLabel")
-    refused(parquet(tmp_path / "b", label=labels), "one column of type string")
+    refused(parquet(tmp_path / "b", label=labels), "one column of strings")
 
 
 def test_without_a_part_to_be_judged_on(tmp_path: Path) -> None:
     folder = parquet(tmp_path / "zoo", img=lambda n: pictures(pixels(n)), label=labels)
     (folder / "test.parquet").unlink()
-    refused(folder, "parts named train and test")
+    found = datasets.load(str(folder))
+    assert (len(found.train), found.test.labels.bincount().tolist()) == (9, [1, 1, 1])
+    assert found.conversion == (
+        "20 % of each class held out to be judged on, for there is no test part"
+    )
 
 
 def test_a_folder_of_something_else(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def upward(graph: dict[str, set[str]]) -> list[str]:
     found = []
     for module, targets in graph.items():
         part = [*module.split("."), ""][1]
-        if part in ("", "__main__"):  # the face of all, and the command: above every floor
+        if part in ("", "__main__", "errors"):  # what users see: above every floor
             continue
         others = {target: target.split(".")[1] for target in targets}
         found += [

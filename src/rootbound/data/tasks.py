@@ -22,7 +22,8 @@ class Task:
         train: Samples to learn from.
         test: Samples to be judged on, never seen by methods or attacks.
         vocabulary: Where samples are texts, the word or letter that each number stands for.
-        conversion: How samples were made to fit another data set's, in words; empty if unchanged.
+        conversion: What was done to the samples to read them, or to make them fit another data
+            set's, in words; empty if they are as they were.
         own_scaling: The data's own scaling, where samples are scaled as a network needs them.
 
     Raises:

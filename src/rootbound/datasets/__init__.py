@@ -17,6 +17,7 @@ from rootbound.datasets.dataset import (
 )
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
+from rootbound.datasets.image_columns import READERS
 from rootbound.datasets.image_folder import image_folder, is_image_folder
 from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
@@ -64,13 +65,15 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
     if name.endswith(".npz"):
         return npz_file(Path(name), layout)
     if name and Path(name).is_dir():
-        if any(Path(name).glob("*-ubyte*")):
-            return idx_folder(Path(name), layout)
-        if is_image_folder(Path(name)):
-            return image_folder(Path(name), layout)
+        return _read_folder(Path(name), layout)
+    if name and Path(name).suffix.lower() in READERS and Path(name).exists():
         return hugging_face(name, layout)
     if name and Path(name).exists():
-        raise InputError(f"a folder or an .npz file at {name}", "a file", "give its folder")
+        raise InputError(
+            f"a folder, a table ({', '.join(READERS)}) or an .npz file at {name}",
+            "another file",
+            "give its folder",
+        )
     if "/" in name or name.startswith("."):
         raise InputError(
             f"a folder or an .npz file at {name}", "no such folder",
@@ -79,6 +82,14 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
     raise unknown_name(
         "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
     )
+
+
+def _read_folder(folder: Path, layout: Layout) -> Dataset | Texts:
+    if any(folder.glob("*-ubyte*")):
+        return idx_folder(folder, layout)
+    if is_image_folder(folder):
+        return image_folder(folder, layout)
+    return hugging_face(str(folder), layout)
 
 
 __all__ = [

@@ -49,7 +49,7 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
         name=f"{dataset.name} as {'x'.join(map(str, shape))}",
         train=_fit_images(dataset.train, shape),
         test=_fit_images(dataset.test, shape),
-        conversion=_describe_conversion(before, shape),
+        conversion=_and(dataset.conversion, _describe_conversion(before, shape)),
     )
 
 
@@ -64,7 +64,12 @@ def _fit_texts(dataset: Dataset, length: int) -> Dataset:
 
         return replace(data, inputs=convert(data.inputs, (length,), pad, conversion))
 
-    return replace(dataset, train=fit(dataset.train), test=fit(dataset.test), conversion=conversion)
+    return replace(
+        dataset,
+        train=fit(dataset.train),
+        test=fit(dataset.test),
+        conversion=_and(dataset.conversion, conversion),
+    )
 
 
 def _fit_images(data: Data, shape: tuple[int, ...]) -> Data:
@@ -82,6 +87,11 @@ def _fit_images(data: Data, shape: tuple[int, ...]) -> Data:
         return values.to(kind).expand(-1, shape[0], -1, -1)
 
     return replace(data, inputs=convert(data.inputs, shape, fit, f"fitted to {shape}"))
+
+
+def _and(*conversions: str) -> str:
+    """Return what was done to samples, one after another, in words."""
+    return "; ".join(filter(None, conversions))
 
 
 def _describe_conversion(before: tuple[int, ...], shape: tuple[int, ...]) -> str:

@@ -19,6 +19,8 @@ ALL = "all"
 """Stands for every class in a list of classes."""
 ENOUGH = 2**25
 """Values that make mean and deviation certain enough for a scaling."""
+AXES = ("NHWC", "NCHW")
+"""Orders of the axes of images: samples, height, width and channels."""
 Samples = tuple[Tensor, Tensor]
 """Inputs and labels."""
 
@@ -39,9 +41,13 @@ class Layout:
         test_split: What to be judged on, likewise; the part named test, or validation.
         label_names: Names of classes that are the numbers from 0 in the column; found when left
             out.
+        holdout: Share of each class to hold out to be judged on where there is no test part, above
+            0 and below 1; a fifth when left out.
+        axes: Order of the axes of arrays of images, `NHWC` or `NCHW`; by their sides when left out.
 
     Raises:
-        InputError: A number is too small, one split is missing, or a name is there twice.
+        InputError: A number is too small or too large, one split is missing, a name is there twice,
+            or there is no such order.
     """
 
     inputs: str | None = None
@@ -52,12 +58,20 @@ class Layout:
     train_split: str | None = None
     test_split: str | None = None
     label_names: tuple[str, ...] = ()
+    holdout: float | None = None
+    axes: str | None = None
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise InputError("at least 1 token of a text", str(self.length), "raise it")
         if not self.in_memory >= 0:
             raise InputError("at least 0 GiB in memory", str(self.in_memory), "raise it")
+        if self.holdout is not None and not 0 < self.holdout < 1:
+            raise InputError(
+                "a share to hold out above 0 and below 1", str(self.holdout), "correct --holdout"
+            )
+        if self.axes not in (None, *AXES):
+            raise InputError(" or ".join(AXES), repr(self.axes), "correct --layout")
         if (self.train_split is None) != (self.test_split is None):
             raise InputError("--train-split and --test-split", "one of them", "give both")
         if len(set(self.label_names)) != len(self.label_names):
@@ -80,7 +94,8 @@ class Dataset:
         train: Samples to learn from.
         test: Samples to be judged on.
         vocabulary: Where samples are texts, the word that each number stands for.
-        conversion: How samples were made to fit another data set's, in words; empty if unchanged.
+        conversion: What was done to the samples to read them, or to make them fit another data
+            set's, in words; empty if they are as they were.
     """
 
     name: str
@@ -190,26 +205,47 @@ class Dataset:
 
 
 def build_dataset(
-    name: str, classes: tuple[str, ...], train: Samples, test: Samples, *, most: int | None = None
+    name: str,
+    classes: tuple[str, ...],
+    train: Samples,
+    test: Samples,
+    *,
+    most: int | None = None,
+    divisor: float | None = None,
+    conversion: str = "",
 ) -> Dataset:
     """Return a data set that is scaled by mean and deviation of its training samples.
 
     Args:
         name: The name in reports.
         classes: The name of each class.
-        train: Samples to learn from: bytes, which are divided by 255, or floating point.
+        train: Samples to learn from.
         test: Samples to be judged on.
         most: How many samples are measured at most, evenly spaced; when left out 10,000, fewer of
             large ones, but at least 100.
+        divisor: What samples are divided by; when left out, bytes by 255.
+        conversion: What was done to the samples, in words.
+
+    Raises:
+        InputError: All samples are the same, or all of them a single number.
     """
     inputs, _ = train
-    divisor = 255.0 if inputs.dtype == torch.uint8 else 1.0
+    if divisor is None:
+        divisor = 255.0 if inputs.dtype == torch.uint8 else 1.0
     enough = max(100, min(10_000, ENOUGH // max(1, inputs[0].numel())))
     count = min(len(inputs), enough if most is None else most)
     spaced = torch.linspace(0, len(inputs) - 1, count).long()
     measured = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
+    if len(measured) > 1 and bool((measured == measured[0]).all()):
+        raise InputError(
+            f"samples of {name} that differ",
+            f"{count} that are the same, from {float(measured.min() * divisor):g} to "
+            f"{float(measured.max() * divisor):g}",
+            "check the files, and how they are read",
+        )
     scaling = Scaling(divisor, float(measured.mean()), max(float(measured.std()), 1e-6))
-    return Dataset(name, classes, Data(*train, scaling), Data(*test, scaling))
+    data = Data(*train, scaling), Data(*test, scaling)
+    return Dataset(name, classes, *data, conversion=conversion)
 
 
 def parse_classes(text: str) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,15 +13,23 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, Samples, build_dataset
-from rootbound.datasets.image_folder import TESTS
-from rootbound.datasets.images import stack_images
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
+from rootbound.datasets.holdout import hold_out, refuse_holdout
+from rootbound.datasets.image_columns import (
+    IMAGES,
+    find_kind,
+    find_tables,
+    holds_paths,
+    make_opener,
+)
+from rootbound.datasets.image_folder import TESTS, TRAIN
+from rootbound.datasets.images import ImageFiles, build_from_images
 from rootbound.datasets.texts import Labelled, Texts
 
-IMAGE, CLASSES = "Image", "ClassLabel"
+CLASSES, STRING = "ClassLabel", "string"
 """Types of columns."""
-STRINGS = ("string", "large_string")
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
+log = logging.getLogger(__name__)
 AT_ONCE = 1024
 """Rows of a column that are read at a time."""
 
@@ -56,13 +65,15 @@ class Column(Sequence[Any]):
 def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
     """Load images or texts with their class: parquet, CSV or JSON files, folders, or the hub's.
 
-    A column of type Image holds images, otherwise one of strings holds texts. Pixels become
-    bytes, grey or RGB, and are scaled by the mean and the deviation of the training images.
-    Nothing in the data set is executed.
+    A column of images holds them as the library does, as bytes, or as Spark writes them; one of
+    strings holds paths of image files, else texts. Pixels become what they are in folders of
+    images. Without a part to be judged on, a share of each class is held out. Nothing in the data
+    set is executed.
 
     Args:
-        name: A folder, or the name of a data set on the hub, such as `uoft-cs/cifar10`; with
-            `NAME:CONFIGURATION@REVISION` one of its configurations, as of a commit, tag or branch.
+        name: A folder, a table, or the name of a data set on the hub, such as `uoft-cs/cifar10`;
+            with `NAME:CONFIGURATION@REVISION` one of its configurations, as of a commit, tag or
+            branch.
         layout: Names of columns, where they are not found by their type, of parts and classes.
 
     Raises:
@@ -71,27 +82,43 @@ def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
     """
     source, configuration, revision = _parse_name(name)
     by_name = _load_parts(name, source, configuration, revision, layout)
-    train = by_name.get("train")
-    test = next((by_name[part] for part in TESTS if part in by_name), None)
-    if train is None or test is None:
+    train = by_name.get(TRAIN, next(iter(by_name.values())) if len(by_name) == 1 else None)
+    test_name = next((part for part in TESTS if part in by_name), None)
+    if train is None:
         raise InputError(
-            f"parts named train and test in {name}", ", ".join(by_name), "split and name the data"
+            f"a part named {TRAIN} in {name}",
+            ", ".join(by_name),
+            "name parts by --train-split and --test-split",
         )
     column, label_column = _find_columns(name, train.features, layout)
     classes = _find_classes(name, train, label_column, layout.label_names)
-    parts = [(part, _read_labels(name, part, label_column, classes)) for part in (train, test)]
-    title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
     names = layout.label_names or classes
-    if type(train.features[column]).__name__ != IMAGE:
+    labels = _read_labels(name, train, label_column, classes)
+    remarks: list[str] = []
+    if test_name is None:
+        rows, held, remark = hold_out(labels, names, layout)
+        remarks.append(remark)
+        parts = [(train.select(chosen), labels[chosen]) for chosen in (rows, held)]
+    else:
+        refuse_holdout(layout, test_name)
+        test = by_name[test_name]
+        parts = [(train, labels), (test, _read_labels(name, test, label_column, classes))]
+        unused = [part for part in by_name if part not in (TRAIN, test_name)]
+        remarks += [f"the part {part} not used" for part in unused]
+    for remark in remarks:
+        log.warning("%s: %s", name, remark)
+    title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
+    if find_kind(train.features[column]) == STRING and not holds_paths(train[0][column]):
         texts = (Labelled(_read_texts(name, part, column), labels) for part, labels in parts)
         return Texts(title, names, *texts)
-    images = (_read_images(name, part, column, labels, layout) for part, labels in parts)
-    return build_dataset(title, names, *images)
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    first, second = (_as_files(name, part, column, labels, folder) for part, labels in parts)
+    return build_from_images(title, names, (first, second), layout, remarks)
 
 
 def _parse_name(name: str) -> tuple[str, str | None, str | None]:
-    """Return source, configuration and revision; the name of a folder is a source as it is."""
-    if Path(name).is_dir():
+    """Return source, configuration and revision; the path of a folder or file is a source."""
+    if Path(name).exists():
         return name, None, None
     whole, _, revision = name.partition("@")
     source, _, configuration = whole.rpartition(":") if ":" in whole else (whole, "", "")
@@ -111,9 +138,14 @@ def _load_parts(
         datasets.disable_progress_bars()
     split = None
     if layout.train_split is not None:
-        split = {"train": layout.train_split, "test": layout.test_split}
+        split = {TRAIN: layout.train_split, "test": layout.test_split}
+    reader, files = find_tables(Path(source)) or (source, None)
     try:
-        return dict(datasets.load_dataset(source, configuration, revision=revision, split=split))
+        return dict(
+            datasets.load_dataset(
+                reader, configuration, data_files=files, revision=revision, split=split
+            )
+        )
     except Exception as error:  # of whatever library reads that format
         raise InputError(
             f"a data set that `datasets` can load at {name}",
@@ -123,50 +155,53 @@ def _load_parts(
 
 
 def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
-    """Return the names of the columns that hold samples and classes."""
-    kinds = {column: _kind(feature) for column, feature in features.items()}
-    label = layout.label or _find_column(name, kinds, CLASSES, "--label-column")
-    wanted = IMAGE if IMAGE in kinds.values() else "string"
+    """Return the names of the columns that hold samples and classes.
+
+    Raises:
+        InputError: They are not found by their types, or one that is named is of another type.
+    """
+    kinds = {column: find_kind(feature) for column, feature in features.items()}
+    label = layout.label or _only(kinds, (CLASSES,))
     rest = {column: kind for column, kind in kinds.items() if column != label}
-    samples = layout.inputs or _find_column(name, rest, wanted, "--input-column")
-    for column, kind, allowed in (
-        (samples, kinds.get(samples), (IMAGE, *STRINGS)),
-        (label, kinds.get(label), (CLASSES, *STRINGS, *WHOLE)),
-    ):
-        if kind not in allowed:
+    of_images = any(kind in IMAGES for kind in rest.values())
+    samples = layout.inputs or _only(rest, IMAGES if of_images else (STRING,))
+    if samples is None or label is None:
+        inputs = "" if samples else f"one column of {'images' if of_images else STRING + 's'}"
+        labels = "" if label else f"one column of type {CLASSES}"
+        options = [
+            option
+            for option, column in (("--input-column", samples), ("--label-column", label))
+            if column is None
+        ]
+        raise InputError(
+            f"{' and '.join(filter(None, (inputs, labels)))} in {name}",
+            ", ".join(f"{column}: {kind}" for column, kind in kinds.items()),
+            f"name {'them' if len(options) == 2 else 'it'} by {' and '.join(options)}",
+        )
+    for column, allowed in ((samples, (*IMAGES, STRING)), (label, (CLASSES, STRING, *WHOLE))):
+        if kinds.get(column) not in allowed:
             raise InputError(
-                f"{column!r} in {name} to be of type {' or '.join(allowed[:2])}",
-                kind or f"no such column among {', '.join(kinds)}",
+                f"{column!r} in {name} to be of type {' or '.join((allowed[0], STRING))}",
+                kinds.get(column) or f"no such column among {', '.join(kinds)}",
                 "name another column, or cast it with `datasets`",
             )
     return samples, label
 
 
-def _kind(feature: Any) -> str:
-    name = type(feature).__name__
-    return str(feature.dtype) if name == "Value" else name
-
-
-def _find_column(name: str, kinds: dict[str, str], wanted: str, option: str) -> str:
-    """Return the only column of a type."""
-    columns = [column for column, kind in kinds.items() if kind.removeprefix("large_") == wanted]
-    if len(columns) != 1:
-        raise InputError(
-            f"one column of type {wanted} in {name}",
-            ", ".join(f"{column}: {kind}" for column, kind in kinds.items()),
-            f"name it by {option}",
-        )
-    return columns[0]
+def _only(kinds: dict[str, str], wanted: Sequence[str]) -> str | None:
+    """Return the column of one of some types, if there is one alone."""
+    columns = [column for column, kind in kinds.items() if kind in wanted]
+    return columns[0] if len(columns) == 1 else None
 
 
 def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the classes as the column has them, before `names` replace them."""
     feature = train.features[column]
     if names:
-        if _kind(feature) not in WHOLE:
+        if find_kind(feature) not in WHOLE:
             raise InputError(
                 f"whole numbers in column {column!r} of {name}, to be named",
-                _kind(feature),
+                find_kind(feature),
                 "leave out --label-names",
             )
         return tuple(map(str, range(len(names))))
@@ -194,16 +229,14 @@ def _read_labels(name: str, part: Any, column: str, classes: tuple[str, ...]) ->
         ) from None
 
 
-def _read_images(name: str, part: Any, column: str, labels: Tensor, layout: Layout) -> Samples:
-    """Return the images that can be read, with their labels."""
-    images, rows = stack_images(
-        len(part),
-        lambda row: part[row][column],
+def _as_files(name: str, part: Any, column: str, labels: Tensor, folder: Path) -> ImageFiles:
+    """Return images with their classes, to be read one by one."""
+    return ImageFiles(
+        labels,
+        make_opener(part, column, folder),
         lambda row: f"row {row} of {name}",
         f"{part._fingerprint} {column}",
-        layout,
     )
-    return images, labels[rows]
 
 
 def _read_texts(name: str, part: Any, column: str) -> Column:

@@ -1,11 +1,13 @@
-"""Images of any file format as one tensor of bytes."""
+"""Images of any file format as tensors of one kind."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
@@ -13,58 +15,136 @@ from tqdm import tqdm
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.datasets.cache import Part, collect
-from rootbound.datasets.dataset import Layout
+from rootbound.datasets.dataset import Dataset, Layout, build_dataset
+from rootbound.datasets.pixels import IN_WORDS, Change, Kind, Picture, read_pixels
 
 log = logging.getLogger(__name__)
 
 
-def stack_images(
-    count: int,
-    open_image: Callable[[int], Image],
-    locate: Callable[[int], str],
-    source: str,
-    layout: Layout,
-) -> tuple[Tensor, Tensor]:
-    """Return images as bytes `(N, C, H, W)`, grey or RGB as the first is, and their numbers.
+@dataclass(frozen=True)
+class ImageFiles:
+    """Images with their classes, which are read one by one.
 
     Args:
-        count: How many images there are.
-        open_image: Returns the image of a number.
+        labels: The class of each.
+        open_image: Opens the image of a number.
         locate: Says in words where that image is, for errors.
         source: A text that changes whenever the images do.
-        layout: Whether to leave out images that cannot be read, saying so in the log; and how
-            much may be in memory.
+    """
+
+    labels: Tensor
+    open_image: Callable[[int], AbstractContextManager[Image]]
+    locate: Callable[[int], str]
+    source: str
+
+
+@dataclass(frozen=True)
+class _Stack:
+    images: Tensor
+    labels: Tensor
+    changes: Tensor
+    left_out: int
+
+
+class _OtherKindError(Exception):
+    """An image that the kind so far cannot hold; its argument is one that holds all."""
+
+
+def build_from_images(
+    name: str,
+    classes: tuple[str, ...],
+    parts: tuple[ImageFiles, ImageFiles],
+    layout: Layout,
+    remarks: Sequence[str] = (),
+) -> Dataset:
+    """Return a data set of images, with a word about all that was done to them.
+
+    All are grey, or all RGB where one is; bytes, or numbers of 16 bits where one has those, or
+    floating point.
+
+    Args:
+        name: The name in reports.
+        classes: The name of each class.
+        parts: Images to learn from, and images to be judged on.
+        layout: Whether to leave out images that cannot be read, saying so; how much may be in
+            memory.
+        remarks: What else is to be said of the data.
 
     Raises:
         InputError: There are none, one cannot be read, or one has another size than the first.
     """
+    kind: Kind | None = None
+    while True:
+        try:
+            first = _stack(parts[0], kind, (), layout)
+            stacks = first, _stack(parts[1], kind, tuple(first.images.shape[2:]), layout)
+            break
+        except _OtherKindError as found:
+            (kind,) = found.args
+    assert kind is not None  # the first image said so
+    conversion = "; ".join([*_describe_changes(stacks), *remarks])
+    train, test = ((stack.images, stack.labels) for stack in stacks)
+    return build_dataset(name, classes, train, test, divisor=kind.divisor, conversion=conversion)
+
+
+def _stack(files: ImageFiles, kind: Kind | None, size: tuple[int, ...], layout: Layout) -> _Stack:
+    """Return images `(N, C, H, W)` of one kind and of one size, that of the first if none is given.
+
+    Raises:
+        _OtherKindError: One of them is of another kind.
+    """
+    count = len(files.labels)
 
     def read() -> Iterator[Part]:
-        shape: tuple[int, ...] = ()
+        expected = size
         for number in tqdm(range(count), "images", leave=False, disable=None):
-            try:
-                image = open_image(number)
-                grey = shape[0] == 1 if shape else image.mode in ("1", "L")
-                pixels = np.asarray(image.convert("L" if grey else "RGB"))
-            except Exception as error:  # a strange file may fail in any way
-                reason = first_line(error, 120)
-                if layout.skip_unreadable:
-                    log.warning("left out the image at %s: %s", locate(number), reason)
-                    continue
+            picture = _read(files, number, kind, layout)
+            if picture is None:
+                continue
+            expected = expected or picture.values.shape[1:]
+            if picture.values.shape[1:] != expected:
                 raise InputError(
-                    f"a readable image at {locate(number)}",
-                    reason,
-                    "remove or replace it, or pass --skip-unreadable",
-                ) from None
-            shape = shape or (1 if grey else 3, *pixels.shape[:2])
-            if pixels.shape[:2] != shape[1:]:
-                raise InputError(
-                    f"images of {shape[1:]} pixels, as the first one",
-                    f"{pixels.shape[:2]} at {locate(number)}",
+                    f"images of {expected} pixels, as the first one",
+                    f"{picture.values.shape[1:]} at {files.locate(number)}",
                     "resize them",
                 )
-            values = torch.from_numpy(pixels.copy())
-            values = values.view(1, *shape) if grey else values.permute(2, 0, 1)[None]
-            yield values, torch.tensor([number])
+            values = torch.from_numpy(picture.values.copy())[None]
+            yield values, torch.tensor([[number, picture.changes]])
 
-    return collect(count, read(), f"{source} {layout.skip_unreadable}", layout)
+    source = f"{files.source} {kind} {layout.skip_unreadable}"
+    images, rows = collect(count, read(), source, layout)
+    numbers, changes = rows.unbind(1)
+    return _Stack(images, files.labels[numbers], changes, count - len(numbers))
+
+
+def _read(files: ImageFiles, number: int, kind: Kind | None, layout: Layout) -> Picture | None:
+    """Return an image of a kind; None where it cannot be read and may be left out."""
+    try:
+        with files.open_image(number) as image:
+            picture = read_pixels(image)
+        wider = picture.kind if kind is None else kind.join(picture.kind)
+    except Exception as error:  # a strange file may fail in any way
+        reason = first_line(error, 120)
+        if layout.skip_unreadable:
+            log.warning("left out the image at %s: %s", files.locate(number), reason)
+            return None
+        raise InputError(
+            f"a readable image at {files.locate(number)}",
+            reason,
+            "remove or replace it, or pass --skip-unreadable",
+        ) from None
+    if wider != kind:
+        raise _OtherKindError(wider)
+    return picture.written_as(wider)
+
+
+def _describe_changes(stacks: Sequence[_Stack]) -> list[str]:
+    """Return what was done to how many of all images."""
+    counts = Counter[Change]()
+    for stack in stacks:
+        for change in IN_WORDS:
+            counts[change] += int((stack.changes & change > 0).sum())
+    left_out = sum(stack.left_out for stack in stacks)
+    total = sum(len(stack.images) for stack in stacks)
+    texts = [f"{counts[change]} of {total} images {IN_WORDS[change]}" for change in +counts]
+    return [*texts, *([f"{left_out} images left out that cannot be read"] if left_out else [])]
