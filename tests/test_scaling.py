@@ -118,6 +118,51 @@ def test_the_models_own_file_is_not_contradicted(toy: Dataset) -> None:
         as_trained(tasks_of(toy, FOUND), OF_HALF, FOUND)
 
 
+def of_floats(toy: Dataset, low: float, high: float) -> Tasks:
+    """Return the task with bytes as floating point from one number to another."""
+    task = toy.task([0, 1, 2])
+
+    def convert(data: Data) -> Data:
+        return Data(data.inputs[:] / 255 * (high - low) + low, data.labels)
+
+    return Tasks.alone(replace(task, train=convert(task.train), test=convert(task.test)))
+
+
+@pytest.mark.parametrize(
+    ("black", "white", "said"), [(0, 1, None), (0, 255, "0,255"), (-1, 1, "-1,1"), (0, 1, "0,1")]
+)
+def test_pixels_of_any_range_are_scaled_alike(
+    black: float, white: float, said: str | None, toy: Dataset
+) -> None:
+    of_bytes = as_trained(Tasks.alone(toy.task([0, 1, 2])), OF_HALF)
+    found = as_trained(of_floats(toy, black, white), replace(OF_HALF, range=said))
+    expected, _ = of_bytes.undesirable.train.batch(slice(9))
+    assert torch.allclose(found.undesirable.train.batch(slice(9))[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("black", "white", "said", "message"),
+    [
+        (0, 255, None, "floating point from 0 to 255; say by --range"),
+        (-1, 1, None, "from -1 to 1; say by --range"),
+        (0, 1, "1", "black and white"),
+        (0, 1, "1,0", "black and white"),
+        (0, 1, "0,1,2", "black and white"),
+        (0, 1, "a,b", "numbers separated by commas in --range"),
+    ],
+)
+def test_ranges_are_not_guessed(
+    black: float, white: float, said: str | None, message: str, toy: Dataset
+) -> None:
+    with pytest.raises(InputError, match=message):
+        as_trained(of_floats(toy, black, white), replace(OF_HALF, range=said))
+
+
+def test_bytes_have_a_range_of_their_own(toy: Dataset) -> None:
+    with pytest.raises(InputError, match="no --range"):
+        as_trained(tasks_of(toy, FOUND), replace(OF_HALF, range="0,255"))
+
+
 @pytest.fixture
 def strangers(tmp_path: Path, toy_folder: Path) -> tuple[str, ...]:
     """Return the words that audit a stranger's network."""

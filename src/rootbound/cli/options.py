@@ -64,6 +64,12 @@ class TaskOptions:
     test_split: str | None = None
     """Part to test on, as `datasets` writes it, such as train[1000:] (default: the part named test
     or validation)."""
+    holdout: float | None = None
+    """Share of each class to hold out to be judged on, where the data have no part for that
+    (default: the model's own, or 0.2)."""
+    layout: str | None = None
+    """Order of the axes of arrays of images: NHWC or NCHW (default: the model's own, or by their
+    sides)."""
     length: int | None = None
     """Tokens of a text at most (default: the model's own, or 64)."""
     skip_unreadable: bool = False
@@ -92,10 +98,13 @@ class ScalingOptions:
 
     mean: float | list[float] | str | None = None
     """With --deviation: how the pixels were scaled that a stranger's network was trained on, in
-    place of the data's own scaling: (x - mean) / deviation, where x is from 0 to 1. One number, or
-    one for each channel as in 0.485,0.456,0.406."""
+    place of the data's own scaling: (x - mean) / deviation, where x is from 0, black, to 1, white.
+    One number, or one for each channel as in 0.485,0.456,0.406."""
     deviation: float | list[float] | str | None = None
     """With --mean."""
+    range: str | None = None
+    """With --mean: what is black and what is white where pixels are floating point, such as 0,255
+    or -1,1 (default: 0,1)."""
 
 
 @dataclass(frozen=True)

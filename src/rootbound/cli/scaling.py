@@ -12,6 +12,8 @@ from rootbound.data import Scaling, Task, Tasks
 from rootbound.report.settings import scaling_in_words
 
 log = logging.getLogger(__name__)
+LOOKED_AT = 10_000
+"""Samples that are looked at to see what range they have."""
 AnyTasks = TypeVar("AnyTasks", bound=Tasks)
 
 
@@ -50,10 +52,11 @@ def as_trained(
     wanted = given if own is None else own
     if wanted is None:
         return tasks
-    desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted)
+    black_white = None if given is None else _find_range(options, tasks.undesirable)
+    desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted, black_white)
     if own is not None and keep_second:
         return replace(tasks, desirable=desirable)
-    undesirable, defender = _scaled(tasks.undesirable, wanted), tasks.known_undesirable
+    undesirable, defender = _scaled(tasks.undesirable, wanted, black_white), tasks.known_undesirable
     if defender is not None:
         defender = replace(defender, scaling=undesirable.train.scaling)
     return replace(tasks, desirable=desirable, undesirable=undesirable, known_undesirable=defender)
@@ -80,12 +83,49 @@ def _numbers(name: str, value: float | list[float] | str) -> float | list[float]
         ) from None
 
 
-def _scaled(task: Task, wanted: Scaling) -> Task:
-    """Return a task with that mean and deviation; what pixels are divided by stays the data's."""
+def _find_range(options: ScalingOptions, task: Task) -> tuple[float, float] | None:
+    """Return what is black and what is white in floating point; None where pixels are whole.
+
+    Raises:
+        InputError: The range is no two numbers, or nobody named it and it is not from 0 to 1.
+    """
+    inputs, divisor = task.train.inputs, task.train.scaling.divisor
+    if not inputs.is_floating_point() or divisor != 1:
+        if options.range is not None:
+            raise InputError("no --range", "pixels that are whole numbers", "leave it out")
+        return None
+    if options.range is not None:
+        numbers = _numbers("range", options.range)
+        if not isinstance(numbers, list) or len(numbers) != 2 or numbers[0] >= numbers[1]:
+            raise InputError(
+                "--range with black and white, such as 0,255", options.range, "correct it"
+            )
+        return numbers[0], numbers[1]
+    some = inputs[:LOOKED_AT]
+    low, high = float(some.min()), float(some.max())
+    if low < 0 or high > 1:
+        raise InputError(
+            "pixels from 0 to 1, of which --mean and --deviation are taken",
+            f"floating point from {low:g} to {high:g}",
+            "say by --range what is black and what is white, such as 0,255 or -1,1",
+        )
+    return 0.0, 1.0
+
+
+def _scaled(task: Task, wanted: Scaling, black_white: tuple[float, float] | None = None) -> Task:
+    """Return a task with that mean and deviation; what pixels are divided by stays the data's.
+
+    Where black and white are stated, mean and deviation are those of pixels from 0 to 1.
+    """
     own = task.train.scaling
-    if task.train.tokens or own.is_close(wanted):
+    divisor, shift = own.divisor, 0.0
+    if black_white is not None:
+        divisor = black_white[1] - black_white[0]
+        shift = black_white[0] / divisor
+    means = [mean + shift for mean, _ in wanted.channels]
+    scaling = Scaling.stated(divisor, means, [deviation for _, deviation in wanted.channels])
+    if task.train.tokens or (own.divisor == divisor and own.is_close(scaling)):
         return task
-    scaling = Scaling.stated(own.divisor, wanted.mean, wanted.deviation)
     train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
     log.warning(
         "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",

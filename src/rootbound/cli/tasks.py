@@ -171,6 +171,8 @@ def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
         in_memory=options.in_memory,
         train_split=resolve("train_split") or None,
         test_split=resolve("test_split") or None,
+        holdout=resolve("holdout") or None,
+        axes=resolve("layout") or None,
         label_names=tuple(name.strip() for name in names if name.strip()),
     )
 

@@ -140,6 +140,8 @@ def _resolve(options: Options) -> Training:
         label_names=",".join(layout.label_names),
         train_split=layout.train_split or "",
         test_split=layout.test_split or "",
+        holdout=layout.holdout or 0.0,
+        layout=layout.axes or "",
         scaling=samples.stated_scaling,
     )
     model = network.build(tasks, options.seed)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.datasets.cache import CHUNK, Part, collect, describe_files
-from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
+from rootbound.datasets.dataset import AXES, DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 LARGEST = 8 * 2**30
 """Bytes the arrays may unpack to; a larger claim is refused before anything is allocated."""
@@ -32,17 +32,18 @@ NAMES = (
 def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load inputs and labels for training and testing; nothing in the file is executed.
 
-    Images `(N, H, W)` or `(N, H, W, C)` with 1 or 3 channels become `(N, C, H, W)`; any other
-    inputs are taken as they are. Labels are whole numbers from 0, `(N,)` or `(N, 1)`. Inputs
-    are scaled by the mean and the deviation of the training samples.
+    Images `(N, H, W)` or `(N, H, W, C)` become `(N, C, H, W)`; any other inputs are taken as they
+    are. Of four axes, the channels are the one that is shorter than the two others; where that is
+    none, or both of them, `layout` says it. Labels are whole numbers from 0, `(N,)` or `(N, 1)`.
+    Inputs are scaled by the mean and the deviation of the training samples.
 
     Args:
         path: The file.
-        layout: How much may be in memory.
+        layout: How much may be in memory, and the order of the axes of images.
 
     Raises:
         InputError: The file is missing, damaged or too large, or an array is missing or not of
-            that form.
+            that form, or may be read in two ways.
     """
     try:
         names, large = _find_names(path, layout)
@@ -52,7 +53,7 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
             (
                 _stream_inputs(path, inputs, layout)
                 if inputs in large
-                else _check_inputs(path, inputs, arrays[inputs]),
+                else _check_inputs(path, inputs, arrays[inputs], layout.axes),
                 _check_labels(path, labels, arrays[labels]),
             )
             for inputs, labels in (names[:2], names[2:])
@@ -108,14 +109,15 @@ def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
                 count = min(CHUNK, shape[0] - start)
                 content = file.read(count * row)
                 values = np.frombuffer(content, kind).reshape(count, *shape[1:])
-                yield _check_inputs(path, name, values.copy()), torch.arange(start, start + count)
+                inputs = _check_inputs(path, name, values.copy(), layout.axes)
+                yield inputs, torch.arange(start, start + count)
             if file.read(1):  # reading to the end checks the checksum, too
                 raise ValueError(f"{name} is longer than its head says")
 
         return collect(shape[0], parts(), f"{describe_files([path])} {name}", layout)[0]
 
 
-def _check_inputs(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
+def _check_inputs(path: Path, name: str, values: NDArray[np.generic], axes: str | None) -> Tensor:
     """Return inputs as bytes or float32, images with their channels first."""
     if not (values.dtype == np.uint8 or values.dtype.kind == "f") or values.ndim < 2:
         raise InputError(
@@ -123,11 +125,38 @@ def _check_inputs(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
             f"{values.dtype} of shape {values.shape}",
             "convert them",
         )
+    if axes is not None and values.ndim != 4:
+        raise InputError(
+            f"four axes in {name} of {path}, as --layout says",
+            f"shape {values.shape}",
+            "leave --layout out",
+        )
     inputs = torch.from_numpy(values if values.dtype == np.uint8 else values.astype(np.float32))
     if inputs.dim() == 3:
         return inputs.unsqueeze(1)
-    images = inputs.dim() == 4 and inputs.shape[3] in (1, 3)
-    return inputs.permute(0, 3, 1, 2).contiguous() if images else inputs
+    if inputs.dim() == 4 and (axes or _find_axes(path, name, values.shape)) == "NHWC":
+        return inputs.permute(0, 3, 1, 2).contiguous()
+    return inputs
+
+
+def _find_axes(path: Path, name: str, shape: tuple[int, ...]) -> str:
+    """Return the order of the axes of images, where their sides leave no other."""
+    _, first, second, third = shape
+    readings = [
+        order
+        for order, channels, sides in (
+            ("NHWC", third, (first, second)),
+            ("NCHW", first, (second, third)),
+        )
+        if channels < min(sides)
+    ]
+    if len(readings) != 1:
+        raise InputError(
+            f"images in {name} of {path} with fewer channels than pixels a side",
+            f"shape {shape}, which may be read in two ways",
+            f"say which by --layout {' or '.join(AXES)}",
+        )
+    return readings[0]
 
 
 def _check_labels(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:

@@ -47,6 +47,8 @@ class Origin:
         label_names: Names of the classes, separated by commas; empty where the table has its own.
         train_split: Training part, as `datasets` writes it; empty for the part of that name.
         test_split: Test part, likewise.
+        holdout: Share of each class that was held out to be judged on; 0 where nobody named one.
+        layout: Order of the axes of images, such as `NHWC`; empty where nobody named it.
         scaling: Scaling of the inputs that the model was trained on; None where they were tokens,
             or where an older file does not say.
     """
@@ -66,6 +68,8 @@ class Origin:
     label_names: str = ""
     train_split: str = ""
     test_split: str = ""
+    holdout: float = 0.0
+    layout: str = ""
     scaling: Scaling | None = None
 
     @classmethod
