@@ -1,5 +1,8 @@
 """Attacks: ways to repurpose a model, in the tiers `probes`, `tuning` and `repairs`."""
 
+from typing import TYPE_CHECKING
+
+import rootbound
 from rootbound.attacks.base import Attack, Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker, Budget
 from rootbound.attacks.probes.by_distance import KernelRidge, NearestNeighbours
@@ -57,3 +60,11 @@ __all__ = [
     "Snapshot",
     "StackedAttack",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return what was here once and is in `rootbound.suites` now."""
+        if name in ("SUITES", "Suite", "find_suite"):
+            return getattr(rootbound.suites, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

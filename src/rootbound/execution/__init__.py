@@ -7,6 +7,7 @@ function knows. A job whose process dies is run once more, alone, and then left 
 from rootbound.core.errors import InputError
 from rootbound.execution.engine import Crew, Engine, InProcess, WorkerDied
 from rootbound.execution.pool import Pool
+from rootbound.execution.program import can_be_run_again, end_unguarded_worker, say_why_one_worker
 from rootbound.execution.ray_cluster import RayCluster
 
 __all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "engine_for"]
@@ -15,11 +16,17 @@ __all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "e
 def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:
     """Return an engine of so many processes on a device; an engine is returned as it is.
 
+    Where the program is no file that other processes could run, one worker is used, and said.
+
     Raises:
         InputError: The number is below 1.
     """
-    if isinstance(workers, Engine):
-        return workers
-    if workers < 1:
-        raise InputError("at least 1 worker", str(workers), "raise it")
-    return InProcess(device=device) if workers == 1 else Pool(workers, device=device)
+    end_unguarded_worker()
+    if not isinstance(workers, Engine):
+        if workers < 1:
+            raise InputError("at least 1 worker", str(workers), "raise it")
+        workers = InProcess(device=device) if workers == 1 else Pool(workers, device=device)
+    if isinstance(workers, Pool) and not can_be_run_again():
+        say_why_one_worker()
+        return InProcess(threads=workers.threads, device=workers.device)
+    return workers

@@ -9,6 +9,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from rootbound.execution.engine import Crew, Engine, Job, OnDeath, Result, WorkerDied, give_up
+from rootbound.execution.program import end_unguarded_worker
 from rootbound.execution.worker import Worker
 
 
@@ -40,6 +41,7 @@ class Pool(Engine):
         on_death: OnDeath[Any, Result] = give_up,
     ) -> Iterator[Crew[Any, Result]]:
         """Start processes as they are needed, and end them."""
+        end_unguarded_worker()
         crew: _Processes[Any, Result] = _Processes(
             function, shared, on_death, self.workers, self.threads
         )

@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from itertools import count
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
@@ -22,12 +23,15 @@ from tqdm import tqdm
 from rootbound.core.memory import keep_freed_memory, release_freed_memory
 from rootbound.core.user_code import CarriedCode
 from rootbound.execution.engine import Job, Result, WorkerDied
+from rootbound.execution.program import NAME, failed_start, told_as_start
 
 LOST_ACCELERATOR = 70
 """Exit code of a process whose accelerator does nothing more for it."""
 
 FAREWELL = 10.0
 """Seconds that an idle process has for its end."""
+READY = b"ready"
+_numbers = count(1)
 
 
 def become_worker(threads: int) -> None:
@@ -81,10 +85,17 @@ class Worker(Generic[Job, Result]):
             context.set_forkserver_preload([function.__module__, "torch._dynamo"])
         self.line, far_end = context.Pipe()
         """Ready to be read when a job has ended."""
+        self._begun, said = context.Pipe(duplex=False)
+        """Has something to read once the process is ready for jobs."""
         # The user's files are loaded before anything arrives that may need them.
-        self._process = context.Process(target=_serve, args=(CarriedCode(), threads, far_end))
+        self._process = context.Process(
+            target=_serve,
+            args=(CarriedCode(), threads, far_end, said),
+            name=f"{NAME}-{next(_numbers)}",
+        )
         self._process.start()
         far_end.close()
+        said.close()
         self._send((function, shared))
 
     @property
@@ -102,17 +113,33 @@ class Worker(Generic[Job, Result]):
 
         Raises:
             WorkerDied: The process ended before.
+            InputError: The process ended at its start: another would do the same.
         """
         try:
             if self.line not in wait(self.ends) and not self.line.poll():
                 raise EOFError
             result, error = self.line.recv()
         except (EOFError, OSError):
-            self.stop()
-            raise WorkerDied(_cause_of_death(self._process.exitcode)) from None
+            raise self._bury() from None
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]
+
+    def _bury(self) -> Exception:
+        """Return the error for a process that has ended."""
+        # Whether it has begun is asked for first: nothing is left to read when all is closed.
+        has_begun = self._has_begun()
+        self.stop()
+        code = self._process.exitcode
+        # What a signal has ended, as where memory runs out, may start another time.
+        if has_begun or code is None or code < 0:
+            return WorkerDied(_cause_of_death(code))
+        return failed_start(code)
+
+    def _has_begun(self) -> bool:
+        with contextlib.suppress(EOFError, OSError):
+            return self._begun.poll() and self._begun.recv_bytes() == READY
+        return False
 
     def stop(self) -> None:
         """End the process, whatever it does."""
@@ -122,6 +149,7 @@ class Worker(Generic[Job, Result]):
     def dismiss(self) -> None:
         """Let an idle process end, and wait for that; end it where jobs have left threads in it."""
         self.line.close()
+        self._begun.close()
         self._process.join(FAREWELL)
         if self._process.is_alive():
             self._process.kill()
@@ -149,12 +177,20 @@ def _cause_of_death(code: int | None) -> str:
     return f"its process was ended by {name}{more}"
 
 
-def _serve(_code: CarriedCode, threads: int, line: Connection) -> None:
+def _serve(_code: CarriedCode, threads: int, line: Connection, begun: Connection) -> None:
     """Run the jobs that come along the line until nobody is at its other end."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     become_worker(threads)
     with contextlib.suppress(EOFError, ConnectionError):
-        function, shared = line.recv()
+        try:
+            function, shared = line.recv()
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # what cannot be unpickled here raises anything
+            line.send((None, told_as_start(error)))
+            return
+        begun.send_bytes(READY)
+        begun.close()
         while True:
             _answer(line, *_run_next(line, function, shared))
             release_freed_memory()

@@ -1,0 +1,70 @@
+"""The program that starts workers: whether other processes can run it again, as each does."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from multiprocessing import process
+from pathlib import Path
+
+from rootbound.core.errors import InputError, first_line
+
+log = logging.getLogger(__name__)
+NAME = "rootbound-worker"
+"""Begins the names of workers' processes. A process has its name before it runs the program."""
+UNGUARDED = 71
+"""Exit code of a worker in which the program would have begun to start workers itself."""
+GUARD = 'if __name__ == "__main__":'
+
+
+def can_be_run_again() -> bool:
+    """Return whether the program is a file: a notebook, `python -c` and standard input are none."""
+    main = sys.modules["__main__"]
+    if getattr(main, "__spec__", None) is not None:  # python -m
+        return True
+    return Path(getattr(main, "__file__", None) or "<none>").is_file()
+
+
+def say_why_one_worker() -> None:
+    """Say that one worker is used where more were asked for, and how to have more."""
+    log.warning(
+        "one worker is used, in this process: others would run the program again, which is no file "
+        "(a notebook, python -c, or standard input); for more workers write it to a file, with "
+        "what starts them under `%s`",
+        GUARD,
+    )
+
+
+def end_unguarded_worker() -> None:
+    """End this process where it is a worker that still runs the program it is to work for.
+
+    It would start workers of its own. The process that started it says what is wrong.
+    """
+    current = process.current_process()
+    if current.name.startswith(NAME) and getattr(current, "_inheriting", False):
+        os._exit(UNGUARDED)
+
+
+def failed_start(code: int | None) -> InputError:
+    """Return the error for a worker that ended, with that exit code, before it could work."""
+    if code == UNGUARDED:
+        return InputError(
+            f"what starts workers to stand under `{GUARD}`",
+            "a program that begins it whenever it is run, as each worker does at its start",
+            "write that line above it, or use workers=1",
+        )
+    return InputError(
+        "workers that start",
+        f"one that ended at its start with exit code {code}, for the reason it has printed above",
+        f"put what the program does under `{GUARD}`, which no worker runs, or use workers=1",
+    )
+
+
+def told_as_start(error: Exception) -> InputError:
+    """Return the error for a worker that does not understand what it is to work with."""
+    return InputError(
+        "data and settings that other processes can be sent",
+        f"{type(error).__name__} at a worker's start: {first_line(error)}",
+        "define what they are made of in a module, or use workers=1",
+    )

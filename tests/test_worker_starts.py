@@ -1,0 +1,117 @@
+"""Workers that cannot start: told as that, with the cause, and one worker where none can."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from rootbound.core.errors import InputError
+from rootbound.execution import Engine, InProcess, Pool, engine_for, program
+
+A_FILE = str(Path(__file__))
+PROGRAMS: dict[str, tuple[dict[str, object], bool]] = {
+    "a script": ({"__file__": A_FILE}, True),
+    "python -m": ({"__file__": "gone", "__spec__": SimpleNamespace()}, True),
+    "python -c": ({}, False),
+    "a notebook": ({"__spec__": None, "__vsc_ipynb_file__": "a.ipynb"}, False),
+    "standard input": ({"__file__": "<stdin>"}, False),
+    "a file that is gone": ({"__file__": f"{A_FILE}.gone"}, False),
+}
+
+
+@pytest.mark.parametrize("wanted", [2, Pool(3, threads=2, device="mps")], ids=["number", "engine"])
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_more_workers_need_a_program_that_is_a_file(
+    kind: str,
+    wanted: int | Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    attributes, is_file = PROGRAMS[kind]
+    main = ModuleType("__main__")
+    vars(main).update(attributes)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    with caplog.at_level(logging.WARNING, logger="rootbound"):
+        engine = engine_for(wanted)
+    if is_file:
+        assert isinstance(engine, Pool) and not caplog.messages
+        return
+    alone = InProcess() if wanted == 2 else InProcess(threads=2, device="mps")
+    assert engine == alone
+    assert [message.startswith("one worker is used") for message in caplog.messages] == [True]
+
+
+def test_one_worker_and_engines_of_others_are_said_nothing_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    assert engine_for(1) == InProcess() == engine_for(InProcess())
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("name", "starts"), [("rootbound-worker-3", True), ("Process-3", False)])
+def test_a_worker_that_runs_the_program_again_ends_there(
+    name: str, starts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    worker = SimpleNamespace(name=name, _inheriting=True)
+    monkeypatch.setattr("multiprocessing.process.current_process", lambda: worker)
+    engine_for(1)
+    assert codes == [program.UNGUARDED] * starts
+    del worker._inheriting  # what it is once it has begun
+    engine_for(1)
+    assert len(codes) == starts
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        (program.UNGUARDED, "got a program that begins it whenever it is run, as each worker does"),
+        (1, "got one that ended at its start with exit code 1, for the reason it has printed"),
+    ],
+)
+def test_a_failed_start_is_told_with_its_cause(code: int, cause: str) -> None:
+    said = str(program.failed_start(code))
+    assert cause in said and '`if __name__ == "__main__":`' in said and "limit" not in said
+
+
+STARTS = """
+from rootbound.execution import Pool
+with Pool(1).open(print, ()) as crew:
+    crew.submit(1)
+    list(crew.finished())
+"""
+
+
+@pytest.mark.slow
+def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(STARTS)
+    command = [sys.executable, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(str(program.failed_start(program.UNGUARDED)))
+
+
+class Vanishing:
+    """What can be sent, and not be received."""
+
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("none",)
+
+
+@pytest.mark.slow
+def test_what_no_worker_understands_is_told_so() -> None:
+    with (
+        pytest.raises(InputError, match="ValueError at a worker's start: invalid literal"),
+        Pool(1).open(print, (Vanishing(),)) as crew,
+    ):
+        crew.submit(1)
+        list(crew.finished())
