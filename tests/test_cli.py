@@ -332,7 +332,7 @@ def read_weights(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return weights
 
     monkeypatch.setattr("rootbound.publishing.checkpoint.safe_open", Counted)
-    monkeypatch.setattr("rootbound.publishing.foreign.load_file", load_counted)
+    monkeypatch.setattr("rootbound.publishing.tensor_files.load_file", load_counted)
     return counts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rootbound.cli.factory import (
@@ -23,7 +23,7 @@ from rootbound.networks.hugging_face.configuration import PRETRAINED, read_fixed
 from rootbound.networks.registry import read_architecture
 from rootbound.publishing import Origin
 from rootbound.publishing.checkpoint import read_header
-from rootbound.publishing.foreign import count_classes, read_weights, set_weights
+from rootbound.publishing.foreign import count_classes, set_weights
 from rootbound.publishing.header import Header
 from rootbound.publishing.hub import WEIGHTS
 from rootbound.publishing.published import (
@@ -33,6 +33,7 @@ from rootbound.publishing.published import (
     find_weights,
     load_transformers,
 )
+from rootbound.publishing.tensor_files import read_content
 from rootbound.training import seeded
 
 log = logging.getLogger(__name__)
@@ -126,11 +127,10 @@ class NetworkSource:
             if self.name.startswith(PRETRAINED):
                 check_transformers_card(self.name)
             return build(self.name, len(task.classes), task.train.shape, seed=seed)
-        path = self.weights.weights
-        weights = read_weights(path)
-        classes = count_classes(weights, path) if tasks.desirable is None else len(task.classes)
+        content, key = read_content(self.weights.weights), self.weights.key
+        classes = count_classes(content, key) if tasks.desirable is None else len(task.classes)
         model = build(self.name, classes, task.train.shape)
-        set_weights(model, weights, path)
+        set_weights(model, content, key)
         self.weights.check_card(model)
         return model
 
@@ -176,7 +176,7 @@ class NetworkSource:
         if tasks is not None and tasks.desirable is not None:
             return len(tasks.desirable.classes)
         assert self.weights is not None  # what has no header has been named as a file
-        return count_classes(read_weights(self.weights.weights), self.weights.weights)
+        return count_classes(read_content(self.weights.weights), self.weights.key)
 
 
 def resolve_transformers(name: str) -> NetworkSource:
@@ -208,13 +208,17 @@ def resolve_network(options: NetworkOptions, path: str | None = None) -> Network
     """
     name = MODEL if options.model is None else options.model
     pretrained = name.startswith(PRETRAINED)
+    if options.weights is not None and (path is None or options.model is None):
+        raise InputError(
+            "--weights with --model and a file of weights", "it alone", "leave it out, or name both"
+        )
     if path is None:
         return NetworkSource(name, options.head, name if pretrained else "")
     if pretrained:
         raise InputError(
             f"weights of a file, or of --model {PRETRAINED}NAME", "both", "leave one out"
         )
-    weights = find_weights(path)
+    weights = replace(find_weights(path), key=options.weights)
     if options.model is None:
         model, whole = weights.load()
         return NetworkSource(

@@ -90,6 +90,11 @@ class NetworkOptions:
     )
     head: str | None = None
     """With --model file.py:function: the last linear layer's name, if it is not found."""
+    weights: str | None = option(
+        "With --model: which weights of a stranger's file to take, where several fit, such as "
+        "ema_state_dict.",
+        metavar="KEY",
+    )
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ class Classifier(nn.Module):
 
     new_head = False
     """Whether the head is random, since the weights came without one for their task."""
+    conversion = ""
+    """What was done to make the weights of a file fit, in words."""
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ from rootbound.networks.hugging_face.configuration import CONFIGURED
 from rootbound.networks.hugging_face.network import build_from_weights, to_transformers
 from rootbound.networks.registry import build, short_name
 from rootbound.networks.weights import check_finite, check_fit, copy_weights, own_weights
-from rootbound.publishing.foreign import PICKLES
+from rootbound.publishing.file_kinds import SAFETENSORS, find_kind
 from rootbound.publishing.header import METADATA_KEY, Header, Origin
 
 
@@ -152,7 +152,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
             "name its network by --model; in Python, use load_weights and Classifier.wrap",
         ) from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        if path.suffix in PICKLES:
+        if find_kind(path) != SAFETENSORS:  # which tells what is no file of weights at all
             raise InputError(
                 f"a safetensors file written by rootbound at {path}",
                 "another, as PyTorch writes them",

@@ -2,119 +2,164 @@
 
 from __future__ import annotations
 
-import pickle
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import CONFIGURED
 from rootbound.networks.hugging_face.network import build_from_weights
-from rootbound.networks.weights import check_finite
+from rootbound.networks.weights import check_finite, own_weights
+from rootbound.publishing.fits import Fit, Network
+from rootbound.publishing.name_lists import list_names, shown
+from rootbound.publishing.state_dict import OPTION, find_fits, take_weights
+from rootbound.publishing.tensor_files import Content, read_content
 
-PICKLES = (".pt", ".pth", ".bin", ".ckpt")
-"""Endings of files that PyTorch writes."""
-STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts save the weights beside other values."""
+log = logging.getLogger(__name__)
 HEADS = (
     "head.weight", "classifier.weight", "classifier.out_proj.weight", "classifier.1.weight",
     "score.weight",
 )  # fmt: skip
 """Names of the last layer's weights, here and in `transformers`."""
+ADAPTER = "lora_"
+"""Part of the names of weights that are added to those of another model."""
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path, key: str | None = None) -> str:
     """Load a file of weights into a network; nothing in the file is executed.
 
-    The file is a safetensors file, or a PyTorch file of tensors and plain values
-    (`weights_only`). Weights for a network of `transformers` may have that library's names.
+    The file is of safetensors or of PyTorch (tensors and plain values: `weights_only`), or the
+    index of several such files. Weights may lie in a dictionary beside other values, and their
+    names may begin with those of what wrapped the network. Weights for a network of `transformers`
+    may have that library's names.
+
+    Args:
+        module: The network.
+        path: The file.
+        key: Which weights to take, where several in the file fit.
+
+    Returns:
+        What was done to make the weights fit, in words; empty where they are as the network has
+        them.
 
     Raises:
         InputError: The file is missing, damaged, of another kind or would run code, its weights
-            do not fit, or one is NaN or infinite.
+            do not fit, several do, or one is NaN or infinite.
     """
-    set_weights(module, read_weights(path), path)
+    return set_weights(module, read_content(path), key)
 
 
-def set_weights(module: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Give a network the weights that were read from a file.
+def set_weights(module: nn.Module, content: Content, key: str | None = None) -> str:
+    """Give a network the weights that were read from a file, as `load_weights` does.
 
     Raises:
-        InputError: They do not fit, or one is NaN or infinite.
+        InputError: They do not fit, several do, or one is NaN or infinite.
     """
+    configured = isinstance(module, Classifier) and module.architecture.startswith(CONFIGURED)
+    state = own_weights(module) if configured else module.state_dict(keep_vars=True)
+    network = Network.of(state)
+    fits = find_fits(content, network, key)
+    if len(fits) > 1:
+        raise InputError(
+            f"one set of weights in {content.path}",
+            f"{len(fits)} that fit the network: {', '.join(_quoted(fit) for fit in fits)}",
+            f"say which by {OPTION}",
+        )
+    (fit,) = fits
+    if fit.faults:
+        weights, done = _inside(content, fit), "; ".join((*content.notes, *fit.notes))
+    else:
+        weights, done = take_weights(content, fit, network)
     try:
-        if isinstance(module, Classifier) and module.architecture.startswith(CONFIGURED):
+        if isinstance(module, Classifier) and configured:
             given = build_from_weights(weights, module.architecture, module.classes)
             weights = given.state_dict()
+        # What does not fit by its names may be what the network's own code can read.
         module.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"weights in {path} that fit the network", reason, "check --model, or the file"
-        ) from None
-    check_finite(module, path)
+        raise _misfit(content, fit, network, error) from None
+    check_finite(module, content.path)
+    if done:
+        log.info("weights in %s: %s", content.path.name, done)
+    if isinstance(module, Classifier):
+        module.conversion = done
+    return done
 
 
-def count_classes(weights: Mapping[str, Tensor], path: Path) -> int:
+def count_classes(content: Content, key: str | None = None) -> int:
     """Return how many classes the last layer tells apart.
 
-    Raises:
-        InputError: There is no layer with one of the usual names.
-    """
-    heads = [weights[name] for name in HEADS if name in weights and weights[name].dim() == 2]
-    if not heads:
-        raise InputError(
-            f"a last layer called {' or '.join(HEADS)} in {path}",
-            "none, so that it is not known for how many classes the weights are",
-            "name the classes by --desirable",
-        )
-    return len(heads[0])
-
-
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Return the tensors of a file by name; nothing in it is executed.
+    Args:
+        content: What a file of weights holds.
+        key: Which weights are meant.
 
     Raises:
-        InputError: The file is missing, damaged, of another kind or would run code.
+        InputError: There is no layer with one of the usual names, or there are several.
     """
-    if not path.is_file():
-        raise InputError(f"a file of weights at {path}", "no such file", "check the path")
-    if path.suffix not in (".safetensors", *PICKLES):
-        raise InputError(
-            f"a safetensors file, or a PyTorch file ({', '.join(PICKLES)})",
-            path.name,
-            "save the state dict with safetensors",
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise InputError(
-            f"nothing but tensors in {path}",
-            "a pickle that would run code",
-            "ask for safetensors: this file is not opened",
-        ) from None
-    except Exception as error:  # a strange file may fail in any way
-        raise InputError(
-            f"a readable file of weights at {path}", first_line(error), "the file is damaged"
-        ) from None
-    if isinstance(content, Mapping):
-        nested = [content[key] for key in STATE_DICT_KEYS if key in content]
-        weights = nested[0] if nested else content
-        if (
-            isinstance(weights, Mapping)
-            and weights
-            and all(
-                isinstance(name, str) and isinstance(value, Tensor)
-                for name, value in weights.items()
-            )
-        ):
-            return dict(weights)
+    meant = [
+        part
+        for name, part in content.parts.items()
+        if key is None or f".{name}.".endswith(f".{key}.") or name.startswith(f"{key}.")
+    ]
+    counts = {
+        len(value)
+        for part in meant or content.parts.values()
+        for name, value in part.items()
+        if value.dim() == 2 and any(f".{name}".endswith(f".{head}") for head in HEADS)
+    }
+    if len(counts) == 1:
+        return counts.pop()
+    found = "none" if not counts else f"several, for {', '.join(map(str, sorted(counts)))} classes"
     raise InputError(
-        f"a state dict in {path}", type(content).__name__, "save module.state_dict() alone"
+        f"a last layer called {' or '.join(HEADS)} in {content.path}",
+        f"{found}, so that it is not known for how many classes the weights are",
+        "name the classes by --desirable",
     )
+
+
+def _quoted(fit: Fit) -> str:
+    return f"'{shown(fit.label)}'"
+
+
+def _inside(content: Content, fit: Fit) -> Mapping[str, Tensor]:
+    """Return all weights that begin as a fit's do, without that beginning."""
+    return {
+        name.removeprefix(fit.prefix): value
+        for name, value in content.parts[fit.key].items()
+        if name.startswith(fit.prefix)
+    }
+
+
+def _misfit(content: Content, fit: Fit, network: Network, error: Exception) -> InputError:
+    """Return the error for weights that are not those of the network, with the names."""
+    part = content.parts[fit.key]
+    faults = []
+    if fit.missing:
+        faults.append(f"{len(fit.missing)} missing: {list_names(fit.missing)}")
+    if fit.unexpected:
+        faults.append(f"{len(fit.unexpected)} unexpected: {list_names(fit.unexpected)}")
+    if fit.misshaped:
+        shapes = [
+            f"{name} {_size(part[fit.names[name]])} in place of {_size(network.tensors[name])}"
+            for name in fit.misshaped
+        ]
+        faults.append(f"{len(fit.misshaped)} of another shape: {list_names(shapes)}")
+    if not faults:
+        faults.append(" ".join(str(error).split())[:200])
+    where = f" (the nearest, under {_quoted(fit)})" if fit.label else ""
+    is_adapter = any(ADAPTER in name for name in part)
+    return InputError(
+        f"weights in {content.path} that fit the network",
+        f"others{where}: {'; '.join(faults)}",
+        "merge the adapter into its model first" if is_adapter else "check --model, or the file",
+    )
+
+
+def _size(tensor: Tensor) -> str:
+    try:
+        return "x".join(map(str, tensor.shape)) or "one number"
+    except RuntimeError:  # a layer that has seen no input yet
+        return "any"

@@ -17,7 +17,8 @@ from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.network import build
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.checkpoint import load_with_header
-from rootbound.publishing.foreign import PICKLES, load_weights
+from rootbound.publishing.folders import ENDINGS, SHARDS, find_in_folder
+from rootbound.publishing.foreign import load_weights
 from rootbound.publishing.header import Header, Origin
 from rootbound.publishing.hub import (
     CARD,
@@ -41,10 +42,12 @@ class WeightsLocation:
     Args:
         weights: The file.
         folder: The folder that was published with it; None where the file was named by itself.
+        key: Which weights to take, where a stranger's file holds several.
     """
 
     weights: Path
     folder: Path | None
+    key: str | None = None
 
     def load(self) -> tuple[Classifier, Header]:
         """Load a model that its file describes, and the description; nothing is executed.
@@ -82,8 +85,9 @@ class WeightsLocation:
         # In single precision first: weights that were trained in it must not be rounded, or they
         # are no longer those of their card.
         network = copy.deepcopy(module).float()
-        load_weights(network, self.weights)
+        done = load_weights(network, self.weights, self.key)
         model = Classifier.wrap(network, head, example, fresh)
+        model.conversion = done
         self.check_card(model)
         return model
 
@@ -116,7 +120,7 @@ def find_weights(name: str, download: DownloadOptions = DEFAULT_DOWNLOAD) -> Wei
     """
     path = Path(name)
     if not path.is_dir():
-        if path.is_file() or path.suffix in (".safetensors", *PICKLES):
+        if path.is_file() or path.suffix in ENDINGS:
             return WeightsLocation(path, None)
         if name.count("/") != 1 or any(part in ("", ".", "..") for part in name.split("/")):
             raise InputError(
@@ -124,8 +128,8 @@ def find_weights(name: str, download: DownloadOptions = DEFAULT_DOWNLOAD) -> Wei
                 "no such file",
                 "train one: rootbound train",
             )
-        path = download_files(name, [WEIGHTS, CONFIG, CARD, *TOKENISER_FILES], download)
-    return WeightsLocation(path / WEIGHTS, path)
+        path = download_files(name, [WEIGHTS, *SHARDS, CONFIG, CARD, *TOKENISER_FILES], download)
+    return WeightsLocation(find_in_folder(path), path)
 
 
 def load(
@@ -134,6 +138,7 @@ def load(
     *,
     head: str | None = None,
     fresh: Callable[[], nn.Module] | None = None,
+    key: str | None = None,
     **download: Any,
 ) -> Classifier:
     """Load what `rootbound train` or `rootbound export` wrote, in evaluation mode.
@@ -145,6 +150,7 @@ def load(
         module: Your own network, which is copied, where the weights belong to one.
         head: With `module`: its last linear layer, as `Classifier.wrap` takes it.
         fresh: With `module`: what makes it with random weights, as `Classifier.wrap` takes it.
+        key: With `module`: which weights to take, where a stranger's file holds several.
         download: Options of a download from the hub, named as its library names them: `revision`,
             `token`, `cache_dir`, `local_files_only` and `force_download`.
 
@@ -152,7 +158,7 @@ def load(
         InputError: There is no such model, it is damaged, it does not fit the module, it needs a
             module that was not given, or its card describes other weights.
     """
-    location = find_weights(str(name), DownloadOptions(**download))
+    location = replace(find_weights(str(name), DownloadOptions(**download)), key=key)
     model = location.load()[0] if module is None else location.load_into(module, head, None, fresh)
     return model.eval()
 

@@ -1,0 +1,43 @@
+"""Folders of weights as the hub and training frameworks lay them out: which file to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rootbound.core.errors import InputError
+from rootbound.publishing.hub import WEIGHTS
+from rootbound.publishing.name_lists import list_names
+
+ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
+"""Endings of files of weights."""
+SHARDS = ("*.safetensors.index.json", "*-of-*.safetensors")
+"""Patterns of weights in several files, on the hub."""
+INDEXES = ("*.safetensors.index.json", "*.bin.index.json", "*.index.json")
+
+
+def find_in_folder(folder: Path) -> Path:
+    """Return the file of weights in a folder: ours, or an index of shards, or the only other one.
+
+    Where there is none, that is the path where ours would be.
+
+    Raises:
+        InputError: There are several.
+    """
+    if (folder / WEIGHTS).is_file():
+        return folder / WEIGHTS
+    for pattern in INDEXES:
+        indexes = sorted(folder.glob(pattern))
+        if indexes:
+            return _only(indexes, folder)
+    files = [path for path in sorted(folder.glob("*")) if path.suffix in ENDINGS]
+    return _only(files, folder) if files else folder / WEIGHTS
+
+
+def _only(files: list[Path], folder: Path) -> Path:
+    if len(files) > 1:
+        raise InputError(
+            f"one file of weights in {folder}",
+            f"{len(files)}: {list_names([path.name for path in files])}",
+            "name one of them",
+        )
+    return files[0]

@@ -1,0 +1,201 @@
+"""Tensors in files of any origin: read without running anything, from one file or from shards."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rootbound.core.errors import InputError, first_line
+from rootbound.publishing.file_kinds import (
+    INDEX,
+    PYTORCH,
+    SAFETENSORS,
+    find_kind,
+    read_json,
+    refuse_pickle,
+)
+
+REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+DEEPEST = 4
+"""Dictionaries inside each other that are looked into."""
+INDEX_ENDING = ".index.json"
+PART = re.compile(r"-\d{5}-of-(\d{5})\.")
+SHOWN = 3
+
+
+class NotRead:
+    """Stands for a harmless value beside weights, of which nothing is read."""
+
+    def __new__(cls, *_: object) -> NotRead:
+        """Return one, whatever the value would be made of."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        """Keep nothing."""
+
+    def __setstate__(self, _: object) -> None:
+        """Keep nothing."""
+
+
+BESIDE = (
+    *(
+        f"numpy.{core}.multiarray.{name}"
+        for core in ("core", "_core")
+        for name in ("scalar", "_reconstruct")
+    ),
+    "numpy.dtype", "numpy.ndarray", "_codecs.encode",
+    "argparse.Namespace", "datetime.datetime", "datetime.timedelta", "types.SimpleNamespace",
+    *(f"{module}.{system}Path" for module in ("pathlib", "pathlib._local")
+      for system in ("Posix", "Windows", "PurePosix", "PureWindows")),
+)  # fmt: skip
+"""Values that training scripts save beside weights, and that are not read."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file of weights holds.
+
+    Args:
+        path: The file.
+        parts: Tensors by name, for each dictionary in the file by its keys joined with dots; the
+            key of the outermost is empty.
+        notes: What was done to read them, in words.
+    """
+
+    path: Path
+    parts: Mapping[str, Mapping[str, Tensor]]
+    notes: tuple[str, ...] = ()
+
+
+def read_content(path: Path) -> Content:
+    """Return the tensors of a file, or of the shards that an index names; nothing is executed.
+
+    Raises:
+        InputError: The file is missing, damaged, of another kind or would run code, or holds no
+            tensors.
+    """
+    if not path.is_file():
+        raise InputError(f"a file of weights at {path}", "no such file", "check the path")
+    kind = find_kind(path)
+    if kind == INDEX:
+        return _read_shards(path)
+    _check_whole(path)
+    return Content(
+        path, {"": _read_safetensors(path)} if kind == SAFETENSORS else _read_pytorch(path)
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except Exception as error:  # a strange file may fail in any way
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"a readable file of weights at {path}",
+        first_line(error),
+        "the file is damaged or not whole: download or save it again",
+    )
+
+
+def _read_pytorch(path: Path) -> dict[str, dict[str, Tensor]]:
+    try:
+        beside = torch.serialization.safe_globals([(NotRead, name) for name in BESIDE])
+        with beside, path.open("rb") as file:  # by its content, whatever it is called
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = REFUSED.search(str(error))
+        raise refuse_pickle(path, found[1] if found else "of another kind") from None
+    except Exception as error:  # a strange file may fail in any way
+        raise _damaged(path, error) from None
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, name, tensor in _find_tensors(content, (), set()):
+        parts.setdefault(key, {})[name] = tensor
+    if not parts:
+        held = "a value without tensors" if isinstance(content, NotRead) else type(content).__name__
+        if isinstance(content, Mapping):
+            keys = ", ".join(ascii(key)[:80] for key in list(content)[:SHOWN])
+            held = f"a dictionary without any tensor ({keys})" if keys else "an empty dictionary"
+        raise InputError(f"a state dict in {path}", held, "save module.state_dict() alone")
+    return parts
+
+
+def _find_tensors(
+    value: object, keys: tuple[str, ...], above: set[int]
+) -> Iterator[tuple[str, str, Tensor]]:
+    """Yield the key of its dictionary, the name and the tensor, for each one in a dictionary."""
+    if not isinstance(value, Mapping) or len(keys) > DEEPEST or id(value) in above:
+        return
+    for name, part in value.items():
+        if not isinstance(name, str):
+            continue
+        if isinstance(part, Tensor):
+            yield ".".join(keys), name, part
+        else:
+            yield from _find_tensors(part, (*keys, name), above | {id(value)})
+
+
+def _check_whole(path: Path) -> None:
+    """Raise an error where a file is one of several shards."""
+    found = PART.search(path.name)
+    if found is None or int(found[1]) < 2:
+        return
+    indexes = sorted(path.parent.glob(f"*{INDEX_ENDING}"))
+    if indexes:
+        raise InputError(
+            f"all {int(found[1])} shards of the weights",
+            f"one of them, {path.name}",
+            f"name their index, {indexes[0].name}, or the folder",
+        )
+
+
+def _read_shards(index: Path) -> Content:
+    """Return the tensors of the files that an index names, which lie beside it."""
+    places = read_json(index)["weight_map"]
+    if not isinstance(places, dict) or not places or not all(map(_is_name, places.values())):
+        raise InputError(
+            f"an index of shards that lie beside it at {index}", "another", "save it again"
+        )
+    files = sorted(set(places.values()))
+    absent = [name for name in files if not (index.parent / name).is_file()]
+    if absent:
+        raise InputError(
+            f"the {len(files)} shards that {index} names",
+            f"{len(files) - len(absent)} of them, without {', '.join(absent[:SHOWN])}",
+            "download what is missing",
+        )
+    weights: dict[str, Tensor] = {}
+    for name in files:
+        shard = _read_shard(index.parent / name)
+        named = {key for key, place in places.items() if place == name}
+        lost, more = sorted(named - set(shard)), sorted(set(shard) - named)
+        if lost or more:
+            raise InputError(
+                f"in {name} the {len(named)} tensors that {index.name} names",
+                f"{len(lost)} missing, {len(more)} others ({', '.join([*lost, *more][:SHOWN])})",
+                "download the shards and their index again",
+            )
+        weights |= shard
+    return Content(index, {"": weights}, (f"{len(files)} shards were put together",))
+
+
+def _is_name(name: Any) -> bool:
+    """Return whether this names a file in the same folder."""
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & {"/", "\\"}
+
+
+def _read_shard(path: Path) -> Mapping[str, Tensor]:
+    kind = find_kind(path)
+    if kind == INDEX:
+        raise InputError(f"a shard at {path}", "an index", "save it again")
+    return _read_pytorch(path).get("", {}) if kind == PYTORCH else _read_safetensors(path)
