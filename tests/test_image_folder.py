@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from few import FEW
 from rootbound import datasets
+from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.datasets import Dataset, Layout
 
 NAMES = ("<b>cat", "dog & co", "eel-é")
+HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "data.md"
 SKIP = Layout(skip_unreadable=True)
 
 
@@ -133,3 +136,23 @@ def test_a_class_that_cannot_be_learned_is_refused(zoo: Path) -> None:
 def test_without_a_part_to_be_judged_on(zoo: Path) -> None:
     (zoo / "test").rename(zoo / "tset")
     refused(zoo, "a folder test in .*tset beside train")
+
+
+def test_one_command_each_from_photographs_to_a_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for label, name in enumerate(("cat", "dog", "car", "truck")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for row in range(20):
+            pixels = random.integers(100, size=(16, 16, 3)).astype(np.uint8)
+            pixels[4 * label : 4 * label + 4] += 150
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{row}.jpg")
+    (block,) = (part for part in HOWTO.read_text().split("```") if "--data photos " in part)
+    few = {"train": ["--epochs", "1"], "audit": [*FEW, "--seeds", "1"]}
+    for line in block.strip().splitlines():
+        _, command, *words = line.split()
+        assert main([command, *words, *few.get(command, [])]) == 0
+    card = (tmp_path / "published" / "README.md").read_text()
+    assert "8 test samples, 20 % of each class held out" in card
