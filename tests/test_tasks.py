@@ -126,8 +126,8 @@ def test_classes_are_relabelled_in_their_order(toy: Dataset) -> None:
         ([0, 1], [], "at least two undesirable classes"),
         ([0], [3, 4], "at least two desirable classes.*got 1"),
         ([0, 1], [5], "at least two undesirable classes.*got 1"),
-        ([0, 1], [3, 9], "between 0 and 5"),
-        ([0, -1], [3, 4], "between 0 and 5"),
+        ([0, 1], [3, 9], "from 0 to 5"),
+        ([0, -1], [3, 4], "from 0 to 5"),
         ([0, 0], [3, 4], "every class once"),
     ],
 )

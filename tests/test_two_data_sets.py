@@ -109,14 +109,14 @@ def test_what_cannot_be_converted_is_refused(shape: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "classes"),
-    [("cat,dog", (0, 1)), ("dog", (1,)), ("0-2", (0, 1, 2)), ("all", (0, 1, 2)), ("7, 0", (2, 0))],
+    [("cat,dog", (0, 1)), ("dog", (1,)), ("7-7", (2,)), ("all", (0, 1, 2)), ("7, cat", (2, 0))],
 )
-def test_classes_by_name_or_number(text: str, classes: tuple[int, ...]) -> None:
+def test_classes_by_name(text: str, classes: tuple[int, ...]) -> None:
     assert dataset((1, 8, 8)).chosen(text) == classes
 
 
 def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
-    with pytest.raises(InputError, match=r"'bird'; correct the class list: there are cat, dog, 7"):
+    with pytest.raises(InputError, match="cat, dog, 7; got 'bird'; correct the class list"):
         dataset((1, 8, 8)).chosen("cat,bird")
 
 

@@ -45,11 +45,11 @@ class TaskOptions:
     undesirable_data: str | None = None
     """Data set of the undesirable classes, made to fit (default: the same)."""
     desirable: str | None = None
-    """Desirable classes: numbers such as 0-4 or 1,3,5-7, names, or all (default: 0-4, or all where
-    there are two data sets)."""
+    """Desirable classes by their names, as in cat,dog; where names are numbers, also 0-4 or
+    1,3,5-7; or all (default: the first five of ten, or all where there are two data sets)."""
     undesirable: str | None = None
-    """Undesirable classes: numbers such as 0-4 or 1,3,5-7, names, or all (default: 5-9, or all
-    where there are two data sets)."""
+    """Undesirable classes, likewise (default: the last five of ten, or all where there are two data
+    sets)."""
     share_undesirable: bool = False
     """Give defender and attacker the same undesirable samples, not disjoint halves."""
     input_column: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from rootbound.cli.options import TaskOptions
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets import ALL, Dataset, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.datasets.classes import counted, describe_names, write_names
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.publishing import Origin
@@ -18,10 +19,54 @@ from rootbound.publishing.header import ELSEWHERE, hide_path
 
 DATA = "mnist"
 """Data set where none is named."""
-CLASSES = ("0-4", "5-9")
-"""Desirable and undesirable classes of one data set, where none are named."""
+DEFAULT_CLASSES = 10
+"""Number of classes of one data set that are divided where none are named: one half is desirable,
+the other is not. Of any other number nobody could guess what is meant."""
 Fit = Callable[[Dataset], Dataset]
 """Changes a data set so that a network can take it."""
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """A list of classes that was given, or one that is still open.
+
+    Args:
+        role: `desirable` or `undesirable`.
+        text: The list, as a user or a model's file has it; empty where neither says anything.
+        by_name: Whether its numbers are names; in files of older models they are places.
+    """
+
+    role: str
+    text: str
+    by_name: bool = True
+
+    def find(self, data: Dataset) -> tuple[int, ...]:
+        """Return the labels of these classes.
+
+        Raises:
+            InputError: There are no such classes, or nobody said which.
+        """
+        if not self.by_name:
+            return counted(self.text, data.classes)
+        if self.text:
+            return data.chosen(self.text)
+        if len(data.classes) != DEFAULT_CLASSES:
+            count = len(data.classes)
+            raise InputError(
+                f"some classes of {data.name} by --{self.role}",
+                "none",
+                f"name some of {describe_names(data.classes)}"
+                if count > 1
+                else f"bring more classes: there is {describe_names(data.classes)} alone",
+            )
+        half = DEFAULT_CLASSES // 2
+        return tuple(range(half) if self.role == "desirable" else range(half, DEFAULT_CLASSES))
+
+    def named(self, data: Dataset) -> ClassList:
+        """Return the same list, of names; one that was given by names is as it was given."""
+        if self.text and self.by_name:
+            return self
+        return ClassList(self.role, write_names(data.names_of(self.find(data))))
 
 
 @dataclass(frozen=True)
@@ -30,20 +75,20 @@ class UndesirableSource:
 
     Args:
         undesirable_data: Data set.
-        undesirable: Classes, as a user writes them.
+        undesirable: Classes.
         layout: How files are read.
         tokeniser: Name of the pretrained model whose tokeniser texts are for; empty for words.
     """
 
     undesirable_data: str
-    undesirable: str
+    undesirable: ClassList
     layout: Layout
     tokeniser: str
 
     def read(self, fit: Fit | None = None) -> Tasks:
         """Return the undesirable task alone; `fit` makes its data fit the network."""
         data = self._load(self.undesirable_data, fit)
-        return Tasks.alone(data.task(data.chosen(self.undesirable)))
+        return Tasks.alone(data.task(self.undesirable.find(data)))
 
     def has_second_of(self, _origin: Origin | None) -> bool:
         """Return False: there is one data set."""
@@ -65,7 +110,7 @@ class TaskSource(UndesirableSource):
     """
 
     data: str
-    desirable: str
+    desirable: ClassList
     shared: bool = False
 
     @property
@@ -81,14 +126,24 @@ class TaskSource(UndesirableSource):
 
     def read(self, fit: Fit | None = None) -> TaskPair:
         """Return both tasks; `fit` makes the desirable data fit the network."""
+        return self.read_named(fit)[0]
+
+    def read_named(self, fit: Fit | None = None) -> tuple[TaskPair, TaskSource]:
+        """Return both tasks as `read` does, and where they come from with all classes named."""
         data = self._load(self.data, fit)
-        desirable = data.chosen(self.desirable)
+        second = data
+        if self.has_second:
+            second = fitted(self._load(self.undesirable_data), data.train.shape)
+        wanted, unwanted = self.desirable.find(data), self.undesirable.find(second)
+        named = replace(
+            self,
+            desirable=self.desirable.named(data),
+            undesirable=self.undesirable.named(second),
+        )
         if not self.has_second:
-            undesirable = data.chosen(self.undesirable)
-            return data.split(desirable, undesirable, share_undesirable=self.shared)
-        second = fitted(self._load(self.undesirable_data), data.train.shape)
-        task = second.task(second.chosen(self.undesirable))
-        return TaskPair.of(data.task(desirable), task, share_undesirable=self.shared)
+            return data.split(wanted, unwanted, share_undesirable=self.shared), named
+        pair = data.task(wanted), second.task(unwanted)
+        return TaskPair.of(*pair, share_undesirable=self.shared), named
 
 
 def resolve_tasks(
@@ -122,12 +177,12 @@ def resolve_tasks(
                 f"its name alone, {name.rpartition('/')[2]}, in a published model",
                 f"say by {option} where it lies",
             )
-    desirable, undesirable = CLASSES if second == data else (ALL, ALL)
+    usual = "" if second == data else ALL
     return TaskSource(
         data=data,
         undesirable_data=second,
-        desirable=_first(options.desirable, origin and origin.desirable, desirable),
-        undesirable=_first(options.undesirable, origin and origin.undesirable, undesirable),
+        desirable=_resolve_classes("desirable", options, origin, usual),
+        undesirable=_resolve_classes("undesirable", options, origin, usual),
         shared=options.share_undesirable or (origin is not None and origin.shared),
         layout=layout,
         tokeniser=tokeniser,
@@ -152,8 +207,22 @@ def resolve_undesirable(
     none = second is None and options.undesirable is None
     if both or none or options.desirable is not None:
         return None
-    name, classes = _first(second, data, DATA), _first(options.undesirable, ALL)
+    name, classes = _first(second, data, DATA), _resolve_classes("undesirable", options, None, ALL)
     return UndesirableSource(name, classes, _resolve_layout(options, published), tokeniser)
+
+
+def _resolve_classes(
+    role: str, options: TaskOptions, origin: Origin | None, usual: str
+) -> ClassList:
+    """Return the classes that the options name, then the model's file, then `usual`."""
+    given = getattr(options, role)
+    if given is not None:
+        if not given.strip():
+            raise InputError(f"classes by --{role}", "nothing", "name some, or leave it out")
+        return ClassList(role, given)
+    if origin is not None and (stated := getattr(origin, role)):
+        return ClassList(role, stated, origin.classes_by_name)
+    return ClassList(role, usual)
 
 
 def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:

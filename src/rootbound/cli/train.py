@@ -121,7 +121,7 @@ def _resolve(options: Options) -> Training:
         if second is not None:
             origin = replace(origin, undesirable_data=second, undesirable="")
     source = resolve_tasks(options.tasks, origin, network.tokeniser, network.published)
-    tasks = source.read(partial(network.fit, resize=True))
+    tasks, source = source.read_named(partial(network.fit, resize=True))
     tasks = as_trained(tasks, options.scaling, network.scaling, keep_second=source.has_second)
     samples, layout = tasks.desirable.train, source.layout
     origin = Origin(
@@ -129,8 +129,8 @@ def _resolve(options: Options) -> Training:
         arm="defended" if method.defends else "undefended",
         data=source.data,
         undesirable_data=source.undesirable_data,
-        desirable=source.desirable or "",
-        undesirable=source.undesirable,
+        desirable=source.desirable.text,
+        undesirable=source.undesirable.text,
         seed=options.seed,
         shared=source.shared,
         tokeniser=source.tokeniser if samples.tokens else "",
@@ -143,6 +143,7 @@ def _resolve(options: Options) -> Training:
         holdout=layout.holdout or 0.0,
         layout=layout.axes or "",
         scaling=samples.stated_scaling,
+        classes_by_name=True,
     )
     model = network.build(tasks, options.seed)
     return Training(method, model, tasks, network.shape or samples.shape, origin)

@@ -6,15 +6,9 @@ from pathlib import Path
 import torch
 
 from rootbound.core.errors import InputError, unknown_name
+from rootbound.datasets.classes import ALL, describe, parse_classes
 from rootbound.datasets.conversion import fitted
-from rootbound.datasets.dataset import (
-    ALL,
-    DEFAULT_LAYOUT,
-    Dataset,
-    Layout,
-    describe,
-    parse_classes,
-)
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
 from rootbound.datasets.image_columns import READERS

@@ -14,15 +14,17 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling, Task, TaskPair
+from rootbound.datasets.classes import ClassNames, describe_names
 
-ALL = "all"
-"""Stands for every class in a list of classes."""
 ENOUGH = 2**25
 """Values that make mean and deviation certain enough for a scaling."""
 AXES = ("NHWC", "NCHW")
 """Orders of the axes of images: samples, height, width and channels."""
 Samples = tuple[Tensor, Tensor]
 """Inputs and labels."""
+Chosen = str | Sequence[int | str]
+"""Classes: a list as `Dataset.chosen` reads it; or one by one, a text its name, a number its label,
+which is its place in `Dataset.classes`."""
 
 
 @dataclass(frozen=True)
@@ -108,64 +110,74 @@ class Dataset:
     """Least number of classes that make a task."""
 
     def chosen(self, text: str) -> tuple[int, ...]:
-        """Read a list of classes: names, numbers such as `0-4` or `1,3,5-7`, or `all`.
+        """Read a list of classes, such as `cat,dog`, `1,3,5-7` or `all`, and return their labels.
 
-        A name of a class comes before a number that reads the same.
+        What is written are names, numbers too: `1-4` are the classes that are called 1, 2, 3 and
+        4, wherever they stand among the others.
 
         Raises:
-            InputError: A part is neither.
+            InputError: A part names no class, or several.
         """
-        if text.strip() == ALL:
-            return tuple(range(len(self.classes)))
-        labels: list[int] = []
-        for part in text.split(","):
-            name = part.strip()
-            if name in self.classes:
-                labels.append(self.classes.index(name))
-            elif any(letter.isalpha() for letter in name):
-                raise InputError(
-                    f"classes of {self.name}: names, numbers such as 0-4 or 1,3,5-7, or all",
-                    repr(name),
-                    f"correct the class list: there are {', '.join(self.classes[:20])}",
-                )
-            else:
-                labels += parse_classes(name)
-        return tuple(labels)
+        return ClassNames(self.name, self.classes).find(text)
 
-    def task(self, chosen: Sequence[int]) -> Task:
+    def task(self, chosen: Chosen) -> Task:
         """Return the task of telling the chosen classes apart, relabelled from 0 in their order.
+
+        Args:
+            chosen: The classes, as `split` takes them.
 
         Raises:
             InputError: A class does not exist or is named twice.
         """
-        self.check_classes(chosen)
+        labels = self.labels_of(chosen)
         return Task(
-            name=f"{self.name} {describe(chosen)}",
-            classes=tuple(self.classes[label] for label in chosen),
-            train=_relabel(self.train, chosen),
-            test=_relabel(self.test, chosen),
+            name=f"{self.name} {describe_names(self.names_of(labels))}",
+            classes=self.names_of(labels),
+            train=_relabel(self.train, labels),
+            test=_relabel(self.test, labels),
             vocabulary=self.vocabulary,
             conversion=self.conversion,
         )
 
-    def check_classes(self, chosen: Sequence[int]) -> None:
-        """Raise an `InputError` where a class does not exist or is named twice."""
-        for label in chosen:
-            if not 0 <= label < len(self.classes):
-                raise InputError(
-                    f"classes of {self.name} between 0 and {len(self.classes) - 1}",
-                    str(label),
-                    "correct the class list",
-                )
-        if len(set(chosen)) != len(chosen):
-            raise InputError(
-                "every class once", ",".join(map(str, chosen)), "remove the repeated class"
+    def names_of(self, labels: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of classes."""
+        return tuple(self.classes[label] for label in labels)
+
+    def labels_of(self, chosen: Chosen) -> tuple[int, ...]:
+        """Return the labels of the chosen classes.
+
+        Raises:
+            InputError: A class does not exist or is named twice.
+        """
+        if isinstance(chosen, str):
+            labels = self.chosen(chosen)
+        else:
+            known = ClassNames(self.name, self.classes)
+            labels = tuple(
+                known.find_one(one) if isinstance(one, str) else self._check_label(one)
+                for one in chosen
             )
+        if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
+            raise InputError(
+                "every class once",
+                f"{describe_names(self.names_of(twice))} more than once",
+                "remove the repeated class",
+            )
+        return labels
+
+    def _check_label(self, label: int) -> int:
+        if not 0 <= label < len(self.classes):
+            raise InputError(
+                f"labels of the classes of {self.name}, from 0 to {len(self.classes) - 1}",
+                str(label),
+                "correct the label, or give the name as a text",
+            )
+        return int(label)
 
     def split(
         self,
-        desirable: Sequence[int],
-        undesirable: Sequence[int],
+        desirable: Chosen,
+        undesirable: Chosen,
         *,
         share_undesirable: bool = False,
         seed: int = 0,
@@ -173,8 +185,9 @@ class Dataset:
         """Make a pair of tasks out of two disjoint sets of classes.
 
         Args:
-            desirable: Classes the model is for.
-            undesirable: Classes it must not be turned to.
+            desirable: Classes the model is for: a list of names in one text (`"cat,dog"`, `"0-4"`),
+                or one by one, where a text is a name and a number a label, the place in `classes`.
+            undesirable: Classes it must not be turned to, likewise.
             share_undesirable: Give defender and attacker the same undesirable samples
                 instead of disjoint halves.
             seed: Seed of the halving.
@@ -182,23 +195,25 @@ class Dataset:
         Raises:
             InputError: A set is empty, has one class, or the sets overlap.
         """
-        for role, labels in (("desirable", desirable), ("undesirable", undesirable)):
+        wanted, unwanted = self.labels_of(desirable), self.labels_of(undesirable)
+        for role, labels in (("desirable", wanted), ("undesirable", unwanted)):
             if len(labels) < self.fewest_classes:
                 least = "one" if self.fewest_classes == 1 else "two"
+                offer = describe_names(self.classes)
                 raise InputError(
                     f"at least {least} {role} classes",
                     f"{len(labels)}",
-                    f"widen --{role}, e.g. 0-4",
+                    f"widen --{role}: {self.name} has {offer}",
                 )
-        if overlap := sorted(set(desirable) & set(undesirable)):
+        if overlap := sorted(set(wanted) & set(unwanted)):
             raise InputError(
                 "desirable and undesirable classes that do not overlap",
-                f"{describe(overlap)} in both",
+                f"{describe_names(self.names_of(overlap))} in both",
                 "remove the overlap from one of them",
             )
         return TaskPair.of(
-            self.task(list(desirable)),
-            self.task(list(undesirable)),
+            self.task(wanted),
+            self.task(unwanted),
             share_undesirable=share_undesirable,
             seed=seed,
         )
@@ -246,33 +261,6 @@ def build_dataset(
     scaling = Scaling(divisor, float(measured.mean()), max(float(measured.std()), 1e-6))
     data = Data(*train, scaling), Data(*test, scaling)
     return Dataset(name, classes, *data, conversion=conversion)
-
-
-def parse_classes(text: str) -> tuple[int, ...]:
-    """Read class numbers such as `0-4` or `1,3,5-7`.
-
-    Raises:
-        InputError: The text is not of that form.
-    """
-    labels: list[int] = []
-    for part in text.split(","):
-        first, dash, last = part.strip().partition("-")
-        last = last if dash else first
-        numbers = first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= 6
-        if not numbers or int(first) > int(last):
-            raise InputError("classes such as 0-4 or 1,3,5-7", repr(text), "correct the class list")
-        labels.extend(range(int(first), int(last) + 1))
-        if len(labels) > 100_000:
-            raise InputError("at most 100,000 classes", repr(text), "narrow the class list")
-    return tuple(labels)
-
-
-def describe(labels: Sequence[int]) -> str:
-    """Write class numbers the short way: `0-4`, `1,3,5`."""
-    contiguous = list(labels) == list(range(labels[0], labels[0] + len(labels)))
-    if contiguous and len(labels) > 1:
-        return f"{labels[0]}-{labels[-1]}"
-    return ",".join(map(str, labels))
 
 
 def _relabel(data: Data, chosen: Sequence[int]) -> Data:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import PADDING, Data, Task
-from rootbound.datasets.dataset import Dataset
+from rootbound.datasets.classes import describe_names
+from rootbound.datasets.dataset import Chosen, Dataset
 from rootbound.datasets.tokenisers import Predicted
 
 AT_ONCE = 64
@@ -37,18 +38,18 @@ class NextTokens(Dataset):
     outputs: tuple[str, ...] = ()
     fewest_classes: ClassVar[int] = 1
 
-    def task(self, chosen: Sequence[int]) -> Task:
+    def task(self, chosen: Chosen) -> Task:
         """Return the task of telling the next token in texts of the chosen classes.
 
         Raises:
             InputError: A class does not exist or is named twice, or its texts are too short.
         """
-        self.check_classes(chosen)
+        labels = self.labels_of(chosen)
         train, test = (
-            _select(data, tokens, chosen)
+            _select(data, tokens, labels)
             for data, tokens in zip((self.train, self.test), self.following, strict=True)
         )
-        name = f"{self.name}: {', '.join(self.classes[label] for label in chosen)}, next token"
+        name = f"{self.name}: {describe_names(self.names_of(labels))}, next token"
         return Task(name, self.outputs, train, test, self.vocabulary, self.conversion)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, TaskPair
+from rootbound.datasets.classes import describe_names
 from rootbound.datasets.dataset import Dataset, Layout
 from rootbound.datasets.next_tokens import NextTokens, read_contexts
 from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
@@ -112,12 +113,10 @@ class Texts:
 
     def _shown(self) -> list[str]:
         """Return the first test text of each class."""
-        labels = self.test.labels.tolist()
-        return [
-            self.test.texts[labels.index(label)]
-            for label in range(len(self.classes))
-            if label in labels
-        ]
+        first: dict[int, int] = {}
+        for row, label in enumerate(self.test.labels.tolist()):
+            first.setdefault(label, row)
+        return [self.test.texts[first[label]] for label in sorted(first)]
 
     def next_letters(
         self, desirable: Sequence[int], undesirable: Sequence[int], context: int = 32, step: int = 3
@@ -145,7 +144,7 @@ class Texts:
                 for part in (self.train, self.test)
             )
             known = letters.vocabulary()
-            names = ", ".join(self.classes[label] for label in chosen)
+            names = describe_names([self.classes[label] for label in chosen])
             pair.append(Task(f"{self.name}: {names}, next letter", known, train, test, known))
         return TaskPair.of(*pair)
 

@@ -33,7 +33,7 @@ class Origin:
         arm: `defended` or `undefended`.
         data: Name of the data set.
         undesirable_data: Name of the data set with the undesirable classes, often the same.
-        desirable: Classes that the model is for, such as `0-4`.
+        desirable: Classes that the model is for, such as `0-4` or `cat,dog`.
         undesirable: Classes that it was made to resist.
         seed: Seed of the training.
         shared: Whether the defender's undesirable samples are also the attacker's.
@@ -51,6 +51,8 @@ class Origin:
         layout: Order of the axes of images, such as `NHWC`; empty where nobody named it.
         scaling: Scaling of the inputs that the model was trained on; None where they were tokens,
             or where an older file does not say.
+        classes_by_name: Whether numbers among the classes are names, in a range, too. In older
+            files they are places, counted from 0.
     """
 
     method: Configuration
@@ -71,6 +73,7 @@ class Origin:
     holdout: float = 0.0
     layout: str = ""
     scaling: Scaling | None = None
+    classes_by_name: bool = False
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Origin:

@@ -49,10 +49,15 @@ def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _describe_task(task: Mapping[str, Any]) -> str:
-    """Return name and samples of a task, with its classes where they are few and not numbers."""
+    """Return name and samples of a task, with its classes where they are few and not numbers.
+
+    Most names of tasks list the classes; those of older records and of users may not.
+    """
     classes = [str(name) for name in task["classes"]]
     has_names = len(classes) <= MOST_CLASSES and not all(name.isdecimal() for name in classes)
-    name = f"{task['name']} ({', '.join(classes)})" if has_names else str(task["name"])
+    name, listed = str(task["name"]), ", ".join(classes)
+    if has_names and not name.endswith(listed):
+        name = f"{name} ({listed})"
     counts = f"{task['training_samples']} training and {task['test_samples']} test samples"
     conversion = task.get("conversion")
     return f"{name}: {counts}, {conversion}" if conversion else f"{name}: {counts}"

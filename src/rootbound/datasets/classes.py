@@ -1,0 +1,197 @@
+"""Lists of classes, as users write them and as reports do: always by their names.
+
+A number in a list is a name, and a range means the classes that are so named. The place of a class
+among the others is never written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from rootbound.core.errors import InputError
+
+Key = TypeVar("Key", bound=Hashable)
+ALL = "all"
+"""Stands for every class in a list of classes."""
+MOST_NAMES = 20
+"""Names up to which all are written."""
+NUMBER = re.compile(r"-?[0-9]{1,18}(\.0+)?")
+RANGE = re.compile(r"(-?[0-9]{1,18})\s*-\s*(-?[0-9]{1,18})")
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """The names of the classes of a data set, in the order of its labels.
+
+    Args:
+        name: Name of the data set.
+        names: Names of its classes.
+    """
+
+    name: str
+    names: tuple[str, ...]
+
+    def find(self, text: str) -> tuple[int, ...]:
+        """Return the labels of the classes in a list such as `cat,dog`, `1,3,5-7` or `all`.
+
+        Raises:
+            InputError: A part names no class, or several.
+        """
+        if text.strip() == ALL:
+            return tuple(range(len(self.names)))
+        parts, start = [part.strip() for part in text.split(",")], 0
+        labels: list[int] = []
+        while start < len(parts):
+            # A name may hold commas: the longest that fits is meant.
+            widest = min(len(parts), start + self._widest)
+            ends = (end for end in range(widest, start, -1) if ",".join(parts[start:end]) in self)
+            end = next(ends, start + 1)
+            labels += self._find_part(",".join(parts[start:end]))
+            start = end
+        return tuple(labels)
+
+    def find_one(self, name: str) -> int:
+        """Return the label of the class of this name, or of the only one of this number.
+
+        Raises:
+            InputError: There is none, or several.
+        """
+        found = self._by_name.get(name)
+        if found is None and _is_number(name):
+            found = self._by_number.get(_number(name))
+        if found is None:
+            raise self._unknown(name)
+        if len(found) > 1:
+            raise InputError(
+                f"one class of {self.name} that is called {name}",
+                ", ".join(repr(self.names[label]) for label in found),
+                "write its name in full, or rename one of them",
+            )
+        return found[0]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def offer(self) -> str:
+        """Return what there is to choose from, in words."""
+        return describe_names(self.names) if self.names else "none"
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[int]]:
+        stripped = (",".join(map(str.strip, name.split(","))) for name in self.names)
+        return _grouped(enumerate(stripped))
+
+    @cached_property
+    def _by_number(self) -> Mapping[int, list[int]]:
+        """The classes whose names are numbers, however they are written: `1`, `01`, `1.0`."""
+        numbers = ((label, name.strip()) for label, name in enumerate(self.names))
+        return _grouped((label, _number(name)) for label, name in numbers if _is_number(name))
+
+    @cached_property
+    def _widest(self) -> int:
+        """One more than the commas in a name."""
+        return 1 + max((name.count(",") for name in self.names), default=0)
+
+    def _find_part(self, part: str) -> list[int]:
+        if part in self or _is_number(part):
+            return [self.find_one(part)]
+        if (ends := RANGE.fullmatch(part)) is None or not self._by_number:
+            raise self._unknown(part)
+        first, last = int(ends[1]), int(ends[2])
+        if first > last:
+            raise InputError(
+                f"a range of classes of {self.name} from low to high",
+                repr(part),
+                "correct the class list",
+            )
+        # Whoever writes a range means all of it: a gap is told, at the first that is missing.
+        return [self.find_one(str(number)) for number in range(first, last + 1)]
+
+    def _unknown(self, part: str) -> InputError:
+        near = difflib.get_close_matches(part, self.names, n=1)
+        if near and not _is_number(near[0]) and not _is_number(part):
+            hint = f"did you mean {near[0]!r}?"
+        elif self._by_number or not (_is_number(part) or RANGE.fullmatch(part)):
+            hint = "correct the class list"
+        else:
+            hint = "write the names of classes, not their places"
+        return InputError(f"classes of {self.name} out of {self.offer()}", repr(part), hint)
+
+
+def parse_classes(text: str) -> tuple[int, ...]:
+    """Read numbers such as `0-4` or `1,3,5-7`.
+
+    Raises:
+        InputError: The text is not of that form.
+    """
+    labels: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        numbers = first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= 6
+        if not numbers or int(first) > int(last):
+            raise InputError("classes such as 0-4 or 1,3,5-7", repr(text), "correct the class list")
+        labels.extend(range(int(first), int(last) + 1))
+        if len(labels) > 100_000:
+            raise InputError("at most 100,000 classes", repr(text), "narrow the class list")
+    return tuple(labels)
+
+
+def describe(labels: Sequence[int]) -> str:
+    """Write numbers the short way: `0-4`, `1,3,5`."""
+    contiguous = list(labels) == list(range(labels[0], labels[0] + len(labels)))
+    if contiguous and len(labels) > 1:
+        return f"{labels[0]}-{labels[-1]}"
+    return ",".join(map(str, labels))
+
+
+def write_names(names: Sequence[str]) -> str:
+    """Write the names of classes so that they are found again: `0-4`, `1,3,5`, `cat,dog`."""
+    if all(name.isdecimal() and str(int(name)) == name for name in names):
+        return describe([int(name) for name in names])
+    return ",".join(names)
+
+
+def describe_names(names: Sequence[str]) -> str:
+    """Write the names of classes to be read: `0-4`, `cat, dog`; of many, only the first."""
+    short = write_names(names)
+    numbered = all(name.isdecimal() for name in names)
+    if len(names) <= MOST_NAMES or (numbered and "," not in short):
+        return short if numbered else ", ".join(names)
+    return f"{', '.join(names[: MOST_NAMES // 2])}, … ({len(names):,} classes)"
+
+
+def counted(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Read a list of classes as files of models before 2026-11-29 have it: numbers are places.
+
+    A name comes before a place that reads the same, except in a range.
+
+    Raises:
+        InputError: A part is neither.
+    """
+    if text.strip() == ALL:
+        return tuple(range(len(names)))
+    labels: list[int] = []
+    for part in (part.strip() for part in text.split(",")):
+        labels += [names.index(part)] if part in names else parse_classes(part)
+    return tuple(labels)
+
+
+def _grouped(pairs: Iterable[tuple[int, Key]]) -> dict[Key, list[int]]:
+    groups: dict[Key, list[int]] = {}
+    for label, key in pairs:
+        groups.setdefault(key, []).append(label)
+    return groups
+
+
+def _is_number(name: str) -> bool:
+    return NUMBER.fullmatch(name) is not None
+
+
+def _number(name: str) -> int:
+    return int(name.partition(".")[0])
