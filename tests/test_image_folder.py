@@ -138,6 +138,7 @@ def test_without_a_part_to_be_judged_on(zoo: Path) -> None:
     refused(zoo, "a folder test in .*tset beside train")
 
 
+@pytest.mark.slow
 def test_one_command_each_from_photographs_to_a_card(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None
 ) -> None:
@@ -150,7 +151,7 @@ def test_one_command_each_from_photographs_to_a_card(
             pixels[4 * label : 4 * label + 4] += 150
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{row}.jpg")
     (block,) = (part for part in HOWTO.read_text().split("```") if "--data photos " in part)
-    few = {"train": ["--epochs", "1"], "audit": [*FEW, "--seeds", "1"]}
+    few = {"train": ["--epochs", "1"], "audit": [*FEW, "--seeds", "1", "--workers", "1"]}
     for line in block.strip().splitlines():
         _, command, *words = line.split()
         assert main([command, *words, *few.get(command, [])]) == 0
