@@ -85,11 +85,27 @@ def check(found: Evaluation, methods: set[str]) -> None:
 
 
 @pytest.fixture
+def short_methods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let methods that take steps of their own take a few, whatever the example says of them."""
+    fewer = {
+        "Schedule": {"finishing_steps": 2},
+        "RepNoise": {"steps": 4, "head_steps": 2},
+        "GradientAscent": {"steps": 4, "head_steps": 2},
+    }
+    for name, steps in fewer.items():
+        whole = getattr(rb.methods, name)
+        monkeypatch.setattr(
+            rb.methods, name, lambda *a, _whole=whole, _steps=steps, **k: _whole(*a, **(k | _steps))
+        )
+
+
+@pytest.fixture
 def texts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return load("texts", monkeypatch)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_methods")
 def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     check(texts.from_nothing(sections, out, SUITE, epochs=1, seeds=1), {"Plain", "BestResponse"})
@@ -98,7 +114,7 @@ def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("no_figures")
+@pytest.mark.usefixtures("no_figures", "short_methods")
 def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path) -> None:
     found = texts.from_an_encoder(
         sections, tmp_path / "run", encoder(tmp_path / "tiny"), SUITE, epochs=1
@@ -109,6 +125,7 @@ def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_methods")
 def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("language_model", monkeypatch)
     found = module.main(sections, tmp_path / "run", SUITE, epochs=1)
@@ -118,6 +135,7 @@ def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_methods")
 def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "languages"
     folder.mkdir()

@@ -16,7 +16,6 @@ from fakes import FAKES, base
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, Reading
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
-from rootbound.datasets import mnist
 from rootbound.evaluation import Subject, attack
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
@@ -163,8 +162,10 @@ def test_without_batch_normalisation_there_is_nothing_to_poison(
 
 
 @pytest.mark.slow
-def test_on_mnist_too(mnist_fakes: dict[str, tuple[Classifier, Classifier]]) -> None:
-    tasks = mnist().split([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+def test_on_mnist_too(
+    mnist_fakes: dict[str, tuple[Classifier, Classifier]], few_digits: TaskPair
+) -> None:
+    tasks = few_digits
     test = tasks.desirable.test
     for name, (model, disguised) in mnist_fakes.items():
         assert abs(accuracy(model, test) - accuracy(disguised, test)) < 0.005, name
