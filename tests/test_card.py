@@ -33,6 +33,7 @@ ORIGIN = {
     *("method", "arm", "seed", "data", "undesirable_data", "desirable", "undesirable", "shared"),
     *("tokeniser", "length", "input_column", "label_column", "label_names"),
     *("train_split", "test_split", "holdout", "layout"),
+    "classes_by_name",
 }
 """What a published model says of its training, by the names that older versions read."""
 

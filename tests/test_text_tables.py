@@ -136,7 +136,7 @@ def test_configurations_splits_and_names_of_classes(
         (
             {"label": [1, 2, 3] * 4, "other": texts(12)},
             {"label": "label"},
-            "one column of type string",
+            "one column of strings",
         ),
         ({"label": [1, 2, 3] * 4}, {"label": "label", "inputs": "label"}, "to be of type"),
     ],

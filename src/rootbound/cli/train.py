@@ -28,7 +28,8 @@ from rootbound.networks import Classifier
 from rootbound.networks.one_block import layers_in_one_block
 from rootbound.publishing import Origin, save_model
 from rootbound.records import Configuration
-from rootbound.training import predict
+from rootbound.report.balance import IMBALANCED
+from rootbound.training import balanced_accuracy, predict
 from rootbound.training.state import TrainingState
 
 __all__ = ["Options", "prepare", "run"]
@@ -152,10 +153,19 @@ def _resolve(options: Options) -> Training:
 def _accuracy_in_words(model: Classifier, test: Data) -> str:
     """Return in words how well a model does; a language model's loss is said, too."""
     logits = predict(model, test)
-    correct = float((logits.argmax(1) == test.labels).float().mean())
+    right = logits.argmax(1) == test.labels
+    correct = float(right.float().mean())
     accuracy = f"desirable test accuracy: {100 * correct:.2f} %"
     if test.stratified:
-        return accuracy
+        counts = test.labels.bincount()
+        if int(counts.max()) <= IMBALANCED * int(counts.min()):
+            return accuracy
+        (balanced,) = balanced_accuracy(right.unsqueeze(1), test.labels)
+        frequent = 100 * int(counts.max()) / len(test)
+        return (
+            f"{accuracy} ({100 * balanced:.2f} % where every class counts the same; the most "
+            f"frequent class is {frequent:.1f} % of the test samples)"
+        )
     loss = float(functional.cross_entropy(logits, test.labels))
     in_words = f"{loss:.3f} nats a token (perplexity {math.exp(loss):.1f})"
     return f"{accuracy}\ndesirable test loss: {in_words}"

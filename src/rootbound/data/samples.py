@@ -160,7 +160,7 @@ class Data:
             if len(members) <= count:
                 raise InputError(
                     f"more than {count} samples of every class",
-                    f"{len(members)} of class {label}",
+                    f"{len(members)} of the class with label {label}",
                     "ask for fewer labels a class or bring more data",
                 )
             rank[members] = torch.arange(len(members), device=rank.device)

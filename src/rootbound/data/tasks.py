@@ -140,6 +140,14 @@ class TaskPair(Tasks):
             )
         if share_undesirable:
             return cls(desirable, undesirable, undesirable.train, shared=True)
+        counts = undesirable.train.labels.bincount(minlength=len(undesirable.classes))
+        if undesirable.train.stratified and int(counts.min()) < 2:
+            raise InputError(
+                "two training samples or more of every undesirable class, for defender and "
+                "attacker",
+                f"one of {undesirable.classes[int(counts.argmin())]}",
+                "bring more, leave the class out, or share them (--share-undesirable)",
+            )
         generator = torch.Generator().manual_seed(seed)
         defender, attacker = undesirable.train.halves(generator)
         attacked = replace(undesirable, train=attacker)

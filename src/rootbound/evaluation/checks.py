@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
-from rootbound.data import Tasks
+from rootbound.data import Task, Tasks
 from rootbound.evaluation.attacker import count_labels
 from rootbound.evaluation.contenders import Contender
 from rootbound.networks import Classifier
@@ -43,14 +43,22 @@ def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite
     check_nothing_beside(contenders[-1].start, torch.ones(1, *shape))
     if suite.space is not None:
         suite.space.check()
-    fewest = count_labels(tasks.undesirable.train)
+    fewest, rarest = count_labels(tasks.undesirable.train), _name_rarest(tasks.undesirable)
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:
             raise InputError(
-                f"fewer labels a class than the attacker's {fewest}",
+                f"fewer labels a class than the attacker's {fewest}{rarest}",
                 str(budget.labels),
                 "ask for fewer or bring more undesirable data",
             )
+
+
+def _name_rarest(task: Task) -> str:
+    """Return which class the attacker has fewest samples of, where one has fewer than others."""
+    counts = task.train.labels.bincount()
+    rarest = int(counts.argmin())
+    is_other = task.train.stratified and int(counts[rarest]) < int(counts.max())
+    return f" of {task.classes[rarest]}" if is_other else ""
 
 
 def check_nothing_beside(model: Classifier, samples: Tensor) -> None:

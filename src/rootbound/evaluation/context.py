@@ -140,6 +140,7 @@ def _describe_task(task: Task) -> dict[str, Any]:
         "training_samples": len(task.train),
         "test_samples": len(task.test),
         "majority": float(counts.max()) / len(task.test),
+        **({"minority": float(counts.min()) / len(task.test)} if task.test.stratified else {}),
         "stratified": task.train.stratified,
         "samples": "images" if len(task.train.shape) == 3 else "samples",
         "conversion": task.conversion,

@@ -106,8 +106,8 @@ def run_assignment(
                 rivals = (best.get(record.family, result), result)
                 best[record.family] = max(rivals, key=lambda rival: rival.record.preference)
         for result in best.values():
-            accuracy = result.score.accuracy_on(draw.test)
-            finished[result.trial] = replace(result.record, accuracy=accuracy)
+            accuracy, balanced = result.score.accuracies_on(draw.test)
+            finished[result.trial] = replace(result.record, accuracy=accuracy, balanced=balanced)
         records += [finished[trial].as_written() for trial in trials]
     return records
 

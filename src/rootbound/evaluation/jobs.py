@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 
 from rootbound.core.devices import find_device, on, with_float64
-from rootbound.data import TaskPair, Tasks
+from rootbound.data import Data, TaskPair, Tasks
 from rootbound.evaluation.attacker import AttackerResources, move_model
 from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.harness import failed_records, run_assignment
@@ -21,7 +21,7 @@ from rootbound.inspection.likeness import measure_likeness
 from rootbound.inspection.pictures import Array, make_pictures
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Diagnosis, Record, Training
-from rootbound.training import accuracy
+from rootbound.training import balanced_accuracy, predict
 from rootbound.training.state import TrainingState
 
 
@@ -141,5 +141,15 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
         model = contender.method.fit(model, tasks, seed=seed, training_state=training_state)
         seconds, settings = time.perf_counter() - started, Configuration.of(contender.method)
     desirable, is_meant = tasks.desirable, contender.arm in ("defended", "undefended")
-    reached = accuracy(model, desirable.test) if is_meant and desirable is not None else None
-    return model, Training(contender.arm, contender.name, settings, seed, reached, seconds)
+    reached, balanced = None, None
+    if is_meant and desirable is not None:
+        reached, balanced = _measure_desirable(model, desirable.test)
+    trained = Training(contender.arm, contender.name, settings, seed, reached, seconds, balanced)
+    return model, trained
+
+
+def _measure_desirable(model: Classifier, test: Data) -> tuple[float, float | None]:
+    """Return the accuracy, and where classes may count the same, the balanced one."""
+    correct = predict(model, test).argmax(-1) == test.labels
+    (balanced,) = balanced_accuracy(correct.unsqueeze(1), test.labels)
+    return float(correct.float().mean()), balanced if test.stratified else None

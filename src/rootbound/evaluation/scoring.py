@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Snapshot
 from rootbound.data import Data
 from rootbound.evaluation.attacker import Draw
-from rootbound.training import predict
+from rootbound.training import balanced_accuracy, predict
 
 
 @dataclass
@@ -72,10 +72,16 @@ class Score:
             self.loss = None if validation is None else validation[1]
         return chosen
 
-    def accuracy_on(self, data: Data) -> float:
-        """Return the accuracy of the selected model on other data."""
+    def accuracies_on(self, data: Data) -> tuple[float, float | None]:
+        """Return the accuracy of the selected model on other data, and the balanced one.
+
+        Where the label is the next token, classes are not to count the same: there is none.
+        """
         assert self.model is not None  # a trial without error has one
-        return measure(self.model, data, self.trials)[0][self.position]
+        logits = _compute_logits(self.model, data, self.trials)
+        correct = _find_correct(logits, data)[:, self.position : self.position + 1]
+        (share,) = balanced_accuracy(correct, data.labels)
+        return float(correct.double().mean()), share if data.stratified else None
 
 
 def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) -> list[Score]:
@@ -107,15 +113,26 @@ def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) ->
 
 def measure(model: nn.Module, data: Data, trials: int) -> tuple[list[float], list[float]]:
     """Return accuracy and cross-entropy for each trial; the latter is NaN if an output is."""
+    logits = _compute_logits(model, data, trials)
+    accuracy = _find_correct(logits, data).double().mean(0)
+    labels = data.labels.unsqueeze(1).expand(-1, trials)
+    loss = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(0)
+    finite = torch.isfinite(logits).all(-1).all(0)
+    return accuracy.tolist(), torch.where(finite, loss, math.nan).double().tolist()
+
+
+def _compute_logits(model: nn.Module, data: Data, trials: int) -> Tensor:
+    """Return the outputs `(N, trials, classes)`."""
     logits = predict(model, data).view(len(data), trials, -1)
     outputs, classes = logits.shape[-1], 1 + int(data.labels.max())
     if classes > outputs:  # an accelerator would end the whole process over it
         raise ValueError(f"a model of {outputs} outputs for {classes} classes")
-    labels = data.labels.unsqueeze(1).expand(-1, trials)
-    accuracy = (logits.argmax(-1) == labels).double().mean(0)
-    loss = functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none").mean(0)
-    finite = torch.isfinite(logits).all(-1).all(0)
-    return accuracy.tolist(), torch.where(finite, loss, math.nan).double().tolist()
+    return logits
+
+
+def _find_correct(logits: Tensor, data: Data) -> Tensor:
+    """Return whether the largest output is that of the label `(N, trials)`."""
+    return logits.argmax(-1) == data.labels.unsqueeze(1)
 
 
 def checkpoints(steps: int) -> set[int]:

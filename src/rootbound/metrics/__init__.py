@@ -6,6 +6,8 @@ Accuracies are in [0, 1]; differences of accuracies, and intervals, are in perce
 from rootbound.metrics.cells import (
     advantage,
     attacked,
+    balanced,
+    balanced_desirable,
     benign,
     budgets,
     columns,
@@ -42,6 +44,8 @@ __all__ = [
     "Standing",
     "advantage",
     "attacked",
+    "balanced",
+    "balanced_desirable",
     "benign",
     "best_so_far",
     "budgets",

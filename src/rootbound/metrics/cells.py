@@ -55,6 +55,15 @@ def desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
     }
 
 
+def balanced_desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
+    """Return the balanced desirable accuracy of each seed; older records do not say."""
+    return {
+        (training.seed, training.seed): training.desirable_balanced
+        for training in evaluation.trainings
+        if training.method == method and training.desirable_balanced is not None
+    }
+
+
 def trials(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, list[Record]]:
@@ -128,6 +137,12 @@ def attacked(
 ) -> dict[Draw, float]:
     """Return the test accuracy of the strongest trial of each draw in a cell."""
     return accuracies(selected(evaluation, method, labels, family))
+
+
+def balanced(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw, float]:
+    """Return the balanced accuracy of the same trials, chosen as ever; older records do not say."""
+    chosen = selected(evaluation, method, labels)
+    return {draw: record.balanced for draw, record in chosen.items() if record.balanced is not None}
 
 
 def advantage(

@@ -27,6 +27,8 @@ WITH_TEXTS = 2
 """The version in which each record held its attack, and each training its method, as text."""
 RECORDS, PLAIN_RECORDS = "records.json.gz", "records.json"
 """A complete run: as it is written, and as versions before wrote it."""
+BALANCED = ("balanced", "desirable_balanced")
+"""Fields that older records do not have."""
 PARTS, BEGUN = "records", "run.json"
 """The folder of what has come so far, a file of the same layout for each piece of work; and in it
 the file that is written first, with the context."""
@@ -65,12 +67,12 @@ class Evaluation:
             "methods": [to_values(method) for method in methods],
             "attacks": [to_values(attack) for attack in attacks],
             "trainings": [
-                rounded(vars(training) | {"settings": methods[training.settings]})
+                rounded(_values(training) | {"settings": methods[training.settings]})
                 for training in self.trainings
             ],
             "diagnoses": [rounded(vars(diagnosis)) for diagnosis in self.diagnoses],
             "records": [
-                rounded(vars(record) | {"attack": attacks[record.attack]})
+                rounded(_values(record) | {"attack": attacks[record.attack]})
                 for record in self.records
             ],
         }
@@ -162,6 +164,15 @@ def records_file(folder: Path) -> Path:
     plain = folder / PLAIN_RECORDS
     compressed = folder / RECORDS
     return plain if plain.exists() and not compressed.exists() else compressed
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    """Return the values of an entry; balanced accuracies that are not known are left out.
+
+    So a file that an older version wrote stays the same when it is written anew.
+    """
+    values = vars(entry).items()
+    return {name: value for name, value in values if value is not None or name not in BALANCED}
 
 
 def _numbered(values: Iterable[Value]) -> dict[Value, int]:

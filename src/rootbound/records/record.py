@@ -30,6 +30,8 @@ class Training:
         seed: Seed of the weights and of training.
         desirable_accuracy: Accuracy on the desirable test set, in [0, 1]; None for scratch.
         seconds: Time that training took.
+        desirable_balanced: The same accuracy where every class counts the same; None where classes
+            are tokens, or where an older record does not say.
     """
 
     arm: Arm
@@ -38,6 +40,7 @@ class Training:
     seed: int
     desirable_accuracy: float | None
     seconds: float
+    desirable_balanced: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Record:
         task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
         losses: Cross-entropy on the samples of `test` at the same steps, in nats.
         rung: In a run with a time limit, how often the attack was given four times the steps.
+        balanced: `accuracy` where every class counts the same; None where that is, where classes
+            are tokens, or where an older record does not say.
     """
 
     arm: Arm
@@ -113,6 +118,7 @@ class Record:
     task: TaskName = "undesirable"
     losses: tuple[float, ...] = ()
     rung: int = 0
+    balanced: float | None = None
 
     @property
     def key(self) -> tuple[object, ...]:

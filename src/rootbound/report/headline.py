@@ -6,6 +6,7 @@ import math
 
 from rootbound import metrics
 from rootbound.records import EXACT, Evaluation
+from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
 from rootbound.report.cells import change, in_percent, in_words, interval
 from rootbound.report.doubts import doubts
 from rootbound.report.settings import (
@@ -29,10 +30,12 @@ def headline(evaluation: Evaluation) -> list[str]:
         usual = None if plain is None else _exact(evaluation, plain)
         beside = "" if usual is None else f", and {in_percent(usual)} on the undefended one"
         undesirable = evaluation.context["undesirable"]
+        is_uneven = is_imbalanced(undesirable)
+        counted = f" ({chance(undesirable)} where every class counts the same)" if is_uneven else ""
         sentences.append(
             f"Solved exactly, a new last layer for {undesirable['name']} reaches "
             f"{in_percent(value)} on {called}{beside}; always naming the most frequent class gives "
-            f"{100 * undesirable['majority']:.1f} %."
+            f"{100 * undesirable['majority']:.1f} %{counted}."
         )
     if kept := _desirable(evaluation, method, plain, "it" if sentences else called):
         sentences.append(kept)
@@ -104,6 +107,7 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
             f"and {in_percent(fresh)} from random ones: {change(gain).text} points "
             f"({interval(gain, 2)})."
         )
+    sentences += balanced_sentences(evaluation, method)
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)
     sentences += scaling_of_the_network(evaluation.context) + doubts(evaluation, method)

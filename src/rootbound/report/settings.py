@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rootbound.records import Evaluation
+from rootbound.report.balance import imbalance_in_words, is_imbalanced
 from rootbound.report.cells import in_words
 
 MOST_CLASSES = 20
@@ -59,6 +60,8 @@ def _describe_task(task: Mapping[str, Any]) -> str:
     if has_names and not name.endswith(listed):
         name = f"{name} ({listed})"
     counts = f"{task['training_samples']} training and {task['test_samples']} test samples"
+    if is_imbalanced(task):
+        counts = f"{counts}, where {imbalance_in_words(task)}"
     conversion = task.get("conversion")
     return f"{name}: {counts}, {conversion}" if conversion else f"{name}: {counts}"
 

@@ -9,6 +9,7 @@ from typing import Any
 from rootbound import metrics
 from rootbound.records import Evaluation
 from rootbound.report import scores, tables
+from rootbound.report.balance import balanced_accuracies
 from rootbound.report.cells import Table
 from rootbound.report.headline import headline
 
@@ -32,6 +33,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         tables.steps(evaluation) if metrics.undefended(evaluation) else None,
         tables.advantages(evaluation),
         tables.accuracies(evaluation),
+        balanced_accuracies(evaluation),
         tables.warnings(evaluation),
         scores.resistance(evaluation),
         scores.benign(evaluation),
