@@ -67,11 +67,11 @@ def main(
         rb.methods.GradientAscent(recipe),
     )
     model = rb.models.build(f"hf:{folder}", len(tasks.desirable.classes), data.train.shape)
-    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=Path(out, "run"))
+    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=Path(out, f"{kind}-run"))
 
 
 if __name__ == "__main__":
     kind = sys.argv[2] if len(sys.argv) > 2 else "gpt2"
     out = sys.argv[3] if len(sys.argv) > 3 else "languages"
     main(sys.argv[1], kind, out)
-    print(rb.report.write(Path(out, "run")))
+    print(rb.report.write(Path(out, f"{kind}-run")))
