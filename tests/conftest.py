@@ -22,6 +22,7 @@ from faults import small_run
 from rootbound import report
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.cli import main
+from rootbound.core import progress
 from rootbound.data import TaskPair
 from rootbound.datasets import Dataset, mnist
 from rootbound.methods import Plain
@@ -34,6 +35,8 @@ from toy import toy_dataset, write_idx_folder
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the programs that tests start
 os.environ.setdefault("MPLBACKEND", "svg")
+# What commands say must not depend on how long they take; tests of signs of life set a short time.
+progress.FIRST_LINE = 3600.0
 # The same examples everywhere, so that a failure elsewhere is one here; HYPOTHESIS_PROFILE=search
 # looks for new ones. No deadline: the first call of a torch function can be slow.
 settings.register_profile("repeat", derandomize=True, deadline=None, database=None)

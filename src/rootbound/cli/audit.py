@@ -13,6 +13,7 @@ from rootbound.cli.report import present
 from rootbound.cli.scaling import as_trained
 from rootbound.cli.settings import RunSettings, resolve_settings
 from rootbound.cli.tasks import resolve_tasks, resolve_undesirable
+from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
@@ -67,7 +68,8 @@ def run(options: Options) -> int:
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
-    audit = _resolve(options)
+    with progress.step("reading model and data"):
+        audit = _resolve(options)
     origin, tasks, settings = audit.network.origin, audit.tasks, audit.settings
     # The name of a method in the file is all that is trusted: its settings are not read.
     made = Plain if origin is None else METHODS.get(origin.method.kind, Plain)

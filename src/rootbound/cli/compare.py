@@ -14,6 +14,7 @@ from rootbound.cli.report import is_current, present
 from rootbound.cli.scaling import as_trained
 from rootbound.cli.settings import resolve_settings
 from rootbound.cli.tasks import resolve_tasks
+from rootbound.core import progress
 from rootbound.evaluation import compare
 from rootbound.methods import GenericFeatures
 from rootbound.networks.hugging_face.configuration import PRETRAINED
@@ -46,9 +47,10 @@ def run(options: Options) -> int:
     if options.generic_data is not None:
         methods.append(GenericFeatures(data=options.generic_data))
     challenges = leaderboard.read_challenges(Path(options.external)) if options.external else []
-    network = resolve_network(options.network)
-    source = resolve_tasks(options.tasks, None, network.tokeniser, network.published)
-    tasks = as_trained(source.read(network.fit), options.scaling)
+    with progress.step("reading model and data"):
+        network = resolve_network(options.network)
+        source = resolve_tasks(options.tasks, None, network.tokeniser, network.published)
+        tasks = as_trained(source.read(network.fit), options.scaling)
     settings = resolve_settings(options.attack, options.folder)
     evaluation = compare(
         methods,

@@ -8,6 +8,7 @@ from rootbound.cli.options import ARCHITECTURE, AttackOptions, FolderOptions, Ta
 from rootbound.cli.report import present
 from rootbound.cli.settings import resolve_settings
 from rootbound.cli.tasks import resolve_tasks
+from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.evaluation import compare
 from rootbound.methods import BestResponse, Method, Plain, SelectiveDistillation, Unlearning
@@ -40,7 +41,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the comparison and write its report."""
-    tasks = resolve_tasks(options.tasks).read()
+    with progress.step("reading the data"):
+        tasks = resolve_tasks(options.tasks).read()
     settings = resolve_settings(options.attack, options.folder)
     methods = QUICK if options.quick else METHODS
     if options.epochs is not None:

@@ -15,6 +15,7 @@ from types import FrameType, ModuleType
 from jsonargparse import ArgumentError
 
 from rootbound.cli.parser import read_options
+from rootbound.core import progress
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.core.memory import keep_freed_memory
 
@@ -77,15 +78,16 @@ def _run(words: Sequence[str]) -> int | Sequence[str]:
     if name == "--version":
         sys.stdout.write(f"rootbound {version('rootbound')}\n")
         return DONE
-    command = load_command(name)
     _log_to_stderr()
-    try:
-        options = read_options(command, words)
-    except SystemExit as ended:  # after --help or --print_config
-        return int(ended.code or DONE)
-    keep_freed_memory()
-    outcome: int | Sequence[str] = command.run(options)
-    return outcome
+    with progress.shown(name):
+        command = load_command(name)
+        try:
+            options = read_options(command, words)
+        except SystemExit as ended:  # after --help or --print_config
+            return int(ended.code or DONE)
+        keep_freed_memory()
+        outcome: int | Sequence[str] = command.run(options)
+        return outcome
 
 
 def load_command(name: str) -> ModuleType:
@@ -97,7 +99,8 @@ def load_command(name: str) -> ModuleType:
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
     # Commands import torch, which takes seconds: only the one that is asked for is loaded.
-    return importlib.import_module(f"rootbound.cli.{name}")
+    with progress.step("loading the program"):
+        return importlib.import_module(f"rootbound.cli.{name}")
 
 
 def _log_to_stderr() -> None:

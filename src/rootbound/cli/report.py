@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from rootbound.core import progress
 from rootbound.records import Evaluation, RunFolder, records_file
 from rootbound.report import write
 from rootbound.report.summary import summarise
@@ -36,7 +37,8 @@ def present(evaluation: Evaluation, folder: RunFolder) -> Path:
     path = folder.for_run(evaluation.context["run"]).path
     page = path / "report.html"
     if not is_current(page, records_file(path)):
-        page = write(path)
+        with progress.step("drawing the report"):
+            page = write(path)
     sys.stdout.write("\n".join([*summarise(evaluation).headline, f"report: {page}"]) + "\n")
     return page.parent
 

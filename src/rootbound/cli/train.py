@@ -17,7 +17,7 @@ from rootbound.cli.methods import with_recipe
 from rootbound.cli.networks import resolve_network
 from rootbound.cli.scaling import as_trained
 from rootbound.cli.tasks import resolve_tasks
-from rootbound.core import distributed
+from rootbound.core import distributed, progress
 from rootbound.core.devices import find_device, on
 from rootbound.core.errors import InputError
 from rootbound.core.files import make_folder
@@ -92,7 +92,8 @@ def run(options: Options) -> int:
             raise InputError(
                 "a seed of at most 63 bits", str(options.seed), "pass a smaller --seed"
             )
-        training = _resolve(options)
+        with progress.step("reading model and data"):
+            training = _resolve(options)
         if layers_in_one_block(training.model) is not None and distributed.is_main_process():
             log.warning("%s", ONE_BLOCK)
         make_folder(path.parent)

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from rootbound.attacks import Attack
+from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets.conversion import rotation_task
@@ -180,17 +179,20 @@ def _run(
         for contender in by_length
     ]
     suite = _leave_out(suite, resources, benign=tasks.benign is not None)
+    trains = any(contender.method is not None for contender in contenders)
+    title = "training and attacking" if trains else "attacking"
     started = time.perf_counter()
     with engine.open(do_job, (tasks, resources, engine.device), retry_in_parts) as crew:
         plan: Plan = FullPlan(suite)
         if suite.minutes is not None:
             plan = TimedPlan(suite, crew.workers, len(preparations), journal.holds)
+        until = None if suite.minutes is None else time.monotonic() + 60 * suite.minutes
         submitted = _submit(preparations, crew, plan, journal)
-        with tqdm(desc="training and attacking", total=submitted, disable=None) as bar:
+        with progress.shown("run"), progress.step(title, submitted, until=until) as work:
             for job, result in crew.finished():
                 journal.add(job, result)
-                bar.total += _submit(_advance(plan, job, result), crew, plan, journal)
-                bar.update()
+                work.expect(_submit(_advance(plan, job, result), crew, plan, journal))
+                work.advance()
     return journal.finish(time.perf_counter() - started, crew.workers, **plan.summary())
 
 

@@ -7,12 +7,13 @@ attack sees test data or grades itself, and every arm gets the same labels, step
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from rootbound.attacks import Attack, Attacker, Budget, StackedAttack
+from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Task
 from rootbound.evaluation.attacker import (
@@ -100,7 +101,7 @@ def run_assignment(
         bench = _Bench(part, trainable, len(task.classes), draw, attacker, resources.limits)
         finished: dict[Attack, Record] = {}
         best: dict[str, _Result] = {}  # by family; of all others the models are no longer needed
-        for result in (result for bundle in bundles(trials) for result in bench.run(bundle)):
+        for result in bench.run_all(bundles(trials)):
             record = finished[result.trial] = result.record
             if record.error is None:
                 rivals = (best.get(record.family, result), result)
@@ -131,6 +132,15 @@ class _Bench:
     draw: Draw
     attacker: Attacker
     limits: Limits
+
+    def run_all(self, several: Sequence[Sequence[Attack]]) -> Iterator[_Result]:
+        """Run bundles of trials, one after the other."""
+        (budget,) = self.assignment.budgets
+        labels = "all labels" if budget.labels is None else f"{budget.labels} labels a class"
+        with progress.step(f"settings with {labels}", len(several)) as shown:
+            for bundle in several:
+                yield from self.run(bundle)
+                shown.advance()
 
     def run(self, bundle: Sequence[Attack]) -> list[_Result]:
         """Run trials together; when that fails, each alone, so that one failure stays one."""

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import torch
 
+from rootbound.core import progress
 from rootbound.core.devices import find_device, on, with_float64
 from rootbound.data import Data, TaskPair, Tasks
 from rootbound.evaluation.attacker import AttackerResources, move_model
@@ -69,7 +70,7 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
         device: Where to train; and to attack, where it has float64.
     """
     training_device = find_device(device)
-    with on(attack_device := with_float64(training_device)):
+    with progress.step(_in_words(job)), on(attack_device := with_float64(training_device)):
         tasks, resources = _move_once(tasks, resources, attack_device)
         if isinstance(job, Assignment):
             task = tasks.benign if job.task == "benign" else tasks.undesirable
@@ -118,6 +119,14 @@ def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Resul
         assert isinstance(result, list)  # a part is an assignment
         records += result
     return records
+
+
+def _in_words(job: Job) -> str:
+    if isinstance(job, Preparation):
+        contender = job.contender
+        return f"making {contender.name} (seed {job.seed}) ready"
+    subject, tiers = job.subject, dict.fromkeys(trial.tier for trial in job.trials)
+    return f"{' and '.join(tiers)} on {subject.method} (seed {subject.seed})"
 
 
 @lru_cache(maxsize=1)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Snapshot
+from rootbound.core import progress
 from rootbound.data import Data
 from rootbound.evaluation.attacker import Draw
 from rootbound.training import balanced_accuracy, predict
@@ -88,7 +89,7 @@ def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) ->
     """Score the snapshots at the checkpoints; one score for each trial trained together."""
     scores = [Score(position, trials) for position in range(trials)]
     scored_steps = checkpoints(steps)
-    for snapshot in snapshots:
+    for snapshot in _counted(snapshots, steps):
         if snapshot.step and snapshot.step not in scored_steps:
             continue
         held_out = draw.validation
@@ -109,6 +110,14 @@ def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) ->
         if not trial.steps and trial.error is None:
             trial.error = "the attack yielded no model"
     return scores
+
+
+def _counted(snapshots: Iterator[Snapshot], steps: int) -> Iterator[Snapshot]:
+    """Yield the snapshots, and show how far the attack is."""
+    with progress.step("step", steps) as shown:
+        for snapshot in snapshots:
+            shown.reach(snapshot.step)
+            yield snapshot
 
 
 def measure(model: nn.Module, data: Data, trials: int) -> tuple[list[float], list[float]]:

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from tqdm import trange
 
+from rootbound.core import progress
 from rootbound.core.fields import PositiveFloat, PositiveInt, Range, Share
 from rootbound.data import Data, TaskPair
 from rootbound.methods.base import AfterTraining
@@ -85,17 +85,19 @@ class SOPHON(AfterTraining):
         checked, retained = hold_out(tasks.desirable.train, self.checked, generator)
         roll_back = RollBack(model, checked, self.allowed_drop)
         suppressing, reinforcing = self._optimisers(model)
-        for step in trange(1, self.outer_steps + 1, desc="SOPHON", leave=False, disable=None):
-            model.train()
-            self.suppress(model, tasks, suppressing, generator)
-            for batch in self.recipe.batches(retained, self.reinforcement_steps, generator):
+        with progress.step("SOPHON", self.outer_steps) as shown:
+            for step in range(1, self.outer_steps + 1):
+                model.train()
+                self.suppress(model, tasks, suppressing, generator)
+                for batch in self.recipe.batches(retained, self.reinforcement_steps, generator):
+                    reinforcing.zero_grad(set_to_none=True)
+                    cross_entropy(model, *batch).backward()
+                    reinforcing.step()
                 reinforcing.zero_grad(set_to_none=True)
-                cross_entropy(model, *batch).backward()
-                reinforcing.step()
-            reinforcing.zero_grad(set_to_none=True)
-            due = step % self.check_every == 0 or step == self.outer_steps
-            if due and not roll_back.check():
-                suppressing, reinforcing = self._optimisers(model)
+                due = step % self.check_every == 0 or step == self.outer_steps
+                if due and not roll_back.check():
+                    suppressing, reinforcing = self._optimisers(model)
+                shown.advance()
 
     def suppress(
         self, model: Classifier, tasks: TaskPair, optimiser: Optimizer, generator: torch.Generator

@@ -11,9 +11,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from rootbound.core import distributed
+from rootbound.core import distributed, progress
 from rootbound.core.devices import PRECISIONS, autocast, computing_in, make_generator
 from rootbound.core.errors import unknown_name
 from rootbound.core.fields import PositiveFloat, PositiveInt, check
@@ -105,7 +104,7 @@ def minimise(
         batches: The batches, `steps` of them.
         steps: How many steps there are.
         learning_rate: The peak.
-        title: The title of the progress bar, which only a terminal shows.
+        title: What a bar, or the log, says is being done.
         evaluating: Leave BatchNorm and Dropout in evaluation mode.
         changes: What else the loss changes, `()` if nothing; it must not draw from the batches'
             generator. Then a training with a training state that was killed goes on within this
@@ -120,18 +119,17 @@ def minimise(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps + 1)
     model.train(not evaluating)
     phase = Phase({"model": model, "optimiser": optimiser, "schedule": schedule}, changes)
-    coming = tqdm(
-        phase.remaining(batches), title, steps, leave=False, disable=None, initial=phase.position
-    )
-    for batch in coming:
-        optimiser.zero_grad(set_to_none=True)
-        with autocast():
-            value = loss(distributed.share(batch), phase.position / steps)
-        value.backward()
-        distributed.average(model)
-        optimiser.step()
-        schedule.step()
-        phase.seen()
+    with progress.step(title, steps, phase.position) as shown:
+        for batch in phase.remaining(batches):
+            optimiser.zero_grad(set_to_none=True)
+            with autocast():
+                value = loss(distributed.share(batch), phase.position / steps)
+            value.backward()
+            distributed.average(model)
+            optimiser.step()
+            schedule.step()
+            phase.seen()
+            shown.advance()
     phase.end()
     optimiser.zero_grad(set_to_none=True)
     model.eval()
