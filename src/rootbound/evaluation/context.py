@@ -55,6 +55,7 @@ def describe_run(
             for contender in contenders
             if contender.method is None and contender.start.new_head
         ],
+        **_describe_conversions(contenders),
         "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
             contender.name: weights_digest(own_weights(contender.start))
@@ -130,6 +131,16 @@ def _digest_foreign_code(methods: Sequence[Method | None], suite: Suite) -> dict
     paths = {getattr(module, "__file__", None) for module in foreign}
     files = [Path(path) for path in sorted(filter(None, paths)) if Path(path).is_file()]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+
+
+def _describe_conversions(contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:
+    """Return what was done to the weights of files; nothing where they were as they should be."""
+    done = {
+        contender.name: contender.start.conversion
+        for contender in contenders
+        if contender.method is None and contender.arm != "scratch" and contender.start.conversion
+    }
+    return {"weights_conversions": done} if done else {}
 
 
 def _describe_task(task: Task) -> dict[str, Any]:

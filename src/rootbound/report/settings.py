@@ -46,6 +46,8 @@ def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
         "Model": f"{context['model']}, {context['layers']} layers, "
         f"{context['parameters']:,} parameters{start}",
     }
+    for name, done in context.get("weights_conversions", {}).items():
+        texts[f"Weights ({name})"] = f"as they were read from their file: {done}"
     return texts | ({"Inputs": "; undesirable: ".join(inputs)} if inputs else {})
 
 
