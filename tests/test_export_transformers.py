@@ -337,3 +337,9 @@ def test_a_strangers_folder_is_audited_with_the_head_it_has(
     model = from_transformers(tiny.network("bert", pad_token_id=3, num_labels=2))
     assert list(found.context["weights"].values()) == [weights_digest(own_weights(model))]
     assert {record.error for record in found.records} == {None}
+    named = [f"hf:{tmp_path / 'two'}", str(tmp_path / "run"), "--out", str(tmp_path / "published")]
+    assert main(["export", *named]) == 0
+    published, origin = load_checkpoint(str(tmp_path / "published"))
+    assert weights_digest(own_weights(published)) == weights_digest(own_weights(model))
+    assert not origin.is_known and origin.tokeniser == f"hf:{tmp_path / 'published'}"
+    jsonschema.validate(json.loads((tmp_path / "published" / "card.json").read_text()), SCHEMA)

@@ -9,18 +9,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rootbound.cli.networks import is_own, resolve_network
+import torch
+
+from rootbound.cli.networks import (
+    NetworkSource,
+    is_own,
+    resolve_network,
+    resolve_transformers,
+)
 from rootbound.cli.options import NetworkOptions
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
+from rootbound.data import Scaling
 from rootbound.data.transforms import describe_inputs
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face.configuration import CONFIGURED, PRETRAINED, find_auto_class
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.card import resistance_card, to_markdown
-from rootbound.publishing.checkpoint import to_model_file
-from rootbound.publishing.header import Header, hide_paths
+from rootbound.publishing.checkpoint import read_header, to_model_file
+from rootbound.publishing.header import Header, Origin, hide_paths
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, import_hub_library, push_to_hub
+from rootbound.publishing.published import find_weights
 from rootbound.publishing.transformers_folder import to_transformers_files
 from rootbound.records import Evaluation
 
@@ -30,7 +39,8 @@ class Options:
     """Options of `rootbound export`."""
 
     checkpoint: str
-    """Model file written by 'rootbound train'."""
+    """Weights that were audited: a model file, a stranger's file, a published folder, OWNER/NAME of
+    the hub, or hf:NAME, with the same --model as there."""
     run: str
     """Folder in which 'rootbound audit' attacked it."""
     out: str = "rootbound-export"
@@ -51,15 +61,14 @@ class Options:
 def run(options: Options) -> int:
     """Write the folder, and send it to the hub if that is asked for."""
     path, folder = options.checkpoint, Path(options.out)
-    named = options.network if is_own(options.network.model) else NetworkOptions()
-    network = resolve_network(named, path)
-    model = network.build_own() if network.model is None else network.model
-    if network.header is None:
-        raise InputError(f"a file of 'rootbound train' at {path}", "another", "train it first")
-    card = _card(path, Path(options.run), model)
+    evaluation = Evaluation.load(Path(options.run))
+    network = _resolve(options)
+    model = _build(network, evaluation)
+    card = _card(path, Path(options.run), evaluation, model)
     if options.push_to_hub is not None:
         import_hub_library()  # so that nothing is written where it is missing
-    files = _model_files(model, network.header, card["desirable"]["classes"])
+    header = network.header or _header_of_stranger(network, evaluation, model)
+    files = _model_files(model, header, card["desirable"] and card["desirable"]["classes"])
     reader = find_auto_class(model.architecture) or ("torch" if model.head_name else "")
     title = options.push_to_hub or folder.resolve().name
     files[README] = to_markdown(card, title, reader).encode()
@@ -82,9 +91,54 @@ def run(options: Options) -> int:
     return 0
 
 
-def _card(path: str, folder: Path, model: Classifier) -> dict[str, Any]:
+def _resolve(options: Options) -> NetworkSource:
+    """Return where the model comes from; what our own file says of its network is believed."""
+    path, named = options.checkpoint, options.network
+    if path.startswith(PRETRAINED):
+        return resolve_transformers(path)
+    header = read_header(find_weights(path).weights)
+    described = header is not None and bool(header.architecture)
+    return resolve_network(NetworkOptions() if described else named, path)
+
+
+def _build(network: NetworkSource, evaluation: Evaluation) -> Classifier:
+    """Return the model; what its file does not say is taken from the run that attacked it."""
+    if network.model is not None:
+        return network.model
+    desirable, inputs = evaluation.context["desirable"], _inputs(evaluation)
+    classes = None if desirable is None else len(desirable["classes"])
+    shape = tuple(inputs["shape"])
+    if not is_own(network.name):
+        return network.build_with_weights(classes, shape)
+    if network.header is not None:
+        return network.build_own()
+    drawn = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
+    example = drawn if "divisor" in inputs else torch.zeros(1, *shape, dtype=torch.long)
+    return network.build_own(classes=classes, example=example)
+
+
+def _inputs(evaluation: Evaluation) -> dict[str, Any]:
+    """Return what the network was fed in a run: the shape of a sample, and the scaling."""
+    context = evaluation.context
+    inputs: dict[str, Any] = (context["desirable"] or context["undesirable"])["inputs"]
+    return inputs
+
+
+def _header_of_stranger(
+    network: NetworkSource, evaluation: Evaluation, model: Classifier
+) -> Header:
+    """Return what can be said of weights that came without a description."""
+    inputs = _inputs(evaluation)
+    scaling = None
+    if "divisor" in inputs:
+        scaling = Scaling.stated(inputs["divisor"], inputs["mean"], inputs["deviation"])
+    origin = Origin.of_stranger(network.tokeniser, scaling)
+    return Header(model.architecture, model.classes, tuple(inputs["shape"]), origin)
+
+
+def _card(path: str, folder: Path, evaluation: Evaluation, model: Classifier) -> dict[str, Any]:
     """Return the card of a model by the run in which it was attacked."""
-    digest, evaluation = weights_digest(own_weights(model)), Evaluation.load(folder)
+    digest = weights_digest(own_weights(model))
     attacked = evaluation.context.get("weights", {})
     name = next((name for name, weights in attacked.items() if weights == digest), None)
     if name is None:
@@ -93,21 +147,18 @@ def _card(path: str, folder: Path, model: Classifier) -> dict[str, Any]:
             f"one of other weights in {folder}",
             f"run rootbound audit {path}",
         )
-    card = resistance_card(evaluation, name, digest)
-    if card["desirable"] is None:
-        raise InputError(
-            f"a run that says what {path} is for", f"none in {folder}", "audit it with --desirable"
-        )
-    return card
+    return resistance_card(evaluation, name, digest)
 
 
-def _model_files(model: Classifier, header: Header, classes: Sequence[str]) -> dict[str, bytes]:
+def _model_files(
+    model: Classifier, header: Header, classes: Sequence[str] | None
+) -> dict[str, bytes]:
     """Return the files that the model is loaded from, by name; no path of this machine in them."""
     origin = hide_paths(header.origin)
     if model.architecture.startswith(CONFIGURED):
         tokeniser = header.origin.tokeniser.removeprefix(PRETRAINED)
         metadata = Header(model.architecture, model.classes, header.shape, origin).to_metadata()
-        return to_transformers_files(model, classes, tokeniser, metadata)
+        return to_transformers_files(model, classes or (), tokeniser, metadata)
     config = {
         "library": "rootbound",
         "architecture": model.architecture,
@@ -117,7 +168,9 @@ def _model_files(model: Classifier, header: Header, classes: Sequence[str]) -> d
             name: str(value) if name == "method" else value
             for name, value in vars(origin).items()
             if name != "scaling"
-        },
+        }
+        if origin.is_known
+        else None,
     }
     return {WEIGHTS: to_model_file(model, header.shape, origin), CONFIG: _json(config)}
 

@@ -7,6 +7,8 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from rootbound.cli.factory import (
     ONE_OF,
     asks_for_classes,
@@ -70,7 +72,7 @@ class NetworkSource:
     @property
     def origin(self) -> Origin | None:
         """What the file of the weights says of their training, if it says anything."""
-        return None if self.header is None else self.header.origin
+        return _known(self.header)
 
     @property
     def scaling(self) -> Scaling | None:
@@ -83,7 +85,7 @@ class NetworkSource:
         if not self.tokeniser.startswith(PRETRAINED):
             return None
         header = read_header(Path(self.tokeniser.removeprefix(PRETRAINED), WEIGHTS))
-        return None if header is None else header.origin
+        return _known(header)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -127,14 +129,35 @@ class NetworkSource:
             if self.name.startswith(PRETRAINED):
                 check_transformers_card(self.name)
             return build(self.name, len(task.classes), task.train.shape, seed=seed)
+        known = None if tasks.desirable is None else len(task.classes)
+        return self.build_with_weights(known, task.train.shape)
+
+    def build_with_weights(self, classes: int | None, shape: tuple[int, ...]) -> Classifier:
+        """Return the network of a name or configuration with the weights of a file.
+
+        Args:
+            classes: Number of classes; None for that of the file.
+            shape: Shape of the samples.
+
+        Raises:
+            InputError: The weights do not fit, or do not say for how many classes they are, or a
+                card is about others.
+        """
+        assert self.weights is not None  # else there is nothing to read
         content, key = read_content(self.weights.weights), self.weights.key
-        classes = count_classes(content, key) if tasks.desirable is None else len(task.classes)
-        model = build(self.name, classes, task.train.shape)
+        classes = count_classes(content, key) if classes is None else classes
+        model = build(self.name, classes, shape)
         set_weights(model, content, key)
         self.weights.check_card(model)
         return model
 
-    def build_own(self, tasks: Tasks | None = None) -> Classifier:
+    def build_own(
+        self,
+        tasks: Tasks | None = None,
+        *,
+        classes: int | None = None,
+        example: Tensor | None = None,
+    ) -> Classifier:
         """Return the network that a function in a user's file makes; the file is executed.
 
         Random weights are what the function returns when it is called again, unless they are the
@@ -142,6 +165,8 @@ class NetworkSource:
 
         Args:
             tasks: Tasks with samples to find and check the head with, for whose classes it is.
+            classes: Number of classes, where there are no tasks and the file does not say it.
+            example: Inputs in place of the tasks' samples.
 
         Raises:
             InputError: There is no such function, it cannot be called or returns no network, the
@@ -149,10 +174,10 @@ class NetworkSource:
         """
         make = find_factory(self.name)
         if asks_for_classes(make):
-            make = with_classes(make, self._count_classes(tasks))
+            make = with_classes(make, classes or self._count_classes(tasks))
         module = call_factory(make, self.name)
         task = None if tasks is None else tasks.desirable or tasks.undesirable
-        example = None if task is None else task.train.batch(slice(0, 1))[0]
+        example = example if task is None else task.train.batch(slice(0, 1))[0]
         if self.weights is None:
             model = Classifier.wrap(module, self.head, example)
         else:
@@ -177,6 +202,10 @@ class NetworkSource:
             return len(tasks.desirable.classes)
         assert self.weights is not None  # what has no header has been named as a file
         return count_classes(read_content(self.weights.weights), self.weights.key)
+
+
+def _known(header: Header | None) -> Origin | None:
+    return header.origin if header is not None and header.origin.is_known else None
 
 
 def resolve_transformers(name: str) -> NetworkSource:

@@ -76,6 +76,19 @@ class Origin:
     classes_by_name: bool = False
 
     @classmethod
+    def of_stranger(cls, tokeniser: str = "", scaling: Scaling | None = None) -> Origin:
+        """Return that of weights of which nobody said how they were trained, nor on what."""
+        method = Configuration("unknown", {})
+        return cls(
+            method, "unknown", "", "", "", "", 0, shared=False, tokeniser=tokeniser, scaling=scaling
+        )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was said on what data the weights were trained."""
+        return bool(self.data)
+
+    @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Origin:
         """Return the origin that a file states; what is not known here is left out.
 
