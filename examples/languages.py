@@ -40,7 +40,7 @@ def take(task: rb.Task) -> rb.Task:
 
 
 def main(
-    name: str, kind: str = "gpt2", out: str = "languages", suite: rb.Suite = SUITE, epochs: int = 2
+    name: str, kind: str = "gpt2", out: str = "languages", suite: rb.Suite = SUITE, epochs: int = 5
 ) -> rb.Evaluation:
     folder = str(Path(out, kind))
     tiny.main(name, folder, kind, "language")
@@ -55,6 +55,8 @@ def main(
         known_undesirable=tasks.known_undesirable.subset(TRAIN),
     )
     recipe = rb.Recipe(epochs, batch_size=256, learning_rate=3e-3)
+    # Two of the methods go on from there for 500 steps, which are about three epochs.
+    shorter = replace(recipe, epochs=max(1, epochs - 3))
     terms = rb.methods.Terms(first_weight=0.6, spared=0.0)
     schedule = rb.methods.Schedule(first_block_until=1.0)
     methods = (
@@ -63,8 +65,8 @@ def main(
             rb.methods.BestResponse(recipe, weight=weight, terms=terms, schedule=schedule)
             for weight in (0.15, 1.5)
         ),
-        rb.methods.RepNoise(recipe),
-        rb.methods.GradientAscent(recipe),
+        rb.methods.RepNoise(shorter),
+        rb.methods.GradientAscent(shorter),
     )
     model = rb.models.build(f"hf:{folder}", len(tasks.desirable.classes), data.train.shape)
     return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=Path(out, f"{kind}-run"))
