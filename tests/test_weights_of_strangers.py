@@ -171,6 +171,13 @@ LIGHTNING = {
     "callbacks": {"ModelCheckpoint{}": {"best_model_score": torch.tensor(0.5)}},
     "optimizer_states": [optimiser()], "lr_schedulers": [], "hyper_parameters": {"rate": 0.1},
 }  # fmt: skip
+HALVES = [{name: W[name] for name in part} for part in (list(W)[:5], list(W)[5:])]
+PARTS = {
+    part: {
+        name.removeprefix(f"{part}."): value for name, value in W.items() if name.startswith(part)
+    }
+    for part in ("body", "mixing", "fc")
+}
 UNCOUNTED = {name: value for name, value in W.items() if "num_batches" not in name}
 TWO = {"model_state_dict": W, "ema_state_dict": OTHERS}
 
@@ -219,6 +226,14 @@ READ: tuple[tuple[str, Write, str | None, str], ...] = (
     ("one of other shapes", saved({"a": W | {"fc.bias": torch.ones(9)}, "b": W}), None, "'b'"),
     ("shards", shards("safetensors"), None, "2 shards were put together"),
     ("shards of PyTorch", shards("bin"), None, "2 shards were put together"),
+    ("parts by their names", saved({"backbone": HALVES[0], "head": HALVES[1], "epoch": 1}), None,
+     "2 dictionaries of the file were put together"),
+    ("parts by their keys", saved({"run": {"fc": PARTS["fc"], "mixing": PARTS["mixing"],
+                                           "body": PARTS["body"]}}), None,
+     "3 dictionaries of the file were put together; the prefix 'run.' was removed"),
+    ("the outermost, by key", saved({**W, "ema": OTHERS}), "", ""),
+    ("a set beside", saved({"model": W, "seen": {1, 2}}), None, "'model'"),
+    ("NumPy's state beside", saved({"model": W, "rng": np.random.get_state()}), None, "'model'"),
     ("NumPy's numbers beside", saved({"model": W, "acc": np.float64(0.5)}), None, "'model'"),
     ("options beside", saved({"model": W, "args": Namespace(lr=0.1)}), None, "'model'"),
     ("a path beside", saved({"model": W, "args": {"data": Path("x")}}), None, "'model'"),
@@ -304,12 +319,14 @@ REFUSED: tuple[tuple[str, Write, str | None, tuple[str, ...]], ...] = (
     ("no such key", saved(TWO), "ema", ("ema_state_dict, model_state_dict", "--weights")),
     ("a key of none", saved(W), "ema", ("under no key", "leave out --weights")),
     ("a key that does not fit", saved({"a": NAMES, "b": W}), "a", ("unexpected", "layer0.weight")),
+    ("the outermost and another", saved({**W, "ema": OTHERS}), None,
+     ("'' (the outermost), 'ema'", "--weights")),
     ("a whole module", saved(Whole()), None, ("whole module", "Whole", RUN + ";", SAVE)),
     ("a module of torch", saved(nn.Sequential(nn.Linear(2, 2))), None, ("whole module", RUN, SAVE)),
     ("a module before zip", saved(Whole(), _use_new_zipfile_serialization=False), None,
      ("whole module", RUN, SAVE)),
     ("a module under a key", saved({"model": Whole(), "epoch": 1}), None,
-     ("whole module", RUN + "['model']", SAVE)),
+     ("whole module", RUN + "['model'] (or another key);", SAVE)),
     ("TorchScript", torchscript, None, ("TorchScript", "torch.jit.load('w.pt')", SAVE)),
     ("an object", saved({"model": W, "x": io.StringIO("x")}), None, ("would run code", "StringIO")),
     ("a pickle of something else", raw(pickle.dumps({"a": [1, 2]})), None, ("torch.save",)),
@@ -374,6 +391,27 @@ def test_what_is_refused_is_told(
 def test_tied_weights_that_differ_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"body\.0\.weight and mixing\.weight that differ"):
         load_weights(Network(tied=True), saved(W)(tmp_path))
+
+
+def test_the_only_file_of_a_folder_is_read(tmp_path: Path) -> None:
+    shards("safetensors")(tmp_path)
+    assert "2 shards" in load_weights(network(9), tmp_path)
+    (tmp_path / INDEX).unlink()
+    with pytest.raises(InputError, match="one file of weights"):
+        load_weights(network(9), tmp_path)
+
+
+def test_weights_that_newer_code_names_otherwise_are_read_by_it(tmp_path: Path) -> None:
+    module, other = (
+        nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))) for _ in range(2)
+    )
+    names = {
+        "0.parametrizations.weight.original0": "0.weight_g",
+        "0.parametrizations.weight.original1": "0.weight_v",
+    }
+    older = {names.get(name, name): value for name, value in other.state_dict().items()}
+    load_weights(module, saved(older)(tmp_path))
+    assert torch.equal(module(torch.ones(1, 2)), other(torch.ones(1, 2)))
 
 
 def test_a_model_keeps_what_was_done(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def refuse_pickle(path: Path, refused: str) -> InputError:
     whole = bool(called) and called[0] not in ("", "collections.OrderedDict")
     modules = any(name.startswith("torch.nn.modules.") for name in called)
     if modules or refused.startswith("torch.nn.modules."):
-        part = "" if whole else "['model']  # or under another key"
+        part = "" if whole else "['model'] (or another key)"
         return InputError(
             f"nothing but tensors in {path}",
             f"a pickle that would run code: a whole module ({called[0] if whole else refused})",

@@ -14,6 +14,7 @@ from rootbound.networks.hugging_face.configuration import CONFIGURED
 from rootbound.networks.hugging_face.network import build_from_weights
 from rootbound.networks.weights import check_finite, own_weights
 from rootbound.publishing.fits import Fit, Network
+from rootbound.publishing.folders import find_in_folder
 from rootbound.publishing.name_lists import list_names, shown
 from rootbound.publishing.state_dict import OPTION, find_fits, take_weights
 from rootbound.publishing.tensor_files import Content, read_content
@@ -38,7 +39,7 @@ def load_weights(module: nn.Module, path: Path, key: str | None = None) -> str:
 
     Args:
         module: The network.
-        path: The file.
+        path: The file, or a folder of it.
         key: Which weights to take, where several in the file fit.
 
     Returns:
@@ -49,6 +50,7 @@ def load_weights(module: nn.Module, path: Path, key: str | None = None) -> str:
         InputError: The file is missing, damaged, of another kind or would run code, its weights
             do not fit, several do, or one is NaN or infinite.
     """
+    path = find_in_folder(path) if path.is_dir() else path
     return set_weights(module, read_content(path), key)
 
 
@@ -62,6 +64,11 @@ def set_weights(module: nn.Module, content: Content, key: str | None = None) -> 
     state = own_weights(module) if configured else module.state_dict(keep_vars=True)
     network = Network.of(state)
     fits = find_fits(content, network, key)
+    if fits[0].faults and key is None:  # a network that was saved in parts
+        for joined in content.joined():
+            whole = [fit for fit in find_fits(joined, network) if not fit.faults]
+            if len(whole) == 1:
+                content, fits = joined, whole
     if len(fits) > 1:
         raise InputError(
             f"one set of weights in {content.path}",
@@ -121,7 +128,7 @@ def count_classes(content: Content, key: str | None = None) -> int:
 
 
 def _quoted(fit: Fit) -> str:
-    return f"'{shown(fit.label)}'"
+    return f"'{shown(fit.label)}'" if fit.label else "'' (the outermost)"
 
 
 def _inside(content: Content, fit: Fit) -> Mapping[str, Tensor]:

@@ -74,6 +74,20 @@ class Content:
     parts: Mapping[str, Mapping[str, Tensor]]
     notes: tuple[str, ...] = ()
 
+    def joined(self) -> Iterator[Content]:
+        """Yield the same with all dictionaries put together, by their names and with their keys."""
+        if len(self.parts) < 2:
+            return
+        note = (*self.notes, f"{len(self.parts)} dictionaries of the file were put together")
+        plain: dict[str, Tensor] = {}
+        keyed: dict[str, Tensor] = {}
+        for key, part in self.parts.items():
+            plain |= part
+            keyed |= {f"{key}.{name}" if key else name: value for name, value in part.items()}
+        for names in (plain, keyed):
+            if len(names) == sum(map(len, self.parts.values())):  # else one hides another
+                yield Content(self.path, {"": names}, note)
+
 
 def read_content(path: Path) -> Content:
     """Return the tensors of a file, or of the shards that an index names; nothing is executed.
