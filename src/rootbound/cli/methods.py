@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
 from yaml import YAMLError
 
+from rootbound.cli.misspelt import check_settings
 from rootbound.cli.options import RecipeOptions
 from rootbound.core.devices import emulates_bfloat16, find_device
 from rootbound.core.errors import InputError, unknown_name
@@ -115,6 +116,7 @@ def _method(word: str) -> Method:
 
 def _read_settings(kind: type[Method], settings: Mapping[str, str]) -> dict[str, Any]:
     """Return settings as values of the types that the class names."""
+    check_settings(kind, settings)
     arguments = [f"--method.{name}={text}" for name, text in settings.items()]
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "method")

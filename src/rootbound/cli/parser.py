@@ -17,16 +17,22 @@ from itertools import pairwise
 from types import ModuleType, NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.cli.misspelt import explain, unknown_option
+from rootbound.core.errors import InputError
+
+
+class _Parser(ArgumentParser):
+    """Takes no beginning of a name for the name, nor do the parsers that it makes for settings."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, allow_abbrev=False, **settings)
 
 
 def parser_of(name: str, command: ModuleType) -> ArgumentParser:
     """Return the parser of a command's options."""
-    parser = ArgumentParser(
-        prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False
-    )
+    parser = _Parser(prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
     _add_options(parser, command.Options)
     return parser
@@ -47,9 +53,11 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
         flag = word.partition("=")[0]
         # What follows a dot is a setting of what the option names: the parser checks it.
         if flag.startswith("--") and flag.partition(".")[0] not in known:
-            raise unknown_name("known option", flag, known)
+            raise unknown_option(flag, known)
     try:
         parsed = parser.parse_args(getattr(command, "prepare", list)(rest))
+    except ArgumentError as error:
+        raise explain(error, known) from None
     except (OverflowError, RecursionError) as error:  # which the parser lets through
         raise InputError("options of a usual size", str(error), "correct them") from None
     values = {**vars(parser.instantiate(parsed)), "command": tuple(words)}

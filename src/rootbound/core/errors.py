@@ -33,13 +33,20 @@ def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
         raise InputError(expected, first_line(error), fix) from None
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """Return the error for a name that does not exist, suggesting the nearest known one."""
+def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -> InputError:
+    """Return the error for a name that does not exist, suggesting the nearest known one.
+
+    Args:
+        kind: What it is the name of.
+        name: The name.
+        known: The names that there are.
+        prefix: What stands before each where people write it.
+    """
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}
     near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.4)
-    hint = f"did you mean {folded[near[0]]!r}?" if near else "pick one of them"
-    return InputError(f"a {kind} out of {', '.join(names)}", repr(name), hint)
+    hint = f"did you mean {prefix + folded[near[0]]!r}?" if near else "pick one of them"
+    return InputError(f"a {kind} out of {', '.join(names)}", repr(prefix + name), hint)
 
 
 def first_line(error: BaseException, length: int = 160) -> str:

@@ -1,0 +1,97 @@
+"""Options and settings that do not exist: what is meant, most likely."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+from jsonargparse import ArgumentError
+
+from rootbound.core.errors import InputError, unknown_name
+
+REFUSED = re.compile(
+    r"(?:Group '(?P<group>[^']+)' does not accept o|O)ption '(?P<option>[^']+)'"
+    r"|unrecognized arguments: (?P<argument>-+\w[^\s=]+)"
+)
+"""What the parser says of a name that it does not know."""
+CLASS = re.compile(r"class_path '(?P<path>[\w.]+)'")
+
+
+def unknown_option(flag: str, known: Iterable[str]) -> InputError:
+    """Return the error for an option that a command does not have, with the nearest it has.
+
+    Args:
+        flag: The option as it was written; of what follows a dot nothing is judged.
+        known: All options, with their dashes.
+    """
+    names = [one for one in known if one.startswith("--") and "." not in one and one[-1] != "+"]
+    return unknown_name("known option", flag.partition(".")[0], names)
+
+
+def explain(error: ArgumentError, known: Iterable[str]) -> Exception:
+    """Return a better error where the parser says that it does not know a name; or its own.
+
+    Args:
+        error: What the parser says.
+        known: All options of the command, with their dashes.
+    """
+    if (found := REFUSED.search(str(error))) is None:
+        return error
+    name = ".".join(filter(None, (found["group"], found["option"], found["argument"])))
+    if (named := CLASS.search(str(error))) is None:
+        return unknown_option(name if name.startswith("-") else f"--{name}", known)
+    kind = _find_class(named["path"])
+    return error if kind is None else unknown_setting(kind, name.lstrip("-"), "--method.")
+
+
+def unknown_setting(kind: type[Any], name: str, prefix: str = "") -> InputError:
+    """Return the error for a setting that a class does not have, with the nearest it has.
+
+    Args:
+        kind: The class.
+        name: The setting; settings of settings after a dot.
+        prefix: What stands before it where it was written.
+    """
+    return unknown_name(f"setting of {kind.__name__}", name, _settings(kind), prefix)
+
+
+def check_settings(kind: type[Any], names: Iterable[str]) -> None:
+    """Raise an error where a class has no setting of a name: the parser takes beginnings of names.
+
+    Raises:
+        InputError: There is no such setting.
+    """
+    known = set(_settings(kind))
+    for name in names:
+        head, dot, _ = name.partition(".")
+        inside = any(one.startswith(f"{head}.") for one in known)
+        if name not in known and not (dot and head in known and not inside):
+            raise unknown_setting(kind, name)
+
+
+def _find_class(path: str) -> type[Any] | None:
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None
+    return kind if isinstance(kind, type) else None
+
+
+def _settings(kind: type[Any]) -> Iterator[str]:
+    """Yield the names of all settings of a class, those of its settings after a dot."""
+    if not is_dataclass(kind):
+        yield from (name for name in inspect.signature(kind).parameters if name != "self")
+        return
+    hints = get_type_hints(kind)
+    for part in fields(kind):
+        if not part.init:
+            continue
+        yield part.name
+        if is_dataclass(hints[part.name]):
+            inner: Any = hints[part.name]
+            yield from (f"{part.name}.{name}" for name in _settings(inner))
