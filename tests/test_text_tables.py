@@ -211,6 +211,27 @@ def test_a_class_without_samples_is_named_when_it_is_chosen(tmp_path: Path) -> N
         found.task([0, 1])
 
 
+def test_of_two_columns_of_classes_one_is_named(tmp_path: Path) -> None:
+    """As CIFAR-100 has them: a hundred fine classes in twenty coarse ones."""
+    fine, coarse = (hf.ClassLabel(names=[f"{kind} {row}" for row in range(count)])
+                    for kind, count in (("fine", 100), ("coarse", 20)))  # fmt: skip
+    features = hf.Features({"text": hf.Value("string"), "fine_label": fine, "coarse_label": coarse})
+    rows = {
+        "text": texts(200),
+        "fine_label": [row % 100 for row in range(200)],
+        "coarse_label": [row % 20 for row in range(200)],
+    }
+    folder = parts(tmp_path / "zoo", features, train=rows, test=rows)
+    with pytest.raises(InputError, match=r"fine_label: ClassLabel, coarse.*it by --label-column"):
+        read(folder)
+    for column, count in (("fine_label", 100), ("coarse_label", 20)):
+        data = read(folder, label=column).tokenised(length=4)
+        kind = column.removesuffix("_label")
+        pair = data.split(f"{kind} 0,{kind} 7", f"{kind} 19,{kind} 3")
+        assert len(data.classes) == count
+        assert pair.undesirable.name == f"zoo {kind} 19, {kind} 3"
+
+
 def test_a_part_without_rows_is_refused(tmp_path: Path) -> None:
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "b"])})
     made = {

@@ -24,7 +24,8 @@ from rootbound.datasets.image_columns import (
 )
 from rootbound.datasets.image_folder import TESTS, TRAIN
 from rootbound.datasets.images import ImageFiles, build_from_images
-from rootbound.datasets.texts import Labelled, Texts
+from rootbound.datasets.text_files import check_encoding, describe_missing
+from rootbound.datasets.texts import Labelled, Texts, describe_empty
 
 CLASSES, STRING = "ClassLabel", "string"
 """Types of columns."""
@@ -109,8 +110,11 @@ def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
         log.warning("%s: %s", name, remark)
     title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
     if find_kind(train.features[column]) == STRING and not holds_paths(train[0][column]):
-        texts = (Labelled(_read_texts(name, part, column), labels) for part, labels in parts)
-        return Texts(title, names, *texts)
+        train_texts, test_texts = (
+            Labelled(_read_texts(name, part, column), labels) for part, labels in parts
+        )
+        remarks += filter(None, [describe_empty((train_texts, test_texts))])
+        return Texts(title, names, train_texts, test_texts, "; ".join(remarks))
     folder = Path(source) if Path(source).is_dir() else Path(source).parent
     first, second = (_as_files(name, part, column, labels, folder) for part, labels in parts)
     return build_from_images(title, names, (first, second), layout, remarks)
@@ -139,19 +143,28 @@ def _load_parts(
     split = None
     if layout.train_split is not None:
         split = {TRAIN: layout.train_split, "test": layout.test_split}
+    check_encoding(Path(source))
+    missing = describe_missing(Path(source))
     reader, files = find_tables(Path(source)) or (source, None)
     try:
         return dict(
             datasets.load_dataset(
-                reader, configuration, data_files=files, revision=revision, split=split
+                reader, configuration, data_files=files, revision=revision, split=split, **missing
             )
         )
     except Exception as error:  # of whatever library reads that format
         raise InputError(
             f"a data set that `datasets` can load at {name}",
-            first_line(error),
+            first_line(_find_cause(error)),
             "check the name or the files",
         ) from None
+
+
+def _find_cause(error: BaseException) -> BaseException:
+    """Return what made an error: what the library says of it is that there was one."""
+    while error.__cause__ is not None and str(error.__cause__).strip():
+        error = error.__cause__
+    return error
 
 
 def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
@@ -208,8 +221,11 @@ def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) ->
     if type(feature).__name__ == CLASSES:
         return tuple(feature.names)
     values = train.unique(column)
-    if None in values:
-        raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
+    if None in values or "" in values:
+        row = next(row for row, value in enumerate(Column(train, column)) if value in (None, ""))
+        raise InputError(
+            f"a class in every row of {name}", f"none in row {row} of {TRAIN}", "remove such rows"
+        )
     return tuple(str(value) for value in sorted(values))
 
 
@@ -243,5 +259,9 @@ def _read_texts(name: str, part: Any, column: str) -> Column:
     texts = Column(part, column)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InputError(f"a text in row {row} of {name}", str(text), "remove that row")
+            # A part that was held out counts its rows anew.
+            known = part._indices
+            place = row if known is None else known.column(0)[row].as_py()
+            where = f"row {place} of {part.split or 'the data'} in {name}"
+            raise InputError(f"a text in {where}", str(text), "remove that row")
     return texts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -45,12 +45,14 @@ class Texts:
         classes: The name of each class.
         train: Texts to learn from.
         test: Texts to be judged on.
+        remarks: What was done to read them, in words; empty if they are as they were.
     """
 
     name: str
     classes: tuple[str, ...]
     train: Labelled
     test: Labelled
+    remarks: str = ""
 
     def tokenised(
         self,
@@ -76,6 +78,7 @@ class Texts:
         # One width for both: what is longer by padding is the same text.
         width = max(part.width for part in parts)
         train, test = (part.to_width(width) for part in parts)
+        cut = f"texts cut after {length} tokens" if width == length else ""
         return Dataset(
             self.name,
             self.classes,
@@ -83,6 +86,7 @@ class Texts:
             Data(test, self.test.labels),
             # Texts that reports show come first: where words share a number, theirs is shown.
             tokeniser.vocabulary(chain(self._shown(), self.train.texts, self.test.texts)),
+            "; ".join(filter(None, (self.remarks, cut))),
         )
 
     def next_tokens(self, tokeniser: Predicted, length: int = Layout.length) -> NextTokens:
@@ -107,6 +111,7 @@ class Texts:
             train,
             test,
             tokeniser.vocabulary(()),
+            self.remarks,
             following=(after, after_test),
             outputs=tokeniser.pieces,
         )
@@ -147,6 +152,12 @@ class Texts:
             names = describe_names([self.classes[label] for label in chosen])
             pair.append(Task(f"{self.name}: {names}, next letter", known, train, test, known))
         return TaskPair.of(*pair)
+
+
+def describe_empty(parts: Iterable[Labelled]) -> str:
+    """Return how many texts hold nothing that a model could read, in words; empty if none does."""
+    empty = [not text.strip() for part in parts for text in part.texts]
+    return f"{sum(empty):,} of {len(empty):,} texts are empty" if any(empty) else ""
 
 
 def _contexts(text: str, letters: Letters, context: int, step: int) -> Data:
