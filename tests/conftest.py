@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -14,6 +15,9 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Such a process is a `python -c`, which starts no workers: let it be as `python -m pytest` is.
+    sys.modules["__main__"].__spec__ = importlib.util.find_spec("pytest.__main__")
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for `benchmarks`
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -46,6 +46,11 @@ def test_more_workers_need_a_program_that_is_a_file(
     assert [message.startswith("one worker is used") for message in caplog.messages] == [True]
 
 
+def test_the_tests_themselves_have_workers() -> None:
+    """Whatever runs them: else every test of two workers would be one of none."""
+    assert engine_for(2) == Pool(2)
+
+
 def test_one_worker_and_engines_of_others_are_said_nothing_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
