@@ -242,7 +242,7 @@ ROWS = [
         Row(f"compare --methods {written}", said)
         for written, said in {
             "BestResponse(weight=x)": "settings of BestResponse; got .*a <class 'float'>.*x",
-            "BestResponse(wieght=1)": "settings of BestResponse.*--method.wieght",
+            "BestResponse(wieght=1)": "setting of BestResponse.*'wieght'; did you mean 'weight'",
             "BestResponse(1)": "a setting as in weight=0.3; got '1'",
             "BestResponse(weight=1,)": "a setting as in weight=0.3; got ''",
             "BestResponse(weight=1": "settings in brackets, and nothing behind them",

@@ -13,12 +13,16 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.records.configuration import Configuration, from_values, to_values
+from rootbound.records.frame import to_frame
 from rootbound.records.record import Diagnosis, Entry, Record, Training, build, rounded
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Value = TypeVar("Value", bound=Hashable)
 FORMAT = 3
@@ -77,6 +81,16 @@ class Evaluation:
             ],
         }
         return _one_entry_a_line(content)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a table of pandas with a row for each record, "all" where all labels were given.
+
+        Its columns are in `docs/howto/runs.md`.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        return to_frame(self.records)
 
     def save(self, folder: Path | str) -> None:
         """Write `records.json.gz` into a folder, whole or not at all; the same bytes each time."""
