@@ -11,7 +11,7 @@ from pathlib import Path
 from rootbound.core.errors import InputError, first_line
 
 SAFETENSORS, PYTORCH, INDEX = "safetensors", "PyTorch", "index"
-WANTED = "a file of weights, as safetensors or PyTorch write it,"
+WANTED = "a safetensors file at {path}, or one that torch.save wrote"
 LARGEST_INDEX = 2**26
 """Most bytes of an index, which names each tensor and its shard."""
 LARGEST_PICKLE = 2**24
@@ -52,7 +52,7 @@ def find_kind(path: Path) -> str:
         with path.open("rb") as file:
             start = file.read(START)
     except OSError as error:
-        raise InputError(f"{WANTED} at {path}", first_line(error), "check the path") from None
+        raise InputError(WANTED.format(path=path), first_line(error), "check the path") from None
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and header < LARGEST_HEADER:
         if header + 8 > size:
@@ -108,7 +108,7 @@ def refuse_pickle(path: Path, refused: str) -> InputError:
 
 
 def _other(path: Path, found: str, fix: str) -> InputError:
-    return InputError(f"{WANTED} readable at {path}", found, fix)
+    return InputError(WANTED.format(path=path), found, fix)
 
 
 def _name_other(path: Path, start: bytes) -> InputError:
