@@ -54,6 +54,15 @@ def test_every_figure_is_well_formed_svg_with_content(golden_report: Path) -> No
         assert len(list(root.iter())) > 50
 
 
+def test_figures_can_be_had_one_by_one(golden_report: Path, tmp_path: Path) -> None:
+    evaluation = Evaluation.load(golden_report)
+    found = report.plots(evaluation)
+    assert set(found) == {path.stem for path in (golden_report / "figures").glob("curves-*.svg")}
+    found["curves-labels"].savefig(tmp_path / "labels.pdf")
+    assert (tmp_path / "labels.pdf").read_bytes().startswith(b"%PDF")
+    assert not report.plots(replace(evaluation, records=()))
+
+
 def test_names_inside_the_page_do_not_clash(golden_report: Path) -> None:
     page = (golden_report / "report.html").read_text()
     names = re.findall(r'\bid="([^"]+)"', page)

@@ -1,3 +1,4 @@
-from .render import html, write
+from .figures import plots
+from .render import html, load_pictures, write
 
-__all__ = ["html", "write"]
+__all__ = ["html", "load_pictures", "plots", "write"]

@@ -21,16 +21,38 @@ Plan = tuple[str, str, str, Callable[[], Plot | None]]
 def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
     """Return the figures of an evaluation by section."""
     figures: dict[str, list[Figure]] = {"curves": [], "portraits": []}
-    if not evaluation.records:
-        return figures
-    plans = {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
     with styled():
-        for section, several in plans.items():
+        for section, several in _plans(evaluation, pictures).items():
             for name, title, caption, draw_plot in several:
                 if (plot := draw_plot()) is not None:
                     figures[section].append(Figure(name, title, caption, to_svg(plot)))
                     plt.close(plot)
     return figures
+
+
+def plots(evaluation: Evaluation, pictures: Pictures | None = None) -> dict[str, Plot]:
+    """Return the figures of a report as those of matplotlib, by the names of their files.
+
+    `plots(evaluation)["curves-labels"].savefig("labels.pdf")` writes one as PDF.
+
+    Args:
+        evaluation: Everything that was measured.
+        pictures: What `load_pictures` of a run folder returns; without it curves alone are drawn.
+    """
+    found: dict[str, Plot] = {}
+    with styled():
+        for several in _plans(evaluation, pictures or {}).values():
+            for name, _, _, draw_plot in several:
+                if (plot := draw_plot()) is not None:
+                    found[name] = plot
+                    plt.close(plot)  # pyplot forgets it; it can be shown and saved all the same
+    return found
+
+
+def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
+    if not evaluation.records:
+        return {}
+    return {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
 
 
 def _curves(evaluation: Evaluation) -> list[Plan]:
