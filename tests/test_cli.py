@@ -359,7 +359,7 @@ def test_the_weights_of_a_model_are_read_once(
     if command == "train":
         words = ["train", "--from", str(trained)]
     if command == "export":
-        words += [str(request.getfixturevalue("audited"))]
+        words += [str(request.getfixturevalue("audited") / "run")]
         read_weights.clear()
     monkeypatch.setattr("rootbound.methods.BestResponse.train", stop)
     monkeypatch.setattr("rootbound.cli.audit.evaluate", stop)
