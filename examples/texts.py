@@ -9,15 +9,11 @@ weights in either case; what the published encoder is worth by itself, the row `
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
-
-import torch
-from torch.nn.functional import cross_entropy
 
 import rootbound as rb
-from rootbound.training import minimise
+from published_weights import Published
 
 DESIRABLE, UNDESIRABLE = "games,science,sound,graphics,text", "net,admin,mail,web,database"
 LENGTH = 16
@@ -37,24 +33,6 @@ def attacks(rates: tuple[float, ...], steps: tuple[int, int], batch_size: int) -
         ),
         (rb.Budget(10, steps[0]), rb.Budget(50, steps[1])),
     )
-
-
-@dataclass(frozen=True)
-class Published(rb.Method):
-    """Another control: the encoder as it was published, below a new last layer."""
-
-    defends: ClassVar[bool] = False
-
-    def train(self, model: rb.Classifier, tasks: rb.TaskPair, generator: torch.Generator) -> None:
-        model.backbone.requires_grad_(False)
-        steps = self.recipe.steps(len(tasks.desirable.train))
-        minimise(
-            model,
-            lambda batch, _: cross_entropy(model(batch[0]), batch[1]),
-            self.recipe.batches(tasks.desirable.train, steps, generator),
-            steps=steps,
-            learning_rate=self.recipe.learning_rate,
-        )
 
 
 def from_nothing(

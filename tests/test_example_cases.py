@@ -143,7 +143,6 @@ def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         texts = [("a tool for games", "ein Werkzeug", "un outil")[row % 3] for row in range(count)]
         rows = {"text": texts, "language": [("en", "de", "fr")[row % 3] for row in range(count)]}
         hf.Dataset.from_dict(rows).to_parquet(str(folder / f"{part}.parquet"))
-    load("tiny_language_model", monkeypatch)
     few = Suite("toy", (ExactLastLayer(1e-2), LoRA()), (Budget(2, 2),))
     found = load("languages", monkeypatch).main(
         str(folder), "llama", str(tmp_path / "out"), few, epochs=1

@@ -24,6 +24,7 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     specification = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert specification is not None
     assert specification.loader is not None
+    monkeypatch.syspath_prepend(EXAMPLES)  # as Python does for a script
     module = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, name, module)
     specification.loader.exec_module(module)
