@@ -279,10 +279,8 @@ ROWS = [
     Row(f"{TRAIN} --data mnsit", "did you mean 'mnist'"),
     Row(f"{TRAIN} --data nowhere/at/all", "nowhere/at/all; got no such folder; check the path"),
     Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
-    *(
-        Row(f"{TRAIN} --data {name}", f"an .npz file at {name}; got a file; give its folder")
-        for name in ("own.py", "tables/train.csv")
-    ),
+    Row(f"{TRAIN} --data own.py", "an .npz file at own.py; got another file; give its folder"),
+    Row(f"{TRAIN} --data tables/train.csv", "name them by --input-column and --label-column"),
     Row(f"{TRAIN} --from model.safetensors --model hf:tiny", "got both; leave one out"),
     Row(f"{TRAIN} --from model.safetensors --model resnet_20", "that fit the network"),
     Row(f"{TRAIN} --from model.safetensors --model shalow_cnn", "shallow_cnn.*correct --model"),

@@ -129,6 +129,8 @@ def test_one_corrupt_image_among_thousands_is_named(tmp_path: Path) -> None:
             (tmp_path / "zoo" / part / name).mkdir(parents=True)
             for row in range(count):
                 (tmp_path / "zoo" / part / name / f"{row:04}.png").write_bytes(content)
+    # Samples that are all the same are refused.
+    Image.fromarray(pixels + 1).save(tmp_path / "zoo" / "train" / "dog" / "0000.png")
     bad = tmp_path / "zoo" / "train" / "dog" / "0777.png"
     bad.write_bytes(content[:-30])
     with pytest.raises(InputError, match=r"dog/0777\.png"):
