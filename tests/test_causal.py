@@ -130,7 +130,7 @@ def test_one_class_of_texts_is_a_task(folder: Path) -> None:
         ([GAMES, "web"], ([0], [1]), "texts of the chosen classes"),
         ([GAMES, MAIL], ([0], []), "at least one undesirable classes"),
         ([GAMES, MAIL], ([0, 1], [1]), "do not overlap"),
-        ([GAMES, MAIL], ([0], [2]), "between 0 and 1"),
+        ([GAMES, MAIL], ([0], [2]), "from 0 to 1; got 2"),
     ],
 )
 def test_texts_that_are_no_task(

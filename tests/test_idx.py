@@ -252,7 +252,7 @@ def test_folder_without_a_file_is_refused(folder: Path, name: str) -> None:
         idx_folder(folder)
 
 
-def test_images_of_one_colour_can_be_scaled(folder: Path) -> None:
+def test_images_of_one_colour_are_refused(folder: Path) -> None:
     (folder / f"{IMAGES}.gz").write_bytes(gzip.compress(header(360, 16, 16) + b"\7" * 360 * 256))
-    images, _ = idx_folder(folder).train.batch(slice(None))
-    assert bool(torch.isfinite(images).all())
+    with pytest.raises(InputError, match="360 that are the same, from 7 to 7"):
+        idx_folder(folder)

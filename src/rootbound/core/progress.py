@@ -190,7 +190,9 @@ def _shows_bars() -> bool:
     """Return whether somebody watches: a terminal, or a notebook."""
     if "TQDM_DISABLE" in os.environ:
         return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    # Other libraries import the kernel, too: in a notebook it runs.
+    kernel: Any = sys.modules.get("ipykernel.kernelapp")
+    return sys.stderr.isatty() or (kernel is not None and kernel.IPKernelApp.initialized())
 
 
 def _write_lines(title: str, wait: Callable[[float], bool]) -> None:

@@ -251,6 +251,8 @@ def build_dataset(
     count = min(len(inputs), enough if most is None else most)
     spaced = torch.linspace(0, len(inputs) - 1, count).long()
     measured = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
+    scaling = Scaling(divisor, float(measured.mean()), max(float(measured.std()), 1e-6))
+    data = Data(*train, scaling), Data(*test, scaling)
     if len(measured) > 1 and bool((measured == measured[0]).all()):
         raise InputError(
             f"samples of {name} that differ",
@@ -258,8 +260,6 @@ def build_dataset(
             f"{float(measured.max() * divisor):g}",
             "check the files, and how they are read",
         )
-    scaling = Scaling(divisor, float(measured.mean()), max(float(measured.std()), 1e-6))
-    data = Data(*train, scaling), Data(*test, scaling)
     return Dataset(name, classes, *data, conversion=conversion)
 
 
