@@ -50,5 +50,5 @@ def hold_out(
     test = torch.cat(held).sort().values
     kept = torch.ones(len(labels), dtype=torch.bool)
     kept[test] = False
-    remark = f"{share:.0%} of each class held out to be judged on, for there is no test part"
-    return kept.nonzero().squeeze(1), test, remark.replace("%", " %")
+    remark = f"{100 * share:g} % of each class held out to be judged on, for there is no test part"
+    return kept.nonzero().squeeze(1), test, remark

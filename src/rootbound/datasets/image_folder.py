@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,22 +58,25 @@ def image_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         InputError: A class to be judged on has no training images, images lie deeper, or an image
             cannot be read as it is or has another size.
     """
-    tests = [name for name in TESTS if (folder / name).is_dir()]
-    top = folder / TRAIN if (folder / TRAIN).is_dir() else folder
-    if tests and top == folder:
+    whole = _Place.scan(folder)
+    parts = {place.path.name: place for place in whole.folders}
+    tests = [name for name in TESTS if name in parts]
+    top = parts.get(TRAIN, whole)
+    if tests and top is whole:
         raise InputError(f"a folder {TRAIN} in {folder}", f"{tests[0]} alone", "add it")
-    folders = [path for path in _list_folders(top) if top != folder or _list_images(path)]
-    classes = tuple(path.name for path in folders)
-    if not any(map(_list_images, folders)):
-        raise InputError(f"folders of images in {top}, one a class", "none", "check the path")
-    train = _Part.find(top, classes)
-    remarks = [*train.remarks]
+    places = [place for place in top.folders if top is not whole or place.has_images]
+    classes = tuple(place.path.name for place in places)
+    if not any(place.has_images for place in places):
+        raise InputError(f"folders of images in {top.path}, one a class", "none", "check the path")
+    train = _gather(top, classes)
+    remarks = top.describe_others()
     if tests:
-        refuse_holdout(layout, str(folder / tests[0]))
-        test = _find_test(folder / tests[0], top, classes)
-        remarks += test.remarks + [f"the part {name} not used" for name in tests[1:]]
+        refuse_holdout(layout, str(parts[tests[0]].path))
+        test = _gather_test(parts[tests[0]], top, classes)
+        remarks += _describe_test(parts[tests[0]], classes, test.labels)
+        remarks += [f"the part {name} not used" for name in tests[1:]]
     else:
-        _refuse_other_parts(folder, top, layout)
+        _refuse_other_parts(whole, top, layout)
         rows, held, remark = hold_out(train.labels, classes, layout)
         train, test = train.select(rows), train.select(held)
         remarks.append(remark)
@@ -82,58 +86,63 @@ def image_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     return build_from_images(folder.resolve().name, classes, files, layout, remarks)
 
 
-def _find_test(folder: Path, train: Path, classes: tuple[str, ...]) -> _Part:
-    others = {path.name for path in _list_folders(folder)} - set(classes)
-    if others:
-        raise InputError(
-            f"classes of {train} in {folder}",
-            ", ".join(sorted(others)),
-            "remove those folders, or add training images",
-        )
-    part = _Part.find(folder, classes)
-    missing = [name for name in classes if not _list_images(folder / name)]
-    if missing:
-        part.remarks.append(f"no images of {', '.join(missing)} in {folder.name}")
-    return part
+@dataclass(frozen=True)
+class _Place:
+    """What lies in a folder, sorted; hidden files and those of systems do not count."""
 
+    path: Path
+    folders: list[_Place]
+    images: list[Path]
+    others: list[Path]
 
-def _refuse_other_parts(folder: Path, train: Path, layout: Layout) -> None:
-    """Raise an `InputError` where a folder beside `train` may be a part under another name."""
-    others = [path.name for path in _list_folders(folder) if path != train and _list_images(path)]
-    if train != folder and others and layout.holdout is None:
-        raise InputError(
-            f"a folder test in {folder}",
-            f"{', '.join(others[:5])} beside {TRAIN}",
-            "rename it, or pass --holdout to do without",
+    @classmethod
+    def scan(cls, path: Path) -> _Place:
+        """Look into a folder and those inside it, once."""
+        place = cls(path, [], [], [])
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            inner = Path(entry.path)
+            if not _is_own(inner):
+                continue
+            if entry.is_dir():
+                place.folders.append(cls.scan(inner))
+            else:
+                (place.images if _is_image(inner) else place.others).append(inner)
+        return place
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are images, however deep."""
+        return bool(self.images) or any(inner.has_images for inner in self.folders)
+
+    def describe_others(self) -> list[str]:
+        """Return a word about files that are not read where the folders are classes."""
+        remarks = []
+        name = self.path.name
+        if self.images:
+            remarks.append(f"{len(self.images)} images in no folder of a class left out of {name}")
+        kinds = Counter(
+            path.suffix.lower() or "without a suffix"
+            for place in self.folders
+            for path in place.others
         )
+        if kinds:
+            named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
+            remarks.append(f"files left out of {name} that are no images known here: {named}")
+        return remarks
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Image files with their classes, and what is to be said of the others there."""
+    """Image files with their classes."""
 
     paths: list[Path]
     labels: Tensor
-    remarks: list[str]
-
-    @classmethod
-    def find(cls, folder: Path, classes: Sequence[str]) -> _Part:
-        """Return the images in the folders of classes.
-
-        Raises:
-            InputError: There are more in folders inside.
-        """
-        paths: list[Path] = []
-        labels: list[int] = []
-        for label, name in enumerate(classes):
-            paths += _list_images(folder / name)
-            labels += [label] * (len(paths) - len(labels))
-            _refuse_deeper(folder / name)
-        return cls(paths, torch.tensor(labels, dtype=torch.int64), _describe_others(folder))
 
     def select(self, rows: Tensor) -> _Part:
         """Return some of the images."""
-        return _Part([self.paths[row] for row in rows.tolist()], self.labels[rows], [])
+        return _Part([self.paths[row] for row in rows.tolist()], self.labels[rows])
 
     @property
     def files(self) -> ImageFiles:
@@ -146,6 +155,63 @@ class _Part:
         )
 
 
+def _gather(part: _Place, classes: Sequence[str]) -> _Part:
+    """Return the images in the folders of classes.
+
+    Raises:
+        InputError: There are more in folders inside, and so two names that may be their class.
+    """
+    paths: list[Path] = []
+    labels: list[int] = []
+    for place in part.folders:
+        if place.path.name not in classes:
+            continue
+        inner = [one.path.name for one in place.folders if one.has_images]
+        if inner:
+            raise InputError(
+                f"images in {place.path} itself, whose name is their class",
+                f"folders of images: {', '.join(inner[:5])}",
+                "move the images up, or give the folder whose folders are the classes",
+            )
+        paths += place.images
+        labels += [classes.index(place.path.name)] * len(place.images)
+    return _Part(paths, torch.tensor(labels, dtype=torch.int64))
+
+
+def _gather_test(part: _Place, train: _Place, classes: Sequence[str]) -> _Part:
+    """Return the images to be judged on.
+
+    Raises:
+        InputError: There is a class of which none can be learned from.
+    """
+    unknown = [place.path.name for place in part.folders if place.path.name not in classes]
+    if unknown:
+        raise InputError(
+            f"classes of {train.path} in {part.path}",
+            ", ".join(unknown),
+            "remove those folders, or add training images",
+        )
+    return _gather(part, classes)
+
+
+def _describe_test(part: _Place, classes: Sequence[str], labels: Tensor) -> list[str]:
+    """Return a word about what is not read, and about classes without an image."""
+    missing = [name for label, name in enumerate(classes) if label not in labels]
+    without = [f"no images of {', '.join(missing)} in {part.path.name}"] if missing else []
+    return part.describe_others() + without
+
+
+def _refuse_other_parts(folder: _Place, train: _Place, layout: Layout) -> None:
+    """Raise an `InputError` where a folder beside `train` may be a part under another name."""
+    beside = [one.path.name for one in folder.folders if one is not train and one.has_images]
+    if train is not folder and beside and layout.holdout is None:
+        raise InputError(
+            f"a folder test in {folder.path}",
+            f"{', '.join(beside[:5])} beside {TRAIN}",
+            "rename it, or pass --holdout to do without",
+        )
+
+
 def _is_own(path: Path) -> bool:
     """Return whether a file or folder is a user's, not one that a system leaves behind."""
     return not path.name.startswith(".") and path.name not in SYSTEM
@@ -153,47 +219,3 @@ def _is_own(path: Path) -> bool:
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and _is_own(path)
-
-
-def _list_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and _is_own(path))
-
-
-def _list_images(folder: Path) -> list[Path]:
-    """Return the images of a class, and of folders inside it, sorted."""
-    if not folder.is_dir():
-        return []
-    deeper = [path for inner in _list_folders(folder) for path in _list_images(inner)]
-    return sorted(filter(_is_image, folder.iterdir())) + deeper
-
-
-def _refuse_deeper(folder: Path) -> None:
-    """Raise an `InputError` where it is not said which of two folders is an image's class."""
-    if not folder.is_dir():
-        return
-    inner = [path.name for path in _list_folders(folder) if _list_images(path)]
-    if inner:
-        raise InputError(
-            f"images in {folder} itself, whose name is their class",
-            f"folders of images: {', '.join(inner[:5])}",
-            "move the images up, or give the folder whose folders are the classes",
-        )
-
-
-def _describe_others(folder: Path) -> list[str]:
-    """Return a word about files that are not read, if there are some."""
-    beside = [path for path in folder.iterdir() if path.is_file() and _is_image(path)]
-    inside = [
-        path
-        for place in _list_folders(folder)
-        for path in place.iterdir()
-        if path.is_file() and _is_own(path) and not _is_image(path)
-    ]
-    remarks = []
-    if beside:
-        remarks.append(f"{len(beside)} images in no folder of a class left out of {folder.name}")
-    if inside:
-        kinds = Counter(path.suffix.lower() or "without a suffix" for path in inside)
-        named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        remarks.append(f"files left out of {folder.name} that are no images known here: {named}")
-    return remarks

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from PIL.Image import Image
 from torch import Tensor
-from tqdm import tqdm
 
+from rootbound.core import progress
 from rootbound.core.errors import InputError, first_line
 from rootbound.datasets.cache import Part, collect
 from rootbound.datasets.dataset import Dataset, Layout, build_dataset
@@ -97,19 +97,21 @@ def _stack(files: ImageFiles, kind: Kind | None, size: tuple[int, ...], layout: 
 
     def read() -> Iterator[Part]:
         expected = size
-        for number in tqdm(range(count), "images", leave=False, disable=None):
-            picture = _read(files, number, kind, layout)
-            if picture is None:
-                continue
-            expected = expected or picture.values.shape[1:]
-            if picture.values.shape[1:] != expected:
-                raise InputError(
-                    f"images of {expected} pixels, as the first one",
-                    f"{picture.values.shape[1:]} at {files.locate(number)}",
-                    "resize them",
-                )
-            values = torch.from_numpy(picture.values.copy())[None]
-            yield values, torch.tensor([[number, picture.changes]])
+        with progress.step("images", count) as reading:
+            for number in range(count):
+                picture = _read(files, number, kind, layout)
+                reading.advance()
+                if picture is None:
+                    continue
+                expected = expected or picture.values.shape[1:]
+                if picture.values.shape[1:] != expected:
+                    raise InputError(
+                        f"images of {expected} pixels, as the first one",
+                        f"{picture.values.shape[1:]} at {files.locate(number)}",
+                        "resize them",
+                    )
+                values = torch.from_numpy(picture.values.copy())[None]
+                yield values, torch.tensor([[number, picture.changes]])
 
     source = f"{files.source} {kind} {layout.skip_unreadable}"
     images, rows = collect(count, read(), source, layout)
