@@ -53,6 +53,15 @@ def test_other_shapes(path: Path, shape: tuple[int, ...], expected: tuple[int, .
     assert datasets.load(str(path)).train.shape == expected
 
 
+def test_other_arrays_are_told(path: Path) -> None:
+    np.savez(
+        path, **arrays(MEDMNIST), val_images=np.zeros((2, 8, 8, 3), np.uint8), val_labels=[0, 1]
+    )
+    assert datasets.load(str(path)).conversion == "val_images and val_labels not used"
+    np.savez(path, **arrays(MEDMNIST))
+    assert datasets.load(str(path)).conversion == ""
+
+
 def test_floating_point_stays(path: Path) -> None:
     given = arrays()
     np.savez(path, **{**given, "x_train": given["x_train"] / 255, "x_test": given["x_test"] / 255})

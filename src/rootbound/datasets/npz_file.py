@@ -5,6 +5,7 @@ Format: a zip archive of arrays, https://numpy.org/doc/stable/reference/generate
 
 from __future__ import annotations
 
+import logging
 import math
 import zipfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ NAMES = (
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
 """Names that the four arrays may have: those of Keras, and those of MedMNIST."""
+log = logging.getLogger(__name__)
 
 
 def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
@@ -46,7 +48,7 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
             that form, or may be read in two ways.
     """
     try:
-        names, large = _find_names(path, layout)
+        names, large, unused = _find_names(path, layout)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names if name not in large}
         parts = [
@@ -72,11 +74,14 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     if math.prod(train[0].shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {path}", "none", "check the file")
     classes = tuple(str(label) for label in range(int(train[1].max()) + 1))
-    return build_dataset(path.stem, classes, train, test)
+    conversion = f"{' and '.join(unused)} not used" if unused else ""
+    if conversion:
+        log.warning("%s: %s", path, conversion)
+    return build_dataset(path.stem, classes, train, test, conversion=conversion)
 
 
-def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
-    """Return the names of the four arrays, and of those inputs too large for memory."""
+def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str], list[str]]:
+    """Return the names of the four arrays, of inputs too large for memory, and of other arrays."""
     with zipfile.ZipFile(path) as archive:
         sizes = {
             member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist()
@@ -89,7 +94,7 @@ def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str]]:
     size = sum(sizes[name] for name in names if name not in large)
     if size > LARGEST:
         raise InputError(f"{path} of at most {LARGEST} bytes", str(size), "split the file")
-    return names, large
+    return names, large, [name for name in sizes if name not in names]
 
 
 def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
