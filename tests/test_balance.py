@@ -12,11 +12,13 @@ from rootbound.attacks import Budget, LastLayer
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets import Dataset
+from rootbound.evaluation.attacker import draw_labels
 from rootbound.evaluation.checks import check_comparison
 from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.harness import attack
 from rootbound.evaluation.plan import Subject
 from rootbound.networks import Classifier
+from rootbound.publishing.card import resistance_card
 from rootbound.records import Evaluation
 from rootbound.report.balance import IMBALANCED, is_imbalanced
 from rootbound.report.headline import headline, verdict
@@ -161,6 +163,8 @@ def test_the_verdict_counts_every_class_the_same() -> None:
     assert "always naming the most frequent one is 33.3 % right" in told
     assert "Counted so, the attacker with all labels reaches" in told
     assert "Counted so" not in " ".join(verdict(golden(), method))
+    card = resistance_card(evaluation, method, "0" * 64)
+    assert any("Counted so, the attacker with all labels" in limit for limit in card["limits"])
 
 
 def test_balanced_accuracies_are_kept(tmp_path: Path) -> None:
@@ -184,6 +188,16 @@ def test_a_class_with_one_sample_is_shared(toy: Dataset) -> None:
         "ant,bee,cat", "dog,eel,frog", share_undesirable=True
     )
     assert pair.undesirable.train.labels.bincount().tolist() == [40, 4, 1]
+
+
+def test_a_class_with_one_sample_leaves_the_others_to_choose_by(toy: Dataset) -> None:
+    pair = uneven(toy, [9, 9, 9, 40, 4, 1]).split(
+        "ant,bee,cat", "dog,eel,frog", share_undesirable=True
+    )
+    draw = draw_labels(pair.undesirable, pair.undesirable.test, Budget(None, 1), seed=0)
+    assert draw.validation is not None
+    assert draw.validation.labels.bincount(minlength=3).tolist() == [8, 1, 0]
+    assert draw.train.labels.bincount().tolist() == [32, 3, 1]
 
 
 def test_the_rarest_class_is_named_where_labels_are_missing(

@@ -177,6 +177,32 @@ def test_per_class_divides_into_drawn_and_rest(labels: list[int], count: int, se
         assert [labels[number] for number in numbers(part)] == part.labels.tolist()
 
 
+@given(labels=label_lists, most=st.integers(1, 8), seed=seeds)
+def test_hold_out_takes_a_share_of_each_class_and_leaves_one(
+    labels: list[int], most: int, seed: int
+) -> None:
+    data = numbered(labels)
+    before = counts(data)
+    if max(before.values()) == 1:
+        with pytest.raises(InputError, match="at least one sample"):
+            data.hold_out(0.2, most, seeded(seed))
+        return
+    drawn, rest = data.hold_out(0.2, most, seeded(seed))
+    assert sorted(numbers(drawn) + numbers(rest)) == list(range(len(labels)))
+    for label, number in before.items():
+        expected = 0 if number == 1 else min(most, max(1, number // 5))
+        assert counts(drawn).get(label, 0) == expected
+        assert counts(rest)[label] == number - expected
+
+
+@given(each=st.integers(2, 60), seed=seeds)
+def test_of_classes_of_one_size_a_share_is_a_number_of_each(each: int, seed: int) -> None:
+    data = numbered([0, 1, 2] * each)
+    drawn, _ = data.hold_out(0.2, 100, seeded(seed))
+    as_before, _ = data.per_class(max(1, int(each * 0.2)), seeded(seed))
+    assert numbers(drawn) == numbers(as_before)
+
+
 @given(labels=label_lists, seed=seeds)
 def test_halves_are_disjoint_stratified_and_exhaustive(labels: list[int], seed: int) -> None:
     data = numbered(labels)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, shallow_cnn
@@ -76,6 +80,47 @@ def test_a_revision_of_the_hub(
     assert not model.training
     unchanged = network().state_dict()
     assert all(torch.equal(value, unchanged[key]) for key, value in module.state_dict().items())
+
+
+def keep_as_torch_does(state: dict[str, Tensor], folder: Path, shards: int) -> None:
+    """Write weights as older repositories hold them: in one file, or in several with an index."""
+    folder.mkdir(exist_ok=True)
+    if shards == 1:
+        torch.save(state, folder / "pytorch_model.bin")
+        return
+    places: dict[str, str] = {}
+    for number in range(shards):
+        name = f"pytorch_model-{number + 1:05}-of-{shards:05}.bin"
+        part = {key: value for i, (key, value) in enumerate(state.items()) if i % shards == number}
+        torch.save(part, folder / name)
+        places |= dict.fromkeys(part, name)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+@pytest.mark.parametrize("has_both", [False, True])
+def test_what_torch_wrote_is_fetched_where_there_is_nothing_else(
+    has_both: bool, shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = network(5)
+    keep_as_torch_does(module.state_dict(), tmp_path / "there", shards)
+    if has_both:
+        save_file(network(6).state_dict(), tmp_path / "there" / WEIGHTS)
+
+    def fetch(name: str, allow_patterns: Sequence[str], **_: object) -> str:
+        (tmp_path / "here").mkdir(exist_ok=True)
+        for path in (tmp_path / "there").iterdir():
+            if any(fnmatch(path.name, pattern) for pattern in allow_patterns):
+                shutil.copy(path, tmp_path / "here")
+        return str(tmp_path / "here")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    model = load("me/it", network())
+    expected = network(6) if has_both else module
+    assert weights_digest(own_weights(model)) == weights_digest(
+        own_weights(Classifier.wrap(expected))
+    )
+    assert bool(list((tmp_path / "here").glob("*.bin"))) != has_both
 
 
 def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> None:

@@ -198,6 +198,16 @@ def test_folder_holds_what_was_written(toy_folder: Path, toy: Dataset) -> None:
     assert loaded.test.scaling == loaded.train.scaling, "the test images were looked at"
 
 
+def test_labels_that_begin_at_one_make_no_empty_class(folder: Path, toy: Dataset) -> None:
+    for path in folder.glob("*labels*.gz"):
+        content = gzip.decompress(path.read_bytes())
+        head, labels = content[:8], content[8:]
+        path.write_bytes(gzip.compress(head + bytes(label + 1 for label in labels)))
+    loaded = idx_folder(folder)
+    assert loaded.classes == tuple("123456")
+    assert torch.equal(loaded.train.labels, toy.train.labels)
+
+
 def test_folder_may_hold_plain_files(folder: Path, toy: Dataset) -> None:
     for path in list(folder.glob("*.gz")):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))

@@ -23,6 +23,7 @@ suite = rb.Suite("one", (rb.attacks.RidgeHead(),), (rb.Budget(10, 5),))
 model = rb.Classifier.wrap(Network())
 evaluation = rb.evaluate(model, tasks, suite=suite, seeds=1, workers=2, folder="run")
 rb.report.write("run")
+evaluation
 """
 
 
@@ -36,4 +37,6 @@ def test_a_cell_goes_from_data_to_a_report(tmp_path: Path) -> None:
     nbclient.NotebookClient(notebook, timeout=200, resources=resources).execute()
     said = "".join(one.get("text", "") for one in notebook.cells[0].outputs)
     assert "one worker is used, in this process" in said
+    shown = "".join(one.get("data", {}).get("text/html", "") for one in notebook.cells[0].outputs)
+    assert "an attacker who starts from these weights" in shown and "<img" in shown
     assert (tmp_path / "run" / "report.html").is_file()

@@ -53,6 +53,27 @@ def test_other_shapes(path: Path, shape: tuple[int, ...], expected: tuple[int, .
     assert datasets.load(str(path)).train.shape == expected
 
 
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        ([1, 2, 3], ("1", "2", "3")),
+        ([0, 4, 2], ("0", "2", "4")),
+        ([10**9, 7, 7], ("7", "1000000000")),
+    ],
+    ids=["from 1", "gaps", "large"],
+)
+def test_a_number_without_samples_is_no_class(
+    path: Path, labels: list[int], classes: tuple[str, ...]
+) -> None:
+    given = arrays()
+    given |= {"y_train": np.array(labels * 4), "y_test": np.array(labels * 2)}
+    np.savez(path, **given)
+    found = datasets.load(str(path))
+    assert found.classes == classes
+    assert [int(found.classes[label]) for label in found.train.labels] == labels * 4
+    assert [int(found.classes[label]) for label in found.test.labels] == labels * 2
+
+
 def test_other_arrays_are_told(path: Path) -> None:
     np.savez(
         path, **arrays(MEDMNIST), val_images=np.zeros((2, 8, 8, 3), np.uint8), val_labels=[0, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import rootbound as rb
 from rootbound import report
 from rootbound.core.errors import InputError
 from rootbound.records import Evaluation
@@ -61,6 +63,25 @@ def test_figures_can_be_had_one_by_one(golden_report: Path, tmp_path: Path) -> N
     found["curves-labels"].savefig(tmp_path / "labels.pdf")
     assert (tmp_path / "labels.pdf").read_bytes().startswith(b"%PDF")
     assert not report.plots(replace(evaluation, records=()))
+
+
+def test_a_notebook_shows_the_headline_and_a_picture(golden_report: Path) -> None:
+    shown = rb.Evaluation.load(golden_report)._repr_html_()
+    assert shown is not None
+    first, *_, picture = shown.split("\n")
+    assert first.startswith("<p>Solved exactly, a new last layer for")
+    found = re.fullmatch(r'<img alt="[^"]+" src="data:image/svg\+xml;base64,([^"]+)">', picture)
+    assert found is not None
+    svg = ElementTree.fromstring(base64.b64decode(found[1]))
+    assert "strongest attack" in "".join(svg.itertext())
+
+
+def test_a_notebook_shows_strangers_words_as_words(golden_report: Path) -> None:
+    evaluation = rb.Evaluation.load(golden_report)
+    task = {**evaluation.context["undesirable"], "name": "<script>"}
+    hostile = replace(evaluation, context={**evaluation.context, "undesirable": task})
+    shown = hostile._repr_html_()
+    assert shown is not None and "&lt;script&gt;" in shown and "<script>" not in shown
 
 
 def test_names_inside_the_page_do_not_clash(golden_report: Path) -> None:

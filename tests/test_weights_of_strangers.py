@@ -10,6 +10,7 @@ import json
 import pickle
 import zipfile
 from argparse import Namespace
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,8 @@ PARTS = {
     for part in ("body", "mixing", "fc")
 }
 UNCOUNTED = {name: value for name, value in W.items() if "num_batches" not in name}
+COPY = {name: value.clone() for name, value in W.items()}
+LOG = defaultdict(list, {"loss": [0.5, 0.25]})
 TWO = {"model_state_dict": W, "ema_state_dict": OTHERS}
 
 # (kind, what writes it, key, words that are told)
@@ -232,6 +235,10 @@ READ: tuple[tuple[str, Write, str | None, str], ...] = (
                                            "body": PARTS["body"]}}), None,
      "3 dictionaries of the file were put together; the prefix 'run.' was removed"),
     ("the outermost, by key", saved({**W, "ema": OTHERS}), "", ""),
+    ("a copy beside", saved({"model": W, "ema": COPY}), None, "under the key 'model'"),
+    ("a copy in half of them", saved({"model": named("a.") | named("b.")}), None, "'a.' was"),
+    ("a defaultdict beside", saved({"model": W, "log": LOG}), None, "'model'"),
+    ("a defaultdict of weights", saved(defaultdict(dict, {"model": W})), None, "'model'"),
     ("a set beside", saved({"model": W, "seen": {1, 2}}), None, "'model'"),
     ("NumPy's state beside", saved({"model": W, "rng": np.random.get_state()}), None, "'model'"),
     ("NumPy's numbers beside", saved({"model": W, "acc": np.float64(0.5)}), None, "'model'"),
@@ -314,7 +321,7 @@ SAVE = "torch.save(module.state_dict(), 'weights.pt')"
 REFUSED: tuple[tuple[str, Write, str | None, tuple[str, ...]], ...] = (
     ("two that fit", saved(TWO), None,
      ("2 that fit", "'model_state_dict', 'ema_state_dict'", "--weights")),
-    ("two prefixes", saved(named("student.") | named("teacher.")), None,
+    ("two prefixes", saved(named("student.") | named("teacher.", OTHERS)), None,
      ("'student', 'teacher'", "--weights")),
     ("no such key", saved(TWO), "ema", ("ema_state_dict, model_state_dict", "--weights")),
     ("a key of none", saved(W), "ema", ("under no key", "leave out --weights")),

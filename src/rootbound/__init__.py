@@ -5,4 +5,13 @@ What the package offers is listed in `__init__.pyi`; a part is loaded when it is
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> object:
+    """Return a part of the package, loaded if need be."""
+    part = _load(name)
+    if name in ("Evaluation", "compare", "evaluate"):
+        # A notebook shows an evaluation as a report does, and records lie below reports.
+        _load("Evaluation").view = lambda evaluation: _load("report").notebook(evaluation)
+    return part

@@ -152,19 +152,43 @@ class Data:
         order = self._shuffle(generator)
         if not self.stratified:
             return self._split(order, count * len(self.labels.unique()))
+        sizes = self.labels.bincount()
+        if bool(((sizes > 0) & (sizes <= count)).any()):
+            label = int(((sizes > 0) & (sizes <= count)).nonzero()[0])
+            raise InputError(
+                f"more than {count} samples of every class",
+                f"{int(sizes[label])} of the class with label {label}",
+                "ask for fewer labels a class or bring more data",
+            )
+        return self._first_of_each(order, torch.full_like(sizes, count))
+
+    def hold_out(self, share: float, most: int, generator: torch.Generator) -> tuple[Data, Data]:
+        """Draw a share of every class, at least 1 and at most `most`; return it and the rest.
+
+        Of a class with a single sample none is drawn. Where draws are not stratified, as many are
+        drawn in all as from classes of the same size, of whatever class.
+
+        Raises:
+            InputError: There are too few samples, or one of each class.
+        """
+        order, sizes = self._shuffle(generator), self.labels.bincount()
+        if not self.stratified:
+            classes = int((sizes > 0).sum())
+            count = int(len(self) // classes * share)
+            return self._split(order, classes * max(1, min(count, most)))
+        counts = (sizes.double() * share).long().clamp(1, most).minimum((sizes - 1).clamp(min=0))
+        return self._first_of_each(order, counts)
+
+    def _first_of_each(self, order: Tensor, counts: Tensor) -> tuple[Data, Data]:
+        """Return the first samples of each class in an order, so many of each, and the rest."""
         shuffled = self.labels[order]
         # A sample's rank within its class, in the shuffled order.
         rank = torch.empty_like(order)
         for label in self.labels.unique().tolist():
             members = (shuffled == label).nonzero().squeeze(1)
-            if len(members) <= count:
-                raise InputError(
-                    f"more than {count} samples of every class",
-                    f"{len(members)} of the class with label {label}",
-                    "ask for fewer labels a class or bring more data",
-                )
             rank[members] = torch.arange(len(members), device=rank.device)
-        return self.select(order[rank < count]), self.select(order[rank >= count])
+        drawn = rank < counts[shuffled]
+        return self.select(order[drawn]), self.select(order[~drawn])
 
     def _split(self, order: Tensor, count: int) -> tuple[Data, Data]:
         if len(self) <= count:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
+import torch
+from torch import Tensor
+
 from rootbound.core.errors import InputError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -180,6 +183,24 @@ def counted(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
     for part in (part.strip() for part in text.split(",")):
         labels += [names.index(part)] if part in names else parse_classes(part)
     return tuple(labels)
+
+
+def number_classes(*labels: Tensor) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
+    """Return the numbers that occur as names of classes, and the labels numbered from 0.
+
+    A number that no sample has is no class: the letters of EMNIST are 1 to 26.
+
+    Raises:
+        InputError: A label is negative, as that of a sample without a class often is.
+    """
+    found = torch.cat(labels).unique()
+    if len(found) and found[0] < 0:
+        raise InputError(
+            "labels that are whole numbers from 0", str(int(found[0])),
+            "leave out samples without a class, or number the classes",
+        )  # fmt: skip
+    numbered = tuple(torch.searchsorted(found, part) for part in labels)
+    return tuple(str(number) for number in found.tolist()), numbered
 
 
 def _grouped(pairs: Iterable[tuple[int, Key]]) -> dict[Key, list[int]]:

@@ -12,6 +12,7 @@ from rootbound.core.errors import InputError
 from rootbound.data.mapped import MappedRows
 from rootbound.datasets import idx
 from rootbound.datasets.cache import CHUNK, collect, describe_files
+from rootbound.datasets.classes import number_classes
 from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 
@@ -34,10 +35,11 @@ def idx_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         )
         for prefix in ("train", "t10k")
     )
-    images, labels = train
+    images, _ = train
     if math.prod(images.shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {folder}", "none", "check the files")
-    classes = tuple(str(label) for label in range(int(labels.max()) + 1))
+    classes, labels = number_classes(train[1], test[1])
+    train, test = (images, labels[0]), (test[0], labels[1])
     most = None if isinstance(images, MappedRows) else len(images)
     return build_dataset(folder.name, classes, train, test, most=most)
 

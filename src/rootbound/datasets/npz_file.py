@@ -19,6 +19,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.datasets.cache import CHUNK, Part, collect, describe_files
+from rootbound.datasets.classes import number_classes
 from rootbound.datasets.dataset import AXES, DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 LARGEST = 8 * 2**30
@@ -36,7 +37,8 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
 
     Images `(N, H, W)` or `(N, H, W, C)` become `(N, C, H, W)`; any other inputs are taken as they
     are. Of four axes, the channels are the one that is shorter than the two others; where that is
-    none, or both of them, `layout` says it. Labels are whole numbers from 0, `(N,)` or `(N, 1)`.
+    none, or both of them, `layout` says it. Labels are whole numbers from 0, `(N,)` or
+    `(N, 1)`; a number that no sample has is no class.
     Inputs are scaled by the mean and the deviation of the training samples.
 
     Args:
@@ -73,7 +75,8 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     train, test = parts
     if math.prod(train[0].shape) < 2:  # they have no deviation
         raise InputError(f"at least one sample in {path}", "none", "check the file")
-    classes = tuple(str(label) for label in range(int(train[1].max()) + 1))
+    classes, labels = number_classes(train[1], test[1])
+    train, test = (train[0], labels[0]), (test[0], labels[1])
     conversion = f"{' and '.join(unused)} not used" if unused else ""
     if conversion:
         log.warning("%s: %s", path, conversion)

@@ -132,9 +132,7 @@ def draw_labels(task: Task, curve: Data, budget: Budget, seed: int) -> Draw:
     pool = task.train
     if budget.labels is not None:
         pool, _ = pool.per_class(budget.labels, generator)
-    per_class = count_labels(pool)
-    if per_class == 1:
+    if int(pool.labels.bincount().max()) == 1 or (not pool.stratified and count_labels(pool) == 1):
         return Draw(pool, None, curve, task.test)
-    held_out = max(1, min(VALIDATION_LIMIT, int(per_class * VALIDATION_SHARE)))
-    validation, train = pool.per_class(held_out, generator)
+    validation, train = pool.hold_out(VALIDATION_SHARE, VALIDATION_LIMIT, generator)
     return Draw(train, validation, curve, task.test)

@@ -16,6 +16,7 @@ from rootbound.core.errors import InputError
 from rootbound.flags import flags
 from rootbound.metrics import Estimate
 from rootbound.records import EXACT, Evaluation
+from rootbound.report.balance import balanced_sentences
 from rootbound.report.cells import as_words
 from rootbound.report.doubts import doubts
 from rootbound.report.settings import (
@@ -132,6 +133,7 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
     ]
     if context["desirable"] is None:
         limits.append(UNKNOWN_PURPOSE)
+    limits += balanced_sentences(evaluation, method)
     limits += scaling_of_the_network(context) + doubts(evaluation, method)
     if context.get("time", {}).get("stopped"):
         limits.append("The time was over before all settings were tried.")
@@ -154,8 +156,8 @@ def to_markdown(card: Mapping[str, Any], name: str, reader: str = "") -> str:
             network is the user's own.
     """
     desirable, undesirable = card["desirable"], card["undesirable"]
-    purpose = "" if desirable is None else f"{desirable['name']}, "
-    title = f"{card['model']['architecture']}: {purpose}resisting {undesirable['name']}"
+    purpose = "" if desirable is None else f"{desirable['name']} "
+    title = f"{card['model']['architecture']}: {purpose}against {undesirable['name']}"
     library = {"": "rootbound", "torch": "pytorch"}.get(reader, "transformers")
     benign = (
         "No harmless third task was tried."

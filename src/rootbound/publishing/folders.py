@@ -10,8 +10,10 @@ from rootbound.publishing.name_lists import list_names
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 """Endings of files of weights."""
-SHARDS = ("*.safetensors.index.json", "*-of-*.safetensors")
-"""Patterns of weights in several files, on the hub."""
+PREFERRED = (WEIGHTS, "*.safetensors.index.json", "*-of-*.safetensors")
+"""Patterns of the weights of a model on the hub, whole or in shards."""
+OTHERWISE = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+"""Patterns of the same where nothing has those names: what PyTorch wrote."""
 INDEXES = ("*.safetensors.index.json", "*.bin.index.json", "*.index.json")
 
 

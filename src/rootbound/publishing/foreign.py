@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
@@ -69,6 +70,7 @@ def set_weights(module: nn.Module, content: Content, key: str | None = None) -> 
             whole = [fit for fit in find_fits(joined, network) if not fit.faults]
             if len(whole) == 1:
                 content, fits = joined, whole
+    fits = _differing(fits, content)
     if len(fits) > 1:
         raise InputError(
             f"one set of weights in {content.path}",
@@ -125,6 +127,19 @@ def count_classes(content: Content, key: str | None = None) -> int:
         f"{found}, so that it is not known for how many classes the weights are",
         "name the classes by --desirable",
     )
+
+
+def _differing(fits: Sequence[Fit], content: Content) -> list[Fit]:
+    """Return the fits without those that hold the same numbers as the first: copies of it."""
+    first, *others = fits
+
+    def is_copy(fit: Fit) -> bool:
+        part, own = content.parts[fit.key], content.parts[first.key]
+        return fit.names.keys() == first.names.keys() and all(
+            torch.equal(part[given], own[first.names[name]]) for name, given in fit.names.items()
+        )
+
+    return [first, *(fit for fit in others if fit.faults or not is_copy(fit))]
 
 
 def _quoted(fit: Fit) -> str:

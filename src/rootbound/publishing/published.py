@@ -17,7 +17,7 @@ from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.network import build
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.checkpoint import load_with_header
-from rootbound.publishing.folders import ENDINGS, SHARDS, find_in_folder
+from rootbound.publishing.folders import ENDINGS, OTHERWISE, PREFERRED, find_in_folder
 from rootbound.publishing.foreign import load_weights
 from rootbound.publishing.header import Header, Origin
 from rootbound.publishing.hub import (
@@ -128,7 +128,9 @@ def find_weights(name: str, download: DownloadOptions = DEFAULT_DOWNLOAD) -> Wei
                 "no such file",
                 "train one: rootbound train",
             )
-        path = download_files(name, [WEIGHTS, *SHARDS, CONFIG, CARD, *TOKENISER_FILES], download)
+        path = download_files(name, [*PREFERRED, CONFIG, CARD, *TOKENISER_FILES], download)
+        if not find_in_folder(path).is_file():
+            path = download_files(name, [*OTHERWISE, CONFIG], download)
     return WeightsLocation(find_in_folder(path), path)
 
 

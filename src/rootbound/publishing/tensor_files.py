@@ -57,6 +57,8 @@ BESIDE = (
       for system in ("Posix", "Windows", "PurePosix", "PureWindows")),
 )  # fmt: skip
 """Values that training scripts save beside weights, and that are not read."""
+FACTORIES = ("list", "dict", "int", "float", "set", "str")
+"""What makes the missing values of a `defaultdict`, which is read as a plain dictionary."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,10 @@ def _damaged(path: Path, error: Exception) -> InputError:
 
 def _read_pytorch(path: Path) -> dict[str, dict[str, Tensor]]:
     try:
-        beside = torch.serialization.safe_globals([(NotRead, name) for name in BESIDE])
+        factories = tuple(f"builtins.{name}" for name in FACTORIES)
+        names: list[tuple[Any, str]] = [(NotRead, name) for name in BESIDE + factories]
+        dictionary = (_make_dictionary, "collections.defaultdict")
+        beside = torch.serialization.safe_globals([*names, dictionary])
         with beside, path.open("rb") as file:  # by its content, whatever it is called
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -142,6 +147,11 @@ def _read_pytorch(path: Path) -> dict[str, dict[str, Tensor]]:
             held = f"a dictionary without any tensor ({keys})" if keys else "an empty dictionary"
         raise InputError(f"a state dict in {path}", held, "save module.state_dict() alone")
     return parts
+
+
+def _make_dictionary(*_: object) -> dict[object, object]:
+    """Return an empty dictionary, whatever would make its missing values."""
+    return {}
 
 
 def _find_tensors(

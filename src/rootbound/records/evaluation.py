@@ -9,11 +9,11 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
@@ -59,6 +59,13 @@ class Evaluation:
     records: tuple[Record, ...]
     complete: bool = True
     diagnoses: tuple[Diagnosis, ...] = ()
+    view: ClassVar[Callable[[Evaluation], str] | None] = None
+    """What shows an evaluation in HTML. Records do not know reports: the package sets it."""
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows."""
+        view = type(self).view
+        return None if view is None else view(self)
 
     def to_json(self) -> str:
         """Return JSON, the same text for the same values; each attack and method stands once."""

@@ -1,4 +1,4 @@
 from .figures import plots
-from .render import html, load_pictures, write
+from .render import html, load_pictures, notebook, write
 
-__all__ = ["html", "load_pictures", "plots", "write"]
+__all__ = ["html", "load_pictures", "notebook", "plots", "write"]

@@ -59,6 +59,15 @@ def against_labels(evaluation: Evaluation) -> Figure:
     return figure
 
 
+def of_strongest(evaluation: Evaluation) -> Figure:
+    """Return one panel, for the strongest attack: accuracy over labels."""
+    figure, panels = _make_panels(1, 1, (4.2, 2.6), 0.6)
+    _draw_labels(panels[0][0], evaluation, None)
+    panels[0][0].set_ylabel("accuracy, %")
+    _add_legend(figure, panels[0][0])
+    return figure
+
+
 def against_trials(evaluation: Evaluation) -> Figure:
     """Return a panel for each budget: the attacker's choice after one trial, two, and so on."""
     budgets = [labels for labels in metrics.budgets(evaluation) if labels != 1]

@@ -17,14 +17,14 @@ from rootbound.report.settings import (
 
 
 def headline(evaluation: Evaluation) -> list[str]:
-    """Answer the founding question: what do attackers get out of the best defended model?"""
+    """Answer the founding question: what do attackers get out of the best of the models?"""
     arms = {training.method: training.arm for training in evaluation.trainings}
     defended = [name for name in metrics.methods(evaluation) if arms[name] == "defended"]
     budgets = metrics.budgets(evaluation)
     if not defended or not budgets:
-        return ["No defended model has been evaluated yet."]
+        return ["No model has been evaluated yet."]
     method, plain = _choose(evaluation, defended), metrics.undefended(evaluation)
-    called = "the defended model" if method == "defended" else f"the model trained with {method}"
+    called = "the model" if method == "defended" else f"the model trained with {method}"
     sentences = []
     if (value := _exact(evaluation, method)) is not None:
         usual = None if plain is None else _exact(evaluation, plain)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from itertools import chain
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+from markupsafe import escape
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
+from rootbound.report import curves
 from rootbound.report.figures import draw
+from rootbound.report.headline import headline
 from rootbound.report.page import to_html, to_markdown
 from rootbound.report.portraits import Array, Pictures
 from rootbound.report.summary import summarise
+from rootbound.report.theme import styled, to_svg
 
 CONTEXT = {
     "adaptive", "budgets", "curve_samples", "date", "defender_undesirable_samples", "desirable",
@@ -28,6 +34,22 @@ def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = N
     """Write the report of an evaluation as one HTML file."""
     figures = draw(evaluation, pictures or {})
     write_atomically(Path(path), to_html(evaluation, summarise(evaluation), figures))
+
+
+def notebook(evaluation: Evaluation) -> str:
+    """Return the headline and a figure of the strongest attack in HTML, for a notebook's cell."""
+    parts = [f"<p>{escape(sentence)}</p>" for sentence in headline(evaluation)]
+    if evaluation.records:
+        with styled():
+            plot = curves.of_strongest(evaluation)
+            picture = base64.b64encode(to_svg(plot).encode()).decode()
+            plt.close(plot)
+        # As a picture of its own, so that names in it are not those of another cell.
+        parts.append(
+            '<img alt="Accuracy of the strongest attack against its labels" '
+            f'src="data:image/svg+xml;base64,{picture}">'
+        )
+    return "\n".join(parts)
 
 
 def write(folder: Path | str) -> Path:

@@ -122,7 +122,8 @@ def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
         "suite; it may retrain any number of layers, and for some attacks holds "
         f"{_further(context)}. {knowing}",
         "The attacker chooses": f"settings and stopping step on {100 * share:.0f} % of its "
-        f"labels, at most {limit} a class; never on test samples",
+        f"labels of each class, at least 1 where there are two and at most {limit}; never on test "
+        "samples",
         "Suite": f"{context['suite']} ({context['suite_digest']}): {context['trials']} trials a "
         "budget, the same for every arm",
         "Budgets": "; ".join(budgets),

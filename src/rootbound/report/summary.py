@@ -27,7 +27,7 @@ class Summary:
 def summarise(evaluation: Evaluation) -> Summary:
     """Return the summary of an evaluation, complete or not."""
     desirable, undesirable = evaluation.context["desirable"], evaluation.context["undesirable"]
-    good = "" if desirable is None else f"good at {desirable['name']}, "
+    good = "" if desirable is None else f"{desirable['name']} against "
     candidates = (
         tables.overview(evaluation),
         tables.steps(evaluation) if metrics.undefended(evaluation) else None,
@@ -40,7 +40,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         scores.families(evaluation),
     )
     return Summary(
-        f"rootbound: {good}resisting {undesirable['name']}",
+        f"rootbound: {good}{undesirable['name']}",
         tuple(headline(evaluation)),
         tuple(table for table in candidates if table is not None),
         tuple(_limits(evaluation.context)),

@@ -67,8 +67,8 @@ def write_leaderboard(
         "reported": [vars(claim) for claim in claims],
     }
     title = (
-        f"rootbound leaderboard: {context['desirable']['name']}, "
-        f"resisting {context['undesirable']['name']}"
+        f"rootbound leaderboard: {context['desirable']['name']} "
+        f"against {context['undesirable']['name']}"
     )
     shown = table(rows, context["suite"])
     write_atomically(
