@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "flags.md"
 ARMS: dict[str, Arm] = {
     "Plain": "undefended",
     "Defence": "defended",
+    "public": "public",
     "scratch": "scratch",
     "raw inputs": "control",
 }
@@ -229,6 +231,39 @@ def test_raised_by_what_it_is_for(name: str) -> None:
     if name in NETWORK_NAMES:
         assert names(raised) == {name}
         assert found.seed == 0
+
+
+def exchanged(found: Evaluation) -> Evaluation:
+    """Return the evaluation with the public model in the place of the defended one."""
+    other = {"Defence": "public", "public": "Defence"}
+
+    def moved(entries: Sequence[Any]) -> tuple[Any, ...]:
+        names = [other.get(entry.method, entry.method) for entry in entries]
+        return tuple(
+            replace(entry, method=name, arm=ARMS.get(name, entry.arm))
+            for entry, name in zip(entries, names, strict=True)
+        )
+
+    unseen = found.context.get("one_block", {})
+    return replace(
+        found,
+        context={
+            **found.context,
+            "one_block": {other.get(one, one): unseen[one] for one in unseen},
+        },
+        trainings=moved(found.trainings),
+        records=moved(found.records),
+        diagnoses=moved(found.diagnoses),
+    )
+
+
+@pytest.mark.parametrize("name", RAISING)
+def test_of_the_public_model_it_is_only_said_that_attacks_were_weak(name: str) -> None:
+    weak = {flag.name for flag in FLAGS if flag.of_public}
+    found = flags(exchanged(RAISING[name](clean())))
+    raised = names([one for one in found if one.method == "public"])
+    assert raised <= weak
+    assert (name in raised) is (name in weak)
 
 
 NETWORK_NAMES = {flag.name for flag in NETWORK_FLAGS}

@@ -55,6 +55,12 @@ class Attacker:
     unlabelled: Data | None = None
     sibling: Classifier | None = None
 
+    @property
+    def desirable_classes(self) -> int:
+        """For how many classes a head is to be that reads all desirable labels."""
+        assert self.desirable is not None  # attacks say that they need it
+        return int(self.desirable.labels.max()) + 1
+
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield a batch for each step."""
         return self.train.batches(size, self.steps, self.generator)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 from rootbound.data import Task, Tasks
 from rootbound.evaluation.attacker import count_labels
 from rootbound.evaluation.contenders import Contender
@@ -19,6 +19,9 @@ from rootbound.networks.freshness import is_pattern
 from rootbound.networks.weights import check_finite, own_name
 from rootbound.networks.wrapping import compute_outputs
 from rootbound.suites import Suite
+
+PUBLIC_SAMPLES = 64
+"""Samples that the public model is tried with: of texts, tokens that it does not know show."""
 
 
 def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
@@ -32,6 +35,9 @@ def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite
     desirable, shape = tasks.desirable, tasks.undesirable.train.shape
     for contender in contenders:
         check_finite(contender.start, f"the network of {contender.name}")
+        if contender.arm == "public":
+            check_public(contender.start, tasks.undesirable)
+            continue
         contender.start.check_inputs(shape)
         if desirable is not None and contender.start.classes != len(desirable.classes):
             raise InputError(
@@ -51,6 +57,30 @@ def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite
                 str(budget.labels),
                 "ask for fewer or bring more undesirable data",
             )
+
+
+def check_public(model: Classifier, task: Task) -> None:
+    """Raise an `InputError` where the public model cannot take the samples of the task.
+
+    Args:
+        model: The public model; its head may be for any classes.
+        task: The undesirable task.
+    """
+    samples, _ = task.train.batch(slice(0, PUBLIC_SAMPLES))
+    try:
+        with torch.no_grad():
+            copy.deepcopy(model).eval()(samples)
+    except Exception as error:  # it is anybody's code
+        texts = task.train.tokens
+        raise InputError(
+            f"a public model that takes the {'texts' if texts else 'samples'} of {task.name}, of "
+            f"shape {tuple(task.train.shape)}",
+            f"one that fails on them ({first_line(error, 120)})",
+            "take one with the tokeniser of the audited model"
+            if texts
+            else "wrap it in a network that makes them fit (on the command line: file.py:function)",
+        ) from None
+    compute_outputs(model, samples)
 
 
 def _name_rarest(task: Task) -> str:

@@ -1,4 +1,4 @@
-"""Comparisons: methods, or given models, beside the undefended and the from-scratch arm."""
+"""Comparisons: methods, or given models, beside the undefended, public and from-scratch arms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rootbound.data import TaskPair, Tasks
 from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation.attacker import AttackerResources
 from rootbound.evaluation.checks import check_comparison
-from rootbound.evaluation.contenders import Contender, make_controls
+from rootbound.evaluation.contenders import TAKEN, Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.jobs import (
@@ -39,15 +39,16 @@ from rootbound.records import Evaluation, RunFolder
 from rootbound.suites import Suite, find_suite
 
 log = logging.getLogger(__name__)
-ARMS = ("defended", "undefended", "scratch", "control")
+ARMS = ("defended", "undefended", "public", "scratch", "control")
 """The arms, those first that take longest to prepare."""
 
 
-def compare(
+def compare(  # noqa: PLR0913  # all but three are named
     methods: Sequence[Method],
     tasks: TaskPair,
     model: Classifier,
     *,
+    public: Classifier | None = None,
     suite: Suite | str = "demo-1",
     seeds: int = 3,
     workers: int | Engine = 1,
@@ -62,6 +63,7 @@ def compare(
         tasks: What is desirable and what is not.
         model: The architecture. Its weights are drawn anew for every seed, the same for every
             method, unless they are `pretrained`.
+        public: The best starting point that anyone can download, as in `evaluate`.
         suite: Attacks and budgets, or the name of them.
         seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels.
         workers: How many processes; or an engine: `rb.execution.RayCluster()`,
@@ -84,17 +86,18 @@ def compare(
         Contender("defended" if method.defends else "undefended", name, model, method, pretrained)
         for method, name in zip(methods, called, strict=True)
     ]
-    contenders.append(Contender("scratch", "scratch", model))
+    contenders += _public_and_scratch(public, model)
     adaptive = tuple(attack for method in methods for attack in method.adaptive_attacks())
     full_suite = find_suite(suite).with_attacks(adaptive)
     return _run(contenders, tasks, full_suite, None, seeds, workers, folder)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913  # all but two are named
     defended: Classifier | Mapping[str, Classifier],
     tasks: Tasks,
     *,
     undefended: Classifier | None = None,
+    public: Classifier | None = None,
     adaptive: Sequence[Attack] = (),
     suite: Suite | str = "demo-1",
     seeds: int = 3,
@@ -109,6 +112,8 @@ def evaluate(
         tasks: What is desirable and what is not; or `Tasks.alone(task)`, where only the undesirable
             task is known. Then attacks that need desirable samples are left out.
         undefended: The same model without intervention, for comparison.
+        public: The best starting point that anyone can download, of any architecture that takes the
+            tasks' samples, with any head. What the models add to it is their marginal risk.
         adaptive: Attacks that know the defence, besides the suite's; every arm meets them.
         suite: Attacks and budgets, or the name of them.
         seeds: How many seeds of the attacker, and of the fresh weights.
@@ -122,9 +127,9 @@ def evaluate(
             or there is no model.
     """
     models = {"defended": defended} if isinstance(defended, Classifier) else dict(defended)
-    if not models or {"undefended", "scratch"} & set(models):
+    if not models or set(TAKEN) & set(models):
         raise InputError(
-            "defended models by name, none called undefended or scratch",
+            f"defended models by name, none called {', '.join(TAKEN)}",
             ", ".join(models) or "none",
             "rename it",
         )
@@ -133,9 +138,15 @@ def evaluate(
         contenders.insert(0, Contender("undefended", "undefended", undefended))
     # What a defence has added to the network (a gate, say) is no part of starting afresh.
     fresh = undefended or next(iter(models.values()))
-    contenders.append(Contender("scratch", "scratch", fresh))
+    contenders += _public_and_scratch(public, fresh)
     full_suite = find_suite(suite).with_attacks(tuple(adaptive))
     return _run(contenders, tasks, full_suite, undefended, seeds, workers, folder)
+
+
+def _public_and_scratch(public: Classifier | None, fresh: Classifier) -> list[Contender]:
+    """Return what an attacker has without the weights: the public model, if any, and none."""
+    given = [] if public is None else [Contender("public", "public", public)]
+    return [*given, Contender("scratch", "scratch", fresh)]
 
 
 def _run(

@@ -17,6 +17,8 @@ from rootbound.training import seeded
 
 RAW_INPUTS = "raw inputs"
 SMALL_NET = "small net"
+TAKEN = ("undefended", "public", "scratch")
+"""Names of arms, which no model may have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Contender:
     """A method to train with, or weights that exist.
 
     Args:
-        arm: `defended`, `undefended`, `scratch` or `control`.
+        arm: `defended`, `undefended`, `public`, `scratch` or `control`.
         name: Its name in reports; different for each contender.
         start: The given weights, or the architecture whose weights the seed draws.
         method: Trains from `start`; None where the weights are attacked as they are.

@@ -20,6 +20,7 @@ from rootbound.data.transforms import describe_inputs
 from rootbound.evaluation.attacker import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
+from rootbound.networks import Classifier
 from rootbound.networks.one_block import layers_in_one_block
 from rootbound.networks.registry import short_name
 from rootbound.networks.weights import own_weights, weights_digest
@@ -42,8 +43,8 @@ def describe_run(
         "undesirable": _describe_task(tasks.undesirable),
         "defender_undesirable_samples": None if known is None else len(known),
         "shared_undesirable": None if known is None else tasks.shared,
-        "model": short_name(model.architecture) or type(model.backbone).__name__,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "model": _short_name(model),
+        "parameters": _count_parameters(model),
         "layers": len(model.blocks) + 1,
         "one_block": {
             contender.name: layers
@@ -56,6 +57,14 @@ def describe_run(
             if contender.method is None and contender.start.new_head
         ],
         **_describe_conversions(contenders),
+        **{
+            contender.name: {
+                "model": _short_name(contender.start),
+                "parameters": _count_parameters(contender.start),
+            }
+            for contender in contenders
+            if contender.arm == "public"
+        },
         "pretrained": any(contender.pretrained for contender in contenders),
         "weights": {
             contender.name: weights_digest(own_weights(contender.start))
@@ -82,6 +91,14 @@ def describe_run(
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
+
+
+def _short_name(model: Classifier) -> str:
+    return short_name(model.architecture) or type(model.backbone).__name__
+
+
+def _count_parameters(model: Classifier) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:

@@ -92,6 +92,9 @@ def assign(
         # A control has no network to train: only new heads on its outputs make sense.
         if subject.arm == "control" and trial.cut_key(subject.model) != 0:
             continue
+        # Who begins with what is public holds no sibling of our weights.
+        if subject.arm == "public" and "sibling" in trial.needs:
+            continue
         if trial.applies_to(subject.model):
             groups.setdefault(trial.cut_key(subject.model), []).append(trial)
     seed = subject.seed if attacker is None else attacker

@@ -27,8 +27,10 @@ def flags(evaluation: Evaluation) -> list[Raised]:
             continue
         case, is_first = Case(evaluation, training), training.method not in methods
         methods.add(training.method)
+        is_public = training.arm == "public"
         for flag in FLAGS:
-            evidence = "; ".join(flag.check(case)) if is_first or not flag.once else ""
+            is_asked = (is_first or not flag.once) and (flag.of_public or not is_public)
+            evidence = "; ".join(flag.check(case)) if is_asked else ""
             if evidence:
                 seed = None if flag.once else training.seed
                 raised.append(Raised(flag.name, training.method, seed, evidence))

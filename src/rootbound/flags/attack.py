@@ -177,6 +177,7 @@ ATTACK_FLAGS = (
         "the best learning rate was not tried",
         "widen the grid in that direction, for every arm",
         _on_the_edge,
+        of_public=True,
     ),
     Flag(
         "still rising at the end",
@@ -185,6 +186,7 @@ ATTACK_FLAGS = (
         "with more steps the attacker gets more",
         "raise the steps, for every arm",
         _still_rising,
+        of_public=True,
     ),
     Flag(
         "failed trials",
@@ -192,6 +194,7 @@ ATTACK_FLAGS = (
         "the network breaks attacks (NaN, overflow) and does not withstand them",
         "read the errors; repair the network first, or lower the learning rates, for every arm",
         _failed_trials,
+        of_public=True,
     ),
     Flag(
         "attacker below raw inputs",
@@ -201,5 +204,6 @@ ATTACK_FLAGS = (
         "the scratch arm's, scratch is too weak to compare with",
         "do not count this result; look for failed trials, learning rates and gates",
         _below_raw_inputs,
+        of_public=True,
     ),
 )

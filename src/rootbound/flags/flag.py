@@ -40,8 +40,11 @@ class Case:
 
     @cached_property
     def undefended(self) -> Case | None:
-        """The undefended model of the same seed, else the first one; None for that arm itself."""
-        if self.training.arm == "undefended":
+        """The undefended model of the same seed, else the first one.
+
+        None for that arm itself, and for the public one: it is another network.
+        """
+        if self.training.arm in ("undefended", "public"):
             return None
         trainings = [model for model in self.evaluation.trainings if model.arm == "undefended"]
         same_seed = [model for model in trainings if model.seed == self.training.seed]
@@ -75,6 +78,8 @@ class Flag:
         do_this: What to do about it.
         check: Yields the evidence, in words with numbers; nothing where all is well.
         once: Whether the flag is about a method as a whole, and checked with one seed only.
+        of_public: Whether the public model is checked, too: it has no defence that hides anything,
+            but attacks on it may have been too weak.
     """
 
     name: str
@@ -83,6 +88,7 @@ class Flag:
     do_this: str
     check: Callable[[Case], Iterator[str]]
     once: bool = False
+    of_public: bool = False
 
 
 @dataclass(frozen=True)

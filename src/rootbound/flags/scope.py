@@ -70,6 +70,7 @@ SCOPE_FLAGS = (
         "name points by Classifier.wrap(blocks=...), or wrap the network as an nn.Sequential",
         _one_block,
         once=True,
+        of_public=True,
     ),
     *SCRATCH_FLAGS,
     # Only a hint: random ResNets are up to 11 points better than the small network on photographs.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from rootbound.metrics import cells
 from rootbound.metrics.costs import labels_multiples, multiples
@@ -21,7 +23,7 @@ class Worst:
     """The cell in which a method's weights are worth most to an attacker.
 
     Args:
-        advantage: Advantage over scratch, in points.
+        advantage: Advantage in points, over scratch unless another is named.
         labels: Labels per class, None for all.
         attack: Attack family that most attackers chose there.
     """
@@ -46,6 +48,9 @@ class Standing:
         labels: Multiples of scratch's labels, by draw.
         benign: The largest loss on the benign task against the undefended model, in points.
         cost: Seconds of training as a multiple of the undefended model's.
+        over_public: The largest advantage of the strongest attack over the public model for any
+            labels; None without such an arm.
+        marginal: The largest advantage over the stronger of scratch and the public model.
     """
 
     method: str
@@ -58,6 +63,8 @@ class Standing:
     labels: tuple[Multiple, ...]
     benign: Estimate | None
     cost: float | None
+    over_public: Worst | None = None
+    marginal: Worst | None = None
 
 
 def standings(evaluation: Evaluation) -> list[Standing]:
@@ -76,7 +83,8 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
     reference = {} if plain in (None, method) else cells.desirable(evaluation, str(plain))
     budgets = cells.budgets(evaluation)
     exact = cells.attacked(evaluation, method, budgets[-1], EXACT) if budgets else {}
-    worst = _worst(evaluation, method)
+    worst, known = _worst(evaluation, method, cells.advantage), cells.public(evaluation)
+    over_public = None if known is None else partial(cells.advantage, over=known)
     steps = [] if worst is None else multiples(evaluation, method, worst.labels, "steps")
     settings = {training.method: training.settings for training in evaluation.trainings}
     return Standing(
@@ -90,13 +98,19 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
         labels=tuple(labels_multiples(evaluation, method)),
         benign=_benign(evaluation, method, plain),
         cost=_cost(evaluation, method, plain),
+        over_public=None if over_public is None else _worst(evaluation, method, over_public),
+        marginal=_worst(evaluation, method, cells.marginal_advantage),
     )
 
 
-def _worst(evaluation: Evaluation, method: str) -> Worst | None:
+def _worst(
+    evaluation: Evaluation,
+    method: str,
+    measure: Callable[[Evaluation, str, int | None], Estimate | None],
+) -> Worst | None:
     candidates = []
     for labels in cells.budgets(evaluation):
-        value = cells.advantage(evaluation, method, labels)
+        value = measure(evaluation, method, labels)
         if value is not None:
             chosen = cells.selected(evaluation, method, labels).values()
             attack = Counter(record.family for record in chosen).most_common(1)[0][0]

@@ -11,7 +11,7 @@ from rootbound.records.configuration import Configuration
 
 PRACTICAL, EXACT = "last layer, practical", "last layer, exact"
 """The two attack families that reports single out."""
-Arm = Literal["defended", "undefended", "scratch", "control"]
+Arm = Literal["defended", "undefended", "public", "scratch", "control"]
 Tier = Literal["probe", "fine-tuning", "repair", "control"]
 TaskName = Literal["undesirable", "benign"]
 Stage = Literal["screen", "search", "confirm", "longer"]

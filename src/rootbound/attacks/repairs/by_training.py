@@ -70,6 +70,8 @@ class TuneOnDesirable(TrainingRepair):
         """Return the network, head included, after training."""
         assert attacker.desirable is not None  # it is needed
         generator = attacker.generator
+        if model.classes < attacker.desirable_classes:  # a public model's head, for another task
+            model = model.with_head(attacker.desirable_classes, attacker.seed())
 
         def loss(batch: Batch, _: float) -> Tensor:
             inputs, labels = batch

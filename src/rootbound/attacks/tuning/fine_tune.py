@@ -203,9 +203,8 @@ class JointTune(FineTune):
 
 
 def _desirable_head(model: Classifier, attacker: Attacker) -> nn.Linear:
-    """Return a copy of the head that the model came with, or a fresh one."""
-    if attacker.given_head is not None:
-        return copy.deepcopy(attacker.given_head).requires_grad_(True)
-    assert attacker.desirable is not None
-    classes = int(attacker.desirable.labels.max()) + 1
+    """Return a copy of the head that the model came with; a fresh one where it does not fit."""
+    given, classes = attacker.given_head, attacker.desirable_classes
+    if given is not None and given.out_features >= classes:
+        return copy.deepcopy(given).requires_grad_(True)
     return model.with_head(classes, attacker.seed()).head
