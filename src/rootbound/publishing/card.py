@@ -19,6 +19,7 @@ from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences
 from rootbound.report.cells import as_words
 from rootbound.report.doubts import doubts
+from rootbound.report.public import ONE_PUBLIC
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
     inputs_in_words,
@@ -30,6 +31,15 @@ SCHEMA: dict[str, Any] = json.loads(
     Path(__file__).with_name("card_schema.json").read_text(encoding="utf-8")
 )
 SCHEMA_NAME = "rootbound-card-1"
+COLUMNS = {
+    "attacked": "strongest attack, %",
+    "scratch": "from scratch, %",
+    "advantage": "advantage, points",
+    "public": "from the public model, %",
+    "advantage_over_public": "advantage over that, points",
+    "exact_last_layer": "new last layer, solved exactly, %",
+}
+"""What the table of a card shows of each cell, if it is there."""
 FRONT_MATTER = """---
 library_name: {library}
 tags: [rootbound, transfer-resistance]
@@ -89,6 +99,7 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
             "classes": undesirable["classes"],
             "majority": 100 * undesirable["majority"],
         },
+        **_public(evaluation),
         "cells": [_cell(evaluation, method, labels) for labels in metrics.budgets(evaluation)],
         "benign_change": _to_json(standing.benign),
         "flags": [
@@ -103,6 +114,21 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
     }
 
 
+def _public(evaluation: Evaluation) -> dict[str, Any]:
+    """Return which public model was attacked beside the weights; nothing without one."""
+    context, name = evaluation.context, metrics.public(evaluation)
+    if name is None:
+        return {}
+    model = context["public"]
+    return {
+        "public": {
+            "architecture": model["model"],
+            "parameters": model["parameters"],
+            "weights_sha256": context["weights"][name],
+        }
+    }
+
+
 def _cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, Any]:
     """Return what attackers with so many labels a class reach."""
     estimates = {
@@ -111,6 +137,12 @@ def _cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, 
         "advantage": metrics.advantage(evaluation, method, labels),
         "exact_last_layer": metrics.points(metrics.attacked(evaluation, method, labels, EXACT)),
     }
+    if (known := metrics.public(evaluation)) is not None:
+        estimates |= {
+            "public": metrics.points(metrics.attacked(evaluation, known, labels)),
+            "advantage_over_public": metrics.advantage(evaluation, method, labels, over=known),
+            "marginal_advantage": metrics.marginal_advantage(evaluation, method, labels),
+        }
     return {"labels": labels, **{name: _to_json(value) for name, value in estimates.items()}}
 
 
@@ -131,6 +163,8 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
         "Anyone can throw the weights away and train from scratch: that is what they are held "
         "against.",
     ]
+    if metrics.public(evaluation) is not None:
+        limits.append(ONE_PUBLIC)
     if context["desirable"] is None:
         limits.append(UNKNOWN_PURPOSE)
     limits += balanced_sentences(evaluation, method)
@@ -203,15 +237,14 @@ def _desirable_in_words(desirable: Mapping[str, Any] | None) -> str:
 
 
 def _table(cells: Sequence[Mapping[str, Any]]) -> str:
+    columns = {name: title for name, title in COLUMNS.items() if name in cells[0]}
     lines = [
-        "| labels a class | strongest attack, % | from scratch, % | advantage, points | "
-        "new last layer, solved exactly, % |",
-        "|---|---|---|---|---|",
+        f"| labels a class | {' | '.join(columns.values())} |",
+        "|---" * (1 + len(columns)) + "|",
     ]
     for cell in cells:
         labels = "all" if cell["labels"] is None else str(cell["labels"])
-        names = ("attacked", "scratch", "advantage", "exact_last_layer")
-        lines.append(f"| {labels} | {' | '.join(_in_words(cell[name]) for name in names)} |")
+        lines.append(f"| {labels} | {' | '.join(_in_words(cell[name]) for name in columns)} |")
     return "\n".join(lines)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from rootbound import metrics
 from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, flags
 from rootbound.records import Evaluation
+from rootbound.report.public import public_doubts
 
 NEW_HEAD = (
     "The weights came without a last layer for the desirable task: it is new and random, so that "
@@ -21,10 +23,11 @@ def scratch_doubts(evaluation: Evaluation) -> list[str]:
 def doubts(evaluation: Evaluation, method: str) -> list[str]:
     """Return the same, how deep attacks could not go, and whether a last layer was missing."""
     unseen = evaluation.context.get("one_block", {})  # older records do not say
-    is_unseen = method in unseen or "scratch" in unseen
+    is_unseen = not {method, "scratch", metrics.public(evaluation)}.isdisjoint(unseen)
     has_new_head = method in evaluation.context.get("new_head", ())
     return [
         *scratch_doubts(evaluation),
+        *public_doubts(evaluation, method),
         *([ONE_BLOCK] if is_unseen else []),
         *([NEW_HEAD] if has_new_head else []),
     ]

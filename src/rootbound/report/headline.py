@@ -9,6 +9,7 @@ from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
 from rootbound.report.cells import change, in_percent, in_words, interval
 from rootbound.report.doubts import doubts
+from rootbound.report.public import gains_over_public, marginal_risk, over_public
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
     describe_time,
@@ -49,6 +50,7 @@ def headline(evaluation: Evaluation) -> list[str]:
             f"Free to retrain any number of layers, an attacker who starts from these weights "
             f"instead of random ones gains {', '.join(gains)}."
         )
+    sentences += gains_over_public(evaluation, method)
     return sentences + doubts(evaluation, method)
 
 
@@ -107,6 +109,8 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
             f"and {in_percent(fresh)} from random ones: {change(gain).text} points "
             f"({interval(gain, 2)})."
         )
+        sentences += over_public(evaluation, method, labels)
+    sentences += marginal_risk(evaluation, method)
     sentences += balanced_sentences(evaluation, method)
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)

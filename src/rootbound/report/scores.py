@@ -50,7 +50,7 @@ def _row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell,
 
 
 def _score(evaluation: Evaluation, method: str, labels: int | None) -> Cell:
-    if method in ("scratch", metrics.undefended(evaluation)):
+    if method in ("scratch", metrics.undefended(evaluation), metrics.public(evaluation)):
         return Cell("–")
     value = metrics.resistance(evaluation, method, labels)
     return Cell("n/a") if value is None else Cell(f"{value.mean:.2f}", interval(value, 2))

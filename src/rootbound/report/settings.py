@@ -8,6 +8,7 @@ from typing import Any
 from rootbound.records import Evaluation
 from rootbound.report.balance import imbalance_in_words, is_imbalanced
 from rootbound.report.cells import in_words
+from rootbound.report.public import public_in_words
 
 MOST_CLASSES = 20
 """Number of classes up to which they are listed."""
@@ -46,6 +47,7 @@ def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
         "Model": f"{context['model']}, {context['layers']} layers, "
         f"{context['parameters']:,} parameters{start}",
     }
+    texts |= public_in_words(context)
     for name, done in context.get("weights_conversions", {}).items():
         texts[f"Weights ({name})"] = f"as they were read from their file: {done}"
     return texts | ({"Inputs": "; undesirable: ".join(inputs)} if inputs else {})

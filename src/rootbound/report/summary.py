@@ -12,6 +12,7 @@ from rootbound.report import scores, tables
 from rootbound.report.balance import balanced_accuracies
 from rootbound.report.cells import Table
 from rootbound.report.headline import headline
+from rootbound.report.public import ONE_PUBLIC
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         tables.overview(evaluation),
         tables.steps(evaluation) if metrics.undefended(evaluation) else None,
         tables.advantages(evaluation),
+        tables.advantages_over_public(evaluation),
         tables.accuracies(evaluation),
         balanced_accuracies(evaluation),
         tables.warnings(evaluation),
@@ -57,6 +59,7 @@ def _limits(context: Mapping[str, Any]) -> list[str]:
     return [
         "Weights can always be thrown away: what can be shown is the advantage over scratch, "
         "not that the undesirable task cannot be learned.",
+        *([ONE_PUBLIC] if "public" in context else []),
         f"Shown is what the attacks of suite {context['suite']} reach within its budgets; a "
         "stronger or a defence-aware attacker may reach more.",
         "The exact last layer is the global optimum of its training loss for each penalty "

@@ -11,6 +11,10 @@ SHARES = (0.90, 0.95)
 """Goals that steps are counted to, as shares of what the undefended model reaches."""
 
 
+NOT_FOR_THE_TASK = {"public", "scratch", "control"}
+"""Arms of which no desirable accuracy is measured."""
+
+
 def overview(evaluation: Evaluation) -> Table:
     """Return the table of what each method keeps, and what attackers get from it."""
     most_labels = metrics.budgets(evaluation)[-1] if evaluation.records else None
@@ -53,7 +57,8 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     value = metrics.points(own)
     if value is None:
         arms = {training.arm for training in evaluation.trainings if training.method == method}
-        is_unknown = evaluation.context["desirable"] is None and not arms & {"scratch", "control"}
+        # The public model is not for the desirable task, nor are random weights.
+        is_unknown = evaluation.context["desirable"] is None and not arms & NOT_FOR_THE_TASK
         return Cell("not given" if is_unknown else "n/a"), Cell("–")
     accuracy = Cell(f"{value.mean:.2f} %", interval(value, 2, bounded=True))
     if plain is None or plain == method:
@@ -105,27 +110,49 @@ def _steps(reached: list[int | None]) -> Cell:
 
 def advantages(evaluation: Evaluation) -> Table:
     """Return the table of what weights are worth beyond random ones."""
-    budgets = metrics.budgets(evaluation)
-    families = [*metrics.columns(evaluation), None]
-    rows = tuple(
-        (
-            Cell(method),
-            Cell(in_words(labels)),
-            *(change(metrics.advantage(evaluation, method, labels, family)) for family in families),
-        )
-        for method in metrics.methods(evaluation)
-        if method != "scratch"
-        for labels in budgets
-    )
-    return Table(
+    return _advantages(
+        evaluation,
+        "scratch",
         "Advantage over scratch",
         "The attacker's accuracy minus that of the strongest attack on random weights of the same "
         "architecture with the same labels, in points, paired over seeds with 95 % t-interval. "
         "Above zero the weights are worth something to the attacker. Coloured where a paired "
         "t-test finds it different from zero (5 %, not corrected for the number of cells).",
-        ("method", "labels", *(family or "strongest attack" for family in families)),
-        rows,
     )
+
+
+def advantages_over_public(evaluation: Evaluation) -> Table | None:
+    """Return the table of what weights add to the public model; None without one."""
+    name = metrics.public(evaluation)
+    if name is None:
+        return None
+    return _advantages(
+        evaluation,
+        name,
+        "Advantage over the public model",
+        "The same, minus the strongest attack on the public model with the same labels: above zero "
+        "the weights add something to what anyone can download. A row of scratch below zero says "
+        "how much the public model is worth over random weights.",
+    )
+
+
+def _advantages(evaluation: Evaluation, over: str, title: str, caption: str) -> Table:
+    families = [*metrics.columns(evaluation), None]
+    rows = tuple(
+        (
+            Cell(method),
+            Cell(in_words(labels)),
+            *(
+                change(metrics.advantage(evaluation, method, labels, family, over=over))
+                for family in families
+            ),
+        )
+        for method in metrics.methods(evaluation)
+        if method != over
+        for labels in metrics.budgets(evaluation)
+    )
+    columns = ("method", "labels", *(family or "strongest attack" for family in families))
+    return Table(title, caption, columns, rows)
 
 
 def accuracies(evaluation: Evaluation) -> Table:

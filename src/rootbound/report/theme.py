@@ -14,10 +14,16 @@ from matplotlib.figure import Figure
 
 INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
 """Colours of text, of grid and notes, and of the background; a page has its reader's own."""
-SCRATCH = "#4c8dd6"
+SCRATCH, PUBLIC = "#4c8dd6", "#8c5a3c"
+"""Colours of the arms that are in no competition."""
 PALETTE = ("#7d8790", "#12a150", "#e08a1e", "#a55fd0", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
 DASHES = ("-", "-.", ":")
 """Line styles: of the methods until the colours are used up, of as many after them, and so on."""
+OWN: dict[str, tuple[str, Any]] = {
+    "scratch": (SCRATCH, "--"),
+    "public": (PUBLIC, (0, (6, 2, 1, 2))),
+}
+"""Colours and line styles of those, which no other line has."""
 CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
 PIXELS_PER_POINT = 1.9
 """Most pixels on a page for a point of a figure."""
@@ -60,20 +66,26 @@ def styled() -> Iterator[None]:
 
 
 def assign_colours(methods: Sequence[str]) -> dict[str, str]:
-    """Return a colour for each method; scratch has its own."""
-    known = [method for method in methods if method != "scratch"]
+    """Return a colour for each method; scratch and the public model have their own."""
+    known = [method for method in methods if method not in OWN]
     chosen = {method: PALETTE[i % len(PALETTE)] for i, method in enumerate(known)}
-    return chosen | {"scratch": SCRATCH}
+    return chosen | {name: colour for name, (colour, _) in OWN.items()}
 
 
 def lines(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return how to draw each method's line; those that share a colour differ in their dashes."""
-    known = [method for method in methods if method != "scratch"]
-    dashes = {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
-    dashes["scratch"] = "--"
+    known = [method for method in methods if method not in OWN]
+    dashes: dict[str, Any] = {name: dash for name, (_, dash) in OWN.items()}
+    dashes |= {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
+    colours = assign_colours(methods)
     return {
-        method: {"color": colour, "linestyle": dashes[method], "linewidth": 1.6, "label": method}
-        for method, colour in assign_colours(methods).items()
+        method: {
+            "color": colours[method],
+            "linestyle": dashes[method],
+            "linewidth": 1.6,
+            "label": method,
+        }
+        for method in (*known, *(name for name in OWN if name in methods))
     }
 
 

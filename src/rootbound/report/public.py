@@ -1,0 +1,87 @@
+"""What weights add to the best starting point that anyone can download: their marginal risk.
+
+S. Kapoor et al., "On the Societal Impact of Open Foundation Models", ICML 2024,
+https://arxiv.org/abs/2403.07918: what matters of published weights is what they add to what people
+can do without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rootbound import metrics
+from rootbound.records import Evaluation
+from rootbound.report.cells import change, in_percent, in_words, interval
+
+SAME_WEIGHTS = (
+    "The public model has the very weights that were audited, to which these add nothing: name "
+    "another, or take the numbers over scratch."
+)
+ONE_PUBLIC = (
+    "What is public is the one model that was named: beside a better one the weights would add "
+    "less, and if it is not public, more."
+)
+
+
+def public_in_words(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return which public model was attacked; nothing without one."""
+    if "public" not in context:
+        return {}
+    model, digest = context["public"], str(context["weights"]["public"])
+    return {
+        "Public model": f"{model['model']}, {model['parameters']:,} parameters, the same for every "
+        f"seed (weights: SHA-256 {digest[:16]}…)"
+    }
+
+
+def over_public(evaluation: Evaluation, method: str, labels: int | None) -> list[str]:
+    """Return a sentence on what the weights add to the public model with so many labels."""
+    name = metrics.public(evaluation)
+    if name is None:
+        return []
+    reached = metrics.points(metrics.attacked(evaluation, name, labels))
+    gain = metrics.advantage(evaluation, method, labels, over=name)
+    if reached is None or gain is None:
+        return []
+    return [
+        f"From the public model it reaches {in_percent(reached)}: over that these weights give "
+        f"{change(gain).text} points ({interval(gain, 2)})."
+    ]
+
+
+def gains_over_public(evaluation: Evaluation, method: str) -> list[str]:
+    """Return a sentence on the gains over the public model with every number of labels."""
+    name = metrics.public(evaluation)
+    gains = [
+        f"{change(gain).text} points with {in_words(labels)} ({interval(gain, 2)})"
+        for labels in metrics.budgets(evaluation)
+        if name is not None
+        and (gain := metrics.advantage(evaluation, method, labels, over=name)) is not None
+    ]
+    return [f"Over the public model it gains {', '.join(gains)}."] if gains else []
+
+
+def marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
+    """Return a sentence on what the weights add to all that is there without them."""
+    if metrics.public(evaluation) is None:
+        return []
+    standings = {standing.method: standing for standing in metrics.standings(evaluation)}
+    worst = standings[method].marginal
+    if worst is None:
+        return []
+    return [
+        f"To the stronger of random weights and the public model these weights add "
+        f"{change(worst.advantage).text} points at most (with {in_words(worst.labels)}; "
+        f"{interval(worst.advantage, 2)})."
+    ]
+
+
+def public_doubts(evaluation: Evaluation, method: str) -> list[str]:
+    """Return why the numbers over the public model say less than they seem to."""
+    name, context = metrics.public(evaluation), evaluation.context
+    if name is None:
+        return []
+    weights = context.get("weights", {})
+    is_same = weights.get(name) is not None and weights.get(name) == weights.get(method)
+    return [SAME_WEIGHTS] if is_same else []
