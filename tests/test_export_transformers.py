@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,13 @@ from safetensors.torch import save_file
 import tiny
 from few import FEW
 from rootbound.cli.main import main
+from rootbound.cli.networks import NetworkSource, resolve_transformers
+from rootbound.cli.options import NetworkOptions
+from rootbound.cli.public import build_public, resolve_public
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
+from rootbound.data import Data, Tasks
+from rootbound.datasets import Dataset
 from rootbound.networks import Classifier, build, from_transformers, pretrained_tokeniser
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing import Origin, load_checkpoint, load_model, save_model
@@ -91,9 +96,9 @@ def pretrained(made_once: Callable[..., Path]) -> Path:
     return made_once("my hub", lambda folder: make_pretrained(folder / "tiny bert")) / "tiny bert"
 
 
-def make_pretrained(folder: Path) -> None:
+def make_pretrained(folder: Path, words: Sequence[str] = WORDS) -> None:
     tokenizers = pytest.importorskip("tokenizers")
-    known = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", *WORDS]
+    known = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", *words]
     numbers = {word: number for number, word in enumerate(known)}
     inner = tokenizers.Tokenizer(tokenizers.models.WordLevel(numbers, unk_token="[UNK]"))
     inner.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -134,6 +139,20 @@ def train_attack_and_publish(pretrained: Path, root: Path) -> None:
     spent = [*FEW, "--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
     assert main(["audit", model, *spent, "--out", run]) == 0
     assert main(["export", model, run, "--out", out]) == 0
+
+
+def test_a_public_model_must_know_the_same_tokens(pretrained: Path, tmp_path: Path) -> None:
+    make_pretrained(tmp_path / "copy")
+    make_pretrained(tmp_path / "other", WORDS[::-1])
+    tokens = Data(torch.randint(1, 10, (40, 3)), torch.arange(40) % 4)
+    tasks = Tasks.alone(Dataset("texts", tuple("abcd"), tokens, tokens).task([2, 3]))
+    audited = resolve_transformers(f"hf:{pretrained}")
+    copy = resolve_public(f"hf:{tmp_path / 'copy'}", NetworkOptions())
+    assert build_public(copy, audited, tasks).classes == tiny.CLASSES
+    words = NetworkSource("small_text", header=Header("small_text", 3, (3,), ORIGIN))
+    for source in (resolve_transformers(f"hf:{tmp_path / 'other'}"), words):
+        with pytest.raises(InputError, match=r"with others .* one with the same tokeniser"):
+            build_public(source, audited, tasks)
 
 
 READER = """

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from rootbound import metrics
 from rootbound.cli import options as shared
 from rootbound.cli.networks import NetworkSource, resolve_network, resolve_transformers
+from rootbound.cli.public import build_public, resolve_public
 from rootbound.cli.report import present
 from rootbound.cli.scaling import as_trained
 from rootbound.cli.settings import RunSettings, resolve_settings
@@ -33,6 +34,10 @@ class Options:
     a plain model of transformers, from a folder or the hub."""
     undefended: str | None = None
     """Model file of the same network trained without intervention, for comparison."""
+    public: str | None = None
+    """The best starting point that anyone can download: hf:NAME, a model file or OWNER/NAME, or
+    file.py:function that returns a network with its weights. Advantages are then given over it,
+    too, and the gate judges what the weights add to the stronger of it and random ones."""
     network: shared.NetworkOptions = shared.NetworkOptions()
     tasks: shared.TaskOptions = shared.TaskOptions()
     scaling: shared.ScalingOptions = shared.ScalingOptions()
@@ -53,12 +58,14 @@ class Audit:
     Args:
         network: Where the model comes from.
         undefended: Where a model trained without intervention comes from, if there is one.
+        public: Where the public model comes from, if there is one.
         tasks: Tasks, with inputs scaled as the network wants them.
         settings: How to attack, and where.
     """
 
     network: NetworkSource
     undefended: NetworkSource | None
+    public: NetworkSource | None
     tasks: Tasks
     settings: RunSettings
 
@@ -77,6 +84,7 @@ def run(options: Options) -> int:
         audit.network.build(tasks),
         tasks,
         undefended=None if audit.undefended is None else audit.undefended.build(tasks),
+        public=None if audit.public is None else build_public(audit.public, audit.network, tasks),
         adaptive=made().adaptive_attacks(),
         suite=settings.suite,
         seeds=settings.seeds,
@@ -94,13 +102,14 @@ def _resolve(options: Options) -> Audit:
     network = _resolve_model(options, options.checkpoint)
     other = options.undefended
     undefended = None if other is None else _resolve_model(options, other)
+    public = None if options.public is None else resolve_public(options.public, options.network)
     origin, texts = network.origin, (network.tokeniser, network.published)
     alone = resolve_undesirable(options.tasks, *texts) if origin is None else None
     source = alone or resolve_tasks(options.tasks, origin, *texts)
     known = source.has_second_of(origin)
     tasks = source.read(network.fit)
     tasks = as_trained(tasks, options.scaling, network.scaling, keep_second=known)
-    return Audit(network, undefended, tasks, settings)
+    return Audit(network, undefended, public, tasks, settings)
 
 
 def _resolve_model(options: Options, path: str) -> NetworkSource:
@@ -110,13 +119,23 @@ def _resolve_model(options: Options, path: str) -> NetworkSource:
 
 
 def _judge(evaluation: Evaluation, limit: float) -> int:
-    """Return 1 where the worst advantage is over the limit, or was not measured."""
+    """Return 1 where the worst advantage is over the limit, or was not measured.
+
+    With a public model it is the advantage over the stronger of that and scratch, in each cell:
+    what an attacker has without the weights.
+    """
     standings = metrics.standings(evaluation)
     (standing,) = (standing for standing in standings if standing.method == "defended")
-    worst = None if standing.worst is None else standing.worst.advantage.mean
+    worst = None if standing.marginal is None else standing.marginal.advantage.mean
     result = (
         "no advantage was measured" if worst is None else f"worst advantage {worst:+.2f} points"
     )
+    if standing.worst is not None and standing.over_public is not None:
+        result += (
+            " over the stronger of random weights and the public model "
+            f"({standing.worst.advantage.mean:+.2f} and "
+            f"{standing.over_public.advantage.mean:+.2f} over each alone)"
+        )
     is_valid = not scratch_doubts(evaluation)
     if not is_valid:
         result += ", but the comparison with scratch is not valid"

@@ -200,6 +200,8 @@ class NetworkSource:
             return self.header.classes
         if tasks is not None and tasks.desirable is not None:
             return len(tasks.desirable.classes)
+        if self.weights is None and tasks is not None:  # a head that attacks put another for
+            return len(tasks.undesirable.classes)
         assert self.weights is not None  # what has no header has been named as a file
         return count_classes(read_content(self.weights.weights), self.weights.key)
 

@@ -45,8 +45,8 @@ def as_trained(
         raise InputError("--mean and --deviation of images", "texts", "leave them out")
     if given is not None and own is not None and not given.is_close(own):
         raise InputError(
-            f"the scaling that the model's file states: {_in_words(own)}",
-            f"--mean and --deviation that say {_in_words(given)}",
+            f"the scaling that the model's file states: {in_words(own)}",
+            f"--mean and --deviation that say {in_words(given)}",
             "leave them out",
         )
     wanted = given if own is None else own
@@ -129,10 +129,11 @@ def _scaled(task: Task, wanted: Scaling, black_white: tuple[float, float] | None
     train, test = (replace(part, scaling=scaling) for part in (task.train, task.test))
     log.warning(
         "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",
-        task.name, _in_words(scaling), _in_words(own),
+        task.name, in_words(scaling), in_words(own),
     )  # fmt: skip
     return replace(task, train=train, test=test, own_scaling=own)
 
 
-def _in_words(scaling: Scaling) -> str:
+def in_words(scaling: Scaling) -> str:
+    """Return mean and deviation."""
     return scaling_in_words(scaling.mean, scaling.deviation)
