@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from architectures import ARCHITECTURES, TEXT, PlainCNN, ShallowCNN
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.errors import InputError
+from rootbound.data import Data
 from rootbound.datasets import mnist
 from rootbound.evaluation import evaluate
+from rootbound.inspection.pictures import find_convolution
 from rootbound.methods import BestResponse
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.blocks.sequence import Block, BlockSequence
@@ -192,4 +194,10 @@ def test_a_published_network_is_cut_at_many_points() -> None:
     assert len(model.blocks) >= 8
     assert model.head_name == "_fc"
     assert torch.equal(model(inputs), module(inputs))
-    assert isinstance(model.last_convolution(), torch.nn.Conv2d)
+    # Its last maps are of 2 by 2 pixels, which show no place.
+    found = find_convolution(model, Data(inputs, torch.tensor([0, 1])))
+    assert found is not None
+    sizes: list[int] = []
+    model.get_submodule(found).register_forward_hook(lambda *seen: sizes.append(len(seen[2][0, 0])))
+    model(inputs)
+    assert sizes == [4]

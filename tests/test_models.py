@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 import lookalikes
 from rootbound.core.errors import InputError
+from rootbound.data import Data
+from rootbound.inspection.pictures import find_convolution
 from rootbound.networks import MODELS, Classifier, build, deep_cnn, shallow_cnn
 from rootbound.networks.registry import TEXT_MODELS
 from samples import IMAGE as SHAPE
@@ -508,11 +510,14 @@ def test_networks_that_cannot_be_built_are_refused(
 
 
 def test_last_convolution_is_the_one_nearest_to_the_head() -> None:
-    model = shallow_cnn(3, SHAPE)
-    convolution = model.last_convolution()
-    assert convolution is not None
-    assert convolution.out_channels == 32
-    assert Classifier.wrap(Flat(), "fc").last_convolution() is None
+    for side, channels in ((28, 32), (16, 16)):  # the last map of the small one is a point
+        model = shallow_cnn(3, (1, side, side))
+        name = find_convolution(model, Data(torch.rand(1, 1, side, side), torch.tensor([0])))
+        assert name is not None
+        convolution = model.get_submodule(name)
+        assert isinstance(convolution, nn.Conv2d) and convolution.out_channels == channels
+    flat = Classifier.wrap(Flat(), "fc")
+    assert find_convolution(flat, Data(torch.rand(1, *SHAPE), torch.tensor([0]))) is None
 
 
 def test_resnet_20_has_the_papers_number_of_weights() -> None:

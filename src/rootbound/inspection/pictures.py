@@ -24,6 +24,8 @@ LONGEST_WORD = 24
 """Letters of a word in a figure, at most."""
 CLASSES_SHOWN = 16
 """Classes of which a sample is shown, at most."""
+LEAST_SIDE = 4
+"""Pixels a side of a map that shows where a network looks, at least."""
 POINTS_IN_VIEW = 600
 """Undesirable test samples in the two-dimensional view, at most."""
 
@@ -37,7 +39,7 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         Grad-CAM maps in [0, 1] as uint8 `(C, H, W)`, absent without a convolution.
         `view`, `view_labels`: The undesirable test features on their first two principal
         axes, float16 `(N, 2)`, and their classes.
-        `filters`, `maps`: The first layer's filters and the last convolution's outputs.
+        `filters`, `maps`: The first layer's filters, and outputs of the convolution of the maps.
         For texts there are `words_desirable`, `words_undesirable`, in place of images; how much
         each word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; and
         `labels_…`, the class of each text, int32 `(C,)`.
@@ -51,21 +53,42 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
     if samples["undesirable"].tokens:
         return arrays | (_weigh_words(model, sides, samples) if can_attribute() else {})
     arrays |= {role: data.inputs[:].cpu().numpy() for role, data in samples.items()}
-    convolution = model.last_convolution()
-    if convolution is None:
+    one = samples["undesirable"].select(torch.tensor([0]))
+    name = find_convolution(model, one)
+    if name is None:
         return arrays
     explained = _predictions_to_explain(model, sides, samples) if can_attribute() else {}
-    for name, (network, role, targets) in explained.items():
-        layer = network.last_convolution()
-        assert layer is not None  # the network is the model, or a copy of it
-        arrays[f"cam_{name}"] = grad_cam(network, layer, samples[role], targets)
+    for called, (network, role, targets) in explained.items():
+        layer = network.get_submodule(name)
+        arrays[f"cam_{called}"] = grad_cam(network, layer, samples[role], targets)
     first = next(part for part in model.backbone.modules() if isinstance(part, nn.Conv2d))
     maps: list[Tensor] = []
+    convolution = model.get_submodule(name)
     hook = convolution.register_forward_hook(lambda *arguments: maps.append(arguments[2].relu()))
-    predict(model, samples["undesirable"].select(torch.tensor([0])))
+    predict(model, one)
     hook.remove()
     filters = first.weight.detach().mean(1)
     return arrays | {"filters": _to_float16(filters), "maps": _to_float16(maps[0][0])}
+
+
+def find_convolution(model: Classifier, data: Data) -> str | None:
+    """Return the name of the last convolution with a map that shows places; None without any.
+
+    Where every map is small, it is the last convolution.
+    """
+    last = {part: name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)}
+    sides: dict[str, int] = {}
+
+    def note(part: nn.Module, _: object, outputs: Tensor) -> None:
+        assert isinstance(part, nn.Conv2d)
+        sides[last[part]] = min(outputs.shape[-2:])
+
+    hooks = [part.register_forward_hook(note) for part in last]
+    predict(model, data)
+    for hook in hooks:
+        hook.remove()
+    large = [name for name in last.values() if sides.get(name, 0) >= LEAST_SIDE]
+    return next(reversed(large or list(last.values())), None)
 
 
 def with_best_head(model: Classifier, task: Task) -> Classifier:

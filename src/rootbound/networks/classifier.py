@@ -249,11 +249,6 @@ class Classifier(nn.Module):
                 copied.head = nn.Linear(self.head.in_features, self.head.out_features, bias)
         return copied.to(self.head.weight.device)
 
-    def last_convolution(self) -> nn.Conv2d | None:
-        """Return the last convolution of the backbone, if it has one."""
-        parts = [part for part in self.backbone.modules() if isinstance(part, nn.Conv2d)]
-        return parts[-1] if parts else None
-
     def check_inputs(self, shape: Sequence[int]) -> None:
         """Raise an `InputError` when the network cannot take samples of this shape."""
         # Ones, because zeros would be nothing but padding to a text model.

@@ -106,7 +106,8 @@ def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Plan]:
          "Up to 16, each the mean over its channels; each row on its own scale, red positive, blue "
          "negative.",
          lambda: portraits.filters(pictures)),
-        ("feature-maps", "Outputs of the last convolution for one undesirable image",
-         "Up to 16 channels, after the ReLU; each row on its own scale.",
+        ("feature-maps", "Outputs of a late convolution for one undesirable image",
+         "That of the Grad-CAM maps: the last one, or the last with a map of at least 4 by 4. Up "
+         "to 16 channels, after the ReLU; each row on its own scale.",
          lambda: portraits.feature_maps(pictures)),
     ]  # fmt: skip
