@@ -7,6 +7,7 @@ from collections.abc import Callable
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Plot
 
+from rootbound import metrics
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
 from rootbound.report.page import Figure
@@ -56,10 +57,12 @@ def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
 
 
 def _curves(evaluation: Evaluation) -> list[Plan]:
+    has_public = metrics.public(evaluation) is not None
+    public = " Long and short dashes: from the public model." if has_public else ""
     plans: list[Plan] = [
         ("curves-steps", "Accuracy against the attacker's steps",
          "Mean over seeds of the trial chosen on the attacker's validation samples; bands span "
-         "the seeds. Dashed: from random weights. Dotted: always naming the most frequent "
+         f"the seeds. Dashed: from random weights.{public} Dotted: always naming the most frequent "
          "class.", lambda: curves.against_steps(evaluation)),
         ("curves-labels", "Accuracy against the attacker's labels",
          "Accuracy at the step that validation chose; bands span the seeds. In the last panel the "
