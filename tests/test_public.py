@@ -219,6 +219,21 @@ def test_the_verdict_gives_both_and_what_is_left(found: Evaluation) -> None:
     assert any(one.startswith("Over the public model it gains ") for one in headline(found))
 
 
+def test_the_verdict_says_where_attacks_on_it_were_too_weak(found: Evaluation) -> None:
+    failed = replace(
+        found,
+        records=tuple(
+            replace(one, error="RuntimeError: no") if one.arm == "public" else one
+            for one in found.records
+        ),
+    )
+    begins = "Attacks on the public model were too weak (failed trials"
+    for run, is_said in ((found, False), (failed, True)):
+        limits = resistance_card(run, "defended", "0" * 64)["limits"]
+        for sentences in (verdict(run, "defended"), limits):
+            assert any(one.startswith(begins) for one in sentences) is is_said
+
+
 def test_the_report_shows_it(made: Path, found: Evaluation) -> None:
     summary = (made / "summary.md").read_text()
     assert "## Advantage over the public model" in summary

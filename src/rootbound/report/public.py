@@ -11,12 +11,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootbound import metrics
+from rootbound.flags import flags
 from rootbound.records import Evaluation
 from rootbound.report.cells import change, in_percent, in_words, interval
 
 SAME_WEIGHTS = (
     "The public model has the very weights that were audited, to which these add nothing: name "
     "another, or take the numbers over scratch."
+)
+TOO_WEAK = ("failed trials", "attacker below raw inputs")
+"""Flags by which an arm was attacked less than it could be."""
+WEAKLY_ATTACKED = (
+    "Attacks on the public model were too weak ({flags}): over it the weights look worth more than "
+    "they are."
 )
 ONE_PUBLIC = (
     "What is public is the one model that was named: beside a better one the weights would add "
@@ -84,4 +91,9 @@ def public_doubts(evaluation: Evaluation, method: str) -> list[str]:
         return []
     weights = context.get("weights", {})
     is_same = weights.get(name) is not None and weights.get(name) == weights.get(method)
-    return [SAME_WEIGHTS] if is_same else []
+    raised = dict.fromkeys(one.flag for one in flags(evaluation) if one.method == name)
+    weak = ", ".join(flag for flag in raised if flag in TOO_WEAK)
+    return [
+        *([SAME_WEIGHTS] if is_same else []),
+        *([WEAKLY_ATTACKED.format(flags=weak)] if weak else []),
+    ]
