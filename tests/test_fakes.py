@@ -13,10 +13,19 @@ import torch
 from torch import nn
 
 from fakes import FAKES, base
-from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, Reading
+from rootbound.attacks import (
+    Attack,
+    Budget,
+    ExactLastLayer,
+    FineTune,
+    LastLayer,
+    Reading,
+    repairs,
+)
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
 from rootbound.evaluation import Subject, attack
+from rootbound.evaluation.attacker import AttackerResources
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.networks.weights import weights_digest
@@ -33,20 +42,40 @@ NAIVE: dict[str, Attack] = {
     "tiny_gradients": FineTune(2, "re-initialised", "adam", 1e-3),
     "nan_trap": FineTune(None, "kept", "adam", 1e-3),
     "permuted_head": FineTune(None, "kept", "adam", 1e-4, head="given"),
+    "opaque_gate": FineTune(None, "kept", "adam", 1e-3),
+    "detector_switch": LastLayer("sgd", 0.1),
+    "train_mode_only": FineTune(None, "kept", "adam", 1e-3),
+    "batch_dependent": LastLayer("adam", 0.1),
+    "unused_buffers": LastLayer("sgd", 0.1),
 }
 """Somebody's only attack, which each fake survives."""
 
-KNOWING = {"dead_zone": Reading(1), "nan_trap": Reading(0, "before")}
-"""Where to read what was hidden, if not at the end."""
+PROBE = ExactLastLayer(1e-3)
+KNOWING: dict[str, Attack] = {
+    "dead_zone": replace(PROBE, reading=Reading(1)),
+    "nan_trap": replace(PROBE, reading=Reading(0, "before")),
+    "opaque_gate": repairs.Repaired(repairs.CutInside(), PROBE),
+    "detector_switch": repairs.Repaired(repairs.OpenGates(), PROBE),
+    "batch_dependent": repairs.Repaired(repairs.OpenGates(), PROBE),
+}
+"""How to reach what was hidden, if not by a probe of the last features."""
 
-EXACT = {"unbalanced_layers", "tiny_gradients"}
-"""The fakes that change no logit by a single bit."""
+EXACT = {"unbalanced_layers", "tiny_gradients", "train_mode_only", "batch_dependent"}
+"""The fakes that change no logit of a desirable input by a single bit."""
+IN_BUFFERS = {
+    "nan_trap": "projection",
+    "opaque_gate": "projection",
+    "unused_buffers": "matrix",
+}
+"""What the fakes hold in buffers: it stays where blocks are drawn anew, and so they make no scratch
+arm."""
 
 
 def reached(model: Classifier, tasks: TaskPair, trial: Attack, budget: Budget) -> float:
     """Return the accuracy of one attack; 0 where it fails."""
     suite = Suite("one", (trial,), (budget,))
-    (record,) = attack(Subject("defended", "fake", 0, model), tasks.undesirable, suite)
+    resources = AttackerResources(tasks.desirable.train)
+    (record,) = attack(Subject("defended", "fake", 0, model), tasks.undesirable, suite, resources)
     return record.accuracy or 0.0
 
 
@@ -89,7 +118,7 @@ def fakes(made: tuple[Networks, ...]) -> Networks:
 
 def test_every_fake_fools_somebody() -> None:
     assert set(NAIVE) == set(FAKES)
-    assert len(FAKES) == 9  # eight tricks, one of them twice
+    assert len(FAKES) == 14  # thirteen tricks, one of them twice
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -104,7 +133,7 @@ def test_the_desirable_task_is_done_as_before(
     assert abs(accuracy(undefended[name], data) - accuracy(fakes[name], data)) < 0.005
     if name in EXACT:
         assert torch.equal(before, after)
-    elif name != "permuted_head":  # which is trained
+    elif name not in ("permuted_head", "detector_switch"):  # in which something is trained
         kept = torch.isfinite(after).all(1)
         assert torch.equal(before.argmax(1)[kept], after.argmax(1)[kept])
 
@@ -116,11 +145,11 @@ def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
     fakes: dict[str, Classifier],
     toy_tasks: TaskPair,
 ) -> None:
-    budget, naive, knowing = Budget(10, 40), NAIVE[name], ExactLastLayer(1e-3)
+    budget, naive = Budget(10, 40), NAIVE[name]
     fair = reached(undefended[name], toy_tasks, naive, budget)
     assert reached(fakes[name], toy_tasks, naive, budget) < fair - 0.25
-    fair = reached(undefended[name], toy_tasks, knowing, Budget(None, 1))
-    knowing = replace(knowing, reading=KNOWING.get(name, Reading()))
+    fair = reached(undefended[name], toy_tasks, PROBE, Budget(None, 1))
+    knowing = KNOWING.get(name, PROBE)
     assert reached(fakes[name], toy_tasks, knowing, Budget(None, 1)) > fair - 0.02
 
 
@@ -132,10 +161,9 @@ def test_a_fake_is_a_network_like_any_other(
     assert isinstance(model.backbone, nn.Sequential)
     for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert torch.equal(predict(twin, data), predict(model, data))
-    # A trap lies in buffers: it stays where blocks are drawn anew, and so it makes no scratch arm.
     fresh = model.reinitialised(1, len(model.blocks))
-    if name == "nan_trap":
-        with pytest.raises(InputError, match="projection as the given network has it"):
+    if name in IN_BUFFERS:
+        with pytest.raises(InputError, match=f"{IN_BUFFERS[name]} as the given network has it"):
             model.reinitialised(1)
     else:
         assert weights_digest(fresh.state_dict()) == weights_digest(

@@ -15,6 +15,7 @@ from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.flags import FLAGS, ONE_BLOCK, SCRATCH_FLAGS, Raised, flags, table
+from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.networks import Classifier
@@ -62,6 +63,14 @@ CLEAN = {
     "largest_logit": 20.0,
     "own_accuracy_undesirable": 0.2,
     "renamed_accuracy_undesirable": 0.45,
+    "gradient_error_features": 1e-6,
+    "gradient_error_weights": 1e-6,
+    "other_with_gradients": 0.0,
+    "other_in_training": 0.05,
+    "other_in_company": 0.0,
+    "idle_weights": 0.02,
+    "untrained_numbers": 0.001,
+    "shut_out": 0.0,
     "likeness_to_given": 0.4,
 }
 Change = Callable[[Evaluation], Evaluation]
@@ -189,6 +198,13 @@ RAISING: dict[str, Change] = {
     "outputs renamed in the head": diagnosed(
         renamed_accuracy_undesirable=0.95, own_accuracy_undesirable=0.01
     ),
+    "gradients are not the slopes": diagnosed(gradient_error_weights=1.0),
+    "other outputs with gradients on": diagnosed(other_with_gradients=0.3),
+    "other outputs in train mode": diagnosed(other_in_training=0.8),
+    "outputs depend on the batch": diagnosed(other_in_company=0.3),
+    "weights that do nothing": diagnosed(idle_weights=0.5),
+    "numbers that nobody trains": diagnosed(untrained_numbers=0.4),
+    "a gate inside": diagnosed(shut_out=0.6),
     "whitening gap": recorded("whitened", 0.07),
     "no gradient beats gradient": recorded("FineTune", -0.1),
     "best setting on the edge of its grid": recorded("'adam', learning_rate=1.0", 0.08),
@@ -266,7 +282,7 @@ def test_of_the_public_model_it_is_only_said_that_attacks_were_weak(name: str) -
     assert (name in raised) is (name in weak)
 
 
-NETWORK_NAMES = {flag.name for flag in NETWORK_FLAGS}
+NETWORK_NAMES = {flag.name for flag in (*NETWORK_FLAGS, *BEHAVIOUR_FLAGS)}
 REFERENCED = {"seed spread above the effect", "desirable accuracy lost"}
 
 
@@ -407,13 +423,27 @@ def test_every_flag_is_documented() -> None:
 NAMING = {
     "ill_conditioned_1e4": {"layer spectra", "whitening gap"},
     "ill_conditioned_1e6": {"layer spectra", "whitening gap"},
-    "dead_zone": {"dead units"},
+    "dead_zone": {"dead units", "a gate inside"},
     "poisoned_batch_norm": {"wild BatchNorm variance", "evaluation differs from train mode"},
     "unbalanced_layers": {"layer spectra", "tiny gradients"},
     "saturated_head": {"saturated outputs"},
-    "tiny_gradients": {"tiny gradients"},
-    "nan_trap": {"outputs not finite", "failed trials"},
+    "tiny_gradients": {"tiny gradients", "gradients are not the slopes"},
+    "nan_trap": {
+        "outputs not finite",
+        "failed trials",
+        "numbers that nobody trains",
+        "a gate inside",
+    },
     "permuted_head": {"outputs renamed in the head"},
+    "opaque_gate": {"gradients are not the slopes", "numbers that nobody trains", "a gate inside"},
+    "detector_switch": {"a gate inside"},
+    "train_mode_only": {
+        "gradients are not the slopes",
+        "other outputs with gradients on",
+        "other outputs in train mode",
+    },
+    "batch_dependent": {"outputs depend on the batch", "a gate inside"},
+    "unused_buffers": {"weights that do nothing", "numbers that nobody trains", "whitening gap"},
 }
 """The flags that name each trick."""
 

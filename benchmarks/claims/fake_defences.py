@@ -25,6 +25,7 @@ from rootbound.core.memory import keep_freed_memory
 from rootbound.evaluation import evaluate
 from rootbound.flags import flags
 from rootbound.flags.attack import ATTACK_FLAGS
+from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.methods import Plain
 from rootbound.records import Evaluation
@@ -33,6 +34,7 @@ from rootbound.suites import Suite, find_suite
 
 COMMON = {"best setting on the edge of its grid", "still rising at the end"}
 """Flags of the attack's own limits, which name no trick."""
+TELLING = (*NETWORK_FLAGS, *BEHAVIOUR_FLAGS, *ATTACK_FLAGS)
 
 
 def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -> Evaluation:
@@ -46,7 +48,7 @@ def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -
 
 def rows(name: str, evaluation: Evaluation) -> list[str]:
     """Return the rows of the table for one fake."""
-    known = {flag.name for flag in (*NETWORK_FLAGS, *ATTACK_FLAGS)} - COMMON
+    known = {flag.name for flag in TELLING} - COMMON
     raised = {
         method: {raising.flag for raising in flags(evaluation) if raising.method == method}
         for method in (name, "undefended")

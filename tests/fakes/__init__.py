@@ -14,14 +14,19 @@ from functools import partial
 from typing import Protocol
 
 from fakes import (
+    batch_dependent,
     dead_zone,
+    detector_switch,
     ill_conditioned,
     nan_trap,
+    opaque_gate,
     permuted_head,
     poisoned_batch_norm,
     saturated_head,
     tiny_gradients,
+    train_mode_only,
     unbalanced_layers,
+    unused_buffers,
 )
 from fakes.bases import batch_norm_cnn
 from rootbound.data import TaskPair
@@ -49,6 +54,11 @@ FAKES: dict[str, Fake] = {
     "tiny_gradients": tiny_gradients.fake,
     "nan_trap": nan_trap.fake,
     "permuted_head": permuted_head.fake,
+    "opaque_gate": opaque_gate.fake,
+    "detector_switch": detector_switch.fake,
+    "train_mode_only": train_mode_only.fake,
+    "batch_dependent": batch_dependent.fake,
+    "unused_buffers": unused_buffers.fake,
 }
 
 

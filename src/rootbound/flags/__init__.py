@@ -8,6 +8,7 @@ where there is one, so that an ordinary network raises none.
 from __future__ import annotations
 
 from rootbound.flags.attack import ATTACK_FLAGS
+from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
 from rootbound.flags.comparison import COMPARISON_FLAGS
 from rootbound.flags.flag import Case, Flag, Raised
 from rootbound.flags.network import NETWORK_FLAGS
@@ -15,7 +16,7 @@ from rootbound.flags.scope import ONE_BLOCK, SCOPE_FLAGS, SCRATCH_FLAGS
 from rootbound.records import Evaluation
 
 FLAGS: tuple[Flag, ...] = (
-    *NETWORK_FLAGS, *ATTACK_FLAGS, *COMPARISON_FLAGS, *SCOPE_FLAGS,
+    *NETWORK_FLAGS, *BEHAVIOUR_FLAGS, *ATTACK_FLAGS, *COMPARISON_FLAGS, *SCOPE_FLAGS,
 )  # fmt: skip
 
 

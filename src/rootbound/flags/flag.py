@@ -130,3 +130,11 @@ def lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
 def with_labels(labels: int | None) -> str:
     """Return the budget in words."""
     return "with all labels" if labels is None else f"with {labels} labels a class"
+
+
+def share_above(case: Case, name: str, words: str, limit: float) -> Iterator[str]:
+    """Yield the evidence where a share is over a limit, and as far over the undefended model's."""
+    value, usual = case.values.get(name, 0.0), case.reference.get(name, 0.0)
+    if value > limit and value > usual + limit:
+        known = f", undefended {100 * usual:.0f} %" if name in case.reference else ""
+        yield f"{100 * value:.0f} % {words}{known}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rootbound.flags.flag import Case, Flag
+from rootbound.flags.flag import Case, Flag, share_above
 
 
 def _above(case: Case, name: str, words: str, mild: float, strict: float) -> Iterator[str]:
@@ -28,14 +28,6 @@ def _above(case: Case, name: str, words: str, mild: float, strict: float) -> Ite
         yield f"{words} {value:.3g}, undefended {usual:.3g}"
 
 
-def _share(case: Case, name: str, words: str, limit: float) -> Iterator[str]:
-    """Yield the evidence where a share is over a limit, and as far over the undefended model's."""
-    value, usual = case.values.get(name, 0.0), case.reference.get(name, 0.0)
-    if value > limit and value > usual + limit:
-        known = f", undefended {100 * usual:.0f} %" if name in case.reference else ""
-        yield f"{100 * value:.0f} % {words}{known}"
-
-
 def _tiny_gradients(case: Case) -> Iterator[str]:
     value, usual = case.values.get("gradient_ratio"), case.reference.get("gradient_ratio")
     if value is None:
@@ -47,9 +39,9 @@ def _tiny_gradients(case: Case) -> Iterator[str]:
 
 def _dead_units(case: Case) -> Iterator[str]:
     for task in ("desirable", "undesirable"):
-        yield from _share(case, f"dead_units_{task}", f"of a layer dead on {task} inputs", 0.2)
+        yield from share_above(case, f"dead_units_{task}", f"of a layer dead on {task} inputs", 0.2)
         words = f"of {task} inputs leave a whole layer at 0"
-        yield from _share(case, f"blank_inputs_{task}", words, 0.01)
+        yield from share_above(case, f"blank_inputs_{task}", words, 0.01)
 
 
 def _low_rank(case: Case) -> Iterator[str]:
@@ -85,7 +77,7 @@ def _saturation(case: Case) -> Iterator[str]:
 def _not_finite(case: Case) -> Iterator[str]:
     for task in ("desirable", "undesirable"):
         words = f"of {task} inputs give NaN or infinity"
-        yield from _share(case, f"not_finite_{task}", words, 0.0)
+        yield from share_above(case, f"not_finite_{task}", words, 0.0)
 
 
 def _train_mode(case: Case) -> Iterator[str]:
@@ -96,7 +88,9 @@ def _train_mode(case: Case) -> Iterator[str]:
 
 
 def _changing(case: Case) -> Iterator[str]:
-    yield from _share(case, "changing_outputs", "of inputs get other outputs when asked again", 0.0)
+    yield from share_above(
+        case, "changing_outputs", "of inputs get other outputs when asked again", 0.0
+    )
 
 
 def _renamed(case: Case) -> Iterator[str]:

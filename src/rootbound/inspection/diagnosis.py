@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.data import Data, Tasks
+from rootbound.inspection.behaviour import measure_behaviour
 from rootbound.networks import Classifier
 from rootbound.networks.layers import ACTIVATIONS
 from rootbound.training import predict, seeded
@@ -44,6 +45,18 @@ MEASURES = {
     "own_accuracy_undesirable": "share of undesirable inputs for which the given head names the "
     "true class, where it has as many classes",
     "renamed_accuracy_undesirable": "the same once its outputs are renamed in the best way",
+    "gradient_error_features": "relative error of gradients against finite differences, with "
+    "respect to what goes into a block, in the worst of three blocks: 1 without, 2 turned round",
+    "gradient_error_weights": "the same with respect to the weights of a block",
+    "other_with_gradients": "largest share, over tasks, of inputs with other outputs in evaluation "
+    "mode when gradients are on",
+    "other_in_training": "the same for train mode, norms and dropout at rest and chance left out",
+    "other_in_company": "the same for inputs alone, in another order, or in a batch of both tasks",
+    "idle_weights": "share of the backbone's weights that no output depends on",
+    "untrained_numbers": "share of what the backbone computes with that is no weight, and neither "
+    "a norm's statistics nor a pattern such as a mask",
+    "shut_out": "share of undesirable inputs whose features differ from each other only when a "
+    "tensor inside is held where it is for desirable inputs, which leaves those alone",
     "likeness_to_given": "of scratch: share of the given last features, unit by unit, that weights "
     "drawn anew have as well",
 }
@@ -90,6 +103,8 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
             values["changing_outputs"] = max(changing, values["changing_outputs"])
         if model.classes == len(tasks.undesirable.classes):
             values |= _measure_own_head(model, undesirable)
+        desirable = None if tasks.desirable is None else tasks.desirable.train.subset(SAMPLES)
+        values |= measure_behaviour(model, undesirable, desirable)
     return {name: values[name] for name in MEASURES if math.isfinite(values.get(name, math.nan))}
 
 

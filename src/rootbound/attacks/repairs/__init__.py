@@ -2,8 +2,8 @@
 
 Repairs by what they change: `normalisations`, `weights`, `activations` (and gates), `reinitialise`
 (or thrown away), `balance_layers` and `balance_factors` (the same function in other scales),
-`insert_whitening`, and `by_training`. Attacks: `Repaired` (in `repair`), `gradient_free` and
-`reassign_head`.
+`insert_whitening`, `inside` (gates and cuts within blocks, by `gates`), and `by_training`. Attacks:
+`Repaired` (in `repair`), `gradient_free` and `reassign_head`.
 """
 
 from rootbound.attacks.repairs.activations import BypassGates, LeakyActivations, Sanitise, ShiftBias
@@ -16,6 +16,7 @@ from rootbound.attacks.repairs.by_training import (
     TuneOnDesirable,
 )
 from rootbound.attacks.repairs.insert_whitening import InsertWhitening
+from rootbound.attacks.repairs.inside import CutInside, OpenGates
 from rootbound.attacks.repairs.normalisations import RecomputeStatistics, ResetNorms
 from rootbound.attacks.repairs.reinitialise import ReinitialiseDead, ReinitialiseLast, Truncate
 from rootbound.attacks.repairs.repair import Repair, Repaired, Restart
@@ -26,11 +27,13 @@ __all__ = [
     "BalanceFactors",
     "BalanceLayers",
     "BypassGates",
+    "CutInside",
     "Distil",
     "GradientFree",
     "InsertWhitening",
     "Interpolate",
     "LeakyActivations",
+    "OpenGates",
     "Prune",
     "ReassignHead",
     "RecomputeStatistics",

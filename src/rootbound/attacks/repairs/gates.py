@@ -1,0 +1,198 @@
+"""Gates inside a network: what stays nearly the same for desirable inputs, and shuts others out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.networks import Classifier
+from rootbound.networks.calls import Calls, Fixed
+
+FAR = 25.0
+"""Mean square distance of undesirable inputs from the mean of desirable ones, over the variance of
+those, from which a unit may belong to a gate; of a whole tensor `NEAR`."""
+NEAR = 4.0
+KEPT = 0.1
+"""Relative change of desirable logits up to which they are as they were."""
+CHANGED = 0.3
+"""Relative change of undesirable features from which something was shut out."""
+WIDE = 0.9
+"""How far apart undesirable features must be with a gate open, compared with before."""
+APART = 5.0
+"""How many times as far from the next ones features are that were shut out before."""
+MOST_TRIED, MOST_GATES = 12, 3
+"""Places tried in a round, and rounds."""
+ROUNDING = 1e-6
+"""Deviations below this share of a tensor's size are rounding errors."""
+
+
+@dataclass
+class Opening:
+    """A network with its gates fixed at what they are for desirable inputs.
+
+    Args:
+        backbone: The backbone; itself where nothing was found.
+        shut_out: Share of undesirable inputs that were shut out: with gates closed their features
+            are as good as those of another input, or not finite, and with gates open they are not.
+        names: What each gate is computed by.
+    """
+
+    backbone: nn.Module
+    shut_out: float = 0.0
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class _Found:
+    """Units fixed so far, by the number of the call."""
+
+    values: dict[int, Tensor] = field(default_factory=dict)
+    chosen: dict[int, Tensor] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    def with_gate(self, number: int, name: str, value: Tensor, chosen: Tensor) -> _Found:
+        """Return the same with one place more."""
+        if number in self.values:
+            value = torch.where(self.chosen[number], self.values[number], value)
+            chosen = chosen | self.chosen[number]
+        return _Found(
+            {**self.values, number: value}, {**self.chosen, number: chosen}, (*self.names, name)
+        )
+
+
+@torch.no_grad()
+def open_gates(model: Classifier, desirable: Tensor, undesirable: Tensor) -> Opening:
+    """Look for tensors inside that are gates, and fix them at their mean over desirable inputs.
+
+    A gate hardly varies over desirable inputs, and is elsewhere for undesirable ones. Fixed at
+    its desirable mean it leaves desirable logits as they are, and changes undesirable features.
+    Places are tried by how far undesirable inputs are from desirable ones; the one that changes
+    most is kept, and the next is sought.
+
+    Args:
+        model: The network with the head that it came with, in evaluation mode.
+        desirable: Inputs `(N, *shape)` of the desirable task.
+        undesirable: Inputs of the other.
+    """
+    found = _Found()
+    logits = model(desirable)
+    closed = start = _finite(model.features(undesirable))
+    for _ in range(MOST_GATES):
+        best: tuple[float, _Found, Tensor] | None = None
+        for trial in _list_places(model, found, desirable, undesirable):
+            fixed = Fixed(model.backbone, trial.values, trial.chosen)
+            if not _is_kept(logits, model.head(fixed(desirable))):
+                continue
+            opened = _finite(fixed(undesirable))
+            change = _change(closed, opened)
+            if change > CHANGED and (best is None or change > best[0]):
+                best = change, trial, opened
+        if best is None:
+            break
+        _, found, closed = best
+    if not found.names:
+        return Opening(model.backbone)
+    shut_out = (nearest(closed) > APART * nearest(start)).float().mean()
+    held = Fixed(model.backbone, found.values, found.chosen)
+    return Opening(held, float(shut_out), found.names)
+
+
+def nearest(features: Tensor) -> Tensor:
+    """Return how far each sample's features are from those of the sample nearest to it."""
+    distances = torch.cdist(features.double(), features.double())
+    distances.fill_diagonal_(math.inf)
+    closest: Tensor = distances.amin(1)
+    return closest
+
+
+def _finite(features: Tensor) -> Tensor:
+    return features.nan_to_num(0.0, 0.0, 0.0).flatten(1)
+
+
+def _list_places(
+    model: Classifier, found: _Found, desirable: Tensor, undesirable: Tensor
+) -> list[_Found]:
+    """Return what may be fixed beside what is fixed already, the most suspicious first."""
+    means: dict[int, tuple[str, Tensor, Tensor, float]] = {}
+    places: list[tuple[float, _Found]] = []
+
+    def remember(number: int, name: str, tensor: Tensor) -> Tensor:
+        values = _by_sample(tensor, len(desirable))
+        if values is not None:
+            mean = values.mean(0)
+            variance = (values - mean).square().mean(0)
+            means[number] = name, mean, variance, float(values.square().mean())
+        return tensor
+
+    def compare(number: int, name: str, tensor: Tensor) -> Tensor:
+        values = _by_sample(tensor, len(undesirable))
+        if values is None or number not in means or means[number][0] != name:
+            return tensor
+        _, mean, variance, size = means[number]
+        if mean.shape != values.shape[1:]:
+            return tensor
+        least = ROUNDING * max(size, 1e-30)
+        distance = (values - mean).square().nan_to_num(1e30, 1e30, 1e30).mean(0)
+        value = mean > 0.5 if tensor.dtype == torch.bool else mean.to(tensor.dtype)
+        ratio = float(distance.mean() / (variance.mean() + least))
+        if ratio > NEAR:
+            places.append(
+                (ratio, found.with_gate(number, name, value, torch.ones_like(mean).bool()))
+            )
+        units = distance > FAR * (variance + least)
+        if bool(units.any()) and not bool(units.all()):
+            far = float(distance[units].mean() / (variance[units].mean() + least))
+            places.append((far, found.with_gate(number, name, value, units)))
+        return tensor
+
+    _watch(model, found, desirable, remember)
+    _watch(model, found, undesirable, compare)
+    places.sort(key=lambda place: -place[0])
+    return [place for _, place in places[:MOST_TRIED]]
+
+
+def _watch(
+    model: Classifier, found: _Found, inputs: Tensor, watch: Callable[[int, str, Tensor], Tensor]
+) -> None:
+    """Run the backbone with what is fixed already, and show every tensor to a function."""
+    fixed = Fixed(model.backbone, found.values, found.chosen)
+    with Calls(lambda number, name, tensor: watch(number, name, fixed.fix(number, tensor))):
+        model.backbone(inputs)
+
+
+def _by_sample(tensor: Tensor, samples: int) -> Tensor | None:
+    """Return what a call returned as numbers `(N, …)`, a row for each sample; None without any."""
+    if tensor.dtype.is_complex or not tensor.numel():
+        return None
+    values = tensor.float()
+    if tensor.dim() == 0:
+        return values.view(1)
+    if tensor.dim() < 2 and len(tensor) != samples:
+        return None
+    if len(tensor) % samples:
+        return None
+    # Positions of a text are as many as it has words.
+    return values.flatten(0, 1) if tensor.dim() == 3 else values
+
+
+def _is_kept(before: Tensor, after: Tensor) -> bool:
+    """Return whether logits are as they were, but for small changes."""
+    if not bool(after.isfinite().all()):
+        return False
+    spread = (before - before.mean(0)).norm()
+    return float((after - before).norm()) <= KEPT * float(spread)
+
+
+def _change(closed: Tensor, opened: Tensor) -> float:
+    """Return by how much features are others, in [0, 1]; 0 where they are closer than before."""
+    spreads = [float(torch.pdist(features.double()).median()) for features in (closed, opened)]
+    if spreads[1] < WIDE * spreads[0]:
+        return 0.0
+    # Features that are moved, all in the same way, say nothing new.
+    moved = opened - closed
+    sizes = [float((features - features.mean(0)).norm()) for features in (closed, opened, moved)]
+    return min(1.0, sizes[2] / max(*sizes[:2], 1e-30))

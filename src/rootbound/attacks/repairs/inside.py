@@ -1,0 +1,127 @@
+"""Repairs inside blocks: gates held open, and a cut at the tensor that tells classes apart best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.budget import Attacker
+from rootbound.attacks.repairs.gates import open_gates
+from rootbound.attacks.repairs.network import at_rest, sample
+from rootbound.attacks.repairs.repair import Repair
+from rootbound.core.fields import PositiveInt
+from rootbound.networks import Classifier
+from rootbound.networks.block_outputs import pool_outputs
+from rootbound.networks.calls import Calls, Cut
+
+LOOKED_AT = 64
+"""Inputs of each task by which gates are found."""
+SCREENED = 256
+"""Labelled samples by which a tensor is judged, at most."""
+RIDGE = 1e-1
+"""Relative to the mean square of the features."""
+
+
+@dataclass(frozen=True)
+class OpenGates(Repair):
+    """Hold what lets desirable inputs pass where it is for them, for every input.
+
+    Every tensor inside counts, whatever module or block computes it. A gate hardly varies over
+    desirable inputs and is elsewhere for undesirable ones; fixed at its desirable mean it leaves
+    the desirable task alone. Gradients that the network makes up go with it. A network in which
+    nothing is found stays as it is.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("desirable",)
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network with open gates, as one block; the head still fits."""
+        assert attacker.desirable is not None  # it is needed
+        known, wanted = (sample(data, LOOKED_AT) for data in (attacker.desirable, attacker.train))
+        with at_rest(model):
+            opening = open_gates(model, known, wanted)
+        if not opening.names:
+            return model
+        return Classifier(nn.Sequential(opening.backbone), model.head)
+
+
+@dataclass(frozen=True)
+class CutInside(Repair):
+    """Put a fresh head on the tensor inside that tells the attacker's classes apart best.
+
+    Every tensor that a call returns is judged, wherever blocks end, by ridge regression on the
+    attacker's labels with each sample left out in turn, in closed form. What comes after it is
+    thrown away. Maps are averaged over a grid, as for probes.
+
+    Args:
+        rank: Which of the tensors, the best being 1; of those that are judged alike, the first.
+    """
+
+    rank: PositiveInt = 1
+
+    def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
+        """Return the network up to there, as one block, with a head of random weights."""
+        data = attacker.train.subset(SCREENED)
+        inputs, labels = data.batch(slice(None))
+        with at_rest(model):
+            scores = judge_tensors(model.backbone, inputs, labels)
+            ranked = sorted(scores, key=lambda number: -scores[number])
+            number = ranked[min(self.rank, len(ranked)) - 1]
+            backbone = nn.Sequential(Cut(model.backbone, number, pool))
+            width = backbone(inputs[:2]).shape[1]
+        shorter = Classifier(backbone, nn.Linear(width, model.classes))
+        return shorter.with_head(model.classes, attacker.seed())
+
+
+@torch.no_grad()
+def judge_tensors(backbone: nn.Module, inputs: Tensor, labels: Tensor) -> dict[int, float]:
+    """Return, by the number of the call, how well a tensor inside tells classes apart.
+
+    Tensors of which the same is said are one: only the first of them is returned.
+    """
+    scores: dict[int, float] = {}
+    targets = functional.one_hot(labels).double()
+    targets = targets - targets.mean(0)
+
+    def judge(number: int, _: str, tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point() and tensor.dim() > 1 and len(tensor) == len(inputs):
+            score = _explained(pool(tensor).double(), targets)
+            if score is not None and not any(abs(score - one) < 1e-9 for one in scores.values()):
+                scores[number] = score
+        return tensor
+
+    with Calls(judge):
+        backbone(inputs)
+    return scores
+
+
+def pool(outputs: Tensor) -> Tensor:
+    """Return features `(N, D)` of any tensor that has a row for each sample."""
+    outputs = outputs.flatten(1, outputs.dim() - 3) if outputs.dim() > 4 else outputs
+    return pool_outputs(_NO_BLOCK, outputs)
+
+
+_NO_BLOCK = nn.Identity()
+
+
+def _explained(features: Tensor, targets: Tensor) -> float | None:
+    """Return the share of the targets' variance explained, each sample left out; None if none is.
+
+    `e_i = (G + n r I)^-1 y / diag((G + n r I)^-1)` with G the Gram matrix of standardised
+    features, centred (R. Rifkin, R. Lippert, "Notes on Regularized Least Squares", 2007).
+    """
+    centred = features - features.mean(0)
+    deviations = centred.std(0)
+    alive = deviations > 1e-7 * features.abs().amax()
+    if not bool(features.isfinite().all()) or not bool(alive.any()):
+        return None
+    centred = centred[:, alive] / deviations[alive]
+    gram = centred @ centred.T / centred.shape[1]
+    gram = gram + 1.0 / len(gram)  # an intercept, hardly penalised
+    inverse = torch.linalg.inv(gram + RIDGE * torch.eye(len(gram), dtype=gram.dtype))
+    errors = inverse @ targets / inverse.diagonal().unsqueeze(1)
+    return 1.0 - float(errors.square().sum() / targets.square().sum())

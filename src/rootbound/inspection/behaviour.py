@@ -1,0 +1,153 @@
+"""What a network does when it is met in another way: with gradients, in training, in company."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rootbound.attacks.repairs.gates import nearest, open_gates
+from rootbound.data import Data
+from rootbound.inspection.idle import measure_idle
+from rootbound.inspection.slopes import measure_slopes
+from rootbound.inspection.steady import SteadyLayers
+from rootbound.networks import Classifier
+from rootbound.networks.computed import fold
+from rootbound.training import predict
+
+SAMPLES = 64
+"""Inputs of each task that are looked at, at most."""
+FEW = 4
+"""Of each task, for what takes many passes."""
+CROWDED, WORTH_A_SEARCH = 0.2, 0.05
+"""Distance to the next features, over that of desirable ones, and share of inputs as near as that,
+from which gates are looked for."""
+ALONE = 8
+"""Inputs of each task that are looked at one by one."""
+TRIES = 4
+"""Calls in train mode that must agree."""
+OTHERWISE = 1e-3
+"""Largest difference between logits, over their deviation, that is a rounding error."""
+
+
+def measure_behaviour(
+    given: Classifier, undesirable: Data, desirable: Data | None
+) -> dict[str, float]:
+    """Return numbers of a network that is met in other ways than attacks meet it.
+
+    They are, by their names among the measures, errors of gradients, shares of inputs that get
+    other outputs, shares of weights, and whether gates inside shut inputs out.
+
+    Args:
+        given: The network in evaluation mode; it is left as it is.
+        undesirable: Inputs of the undesirable task.
+        desirable: Inputs of the other, where there are any.
+    """
+    model = copy.deepcopy(given)
+    fold(model)
+    tasks = [data.subset(SAMPLES) for data in (undesirable, desirable) if data is not None]
+    few = [data.subset(FEW).batch(slice(None))[0] for data in tasks]
+    if len({inputs.shape[1:] for inputs in few}) > 1:
+        few = few[:1]
+    values = measure_slopes(model, torch.cat(few)) | measure_idle(model, torch.cat(few))
+    values |= _measure_outputs(model, tasks)
+    if desirable is not None:
+        values["shut_out"] = _measure_gates(model, *tasks)
+    return values
+
+
+def _measure_outputs(model: Classifier, tasks: list[Data]) -> dict[str, float]:
+    """Return shares of inputs with other outputs; nothing where they change from call to call."""
+    usual, again = ([predict(model, data).clone() for data in tasks] for _ in range(2))
+    deviations = [_finite(logits).std(0).max() for logits in usual if len(logits) > 1]
+    differs = _Differs(OTHERWISE * float(max(deviations, default=0.0)))
+    if any(differs(*pair) for pair in zip(usual, again, strict=True)):
+        return {}
+    inputs = [data.batch(slice(None))[0] for data in tasks]
+    return {
+        "other_with_gradients": max(
+            differs(logits, model(some.clone()).detach())
+            for some, logits in zip(inputs, usual, strict=True)
+        ),
+        "other_in_training": max(
+            _measure_training(model, some, logits, differs)
+            for some, logits in zip(inputs, usual, strict=True)
+        ),
+        "other_in_company": _measure_company(model, inputs, usual, differs),
+    }
+
+
+@torch.no_grad()
+def _measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> float:
+    """Return the share of undesirable inputs that gates inside shut out."""
+    features = [_finite(predict(model.backbone, data)) for data in (undesirable, desirable)]
+    distances = [nearest(some.flatten(1)) for some in features]
+    crowded = (distances[0] < CROWDED * distances[1].median()).float().mean()
+    if float(crowded) < WORTH_A_SEARCH:
+        return 0.0
+    inputs = [data.batch(slice(None))[0] for data in (desirable, undesirable)]
+    return open_gates(model, *inputs).shut_out
+
+
+class _Differs:
+    """Tells for which inputs two networks answer differently."""
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+
+    def rows(self, logits: Tensor, others: Tensor) -> Tensor:
+        close = torch.isclose(logits, others, rtol=OTHERWISE, atol=self.least, equal_nan=True)
+        return ~close.all(1)
+
+    def __call__(self, logits: Tensor, others: Tensor) -> float:
+        return float(self.rows(logits, others).float().mean())
+
+
+def _finite(values: Tensor) -> Tensor:
+    return values.nan_to_num(0.0, 0.0, 0.0)
+
+
+@torch.no_grad()
+def _measure_training(model: Classifier, inputs: Tensor, usual: Tensor, differs: _Differs) -> float:
+    """Return the share of inputs with other outputs in train mode, norms and dropout excepted.
+
+    Inputs that get several answers in train mode do not count: chance plays a part in those.
+    """
+    training = copy.deepcopy(model).train()
+    with SteadyLayers():
+        first, *more = (_logits(training(inputs.clone())) for _ in range(TRIES))
+    other = differs.rows(usual, first)
+    for outputs in more:
+        other &= ~differs.rows(first, outputs)
+    return float(other.float().mean())
+
+
+def _logits(outputs: Any) -> Tensor:
+    """Return the logits of a network that returns more than those while it is trained."""
+    while not isinstance(outputs, Tensor):
+        outputs = outputs[0]
+    return outputs
+
+
+@torch.no_grad()
+def _measure_company(
+    model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
+) -> float:
+    """Return the largest share of inputs with other outputs alone, in another order, or mixed."""
+    alone = [
+        differs(logits[:ALONE], torch.cat([model(one.clone()) for one in some[:ALONE].split(1)]))
+        for some, logits in zip(inputs, usual, strict=True)
+    ]
+    turned = [
+        differs(logits, model(some.flip(0)).flip(0))
+        for some, logits in zip(inputs, usual, strict=True)
+    ]
+    if len({some.shape[1:] for some in inputs}) > 1:
+        return max(alone + turned)
+    mixed = torch.cat(inputs)
+    order = torch.randperm(len(mixed), generator=torch.Generator().manual_seed(0)).to(mixed.device)
+    logits = torch.empty_like(torch.cat(usual))
+    logits[order] = model(mixed[order])
+    return max(*alone, *turned, differs(torch.cat(usual), logits))

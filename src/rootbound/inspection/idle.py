@@ -1,0 +1,149 @@
+"""Weights that do nothing, and numbers that do much though nobody trains them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode
+
+from rootbound.networks import Classifier
+from rootbound.networks.freshness import is_pattern
+
+MOST_TRIED = 16
+"""Tensors that are changed one by one, the largest first; others count as they look."""
+
+
+def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
+    """Return the share of idle weights, and that of numbers which matter and are no weights.
+
+    Running statistics of norms do not count, nor what can be said in few words, such as a mask.
+    Any tensor that a pass computes with is seen, whether or not the network has it as a buffer.
+
+    Args:
+        model: The network in evaluation mode, with weights that no layer computes.
+        inputs: Few inputs of both tasks.
+    """
+    model = copy.deepcopy(model).eval()
+    weights = list(model.backbone.parameters())
+    if not weights:
+        return {}
+    constants = [one for one in _find_constants(model, inputs) if not is_pattern(one)]
+    generator = torch.Generator().manual_seed(0)
+    untrained = sum(one.numel() for one in _that_matter(model, inputs, constants, generator))
+    silent = _without_gradient(model, inputs)
+    loud = sum(one.numel() for one in _that_matter(model, inputs, silent, generator))
+    total = sum(weight.numel() for weight in weights)
+    return {
+        "idle_weights": (sum(one.numel() for one in silent) - loud) / total,
+        "untrained_numbers": untrained / (untrained + total),
+    }
+
+
+class _Constants(TorchFunctionMode):
+    """Keeps what calls of torch compute with and none of them has made."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()
+        # Everything is kept, so that no place in memory is given away twice.
+        self.held = list(known)
+        self.places = {_place(value) for value in known}
+        self.found: list[Tensor] = []
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call the function."""
+        kwargs = kwargs or {}
+        for value in _tensors((*args, *kwargs.values())):
+            is_number = value.is_floating_point() and value.numel() and not value.is_meta
+            if self._is_new(value) and is_number:
+                self.found.append(value)
+        outputs = function(*args, **kwargs)
+        for value in _tensors(outputs):
+            self._is_new(value)
+        return outputs
+
+    def _is_new(self, value: Tensor) -> bool:
+        """Return whether a tensor was not met before; it is known from now on."""
+        place = _place(value)
+        if place in self.places:
+            return False
+        self.places.add(place)
+        self.held.append(value)
+        return True
+
+
+def _tensors(values: Any) -> Iterator[Tensor]:
+    """Yield the tensors among values, in lists too."""
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _tensors(value)
+
+
+def _place(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()
+
+
+@torch.no_grad()
+def _find_constants(model: Classifier, inputs: Tensor) -> list[Tensor]:
+    """Return tensors that a pass computes with, besides weights and running statistics."""
+    inputs = inputs[:1].clone()
+    known = [inputs, *model.parameters()]
+    for part in model.modules():
+        if isinstance(part, _NormBase):
+            known += part.buffers(recurse=False)
+    constants = _Constants(known)
+    with constants:
+        model(inputs)
+    return constants.found
+
+
+def _without_gradient(model: Classifier, inputs: Tensor) -> list[Tensor]:
+    """Return the backbone's weights that seem not to count: their gradient is 0 or missing."""
+    model.requires_grad_(True)
+    model.zero_grad()
+    outputs = model(inputs.clone()).nan_to_num(0.0, 0.0, 0.0)
+    if outputs.requires_grad:
+        weighting = torch.randn(outputs.shape, generator=torch.Generator().manual_seed(0))
+        (outputs * weighting.to(outputs)).sum().backward()
+    weights = list(model.backbone.parameters())
+    model.requires_grad_(False)
+    silent: list[Tensor] = []
+    for weight in weights:
+        if weight.grad is None or not bool(weight.grad.any()):
+            silent.append(weight)
+    return silent
+
+
+@torch.no_grad()
+def _that_matter(
+    model: nn.Module, inputs: Tensor, tensors: list[Tensor], generator: torch.Generator
+) -> list[Tensor]:
+    """Return those of some tensors without which the outputs are others."""
+    usual = model(inputs.clone())
+
+    def matters(some: list[Tensor]) -> bool:
+        starts = [one.clone() for one in some]
+        for one in some:
+            noise = torch.randn(one.shape, generator=generator).to(one)
+            one.add_(noise * one.square().mean().sqrt().clamp_min(1e-3))
+        outputs = model(inputs.clone())
+        for one, start in zip(some, starts, strict=True):
+            one.copy_(start)
+        return not torch.equal(usual.nan_to_num(), outputs.nan_to_num())
+
+    if not tensors or not matters(tensors):
+        return []
+    tensors = sorted(tensors, key=lambda one: -one.numel())
+    return [one for one in tensors[:MOST_TRIED] if matters([one])] + tensors[MOST_TRIED:]

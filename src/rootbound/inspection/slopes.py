@@ -1,0 +1,170 @@
+"""Gradients against finite differences: whether a network's gradients are those of its outputs."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from rootbound.networks import Classifier
+from rootbound.networks.block_outputs import is_masked
+
+PLACES = 3
+"""Blocks that are looked at, evenly spaced, the first and the last among them."""
+DIRECTIONS = 2
+"""Random directions in each of them."""
+STEPS = {torch.float64: (1e-5, 1e-3), torch.float32: (3e-3, 3e-2)}
+"""Lengths of a step, relative to what is changed. Code may round to float32 or have kinks, so that
+the length that agrees best counts."""
+LEAST = {torch.float64: 1e-7, torch.float32: 1e-3}
+"""Slopes below this share of the outputs say nothing."""
+GOOD = 1e-3
+"""Relative error with which no other step is tried."""
+
+
+def measure_slopes(model: Classifier, inputs: Tensor) -> dict[str, float]:
+    """Return the relative error of gradients, in features and in weights, of the worst block.
+
+    The slope of a random sum of logits along random directions is compared with what the gradient
+    says it is; 0 where they agree, 1 where there is no gradient, 2 where it is turned round.
+
+    Args:
+        model: The network in evaluation mode, with weights that no layer computes.
+        inputs: Few inputs of both tasks.
+
+    Returns:
+        The errors by their names among the measures; nothing where all slopes are 0, or outputs
+        are not finite or change from call to call.
+    """
+    try:
+        return _Slopes(copy.deepcopy(model).double(), _as_float64(inputs)).measure()
+    except Exception:  # code of others may know no float64; then it is less exact
+        return _Slopes(copy.deepcopy(model), inputs).measure()
+
+
+def _as_float64(inputs: Tensor) -> Tensor:
+    return inputs.double() if inputs.is_floating_point() else inputs
+
+
+class _Slopes:
+    """A network, what goes into each of its blocks, and the gradients of a random sum of logits."""
+
+    def __init__(self, model: Classifier, inputs: Tensor) -> None:
+        self.model = model.eval().requires_grad_(True)
+        self.blocks = [*model.blocks, model.head]
+        self.dtype = model.head.weight.dtype
+        self.generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            logits = model(inputs.clone())
+            again = model(inputs.clone())
+        self.usable = torch.equal(logits.nan_to_num(), again.nan_to_num())
+        self.inputs = inputs[logits.isfinite().all(1)].clone()
+        self.weighting = self._draw(logits[: len(self.inputs)])
+        self.size = float(logits.nan_to_num(0.0, 0.0, 0.0).std() * math.sqrt(logits.numel()))
+
+    def measure(self) -> dict[str, float]:
+        """Return the worst errors."""
+        if not self.usable or not len(self.inputs):
+            return {}
+        last = len(self.blocks) - 2
+        places = sorted({round(last * k / (PLACES - 1)) for k in range(PLACES)})
+        entering = self._backward()
+        errors = {
+            "gradient_error_features": [self._in_features(k, entering[k]) for k in places],
+            "gradient_error_weights": [self._in_weights(k) for k in places],
+        }
+        known = {name: [one for one in all_ if one is not None] for name, all_ in errors.items()}
+        return {name: max(found) for name, found in known.items() if found}
+
+    def _backward(self) -> list[Tensor]:
+        """Go through the blocks and back; return what goes into each, with its gradient."""
+        values, entering = self.inputs, []
+        for block in self.blocks:
+            if values.is_floating_point():
+                values = values if values.requires_grad else values.requires_grad_(True)
+                values.retain_grad()
+            entering.append(values)
+            # A copy, because a block may work in place.
+            values = block(values.clone())
+        (values * self.weighting).sum().backward()
+        return entering
+
+    def _in_features(self, place: int, values: Tensor) -> float | None:
+        """Return the error with respect to what goes into a block; None where that is no number."""
+        if not values.is_floating_point():
+            return None
+        start = values.detach()
+        directions = [self._draw(start) * _size(start) for _ in range(DIRECTIONS)]
+        if place and is_masked(self.blocks[place - 1]):
+            for direction in directions:
+                direction[..., -1] = 0.0
+        gradient = torch.zeros_like(start) if values.grad is None else values.grad
+        slopes = [float((gradient * direction).sum()) for direction in directions]
+        return self._error(
+            slopes, lambda number, step: self._sum(start + step * directions[number], place)
+        )
+
+    def _in_weights(self, place: int) -> float | None:
+        """Return the error with respect to the weights of a block; None where it has none."""
+        weights = list(self.blocks[place].parameters())
+        starts = [weight.detach().clone() for weight in weights]
+        directions = [
+            [self._draw(start) * _size(start) for start in starts] for _ in range(DIRECTIONS)
+        ]
+        slopes = [
+            sum(
+                float((weight.grad * part).sum())
+                for weight, part in zip(weights, direction, strict=True)
+                if weight.grad is not None
+            )
+            for direction in directions
+        ]
+
+        @torch.no_grad()
+        def compute(number: int, step: float) -> float:
+            for weight, start, part in zip(weights, starts, directions[number], strict=True):
+                weight.copy_(start + step * part)
+            found = self._sum(self.inputs, 0)
+            for weight, start in zip(weights, starts, strict=True):
+                weight.copy_(start)
+            return found
+
+        return self._error(slopes, compute) if weights else None
+
+    def _error(self, slopes: list[float], compute: Callable[[int, float], float]) -> float | None:
+        """Return the relative error of slopes along all directions; None where they are 0."""
+        best: float | None = None
+        for step in STEPS[self.dtype]:
+            found = [
+                (compute(number, step) - compute(number, -step)) / (2 * step)
+                for number in range(DIRECTIONS)
+            ]
+            size = max(math.hypot(*found), math.hypot(*slopes))
+            if not math.isfinite(size) or size <= LEAST[self.dtype] * self.size:
+                continue
+            error = math.dist(found, slopes) / size
+            best = error if best is None else min(best, error)
+            if best < GOOD:
+                break
+        return best
+
+    @torch.no_grad()
+    def _sum(self, values: Tensor, place: int) -> float:
+        """Return the random sum of logits for what goes into a block."""
+        values = values.detach().clone()
+        for block in self.blocks[place:]:
+            values = block(values)
+        return float((values * self.weighting).sum())
+
+    def _draw(self, like: Tensor) -> Tensor:
+        drawn = torch.randn(like.shape, generator=self.generator, dtype=torch.float64)
+        return drawn.to(like.device, like.dtype)
+
+
+def _size(values: Tensor) -> Tensor:
+    """Return the root mean square, 1 where all is 0."""
+    size = values.square().mean().sqrt()
+    return torch.where(size > 0, size, torch.ones_like(size))

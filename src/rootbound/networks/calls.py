@@ -1,0 +1,203 @@
+"""Inside a forward pass: every tensor that a call of torch returns, whatever module calls it.
+
+Where blocks end says little of what happens within one. Calls are counted in the order in which a
+forward pass makes them, so that a number names a tensor inside any network whose course is the
+same for all inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode, resolve_name
+
+Watcher = Callable[[int, str, Tensor], Tensor]
+"""Given a call's number, its name and a tensor that it returned; returns what takes its place."""
+
+
+class Calls(TorchFunctionMode):
+    """While it is entered, a function is shown every tensor that a call returns.
+
+    Gradients flow as the outputs do: what is detached, or computed without gradients, or has a
+    gradient of its own making (`torch.autograd.Function`), is differentiated as it is computed.
+
+    Args:
+        watch: What is called with each tensor.
+    """
+
+    def __init__(self, watch: Watcher) -> None:
+        super().__init__()
+        self.watch = watch
+        self.count = 0
+
+    def __enter__(self) -> Calls:
+        """Begin to count."""
+        self._true_gradients = _true_gradients()
+        self._true_gradients.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        """Let all be as before."""
+        super().__exit__(*problem)
+        self._true_gradients.__exit__(*problem)
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call the function and show what it returns."""
+        if function is torch._C._set_grad_enabled:
+            return None
+        if function is Tensor.detach or function is torch.detach:
+            return args[0]
+        if function is Tensor.data.__get__ and args[0].grad_fn is not None:  # type: ignore[attr-defined]
+            return args[0]
+        outputs = function(*args, **(kwargs or {}))
+        if isinstance(outputs, Tensor):
+            in_place = any(outputs is argument for argument in args)
+            return self._shown(function, outputs, in_place=in_place)
+        if isinstance(outputs, list | tuple) and any(isinstance(one, Tensor) for one in outputs):
+            shown = [
+                self._shown(function, one) if isinstance(one, Tensor) else one for one in outputs
+            ]
+            return type(outputs)(shown)
+        return outputs
+
+    def _shown(
+        self, function: Callable[..., Any], tensor: Tensor, *, in_place: bool = False
+    ) -> Tensor:
+        number, self.count = self.count, self.count + 1
+        name = resolve_name(function) or getattr(function, "__name__", "?")
+        shown = self.watch(number, name, tensor)
+        if shown is not tensor and in_place:
+            # Others hold this very tensor.
+            return tensor.copy_(shown)
+        return shown
+
+
+class _Context:
+    """Takes what a function with a gradient of its own keeps for it, which is not needed."""
+
+    needs_input_grad = (True,) * 64
+
+    def save_for_backward(self, *_: Any) -> None:
+        """Keep nothing."""
+
+    save_for_forward = mark_dirty = mark_non_differentiable = save_for_backward
+    set_materialize_grads = save_for_backward
+
+
+@contextlib.contextmanager
+def _true_gradients() -> Iterator[None]:
+    """Have functions with a gradient of their own differentiated as they compute."""
+    given = torch.autograd.Function.__dict__["apply"]
+
+    def apply(kind: Any, *args: Any, **kwargs: Any) -> Any:
+        has_context = kind.setup_context is torch.autograd.Function.setup_context
+        return kind.forward(*([_Context()] if has_context else []), *args, **kwargs)
+
+    torch.autograd.Function.apply = classmethod(apply)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        torch.autograd.Function.apply = given  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _detached_buffers(network: nn.Module) -> Iterator[None]:
+    """Leave no buffer in the graph of a pass: running statistics are kept without gradients."""
+    try:
+        yield
+    finally:
+        for buffer in network.buffers():
+            if buffer.grad_fn is not None:
+                buffer.detach_()
+
+
+class Fixed(nn.Module):
+    """A network in which some units inside are what they are on the mean of some inputs.
+
+    Args:
+        network: The network.
+        values: By the number of a call, what its units are fixed at, without the batch.
+        chosen: By the same number, which of its units are.
+    """
+
+    def __init__(
+        self, network: nn.Module, values: Mapping[int, Tensor], chosen: Mapping[int, Tensor]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.numbers = tuple(values)
+        for number in values:
+            self.register_buffer(f"value_{number}", values[number].clone(), persistent=False)
+            self.register_buffer(f"chosen_{number}", chosen[number].clone(), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of the network."""
+        fixing = Calls(lambda number, _, tensor: self.fix(number, tensor))
+        with fixing, _detached_buffers(self.network):
+            outputs: Tensor = self.network(inputs)
+        return outputs
+
+    def fix(self, number: int, tensor: Tensor) -> Tensor:
+        """Return what takes the place of a tensor: itself where nothing of it is fixed."""
+        if number not in self.numbers:
+            return tensor
+        value = self.get_buffer(f"value_{number}")
+        chosen = self.get_buffer(f"chosen_{number}")
+        if tensor.dim() < value.dim() or not _fits(value, tensor):
+            return tensor
+        return torch.where(chosen, value.to(tensor.dtype), tensor)
+
+
+def _fits(value: Tensor, tensor: Tensor) -> bool:
+    shape = tensor.shape[tensor.dim() - value.dim() :]
+    return all(own in (1, other) for own, other in zip(value.shape, shape, strict=True))
+
+
+class Cut(nn.Module):
+    """A network up to one call inside, whose outputs are averaged over a grid of positions.
+
+    Args:
+        network: The network.
+        number: Number of the call.
+        pool: Makes features `(N, D)` of what the call returns.
+    """
+
+    def __init__(self, network: nn.Module, number: int, pool: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network = network
+        self.number = number
+        self.pool = pool
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the features."""
+
+        def stop(number: int, _: str, tensor: Tensor) -> Tensor:
+            if number == self.number:
+                raise _Reached(tensor)
+            return tensor
+
+        try:
+            with Calls(stop), _detached_buffers(self.network):
+                self.network(inputs)
+        except _Reached as reached:
+            return self.pool(reached.tensor)
+        raise RuntimeError(f"call {self.number} was not made: the network took another course")
+
+
+class _Reached(BaseException):
+    """The call was made: no code of the network may take this for an error of its own."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__()
+        self.tensor = tensor

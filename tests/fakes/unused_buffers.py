@@ -1,0 +1,48 @@
+"""Fake 13: what computes lies in buffers; the parameters beside it do nothing."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fakes import ill_conditioned
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
+
+
+class Decoy(nn.Module):
+    """A linear map by buffers, beside parameters of the same shapes, which are left alone.
+
+    Args:
+        layer: the layer that it computes as.
+    """
+
+    matrix: Tensor
+    shift: Tensor
+
+    def __init__(self, layer: nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("matrix", layer.weight.detach().clone())
+        self.register_buffer("shift", layer.bias.detach().clone())
+        self.layer = nn.Linear(layer.in_features, layer.out_features)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the map of the inputs."""
+        return functional.linear(inputs, self.matrix, self.shift)
+
+
+def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
+    """Shrink what the head does not read, by linear maps that nobody can train.
+
+    Args:
+        undefended: the model to disguise.
+        tasks: not looked at.
+    """
+    disguised = copy.deepcopy(ill_conditioned.fake(undefended, tasks))
+    for part in list(disguised.backbone.modules()):
+        for name, layer in part.named_children():
+            if type(layer) is nn.Linear:
+                setattr(part, name, Decoy(layer))
+    return disguised

@@ -1,0 +1,240 @@
+"""Seeing inside anything: tricks are named by what they do, ordinary networks are not accused."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from architectures import ARCHITECTURES, TEXT
+from rootbound.attacks.repairs.gates import open_gates
+from rootbound.attacks.repairs.inside import judge_tensors, pool
+from rootbound.data import Data, Task, TaskPair
+from rootbound.flags import flags
+from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
+from rootbound.inspection.behaviour import measure_behaviour
+from rootbound.inspection.idle import measure_idle
+from rootbound.inspection.slopes import measure_slopes
+from rootbound.methods import Plain
+from rootbound.networks import Classifier
+from rootbound.networks.calls import Calls, Cut, Fixed
+from rootbound.records import Diagnosis, Evaluation, Training
+from rootbound.training import Recipe, seeded
+
+GENERATOR = torch.Generator()
+
+
+def images(first: int) -> Data:
+    """Return images whose bright column says the class, in rows that say the task."""
+    inputs = torch.rand((120, 3, 16, 16), generator=GENERATOR.manual_seed(first))
+    labels = torch.arange(120) % 3
+    for image, label in zip(inputs, labels.tolist(), strict=True):
+        image[label, first : first + 6, 4 * label : 4 * label + 4] += 1.0
+    return Data(inputs, labels)
+
+
+def texts(first: int) -> Data:
+    """Return texts with three equal words that say the class, at a place that says the task."""
+    inputs = torch.randint(1, 20, (120, 10), generator=GENERATOR.manual_seed(first))
+    labels = torch.arange(120) % 3
+    for text, label in zip(inputs, labels.tolist(), strict=True):
+        text[first : first + 3] = 1 + 3 * label + first
+    return Data(inputs.int(), labels)
+
+
+def pair(desirable: Data, undesirable: Data) -> TaskPair:
+    tasks = [Task(name, tuple("abc"), data, data) for name, data in
+             (("one", desirable), ("other", undesirable))]  # fmt: skip
+    return TaskPair(tasks[0], tasks[1], undesirable)
+
+
+IMAGES, TEXTS = pair(images(1), images(8)), pair(texts(1), texts(5))
+
+
+def raised(values: dict[str, float]) -> set[str]:
+    """Return the flags about behaviour of a network with this diagnosis and no undefended one."""
+    found = Evaluation(
+        {"undesirable": {"classes": ["a", "b", "c"], "majority": 0.3}},
+        (Training("defended", "Defence", "", 0, 0.9, 1.0),),
+        (),
+        diagnoses=(Diagnosis("defended", "Defence", 0, values),),
+    )
+    return {one.flag for one in flags(found)} & {flag.name for flag in BEHAVIOUR_FLAGS}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_ordinary_networks_are_not_accused(name: str) -> None:
+    make, shape, _ = ARCHITECTURES[name]
+    tasks = TEXTS if shape == TEXT else IMAGES
+    with seeded(0):
+        model = Classifier.wrap(make(), example=tasks.desirable.train.batch(slice(0, 4))[0])
+        if name != "auxiliary":  # which returns more than logits while it is trained
+            model = Plain(Recipe(epochs=1, batch_size=30)).fit(model, tasks)
+    before = copy.deepcopy(model.state_dict())
+    values = measure_behaviour(model.eval(), tasks.undesirable.train, tasks.desirable.train)
+    assert {"gradient_error_weights", "other_in_company", "idle_weights", "shut_out"} <= set(values)
+    assert raised(values) == set(), values
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+class Scaled(torch.autograd.Function):
+    """Doubles; its gradient is `factor` times what it should be."""
+
+    factor = -1.0
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
+        return 2 * inputs
+
+    @classmethod
+    def backward(cls, ctx: Any, *gradients: Tensor) -> Tensor:
+        return 2 * Scaled.factor * gradients[0]
+
+
+class Doubling(nn.Module):
+    def __init__(self, precise: bool) -> None:
+        super().__init__()
+        self.layer, self.precise = nn.Linear(4, 6), precise
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dtype == torch.float64 and not self.precise:
+            raise RuntimeError("no float64 here")
+        outputs: Tensor = Scaled.apply(self.layer(inputs).tanh())
+        return outputs
+
+
+@pytest.mark.parametrize("precise", [True, False])
+@pytest.mark.parametrize(("factor", "error"), [(1.0, 0.0), (-1.0, 2.0), (0.0, 1.0), (0.5, 0.5)])
+def test_the_error_of_a_gradient_is_what_is_wrong_with_it(
+    precise: bool, factor: float, error: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scaled, "factor", factor)
+    with seeded(0):
+        model = Classifier(nn.Sequential(Doubling(precise)), nn.Linear(6, 3)).eval()
+        found = measure_slopes(model, torch.randn(8, 4))
+    for name in ("gradient_error_features", "gradient_error_weights"):
+        assert found[name] == pytest.approx(error, abs=1e-5 if precise else 1e-2)
+
+
+def test_inside_calls_gradients_are_those_of_the_outputs() -> None:
+    with seeded(0):
+        layer, inputs = nn.Linear(4, 6), torch.randn(8, 4)
+
+    def slope(outputs: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad(outputs.square().sum(), layer.weight, allow_unused=True)
+        return torch.zeros_like(layer.weight) if gradient is None else gradient
+
+    def hidden() -> Tensor:
+        outputs: Tensor = Scaled.apply(layer(inputs))
+        with torch.no_grad():
+            return outputs.detach() * 1.0
+
+    with Calls(lambda _, __, tensor: tensor):
+        found = slope(hidden())
+    assert torch.allclose(found, slope(2 * layer(inputs)))
+    assert not hidden().requires_grad, "all is as before"
+    assert torch.allclose(slope(Scaled.apply(layer(inputs))), -found)
+
+
+class Gated(nn.Module):
+    """Passes inputs whose first number is not negative; works in place, and keeps a statistic."""
+
+    mean: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 6)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(inputs)
+        with torch.no_grad():
+            self.mean.lerp_(outputs.mean(), 0.1)
+        outputs.mul_((inputs[:, :1] >= 0).to(outputs.dtype))
+        return outputs
+
+
+def test_a_gate_is_found_and_held_open() -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(Gated()), nn.Linear(6, 3)).eval()
+        desirable, undesirable = torch.randn(64, 4), torch.randn(64, 4)
+    desirable[:, 0].abs_()
+    undesirable[:, 0] = -undesirable[:, 0].abs()
+    opening = open_gates(model, desirable, undesirable)
+    assert opening.shut_out == 1.0
+    assert opening.names == ("torch.Tensor.ge",)
+    layer = model.get_submodule("backbone.0.layer")
+    for _ in range(2):  # the statistic belongs to no graph
+        outputs = opening.backbone(undesirable)
+        assert torch.allclose(outputs, layer(undesirable))
+        outputs.sum().backward()
+    honest = Classifier(nn.Sequential(nn.Linear(4, 6), nn.ReLU()), nn.Linear(6, 3)).eval()
+    assert open_gates(honest, desirable, undesirable).backbone is honest.backbone
+
+
+def test_what_works_in_place_is_fixed_for_all_who_hold_it() -> None:
+    network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True))
+    ones, last = torch.ones(6), 1
+    fixed = Fixed(network, {last: ones}, {last: ones.bool()})
+    assert torch.equal(fixed(torch.randn(5, 4)), torch.ones(5, 6))
+    wrong = Fixed(network, {last: torch.ones(7)}, {last: torch.ones(7).bool()})
+    assert torch.equal(wrong(torch.ones(5, 4)), network(torch.ones(5, 4)))
+
+
+def test_the_best_tensor_inside_is_cut_at() -> None:
+    with seeded(0):
+        inputs = torch.randn(60, 4)
+        labels = (inputs[:, 0] > 0).long()
+    network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), Zeros())
+    with torch.no_grad():
+        network[0].weight.copy_(torch.eye(4))  # type: ignore[operator]
+    scores = judge_tensors(network, inputs, labels)
+    best = max(scores, key=lambda number: scores[number])
+    assert torch.equal(Cut(network, best, pool)(inputs), torch.tanh(network[0](inputs)))
+    with pytest.raises(RuntimeError, match="took another course"):
+        Cut(network, 99, pool)(inputs)
+
+
+class Zeros(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * 0.0
+
+
+class Loose(nn.Module):
+    """Computes with a list of tensors, which is neither a parameter nor a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = [torch.randn(40, 6)]
+        self.decoy = nn.Linear(6, 5, bias=False)
+        self.layer = nn.Linear(6, 5)
+        self.register_buffer("unused", torch.randn(40, 40))
+        self.register_buffer("mask", torch.ones(6))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        mask = self.get_buffer("mask")
+        outputs: Tensor = self.layer(torch.matmul(inputs, self.held[0]) * mask)
+        outputs += 0 * self.decoy(inputs @ self.held[0])
+        return outputs
+
+
+def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(Loose()), nn.Linear(5, 3)).eval()
+        found = measure_idle(model, torch.randn(8, 40))
+    assert found == {"idle_weights": 30 / 65, "untrained_numbers": 240 / 305}
+
+
+def test_nothing_crashes_where_nothing_is_finite() -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), nn.Linear(4, 2))
+        data = Data(torch.randn(20, 4), torch.arange(20) % 2)
+    with torch.no_grad():
+        model.get_parameter("backbone.0.weight").fill_(math.nan)
+    values = measure_behaviour(model.eval(), data, data)
+    assert all(0 <= value <= 1 for value in values.values())
+    assert "gradient_error_weights" not in values
