@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from rootbound.networks.blocks.head import restore_head
 from rootbound.networks.blocks.repeated import find_repeated
 from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import let_be_sent, settle
+from rootbound.networks.copying import enter_empty
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
 from rootbound.networks.wrapping import (
@@ -68,6 +69,14 @@ class Classifier(nn.Module):
         settle(self)
         state: dict[str, Any] = super().__getstate__()
         return state
+
+    def __deepcopy__(self, memory: dict[int, Any]) -> Self:
+        """Return a copy that shares nothing."""
+        enter_empty(self, memory)
+        copied = type(self).__new__(type(self))
+        memory[id(self)] = copied
+        copied.__dict__.update(copy.deepcopy(self.__getstate__(), memory))
+        return copied
 
     @classmethod
     def wrap(

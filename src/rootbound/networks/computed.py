@@ -33,7 +33,9 @@ def settle(module: nn.Module) -> None:
     """
     for part in module.modules():
         for name, value in vars(part).items():
-            vars(part)[name] = _detached(value)
+            # Most of what a module holds is neither, or empty.
+            if isinstance(value, Tensor) or (type(value) in (list, tuple, dict) and value):
+                vars(part)[name] = _detached(value)
         for hook in _hooks(part):
             with torch.no_grad():
                 vars(part)[_name(hook)] = _compute(hook, part)

@@ -194,3 +194,13 @@ def _find_place(given: Arguments, state: Tensor) -> int | str | None:
     arguments: Mapping[int | str, Any] = dict(enumerate(given[0])) | given[1]
     tensors = [key for key, value in arguments.items() if isinstance(value, Tensor)]
     return tensors[0] if tensors and arguments[tensors[0]] is state else None
+
+
+def find_called_head(network: nn.Module, calls: Sequence[Call], logits: Tensor) -> str:
+    """Return the name of the last linear layer that has as many outputs as there are logits."""
+    parts = dict(network.named_modules())
+    for call in reversed(calls):
+        part = parts[call.name]
+        if isinstance(part, nn.Linear) and part.out_features == logits.shape[-1]:
+            return call.name
+    return ""

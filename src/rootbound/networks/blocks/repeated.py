@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -13,8 +13,8 @@ from torch.utils._pytree import tree_flatten
 
 from rootbound.networks.blocks.chain import (
     Arguments,
-    Call,
     Chain,
+    find_called_head,
     find_chain,
     find_state,
     in_evaluation,
@@ -22,8 +22,9 @@ from rootbound.networks.blocks.chain import (
 )
 from rootbound.networks.blocks.passing import Passing
 from rootbound.networks.blocks.sequence import MOST_BLOCKS, Block, BlockSequence
-from rootbound.networks.blocks.stand_ins import Script, replace_within
+from rootbound.networks.blocks.stand_ins import Ghost, Script, replace_within
 from rootbound.networks.blocks.views import Share, Views
+from rootbound.networks.copying import enter_empty
 
 CARRIED = "_rootbound_carried"
 """Attribute of what blocks pass on: what the network was given, and it gave to each layer."""
@@ -45,6 +46,7 @@ class RepeatedBlock(Block):
         share: Which of them are the block's.
         passing: What goes from block to block; all blocks of a network share it.
         needed: Names of the modules before the layers that settle what the layers are given.
+        ghosts: What stands in for modules, by their names; all blocks of a network share it.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class RepeatedBlock(Block):
         share: Share,
         passing: Passing,
         needed: frozenset[str],
+        ghosts: dict[str, Ghost],
     ) -> None:
-        views = Views(network, chain, share, needed)
+        views = Views(network, chain, share, needed, ghosts)
         own, view = views.make("", network)
         super().__init__(own)
         self.chain, self.share, self.passing = chain, share, passing
@@ -162,6 +165,7 @@ class RepeatedBlock(Block):
     def __deepcopy__(self, memory: dict[int, Any]) -> RepeatedBlock:
         """Return a copy that shares configurations, which nobody changes."""
         memory.update({id(one): one for one in self._configurations})
+        enter_empty(self, memory)
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
         copied.__dict__.update(
@@ -230,7 +234,7 @@ def find_repeated_and_head(network: nn.Module, example: Tensor, passing: Passing
     given = passing.prepare(example)
     with in_evaluation(network), torch.no_grad(), record_calls(network) as calls:
         logits = passing.finish(passing.call(network, given), given)
-    head_name = _find_head(network, calls, logits)
+    head_name = find_called_head(network, calls, logits)
     if not head_name:
         return None
     bare = replace_within(network, head_name, nn.Identity())
@@ -243,20 +247,15 @@ def find_repeated_and_head(network: nn.Module, example: Tensor, passing: Passing
     return Found(backbone, head_name, head) if same else None
 
 
-def _find_head(network: nn.Module, calls: Sequence[Call], logits: Tensor) -> str:
-    """Return the name of the last linear layer that has as many outputs as there are logits."""
-    parts = dict(network.named_modules())
-    for call in reversed(calls):
-        part = parts[call.name]
-        if isinstance(part, nn.Linear) and part.out_features == logits.shape[-1]:
-            return call.name
-    return ""
-
-
 def _make_blocks(network: nn.Module, chain: Chain, passing: Passing, given: Any) -> list[Block]:
-    whole = RepeatedBlock(network, chain, Share(range(0), True, False), passing, frozenset())
+    ghosts: dict[str, Ghost] = {}
+
+    def make(share: Share, needed: frozenset[str]) -> RepeatedBlock:
+        return RepeatedBlock(network, chain, share, passing, needed, ghosts)
+
+    whole = make(Share(range(0), True, False), frozenset())
     needed = _find_needed(whole, given)
-    last = RepeatedBlock(network, chain, Share(range(0), False, True), passing, needed)
+    last = make(Share(range(0), False, True), needed)
     begins, ends = (any(True for _ in block.parameters()) for block in (whole, last))
     count = len(chain.names)
     most = min(count, MOST_BLOCKS - begins - ends)
@@ -266,9 +265,7 @@ def _make_blocks(network: nn.Module, chain: Chain, passing: Passing, given: Any)
     if ends:
         groups.append(range(0))
     return [
-        RepeatedBlock(
-            network, chain, Share(group, number == 0, number == len(groups) - 1), passing, needed
-        )
+        make(Share(group, number == 0, number == len(groups) - 1), needed)
         for number, group in enumerate(groups)
     ]
 

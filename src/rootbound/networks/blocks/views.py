@@ -35,12 +35,19 @@ class Views:
         chain: Its layers.
         share: Which part of it the block is.
         needed: Names of modules that are run for every block.
+        ghosts: What stands in for modules, by their names; all blocks of a network share it.
     """
 
     def __init__(
-        self, network: nn.Module, chain: Chain, share: Share, needed: frozenset[str]
+        self,
+        network: nn.Module,
+        chain: Chain,
+        share: Share,
+        needed: frozenset[str],
+        ghosts: dict[str, Ghost],
     ) -> None:
         self.network, self.chain, self.share, self.needed = network, chain, share, needed
+        self.ghosts = ghosts
         self.cell = Cell()
         self.made: list[nn.Module] = []
         self.held: list[nn.Module] = []
@@ -80,7 +87,7 @@ class Views:
             if path in self.own_layers or (path not in self.chain.names and self._owns(path)):
                 own._modules[key] = part
             if path in self.chain.names:
-                others[key] = Layer(self.cell, Ghost(cast(nn.Module, part)))
+                others[key] = Layer(self.cell, self._ghost(path, cast(nn.Module, part)))
             elif not self._owns(path):
                 others[key] = self._stand_in(path, cast(nn.Module, part))
         return own, Row(own._modules, others, tuple(container._modules))
@@ -108,4 +115,9 @@ class Views:
             copied = copy.deepcopy(part).eval()
             self.held.append(copied)
             return copied
-        return Ghost(part)
+        return self._ghost(path, part)
+
+    def _ghost(self, path: str, part: nn.Module) -> Ghost:
+        if path not in self.ghosts:
+            self.ghosts[path] = Ghost(part)
+        return self.ghosts[path]
