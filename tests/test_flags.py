@@ -456,7 +456,7 @@ SMALL = Suite(
         FineTune(None, "kept", "adam", 3e-3),
         FineTune(None, "kept", "sgd", 0.03),
     ),
-    (Budget(100, 80),),
+    (Budget(100, 40),),
 )
 
 

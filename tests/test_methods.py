@@ -41,15 +41,21 @@ from rootbound.networks import Classifier, batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.training import Recipe, TrainingDiverged, accuracy
 
 FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
+BRIEF = 5
+"""Steps at the end of `BestResponse`, which has a hundred."""
 ROWS: tuple[Method, ...] = (
     Plain(FAST),
-    BestResponse(FAST, undesirable_batch_size=45),
+    BestResponse(FAST, undesirable_batch_size=45, schedule=Schedule(finishing_steps=BRIEF)),
     BestResponse(
         FAST,
         terms=Terms(before_activation=0.0, depth_weight=0.0, first_weight=0.0),
-        schedule=Schedule(wait=0.0, warm_in=0.0),
+        schedule=Schedule(wait=0.0, warm_in=0.0, finishing_steps=BRIEF),
     ),
-    BestResponse(FAST, terms=Terms(projection=8), schedule=Schedule(first_block_until=0.0)),
+    BestResponse(
+        FAST,
+        terms=Terms(projection=8),
+        schedule=Schedule(first_block_until=0.0, finishing_steps=BRIEF),
+    ),
     SelectiveDistillation(FAST, target=-2.0, head_epochs=4),
     Unlearning(
         FAST, noise_images=8, noise_steps=3, retained=20, impair_rate=1e-3, repair_rate=5e-3
@@ -155,9 +161,8 @@ def test_best_response_removes_what_a_last_layer_could_read(
 def test_best_response_freezes_the_first_block(
     toy_model: Classifier, toy_tasks: TaskPair, until: float, left: bool
 ) -> None:
-    defended = BestResponse(FAST, schedule=Schedule(first_block_until=until)).fit(
-        toy_model, toy_tasks
-    )
+    schedule = Schedule(first_block_until=until, finishing_steps=BRIEF)
+    defended = BestResponse(FAST, schedule=schedule).fit(toy_model, toy_tasks)
     start, end = toy_model.blocks[0].state_dict(), defended.blocks[0].state_dict()
     assert all(torch.equal(start[name], end[name]) for name in start) is left
 
@@ -165,7 +170,8 @@ def test_best_response_freezes_the_first_block(
 def test_batch_norm_remembers_the_desirable_task_alone(toy_tasks: TaskPair) -> None:
     model = batch_norm_cnn(3, shape=(1, 16, 16))
     method = BestResponse(
-        replace(FAST, epochs=1), schedule=Schedule(first_block_until=0.0, wait=0.0)
+        replace(FAST, epochs=1),
+        schedule=Schedule(first_block_until=0.0, wait=0.0, finishing_steps=BRIEF),
     )
     known = toy_tasks.known_undesirable
     dark = replace(
