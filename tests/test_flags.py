@@ -66,7 +66,7 @@ CLEAN = {
     "gradient_error_features": 1e-6,
     "gradient_error_weights": 1e-6,
     "other_with_gradients": 0.0,
-    "other_in_training": 0.05,
+    "other_in_training": 0.0,
     "other_in_company": 0.0,
     "idle_weights": 0.02,
     "untrained_numbers": 0.001,

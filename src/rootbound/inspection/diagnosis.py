@@ -50,7 +50,7 @@ MEASURES = {
     "gradient_error_weights": "the same with respect to the weights of a block",
     "other_with_gradients": "largest share, over tasks, of inputs with other outputs in evaluation "
     "mode when gradients are on",
-    "other_in_training": "the same for train mode, norms and dropout at rest and chance left out",
+    "other_in_training": "the same for train mode, norms and dropout at rest, where no chance is",
     "other_in_company": "the same for inputs alone, in another order, or in a batch of both tasks",
     "idle_weights": "share of the backbone's weights that no output depends on",
     "untrained_numbers": "share of what the backbone computes with that is no weight, and neither "
