@@ -140,6 +140,30 @@ def test_inside_calls_gradients_are_those_of_the_outputs() -> None:
     assert torch.allclose(slope(Scaled.apply(layer(inputs))), -found)
 
 
+class Clipping(nn.Module):
+    """Changes its weights in place, and computes with arrays."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 6)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.layer.weight.clamp_(-1.0, 1.0)
+        outputs: Tensor = self.layer(inputs)
+        mask = torch.from_numpy((outputs.detach().numpy() > 0).astype("float32"))
+        return outputs * mask
+
+
+def test_weights_changed_in_place_and_arrays_are_no_obstacle() -> None:
+    with seeded(0):
+        network, inputs = Clipping(), torch.randn(8, 4)
+    outputs = Fixed(network, {}, {})(inputs)
+    assert torch.equal(outputs, network(inputs))
+    outputs.sum().backward()
+    assert network.layer.weight.grad is not None
+
+
 class Gated(nn.Module):
     """Passes inputs whose first number is not negative; works in place, and keeps a statistic."""
 

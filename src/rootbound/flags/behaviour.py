@@ -67,8 +67,8 @@ BEHAVIOUR_FLAGS = (
     ),
     Flag(
         "other outputs in train mode",
-        "over 1 % of inputs get other outputs in train mode, the same at every call, although norms "
-        "and dropout work as in evaluation mode; and that much more than undefended",
+        "over 1 % of inputs get other outputs in train mode, the same at every call, although "
+        "norms and dropout work as in evaluation mode; and that much more than undefended",
         "the network does something else when it is trained, and neither norms nor dropout do it",
         "fine-tune in evaluation mode; find the part that asks, and take it out",
         _in_training,

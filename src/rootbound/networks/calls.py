@@ -33,6 +33,7 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.watch = watch
         self.count = 0
+        self.wants_gradients = True
 
     def __enter__(self) -> Calls:
         """Begin to count."""
@@ -55,12 +56,13 @@ class Calls(TorchFunctionMode):
     ) -> Any:
         """Call the function and show what it returns."""
         if function is torch._C._set_grad_enabled:
+            self.wants_gradients = args[0]
             return None
         if function is Tensor.detach or function is torch.detach:
             return args[0]
         if function is Tensor.data.__get__ and args[0].grad_fn is not None:  # type: ignore[attr-defined]
             return args[0]
-        outputs = function(*args, **(kwargs or {}))
+        outputs = self._call(function, args, kwargs or {})
         if isinstance(outputs, Tensor):
             in_place = any(outputs is argument for argument in args)
             return self._shown(function, outputs, in_place=in_place)
@@ -70,6 +72,20 @@ class Calls(TorchFunctionMode):
             ]
             return type(outputs)(shown)
         return outputs
+
+    def _call(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if function in (Tensor.numpy, Tensor.__array__):
+            args = (args[0].detach(), *args[1:])
+        try:
+            return function(*args, **kwargs)
+        except RuntimeError:
+            # Weights may be changed in place, but not with gradients.
+            if self.wants_gradients:
+                raise
+            with torch.no_grad():
+                return function(*args, **kwargs)
 
     def _shown(
         self, function: Callable[..., Any], tensor: Tensor, *, in_place: bool = False

@@ -64,19 +64,38 @@ class _Found:
         )
 
 
+def measure_change(closed: Tensor, opened: Tensor) -> float:
+    """Return by how much features are others, in [0, 1]; 0 where little, or they are closer."""
+    spreads = [float(torch.pdist(features.double()).median()) for features in (closed, opened)]
+    if spreads[1] < WIDE * spreads[0]:
+        return 0.0
+    # Features that are moved, all in the same way, say nothing new.
+    moved = opened - closed
+    sizes = [float((features - features.mean(0)).norm()) for features in (closed, opened, moved)]
+    change = sizes[2] / max(*sizes[:2], 1e-30)
+    return min(1.0, change) if change > CHANGED else 0.0
+
+
 @torch.no_grad()
-def open_gates(model: Classifier, desirable: Tensor, undesirable: Tensor) -> Opening:
+def open_gates(
+    model: Classifier,
+    desirable: Tensor,
+    undesirable: Tensor,
+    gain: Callable[[Tensor, Tensor], float] = measure_change,
+) -> Opening:
     """Look for tensors inside that are gates, and fix them at their mean over desirable inputs.
 
     A gate hardly varies over desirable inputs, and is elsewhere for undesirable ones. Fixed at
     its desirable mean it leaves desirable logits as they are, and changes undesirable features.
-    Places are tried by how far undesirable inputs are from desirable ones; the one that changes
+    Places are tried by how far undesirable inputs are from desirable ones; the one that gains
     most is kept, and the next is sought.
 
     Args:
         model: The network with the head that it came with, in evaluation mode.
         desirable: Inputs `(N, *shape)` of the desirable task.
         undesirable: Inputs of the other.
+        gain: Says what is gained by having the second features in place of the first, for
+            undesirable inputs; nothing at 0.
     """
     found = _Found()
     logits = model(desirable)
@@ -88,9 +107,9 @@ def open_gates(model: Classifier, desirable: Tensor, undesirable: Tensor) -> Ope
             if not _is_kept(logits, model.head(fixed(desirable))):
                 continue
             opened = _finite(fixed(undesirable))
-            change = _change(closed, opened)
-            if change > CHANGED and (best is None or change > best[0]):
-                best = change, trial, opened
+            gained = gain(closed, opened)
+            if gained > 0 and (best is None or gained > best[0]):
+                best = gained, trial, opened
         if best is None:
             break
         _, found, closed = best
@@ -185,14 +204,3 @@ def _is_kept(before: Tensor, after: Tensor) -> bool:
         return False
     spread = (before - before.mean(0)).norm()
     return float((after - before).norm()) <= KEPT * float(spread)
-
-
-def _change(closed: Tensor, opened: Tensor) -> float:
-    """Return by how much features are others, in [0, 1]; 0 where they are closer than before."""
-    spreads = [float(torch.pdist(features.double()).median()) for features in (closed, opened)]
-    if spreads[1] < WIDE * spreads[0]:
-        return 0.0
-    # Features that are moved, all in the same way, say nothing new.
-    moved = opened - closed
-    sizes = [float((features - features.mean(0)).norm()) for features in (closed, opened, moved)]
-    return min(1.0, sizes[2] / max(*sizes[:2], 1e-30))
