@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +31,7 @@ from rootbound.cli import main
 from rootbound.core import progress
 from rootbound.data import TaskPair
 from rootbound.datasets import Dataset, mnist
-from rootbound.methods import Plain
+from rootbound.methods import Plain, Schedule
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.suites import Suite
 from rootbound.training import Recipe
@@ -46,6 +48,12 @@ progress.FIRST_LINE = 3600.0
 settings.register_profile("repeat", derandomize=True, deadline=None, database=None)
 settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage be sought in what is there from now on: libraries, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -100,6 +108,19 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures of reports out, for tests that do not look at them: they take seconds."""
     monkeypatch.setattr("rootbound.report.render.draw", lambda *_: {"curves": [], "portraits": []})
+
+
+@pytest.fixture(scope="module")
+def few_last_steps() -> Iterator[None]:
+    """Let `BestResponse` end with 3 steps in place of 100, in this process, for all settings."""
+    whole = Schedule.finish
+
+    def finish(schedule: Schedule, *given: Any) -> None:
+        whole(replace(schedule, finishing_steps=min(3, schedule.finishing_steps)), *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Schedule, "finish", finish)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,8 @@ from rootbound.records import Evaluation
 from rootbound.training import predict
 from tiny import transformers
 
+pytestmark = pytest.mark.usefixtures("few_last_steps")
+
 tokenizers = pytest.importorskip("tokenizers")
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 

@@ -34,6 +34,8 @@ from rootbound.records import Configuration, Evaluation
 from rootbound.suites import SUITES
 from rootbound.training import Recipe
 
+pytestmark = pytest.mark.usefixtures("few_last_steps")
+
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
 SHORT_AUDIT = ("--labels", "5,all", "--steps", "3,3", "--seeds", "1", "--workers", "1")
 OWN_METHOD = '''

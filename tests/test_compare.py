@@ -19,7 +19,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import compare, evaluate
 from rootbound.evaluation.contenders import Contender
-from rootbound.methods import BestResponse, Plain
+from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.networks import Classifier
 from rootbound.records import Evaluation, RunFolder
 from rootbound.report import leaderboard
@@ -28,7 +28,8 @@ from rootbound.training import Recipe
 from timeless import timeless
 
 FAST = Recipe(epochs=2, batch_size=30)
-METHODS = (Plain(FAST), BestResponse(FAST))
+SCHEDULE = Schedule(finishing_steps=5)
+METHODS = (Plain(FAST), BestResponse(FAST, schedule=SCHEDULE))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_method_may_come_with_several_settings(
     toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path
 ) -> None:
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
-    several = (*METHODS, BestResponse(FAST, weight=0.3))
+    several = (*METHODS, BestResponse(FAST, weight=0.3, schedule=SCHEDULE))
     compare(several, toy_tasks, model, suite=toy_suite, seeds=1, folder=tmp_path)
     (tmp_path / "records.json.gz").unlink()
     found = compare(several, toy_tasks, model, suite=toy_suite, seeds=1, folder=tmp_path)

@@ -80,11 +80,11 @@ def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
     "method",
     [
         Plain(SHORT),
-        BestResponse(SHORT, schedule=Schedule(finishing_steps=0)),
-        # Batches of one size, so that what was compiled for one side is called for the other.
         *(
             pytest.param(method, marks=pytest.mark.slow)
             for method in (
+                BestResponse(SHORT, schedule=Schedule(finishing_steps=0)),
+                # Of one size, so that what was compiled for one side is called for the other.
                 BestResponse(SHORT, 30, schedule=Schedule(finishing_steps=0, wait=0.1)),
                 SelectiveDistillation(SHORT),
                 IMMA(SHORT, outer_steps=4),

@@ -17,7 +17,7 @@ from rootbound.data import Data
 from rootbound.datasets import mnist
 from rootbound.evaluation import evaluate
 from rootbound.inspection.pictures import find_convolution
-from rootbound.methods import BestResponse
+from rootbound.methods import BestResponse, Schedule
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.weights import own_weights
@@ -109,7 +109,7 @@ def test_it_is_trained_and_attacked_at_every_depth(name: str) -> None:
     module, turn = make(name), list(ARCHITECTURES).index(name)
     model = Classifier.wrap(module, example=samples(name, 1))
     tasks = text_tasks if ARCHITECTURES[name][1] == TEXT else image_tasks
-    check(lambda: model, tasks, share(turn % 14, 14))
+    check(lambda: model, tasks, share(turn % 28, 28))
 
 
 def test_the_way_it_is_written_changes_no_bit() -> None:
@@ -121,7 +121,8 @@ def test_the_way_it_is_written_changes_no_bit() -> None:
     values = list(built_in.state_dict().values())
     module.load_state_dict(dict(zip(module.state_dict(), values, strict=True)))
     written = Classifier.wrap(module, example=few.desirable.train.batch(slice(0, 1))[0])
-    method = BestResponse(Recipe(epochs=1, batch_size=64))
+    schedule = Schedule(finishing_steps=5)
+    method = BestResponse(Recipe(epochs=1, batch_size=64), schedule=schedule)
     suite = Suite(
         "bits-1", (ExactLastLayer(1e-2), FineTune(None, "kept", "adam", 1e-3)), (Budget(10, 2),)
     )

@@ -18,7 +18,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
 from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.context import specification
-from rootbound.methods import BestResponse, Plain
+from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.weights import weights_digest
 from rootbound.records import Configuration
@@ -97,7 +97,8 @@ def test_a_step_is_computed_as_precisely_as_told(precision: str) -> None:
 
 
 def test_half_precision_trains_as_well(toy_model: Classifier, toy_tasks: TaskPair) -> None:
-    method = BestResponse(Recipe(epochs=8, batch_size=30))
+    recipe, schedule = Recipe(epochs=8, batch_size=30), Schedule(finishing_steps=5)
+    method = BestResponse(recipe, schedule=schedule)
     trained = [method.in_precision(one).fit(toy_model, toy_tasks) for one in PRECISIONS]
     assert min(accuracy(one, toy_tasks.desirable.test) for one in trained) > 0.9
     digests = {weights_digest(one.state_dict()) for one in trained}

@@ -17,6 +17,8 @@ from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.datasets import Dataset, Layout
 
+pytestmark = pytest.mark.usefixtures("few_last_steps")
+
 NAMES = ("<b>cat", "dog & co", "eel-é")
 HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "data.md"
 SKIP = Layout(skip_unreadable=True)

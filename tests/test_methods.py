@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +84,13 @@ OF_EACH_CLASS = tuple({type(row): row for row in reversed(ROWS)}.values())
 """The first row of each method: for what a method's settings have no part in."""
 
 
+def brief(method: Method, epochs: int) -> Method:
+    """Return a method of few epochs and steps of its own, for what their number has no part in."""
+    own = ("outer_steps", "steps", "head_steps")
+    few: dict[str, Any] = {name: 3 for name in own if hasattr(method, name)}
+    return replace(method.for_epochs(epochs), **few)
+
+
 def weights(model: Classifier) -> torch.Tensor:
     return torch.cat([value.flatten() for value in model.state_dict().values()])
 
@@ -111,7 +119,7 @@ def test_contract(method: Method, toy_model: Classifier, toy_tasks: TaskPair) ->
 def test_the_seed_settles_everything(
     method: Method, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
-    short = method.for_epochs(2)
+    short = brief(method, epochs=2)
     first = weights(short.fit(toy_model, toy_tasks, seed=3))
     torch.manual_seed(99)  # a method that draws from it would now give other weights
     again = weights(short.fit(toy_model, toy_tasks, seed=3))
@@ -123,13 +131,13 @@ def test_the_seed_settles_everything(
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
 def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
     model = deep_cnn(classes=3, shape=(1, 16, 16))
-    short = method.for_epochs(1)
+    short = brief(method, epochs=1)
     assert bool(torch.isfinite(weights(short.fit(model, toy_tasks))).all())
 
 
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
 def test_half_precision(method: Method, toy_tasks: TaskPair) -> None:
-    half = method.for_epochs(1).in_precision("bfloat16")
+    half = brief(method, epochs=1).in_precision("bfloat16")
     fitted = half.fit(shallow_cnn(3, (1, 16, 16)), toy_tasks)
     assert {value.dtype for value in fitted.state_dict().values()} == {torch.float32}
     assert all(value.isfinite().all() for value in fitted.state_dict().values())

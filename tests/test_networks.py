@@ -37,7 +37,7 @@ from rootbound.records import Configuration
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 from test_attacks import ODD_ROWS, RENAMED_ROWS, ROWS
-from test_methods import OF_EACH_CLASS
+from test_methods import OF_EACH_CLASS, brief
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=1, batch_size=60, learning_rate=3e-3)
@@ -207,7 +207,7 @@ def check(
 
 
 LARGE = [row for row in NETWORKS if row.marks]
-"""Networks of other libraries, and of language: each meets every fifth attack."""
+"""Networks of other libraries, and of language: each meets every ninth attack."""
 
 
 def share(turn: int, count: int) -> tuple[Attack, ...]:
@@ -227,7 +227,7 @@ SHARED = [
 ]
 REST = [
     *(pytest.param(*row.values, rest(turn), id=row.id) for turn, row in enumerate(QUICK)),
-    *(pytest.param(*row.values, share(turn % 5, 5), id=row.id) for turn, row in enumerate(LARGE)),
+    *(pytest.param(*row.values, share(turn % 9, 9), id=row.id) for turn, row in enumerate(LARGE)),
 ]
 
 
@@ -276,7 +276,7 @@ def test_weights_in_half_precision_are_attacked_in_single(
 def test_a_method_trains_a_text_model_or_says_that_it_cannot(method: Method) -> None:
     model, tasks = text_model(), text_tasks()
     try:
-        trained = method.for_epochs(1).fit(model, tasks)
+        trained = brief(method, epochs=1).fit(model, tasks)
     except InputError as error:
         assert type(method).__name__ in NOT_FOR_TEXTS
         assert len(str(error).splitlines()) == 1

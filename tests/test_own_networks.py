@@ -25,6 +25,8 @@ from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
 
+pytestmark = pytest.mark.usefixtures("few_last_steps")
+
 NETWORK = """
 import torch
 from torch import nn

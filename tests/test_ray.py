@@ -20,7 +20,7 @@ from rootbound.data import TaskPair
 from rootbound.evaluation import compare
 from rootbound.execution import Crew, RayCluster, WorkerDied
 from rootbound.execution.engine import OnDeath, give_up
-from rootbound.methods import BestResponse, Plain
+from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
@@ -140,13 +140,13 @@ def test_nothing_is_lost_with_a_machine(
     cluster: Any, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     """The records are those of one process, byte for byte."""
-    fast = Recipe(epochs=1, batch_size=30)
+    fast, schedule = Recipe(epochs=1, batch_size=30), Schedule(finishing_steps=5)
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     (other,) = cluster.worker_nodes
 
     def found(workers: int | RayCluster) -> list[str]:
         evaluation = compare(
-            (Plain(fast), BestResponse(fast)), toy_tasks, model,
+            (Plain(fast), BestResponse(fast, schedule=schedule)), toy_tasks, model,
             suite=toy_suite, seeds=1, workers=workers,
         )  # fmt: skip
         return timeless(evaluation)

@@ -24,6 +24,8 @@ from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
 
+pytestmark = pytest.mark.usefixtures("few_last_steps")
+
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 
 EVIL = "<img src=x>"

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from rootbound.core.errors import InputError
-from rootbound.execution import Engine, InProcess, Pool, WorkerDied, engine_for
+from rootbound.execution import Engine, InProcess, Pool, WorkerDied, engine_for, worker
 
 
 def work(job: int, offset: int) -> tuple[int, int, int]:
@@ -132,12 +132,14 @@ def leave_a_thread(job: int) -> int:
 
 
 @pytest.mark.slow
-def test_what_a_job_leaves_running_keeps_nobody_waiting() -> None:
+def test_what_a_job_leaves_running_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert worker.FAREWELL <= 10
+    monkeypatch.setattr(worker, "FAREWELL", 1.0)
     started = time.monotonic()
     with Pool(1).open(leave_a_thread, ()) as crew:
         crew.submit(1)
         assert list(crew.finished()) == [(1, 1)]
-    assert time.monotonic() - started < 120
+    assert time.monotonic() - started < 110
 
 
 def leave_a_process(job: int) -> int:

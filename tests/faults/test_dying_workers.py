@@ -92,7 +92,7 @@ def test_what_ends_its_process_is_a_failed_record_and_all_else_as_ever(
         )  # fmt: skip
         return Evaluation.load(folder)
 
-    dying = found(Pool(2, patience=1.0), tmp_path / "dying")
+    dying = found(Pool(2, patience=0.25), tmp_path / "dying")
     for how in HARM:
         monkeypatch.setitem(HARM, how, _refuse)
     refusing = found(InProcess(), tmp_path / "refusing")

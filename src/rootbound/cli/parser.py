@@ -66,7 +66,7 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
 
 def _add_options(parser: ArgumentParser, kind: type[Any], group: object | None = None) -> None:
     """Add the options of a dataclass, with the defaults of a group where it is one."""
-    hints, texts = get_type_hints(kind), _docstrings(kind)
+    hints, texts = _describe(kind)  # type: ignore[arg-type]  # a class is hashable
     for part in fields(kind):
         default = part.default if group is None else getattr(group, part.name)
         if is_dataclass(default):
@@ -83,6 +83,12 @@ def _add_options(parser: ArgumentParser, kind: type[Any], group: object | None =
             else:
                 flag = f"--{key.replace('_', '-')}"
                 parser.add_argument(flag, *names, default=default, **settings)
+
+
+@functools.cache
+def _describe(kind: type[Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return types and docstrings of the fields of a dataclass, which commands may share."""
+    return get_type_hints(kind), _docstrings(kind)
 
 
 def _docstrings(kind: type[Any]) -> dict[str, str]:
