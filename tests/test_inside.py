@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import ARCHITECTURES, TEXT
 from rootbound.attacks.repairs.gates import open_gates
@@ -162,6 +164,22 @@ def test_weights_changed_in_place_and_arrays_are_no_obstacle() -> None:
     assert torch.equal(outputs, network(inputs))
     outputs.sum().backward()
     assert network.layer.weight.grad is not None
+
+
+def test_calls_have_the_same_numbers_while_operations_are_counted() -> None:
+    names, counted = list[str](), list[str]()
+    network, inputs = Clipping(), torch.randn(8, 4)
+    with Calls(functools.partial(keep_name, names)):
+        network(inputs)
+    with FlopCounterMode(display=False), Calls(functools.partial(keep_name, counted)):
+        network(inputs)
+    assert names == counted
+    assert [name.rpartition(".")[2] for name in names] == ["clamp_", "linear", "mul"]
+
+
+def keep_name(names: list[str], number: int, name: str, tensor: Tensor) -> Tensor:
+    names.append(name)
+    return tensor
 
 
 class Gated(nn.Module):

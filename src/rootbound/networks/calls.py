@@ -58,18 +58,19 @@ class Calls(TorchFunctionMode):
         if function is torch._C._set_grad_enabled:
             self.wants_gradients = args[0]
             return None
-        if function is Tensor.detach or function is torch.detach:
-            return args[0]
-        if function is Tensor.data.__get__ and args[0].grad_fn is not None:  # type: ignore[attr-defined]
+        if _only_detaches(function, args):
             return args[0]
         outputs = self._call(function, args, kwargs or {})
+        # What compiled code calls is seen only while operations are counted as well.
+        if isinstance(function, torch._ops.OpOverload):
+            return outputs
         if isinstance(outputs, Tensor):
             in_place = any(outputs is argument for argument in args)
             return self._shown(function, outputs, in_place=in_place)
         if isinstance(outputs, list | tuple) and any(isinstance(one, Tensor) for one in outputs):
-            shown = [
+            shown = (
                 self._shown(function, one) if isinstance(one, Tensor) else one for one in outputs
-            ]
+            )
             return type(outputs)(shown)
         return outputs
 
@@ -97,6 +98,15 @@ class Calls(TorchFunctionMode):
             # Others hold this very tensor.
             return tensor.copy_(shown)
         return shown
+
+
+def _only_detaches(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
+    """Return whether a call hides from gradients where its result comes from, and does no more."""
+    if function in (Tensor.detach, torch.detach):
+        return True
+    is_data = function is Tensor.data.__get__  # type: ignore[attr-defined]
+    # Weights are changed by way of their data.
+    return is_data and args[0].grad_fn is not None
 
 
 class _Context:

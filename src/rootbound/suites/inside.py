@@ -1,0 +1,26 @@
+"""Attacks that see inside blocks: gates held open, and cuts at any tensor of a forward pass."""
+
+from __future__ import annotations
+
+from rootbound.attacks import Attack, ExactLastLayer, FineTune, RidgeHead, repairs
+
+PLAIN = FineTune(None, "kept", "adam", 2e-3)
+EXACT = ExactLastLayer(1e-2, "standardised")
+OPEN = repairs.OpenGates()
+
+INSIDE: tuple[Attack, ...] = (
+    # A gate that is open leaves an ordinary network: it takes several families to attack it well.
+    *(
+        repairs.Repaired(OPEN, attack)
+        for attack in (
+            PLAIN,
+            repairs.Repaired(repairs.Sanitise(), PLAIN),
+            repairs.Repaired(repairs.ReinitialiseDead(), PLAIN),
+            repairs.Repaired(repairs.CutInside(), EXACT),
+            RidgeHead(1e-1, "standardised"),
+        )
+    ),
+    *(repairs.Repaired(repairs.CutInside(rank), EXACT) for rank in (1, 2)),
+    repairs.Repaired(repairs.CutInside(), PLAIN),
+)
+"""For suites that come: they need no blocks, and so they reach what hides within one."""
