@@ -30,6 +30,7 @@ from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.networks.weights import weights_digest
 from rootbound.suites import Suite
+from rootbound.suites.inside import INSIDE
 from rootbound.training import Recipe, accuracy, predict
 
 NAIVE: dict[str, Attack] = {
@@ -187,6 +188,28 @@ def test_without_batch_normalisation_there_is_nothing_to_poison(
 ) -> None:
     with pytest.raises(ValueError, match="no batch normalisation"):
         FAKES["poisoned_batch_norm"](toy_model, toy_tasks)
+
+
+@pytest.mark.slow
+def test_attacks_that_see_inside_unmask_gates(
+    mnist_fakes: dict[str, tuple[Classifier, Classifier]], few_digits: TaskPair
+) -> None:
+    """The mean of the three strongest families is within 2 points of what is reached undefended."""
+    names = ("opaque_gate", "detector_switch", "batch_dependent")
+    suite = Suite("inside", INSIDE, (Budget(10, 60),))
+    resources = AttackerResources(few_digits.desirable.train)
+
+    def well_tuned(model: Classifier) -> float:
+        subject = Subject("defended", "fake", 0, model)
+        best: dict[str, float] = {}
+        for record in attack(subject, few_digits.undesirable, suite, resources):
+            assert record.error is None
+            best[record.family] = max(best.get(record.family, 0.0), record.test[record.selected])
+        return sum(sorted(best.values())[-3:]) / 3
+
+    fair = well_tuned(mnist_fakes[names[0]][0])
+    for name in names:
+        assert well_tuned(mnist_fakes[name][1]) > fair - 0.02, name
 
 
 @pytest.mark.slow
