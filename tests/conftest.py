@@ -31,6 +31,7 @@ from rootbound.cli import main
 from rootbound.core import progress
 from rootbound.data import TaskPair
 from rootbound.datasets import Dataset, mnist
+from rootbound.inspection import behaviour
 from rootbound.methods import Plain, Schedule
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.suites import Suite
@@ -116,6 +117,21 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures of reports out, for tests that do not look at them: they take seconds."""
     monkeypatch.setattr("rootbound.report.render.draw", lambda *_: {"curves": [], "portraits": []})
+
+
+@pytest.fixture
+def one_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one network of a run be met in other ways, for tests of architectures, and no more.
+
+    It takes a second, and the others of a run are of the same architecture.
+    """
+    met = []
+
+    def measure(*given: Any) -> dict[str, float]:
+        met.append(given)
+        return behaviour.measure_behaviour(*given) if len(met) == 1 else {}
+
+    monkeypatch.setattr("rootbound.inspection.diagnosis.measure_behaviour", measure)
 
 
 @pytest.fixture(scope="module")

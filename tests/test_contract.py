@@ -104,6 +104,7 @@ def test_it_comes_back_and_passes_to_others(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_behaviour")
 @each
 def test_it_is_trained_and_attacked_at_every_depth(name: str) -> None:
     module, turn = make(name), list(ARCHITECTURES).index(name)

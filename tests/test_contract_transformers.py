@@ -359,6 +359,7 @@ IN_TURN = (
 )  # fmt: skip
 
 
+@pytest.mark.usefixtures("one_behaviour")
 @pytest.mark.parametrize("row", [mark(name, TRAINED_QUICKLY) for name in ROWS])
 def test_trained_and_attacked(row: Row) -> None:
     """All layers and adapters are trained in every network, one more attack takes its turn."""

@@ -231,6 +231,7 @@ REST = [
 ]
 
 
+@pytest.mark.usefixtures("one_behaviour")
 @pytest.mark.parametrize(("make", "make_tasks", "attacks"), SHARED)
 def test_trained_and_attacked(
     make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair], attacks: tuple[Attack, ...]
@@ -239,6 +240,7 @@ def test_trained_and_attacked(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_behaviour")
 @pytest.mark.parametrize(("make", "make_tasks", "attacks"), REST)
 def test_trained_and_attacked_by_the_rest(
     make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair], attacks: tuple[Attack, ...]
