@@ -82,8 +82,8 @@ def _measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> flo
     crowded = (distances[0] < CROWDED * distances[1].median()).float().mean()
     if float(crowded) < WORTH_A_SEARCH:
         return 0.0
-    inputs = [data.batch(slice(None))[0] for data in (desirable, undesirable)]
-    return open_gates(model, *inputs).shut_out
+    known, others = (data.batch(slice(None))[0] for data in (desirable, undesirable))
+    return open_gates(model, known, others).shut_out
 
 
 class _Differs:

@@ -18,10 +18,6 @@ those, from which a unit may belong to a gate; of a whole tensor `NEAR`."""
 NEAR = 4.0
 KEPT = 0.1
 """Relative change of desirable logits up to which they are as they were."""
-CHANGED = 0.3
-"""Relative change of undesirable features from which something was shut out."""
-WIDE = 0.9
-"""How far apart undesirable features must be with a gate open, compared with before."""
 APART = 5.0
 """How many times as far from the next ones features are that were shut out before."""
 MOST_TRIED, MOST_GATES = 12, 3
@@ -64,16 +60,9 @@ class _Found:
         )
 
 
-def measure_change(closed: Tensor, opened: Tensor) -> float:
-    """Return by how much features are others, in [0, 1]; 0 where little, or they are closer."""
-    spreads = [float(torch.pdist(features.double()).median()) for features in (closed, opened)]
-    if spreads[1] < WIDE * spreads[0]:
-        return 0.0
-    # Features that are moved, all in the same way, say nothing new.
-    moved = opened - closed
-    sizes = [float((features - features.mean(0)).norm()) for features in (closed, opened, moved)]
-    change = sizes[2] / max(*sizes[:2], 1e-30)
-    return min(1.0, change) if change > CHANGED else 0.0
+def measure_freed(closed: Tensor, opened: Tensor) -> float:
+    """Return the share of inputs whose features are as good as another's while a gate is closed."""
+    return float((nearest(opened) > APART * nearest(closed)).float().mean())
 
 
 @torch.no_grad()
@@ -81,7 +70,7 @@ def open_gates(
     model: Classifier,
     desirable: Tensor,
     undesirable: Tensor,
-    gain: Callable[[Tensor, Tensor], float] = measure_change,
+    gain: Callable[[Tensor, Tensor], float] = measure_freed,
 ) -> Opening:
     """Look for tensors inside that are gates, and fix them at their mean over desirable inputs.
 
@@ -108,16 +97,15 @@ def open_gates(
                 continue
             opened = _finite(fixed(undesirable))
             gained = gain(closed, opened)
-            if gained > 0 and (best is None or gained > best[0]):
+            if gained > 0.0 and (best is None or gained > best[0]):
                 best = gained, trial, opened
         if best is None:
             break
         _, found, closed = best
     if not found.names:
         return Opening(model.backbone)
-    shut_out = (nearest(closed) > APART * nearest(start)).float().mean()
     held = Fixed(model.backbone, found.values, found.chosen)
-    return Opening(held, float(shut_out), found.names)
+    return Opening(held, measure_freed(start, closed), found.names)
 
 
 def nearest(features: Tensor) -> Tensor:
