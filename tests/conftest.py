@@ -210,7 +210,7 @@ def mnist_fakes(
     """Give, for every fake, an undefended network of MNIST and the fake that was made of it."""
 
     def make(folder: Path) -> None:
-        plain = Plain(Recipe(epochs=1))
+        plain = Plain(Recipe(epochs=2))
         trained = {
             build: plain.fit(build(5, (1, 28, 28)), few_digits) for build in set(map(base, FAKES))
         }
