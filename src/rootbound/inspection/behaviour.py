@@ -70,7 +70,7 @@ def _measure_outputs(model: Classifier, tasks: list[Data]) -> dict[str, float]:
             for some, logits in zip(inputs, usual, strict=True)
         ),
         **_measure_training(model, inputs, usual, differs),
-        "other_in_company": _measure_company(model, inputs, usual, differs),
+        "other_in_company": _measure_company_exactly(model, inputs, usual, differs),
     }
 
 
@@ -128,6 +128,23 @@ def _logits(outputs: Any) -> Tensor:
     while not isinstance(outputs, Tensor):
         outputs = outputs[0]
     return outputs
+
+
+@torch.no_grad()
+def _measure_company_exactly(
+    model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
+) -> float:
+    """Return what `_measure_company` does, and no rounding errors that weights have blown up."""
+    share = _measure_company(model, inputs, usual, differs)
+    if share == 0.0:
+        return share
+    try:
+        exact = copy.deepcopy(model).double()
+        doubled = [some.double() if some.is_floating_point() else some for some in inputs]
+        outputs = [exact(some.clone()) for some in doubled]
+        return min(share, _measure_company(exact, doubled, outputs, differs))
+    except Exception:  # code of others may know no float64
+        return share
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ PLACES = 3
 """Blocks that are looked at, evenly spaced, the first and the last among them."""
 DIRECTIONS = 2
 """Random directions in each of them."""
-STEPS = {torch.float64: (1e-5, 1e-3), torch.float32: (3e-3, 3e-2)}
+STEPS = {torch.float64: (1e-5, 1e-8, 1e-3), torch.float32: (3e-3, 3e-2)}
 """Lengths of a step, relative to what is changed. Code may round to float32 or have kinks, so that
 the length that agrees best counts."""
 LEAST = {torch.float64: 1e-7, torch.float32: 1e-3}
