@@ -234,7 +234,7 @@ def test_the_best_tensor_inside_is_cut_at() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), Zeros())
     with torch.no_grad():
         network[0].weight.copy_(torch.eye(4))  # type: ignore[operator]
-    scores = judge_tensors(network, inputs, labels)
+    scores = judge_tensors(network, inputs, labels, pool)
     best = max(scores, key=lambda number: scores[number])
     assert torch.equal(Cut(network, best, pool)(inputs), torch.tanh(network[0](inputs)))
     with pytest.raises(RuntimeError, match="took another course"):

@@ -60,13 +60,17 @@ class Calls(TorchFunctionMode):
             return None
         if _only_detaches(function, args):
             return args[0]
-        outputs = self._call(function, args, kwargs or {})
+        changed = _find_changed(function, args, kwargs or {})
+        # The gradient of a call may need what it returned, whatever takes its place.
+        own = args if changed is None else (changed.clone(), *args[1:])
+        outputs = self._call(function, own, kwargs or {})
         # What compiled code calls is seen only while operations are counted as well.
         if isinstance(function, torch._ops.OpOverload):
             return outputs
         if isinstance(outputs, Tensor):
             in_place = any(outputs is argument for argument in args)
-            return self._shown(function, outputs, in_place=in_place)
+            one = self._shown(function, outputs, in_place=in_place)
+            return one if changed is None else changed.copy_(one)
         if isinstance(outputs, list | tuple) and any(isinstance(one, Tensor) for one in outputs):
             shown = (
                 self._shown(function, one) if isinstance(one, Tensor) else one for one in outputs
@@ -107,6 +111,18 @@ def _only_detaches(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
     is_data = function is Tensor.data.__get__  # type: ignore[attr-defined]
     # Weights are changed by way of their data.
     return is_data and args[0].grad_fn is not None
+
+
+def _find_changed(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Tensor | None:
+    """Return what a call changes in place and returns, if gradients flow through it."""
+    name = getattr(function, "__name__", "")
+    says_so = kwargs.get("inplace") is True or (name.endswith("_") and not name.endswith("__"))
+    if not says_so or name in ("requires_grad_", "detach_") or not args:
+        return None
+    first = args[0]
+    return first if isinstance(first, Tensor) and first.grad_fn is not None else None
 
 
 class _Context:

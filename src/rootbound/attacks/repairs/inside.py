@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,7 +66,8 @@ class CutInside(Repair):
 
     Every tensor that a call returns is judged, wherever blocks end, by ridge regression on the
     attacker's labels with each sample left out in turn, in closed form. What comes after it is
-    thrown away. Maps are averaged over a grid, as for probes.
+    thrown away. Maps are averaged over a grid, as for probes; what belongs to tokens over all of
+    them, and a tensor as wide as the longest text of a batch is left out.
 
     Args:
         rank: Which of the tensors, the best being 1; of those that are judged alike, the first.
@@ -78,17 +80,25 @@ class CutInside(Repair):
         data = attacker.train.subset(SCREENED)
         inputs, labels = data.batch(slice(None))
         with at_rest(model):
-            scores = judge_tensors(model.backbone, inputs, labels)
+            made_features = pool_tokens if data.tokens else pool
+            scores = judge_tensors(model.backbone, inputs, labels, made_features)
+            if data.tokens:
+                alike = find_alike(model.backbone, inputs)
+                scores = {number: score for number, score in scores.items() if number in alike}
+            if not scores:
+                return model
             ranked = sorted(scores, key=lambda number: -scores[number])
             number = ranked[min(self.rank, len(ranked)) - 1]
-            backbone = nn.Sequential(Cut(model.backbone, number, pool))
+            backbone = nn.Sequential(Cut(model.backbone, number, made_features))
             width = backbone(inputs[:2]).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())
 
 
 @torch.no_grad()
-def judge_tensors(backbone: nn.Module, inputs: Tensor, labels: Tensor) -> dict[int, float]:
+def judge_tensors(
+    backbone: nn.Module, inputs: Tensor, labels: Tensor, pool: Callable[[Tensor], Tensor]
+) -> dict[int, float]:
     """Return, by the number of the call, how well a tensor inside tells classes apart.
 
     Tensors of which the same is said are one: only the first of them is returned.
@@ -108,9 +118,43 @@ def judge_tensors(backbone: nn.Module, inputs: Tensor, labels: Tensor) -> dict[i
     return scores
 
 
+@torch.no_grad()
+def find_alike(backbone: nn.Module, tokens: Tensor) -> set[int]:
+    """Return the numbers of calls that are the same, and as wide, however long texts are."""
+    shorter = tokens.clone()
+    shorter[:, max(1, tokens.shape[1] // 2) :] = 0
+    courses = [_list_calls(backbone, some) for some in (tokens, shorter, tokens.clamp(min=1))]
+    alike = set()
+    for number, calls in enumerate(zip(*courses, strict=False)):
+        if len({name for name, _ in calls}) > 1:
+            break  # from here on a number is another call
+        if len(set(calls)) == 1:
+            alike.add(number)
+    return alike
+
+
+def _list_calls(backbone: nn.Module, inputs: Tensor) -> list[tuple[str, int]]:
+    """Return the name of each call, and how many features it makes; none where it makes none."""
+    calls: list[tuple[str, int]] = []
+
+    def note(_: int, name: str, tensor: Tensor) -> Tensor:
+        has_rows = tensor.dim() > 1 and len(tensor) == len(inputs)
+        calls.append((name, pool_tokens(tensor.float()).shape[1] if has_rows else 0))
+        return tensor
+
+    with Calls(note):
+        backbone(inputs)
+    return calls
+
+
 def _as_targets(labels: Tensor) -> Tensor:
     targets = functional.one_hot(labels).double()
     return targets - targets.mean(0)
+
+
+def pool_tokens(outputs: Tensor) -> Tensor:
+    """Return features `(N, D)`, averaged over all that stands between samples and features."""
+    return outputs.flatten(1, -2).mean(1) if outputs.dim() > 2 else outputs
 
 
 def pool(outputs: Tensor) -> Tensor:
