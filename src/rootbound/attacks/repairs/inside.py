@@ -80,8 +80,8 @@ class CutInside(Repair):
         data = attacker.train.subset(SCREENED)
         inputs, labels = data.batch(slice(None))
         with at_rest(model):
-            made_features = pool_tokens if data.tokens else pool
-            scores = judge_tensors(model.backbone, inputs, labels, made_features)
+            read = pool_tokens if data.tokens else pool
+            scores = judge_tensors(model.backbone, inputs, labels, read)
             if data.tokens:
                 alike = find_alike(model.backbone, inputs)
                 scores = {number: score for number, score in scores.items() if number in alike}
@@ -89,7 +89,7 @@ class CutInside(Repair):
                 return model
             ranked = sorted(scores, key=lambda number: -scores[number])
             number = ranked[min(self.rank, len(ranked)) - 1]
-            backbone = nn.Sequential(Cut(model.backbone, number, made_features))
+            backbone = nn.Sequential(Cut(model.backbone, number, read))
             width = backbone(inputs[:2]).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())
@@ -97,7 +97,7 @@ class CutInside(Repair):
 
 @torch.no_grad()
 def judge_tensors(
-    backbone: nn.Module, inputs: Tensor, labels: Tensor, pool: Callable[[Tensor], Tensor]
+    backbone: nn.Module, inputs: Tensor, labels: Tensor, read: Callable[[Tensor], Tensor]
 ) -> dict[int, float]:
     """Return, by the number of the call, how well a tensor inside tells classes apart.
 
@@ -108,7 +108,7 @@ def judge_tensors(
 
     def judge(number: int, _: str, tensor: Tensor) -> Tensor:
         if tensor.is_floating_point() and tensor.dim() > 1 and len(tensor) == len(inputs):
-            score = _explained(pool(tensor).double(), targets)
+            score = _explained(read(tensor).double(), targets)
             if score is not None and not any(abs(score - one) < 1e-9 for one in scores.values()):
                 scores[number] = score
         return tensor
