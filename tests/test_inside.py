@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import ARCHITECTURES, TEXT
@@ -225,6 +228,38 @@ def test_what_works_in_place_is_fixed_for_all_who_hold_it() -> None:
     assert torch.equal(fixed(torch.randn(5, 4)), torch.ones(5, 6))
     wrong = Fixed(network, {last: torch.ones(7)}, {last: torch.ones(7).bool()})
     assert torch.equal(wrong(torch.ones(5, 4)), network(torch.ones(5, 4)))
+
+
+def add_in_place(outputs: Tensor) -> Tensor:
+    outputs += 1.0
+    return outputs
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "a module": nn.ReLU(inplace=True),
+    "a module that does not name the option": nn.ReLU6(inplace=True),
+    "dropout at rest": nn.Dropout(inplace=True).eval(),
+    "a function": lambda outputs: functional.elu(outputs, 1.0, True),
+    "a method": lambda outputs: outputs.sigmoid_(),
+    "an operator": add_in_place,
+    "another look": lambda outputs: outputs.unsqueeze_(1).squeeze(1),
+}
+
+
+@pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE)
+def test_what_works_in_place_keeps_its_gradient(change: Callable[[Tensor], Tensor]) -> None:
+    with seeded(0):
+        layer, inputs = nn.Linear(4, 6), torch.randn(5, 4)
+    results = []
+    for watching in (contextlib.nullcontext(), Calls(lambda _, __, tensor: 2.0 * tensor / 2.0)):
+        with watching:
+            outputs = layer(inputs)
+            changed = change(outputs)
+        # Others hold the tensor that was changed.
+        assert torch.equal(outputs.flatten(), changed.flatten())
+        (gradient,) = torch.autograd.grad(changed.sum(), layer.weight)
+        results += [torch.cat([changed, gradient.T])]
+    assert torch.equal(*results)
 
 
 def test_the_best_tensor_inside_is_cut_at() -> None:

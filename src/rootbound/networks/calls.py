@@ -8,11 +8,13 @@ same for all inputs.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode, resolve_name
 
 Watcher = Callable[[int, str, Tensor], Tensor]
@@ -68,14 +70,12 @@ class Calls(TorchFunctionMode):
         if isinstance(function, torch._ops.OpOverload):
             return outputs
         if isinstance(outputs, Tensor):
-            in_place = any(outputs is argument for argument in args)
-            one = self._shown(function, outputs, in_place=in_place)
-            return one if changed is None else changed.copy_(one)
+            shown = self._shown(function, outputs)
+            return shown if changed is None else self._call(Tensor.copy_, (changed, shown), {})
         if isinstance(outputs, list | tuple) and any(isinstance(one, Tensor) for one in outputs):
-            shown = (
+            return type(outputs)(
                 self._shown(function, one) if isinstance(one, Tensor) else one for one in outputs
             )
-            return type(outputs)(shown)
         return outputs
 
     def _call(
@@ -92,16 +92,10 @@ class Calls(TorchFunctionMode):
             with torch.no_grad():
                 return function(*args, **kwargs)
 
-    def _shown(
-        self, function: Callable[..., Any], tensor: Tensor, *, in_place: bool = False
-    ) -> Tensor:
+    def _shown(self, function: Callable[..., Any], tensor: Tensor) -> Tensor:
         number, self.count = self.count, self.count + 1
         name = resolve_name(function) or getattr(function, "__name__", "?")
-        shown = self.watch(number, name, tensor)
-        if shown is not tensor and in_place:
-            # Others hold this very tensor.
-            return tensor.copy_(shown)
-        return shown
+        return self.watch(number, name, tensor)
 
 
 def _only_detaches(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
@@ -116,13 +110,43 @@ def _only_detaches(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
 def _find_changed(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Tensor | None:
-    """Return what a call changes in place and returns, if gradients flow through it."""
-    name = getattr(function, "__name__", "")
-    says_so = kwargs.get("inplace") is True or (name.endswith("_") and not name.endswith("__"))
-    if not says_so or name in ("requires_grad_", "detach_") or not args:
+    """Return the tensor whose values a call changes in place; None where it changes none."""
+    if not args or not isinstance(args[0], Tensor):
         return None
-    first = args[0]
-    return first if isinstance(first, Tensor) and first.grad_fn is not None else None
+    name = getattr(function, "__name__", "")
+    if name.startswith("__"):
+        changes = name.startswith("__i") and name not in ("__invert__", "__index__", "__int__")
+    elif function in _INPLACE:
+        position = _INPLACE[function]
+        changes = kwargs.get("inplace", position < len(args) and args[position]) is True
+    else:
+        changes = name.endswith("_") and name not in _ONLY_LOOKS
+    return args[0] if changes else None
+
+
+_INPLACE = {
+    function: list(inspect.signature(function).parameters).index("inplace")
+    for function in vars(functional).values()
+    if inspect.isfunction(function) and "inplace" in inspect.signature(function).parameters
+}
+"""Functions that are told whether to work in place, and which of their parameters tells them."""
+_ONLY_LOOKS = {
+    "requires_grad_",
+    "detach_",
+    "share_memory_",
+    "rename_",
+    "set_",
+    "resize_",
+    "resize_as_",
+    "as_strided_",
+    "squeeze_",
+    "unsqueeze_",
+    "t_",
+    "transpose_",
+    "swapaxes_",
+    "swapdims_",
+}
+"""Calls that change how a tensor is seen, and none of its values."""
 
 
 class _Context:
