@@ -107,8 +107,8 @@ def run_assignment(
                 rivals = (best.get(record.family, result), result)
                 best[record.family] = max(rivals, key=lambda rival: rival.record.preference)
         for result in best.values():
-            accuracy, balanced = result.score.accuracies_on(draw.test)
-            finished[result.trial] = replace(result.record, accuracy=accuracy, balanced=balanced)
+            judgement = result.score.judge(draw.test)
+            finished[result.trial] = replace(result.record, **vars(judgement))
         records += [finished[trial].as_written() for trial in trials]
     return records
 

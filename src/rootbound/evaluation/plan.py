@@ -11,6 +11,8 @@ from rootbound.networks import Classifier
 from rootbound.records import Arm, Configuration, Record, Stage, TaskName
 from rootbound.suites import Suite
 
+BETWEEN_DRAWS = 10_000
+"""Step from the attacker of one draw to that of the next: those of other models are between."""
 BUNDLES_PER_ASSIGNMENT = 8
 """Bundles of trials in one assignment, at most: small enough to share among processes."""
 
@@ -123,12 +125,21 @@ def split_assignment(assignment: Assignment) -> list[Assignment]:
 
 
 def screen(subject: Subject, suite: Suite) -> list[Assignment]:
-    """Return the assignments that try every trial of a suite on a subject, one attacker."""
-    budgets = [budget for budget in suite.budgets if budget.labels != 1]
-    return [*assign(subject, suite.attacks, budgets), *screen_unselected(subject, suite)]
+    """Return the assignments that try every trial of a suite on a subject, draw by draw."""
+    assignments = []
+    for draw in range(max(suite.draws, default=1)):
+        drawn = replace(suite, budgets=suite.budgets_of(draw), draws=())
+        attacker = subject.seed + draw * BETWEEN_DRAWS
+        met = subject.as_met_by(attacker)
+        budgets = [budget for budget in drawn.budgets if budget.labels != 1]
+        assignments += assign(met, suite.attacks, budgets, attacker=attacker)
+        assignments += screen_unselected(met, drawn, attacker)
+    return assignments
 
 
-def screen_unselected(subject: Subject, suite: Suite) -> list[Assignment]:
+def screen_unselected(
+    subject: Subject, suite: Suite, attacker: int | None = None
+) -> list[Assignment]:
     """Return the part of a screening in which no setting is chosen by how well it does.
 
     These are the settings for one label a class, and those for the benign task.
@@ -136,8 +147,8 @@ def screen_unselected(subject: Subject, suite: Suite) -> list[Assignment]:
     blind = [budget for budget in suite.budgets if budget.labels == 1]
     some = [budget for budget in suite.budgets if budget.labels not in (1, None)]
     return [
-        *assign(subject, suite.blind, blind),
-        *assign(subject, suite.benign, some, task="benign"),
+        *assign(subject, suite.blind, blind, attacker=attacker),
+        *assign(subject, suite.benign, some, attacker=attacker, task="benign"),
     ]
 
 

@@ -18,6 +18,22 @@ from rootbound.evaluation.attacker import Draw
 from rootbound.training import balanced_accuracy, predict
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """How good a model is on the whole test set.
+
+    Args:
+        accuracy: Share of the samples that it classifies correctly.
+        balanced: The same where every class counts the same; None where the label is the next
+            token, as classes are not to count the same there.
+        halves: Accuracy on the samples with even and with odd places.
+    """
+
+    accuracy: float
+    balanced: float | None
+    halves: tuple[float, ...]
+
+
 @dataclass
 class Score:
     """The score of one trial so far.
@@ -73,16 +89,19 @@ class Score:
             self.loss = None if validation is None else validation[1]
         return chosen
 
-    def accuracies_on(self, data: Data) -> tuple[float, float | None]:
-        """Return the accuracy of the selected model on other data, and the balanced one.
-
-        Where the label is the next token, classes are not to count the same: there is none.
-        """
+    def judge(self, data: Data) -> Judgement:
+        """Return how good the selected model is on other data."""
         assert self.model is not None  # a trial without error has one
         logits = _compute_logits(self.model, data, self.trials)
         correct = _find_correct(logits, data)[:, self.position : self.position + 1]
         (share,) = balanced_accuracy(correct, data.labels)
-        return float(correct.double().mean()), share if data.stratified else None
+        right = correct.double()
+        halves = (right[half::2] if len(right) > 1 else right for half in (0, 1))
+        return Judgement(
+            float(right.mean()),
+            share if data.stratified else None,
+            tuple(float(half.mean()) for half in halves),
+        )
 
 
 def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) -> list[Score]:

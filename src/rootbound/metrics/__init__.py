@@ -3,10 +3,17 @@
 Accuracies are in [0, 1]; differences of accuracies, and intervals, are in percentage points.
 """
 
-from rootbound.metrics.cells import (
+from rootbound.metrics.attackers import (
     advantage,
     attacked,
     balanced,
+    is_well_tuned,
+    marginal_advantage,
+    realistic,
+    strongest_families,
+    well_tuned,
+)
+from rootbound.metrics.cells import (
     balanced_desirable,
     benign,
     budgets,
@@ -14,7 +21,6 @@ from rootbound.metrics.cells import (
     desirable,
     failures,
     families,
-    marginal_advantage,
     methods,
     public,
     selected,
@@ -57,6 +63,7 @@ __all__ = [
     "estimate",
     "failures",
     "families",
+    "is_well_tuned",
     "kaplan_meier_median",
     "labels_multiples",
     "longer_run",
@@ -71,11 +78,14 @@ __all__ = [
     "paired",
     "points",
     "public",
+    "realistic",
     "resistance",
     "selected",
     "standings",
     "steps_to_reach",
     "strongest",
+    "strongest_families",
     "trials",
     "undefended",
+    "well_tuned",
 ]

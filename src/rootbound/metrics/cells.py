@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rootbound.metrics.estimates import Draw, Estimate, paired
+from rootbound.metrics.estimates import Draw
 from rootbound.records import EXACT, PRACTICAL, Evaluation, Record
 
 MOST_COLUMNS = 8
@@ -136,57 +136,6 @@ def accuracies(records: Mapping[Draw, Record]) -> dict[Draw, float]:
     return {
         draw: record.accuracy for draw, record in records.items() if record.accuracy is not None
     }
-
-
-def attacked(
-    evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
-) -> dict[Draw, float]:
-    """Return the test accuracy of the strongest trial of each draw in a cell."""
-    return accuracies(selected(evaluation, method, labels, family))
-
-
-def balanced(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw, float]:
-    """Return the balanced accuracy of the same trials, chosen as ever; older records do not say."""
-    chosen = selected(evaluation, method, labels)
-    return {draw: record.balanced for draw, record in chosen.items() if record.balanced is not None}
-
-
-def advantage(
-    evaluation: Evaluation,
-    method: str,
-    labels: int | None,
-    family: str | None = None,
-    *,
-    over: str = "scratch",
-) -> Estimate | None:
-    """Return what the weights are worth to the attacker: accuracy minus scratch's, in points.
-
-    Scratch is the strongest attack of any family on random weights with the same labels, since
-    weights can always be thrown away. Without a family, both sides choose among all families
-    and have equal trials.
-
-    Args:
-        evaluation: Everything that was measured.
-        method: Name of the method.
-        labels: Labels per class, None for all.
-        family: Family or tier of the attacks on the method; None for all that compete.
-        over: Name of the arm in the place of scratch, such as the public one.
-    """
-    return paired(attacked(evaluation, method, labels, family), attacked(evaluation, over, labels))
-
-
-def marginal_advantage(evaluation: Evaluation, method: str, labels: int | None) -> Estimate | None:
-    """Return what the weights add to the attacker's means: the advantage over the best of those.
-
-    Without the weights an attacker has the stronger of two: random weights, and the public model
-    where one was attacked; the advantage over that one is the smaller on average. None where
-    scratch was not attacked, or the method.
-    """
-    over_scratch, known = advantage(evaluation, method, labels), public(evaluation)
-    over_public = None if known is None else advantage(evaluation, method, labels, over=known)
-    if over_scratch is None or over_public is None:
-        return over_scratch
-    return min(over_scratch, over_public, key=lambda gain: gain.mean)
 
 
 def benign(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw, float]:

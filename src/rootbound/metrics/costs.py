@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Literal
 
-from rootbound.metrics.cells import attacked, budgets, trials, undefended
+from rootbound.metrics.attackers import attacked, realistic
+from rootbound.metrics.cells import budgets, trials, undefended
 from rootbound.records import Evaluation, Record
 
 Unit = Literal["steps", "flops"]
@@ -24,7 +25,7 @@ def steps_to_reach(
     plain = undefended(evaluation)
     if plain is None:
         return []
-    goals = attacked(evaluation, plain, labels, family)
+    goals = realistic(evaluation, plain, labels, family)
     reached: list[int | None] = []
     for draw, records in sorted(trials(evaluation, method, labels, family).items()):
         if draw in goals:
@@ -59,7 +60,7 @@ def multiples(
         Pairs of the multiple and whether the goal was reached. Where it was not, the multiple is
         a lower bound: that of the most expensive trial.
     """
-    goals = attacked(evaluation, "scratch", labels)
+    goals = realistic(evaluation, "scratch", labels)
     own = trials(evaluation, method, labels)
     fresh = trials(evaluation, "scratch", labels)
     pairs = []

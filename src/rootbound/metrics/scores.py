@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 
+from rootbound.metrics.attackers import attacked
 from rootbound.metrics.cells import (
-    attacked,
     budgets,
     by_draw,
     competes,

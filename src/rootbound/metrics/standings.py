@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from rootbound.metrics import cells
+from rootbound.metrics import attackers, cells
 from rootbound.metrics.costs import labels_multiples, multiples
 from rootbound.metrics.estimates import Estimate, paired, points
 from rootbound.records import EXACT, Configuration, Evaluation
@@ -25,7 +24,7 @@ class Worst:
     Args:
         advantage: Advantage in points, over scratch unless another is named.
         labels: Labels per class, None for all.
-        attack: Attack family that most attackers chose there.
+        attack: Strongest family of attacks there.
     """
 
     advantage: Estimate
@@ -82,9 +81,9 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
     own = cells.desirable(evaluation, method)
     reference = {} if plain in (None, method) else cells.desirable(evaluation, str(plain))
     budgets = cells.budgets(evaluation)
-    exact = cells.attacked(evaluation, method, budgets[-1], EXACT) if budgets else {}
-    worst, known = _worst(evaluation, method, cells.advantage), cells.public(evaluation)
-    over_public = None if known is None else partial(cells.advantage, over=known)
+    exact = attackers.attacked(evaluation, method, budgets[-1], EXACT) if budgets else {}
+    worst, known = _worst(evaluation, method, attackers.advantage), cells.public(evaluation)
+    over_public = None if known is None else partial(attackers.advantage, over=known)
     steps = [] if worst is None else multiples(evaluation, method, worst.labels, "steps")
     settings = {training.method: training.settings for training in evaluation.trainings}
     return Standing(
@@ -99,7 +98,7 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
         benign=_benign(evaluation, method, plain),
         cost=_cost(evaluation, method, plain),
         over_public=None if over_public is None else _worst(evaluation, method, over_public),
-        marginal=_worst(evaluation, method, cells.marginal_advantage),
+        marginal=_worst(evaluation, method, attackers.marginal_advantage),
     )
 
 
@@ -112,8 +111,7 @@ def _worst(
     for labels in cells.budgets(evaluation):
         value = measure(evaluation, method, labels)
         if value is not None:
-            chosen = cells.selected(evaluation, method, labels).values()
-            attack = Counter(record.family for record in chosen).most_common(1)[0][0]
+            attack = attackers.strongest_families(evaluation, method, labels)[0]
             candidates.append(Worst(value, labels, attack))
     return max(candidates, key=lambda cell: cell.advantage.mean, default=None)
 

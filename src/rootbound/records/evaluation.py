@@ -31,8 +31,8 @@ WITH_TEXTS = 2
 """The version in which each record held its attack, and each training its method, as text."""
 RECORDS, PLAIN_RECORDS = "records.json.gz", "records.json"
 """A complete run: as it is written, and as versions before wrote it."""
-BALANCED = ("balanced", "desirable_balanced")
-"""Fields that older records do not have."""
+LATER = ("balanced", "desirable_balanced", "halves")
+"""Fields that older records do not have, and that are left out where they say nothing."""
 PARTS, BEGUN = "records", "run.json"
 """The folder of what has come so far, a file of the same layout for each piece of work; and in it
 the file that is written first, with the context."""
@@ -193,7 +193,7 @@ def _values(entry: Entry) -> dict[str, Any]:
     So a file that an older version wrote stays the same when it is written anew.
     """
     values = vars(entry).items()
-    return {name: value for name, value in values if value is not None or name not in BALANCED}
+    return {name: value for name, value in values if value not in (None, ()) or name not in LATER}
 
 
 def _numbered(values: Iterable[Value]) -> dict[Value, int]:

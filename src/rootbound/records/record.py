@@ -94,6 +94,8 @@ class Record:
         rung: In a run with a time limit, how often the attack was given four times the steps.
         balanced: `accuracy` where every class counts the same; None where that is, where classes
             are tokens, or where an older record does not say.
+        halves: `accuracy` on the samples of the test set with even and with odd places; empty
+            where that is None, or where an older record does not say.
     """
 
     arm: Arm
@@ -119,6 +121,7 @@ class Record:
     losses: tuple[float, ...] = ()
     rung: int = 0
     balanced: float | None = None
+    halves: tuple[float, ...] = ()
 
     @property
     def key(self) -> tuple[object, ...]:

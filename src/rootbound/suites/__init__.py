@@ -1,11 +1,11 @@
 """Suites: frozen, named lists of attacks and budgets."""
 
 from rootbound.core.errors import unknown_name
-from rootbound.suites.quick import DEMO_1, QUICK_1
+from rootbound.suites.quick import DEMO_1, DEMO_2, QUICK_1, QUICK_2
 from rootbound.suites.standard_1 import STANDARD_1
 from rootbound.suites.suite import Suite
 
-SUITES = {suite.name: suite for suite in (DEMO_1, QUICK_1, STANDARD_1)}
+SUITES = {suite.name: suite for suite in (DEMO_1, DEMO_2, QUICK_1, QUICK_2, STANDARD_1)}
 
 
 def find_suite(suite: Suite | str) -> Suite:
@@ -21,4 +21,13 @@ def find_suite(suite: Suite | str) -> Suite:
     return SUITES[suite]
 
 
-__all__ = ["DEMO_1", "QUICK_1", "STANDARD_1", "SUITES", "Suite", "find_suite"]
+__all__ = [
+    "DEMO_1",
+    "DEMO_2",
+    "QUICK_1",
+    "QUICK_2",
+    "STANDARD_1",
+    "SUITES",
+    "Suite",
+    "find_suite",
+]

@@ -1,6 +1,11 @@
-"""demo-1, what a practitioner tries, in seconds a model; quick-1, one setting of every idea."""
+"""demo, what a practitioner tries, in seconds a model; quick, one setting of every idea.
+
+Of each the second version attacks several draws of labels: with few of them, one is a lottery.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from rootbound.attacks import (
     Budget,
@@ -46,6 +51,8 @@ DEMO_1 = Suite(
     ),
     budgets=(Budget(10, 60), Budget(100, 80), Budget(None, 100)),
 )
+
+DEMO_2 = replace(DEMO_1, name="demo-2", draws=(5, 3, 1))
 
 PLAIN = FineTune(None, "kept", "adam", 2e-3)
 EARLIER = (Reading(0, "before"), Reading(1), Reading(2), Reading("all"))
@@ -103,3 +110,5 @@ QUICK_1 = Suite(
     budgets=(Budget(10, 60), Budget(100, 80)),
     controls=True,
 )
+
+QUICK_2 = replace(QUICK_1, name="quick-2", draws=(5, 3))

@@ -24,6 +24,8 @@ class Suite:
         name: Name with a version.
         attacks: The trials that screen a model.
         budgets: What may be spent on each of them.
+        draws: For each budget, how many draws of labels are attacked, the same for every arm, each
+            beside scratch weights of its own; one where it is left out.
         blind: The trials for budgets of one label a class, where nothing is left to select by: the
             first that works is the attacker's choice, for every model.
         space: Where more settings are proposed, given the results of the screening.
@@ -55,11 +57,16 @@ class Suite:
     adaptive: NonNegativeInt = 0
     minutes: PositiveFloat | None = None
     trial_limit: PositiveFloat = 3600.0
+    draws: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check(self)
         if not self.attacks or not self.budgets:
             raise InputError("a suite with attacks and budgets", repr(self.name), "add some")
+        if self.draws and (len(self.draws) != len(self.budgets) or min(self.draws) < 1):
+            raise InputError(
+                "a positive number of draws for each budget", str(self.draws), "correct `draws`"
+            )
         if len(set(self.attacks)) < len(self.attacks):
             twice = max(self.attacks, key=self.attacks.count)
             raise InputError("each attack once", f"{twice!r} twice", "leave one out")
@@ -72,7 +79,14 @@ class Suite:
 
     def with_budgets(self, budgets: tuple[Budget, ...]) -> Suite:
         """Return the suite with the same attacks and other budgets; the name says so."""
-        return replace(self, name=f"{self.name} with own budgets", budgets=budgets)
+        return replace(self, name=f"{self.name} with own budgets", budgets=budgets, draws=())
+
+    def budgets_of(self, draw: int) -> tuple[Budget, ...]:
+        """Return the budgets that have more than so many draws of labels."""
+        draws = self.draws or (1,) * len(self.budgets)
+        return tuple(
+            budget for budget, count in zip(self.budgets, draws, strict=True) if draw < count
+        )
 
     def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
         """Return the suite with further attacks, each of them once; the name says so."""
@@ -111,13 +125,15 @@ class Suite:
         """
         name = f"{self.name} by halving"
         return replace(
-            self, name=name, space=None, confirmed=0, attackers=1, longer=0, minutes=minutes
-        )
+            self, name=name, draws=(), space=None, confirmed=0, attackers=1, longer=0,
+            minutes=minutes,
+        )  # fmt: skip
 
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting, but not with limits of time."""
-        deciding = (part.name for part in fields(self) if part.name not in BESIDE)
+        deciding = (part.name for part in fields(self) if part.name not in (*BESIDE, "draws"))
         settings = [repr(plain(getattr(self, name))) for name in deciding]
+        settings += [f"draws {self.draws}"] if self.draws else []  # older suites have none
         settings += ["by halving"] if self.minutes is not None else []
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]
