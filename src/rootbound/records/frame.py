@@ -49,7 +49,7 @@ def _row(record: Record) -> dict[str, Any]:
 
 COLUMNS = (
     "arm", "method", "seed", "attacker", "task", "stage", "rung", "tier", "family", "attack",
-    "attack_class", "labels", "accuracy", "balanced", "halves", "step", "validation_loss", "seconds",
-    "flops", "error", "steps", "validation", "test", "losses", "certificate",
+    "attack_class", "labels", "accuracy", "balanced", "halves", "step", "validation_loss",
+    "seconds", "flops", "error", "steps", "validation", "test", "losses", "certificate",
 )  # fmt: skip
 """The columns, in their order."""
