@@ -23,4 +23,4 @@ INSIDE: tuple[Attack, ...] = (
     *(repairs.Repaired(repairs.CutInside(rank), EXACT) for rank in (1, 2)),
     repairs.Repaired(repairs.CutInside(), PLAIN),
 )
-"""For suites that come: they need no blocks, and so they reach what hides within one."""
+"""They need no blocks, and so they reach what hides within one."""

@@ -1,6 +1,7 @@
 """demo, what a practitioner tries, in seconds a model; quick, one setting of every idea.
 
 Of each the second version attacks several draws of labels: with few of them, one is a lottery.
+`quick-2` sees inside blocks as well.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rootbound.attacks import (
     RidgeHead,
     repairs,
 )
+from rootbound.suites.inside import INSIDE
 from rootbound.suites.suite import Suite
 
 
@@ -111,4 +113,4 @@ QUICK_1 = Suite(
     controls=True,
 )
 
-QUICK_2 = replace(QUICK_1, name="quick-2", draws=(5, 3))
+QUICK_2 = replace(QUICK_1, name="quick-2", attacks=(*QUICK_1.attacks, *INSIDE), draws=(5, 3))
