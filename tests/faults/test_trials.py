@@ -17,6 +17,7 @@ from torch import nn
 
 from faults.small_run import RECIPE
 from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot
+from rootbound.core.alarm import raise_after
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, limits
 from rootbound.flags import flags
@@ -135,6 +136,24 @@ def test_each_is_a_failed_record_and_the_run_goes_on(
     raised = {(one.flag, one.method) for one in flags(found)}
     assert ("fewer finished trials", "defended") in raised
     assert "fewer finished trials" in write(tmp_path).read_text()
+
+
+@pytest.mark.parametrize(("outer", "inner"), [(0.05, 10.0), (10.0, 0.05), (0.1, 0.05)])
+def test_alarms_ring_inside_of_each_other(outer: float, inner: float) -> None:
+    called = {outer: "outer", inner: "inner"}
+    with pytest.raises(TimeoutError, match=called[min(outer, inner)]):  # noqa: SIM117
+        with raise_after(outer, TimeoutError("outer")):
+            with raise_after(inner, TimeoutError("inner")):
+                _spin(nn.Identity())
+
+
+def test_an_alarm_goes_on_after_one_inside() -> None:
+    with pytest.raises(TimeoutError, match="outer"), raise_after(0.1, TimeoutError("outer")):
+        for _ in range(3):
+            with contextlib.suppress(TimeoutError), raise_after(0.01, TimeoutError("inner")):
+                _spin(nn.Identity())
+        _spin(nn.Identity())
+    time.sleep(0.15)  # nothing rings any more
 
 
 def test_limits_end_with_what_they_were_for() -> None:

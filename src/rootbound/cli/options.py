@@ -144,7 +144,7 @@ class AttackOptions:
     """Minutes that one trial may take; then it counts as failed (default: 60)."""
     seeds: int | None = None
     """Number of seeds; each draws weights and labels (default: 3, or 1 with a suite that confirms
-    on attacker seeds of its own)."""
+    on attacker seeds of its own, or draws labels several times for one model)."""
     attackers: int | None = None
     """Attacker seeds that the best settings are confirmed on, in place of the suite's, for narrower
     intervals (standard-1: 5)."""

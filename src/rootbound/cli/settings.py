@@ -23,13 +23,13 @@ class RunSettings:
 
     Args:
         suite: Attacks and budgets.
-        seeds: Number of seeds.
+        seeds: Number of seeds; None for the usual one.
         engine: Where the work is done.
         folder: Where records go.
     """
 
     suite: Suite
-    seeds: int
+    seeds: int | None
     engine: Engine
     folder: RunFolder
 
@@ -47,7 +47,7 @@ def resolve_settings(
     Raises:
         InputError: There is no such suite, device or file, or options exclude each other.
     """
-    suite, seeds = _read_suite(attack), attack.seeds
+    suite = _read_suite(attack)
     if minutes is not None:
         if attack.attackers is not None:
             raise InputError(
@@ -56,12 +56,10 @@ def resolve_settings(
                 "leave one out: in a limited time nothing is confirmed",
             )
         suite = suite.within(minutes)
-    if seeds is None:
-        seeds = 1 if suite.confirmed else 3
     path = Path(folder.out if folder.out is not None else f"rootbound-{folder.command[0]}")
     smaller = None if folder.extends is None else Path(folder.extends)
     run = RunFolder(path, folder.command, beside=folder.out is None, extends=smaller)
-    return RunSettings(suite, seeds, _read_engine(attack), run)
+    return RunSettings(suite, attack.seeds, _read_engine(attack), run)
 
 
 def _read_suite(options: AttackOptions) -> Suite:

@@ -50,7 +50,7 @@ def compare(  # noqa: PLR0913  # all but three are named
     *,
     public: Classifier | None = None,
     suite: Suite | str = "demo-1",
-    seeds: int = 3,
+    seeds: int | None = None,
     workers: int | Engine = 1,
     folder: RunFolder | Path | str | None = None,
     pretrained: bool = False,
@@ -65,7 +65,8 @@ def compare(  # noqa: PLR0913  # all but three are named
             method, unless they are `pretrained`.
         public: The best starting point that anyone can download, as in `evaluate`.
         suite: Attacks and budgets, or the name of them.
-        seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels.
+        seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels. None: 3,
+            or 1 with a suite that confirms on attacker seeds of its own.
         workers: How many processes; or an engine: `rb.execution.RayCluster()`,
             `Pool(2, device="cuda")`.
         folder: The folder of this run and no other. Records go there as they come, and pictures;
@@ -89,7 +90,8 @@ def compare(  # noqa: PLR0913  # all but three are named
     contenders += _public_and_scratch(public, model)
     adaptive = tuple(attack for method in methods for attack in method.adaptive_attacks())
     full_suite = find_suite(suite).with_attacks(adaptive)
-    return _run(contenders, tasks, full_suite, None, seeds, workers, folder)
+    many = full_suite.usual_seeds(of_one_model=False) if seeds is None else seeds
+    return _run(contenders, tasks, full_suite, None, many, workers, folder)
 
 
 def evaluate(  # noqa: PLR0913  # all but two are named
@@ -100,7 +102,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     public: Classifier | None = None,
     adaptive: Sequence[Attack] = (),
     suite: Suite | str = "demo-1",
-    seeds: int = 3,
+    seeds: int | None = None,
     workers: int | Engine = 1,
     folder: RunFolder | Path | str | None = None,
 ) -> Evaluation:
@@ -116,7 +118,8 @@ def evaluate(  # noqa: PLR0913  # all but two are named
             tasks' samples, with any head. What the models add to it is their marginal risk.
         adaptive: Attacks that know the defence, besides the suite's; every arm meets them.
         suite: Attacks and budgets, or the name of them.
-        seeds: How many seeds of the attacker, and of the fresh weights.
+        seeds: How many seeds of the attacker, and of the fresh weights. None: 3, or 1 with a suite
+            that draws labels several times itself.
         workers: How many processes; or an engine: `rb.execution.RayCluster()`,
             `Pool(2, device="cuda")`.
         folder: The folder of this run and no other. Records go there as they come, and pictures;
@@ -140,7 +143,8 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     fresh = undefended or next(iter(models.values()))
     contenders += _public_and_scratch(public, fresh)
     full_suite = find_suite(suite).with_attacks(tuple(adaptive))
-    return _run(contenders, tasks, full_suite, undefended, seeds, workers, folder)
+    many = full_suite.usual_seeds(of_one_model=True) if seeds is None else seeds
+    return _run(contenders, tasks, full_suite, undefended, many, workers, folder)
 
 
 def _public_and_scratch(public: Classifier | None, fresh: Classifier) -> list[Contender]:
@@ -197,14 +201,15 @@ def _run(
         plan: Plan = FullPlan(suite)
         if suite.minutes is not None:
             plan = TimedPlan(suite, crew.workers, len(preparations), journal.holds)
-        until = None if suite.minutes is None else time.monotonic() + 60 * suite.minutes
+            crew.until = time.monotonic() + 60 * suite.minutes
         submitted = _submit(preparations, crew, plan, journal)
-        with progress.shown("run"), progress.step(title, submitted, until=until) as work:
+        with progress.shown("run"), progress.step(title, submitted, until=crew.until) as work:
             for job, result in crew.finished():
                 journal.add(job, result)
                 work.expect(_submit(_advance(plan, job, result), crew, plan, journal))
                 work.advance()
-    return journal.finish(time.perf_counter() - started, crew.workers, **plan.summary())
+    seconds = time.perf_counter() - started
+    return journal.finish(seconds, crew.workers, plan.unfinished(), **plan.summary())
 
 
 def _submit(jobs: Iterable[Job], crew: Crew[Job, Result], plan: Plan, journal: Journal) -> int:

@@ -80,6 +80,7 @@ def describe_run(
             "confirmed": suite.confirmed,
             "attackers": suite.attackers if suite.confirmed else 0,
             "longer": suite.longer,
+            "draws": list(suite.draws),
         },
         "adaptive": suite.adaptive,
         "budgets": [{"labels": budget.labels, "steps": budget.steps} for budget in suite.budgets],

@@ -104,21 +104,27 @@ class Journal:
             return None
         return TrainingState(self._folder.weights_file(method, seed).with_suffix(".unfinished"))
 
-    def finish(self, seconds: float, workers: int, **more: Any) -> Evaluation:
+    def finish(
+        self, seconds: float, workers: int, unfinished: Sequence[Record], **more: Any
+    ) -> Evaluation:
         """Write the complete run and return it, unless another process has done so before.
 
         Args:
             seconds: How long it took.
             workers: How many processes worked.
+            unfinished: Records that are no part of it, because other arms have none beside them.
+                They stay for a run with more time.
             more: What else the context says.
         """
         if (run := self.completed()) is not None:
             return run
         models = _in_order(self._models)
+        left_out = set(map(id, unfinished))
+        records = {at: one for at, one in self._records.items() if id(one) not in left_out}
         run = Evaluation(
             {**self._context, "seconds": seconds, "workers": workers, **more},
             tuple(model.training for model in models),
-            _in_order(self._records),
+            _in_order(records),
             diagnoses=tuple(model.diagnosis for model in models),
         )
         if self._folder is not None:

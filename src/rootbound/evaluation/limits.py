@@ -5,23 +5,16 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
+from rootbound.core.alarm import LONGEST, raise_after
 from rootbound.core.memory import release_freed_memory
 
 if sys.platform == "linux":
     import resource
-
-LONGEST_ALARM = 1e8
-"""Seconds that an alarm can be set to, at most."""
-REPEAT_ALARM = 10.0
-"""Seconds after which an attack that has swallowed the first stop is stopped once more."""
 
 
 class TrialStopped(BaseException):
@@ -55,12 +48,12 @@ class Limits:
             MemoryError: An allocation goes beyond the limit; torch raises RuntimeError.
         """
         seconds = self.seconds * trials
-        in_main_thread = threading.current_thread() is threading.main_thread()
         with contextlib.ExitStack() as stack:
             if self.patience is not None:
                 stack.enter_context(_end_process_after(seconds + self.patience))
-            if in_main_thread and hasattr(signal, "SIGALRM"):
-                stack.enter_context(_raise_after(seconds))
+            stack.enter_context(
+                raise_after(seconds, TrialStopped(f"took longer than {seconds:g} s"))
+            )
             if sys.platform == "linux":
                 stack.enter_context(_limit_memory(self.memory))
             yield
@@ -71,30 +64,11 @@ def _end_process_after(seconds: float) -> Iterator[None]:
     """End the process, with exit code 1, where what runs inside heeds no alarm."""
     # faulthandler has a thread that needs no Python: the call may hold the interpreter's lock.
     with Path(os.devnull).open("w") as nowhere:
-        faulthandler.dump_traceback_later(min(seconds, LONGEST_ALARM), exit=True, file=nowhere)
+        faulthandler.dump_traceback_later(min(seconds, LONGEST), exit=True, file=nowhere)
         try:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-
-
-@contextlib.contextmanager
-def _raise_after(seconds: float) -> Iterator[None]:
-    """Raise `TrialStopped` in what runs inside."""
-    armed = True
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        if armed:
-            raise TrialStopped(f"took longer than {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, min(seconds, LONGEST_ALARM), REPEAT_ALARM)
-    try:
-        yield
-    finally:
-        armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

@@ -62,6 +62,9 @@ class Plan(Protocol):
     def advance(self, done: Assignment, records: Sequence[Record]) -> Sequence[Assignment]:
         """Take the records of an assignment; return what is to be done now."""
 
+    def unfinished(self) -> Sequence[Record]:
+        """Return records that count for nothing, because time ended before other arms had them."""
+
     def summary(self) -> dict[str, Any]:
         """Return what the run's context says of the plan at the end."""
 
@@ -127,14 +130,19 @@ def split_assignment(assignment: Assignment) -> list[Assignment]:
 def screen(subject: Subject, suite: Suite) -> list[Assignment]:
     """Return the assignments that try every trial of a suite on a subject, draw by draw."""
     assignments = []
-    for draw in range(max(suite.draws, default=1)):
+    for draw, (met, attacker) in enumerate(list_draws(subject, suite)):
         drawn = replace(suite, budgets=suite.budgets_of(draw), draws=())
-        attacker = subject.seed + draw * BETWEEN_DRAWS
-        met = subject.as_met_by(attacker)
         budgets = [budget for budget in drawn.budgets if budget.labels != 1]
         assignments += assign(met, suite.attacks, budgets, attacker=attacker)
         assignments += screen_unselected(met, drawn, attacker)
     return assignments
+
+
+def list_draws(subject: Subject, suite: Suite) -> list[tuple[Subject, int]]:
+    """Return the attackers of a subject, one for each draw of labels, with what they meet."""
+    draws = range(max(suite.draws, default=1))
+    attackers = [subject.seed + draw * BETWEEN_DRAWS for draw in draws]
+    return [(subject.as_met_by(attacker), attacker) for attacker in attackers]
 
 
 def screen_unselected(

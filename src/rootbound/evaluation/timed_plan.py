@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from typing import Any
@@ -14,10 +14,11 @@ from rootbound.evaluation.plan import (
     Subject,
     assign,
     bundles,
+    list_draws,
     screen_unselected,
     select_best,
 )
-from rootbound.records import Configuration, Record
+from rootbound.records import EXACT, Configuration, Record
 from rootbound.suites import Suite
 
 FACTOR = 4
@@ -55,7 +56,7 @@ class TimedPlan:
     waited for, so that arms stay equal.
 
     Args:
-        suite: Attacks and budgets; after its minutes no round is begun, except the first.
+        suite: Attacks and budgets. After its minutes nothing is waited for.
         workers: Number of processes, to turn their seconds into minutes.
         subjects: How many subjects there will be.
         is_done: Whether an assignment has records from an interrupted run.
@@ -66,25 +67,28 @@ class TimedPlan:
     ) -> None:
         self._suite, self._workers, self._is_done = suite, workers, is_done
         self._started, self._before = time.monotonic(), 0.0
-        self._expected, self._subjects = subjects, list[Subject]()
+        self._expected, self._subjects = subjects, list[tuple[Subject, int]]()
         self._budgets = tuple(budget for budget in suite.budgets if budget.labels != 1)
-        self._untried = _family_by_family(suite.attacks) if self._budgets else iter(())
+        self._untried = _list_rounds(suite.attacks) if self._budgets else iter(())
         self._settings = {Configuration.of(setting): setting for setting in suite.attacks}
         self._records: list[Record] = []
         self._open: set[int] = set()
         self._new: set[int] = set()
+        self._of_this_round: list[Record] = []
         self._begun, self._wall, self._work = 0.0, 0.0, 0.0
         self._rounds, self._round_count, self._rounds_of_new = self._propose_rounds(), 0, 0
         self._stopped = False
 
     def begin(self, subject: Subject) -> list[Assignment]:
         """Take a subject that is ready; return the first round when all are."""
-        self._subjects.append(subject)
-        return [] if len(self._subjects) < self._expected else self._next_round()
+        self._subjects += list_draws(subject, self._suite)
+        self._expected -= 1
+        return [] if self._expected else self._next_round()
 
     def advance(self, done: Assignment, records: Sequence[Record]) -> list[Assignment]:
         """Take an assignment's records; return the next round once this one is complete."""
         self._records += records
+        self._of_this_round += records
         seconds = sum(record.seconds for record in records)
         if id(done) in self._new:
             self._work += seconds
@@ -96,6 +100,10 @@ class TimedPlan:
         if self._new:
             self._wall += time.monotonic() - self._begun
         return self._next_round()
+
+    def unfinished(self) -> list[Record]:
+        """Return the records of a round that time has ended."""
+        return self._of_this_round if self._open else []
 
     def summary(self) -> dict[str, Any]:
         """Return what was spent, and on what."""
@@ -112,7 +120,7 @@ class TimedPlan:
                 "minutes": self._suite.minutes,
                 "spent": self._spent(),
                 "rounds": self._round_count,
-                "stopped": self._stopped,
+                "stopped": self._stopped or bool(self._open) or self._expected > 0,
                 "rungs": rungs,
             }
         }
@@ -127,6 +135,7 @@ class TimedPlan:
             self._round_count += 1
             if assignments:
                 self._open = {id(assignment) for assignment in assignments}
+                self._of_this_round = []
                 self._new, self._begun = new, time.monotonic()
                 return assignments
         return []
@@ -144,7 +153,9 @@ class TimedPlan:
     def _propose_rounds(self) -> Iterator[_Round]:
         """Yield rounds; each follows from the records of all before it."""
         yield from self._propose_new()
-        unselected = self._for_all(lambda subject: screen_unselected(subject, self._suite))
+        unselected = self._for_all(
+            lambda subject, attacker: screen_unselected(subject, self._suite, attacker)
+        )
         if unselected:
             yield _Round(unselected, self._usual_seconds())
         while proposed := next(chain(self._propose_promotions(), self._propose_new()), None):
@@ -152,10 +163,12 @@ class TimedPlan:
 
     def _propose_new(self) -> Iterator[_Round]:
         """Yield the round of the next settings of the suite, if there are any."""
-        trials = [trial for bundle in islice(self._untried, BUNDLES_PER_ROUND) for trial in bundle]
+        trials = next(self._untried, None)
         if trials:
             budgets = [_on_rung(budget, 0) for budget in self._budgets]
-            assignments = self._for_all(lambda subject: assign(subject, trials, budgets))
+            assignments = self._for_all(
+                lambda subject, attacker: assign(subject, trials, budgets, attacker=attacker)
+            )
             yield _Round(assignments, self._usual_seconds())
             self._rounds_of_new += 1
 
@@ -203,10 +216,14 @@ class TimedPlan:
 
     def _promote(self, setting: Attack, budget: Budget, rung: int) -> list[Assignment]:
         above = (_on_rung(budget, rung),)
-        return self._for_all(lambda subject: assign(subject, [setting], above, rung=rung))
+        return self._for_all(
+            lambda subject, attacker: assign(
+                subject, [setting], above, attacker=attacker, rung=rung
+            )
+        )
 
-    def _for_all(self, assign_to: Callable[[Subject], list[Assignment]]) -> list[Assignment]:
-        return [assignment for subject in self._subjects for assignment in assign_to(subject)]
+    def _for_all(self, assign_to: Callable[[Subject, int], list[Assignment]]) -> list[Assignment]:
+        return [one for subject, attacker in self._subjects for one in assign_to(subject, attacker)]
 
 
 def _on_rung(budget: Budget, rung: int) -> Budget:
@@ -214,10 +231,25 @@ def _on_rung(budget: Budget, rung: int) -> Budget:
     return replace(budget, steps=max(1, budget.steps * FACTOR**rung // FACTOR))
 
 
-def _family_by_family(trials: Iterable[Attack]) -> Iterator[tuple[Attack, ...]]:
-    """Yield bundles of trials that run together, one of each family after the other."""
+def _list_rounds(trials: Sequence[Attack]) -> Iterator[tuple[Attack, ...]]:
+    """Yield the settings of one round after the other.
+
+    First what is sure to end: the exact last layer, in closed form; then one fine-tuning. After
+    them a few bundles a round, one of each family after the other.
+    """
+    firsts = [
+        next((bundle for bundle in bundles(trials) if is_first(bundle[0])), ())
+        for is_first in (
+            lambda trial: trial.family == EXACT,
+            lambda trial: trial.tier == "fine-tuning",
+        )
+    ]
     families: dict[str, list[Attack]] = {}
     for trial in trials:
-        families.setdefault(trial.family, []).append(trial)
+        if not any(trial in bundle for bundle in firsts):
+            families.setdefault(trial.family, []).append(trial)
     turns = zip_longest(*map(bundles, families.values()))
-    return (bundle for turn in turns for bundle in turn if bundle is not None)
+    others = (bundle for turn in turns for bundle in turn if bundle is not None)
+    yield from filter(None, firsts)
+    while several := list(islice(others, BUNDLES_PER_ROUND)):
+        yield tuple(trial for bundle in several for trial in bundle)

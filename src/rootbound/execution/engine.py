@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,12 +14,18 @@ from typing import Any, Generic, TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
+from rootbound.core.alarm import raise_after
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 class WorkerDied(RuntimeError):
     """The process that ran a job ended before the job did: killed, crashed, or hung and ended."""
+
+
+class TimeOver(BaseException):
+    """The time of a crew is over. No `Exception`: a job that catches those must not catch this."""
 
 
 OnDeath = Callable[[Job, WorkerDied, Callable[[Job], Result]], Result]
@@ -44,6 +51,7 @@ class Crew(ABC, Generic[Job, Result]):
         on_death: What becomes of a job that ends its process.
         workers: How many jobs run at the same time.
         threads: Number of torch threads of each.
+        until: When the time is over, by the clock of `time.monotonic`; None: never.
     """
 
     function: Callable[..., Result]
@@ -51,6 +59,7 @@ class Crew(ABC, Generic[Job, Result]):
     on_death: OnDeath[Job, Result] = give_up
     workers: int = 1
     threads: int = 1
+    until: float | None = None
     _waiting: deque[Job] = field(default_factory=deque, init=False)
     _suspects: deque[Job] = field(default_factory=deque, init=False)
     """Jobs whose process died: they run again when all others are done."""
@@ -61,18 +70,36 @@ class Crew(ABC, Generic[Job, Result]):
 
     @abstractmethod
     def _finish_submitted(self) -> Iterator[tuple[Job, Result]]:
-        """Yield jobs with their results until none is left but suspects."""
+        """Yield jobs with their results until none is left but suspects; raise `TimeOver`."""
 
     @abstractmethod
     def _run_alone(self, job: Job) -> Result:
-        """Run a job in a process of its own while nothing else runs; raise `WorkerDied`."""
+        """Run a job in a process of its own, and nothing else; raise `WorkerDied`, `TimeOver`."""
+
+    def seconds_left(self) -> float | None:
+        """Return the seconds until the time is over; None where it never is.
+
+        Raises:
+            TimeOver: It is.
+        """
+        if self.until is None:
+            return None
+        left = self.until - time.monotonic()
+        if left <= 0.0:
+            raise TimeOver
+        return left
 
     def finished(self) -> Iterator[tuple[Job, Result]]:
         """Yield jobs with their results as they end, until none is left.
 
         Jobs may be submitted meanwhile. What a job raises is raised here. A job whose process
-        dies runs again when all others are done, in a process of its own.
+        dies runs again when all others are done, in a process of its own. When the time is over
+        nothing more is yielded, and what is under way ends with the crew.
         """
+        with contextlib.suppress(TimeOver):
+            yield from self._finish_all()
+
+    def _finish_all(self) -> Iterator[tuple[Job, Result]]:
         while True:
             yield from self._finish_submitted()
             if not self._suspects:
@@ -162,4 +189,8 @@ class _OneAfterTheOther(Crew[Job, Result]):
             yield job, self._run_alone(job)
 
     def _run_alone(self, job: Job) -> Result:
-        return self.function(job, *self.shared)
+        left = self.seconds_left()
+        if left is None:
+            return self.function(job, *self.shared)
+        with raise_after(left, TimeOver()):
+            return self.function(job, *self.shared)

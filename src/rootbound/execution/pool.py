@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any
 
-from rootbound.execution.engine import Crew, Engine, Job, OnDeath, Result, WorkerDied, give_up
+from rootbound.execution.engine import (
+    Crew,
+    Engine,
+    Job,
+    OnDeath,
+    Result,
+    TimeOver,
+    WorkerDied,
+    give_up,
+)
 from rootbound.execution.program import end_unguarded_worker
 from rootbound.execution.worker import Worker
 
@@ -61,7 +70,7 @@ class _Processes(Crew[Job, Result]):
         self._hand_out()
         while self._busy:
             workers = {end: worker for worker in self._busy for end in worker.ends}
-            ready = wait(list(workers))
+            ready = wait(list(workers), self.seconds_left())
             for worker in dict.fromkeys(workers[end] for end in ready):  # type: ignore[index]
                 job = self._busy[worker]
                 try:
@@ -79,6 +88,8 @@ class _Processes(Crew[Job, Result]):
     def _run_alone(self, job: Job) -> Result:
         self._give(self._idle.pop() if self._idle else self._start_worker(), job)
         (worker,) = self._busy
+        if not wait(worker.ends, self.seconds_left()):
+            raise TimeOver
         return self._take_result(worker)
 
     def end(self) -> None:

@@ -20,7 +20,16 @@ from torch import nn
 from rootbound.core.errors import InputError, first_line
 from rootbound.core.memory import release_freed_memory
 from rootbound.core.user_code import loaded_code
-from rootbound.execution.engine import Crew, Engine, Job, OnDeath, Result, WorkerDied, give_up
+from rootbound.execution.engine import (
+    Crew,
+    Engine,
+    Job,
+    OnDeath,
+    Result,
+    TimeOver,
+    WorkerDied,
+    give_up,
+)
 from rootbound.execution.worker import become_worker, run_job
 
 RETRIES = 2
@@ -77,9 +86,9 @@ class RayCluster(Engine):
             )
             try:
                 yield crew
-            except BaseException:
+            finally:
+                # Some are still at work where a job failed or the caller stopped early.
                 crew.cancel()
-                raise
         finally:
             if connects:
                 ray.shutdown()
@@ -125,7 +134,7 @@ class _Cluster(Crew[Job, Result]):
             while self._waiting:
                 job = self._waiting.popleft()
                 self._pending[self._start(job)] = job, 0
-            (done, *_), _ = self.ray.wait(list(self._pending), fetch_local=False)
+            done = self._wait(list(self._pending))
             job, losses = self._pending.pop(done)
             try:
                 result = self._get(done)
@@ -138,7 +147,18 @@ class _Cluster(Crew[Job, Result]):
             yield job, result
 
     def _run_alone(self, job: Job) -> Result:
-        return self._get(self._start(job))
+        reference = self._start(job)
+        self._pending[reference] = job, 0
+        self._wait([reference])
+        del self._pending[reference]
+        return self._get(reference)
+
+    def _wait(self, references: list[Any]) -> Any:
+        """Return one that is done."""
+        done, _ = self.ray.wait(references, timeout=self.seconds_left(), fetch_local=False)
+        if not done:
+            raise TimeOver
+        return done[0]
 
     def cancel(self) -> None:
         """Stop what is running, and start no more."""

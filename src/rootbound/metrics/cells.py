@@ -94,14 +94,19 @@ def trials(
         and (family in (record.family, record.tier) or (family is None and competes(record)))
     ]
     confirmed = [record for record in in_cell if record.stage == "confirm"]
-    return by_draw(confirmed or in_cell)
+    return by_draw(evaluation, confirmed or in_cell)
 
 
-def by_draw(records: Iterable[Record]) -> dict[Draw, list[Record]]:
-    """Return records by the draw that they were measured with."""
+def by_draw(evaluation: Evaluation, records: Iterable[Record]) -> dict[Draw, list[Record]]:
+    """Return records by the draw that they were measured with.
+
+    Where models were given, every draw attacks the same one, whatever the seed.
+    """
+    is_given = all(isinstance(training.settings, str) for training in evaluation.trainings)
     draws: dict[Draw, list[Record]] = {}
     for record in records:
-        draws.setdefault((record.seed, record.attacker), []).append(record)
+        seed = 0 if is_given else record.seed
+        draws.setdefault((seed, record.attacker), []).append(record)
     return draws
 
 
@@ -142,7 +147,7 @@ def benign(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw
     """Return the test accuracy of the strongest trial of each draw on the benign task."""
     cell = (method, labels, "benign")
     records = (one for one in evaluation.records if (one.method, one.labels, one.task) == cell)
-    return accuracies(_strongest_of_each(by_draw(records)))
+    return accuracies(_strongest_of_each(by_draw(evaluation, records)))
 
 
 def failures(evaluation: Evaluation, method: str) -> tuple[int, int]:

@@ -81,7 +81,7 @@ def best_so_far(evaluation: Evaluation, method: str, labels: int | None) -> list
     The attacker of each draw takes the trials of the screening in the suite's order and chooses
     by validation. The accuracy is that on the curve's test samples, as a mean over draws.
     """
-    draws = by_draw(
+    screened = (
         record
         for record in evaluation.records
         if (record.method, record.labels) == (method, labels)
@@ -89,7 +89,7 @@ def best_so_far(evaluation: Evaluation, method: str, labels: int | None) -> list
         and competes(record)
     )
     curves = []
-    for records in draws.values():
+    for records in by_draw(evaluation, screened).values():
         chosen: Record | None = None
         curve = []
         for record in records:

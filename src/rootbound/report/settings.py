@@ -131,6 +131,7 @@ def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
         "Budgets": "; ".join(budgets),
         **describe_time(context),
         **_describe_stages(context["rules"]),
+        **_describe_draws(context),
         "Seeds": f"{context['seeds']}: each draws "
         f"{'' if context.get('pretrained') else 'weights, '}batches and the attacker's labels, "
         "and scratch weights of its own",
@@ -158,7 +159,7 @@ def describe_time(context: Mapping[str, Any]) -> dict[str, str]:
         "Time limit": f"{limit['minutes']:g} minutes, of which {limit['spent'] / 60:.1f} were "
         f"spent, in {limit['rounds']} rounds of the same trials for every arm: each setting with "
         "a quarter of the steps, the best quarter of them, by validation on any arm, with four "
-        f"times as many, and so on ({rungs}). {end}."
+        f"times as many, and so on ({rungs}). What time ended counts for no arm. {end}."
     }
 
 
@@ -169,6 +170,18 @@ def _further(context: Mapping[str, Any]) -> str:
     left = context["left_out"]
     without = f"{left} that need them are left out" if left else "none needs them"
     return f"unlabelled undesirable samples, but no desirable ones ({without})"
+
+
+def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return how often labels are drawn for each seed; nothing where once, or not known."""
+    if not (draws := context["rules"].get("draws")):
+        return {}
+    several = zip(context["budgets"], draws, strict=True)
+    counts = "; ".join(f"{in_words(budget['labels'])}: {count}" for budget, count in several)
+    return {
+        "Draws of labels": f"for each seed, the same for every arm, with scratch weights drawn "
+        f"anew for each ({counts})"
+    }
 
 
 def _describe_stages(rules: Mapping[str, int]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
+from math import inf
 
 from rootbound.attacks.base import Attack
 from rootbound.attacks.budget import Budget
@@ -12,6 +13,8 @@ from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, ch
 from rootbound.records.configuration import plain
 from rootbound.suites.space import Space
 
+DRAWS_IN_TIME = 3
+"""Draws of labels for every budget, where the time is limited."""
 BESIDE = ("name", "adaptive", "trial_limit", "minutes")
 """Fields that do not change which trials a suite asks for."""
 
@@ -35,7 +38,7 @@ class Suite:
         attackers: How many attacker seeds they meet.
         longer: How many times the steps the best setting gets once more; 0 for not at all.
         adaptive: How many of the attacks know a method, and were added for it.
-        minutes: Minutes after which nothing new is begun, where the time is limited; see `within`.
+        minutes: Minutes after which nothing is waited for, where the time is limited; see `within`.
         trial_limit: Seconds that a trial may take; then it has failed. Meant for trials that hang,
             and no part of the digest.
 
@@ -79,7 +82,18 @@ class Suite:
 
     def with_budgets(self, budgets: tuple[Budget, ...]) -> Suite:
         """Return the suite with the same attacks and other budgets; the name says so."""
-        return replace(self, name=f"{self.name} with own budgets", budgets=budgets, draws=())
+        name = f"{self.name} with own budgets"
+        return replace(self, name=name, budgets=budgets, draws=self._draws_for(budgets))
+
+    def _draws_for(self, budgets: tuple[Budget, ...]) -> tuple[int, ...]:
+        """Return as many draws as the suite has with so few labels, or with the next fewer."""
+        many = {inf if own.labels is None else own.labels: draws
+                for own, draws in zip(self.budgets, self.draws, strict=False)}  # fmt: skip
+        if not many:
+            return ()
+        numbers = [inf if budget.labels is None else budget.labels for budget in budgets]
+        nearest = [max((own for own in many if own <= n), default=min(many)) for n in numbers]
+        return tuple(many[own] for own in nearest)
 
     def budgets_of(self, draw: int) -> tuple[Budget, ...]:
         """Return the budgets that have more than so many draws of labels."""
@@ -125,9 +139,13 @@ class Suite:
         """
         name = f"{self.name} by halving"
         return replace(
-            self, name=name, draws=(), space=None, confirmed=0, attackers=1, longer=0,
-            minutes=minutes,
+            self, name=name, draws=(DRAWS_IN_TIME,) * len(self.budgets), minutes=minutes,
+            space=None, confirmed=0, attackers=1, longer=0,
         )  # fmt: skip
+
+    def usual_seeds(self, *, of_one_model: bool) -> int:
+        """Return how many seeds a run has unless it says so: one where a suite draws by itself."""
+        return 1 if self.confirmed or (of_one_model and self.draws) else 3
 
     @property
     def digest(self) -> str:
