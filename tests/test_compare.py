@@ -196,7 +196,7 @@ def test_what_was_finished_stays_when_a_run_is_stopped(
     [
         ({"seeds": 0}, "at least 1 seed"),
         ({"workers": 0}, "at least 1 worker"),
-        ({"suite": "demo-9"}, "did you mean 'demo-1'"),
+        ({"suite": "demo-9"}, "did you mean 'demo-2'"),
     ],
 )
 def test_bad_settings(

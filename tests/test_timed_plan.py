@@ -207,20 +207,24 @@ def test_rungs_of_equally_many_steps_are_kept_apart(toy_tasks: TaskPair, tmp_pat
     assert timeless(kept.records) == timeless(gone.records)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_what_hangs_is_not_waited_for(toy_tasks: TaskPair, tmp_path: Path, workers: int) -> None:
-    suite = Suite("hangs", (ExactLastLayer(1e-3), Hangs()), (Budget(5, 8),)).within(0.1)
+@pytest.mark.parametrize(
+    ("workers", "minutes"), [(1, 0.03), pytest.param(2, 0.2, marks=pytest.mark.slow)]
+)
+def test_what_hangs_is_not_waited_for(
+    toy_tasks: TaskPair, tmp_path: Path, workers: int, minutes: float
+) -> None:
+    suite = Suite("hangs", (ExactLastLayer(1e-3), Hangs()), (Budget(5, 8),)).within(minutes)
     model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
     with torch.no_grad():
         next(model.parameters()).view(-1)[0] = MARK
     started = time.monotonic()
     found = evaluate(model, toy_tasks, suite=suite, workers=workers, folder=tmp_path)
-    assert time.monotonic() - started < 6.9 + (workers - 1) * 5
+    assert time.monotonic() - started < 60 * minutes + 3.0
     assert found.complete and found.context["time"]["stopped"]
     # The round of what hangs counts for nothing, even where a part of it was done.
     assert {one.attack.kind for one in found.records} == {"ExactLastLayer"}
     assert cells(found, "defended") == cells(found, "scratch")
-    assert verdict(found, "defended")[0].startswith("With 5 labels per class")
+    assert verdict(found, "defended")[0].startswith("With 5 labels a class")
 
 
 def test_without_time_nothing_is_claimed(toy_tasks: TaskPair, tmp_path: Path) -> None:
