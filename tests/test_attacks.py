@@ -333,8 +333,11 @@ def test_suites_are_frozen() -> None:
     """A suite that changes gets a new name: then add its digest here, never replace one."""
     assert {name: suite.digest for name, suite in SUITES.items()} == {
         "demo-1": "58c2021b8970",
+        "demo-2": "afbfe1b15f07",
         "quick-1": "d8c8acacd7e9",
+        "quick-2": "8a809b4260e8",
         "standard-1": "810a9a19aca0",
+        "standard-2": "c62f362385bd",
     }
     for suite in SUITES.values():
         for trials in (suite.attacks, suite.blind, suite.benign):

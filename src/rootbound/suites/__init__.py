@@ -2,10 +2,10 @@
 
 from rootbound.core.errors import unknown_name
 from rootbound.suites.quick import DEMO_1, DEMO_2, QUICK_1, QUICK_2
-from rootbound.suites.standard_1 import STANDARD_1
+from rootbound.suites.standard import STANDARD_1, STANDARD_2
 from rootbound.suites.suite import Suite
 
-SUITES = {suite.name: suite for suite in (DEMO_1, DEMO_2, QUICK_1, QUICK_2, STANDARD_1)}
+SUITES = {suite.name: suite for suite in (DEMO_1, DEMO_2, QUICK_1, QUICK_2, STANDARD_1, STANDARD_2)}
 
 
 def find_suite(suite: Suite | str) -> Suite:
@@ -27,6 +27,7 @@ __all__ = [
     "QUICK_1",
     "QUICK_2",
     "STANDARD_1",
+    "STANDARD_2",
     "SUITES",
     "Suite",
     "find_suite",

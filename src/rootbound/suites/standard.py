@@ -1,6 +1,11 @@
-"""standard-1: the reference. Four tiers, screened, searched, confirmed, and run for longer."""
+"""standard: the reference. Four tiers, screened, searched, confirmed, and run for longer.
+
+`standard-2` sees inside blocks as well.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from rootbound.attacks import (
     Attack,
@@ -19,6 +24,7 @@ from rootbound.attacks import (
     RidgeHead,
     repairs,
 )
+from rootbound.suites.inside import INSIDE
 from rootbound.suites.quick import list_last_layers, list_rates
 from rootbound.suites.space import Space
 from rootbound.suites.suite import Suite
@@ -204,4 +210,17 @@ STANDARD_1 = Suite(
     confirmed=3,
     attackers=5,
     longer=10,
+)
+
+STANDARD_2 = replace(
+    STANDARD_1,
+    name="standard-2",
+    attacks=(*STANDARD_1.attacks, *INSIDE),
+    blind=(
+        *BLIND,
+        repairs.Repaired(
+            repairs.OpenGates(), FineTune(None, "kept", "adamw", 1e-3, augmentation="shift")
+        ),
+        repairs.Repaired(repairs.CutInside(), ExactLastLayer(1e-1, "standardised")),
+    ),
 )
