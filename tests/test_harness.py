@@ -190,6 +190,17 @@ def test_each_of_several_trials_has_its_own_score() -> None:
         assert loss == pytest.approx(float(expected), rel=1e-6)
 
 
+def test_both_halves_hold_every_class_whatever_the_order() -> None:
+    says_first = nn.Linear(1, 2)
+    with torch.no_grad():
+        says_first.bias.copy_(torch.tensor([1.0, 0.0]) - says_first.weight[:, 0])
+    for labels in ([0, 1] * 6, [0] * 6 + [1] * 6, [1, 0, 0, 1] * 3):
+        data = Data(torch.ones(12, 1), torch.tensor(labels))
+        judgement = Score(model=says_first).judge(data)
+        assert judgement.halves == (0.5, 0.5)
+        assert judgement.accuracy == 0.5
+
+
 def test_curves_are_of_some_test_samples_and_accuracies_of_all(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,7 +96,9 @@ class Score:
         correct = _find_correct(logits, data)[:, self.position : self.position + 1]
         (share,) = balanced_accuracy(correct, data.labels)
         right = correct.double()
-        halves = (right[half::2] if len(right) > 1 else right for half in (0, 1))
+        # Each half has its share of every class, however the samples are ordered.
+        by_class = right[data.labels.argsort(stable=True)]
+        halves = (by_class[half::2] if len(right) > 1 else right for half in (0, 1))
         return Judgement(
             float(right.mean()),
             share if data.stratified else None,

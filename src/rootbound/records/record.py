@@ -94,8 +94,8 @@ class Record:
         rung: In a run with a time limit, how often the attack was given four times the steps.
         balanced: `accuracy` where every class counts the same; None where that is, where classes
             are tokens, or where an older record does not say.
-        halves: `accuracy` on the samples of the test set with even and with odd places; empty
-            where that is None, or where an older record does not say.
+        halves: `accuracy` on two halves of the test set, in which every second sample of each class
+            is; empty where that is None, or where an older record does not say.
     """
 
     arm: Arm
