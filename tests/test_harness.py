@@ -17,7 +17,7 @@ from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import NO_RESOURCES, Draw, draw_labels
 from rootbound.evaluation.harness import run_assignment
 from rootbound.evaluation.plan import screen
-from rootbound.evaluation.scoring import Score, measure
+from rootbound.evaluation.scoring import Judgement, Score, checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Record
 from rootbound.records.record import build
