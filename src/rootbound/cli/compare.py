@@ -10,6 +10,7 @@ from pathlib import Path
 from rootbound.cli import options as shared
 from rootbound.cli.methods import HELP, read_methods, with_recipe
 from rootbound.cli.networks import resolve_network
+from rootbound.cli.public import build_public, resolve_public
 from rootbound.cli.report import is_current, present
 from rootbound.cli.scaling import as_trained
 from rootbound.cli.settings import resolve_settings
@@ -30,6 +31,9 @@ class Options:
     generic_data: str | None = None
     """Data set of neither task: what features learned from it are worth to the attacker becomes a
     line to hold methods against."""
+    public: str | None = None
+    """The best starting point that anyone can download, as for `rootbound audit`: advantages are
+    then given over it, too."""
     recipe: shared.RecipeOptions = shared.RecipeOptions()
     tasks: shared.TaskOptions = shared.TaskOptions()
     network: shared.NetworkOptions = shared.NetworkOptions()
@@ -52,10 +56,14 @@ def run(options: Options) -> int:
         source = resolve_tasks(options.tasks, None, network.tokeniser, network.published)
         tasks = as_trained(source.read(network.fit), options.scaling)
     settings = resolve_settings(options.attack, options.folder)
+    public = None
+    if options.public is not None:
+        public = build_public(resolve_public(options.public, options.network), network, tasks)
     evaluation = compare(
         methods,
         tasks,
         network.build(tasks),
+        public=public,
         suite=settings.suite,
         seeds=settings.seeds,
         workers=settings.engine,
