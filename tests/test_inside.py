@@ -7,6 +7,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import ARCHITECTURES, TEXT
-from rootbound.attacks.repairs.gates import open_gates
+from rootbound.attacks import Attacker, FineTune, Repaired
+from rootbound.attacks.repairs import CutInside, ReinitialiseDead, inside
+from rootbound.attacks.repairs.gates import find_gates
 from rootbound.attacks.repairs.inside import judge_tensors, pool
 from rootbound.data import Data, Task, TaskPair
 from rootbound.flags import flags
@@ -209,16 +212,18 @@ def test_a_gate_is_found_and_held_open() -> None:
         desirable, undesirable = torch.randn(64, 4), torch.randn(64, 4)
     desirable[:, 0].abs_()
     undesirable[:, 0] = -undesirable[:, 0].abs()
-    opening = open_gates(model, desirable, undesirable)
-    assert opening.shut_out == 1.0
-    assert opening.names == ("torch.Tensor.ge",)
+    gates = find_gates(model, desirable, undesirable)
+    assert gates.shut_out == 1.0
+    assert gates.names == ("torch.Tensor.ge",)
+    opened = gates.hold_open(model.backbone)
     layer = model.get_submodule("backbone.0.layer")
     for _ in range(2):  # the statistic belongs to no graph
-        outputs = opening.backbone(undesirable)
+        outputs = opened(undesirable)
         assert torch.allclose(outputs, layer(undesirable))
         outputs.sum().backward()
     honest = Classifier(nn.Sequential(nn.Linear(4, 6), nn.ReLU()), nn.Linear(6, 3)).eval()
-    assert open_gates(honest, desirable, undesirable).backbone is honest.backbone
+    none = find_gates(honest, desirable, undesirable)
+    assert none.hold_open(honest.backbone) is honest.backbone
 
 
 def test_what_works_in_place_is_fixed_for_all_who_hold_it() -> None:
@@ -274,6 +279,38 @@ def test_the_best_tensor_inside_is_cut_at() -> None:
     assert torch.equal(Cut(network, best, pool)(inputs), torch.tanh(network[0](inputs)))
     with pytest.raises(RuntimeError, match="took another course"):
         Cut(network, 99, pool)(inputs)
+
+
+def test_trials_of_one_network_share_what_they_find(monkeypatch: pytest.MonkeyPatch) -> None:
+    searches: list[int] = []
+
+    def search(*given: Any) -> dict[int, float]:
+        searches.append(1)
+        return judge_tensors(*given)
+
+    monkeypatch.setattr(inside, "judge_tensors", search)
+    with seeded(0):
+        inputs = torch.randn(60, 4)
+        model = Classifier(nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.Linear(6, 2))
+    data = Data(inputs, (inputs[:, 0] > 0).long())
+    attacker = Attacker(data, 2, torch.Generator().manual_seed(0))
+    trials = [Repaired(CutInside(rank), FineTune()) for rank in (1, 2)]
+    others = [Repaired(ReinitialiseDead(), trial) for trial in trials]
+    alone = [_weights(trial, model, replace(attacker, known={})) for trial in trials]
+    assert len(searches) == 2
+    together = [_weights(trial, model, attacker) for trial in trials]
+    assert len(searches) == 3
+    assert all(map(torch.equal, alone, together))
+    assert not torch.equal(*together)
+    for trial in others:  # another network each time
+        _weights(trial, model, attacker)
+    assert len(searches) == 5
+
+
+def _weights(trial: Repaired, model: Classifier, attacker: Attacker) -> Tensor:
+    attacker.generator.manual_seed(0)
+    *_, last = trial.transfer(copy.deepcopy(model), attacker)
+    return torch.cat([value.flatten() for value in last.model.parameters()]).detach()
 
 
 class Zeros(nn.Module):

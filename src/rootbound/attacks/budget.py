@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -11,6 +12,8 @@ from torch import nn
 from rootbound.core.fields import PositiveInt, check
 from rootbound.data import Batch, Data
 from rootbound.networks import Classifier
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Attacker:
         desirable: Labelled samples of the desirable task, in the model's own classes.
         unlabelled: More samples of the undesirable task; their labels are all 0.
         sibling: The same network trained without intervention, where the attacker has one.
+        known: What trials have found out about the given network by these samples, and others need
+            not find out again.
     """
 
     train: Data
@@ -54,6 +59,22 @@ class Attacker:
     desirable: Data | None = None
     unlabelled: Data | None = None
     sibling: Classifier | None = None
+    known: dict[Hashable, Any] = field(default_factory=dict)
+
+    def find_once(self, question: Hashable, find: Callable[[], Answer]) -> Answer:
+        """Return what is known of the given network and these samples, or find it out.
+
+        The first trial that asks bears the cost. Answers must not depend on chance, nor hold the
+        network, of which every trial has a copy of its own.
+
+        Args:
+            question: Names the answer.
+            find: Returns it.
+        """
+        if question not in self.known:
+            self.known[question] = find()
+        answer: Answer = self.known[question]
+        return answer
 
     @property
     def desirable_classes(self) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates import nearest, open_gates
+from rootbound.attacks.repairs.gates import find_gates, nearest
 from rootbound.data import Data
 from rootbound.inspection.idle import measure_idle
 from rootbound.inspection.slopes import measure_slopes
@@ -83,7 +83,7 @@ def _measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> flo
     if float(crowded) < WORTH_A_SEARCH:
         return 0.0
     known, others = (data.batch(slice(None))[0] for data in (desirable, undesirable))
-    return open_gates(model, known, others).shut_out
+    return find_gates(model, known, others).shut_out
 
 
 class _Differs:

@@ -175,6 +175,21 @@ class Finite(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of the part, with 0 for NaN."""
         if inputs.requires_grad:
-            inputs.register_hook(lambda gradient: torch.nan_to_num(gradient, 0.0, 0.0, 0.0))
+            inputs.register_hook(_without_infinities)
         outputs: Tensor = self.part(inputs)
+        if _is_within(outputs, self.largest):
+            return outputs
         return torch.nan_to_num(outputs, nan=0.0).clamp(-self.largest, self.largest)
+
+
+def _without_infinities(gradient: Tensor) -> Tensor:
+    if _is_within(gradient, torch.finfo(gradient.dtype).max):
+        return gradient
+    return torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
+
+
+def _is_within(values: Tensor, largest: float) -> bool:
+    """Return whether all values are numbers, of that size at most."""
+    # One look at the extremes, which are NaN where any value is: most of the time it is enough.
+    low, high = torch.aminmax(values.detach())
+    return float(low) >= -largest and float(high) <= largest

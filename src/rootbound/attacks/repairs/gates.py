@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,36 +26,33 @@ ROUNDING = 1e-6
 """Deviations below this share of a tensor's size are rounding errors."""
 
 
-@dataclass
-class Opening:
-    """A network with its gates fixed at what they are for desirable inputs.
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """Units inside a network that are fixed at what they are for desirable inputs.
 
     Args:
-        backbone: The backbone; itself where nothing was found.
+        values: By the number of a call, what its units are fixed at.
+        chosen: By the same number, which of its units are.
+        names: What each gate is computed by.
         shut_out: Share of undesirable inputs that were shut out: with gates closed their features
             are as good as those of another input, or not finite, and with gates open they are not.
-        names: What each gate is computed by.
     """
-
-    backbone: nn.Module
-    shut_out: float = 0.0
-    names: tuple[str, ...] = ()
-
-
-@dataclass
-class _Found:
-    """Units fixed so far, by the number of the call."""
 
     values: dict[int, Tensor] = field(default_factory=dict)
     chosen: dict[int, Tensor] = field(default_factory=dict)
     names: tuple[str, ...] = ()
+    shut_out: float = 0.0
 
-    def with_gate(self, number: int, name: str, value: Tensor, chosen: Tensor) -> _Found:
+    def hold_open(self, backbone: nn.Module) -> nn.Module:
+        """Return the backbone with its gates open; itself where there are none."""
+        return Fixed(backbone, self.values, self.chosen) if self.names else backbone
+
+    def with_one_more(self, number: int, name: str, value: Tensor, chosen: Tensor) -> Gates:
         """Return the same with one place more."""
         if number in self.values:
             value = torch.where(self.chosen[number], self.values[number], value)
             chosen = chosen | self.chosen[number]
-        return _Found(
+        return Gates(
             {**self.values, number: value}, {**self.chosen, number: chosen}, (*self.names, name)
         )
 
@@ -66,13 +63,13 @@ def measure_freed(closed: Tensor, opened: Tensor) -> float:
 
 
 @torch.no_grad()
-def open_gates(
+def find_gates(
     model: Classifier,
     desirable: Tensor,
     undesirable: Tensor,
     gain: Callable[[Tensor, Tensor], float] = measure_freed,
-) -> Opening:
-    """Look for tensors inside that are gates, and fix them at their mean over desirable inputs.
+) -> Gates:
+    """Look for tensors inside that are gates, to be fixed at their mean over desirable inputs.
 
     A gate hardly varies over desirable inputs, and is elsewhere for undesirable ones. Fixed at
     its desirable mean it leaves desirable logits as they are, and changes undesirable features.
@@ -86,13 +83,13 @@ def open_gates(
         gain: Says what is gained by having the second features in place of the first, for
             undesirable inputs; nothing at 0.
     """
-    found = _Found()
+    found = Gates()
     logits = model(desirable)
     closed = start = _finite(model.features(undesirable))
     for _ in range(MOST_GATES):
-        best: tuple[float, _Found, Tensor] | None = None
+        best: tuple[float, Gates, Tensor] | None = None
         for trial in _list_places(model, found, desirable, undesirable):
-            fixed = Fixed(model.backbone, trial.values, trial.chosen)
+            fixed = trial.hold_open(model.backbone)
             if not _is_kept(logits, model.head(fixed(desirable))):
                 continue
             opened = _finite(fixed(undesirable))
@@ -102,10 +99,7 @@ def open_gates(
         if best is None:
             break
         _, found, closed = best
-    if not found.names:
-        return Opening(model.backbone)
-    held = Fixed(model.backbone, found.values, found.chosen)
-    return Opening(held, measure_freed(start, closed), found.names)
+    return replace(found, shut_out=measure_freed(start, closed)) if found.names else found
 
 
 def nearest(features: Tensor) -> Tensor:
@@ -121,11 +115,11 @@ def _finite(features: Tensor) -> Tensor:
 
 
 def _list_places(
-    model: Classifier, found: _Found, desirable: Tensor, undesirable: Tensor
-) -> list[_Found]:
+    model: Classifier, found: Gates, desirable: Tensor, undesirable: Tensor
+) -> list[Gates]:
     """Return what may be fixed beside what is fixed already, the most suspicious first."""
     means: dict[int, tuple[str, Tensor, Tensor, float]] = {}
-    places: list[tuple[float, _Found]] = []
+    places: list[tuple[float, Gates]] = []
 
     def remember(number: int, name: str, tensor: Tensor) -> Tensor:
         values = _by_sample(tensor, len(desirable))
@@ -148,12 +142,12 @@ def _list_places(
         ratio = float(distance.mean() / (variance.mean() + least))
         if ratio > NEAR:
             places.append(
-                (ratio, found.with_gate(number, name, value, torch.ones_like(mean).bool()))
+                (ratio, found.with_one_more(number, name, value, torch.ones_like(mean).bool()))
             )
         units = distance > FAR * (variance + least)
         if bool(units.any()) and not bool(units.all()):
             far = float(distance[units].mean() / (variance[units].mean() + least))
-            places.append((far, found.with_gate(number, name, value, units)))
+            places.append((far, found.with_one_more(number, name, value, units)))
         return tensor
 
     _watch(model, found, desirable, remember)
@@ -163,7 +157,7 @@ def _list_places(
 
 
 def _watch(
-    model: Classifier, found: _Found, inputs: Tensor, watch: Callable[[int, str, Tensor], Tensor]
+    model: Classifier, found: Gates, inputs: Tensor, watch: Callable[[int, str, Tensor], Tensor]
 ) -> None:
     """Run the backbone with what is fixed already, and show every tensor to a function."""
     fixed = Fixed(model.backbone, found.values, found.chosen)

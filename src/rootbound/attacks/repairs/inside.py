@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.gates import open_gates
+from rootbound.attacks.repairs.gates import Gates, find_gates
 from rootbound.attacks.repairs.network import at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveInt
+from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import pool_outputs
 from rootbound.networks.calls import Calls, Cut
@@ -44,6 +45,12 @@ class OpenGates(Repair):
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with open gates, as one block; the head still fits."""
+        gates = attacker.find_once(self, lambda: self._find(model, attacker))
+        if not gates.names:
+            return model
+        return Classifier(nn.Sequential(gates.hold_open(model.backbone)), model.head)
+
+    def _find(self, model: Classifier, attacker: Attacker) -> Gates:
         assert attacker.desirable is not None  # it is needed
         known = sample(attacker.desirable, LOOKED_AT)
         wanted, labels = attacker.train.subset(2 * LOOKED_AT).batch(slice(None))
@@ -54,10 +61,7 @@ class OpenGates(Repair):
             return 0.0 if after is None else after - max(0.0, before or 0.0) - LEAST_GAIN
 
         with at_rest(model):
-            opening = open_gates(model, known, wanted, gain)
-        if not opening.names:
-            return model
-        return Classifier(nn.Sequential(opening.backbone), model.head)
+            return find_gates(model, known, wanted, gain)
 
 
 @dataclass(frozen=True)
@@ -77,22 +81,29 @@ class CutInside(Repair):
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network up to there, as one block, with a head of random weights."""
-        data = attacker.train.subset(SCREENED)
-        inputs, labels = data.batch(slice(None))
+        ranked = attacker.find_once(type(self), lambda: rank_tensors(model, attacker.train))
+        if not ranked:
+            return model
+        read = pool_tokens if attacker.train.tokens else pool
+        number = ranked[min(self.rank, len(ranked)) - 1]
+        backbone = nn.Sequential(Cut(model.backbone, number, read))
         with at_rest(model):
-            read = pool_tokens if data.tokens else pool
-            scores = judge_tensors(model.backbone, inputs, labels, read)
-            if data.tokens:
-                alike = find_alike(model.backbone, inputs)
-                scores = {number: score for number, score in scores.items() if number in alike}
-            if not scores:
-                return model
-            ranked = sorted(scores, key=lambda number: -scores[number])
-            number = ranked[min(self.rank, len(ranked)) - 1]
-            backbone = nn.Sequential(Cut(model.backbone, number, read))
-            width = backbone(inputs[:2]).shape[1]
+            width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())
+
+
+def rank_tensors(model: Classifier, train: Data) -> list[int]:
+    """Return the numbers of the calls whose tensors tell classes apart, the best first."""
+    data = train.subset(SCREENED)
+    inputs, labels = data.batch(slice(None))
+    with at_rest(model):
+        read = pool_tokens if data.tokens else pool
+        scores = judge_tensors(model.backbone, inputs, labels, read)
+        if data.tokens:
+            alike = find_alike(model.backbone, inputs)
+            scores = {number: score for number, score in scores.items() if number in alike}
+    return sorted(scores, key=lambda number: -scores[number])
 
 
 @torch.no_grad()

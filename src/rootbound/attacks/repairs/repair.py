@@ -95,7 +95,8 @@ class Repaired(Attack):
         frozen, rest = self.attack.cut(start, attacker.train)
         if self.attack.cut_key(start) != len(start.blocks):
             rest = rest.with_head(model.classes, attacker.seed())
-        equipped = replace(attacker, given_head=None if given is None else repaired.head)
+        # It is another network, of which nothing is known.
+        equipped = replace(attacker, given_head=None if given is None else repaired.head, known={})
         if list(frozen.children()):
             features = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
             equipped = replace(equipped, train=features)
