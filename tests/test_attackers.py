@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,6 +144,23 @@ def test_a_family_that_seldom_finishes_does_not_count() -> None:
     kept = [one for one in whole.records if one.family != "family 0" or one.attacker < 3]
     found = Evaluation({}, whole.trainings, tuple(kept))
     assert metrics.well_tuned(found, "x", 10) == {(0, d): 0.9 for d in range(3)}
+
+
+@pytest.mark.parametrize("settings", ["as given", Configuration("Plain", {})], ids=str)
+def test_every_draw_on_a_given_model_is_of_the_same(settings: str | Configuration) -> None:
+    accuracies = {(0, 0): 0.5, (0, 9): 0.6, (1, 1): 0.8, (1, 10): 0.9}
+    records = [
+        replace(record("x", attacker, "a", (value, value), 0.5), seed=seed)
+        for (seed, attacker), value in accuracies.items()
+    ]
+    trainings = [Training("defended", "x", settings, seed, None, 1.0) for seed in (0, 1)]
+    found = metrics.points(
+        metrics.attacked(Evaluation({}, tuple(trainings), tuple(records)), "x", 10)
+    )
+    percent = {draw: 100 * value for draw, value in accuracies.items()}
+    several = isinstance(settings, Configuration)
+    expected = metrics.over_draws(percent) if several else metrics.estimate([*percent.values()])
+    assert found == expected
 
 
 def test_older_records_are_about_the_realistic_attacker() -> None:

@@ -16,7 +16,7 @@ from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import NO_RESOURCES, Draw, draw_labels
 from rootbound.evaluation.harness import run_assignment
-from rootbound.evaluation.plan import screen
+from rootbound.evaluation.plan import list_draws, screen
 from rootbound.evaluation.scoring import Judgement, Score, checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Record
@@ -140,6 +140,21 @@ def test_another_attacker_has_other_labels(toy_model: Classifier, toy_tasks: Tas
     run_assignment(replace(assignment, attacker=3), task, NO_RESOURCES)
     drawn = draw_labels(task, task.test, Budget(5, 3), seed=3)
     assert torch.equal(SEEN[0].train.inputs, drawn.train.inputs)
+
+
+def test_each_draw_of_labels_meets_scratch_weights_of_its_own(toy_model: Classifier) -> None:
+    suite = Suite("spy", (Spy(),), (Budget(5, 3), Budget(8, 3)), draws=(1, 3))
+    for arm in ("scratch", "defended"):
+        subject = Subject(arm, "x", 2, toy_model)
+        (first, *further), attackers = zip(*list_draws(subject, suite), strict=True)
+        assert first.model is toy_model and attackers[0] == 2
+        assert len(set(attackers)) == 3
+        for met, attacker in zip(further, attackers[1:], strict=True):
+            alike = toy_model if arm == "defended" else toy_model.reinitialised(attacker)
+            pairs = zip(met.model.parameters(), alike.parameters(), strict=True)
+            assert all(torch.equal(*pair) for pair in pairs)
+    budgets = [one.budgets for one in screen(subject, suite)]
+    assert budgets == [suite.budgets, suite.budgets[1:], suite.budgets[1:]]
 
 
 def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:

@@ -57,7 +57,7 @@ SUITE = Suite(
 
 @dataclass(frozen=True)
 class Hangs(Attack):
-    """Ends at once on random weights, and never on others."""
+    """Ends at once on the model that was given, and never on others."""
 
     tier: ClassVar[Tier] = "fine-tuning"
 
@@ -67,12 +67,12 @@ class Hangs(Attack):
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         yield Snapshot(0, model)
-        while bool((next(model.parameters()) == MARK).any()):
+        while not bool((next(model.parameters()) == MARK).any()):
             time.sleep(0.01)
 
 
 MARK = 0.25
-"""One weight of the model that the attack hangs on."""
+"""One weight of the model that was given."""
 ARMS = ("undefended", "defended", "scratch")
 Cells = dict[tuple[int | None, int, str], set[tuple[Configuration, int]]]
 

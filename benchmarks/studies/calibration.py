@@ -6,23 +6,28 @@ Random weights are worth what random weights are worth: their head start over sc
 audit has a model of its own, and labels and scratch weights of its own for each of its draws. So
 the share of intervals that hold 0 is their coverage, and the share of audits in which a gate of
 one point says "does not hold" is its error rate. Beside them the undefended model, whose head
-start is not 0: there a gate errs that says "holds". An interrupted run goes on in its folder.
-A Markdown table is printed.
+start is not 0: there a gate errs that says "holds". An interrupted run goes on in its folder; what
+is there of it is told with `--audits 0`. A Markdown table is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+import rootbound as rb
+from rootbound import metrics
 from rootbound.attacks import Budget
 from rootbound.data import TaskPair
 from rootbound.evaluation import compare
 from rootbound.methods import Method, Plain
 from rootbound.networks import Classifier, shallow_cnn
+from rootbound.records import Evaluation
+from rootbound.report.cells import in_words
 from rootbound.suites import QUICK_2, STANDARD_2
 from rootbound.training import Recipe
 
@@ -30,10 +35,12 @@ SUITE = replace(
     QUICK_2,
     name="quick-2 with one label",
     budgets=(Budget(1, 60), *QUICK_2.budgets),
-    draws=(5, *QUICK_2.draws),
+    draws=(QUICK_2.draws[0], *QUICK_2.draws),
     blind=STANDARD_2.blind,
     controls=False,
 )
+LIMIT = 1.0
+"""Points that the gate allows."""
 
 
 @dataclass(frozen=True)
@@ -46,25 +53,77 @@ class RandomWeights(Method):
         model.load_state_dict(model.reinitialised(seed).state_dict())
 
 
+def audits(evaluation: Evaluation) -> list[Evaluation]:
+    """Return each seed as an audit of its own, where everything of it is there."""
+    found = []
+    counts: dict[int, int] = {}
+    for record in evaluation.records:
+        counts[record.seed] = counts.get(record.seed, 0) + 1
+    whole = max(counts.values())
+    for seed in sorted(seed for seed, count in counts.items() if count == whole):
+        records = tuple(one for one in evaluation.records if one.seed == seed)
+        trainings = tuple(one for one in evaluation.trainings if one.seed == seed)
+        found.append(replace(evaluation, records=records, trainings=trainings))
+    return found
+
+
+def describe(evaluation: Evaluation) -> str:
+    """Return the table."""
+    lines = [
+        "| model | labels | audits | mean head start | median half-width | intervals with 0 "
+        f"| gate at {LIMIT:g}: holds | does not | undecided |",
+        "|" + "---|" * 9,
+    ]
+    several = audits(evaluation)
+    for method in ("RandomWeights", "Plain"):
+        for labels in metrics.budgets(evaluation):
+            gains = [metrics.advantage(one, method, labels) for one in several]
+            known = [gain for gain in gains if gain is not None]
+            ends = [
+                cell.end
+                for one in several
+                for cell in metrics.decide(one, method, LIMIT).cells
+                if cell.labels == labels
+            ]
+            halves = statistics.median((gain.high - gain.low) / 2 for gain in known)
+            holding = sum(gain.low <= 0 <= gain.high for gain in known)
+            mean = metrics.estimate([gain.mean for gain in known])
+            lines.append(
+                f"| {method} | {in_words(labels)} | {len(known)} | {mean.mean:+.2f} "
+                f"({mean.low:.2f} to {mean.high:.2f}) | {halves:.2f} | {holding} "
+                f"| {ends.count('holds')} | {ends.count('does not hold')} "
+                f"| {ends.count('undecided')} |"
+            )
+        ends = [metrics.decide(one, method, LIMIT).end for one in several]
+        lines.append(
+            f"| {method} | all together | {len(several)} | | | | {ends.count('holds')} "
+            f"| {ends.count('does not hold')} | {ends.count('undecided')} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the audits and print what they say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", help="MNIST unless another data set is named")
     parser.add_argument("--audits", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    import rootbound as rb  # noqa: PLC0415
-
-    tasks = rb.datasets.mnist().split(desirable=range(5), undesirable=range(5, 10))
-    compare(
-        [Plain(Recipe(epochs=1)), RandomWeights()],
-        tasks,
-        shallow_cnn(classes=5),
-        suite=SUITE,
-        seeds=arguments.audits,
-        workers=arguments.workers,
-        folder=arguments.folder,
-    )
+    if arguments.audits:
+        data = rb.datasets.mnist()
+        if arguments.data is not None:
+            data = rb.datasets.load(arguments.data)
+        compare(
+            [Plain(Recipe(epochs=1)), RandomWeights()],
+            data.split(desirable=range(5), undesirable=range(5, 10)),
+            shallow_cnn(classes=5, shape=data.train.shape),
+            suite=SUITE,
+            seeds=arguments.audits,
+            workers=arguments.workers,
+            folder=arguments.folder,
+        )
+    print(describe(Evaluation.load(arguments.folder)))
 
 
 if __name__ == "__main__":
