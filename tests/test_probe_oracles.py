@@ -23,7 +23,11 @@ from rootbound.attacks import (
     PerceptronProbe,
     RidgeHead,
 )
-from rootbound.attacks.probes.coordinates import decomposition_flops
+from rootbound.attacks.probes.coordinates import (
+    Coordinates,
+    decomposition_flops,
+    find_coordinates,
+)
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.training import seeded
@@ -263,3 +267,13 @@ def test_whitening_is_told_as_work(probe: Attack) -> None:
     head = Classifier(nn.Sequential(), nn.Linear(WIDTH, CLASSES))
     *_, last = probe.transfer(head, Attacker(data, 1, torch.Generator().manual_seed(0)))
     assert last.flops >= decomposition_flops(data.inputs) > 2 * len(data) * WIDTH**2
+
+
+def test_scales_are_a_product_with_a_diagonal_matrix() -> None:
+    with seeded(0):
+        features = torch.randn(30, 5) * torch.tensor([1.0, 1e-3, 0.0, 1e3, 1.0])
+    found = find_coordinates(features, "standardised")
+    as_matrix = Coordinates(found.mean, found.basis)
+    for bias in (False, True):
+        assert torch.equal(found(features, bias=bias), as_matrix(features, bias=bias))
+    assert found(features).shape == (30, 4)

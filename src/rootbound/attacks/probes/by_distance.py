@@ -15,6 +15,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.attacks.probes.coordinates import (
     Coordinates,
     CoordinatesName,
+    Scales,
     find_supported_coordinates,
 )
 from rootbound.attacks.probes.probe import Probe
@@ -47,7 +48,7 @@ class NearestNeighbours(Probe):
         else:
             width = features.shape[1]
             zeros = torch.zeros(width, dtype=torch.float64)
-            coordinates = Coordinates(zeros, torch.eye(width, dtype=torch.float64))
+            coordinates = Scales(zeros, torch.ones(width, dtype=torch.float64))
         vote = _Vote(features, labels, model.classes, coordinates, self)
         yield Snapshot(0, vote, flops=coordinates.flops)
 

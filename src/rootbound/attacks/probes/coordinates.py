@@ -39,8 +39,34 @@ class Coordinates(nn.Module):
         transformed = torch.ones(len(features), width + bias, dtype=torch.float64)
         for start in range(0, len(features), ROWS):
             rows = features[start : start + ROWS].double() - self.mean
-            transformed[start : start + ROWS, :width] = rows @ self.basis
+            transformed[start : start + ROWS, :width] = self.change(rows)
         return transformed
+
+    def change(self, centred: Tensor) -> Tensor:
+        """Return centred features in these coordinates."""
+        return centred @ self.basis
+
+
+class Scales(Coordinates):
+    """Coordinates that are features times a number each: no product of matrices is needed.
+
+    Args:
+        mean: `(D,)`.
+        scale: The numbers `(D,)`; features with 0 are left out.
+    """
+
+    alive: Tensor
+    scale: Tensor
+
+    def __init__(self, mean: Tensor, scale: Tensor) -> None:
+        alive = scale.nonzero().squeeze(1)
+        super().__init__(mean, torch.diag(scale)[:, alive])
+        self.register_buffer("alive", alive)
+        self.register_buffer("scale", scale[alive])
+
+    def change(self, centred: Tensor) -> Tensor:
+        """Return centred features in these coordinates."""
+        return centred[:, self.alive] * self.scale
 
 
 def find_coordinates(
@@ -66,7 +92,7 @@ def find_coordinates(
         # One constant coordinate, so that no caller has to deal with none.
         return Coordinates(mean, torch.zeros(len(mean), 1, dtype=mean.dtype), flops)
     if name == "standardised":
-        return Coordinates(mean, torch.diag(scale)[:, alive], flops)
+        return Scales(mean, scale)
     _, singular, directions = torch.linalg.svd(
         _triangle(features, mean, scale), full_matrices=False
     )

@@ -190,6 +190,6 @@ def _without_infinities(gradient: Tensor) -> Tensor:
 
 def _is_within(values: Tensor, largest: float) -> bool:
     """Return whether all values are numbers, of that size at most."""
-    # One look at the extremes, which are NaN where any value is: most of the time it is enough.
-    low, high = torch.aminmax(values.detach())
-    return float(low) >= -largest and float(high) <= largest
+    # A look at the extremes, which are NaN where any value is: most of the time it is enough.
+    seen = values.detach()
+    return float(seen.amax()) <= largest and float(seen.amin()) >= -largest
