@@ -31,3 +31,26 @@ def release_freed_memory() -> None:
     """Give freed memory back to the system, between jobs: the next may need less."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class _HeapState(ctypes.Structure):
+    """What glibc's mallinfo2(3) says of the heap."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks",
+            "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def count_kept_bytes() -> int:
+    """Return how much freed memory this process keeps; 0 where the C library does not say it."""
+    if platform.libc_ver()[0] != "glibc":
+        return 0
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):  # before glibc 2.33
+        return 0
+    library.mallinfo2.restype = _HeapState
+    return int(library.mallinfo2().fordblks)

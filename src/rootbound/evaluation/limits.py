@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rootbound.core.alarm import LONGEST, raise_after
-from rootbound.core.memory import release_freed_memory
+from rootbound.core.memory import count_kept_bytes
 
 if sys.platform == "linux":
     import resource
@@ -75,11 +75,12 @@ def _end_process_after(seconds: float) -> Iterator[None]:
 def _limit_memory(share: float) -> Iterator[None]:
     """Refuse allocations beyond what is used now and a share of what is left."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    # What the process keeps for the next tensor would count as used now.
-    release_freed_memory()
-    used = _read_kibibytes("/proc/self/status", "VmData")
-    most = used + int(share * _read_kibibytes("/proc/meminfo", "MemAvailable"))
-    allowed = most * 1024 if hard == resource.RLIM_INFINITY else min(most * 1024, hard)
+    # What the process keeps for the next tensor is not used now. To give it back would cost more
+    # than to ask: a trial's first steps would get all of it again.
+    kept = count_kept_bytes()
+    used = 1024 * _read_kibibytes("/proc/self/status", "VmData") - kept
+    most = used + int(share * (1024 * _read_kibibytes("/proc/meminfo", "MemAvailable") + kept))
+    allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     try:
         yield
