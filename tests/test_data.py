@@ -115,6 +115,18 @@ def test_in_order_yields_every_sample_once_in_order(labels: list[int], size: int
     assert all(len(inputs) == size for inputs, _ in parts[:-1])
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])
+def test_samples_scaled_once_give_the_same_batches(dtype: torch.dtype) -> None:
+    inputs = torch.arange(24).view(6, 4).to(dtype)
+    data = Data(inputs, torch.arange(6) % 2, Scaling(255.0, 0.5, 0.25))
+    scaled, index = data.scaled(), torch.tensor([4, 1])
+    assert scaled.scaled().inputs.dtype == scaled.inputs.dtype
+    assert all(map(torch.equal, scaled.batch(index), data.batch(index)))
+    for some in (data, scaled):
+        some.batch(slice(2))[0].add_(1)
+        assert all(map(torch.equal, some.batch(slice(2)), data.batch(torch.tensor([0, 1]))))
+
+
 @given(count=st.integers(1, 40), size=st.integers(1, 12), epochs=st.integers(1, 3), seed=seeds)
 def test_batches_never_repeat_a_sample_within_an_epoch(
     count: int, size: int, epochs: int, seed: int

@@ -126,7 +126,7 @@ def test_an_attack_is_given_no_labels_but_its_own(
     attack(Subject("defended", "x", 0, toy_model), task, suite)
     (seen,) = SEEN
     drawn = draw_labels(task, task.test, Budget(5, 3), seed=0)
-    assert torch.equal(seen.train.inputs, drawn.train.inputs)
+    assert torch.equal(seen.train.inputs, drawn.train.batch(slice(None))[0])
     assert torch.equal(seen.train.labels, drawn.train.labels)
     assert seen.unlabelled is not None
     assert torch.equal(seen.unlabelled.inputs, task.train.inputs)
@@ -139,7 +139,7 @@ def test_another_attacker_has_other_labels(toy_model: Classifier, toy_tasks: Tas
     (assignment,) = screen(Subject("defended", "x", 0, toy_model), suite)
     run_assignment(replace(assignment, attacker=3), task, NO_RESOURCES)
     drawn = draw_labels(task, task.test, Budget(5, 3), seed=3)
-    assert torch.equal(SEEN[0].train.inputs, drawn.train.inputs)
+    assert torch.equal(SEEN[0].train.inputs, drawn.train.batch(slice(None))[0])
 
 
 def test_each_draw_of_labels_meets_scratch_weights_of_its_own(toy_model: Classifier) -> None:

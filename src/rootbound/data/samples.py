@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,8 @@ Batch = tuple[Tensor, Tensor]
 """Inputs `(N, *shape)` as float32, normalised, or int64 tokens; and labels `(N,)` as int64."""
 TOKENS = (torch.int16, torch.int32, torch.int64)
 """Types of stored inputs that are numbers of tokens, which are not scaled."""
+MOST_SCALED = 1 << 24
+"""Numbers of samples that are kept scaled, at most: 64 MiB of them."""
 PADDING = 0
 """The token that fills up a short text."""
 
@@ -103,13 +106,26 @@ class Data:
         return digest.hexdigest()[:16]
 
     def batch(self, index: Tensor | slice) -> Batch:
-        """Return the samples at `index`, scaled."""
+        """Return the samples at `index`, scaled, in memory of their own."""
         inputs, labels = self.inputs[index], self.labels[index]
+        # A slice is a view of the data, and a network may work in place.
+        is_view = isinstance(index, slice)
         if self.tokens:
-            return inputs.long(), labels
+            return inputs.to(torch.int64, copy=is_view), labels
         if self.scaling == Scaling() and inputs.dtype == torch.float32:
-            return inputs, labels
+            return inputs.clone() if is_view else inputs, labels
         return self.scaling.apply(inputs), labels
+
+    def scaled(self) -> Data:
+        """Return the same samples, scaled once for all; as they are where that takes much memory.
+
+        So no batch of them needs to be scaled. Tokens stay as they are.
+        """
+        is_small = len(self) * math.prod(self.shape) <= MOST_SCALED
+        if self.tokens or isinstance(self.inputs, MappedRows) or not is_small:
+            return self
+        inputs, labels = self.batch(slice(None))
+        return Data(inputs, labels, stratified=self.stratified)
 
     def in_order(self, size: int) -> Iterator[Batch]:
         """Yield every sample once, in order, at most `size` at a time."""

@@ -90,21 +90,23 @@ class Draw:
         """Return the same samples as a frozen network passes them on.
 
         Args:
-            frozen: The network; an empty one leaves the samples as they are.
+            frozen: The network; an empty one passes on what it is fed.
             outputs: What the network made of samples so far. What is missing is added, so that
                 no sample passes twice.
 
         Raises:
             InputError: The network's outputs are not finite.
         """
-        if isinstance(frozen, nn.Sequential) and not len(frozen):
-            return self
+        is_empty = isinstance(frozen, nn.Sequential) and not len(frozen)
         for data in (self.train, self.validation, self.curve, self.test):
             if data is not None and data not in outputs:
-                features = predict(frozen, data).clone()
-                outputs[data] = Data(features, data.labels, stratified=data.stratified)
+                outputs[data] = data.scaled() if is_empty else _features(frozen, data)
         validation = None if self.validation is None else outputs[self.validation]
         return Draw(outputs[self.train], validation, outputs[self.curve], outputs[self.test])
+
+
+def _features(frozen: nn.Module, data: Data) -> Data:
+    return Data(predict(frozen, data).clone(), data.labels, stratified=data.stratified)
 
 
 def count_labels(data: Data) -> int:

@@ -153,8 +153,7 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
     start = 0
     with torch.inference_mode():
         for inputs, _ in data.in_order(batch_size):
-            # A copy where the batch is a view of the data: a network may work in place.
-            part: Tensor = model(inputs.clone() if inputs._is_view() else inputs)
+            part: Tensor = model(inputs)
             if outputs is None or part.shape[1:] != outputs.shape[1:]:
                 outputs = _with_room(outputs, part, len(data))
             end = start + len(part)
