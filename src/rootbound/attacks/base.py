@@ -54,6 +54,11 @@ class Attack(ABC):
         return ()
 
     @property
+    def loads_compiler(self) -> bool:
+        """Whether it may use an optimiser of torch, which loads torch's compiler, for seconds."""
+        return True
+
+    @property
     def family(self) -> str:
         """What is retrained, in words; the best trial of a family is selected on validation."""
         return type(self).__name__

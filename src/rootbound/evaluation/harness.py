@@ -14,6 +14,7 @@ import torch
 
 from rootbound.attacks import Attack, Attacker, Budget, StackedAttack
 from rootbound.core import progress
+from rootbound.core.compiler import load_compiler
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Task
 from rootbound.evaluation.attacker import (
@@ -144,6 +145,8 @@ class _Bench:
 
     def run(self, bundle: Sequence[Attack]) -> list[_Result]:
         """Run trials together; when that fails, each alone, so that one failure stays one."""
+        if any(trial.loads_compiler for trial in bundle):
+            load_compiler()
         started = time.perf_counter()
         (budget,), first = self.assignment.budgets, bundle[0]
         # The arm has no part in the seed: every arm's new head starts from the same weights.

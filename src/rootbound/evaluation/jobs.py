@@ -10,6 +10,7 @@ from functools import lru_cache
 import torch
 
 from rootbound.core import progress
+from rootbound.core.compiler import load_compiler
 from rootbound.core.devices import find_device, on, with_float64
 from rootbound.data import Data, TaskPair, Tasks
 from rootbound.evaluation.attacker import AttackerResources, move_model
@@ -145,6 +146,7 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
     settings: str | Configuration = "random weights" if contender.arm == "scratch" else "as given"
     if contender.method is not None:
         assert isinstance(tasks, TaskPair)  # nothing is trained without a desirable task
+        load_compiler()
         started = time.perf_counter()
         if training_state is not None and not training_state.folder.parents[1].is_dir():
             training_state = None  # on a host that does not see the folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -15,7 +16,8 @@ from rootbound.attacks import Snapshot
 class _Counting(_FlopCounterMode):
     """Counts as torch does, which asks at every call whether an operation is made of others.
 
-    Torch's module tracker is left out: it breaks down where parametrized layers are run.
+    Torch's module tracker is left out: it breaks down where parametrized layers are run. So is what
+    keeps torch's compiler away at every call, and loads it first: nothing is compiled here.
     """
 
     simple: ClassVar[set[object]] = set()
@@ -23,7 +25,6 @@ class _Counting(_FlopCounterMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Leave out what keeps the compiler away at every call: nothing is compiled here."""
         return False
 
     def __torch_dispatch__(
@@ -36,11 +37,14 @@ class _Counting(_FlopCounterMode):
             if packet in self.counter.flop_registry:
                 self.counter._count_flops(packet, outputs, args, given)
             return outputs
-        outputs = super().__torch_dispatch__(func, types, args, kwargs)
+        outputs = _COUNT(self, func, types, args, kwargs)
         known = outputs is not NotImplemented and isinstance(func, OpOverload)
         if known and not func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd):
             self.simple.add(func)
         return outputs
+
+
+_COUNT = inspect.unwrap(_FlopCounterMode.__torch_dispatch__)
 
 
 class FlopCounter:

@@ -47,9 +47,6 @@ def become_worker(threads: int) -> None:
     os.environ["TQDM_DISABLE"] = "1"
     # Nor do they need a lock between processes, which an interrupted one would leave behind.
     tqdm.set_lock(threading.RLock())
-    # With its first optimiser torch loads its compiler. That takes seconds, which belong to no
-    # trial, and the time limit of a trial would leave it half loaded.
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)])
 
 
 def run_job(function: Callable[..., Result], job: Job, shared: tuple[Any, ...]) -> Result:
@@ -79,10 +76,10 @@ class Worker(Generic[Job, Result]):
     ) -> None:
         context: ForkServerContext | SpawnContext = multiprocessing.get_context("spawn")
         if sys.platform == "linux":
-            # A copy of a process that has imported what jobs and the first optimiser need. That is
-            # safe, and what Python does itself from 3.14 on.
+            # A copy of a process that has imported what jobs need. That is safe, and what Python
+            # does itself from 3.14 on.
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([function.__module__, "torch._dynamo"])
+            context.set_forkserver_preload([function.__module__])
         self.line, far_end = context.Pipe()
         """Ready to be read when a job has ended."""
         self._begun, said = context.Pipe(duplex=False)

@@ -115,6 +115,11 @@ class Probe(Attack):
     reading: Reading = field(default=Reading(), kw_only=True)
 
     @property
+    def loads_compiler(self) -> bool:
+        """Whether it loads torch's compiler: never."""
+        return False
+
+    @property
     def family(self) -> str:
         """Where the network is read."""
         return f"probe, {self.reading}"

@@ -26,6 +26,8 @@ Item = TypeVar("Item")
 class TrainingRepair(Repair):
     """A repair that trains, besides the steps of the budget; subclasses are the dataclasses."""
 
+    loads_compiler: ClassVar[bool] = True
+
     steps: int
     learning_rate: float
 

@@ -31,6 +31,8 @@ class Repair(ABC):
     """`control` if no attacker could do it; such trials do not count as attacks."""
     needs: ClassVar[tuple[str, ...]] = ()
     """What the attacker must hold besides labels: `desirable`, `unlabelled` or `sibling`."""
+    loads_compiler: ClassVar[bool] = False
+    """Whether it uses an optimiser of torch, which loads torch's compiler, for seconds."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -71,6 +73,11 @@ class Repaired(Attack):
     def needs(self) -> tuple[str, ...]:
         """What the attacker must hold besides labels."""
         return (*self.repair.needs, *self.attack.needs)
+
+    @property
+    def loads_compiler(self) -> bool:
+        """Whether the repair or the attack does."""
+        return self.repair.loads_compiler or self.attack.loads_compiler
 
     @property
     def family(self) -> str:

@@ -51,6 +51,11 @@ class GradientFree(Attack):
     batch_size: PositiveInt = 256
 
     @property
+    def loads_compiler(self) -> bool:
+        """Whether it loads torch's compiler: never."""
+        return False
+
+    @property
     def family(self) -> str:
         """What is retrained."""
         return f"last {self.blocks + 1} layers, without gradients"
@@ -123,6 +128,11 @@ class ReassignHead(Attack):
     """
 
     tier: ClassVar[Tier] = "repair"
+
+    @property
+    def loads_compiler(self) -> bool:
+        """Whether it loads torch's compiler: never."""
+        return False
 
     @property
     def family(self) -> str:

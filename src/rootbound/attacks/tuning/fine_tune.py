@@ -22,7 +22,7 @@ from rootbound.attacks.tuning.objective import (
     classification_loss,
     one_hot,
 )
-from rootbound.attacks.tuning.optimisers import OptimiserName, Update
+from rootbound.attacks.tuning.optimisers import WITHOUT_COMPILER, OptimiserName, Update
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Share, check
 from rootbound.data import Batch, Data
@@ -79,6 +79,11 @@ class FineTune(Attack):
         """What is retrained."""
         return "all layers" if self.layers is None else f"last {self.layers} layers"
 
+    @property
+    def loads_compiler(self) -> bool:
+        """Whether the optimiser is one of torch's own."""
+        return self.optimiser not in WITHOUT_COMPILER
+
     def trained_blocks(self, model: Classifier) -> int:
         """Return the layers before the head."""
         return len(model.blocks) if self.layers is None else self.layers - 1
@@ -93,7 +98,7 @@ class FineTune(Attack):
         parameters = self.trained_parameters(model)
         update = Update(parameters, self.optimiser, self.learning_rate, self.weight_decay)
         for step, batch in enumerate(attacker.batches(self.batch_size), start=1):
-            model.train()
+            set_training(model)
             changed = self._augmented(batch, model.classes, attacker)
             update(lambda: self._loss(model, changed), self._factor(step - 1, attacker.steps))  # noqa: B023
             yield Snapshot(step, model)
@@ -191,7 +196,7 @@ class JointTune(FineTune):
             strict=True,
         )
         for step, (batch, wanted) in enumerate(batches, start=1):
-            model.train()
+            set_training(model)
             changed = self._augmented(batch, model.classes, attacker)
 
             def loss(changed: tuple[Tensor, Tensor] = changed, wanted: Batch = wanted) -> Tensor:
@@ -200,6 +205,12 @@ class JointTune(FineTune):
 
             update(loss, self._factor(step - 1, attacker.steps))
             yield Snapshot(step, model)
+
+
+def set_training(model: nn.Module) -> None:
+    """Put a network into train mode, unless it is: every step would go through all its parts."""
+    if not model.training:
+        model.train()
 
 
 def _desirable_head(model: Classifier, attacker: Attacker) -> nn.Linear:

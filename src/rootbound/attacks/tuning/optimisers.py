@@ -5,16 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, Muon, Optimizer, RMSprop
+from torch.optim import Adagrad, Muon, Optimizer, RMSprop
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 OptimiserName = Literal[
     "sgd", "adam", "adamw", "adagrad", "rmsprop", "muon", "schedule-free", "sam"
 ]
 Closure = Callable[[], Tensor]
+WITHOUT_COMPILER = ("sgd", "sam", "adam", "adamw")
+"""Optimisers with which torch does not load its compiler, which takes it seconds."""
+
+
+class Steps(Protocol):
+    """What takes steps: an optimiser of torch, or one that is like it."""
+
+    param_groups: list[dict[str, Any]]
+
+    def step(self) -> object:
+        """Take one step along the gradients."""
 
 
 class Update:
@@ -73,26 +86,100 @@ class Update:
 
 def _build(
     parameters: list[nn.Parameter], name: OptimiserName, rate: float, decay: float
-) -> list[Optimizer]:
+) -> list[Steps]:
     if name == "schedule-free":
         return [ScheduleFree(parameters, rate)]
     if name == "muon":
         # Muon is for matrices only: everything else is left to AdamW.
         matrices = [one for one in parameters if one.dim() == 2]
         others = [one for one in parameters if one.dim() != 2]
-        built: list[Optimizer] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []
-        return [*built, AdamW(others, rate, weight_decay=decay)] if others else built
+        built: list[Steps] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []
+        adamw = torch.optim.AdamW
+        return [*built, adamw(others, rate, weight_decay=decay)] if others else built
     # torch fuses the steps of this one on processors alone.
     fused = all(one.device.type == "cpu" for one in parameters)
-    builders: dict[str, Callable[..., Optimizer]] = {
-        "sgd": partial(SGD, momentum=0.9, fused=True),
-        "sam": partial(SGD, momentum=0.9, fused=True),
-        "adam": partial(Adam, fused=True),
-        "adamw": partial(AdamW, fused=True),
+    builders: dict[str, Callable[..., Steps]] = {
+        "sgd": Momentum,
+        "sam": Momentum,
+        "adam": Adam,
+        "adamw": partial(Adam, decoupled=True),
         "adagrad": partial(Adagrad, fused=fused),
         "rmsprop": RMSprop,
     }
     return [builders[name](parameters, lr=rate, weight_decay=decay)]
+
+
+class Momentum:
+    """SGD with momentum 0.9: what torch's own computes, without all that it does around a step.
+
+    Args:
+        parameters: What is trained.
+        lr: The learning rate.
+        weight_decay: Weight decay, added to the gradient.
+    """
+
+    def __init__(
+        self, parameters: Sequence[nn.Parameter], lr: float, weight_decay: float = 0.0
+    ) -> None:
+        self.param_groups = [{"lr": lr}]
+        self._parameters, self._decay = parameters, weight_decay
+        self._velocities: dict[Tensor, Tensor | None] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take one step."""
+        moved, gradients = _with_gradients(self._parameters)
+        velocities = [self._velocities.get(one) for one in moved]
+        sgd(
+            moved, gradients, velocities, fused=True, lr=self.param_groups[0]["lr"], momentum=0.9,
+            weight_decay=self._decay, dampening=0.0, nesterov=False, maximize=False,
+        )  # fmt: skip
+        self._velocities.update(zip(moved, velocities, strict=True))
+
+
+class Adam:
+    """Adam with 0.9 and 0.999: what torch's own computes, without all that it does around a step.
+
+    Args:
+        parameters: What is trained.
+        lr: The learning rate.
+        weight_decay: Weight decay, added to the gradient.
+        decoupled: Whether weights decay by themselves, as in AdamW.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        lr: float,
+        weight_decay: float = 0.0,
+        *,
+        decoupled: bool = False,
+    ) -> None:
+        self.param_groups = [{"lr": lr}]
+        self._parameters, self._decay, self._decoupled = parameters, weight_decay, decoupled
+        self._states: dict[Tensor, tuple[Tensor, Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take one step."""
+        moved, gradients = _with_gradients(self._parameters)
+        for one in moved:
+            if one not in self._states:
+                count = torch.zeros((), dtype=torch.float32, device=one.device)
+                self._states[one] = torch.zeros_like(one), torch.zeros_like(one), count
+        states = [self._states[one] for one in moved]
+        means, squares, counts = ([state[k] for state in states] for k in range(3))
+        adam(
+            moved, gradients, means, squares, [], counts, fused=True, amsgrad=False, beta1=0.9,
+            beta2=0.999, lr=self.param_groups[0]["lr"], weight_decay=self._decay, eps=1e-8,
+            maximize=False, decoupled_weight_decay=self._decoupled,
+        )  # fmt: skip
+
+
+def _with_gradients(parameters: Sequence[nn.Parameter]) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the parameters that have a gradient, and their gradients."""
+    pairs = [(one, one.grad) for one in parameters if one.grad is not None]
+    return [one for one, _ in pairs], [gradient for _, gradient in pairs]
 
 
 class ScheduleFree(Optimizer):
