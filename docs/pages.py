@@ -1,4 +1,4 @@
-"""What is made from the code: pages of methods, attacks and commands, and the card's schema."""
+"""What is made from the code: pages of methods, attacks and commands, and schemas of files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from rootbound.attacks import ATTACKS
 from rootbound.cli.main import COMMANDS, load_command
 from rootbound.cli.parser import parser_of
 from rootbound.methods import METHODS
-from rootbound.publishing.card import SCHEMA
+from rootbound.publishing import card
+from rootbound.report import verdicts
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -32,8 +33,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, path, content=content))
     files.append(File.generated(config, "reference/commands.md", content=_commands()))
     # At an address that ends in its own `$id`, so that it is found there wherever the site is.
-    schema = json.dumps(SCHEMA, indent=1, ensure_ascii=False)
-    files.append(File.generated(config, f"schema/{SCHEMA['$id']}", content=schema))
+    for schema in (card.SCHEMA, verdicts.SCHEMA):
+        text = json.dumps(schema, indent=1, ensure_ascii=False)
+        files.append(File.generated(config, f"schema/{schema['$id']}", content=text))
     return files
 
 

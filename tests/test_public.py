@@ -297,17 +297,14 @@ def test_the_gate_judges_what_is_added_to_the_stronger_of_both(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audit = ["audit", "model.safetensors", "--public", "model.safetensors", *SPENT, "--out", "run"]
-    for limit, code, word in (("0", 0, "passed"), ("-100", 1, "failed")):
-        assert main([*audit, f"--fail-if-advantage-over={limit}"]) == code
-        *shown, judged = capsys.readouterr().out.splitlines()
-        (standing,) = metrics.standings(Evaluation.load(workspace / "run"))
-        assert standing.worst is not None and standing.marginal is not None
-        assert judged == (
-            f"{word}: worst advantage {standing.marginal.advantage.mean:+.2f} points over the "
-            "stronger of random weights and the public model "
-            f"({standing.worst.advantage.mean:+.2f} and +0.00 over each alone), allowed {limit}"
-        )
-        assert SAME_WEIGHTS in shown
+    assert main([*audit, "--fail-if-advantage-over=100"]) == 3
+    first, *shown, judged = capsys.readouterr().out.splitlines()
+    (standing,) = metrics.standings(Evaluation.load(workspace / "run"))
+    assert standing.marginal is not None
+    assert f"{standing.marginal.advantage.mean:+.1f} points over the stronger of scratch" in first
+    # One draw of the attacker cannot show anything, and nobody learns from the very same weights.
+    assert judged.startswith("undecided: 1 draw of labels cannot show a spread; at least 2 draws")
+    assert SAME_WEIGHTS in shown
 
 
 @pytest.mark.usefixtures("workspace")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rootbound import metrics
 from rootbound.cli import options as shared
+from rootbound.cli.gate import CODES, SHOWN_TO_HOLD, command_for_more
 from rootbound.cli.networks import NetworkSource, resolve_network, resolve_transformers
 from rootbound.cli.public import build_public, resolve_public
 from rootbound.cli.report import present
@@ -18,11 +18,12 @@ from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
+from rootbound.flags import flags
 from rootbound.methods import METHODS, Plain
 from rootbound.networks.hugging_face.configuration import PRETRAINED
-from rootbound.records import Evaluation
-from rootbound.report.doubts import scratch_doubts
+from rootbound.report.gate import in_a_sentence, judge
 from rootbound.report.headline import verdict
+from rootbound.suites.suite import MOST_DRAWS
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,17 @@ class Options:
     """Attack for about so long, in place of trying everything: each setting of the suite a little,
     those that win more and more, all arms alike. With more minutes an audit goes on."""
     fail_if_advantage_over: float | None = None
-    """End with exit code 1 where the weights are worth more to an attacker than so many points over
-    random ones, on average over seeds, with any number of labels."""
+    """Judge whether the weights add at most so many points to what an attacker has without them,
+    with any number of labels. Exit code 0: shown to hold; 1: shown not to hold; 3: undecided, and
+    the last line says how many draws of labels more would do. Either of the first two is wrong in
+    2.5 % of cases at most."""
+    until_decided: bool = False
+    """With --fail-if-advantage-over: add draws of labels, for all arms alike, until that is shown
+    to hold or not. The error rates allow for every look."""
+    draws: int | None = shared.option(
+        f"With --until-decided: draws of labels for each seed, at most (default: {MOST_DRAWS}).",
+        metavar="NUMBER",
+    )
     folder: shared.FolderOptions = shared.FolderOptions()
 
 
@@ -73,8 +83,7 @@ class Audit:
 def run(options: Options) -> int:
     """Attack the model, write the report, and say what it means; fail where that is asked for."""
     limit = options.fail_if_advantage_over
-    if limit is not None and not math.isfinite(limit):
-        raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
+    _check_gate(options)
     with progress.step("reading model and data"):
         audit = _resolve(options)
     origin, tasks, settings = audit.network.origin, audit.tasks, audit.settings
@@ -91,14 +100,45 @@ def run(options: Options) -> int:
         workers=settings.engine,
         folder=settings.folder,
     )
-    present(evaluation, settings.folder)
-    sys.stdout.write("\n".join(verdict(evaluation, "defended")) + "\n")
-    return 0 if limit is None else _judge(evaluation, limit)
+    judgement, command = None, ""
+    if limit is not None:
+        judgement = judge(evaluation, "defended", limit, flags(evaluation))
+        command = command_for_more(evaluation, judgement, options.folder, settings.folder)
+    present(evaluation, settings.folder, limit, command)
+    lines = verdict(evaluation, "defended")
+    if judgement is not None:
+        lines.append(in_a_sentence(judgement, evaluation, command))
+    sys.stdout.write("\n".join(lines) + "\n")
+    return SHOWN_TO_HOLD if judgement is None else CODES[judgement.end]
+
+
+def _check_gate(options: Options) -> None:
+    """Raise an `InputError` where the options of the gate do not fit together."""
+    limit = options.fail_if_advantage_over
+    if limit is not None and not math.isfinite(limit):
+        raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
+    if options.until_decided and limit is None:
+        raise InputError(
+            "--fail-if-advantage-over with --until-decided, which says what is to be decided",
+            "none",
+            "say how many points the weights may add",
+        )
+    if options.until_decided and options.minutes is not None:
+        raise InputError("--until-decided or --minutes", "both", "leave one out")
+    if options.draws is not None and not options.until_decided:
+        raise InputError(
+            "--draws with --until-decided", "--draws alone", "add that, or ask for more --seeds"
+        )
 
 
 def _resolve(options: Options) -> Audit:
     """Return what the options describe, and where they are silent, the model's file."""
     settings = resolve_settings(options.attack, options.folder, options.minutes)
+    if options.until_decided and (limit := options.fail_if_advantage_over) is not None:
+        suite = settings.suite.until_decided(
+            limit, MOST_DRAWS if options.draws is None else options.draws
+        )
+        settings = replace(settings, suite=suite)
     network = _resolve_model(options, options.checkpoint)
     other = options.undefended
     undefended = None if other is None else _resolve_model(options, other)
@@ -116,29 +156,3 @@ def _resolve_model(options: Options, path: str) -> NetworkSource:
     if path.startswith(PRETRAINED):
         return resolve_transformers(path)
     return resolve_network(options.network, path)
-
-
-def _judge(evaluation: Evaluation, limit: float) -> int:
-    """Return 1 where the worst advantage is over the limit, or was not measured.
-
-    With a public model it is the advantage over the stronger of that and scratch, in each cell:
-    what an attacker has without the weights.
-    """
-    standings = metrics.standings(evaluation)
-    (standing,) = (standing for standing in standings if standing.method == "defended")
-    worst = None if standing.marginal is None else standing.marginal.advantage.mean
-    result = (
-        "no advantage was measured" if worst is None else f"worst advantage {worst:+.2f} points"
-    )
-    if standing.worst is not None and standing.over_public is not None:
-        result += (
-            " over the stronger of random weights and the public model "
-            f"({standing.worst.advantage.mean:+.2f} and "
-            f"{standing.over_public.advantage.mean:+.2f} over each alone)"
-        )
-    is_valid = not scratch_doubts(evaluation)
-    if not is_valid:
-        result += ", but the comparison with scratch is not valid"
-    passed = worst is not None and worst <= limit and is_valid
-    sys.stdout.write(f"{'passed' if passed else 'failed'}: {result}, allowed {limit:g}\n")
-    return 0 if passed else 1

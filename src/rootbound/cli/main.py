@@ -118,7 +118,8 @@ def _overview() -> str:
         "Train models that resist transfer learning, and prove how much.\n\n"
         f"commands:\n{lines}\n\n"
         "'rootbound COMMAND --help' shows the options of one; '--version' the version.\n"
-        "exit codes: 0 done, 1 failed on the way, 2 bad input, 130 interrupted, 143 terminated\n"
+        "exit codes: 0 done, 1 failed on the way or shown not to hold, 2 bad input, 3 undecided,\n"
+        "130 interrupted, 143 terminated\n"
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rootbound.core import progress
 from rootbound.records import Evaluation, RunFolder, records_file
-from rootbound.report import write
-from rootbound.report.summary import summarise
+from rootbound.report import verdict, write
+from rootbound.report.headline import headline
+from rootbound.report.verdicts import write_verdict
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,18 @@ def run(options: Options) -> int:
     return 0
 
 
-def present(evaluation: Evaluation, folder: RunFolder) -> Path:
-    """Write the report of a run that has ended, and print its headline and where it is.
+def present(
+    evaluation: Evaluation, folder: RunFolder, limit: float | None = None, command: str = ""
+) -> Path:
+    """Write the report of a run that has ended; print its verdict, its headline and where it is.
 
     A report newer than the records is not made again: to draw it takes longer than all else.
+
+    Args:
+        evaluation: The run.
+        folder: Where it is.
+        limit: What the weights may add at most, in points, where a gate is asked for.
+        command: What makes further draws, where it is undecided.
 
     Returns:
         The folder with the report.
@@ -39,7 +48,10 @@ def present(evaluation: Evaluation, folder: RunFolder) -> Path:
     if not is_current(page, records_file(path)):
         with progress.step("drawing the report"):
             page = write(path)
-    sys.stdout.write("\n".join([*summarise(evaluation).headline, f"report: {page}"]) + "\n")
+    values = verdict(evaluation, limit, command=command)
+    write_verdict(path, values)
+    lines = [values["sentence"], *headline(evaluation), f"report: {page}"]
+    sys.stdout.write("\n".join(lines) + "\n")
     return page.parent
 
 

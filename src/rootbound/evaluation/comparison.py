@@ -18,6 +18,7 @@ from rootbound.evaluation.attacker import AttackerResources
 from rootbound.evaluation.checks import check_comparison
 from rootbound.evaluation.contenders import TAKEN, Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
+from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.jobs import (
     Job,
@@ -202,6 +203,9 @@ def _run(
         if suite.minutes is not None:
             plan = TimedPlan(suite, crew.workers, len(preparations), journal.holds)
             crew.until = time.monotonic() + 60 * suite.minutes
+        elif suite.until is not None:
+            trained = {one.name for one in contenders if one.method is not None}
+            plan = DecidingPlan(suite, len(preparations), trained, len(tasks.undesirable.test))
         submitted = _submit(preparations, crew, plan, journal)
         with progress.shown("run"), progress.step(title, submitted, until=crew.until) as work:
             for job, result in crew.finished():

@@ -105,12 +105,14 @@ def _count_parameters(model: Classifier) -> int:
 def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:
     """Return everything that decides what the run finds: with another value it is another run."""
     weights = {id(each.start): weights_digest(own_weights(each.start)) for each in contenders}
-    # Without the number of attackers: a run of more of them extends one of fewer.
-    digest = replace(suite, attackers=1).digest
+    # Without the number of attackers: a run of more of them extends one of fewer. Likewise one that
+    # adds draws until a gate is decided.
+    digest = replace(suite, attackers=1, until=None).digest
+    until = {} if suite.until is None else {"until": vars(suite.until)}
     return Spec(
         {
             "versions": _versions(),
-            "suite": {"name": suite.name, "digest": digest, "attackers": suite.attackers},
+            "suite": {"name": suite.name, "digest": digest, "attackers": suite.attackers, **until},
             "budgets": [repr(budget) for budget in suite.budgets],
             "trial_limit": suite.trial_limit,
             "seeds": seeds,

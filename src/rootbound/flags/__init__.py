@@ -48,7 +48,9 @@ def table() -> str:
 
 
 __all__ = [
+    "BEHAVIOUR_FLAGS",
     "FLAGS",
+    "NETWORK_FLAGS",
     "ONE_BLOCK",
     "SCRATCH_FLAGS",
     "Case",

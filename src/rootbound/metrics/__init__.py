@@ -36,6 +36,7 @@ from rootbound.metrics.costs import (
     steps_to_reach,
 )
 from rootbound.metrics.estimates import Estimate, estimate, over_draws, paired, points
+from rootbound.metrics.gate import CellEnd, Decision, End, decide
 from rootbound.metrics.scores import (
     best_so_far,
     by_family,
@@ -48,6 +49,9 @@ from rootbound.metrics.scores import (
 from rootbound.metrics.standings import Standing, standings
 
 __all__ = [
+    "CellEnd",
+    "Decision",
+    "End",
     "Estimate",
     "Standing",
     "advantage",
@@ -59,6 +63,7 @@ __all__ = [
     "budgets",
     "by_family",
     "columns",
+    "decide",
     "desirable",
     "estimate",
     "failures",

@@ -21,10 +21,10 @@ NAME = "spec.json"
 """Its file in the folder of the run."""
 ABSENT = "absent"
 """Shown in place of a value that a spec does not have."""
-NUMBERS = ("seeds", "suite.attackers")
+NUMBERS = ("seeds", "suite.attackers", "suite.until.draws")
 """Values that may be higher in a larger run: what a smaller one has found stays valid."""
-LISTS = ("arms.", "code.")
-"""Tables that may have more entries in a larger run."""
+LISTS = ("arms.", "code.", "suite.until.")
+"""Tables that may have more entries in a larger run; the last one adds draws of labels."""
 WORDS = ("suite.name",)
 """Values that only describe others, and may differ."""
 

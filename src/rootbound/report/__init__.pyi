@@ -1,4 +1,5 @@
 from .figures import plots
 from .render import html, load_pictures, notebook, write
+from .verdicts import verdict
 
-__all__ = ["html", "load_pictures", "notebook", "plots", "write"]
+__all__ = ["html", "load_pictures", "notebook", "plots", "verdict", "write"]

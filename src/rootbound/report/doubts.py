@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rootbound import metrics
-from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, flags
+from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, Raised, flags
 from rootbound.records import Evaluation
 from rootbound.report.public import public_doubts
 
@@ -11,6 +13,17 @@ NEW_HEAD = (
     "The weights came without a last layer for the desirable task: it is new and random, so that "
     "desirable accuracy says nothing of them."
 )
+DISQUALIFYING = ("desirable accuracy lost", "fewer finished trials", "failed trials")
+"""Flags under which a low advantage means nothing: the row is unreliable."""
+
+
+def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
+    """Return, of the flags that are raised, those that make a row unreliable, by method."""
+    found: dict[str, list[Raised]] = {}
+    for one in raised:
+        if one.flag in DISQUALIFYING:
+            found.setdefault(one.method, []).append(one)
+    return found
 
 
 def scratch_doubts(evaluation: Evaluation) -> list[str]:

@@ -21,6 +21,7 @@ from rootbound.report.page import to_html, to_markdown
 from rootbound.report.portraits import Array, Pictures
 from rootbound.report.summary import summarise
 from rootbound.report.theme import styled, to_svg
+from rootbound.report.verdicts import verdict, write_verdict
 
 CONTEXT = {
     "adaptive", "budgets", "curve_samples", "date", "defender_undesirable_samples", "desirable",
@@ -55,8 +56,8 @@ def notebook(evaluation: Evaluation) -> str:
 def write(folder: Path | str) -> Path:
     """Make the report of a run folder from its records; return the page's path.
 
-    Reads `records.json.gz`, and `pictures.npz` if it is there. Writes `report.html`,
-    `summary.md` and `figures/*.svg`.
+    Reads `records.json.gz`, and `pictures.npz` if it is there. Writes `report.html`, `summary.md`,
+    `verdict.json` and `figures/*.svg`.
 
     Raises:
         InputError: The records are missing, records or pictures are damaged, or the folder
@@ -75,6 +76,7 @@ def write(folder: Path | str) -> Path:
     for figure in chain.from_iterable(figures.values()):
         write_atomically(folder / "figures" / f"{figure.name}.svg", figure.svg)
     write_atomically(folder / "summary.md", to_markdown(summary))
+    write_verdict(folder, verdict(evaluation))
     write_atomically(folder / "report.html", to_html(evaluation, summary, figures))
     return folder / "report.html"
 

@@ -10,13 +10,43 @@ from rootbound.attacks.base import Attack
 from rootbound.attacks.budget import Budget
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, check
+from rootbound.metrics.gate import check_limit
+from rootbound.metrics.looks import LEAST_DRAWS
 from rootbound.records.configuration import plain
 from rootbound.suites.space import Space
 
 DRAWS_IN_TIME = 3
 """Draws of labels for every budget, where the time is limited."""
-BESIDE = ("name", "adaptive", "trial_limit", "minutes")
-"""Fields that do not change which trials a suite asks for."""
+MOST_DRAWS = 40
+"""Draws of labels at most, where they are added until a gate is decided."""
+BESIDE = ("name", "adaptive", "trial_limit", "minutes", "draws", "until")
+"""Fields that do not change which trials a suite asks for, or that older suites do not have."""
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a run ends that adds draws of labels until a gate is decided.
+
+    Args:
+        limit: What the marginal advantage may be at most, in points.
+        draws: Draws of labels for each seed and number of labels, at most.
+
+    Raises:
+        InputError: The limit is not finite, or the draws are too few to show anything.
+    """
+
+    limit: float
+    draws: PositiveInt
+
+    def __post_init__(self) -> None:
+        check(self)
+        check_limit(self.limit)
+        if self.draws < LEAST_DRAWS:
+            raise InputError(
+                f"at least {LEAST_DRAWS} draws, so that their spread is known",
+                str(self.draws),
+                "allow more",
+            )
 
 
 @dataclass(frozen=True)
@@ -41,6 +71,7 @@ class Suite:
         minutes: Minutes after which nothing is waited for, where the time is limited; see `within`.
         trial_limit: Seconds that a trial may take; then it has failed. Meant for trials that hang,
             and no part of the digest.
+        until: What further draws of labels are to decide; see `until_decided`.
 
     Raises:
         InputError: No attack or no budget, an attack twice, a limit that is not positive, or one
@@ -61,6 +92,7 @@ class Suite:
     minutes: PositiveFloat | None = None
     trial_limit: PositiveFloat = 3600.0
     draws: tuple[int, ...] = ()
+    until: Until | None = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -129,14 +161,37 @@ class Suite:
             return self
         return replace(self, name=f"{self.name} on {count} attackers", attackers=count)
 
+    def until_decided(self, limit: float, draws: int = MOST_DRAWS) -> Suite:
+        """Return the suite with draws of labels added, for all arms, until a gate is decided.
+
+        Args:
+            limit: What the marginal advantage may be at most, in points.
+            draws: Draws for each seed and number of labels, at most; those of the suite count.
+
+        Raises:
+            InputError: The limit is not finite, the draws are too few, or the time is limited.
+        """
+        if self.minutes is not None:
+            raise InputError(
+                "either a limit of time or further draws until a gate is decided", "both",
+                "leave one out",
+            )  # fmt: skip
+        name = f"{self.name} until decided in {draws} draws"
+        return replace(self, name=name, until=Until(limit, draws))
+
     def within(self, minutes: float) -> Suite:
         """Return the suite for a limited time: its settings, each a little, the best ones more.
 
         Its later stages are left out. A run with more minutes goes on where this one ended.
 
         Raises:
-            InputError: The time is not above 0.
+            InputError: The time is not above 0, or draws are added until a gate is decided.
         """
+        if self.until is not None:
+            raise InputError(
+                "either a limit of time or further draws until a gate is decided", "both",
+                "leave one out",
+            )  # fmt: skip
         name = f"{self.name} by halving"
         return replace(
             self, name=name, draws=(DRAWS_IN_TIME,) * len(self.budgets), minutes=minutes,
@@ -145,13 +200,14 @@ class Suite:
 
     def usual_seeds(self, *, of_one_model: bool) -> int:
         """Return how many seeds a run has unless it says so: one where a suite draws by itself."""
-        return 1 if self.confirmed or (of_one_model and self.draws) else 3
+        return 1 if self.confirmed or (of_one_model and (self.draws or self.until)) else 3
 
     @property
     def digest(self) -> str:
         """Twelve hexadecimal digits that change with any setting, but not with limits of time."""
-        deciding = (part.name for part in fields(self) if part.name not in (*BESIDE, "draws"))
+        deciding = (part.name for part in fields(self) if part.name not in BESIDE)
         settings = [repr(plain(getattr(self, name))) for name in deciding]
         settings += [f"draws {self.draws}"] if self.draws else []  # older suites have none
         settings += ["by halving"] if self.minutes is not None else []
+        settings += [repr(plain(self.until))] if self.until is not None else []
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

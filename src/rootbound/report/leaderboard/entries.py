@@ -11,12 +11,10 @@ from rootbound import metrics
 from rootbound.flags import flags
 from rootbound.metrics import Standing
 from rootbound.records import Configuration, Evaluation
+from rootbound.report.doubts import DISQUALIFYING
 from rootbound.report.leaderboard.claims import Challenge
 
 Status = Literal["standard", "external", "unreliable"]
-
-DISQUALIFYING = ("desirable accuracy lost", "fewer finished trials", "failed trials")
-"""Flags under which a low advantage means nothing."""
 
 
 @dataclass(frozen=True)

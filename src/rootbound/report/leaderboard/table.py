@@ -10,7 +10,8 @@ from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple
 from rootbound.report.cells import Cell, Table, change, in_words, percent, times
-from rootbound.report.leaderboard.entries import DISQUALIFYING, Entry
+from rootbound.report.doubts import DISQUALIFYING
+from rootbound.report.leaderboard.entries import Entry
 
 COLUMNS = (
     "method", "status", "worst advantage", "by", "desirable change", "exact last layer", "steps",

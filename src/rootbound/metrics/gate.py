@@ -1,0 +1,300 @@
+"""The gate: is what weights add to an attacker's means shown to be within a limit, or above it?
+
+With few draws of labels neither is shown, and the gate says so: "undecided" is an end of its own.
+Each of the other two is wrong in at most 2.5 % of cases, over all numbers of labels and all looks.
+
+A limit *holds* where the upper end of the marginal advantage is at or below it with every number of
+labels. If it did not, one of these would have to be wrong, so that each may have the whole error
+rate. It *does not hold* where a lower end is above it with some number of labels; any of them could
+be that one by chance, so they share the error rate equally (Bonferroni). Likewise the marginal
+advantage is the smaller of those over scratch and over the public model: both lower ends have to be
+above the limit, but one upper end below it is enough, so upper ends share.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from scipy.special import betaincinv, stdtrit
+
+from rootbound.core.errors import InputError
+from rootbound.metrics.attackers import attacked
+from rootbound.metrics.cells import budgets, public, trials
+from rootbound.metrics.looks import LEAST_DRAWS, spend
+from rootbound.records import Evaluation
+
+End = Literal["holds", "does not hold", "undecided"]
+RATE = 0.025
+"""Error rate of either end that shows something."""
+MOST_NEEDED = 10_000
+"""Draws up to which it is worth saying how many would do."""
+
+
+@dataclass(frozen=True)
+class CellEnd:
+    """What is shown with one number of labels.
+
+    Args:
+        labels: Labels per class, None for all.
+        end: Whether the limit holds with so many labels.
+        mean: Marginal advantage in points; None where nothing was measured.
+        low: Lower end of its interval, as the gate takes it; None where there is none.
+        high: Upper end likewise.
+        draws: Number of independent values: draws of labels, or models where there are several.
+        needed: Number of them that would do if mean and spread stay; None if none would.
+        low_rate: Error rate of the lower end.
+        high_rate: Error rate of the upper end.
+    """
+
+    labels: int | None
+    end: End
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    draws: int = 0
+    needed: int | None = None
+    low_rate: float = RATE
+    high_rate: float = RATE
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Where a gate ends for one method.
+
+    Args:
+        method: Name of the method.
+        limit: What the marginal advantage may be at most, in points.
+        end: Whether that is shown to hold, shown not to hold, or undecided.
+        cells: What is shown with each number of labels.
+        looks: Whether draws were added until it was decided, so that ends allow for several looks.
+        of_models: Whether what is counted are models, of which several were trained, not draws.
+    """
+
+    method: str
+    limit: float
+    end: End
+    cells: tuple[CellEnd, ...]
+    looks: bool = False
+    of_models: bool = False
+
+    @property
+    def needed(self) -> int | None:
+        """Number of draws that would decide it if means and spreads stay; None if none would."""
+        undecided = [cell for cell in self.cells if cell.end == "undecided"]
+        above = [one.needed for one in undecided if one.mean is not None and one.mean > self.limit]
+        if above:  # one cell above the limit is enough
+            return min((draws for draws in above if draws is not None), default=None)
+        every = [cell.needed for cell in undecided]
+        known = [draws for draws in every if draws is not None]
+        return max(known, default=None) if len(known) == len(every) else None
+
+
+def decide(evaluation: Evaluation, method: str, limit: float) -> Decision:
+    """Return whether the marginal advantage of a method's weights is within a limit.
+
+    In a run that adds draws until this is decided, the looks are gone through one by one, each with
+    the draws that there were, and the first one that shows something counts.
+
+    Args:
+        evaluation: Everything that was measured.
+        method: Name of the method.
+        limit: What the marginal advantage may be at most, in points; may be negative.
+
+    Raises:
+        InputError: The limit is not a finite number.
+    """
+    check_limit(limit)
+    looked = _looks(evaluation)
+    labels = budgets(evaluation)
+    cells = tuple(
+        _decide_cell(evaluation, method, one, limit, len(labels), looked) for one in labels
+    )
+    ends = {cell.end for cell in cells}
+    end: End = "undecided"
+    if "does not hold" in ends:
+        end = "does not hold"
+    elif ends == {"holds"}:
+        end = "holds"
+    draws = (draw for one in labels for draw in trials(evaluation, method, one))
+    models = {model for model, _ in draws}
+    return Decision(method, limit, end, cells, looked is not None, len(models) > 1)
+
+
+def check_limit(limit: float) -> None:
+    """Raise an `InputError` where a limit is no finite number of points."""
+    if not math.isfinite(limit):
+        raise InputError("a number of points", str(limit), "correct the limit of the advantage")
+
+
+def _looks(evaluation: Evaluation) -> Mapping[int | None, Sequence[tuple[int, float]]] | None:
+    """Return draws and share of the error rate of each look by labels; None with one look."""
+    until: Mapping[str, Any] | None = evaluation.context.get("until")
+    if until is None:
+        return None
+    return {
+        one["labels"]: list(
+            zip(one["draws"], spend(one["draws"], until["draws"], 1.0), strict=True)
+        )
+        for one in until["looks"]
+    }
+
+
+def _decide_cell(
+    evaluation: Evaluation,
+    method: str,
+    labels: int | None,
+    limit: float,
+    cells: int,
+    looked: Mapping[int | None, Sequence[tuple[int, float]]] | None,
+) -> CellEnd:
+    """Return what a cell shows at the first look that shows something, else at the last one."""
+    if looked is None:
+        return _look(evaluation, method, labels, limit, cells, 1.0)
+    found = CellEnd(labels, "undecided")
+    for draws, share in looked.get(labels, ()):
+        seen = _first_draws(evaluation, method, labels, draws)
+        found = _look(seen, method, labels, limit, cells, share)
+        if found.end != "undecided":
+            break
+    return found
+
+
+def _look(
+    evaluation: Evaluation, method: str, labels: int | None, limit: float, cells: int, share: float
+) -> CellEnd:
+    """Return what a cell shows in one look, with that share of the error rate."""
+    names = [name for name in ("scratch", public(evaluation)) if name is not None]
+    values = [_values(evaluation, method, labels, over=name) for name in names]
+    rates = share * RATE / cells, share * RATE / len(names)
+    found = CellEnd(labels, "undecided", low_rate=rates[0], high_rate=rates[1])
+    if not all(values):
+        return found
+    gains = [Gain.of(one) for one in values]
+    draws = min(gain.draws for gain in gains)
+    found = replace(found, mean=min(gain.mean for gain in gains), draws=draws)
+    if draws < LEAST_DRAWS:
+        return replace(found, needed=LEAST_DRAWS)
+    samples = int(evaluation.context["undesirable"]["test_samples"])
+    end, low, high = show(gains, samples, limit, rates)
+    needed = _count_needed(gains, samples, limit, rates) if end == "undecided" else None
+    return replace(found, end=end, low=low, high=high, needed=needed)
+
+
+def _values(evaluation: Evaluation, method: str, labels: int | None, *, over: str) -> list[float]:
+    """Return the independent values of an advantage in points.
+
+    Draws of labels on one model are independent; where there are several models, each is a value,
+    because draws on one of them say little of the others.
+    """
+    first, second = attacked(evaluation, method, labels), attacked(evaluation, over, labels)
+    models: dict[int, list[float]] = {}
+    for draw in sorted(first.keys() & second.keys()):
+        models.setdefault(draw[0], []).append(100 * (first[draw] - second[draw]))
+    if len(models) == 1:
+        return next(iter(models.values()))
+    return [statistics.fmean(values) for values in models.values()]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Independent values of an advantage in points, in short.
+
+    Args:
+        mean: Their mean.
+        deviation: Their standard deviation; 0 of one value.
+        draws: Their number.
+    """
+
+    mean: float
+    deviation: float
+    draws: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Gain:
+        """Return values in short."""
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(statistics.fmean(values), deviation, len(values))
+
+    def half_width(self, samples: int, rate: float) -> float:
+        """Return how far the mean may be off, on one side, in points.
+
+        There are two sources of doubt, independent of each other, so that their squares add up: the
+        draws, by Student's t; and the test samples, see `least_doubt`. Without the second, draws
+        that tie would show anything.
+
+        Args:
+            samples: Number of test samples.
+            rate: Error rate of this side.
+        """
+        of_draws = -float(stdtrit(self.draws - 1, rate)) * self.deviation / math.sqrt(self.draws)
+        return math.hypot(of_draws, least_doubt(self.mean, samples, rate))
+
+
+def show(
+    gains: Sequence[Gain], samples: int, limit: float, rates: tuple[float, float]
+) -> tuple[End, float, float]:
+    """Return what advantages show, and the lower and the upper end of the smaller of them.
+
+    Args:
+        gains: The advantage over scratch, and over the public model where there is one.
+        samples: Number of test samples.
+        limit: What the smaller advantage may be at most, in points.
+        rates: Error rates of each lower end, and of each upper end.
+    """
+    low = min(gain.mean - gain.half_width(samples, rates[0]) for gain in gains)
+    high = min(gain.mean + gain.half_width(samples, rates[1]) for gain in gains)
+    if high <= limit:
+        return "holds", low, high
+    return "does not hold" if low > limit else "undecided", low, high
+
+
+def least_doubt(gain: float, samples: int, rate: float) -> float:
+    """Return how far a difference of two accuracies may be off at least, in points, on one side.
+
+    A difference of `d` needs models that disagree on a share of `d` of the test samples, or more:
+    the least doubt is where they disagree on no others. Then `d` is a share of independent samples,
+    and its interval the exact one (C. J. Clopper and E. S. Pearson, "The use of confidence or
+    fiducial limits", Biometrika 26, 1934). Models that agree on all of 60 samples may so differ by
+    6 points on others, on all of 5,000 by less than a tenth.
+    """
+    share = min(1.0, abs(gain) / 100)
+    hits = min(share, 1 - share) * samples
+    return 100 * (float(betaincinv(hits + 1, samples - hits, 1 - rate)) - hits / samples)
+
+
+def _count_needed(
+    gains: Sequence[Gain], samples: int, limit: float, rates: tuple[float, float]
+) -> int | None:
+    """Return how many draws would decide a cell if means and spreads stay; None if none would."""
+
+    def is_decided(draws: int) -> bool:
+        more = [replace(gain, draws=draws) for gain in gains]
+        return show(more, samples, limit, rates)[0] != "undecided"
+
+    # Intervals get narrower with every draw: what one number of draws shows, more of them show.
+    there = min(gain.draws for gain in gains)
+    counts = range(there + 1, max(there + 2, MOST_NEEDED))
+    place = bisect.bisect_left(counts, True, key=is_decided)
+    return counts[place] if place < len(counts) else None
+
+
+def _first_draws(evaluation: Evaluation, method: str, labels: int | None, count: int) -> Evaluation:
+    """Return the evaluation with the first so many draws of each seed with these labels."""
+    attackers: dict[int, set[int]] = {}
+    for records in trials(evaluation, method, labels).values():
+        for record in records:
+            attackers.setdefault(record.seed, set()).add(record.attacker)
+    kept = {(seed, one) for seed, several in attackers.items() for one in sorted(several)[:count]}
+    return replace(
+        evaluation,
+        records=tuple(
+            record
+            for record in evaluation.records
+            if record.labels != labels or (record.seed, record.attacker) in kept
+        ),
+    )

@@ -1,0 +1,176 @@
+"""The gate in words: where it ends, why it cannot end otherwise, and what would decide it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rootbound import metrics
+from rootbound.flags import BEHAVIOUR_FLAGS, Raised
+from rootbound.metrics import Decision
+from rootbound.metrics.gate import RATE
+from rootbound.records import Evaluation
+from rootbound.report.cells import in_words
+from rootbound.report.doubts import DISQUALIFYING, doubts
+
+HIDING = {
+    "tiny gradients",
+    "outputs not finite",
+    "outputs change from call to call",
+    "outputs renamed in the head",
+    *(flag.name for flag in BEHAVIOUR_FLAGS),
+}
+"""Flags of networks that hide what they know. Others, such as that of dead units, are raised where
+features were removed, too, and by ordinary networks that have no undefended one beside them."""
+TOO_WEAK = {"failed trials", "fewer finished trials"}
+"""Flags of scratch and of the public model under which they are worth more than was found."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Where a gate ends, all things considered.
+
+    Args:
+        decision: What the intervals show.
+        end: The same, unless there is a reason against it: then it is undecided.
+        reasons: Why it is undecided whatever the intervals show.
+    """
+
+    decision: Decision
+    end: metrics.End
+    reasons: tuple[str, ...]
+
+
+def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Raised]) -> Judgement:
+    """Return where the gate ends for a method.
+
+    A limit is never shown to hold where attacks on the method were less than they could be, the
+    comparison with scratch is doubtful, or the network hides something: there is no interval for
+    that. It is never shown not to hold where attacks on scratch or on the public model were too
+    weak.
+
+    Args:
+        evaluation: Everything that was measured.
+        method: Name of the method.
+        limit: What the marginal advantage may be at most, in points.
+        raised: The flags of the evaluation.
+
+    Raises:
+        InputError: The limit is not a finite number.
+    """
+    decision = metrics.decide(evaluation, method, limit)
+    reasons: list[str] = []
+    if decision.end == "holds":
+        reasons += doubts(evaluation, method)
+        reasons += _about([method], {*DISQUALIFYING, *HIDING}, raised)
+    elif decision.end == "does not hold":
+        references = [name for name in ("scratch", metrics.public(evaluation)) if name is not None]
+        reasons += _about(references, TOO_WEAK, raised)
+    return Judgement(decision, "undecided" if reasons else decision.end, tuple(reasons))
+
+
+def _about(methods: Sequence[str], names: set[str], raised: Sequence[Raised]) -> list[str]:
+    """Return the evidence of some flags about some models, each flag once."""
+    found: dict[tuple[str, str], str] = {}
+    for one in raised:
+        if one.method in methods and one.flag in names:
+            found.setdefault((one.method, one.flag), f"{one.flag} ({one.method}): {one.evidence}.")
+    return list(found.values())
+
+
+def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "") -> str:
+    """Return where a gate ends, in one sentence; with a command that goes on, if there is one."""
+    decision = judgement.decision
+    over = "random weights"
+    if metrics.public(evaluation) is not None:
+        over = "the stronger of random weights and the public model"
+    if judgement.end == "undecided" and judgement.reasons:
+        but = " ".join(judgement.reasons)
+        return f"undecided: the intervals alone would say '{decision.end}', but {but}"
+    if judgement.end == "undecided":
+        return f"undecided: {_describe_open(decision, over)}; {_describe_need(decision, command)}"
+    holds = judgement.end == "holds"
+    ends = {cell.labels: cell.high if holds else cell.low for cell in decision.cells}
+    shown = [cell.labels for cell in decision.cells if cell.end == judgement.end]
+    labels = max(shown, key=lambda one: ends[one] or 0.0)
+    looks = ", all looks together" if decision.looks else ""
+    return (
+        f"shown {'to hold' if holds else 'not to hold'}: over {over} the weights add "
+        f"{_signed(ends[labels])} points at {'most' if holds else 'least'}, with "
+        f"{in_words(labels)} (allowed are {decision.limit:g}; wrong in {100 * RATE:g} % of cases "
+        f"at most{looks})"
+    )
+
+
+def _describe_open(decision: Decision, over: str) -> str:
+    """Return what is known in the open cell where the advantage is largest."""
+    cells = [cell for cell in decision.cells if cell.end == "undecided"]
+    if not cells:
+        return "nothing was measured"
+    for cell in cells:
+        if cell.mean is None:
+            return f"with {in_words(cell.labels)} no attack finished on every arm"
+    cell = max(cells, key=lambda one: one.mean or 0.0)
+    if cell.low is None or cell.high is None:
+        things = "seed" if decision.of_models else "draw of labels"
+        return f"{cell.draws} {things}{'' if cell.draws == 1 else 's'} cannot show a spread"
+    return (
+        f"with {in_words(cell.labels)} the weights add between {_signed(cell.low)} and "
+        f"{_signed(cell.high)} points over {over} (allowed are {decision.limit:g})"
+    )
+
+
+def _describe_need(decision: Decision, command: str) -> str:
+    """Return how many draws more would do, and which command makes them."""
+    open_cells = [cell for cell in decision.cells if cell.end == "undecided"]
+    if decision.needed is None:
+        if any(cell.mean is None for cell in open_cells):
+            return "no number of draws would decide that"
+        return (
+            "no number of draws would decide it, because the advantage is too near to what is "
+            "allowed, or the test samples are too few"
+        )
+    more = max(1, decision.needed - min(cell.draws for cell in open_cells))
+    about = "at least" if any(cell.high is None for cell in open_cells) else "about"
+    things = "seed" if decision.of_models else "draw"
+    words = f"{about} {more} {things}{'' if more == 1 else 's'} more would do"
+    return f"{words}: {command}" if command else words
+
+
+def _signed(value: float | None) -> str:
+    return f"{round(value or 0.0, 2) + 0.0:+.2f}"
+
+
+def to_values(judgement: Judgement, evaluation: Evaluation, command: str = "") -> dict[str, object]:
+    """Return a judgement as values that JSON can hold."""
+    decision = judgement.decision
+    until = evaluation.context.get("until")
+    return {
+        "limit": decision.limit,
+        "end": judgement.end,
+        "sentence": in_a_sentence(judgement, evaluation, command),
+        "error_rate": RATE,
+        "looks": None if until is None else until["looks"],
+        "most_draws": None if until is None else until["draws"],
+        "reasons": list(judgement.reasons),
+        "draws_that_would_do": decision.needed,
+        "command": command or None,
+        "cells": [
+            {
+                "labels": cell.labels,
+                "end": cell.end,
+                "marginal_advantage": _rounded(cell.mean),
+                "low": _rounded(cell.low),
+                "high": _rounded(cell.high),
+                "low_error_rate": cell.low_rate,
+                "high_error_rate": cell.high_rate,
+                "draws": cell.draws,
+                "draws_that_would_do": cell.needed,
+            }
+            for cell in decision.cells
+        ],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

@@ -1,0 +1,202 @@
+"""Runs that add draws of labels until a gate is decided, and the gate on the command line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from rootbound import metrics, report
+from rootbound.attacks import Budget, ExactLastLayer, FineTune
+from rootbound.cli import main
+from rootbound.data import TaskPair
+from rootbound.evaluation import evaluate, jobs
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.records import Evaluation, Spec
+from rootbound.report.verdicts import SCHEMA
+from rootbound.suites import Suite
+from timeless import timeless
+
+ATTACKS = (ExactLastLayer(1e-3), FineTune(None, "kept", "adam", 1e-2))
+SUITE = Suite("two-1", ATTACKS, (Budget(5, 3), Budget(None, 3)), draws=(2, 1))
+DECIDING = SUITE.until_decided(0.0, draws=6)
+THREE = Suite("three-1", ATTACKS, (Budget(5, 3),), draws=(3,))
+OPTIONS = ("--suite", f"{__file__}:THREE", "--workers", "1")
+Judge = Callable[..., tuple[int, list[str], dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def run(
+    toy_tasks: TaskPair, made_once: Callable[..., Path]
+) -> tuple[Evaluation, Callable[[Path], Evaluation]]:
+    """Give a run that ends undecided at its most draws, and what makes it in another folder."""
+
+    def make(folder: Path) -> Evaluation:
+        model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+        return evaluate(model, toy_tasks, suite=DECIDING, folder=folder)
+
+    return Evaluation.load(made_once("deciding-run", make)), make
+
+
+Run = tuple[Evaluation, Callable[[Path], Evaluation]]
+
+
+def test_draws_are_added_and_the_report_says_how_often_was_looked(run: Run) -> None:
+    found, _ = run
+    assert found.context["seeds"] == 1
+    looks = {one["labels"]: one["draws"] for one in found.context["until"]["looks"]}
+    decision = metrics.decide(found, "defended", 0.0)
+    for cell in decision.cells:
+        draws = metrics.trials(found, "defended", cell.labels)
+        assert len(draws) == looks[cell.labels][-1] <= 6
+        assert set(draws) == set(metrics.trials(found, "scratch", cell.labels))
+    assert any(len(draws) > 1 for draws in looks.values())
+    values = report.verdict(found)
+    jsonschema.validate(values, SCHEMA)
+    (model,) = values["models"]
+    assert model["gate"]["looks"] == found.context["until"]["looks"]
+    assert model["gate"]["end"] == decision.end
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, make = run
+    real, done, stop = jobs.do_job, 0, 0
+
+    def stopped(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == stop:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr("rootbound.evaluation.comparison.do_job", stopped)
+    for count in (3, 9, 4):  # in the suite's own draws, and twice in further ones
+        done, stop = 0, count
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path)
+        assert not Evaluation.load(tmp_path).complete
+    stop = 0
+    assert timeless(make(tmp_path)) == timeless(found)
+
+
+def test_a_run_without_further_draws_is_taken_up(
+    run: Run, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
+) -> None:
+    plain = evaluate(toy_model, toy_tasks, suite=SUITE, folder=tmp_path)
+    found, make = run
+    larger = Spec.load(Path(str(tmp_path)))
+    deciding = make(tmp_path / "deciding")
+    spec = Spec.load(tmp_path / "deciding")
+    assert larger.obstacle_to(spec) is None and spec.obstacle_to(larger) is not None
+    own = {record.key: record.accuracy for record in plain.records}
+    taken = {record.key: record.accuracy for record in deciding.records}
+    assert own.items() <= taken.items()
+    assert timeless(deciding) == timeless(found)
+
+
+@pytest.fixture
+def judge(
+    audited: Path,
+    made_once: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    no_figures: None,
+) -> Judge:
+    """Judge a model by a limit, whose three draws of labels were attacked once for all tests."""
+    model = str(audited / "model.safetensors")
+    audit = ["audit", model, *OPTIONS]
+
+    def attack(folder: Path) -> None:
+        assert main([*audit, "--out", str(folder / "run")]) == 0
+
+    shutil.copytree(made_once("three-draws", attack) / "run", tmp_path / "run")
+
+    def end(limit: str, *more: str) -> tuple[int, list[str], dict[str, Any]]:
+        capsys.readouterr()
+        gate = f"--fail-if-advantage-over={limit}"
+        code = main([*audit, gate, *more, "--out", str(tmp_path / "run")])
+        lines = capsys.readouterr().out.splitlines()
+        return code, lines, json.loads((tmp_path / "run" / "verdict.json").read_text())
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "end", "says"),
+    [
+        ("95", 0, "holds", "shown to hold: over random weights the weights add "),
+        ("-95", 1, "does not hold", "shown not to hold: over random weights the weights add "),
+        ("1", 3, "undecided", "undecided: with 5 labels a class the weights add between "),
+    ],
+)
+def test_a_gate_has_three_ends(limit: str, code: int, end: str, says: str, judge: Judge) -> None:
+    found, lines, values = judge(limit)
+    assert found == code
+    assert lines[-1].startswith(says), lines[-1]
+    assert lines[0] == values["sentence"] and lines[0].startswith("Advantage: ")
+    jsonschema.validate(values, SCHEMA)
+    (model,) = values["models"]
+    assert (model["gate"]["end"], model["gate"]["limit"]) == (end, float(limit))
+    assert model["gate"]["sentence"] == lines[-1]
+
+
+def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
+    judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *_, values = judge("1")
+    # Hardly undecided: a draw more would do.
+    limit = values["models"][0]["gate"]["cells"][0]["high"] - 0.02
+    code, lines, values = judge(str(limit))
+    assert code == 3
+    command = values["models"][0]["gate"]["command"]
+    assert lines[-1].endswith(f" more would do: {command}")
+    words = shlex.split(command)[1:]
+    assert words[-4:] == ["--extends", str(tmp_path / "run"), "--out", str(tmp_path / "run-2")]
+    # Fewer draws than it asks for, to be quick.
+    if "--draws" in words:
+        place = words.index("--draws")
+        del words[place : place + 2]
+    code = main([*words, "--draws", "5"])
+    assert "takes up" in capsys.readouterr().err
+    found = Evaluation.load(tmp_path / "run-2")
+    end = metrics.decide(found, "defended", limit).end
+    assert code == {"holds": 0, "does not hold": 1, "undecided": 3}[end]
+    assert len(metrics.trials(found, "defended", 5)) == 5
+    gate = json.loads((tmp_path / "run-2" / "verdict.json").read_text())["models"][0]["gate"]
+    assert (gate["most_draws"], gate["looks"]) == (5, [{"labels": 5, "draws": [3, 5]}])
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--until-decided",), "--fail-if-advantage-over with --until-decided"),
+        (("--fail-if-advantage-over", "nan"), "Got value: nan"),
+        (("--fail-if-advantage-over", ".nan"), "a number of points; got nan"),
+        (("--fail-if-advantage-over", ".inf"), "a number of points; got inf"),
+        (("--fail-if-advantage-over", "1", "--draws", "9"), "--draws with --until-decided"),
+        (("--fail-if-advantage-over", "1", "--until-decided", "--draws", "2"), "at least 3 draws"),
+        (("--fail-if-advantage-over", "1", "--until-decided", "--draws", "0"), "draws"),
+        (
+            ("--fail-if-advantage-over", "1", "--until-decided", "--minutes", "1"),
+            "--until-decided or --minutes",
+        ),
+    ],
+    ids=str,
+)
+def test_options_that_do_not_fit_are_refused(
+    words: tuple[str, ...], says: str, audited: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    audit = ["audit", str(audited / "model.safetensors"), *OPTIONS, "--out", str(tmp_path / "new")]
+    assert main([*audit, *words]) == 2
+    said = capsys.readouterr()
+    assert says in said.err and len(said.err.splitlines()) == 1, said.err
+    assert said.out == "" and not (tmp_path / "new").exists()
