@@ -160,6 +160,41 @@ def test_diff_says_in_what_specs_and_results_differ(
     assert "\n  0 not, 0 in A alone, 0 in B alone\n" in shown
 
 
+def test_published_records_can_be_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They have no spec and no journal; and older ones say less of each trial."""
+    found = Evaluation.load("first")
+    older = replace(found, records=tuple(replace(one, halves=()) for one in found.records))
+    (place / "published").mkdir()
+    older.save(place / "published")
+    for pair, bare in ((("published", "first"), "A"), (("first", "published"), "B")):
+        assert main(["runs", "diff", *pair]) == 0
+        shown = capsys.readouterr().out
+        assert f"no spec in {bare}: below is what records say of it" in shown
+        assert "the specs are the same" in shown
+        assert "\n  0 not, 0 in A alone, 0 in B alone\n" in shown
+    judged = next(one for one in older.records if one.accuracy is not None)
+    others = [one for one in older.records if one is not judged]
+    changed = replace(judged, accuracy=(judged.accuracy or 0.0) + 0.25)
+    context = {**older.context, "versions": {**older.context["versions"], "torch": "0.1"}}
+    replace(older, records=(changed, *others), context=context).save(place / "published")
+    assert main(["runs", "diff", "published", "first"]) == 0
+    shown = capsys.readouterr().out
+    assert "versions.torch: A 0.1, B " in shown
+    assert "\n  1 not, 0 in A alone, 0 in B alone\n" in shown
+    assert "accuracies are up to 25.00 points apart" in shown
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["examples/results/published_network_public", "benchmarks/results/generalising/100_samples"],
+)
+def test_what_is_committed_can_be_compared(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    results = str(Path(__file__).parents[1] / folder)
+    assert main(["runs", "diff", results, results]) == 0
+    shown = capsys.readouterr().out
+    assert "no spec in A and B" in shown and "\n  0 not, 0 in A alone, 0 in B alone\n" in shown
+
+
 def test_list_shows_complete_unfinished_and_damaged_runs(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

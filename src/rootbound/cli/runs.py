@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rootbound.core.errors import InputError, unknown_name
-from rootbound.records import Difference, Evaluation, RunFolder, Spec, difference, find_runs
+from rootbound.records import (
+    Difference,
+    Evaluation,
+    RunFolder,
+    Spec,
+    difference,
+    find_runs,
+    has_spec,
+    spec_by_records,
+)
 
 SHOWN = 10
 """Lines about results that differ; the rest is counted."""
@@ -101,8 +110,16 @@ def _resume(folders: Sequence[Path]) -> int | list[str]:
 
 def _diff(folders: Sequence[Path]) -> int:
     one, other = _exactly(2, folders, "diff")
-    found = difference(_read(one), _read(other))
-    sys.stdout.write("\n".join([f"A: {one}", f"B: {other}", *_described(found)]) + "\n")
+    runs = [Evaluation.load(folder) for folder in (one, other)]
+    lines = [f"A: {one}", f"B: {other}"]
+    bare = [name for name, path in zip("AB", (one, other), strict=True) if not has_spec(path)]
+    if bare:  # published records have no spec beside them
+        lines.append(f"no spec in {' and '.join(bare)}: below is what records say of it")
+        specs = [spec_by_records(run) for run in runs]
+    else:
+        specs = [Spec.load(folder) for folder in (one, other)]
+    found = difference((specs[0], runs[0]), (specs[1], runs[1]))
+    sys.stdout.write("\n".join([*lines, *_described(found)]) + "\n")
     return 0
 
 

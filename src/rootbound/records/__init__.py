@@ -1,7 +1,7 @@
 """Records: what was measured, as plain values; and the folder of a run that holds them."""
 
 from rootbound.records.configuration import Configuration
-from rootbound.records.difference import Difference, difference
+from rootbound.records.difference import Difference, difference, spec_by_records
 from rootbound.records.evaluation import Evaluation, records_file
 from rootbound.records.record import (
     EXACT,
@@ -15,7 +15,7 @@ from rootbound.records.record import (
     Training,
 )
 from rootbound.records.run_folder import RunFolder, find_runs
-from rootbound.records.run_spec import Spec
+from rootbound.records.run_spec import Spec, has_spec
 
 __all__ = [
     "EXACT",
@@ -34,5 +34,7 @@ __all__ = [
     "Training",
     "difference",
     "find_runs",
+    "has_spec",
     "records_file",
+    "spec_by_records",
 ]

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rootbound.records.evaluation import Evaluation
+from rootbound.records.evaluation import LATER, Evaluation
 from rootbound.records.record import Diagnosis, Record, Training
 from rootbound.records.run_spec import Spec
 
 UNEQUAL_BY_NATURE = ("seconds",)
 """Fields of records and trainings that no two runs share."""
+LATER_FIELDS = (*LATER, "losses")
+"""Fields that older records do not have."""
+UNSAID = (None, ())
+"""What they hold then."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,34 @@ class Difference:
     furthest: float | None
 
 
+def spec_by_records(evaluation: Evaluation) -> Spec:
+    """Return what records say of the spec of their run: of published ones that is all there is."""
+    context = evaluation.context
+    tasks = {name: context.get(name) or {} for name in ("desirable", "undesirable")}
+    return Spec(
+        {
+            "versions": context.get("versions"),
+            "suite": {"name": context.get("suite"), "digest": context.get("suite_digest")},
+            "budgets": [str(budget) for budget in context.get("budgets", ())],
+            "seeds": context.get("seeds"),
+            "arms": {
+                training.method: {"arm": training.arm, "method": training.settings}
+                for training in evaluation.trainings
+            },
+            "shared_undesirable": context.get("shared_undesirable"),
+            "tasks": {
+                name: {key: task.get(key) for key in ("name", "training_samples", "test_samples")}
+                for name, task in tasks.items()
+            },
+        }
+    )
+
+
 def difference(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) -> Difference:
     """Return how two runs differ."""
     results, others = _results(first[1]), _results(second[1])
     both = [key for key in results if key in others]
-    unequal = [key for key in both if results[key] != others[key]]
+    unequal = [key for key in both if _differ(results[key], others[key])]
     pairs = [(results[key].get("accuracy"), others[key].get("accuracy")) for key in both]
     gaps = [
         100 * abs(accuracy - other)
@@ -52,6 +79,23 @@ def difference(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) 
         unequal=tuple(" ".join(str(word) for word in key) for key in unequal),
         furthest=max(gaps, default=None),
     )
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two results differ in anything that both say; older records say less."""
+    for name, here in one.items():
+        there = other[name]
+        is_unsaid = name in LATER_FIELDS and (here in UNSAID or there in UNSAID)
+        if not is_unsaid and _of_both(here, there) != _of_both(there, here):
+            return True
+    return False
+
+
+def _of_both(one: Any, other: Any) -> Any:
+    """Return a value; of a table, what another one has a value for, too."""
+    if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
+        return one
+    return {key: value for key, value in one.items() if key in other}
 
 
 def _results(evaluation: Evaluation) -> dict[tuple[object, ...], Mapping[str, Any]]:

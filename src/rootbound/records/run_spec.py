@@ -119,6 +119,11 @@ class Spec:
         return None
 
 
+def has_spec(folder: Path) -> bool:
+    """Return whether there is a spec in a folder, damaged or not."""
+    return (folder / NAME).exists()
+
+
 def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
     """Return an arm with its method as a configuration; files of format 1 hold that as text."""
     method = arm["method"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rootbound.metrics import Estimate
@@ -37,6 +37,19 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+
+
+def without_good_news(table: Table, methods: Collection[str]) -> Table:
+    """Return a table in which rows of some methods, named in the first column, have no good news.
+
+    What is unreliable may look good, but nobody shall be told that it is.
+    """
+
+    def sober(cell: Cell) -> Cell:
+        return replace(cell, mark="") if cell.mark == "good" else cell
+
+    rows = (tuple(map(sober, row)) if row[0].text in methods else row for row in table.rows)
+    return replace(table, rows=tuple(rows))
 
 
 def in_words(labels: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rootbound import metrics
 from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, Raised, flags
@@ -24,6 +24,20 @@ def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
         if one.flag in DISQUALIFYING:
             found.setdefault(one.method, []).append(one)
     return found
+
+
+def why_unreliable(evaluation: Evaluation, method: str, raised: Sequence[Raised]) -> list[str]:
+    """Return why a low advantage of a method means nothing; empty where it means what it says."""
+    own = disqualify(raised).get(method, [])
+    evidence = {one.flag: one.evidence for one in reversed(own)}  # of the first seed
+    about = [f"{flag} ({evidence[flag]})" for flag in DISQUALIFYING if flag in evidence]
+    return [*scratch_doubts(evaluation), *about]
+
+
+def no_verdict(why: Iterable[str], on: str = "") -> str:
+    """Return in one sentence that there is no verdict, and why."""
+    reasons = "; ".join(reason.rstrip(".") for reason in why)
+    return f"No verdict{f' on {on}' if on else ''}: {reasons}."
 
 
 def scratch_doubts(evaluation: Evaluation) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from rootbound import metrics
+from rootbound.flags import flags
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
 from rootbound.report.cells import change, in_percent, in_words, interval
-from rootbound.report.doubts import doubts
+from rootbound.report.doubts import doubts, no_verdict, why_unreliable
 from rootbound.report.public import gains_over_public, marginal_risk, over_public
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
@@ -18,13 +19,21 @@ from rootbound.report.settings import (
 
 
 def headline(evaluation: Evaluation) -> list[str]:
-    """Answer the founding question: what do attackers get out of the best of the models?"""
+    """Answer the founding question: what do attackers get out of the best of the models?
+
+    Of models about which numbers are unreliable nothing is said but that, and why.
+    """
     arms = {training.method: training.arm for training in evaluation.trainings}
     defended = [name for name in metrics.methods(evaluation) if arms[name] == "defended"]
     budgets = metrics.budgets(evaluation)
     if not defended or not budgets:
         return ["No model has been evaluated yet."]
-    method, plain = _choose(evaluation, defended), metrics.undefended(evaluation)
+    raised = flags(evaluation)
+    why = {name: why_unreliable(evaluation, name, raised) for name in defended}
+    reliable = [name for name in defended if not why[name]]
+    if not reliable:
+        return [no_verdict(why[name], on=name) for name in defended]
+    method, plain = _choose(evaluation, reliable), metrics.undefended(evaluation)
     called = "the model" if method == "defended" else f"the model trained with {method}"
     sentences = []
     if (value := _exact(evaluation, method)) is not None:

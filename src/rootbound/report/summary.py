@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rootbound import metrics
+from rootbound.flags import flags
 from rootbound.records import Evaluation
 from rootbound.report import scores, tables
 from rootbound.report.balance import balanced_accuracies
-from rootbound.report.cells import Table
+from rootbound.report.cells import Table, without_good_news
+from rootbound.report.doubts import why_unreliable
 from rootbound.report.headline import headline
 from rootbound.report.limits import limits
 
@@ -39,9 +41,13 @@ def summarise(evaluation: Evaluation) -> Summary:
         scores.benign(evaluation),
         scores.families(evaluation),
     )
+    raised = flags(evaluation)
+    doubtful = [
+        name for name in metrics.methods(evaluation) if why_unreliable(evaluation, name, raised)
+    ]
     return Summary(
         f"rootbound: {good}{undesirable['name']}",
         tuple(headline(evaluation)),
-        tuple(table for table in candidates if table is not None),
+        tuple(without_good_news(table, doubtful) for table in candidates if table is not None),
         tuple(limits(evaluation.context)),
     )

@@ -21,7 +21,7 @@ from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
 from rootbound.report import gate
 from rootbound.report.cells import in_words
-from rootbound.report.doubts import disqualify, doubts, scratch_doubts
+from rootbound.report.doubts import doubts, no_verdict, scratch_doubts, why_unreliable
 from rootbound.report.limits import limits
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -50,9 +50,7 @@ class _Case:
     @cached_property
     def why_unreliable(self) -> list[str]:
         """Why a low advantage means nothing here; empty where it means what it says."""
-        own = disqualify(self.raised).get(self.method, [])
-        found = {one.flag: f"{one.flag} ({one.evidence})" for one in reversed(own)}
-        return [*scratch_doubts(self.evaluation), *found.values()]
+        return why_unreliable(self.evaluation, self.method, self.raised)
 
     @cached_property
     def worst(self) -> tuple[int | None, Estimate] | None:
@@ -75,12 +73,12 @@ class _Case:
 
     def sentence(self, *, named: bool) -> str:
         """Return the verdict in one sentence; with the method's name where there are several."""
-        of = f" of {self.method}" if named else ""
+        name = self.method if named else ""
         if self.why_unreliable:
-            on = f" on {self.method}" if named else ""
-            return f"No verdict{on}: {'; '.join(self.why_unreliable).rstrip('.')}."
+            return no_verdict(self.why_unreliable, on=name)
         if self.worst is None:
-            return f"No verdict{f' on {self.method}' if named else ''}: no attack finished."
+            return no_verdict(["no attack finished on every arm"], on=name)
+        of = f" of {name}" if name else ""
         labels, gain = self.worst
         has_public = metrics.public(self.evaluation) is not None
         over = "the stronger of scratch and the public model" if has_public else "scratch"

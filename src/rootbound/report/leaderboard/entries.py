@@ -11,7 +11,7 @@ from rootbound import metrics
 from rootbound.flags import flags
 from rootbound.metrics import Standing
 from rootbound.records import Configuration, Evaluation
-from rootbound.report.doubts import DISQUALIFYING
+from rootbound.report.doubts import DISQUALIFYING, why_unreliable
 from rootbound.report.leaderboard.claims import Challenge
 
 Status = Literal["standard", "external", "unreliable"]
@@ -33,6 +33,11 @@ class Entry:
     status: Status
     flags: tuple[str, ...]
     challenge: Challenge | None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether good news about it mean nothing, whoever's attack got most."""
+        return self.status == "unreliable" or not set(DISQUALIFYING).isdisjoint(self.flags)
 
     @property
     def kind(self) -> str:
@@ -59,7 +64,7 @@ def entries(evaluation: Evaluation, challenges: Sequence[Challenge]) -> list[Ent
         reached = -math.inf if standing.worst is None else standing.worst.advantage.mean
         if strongest is not None and strongest.advantage > reached:
             rows.append(Entry(standing, "external", names, strongest))
-        elif set(names) & set(DISQUALIFYING):
+        elif why_unreliable(evaluation, standing.method, raised):
             rows.append(Entry(standing, "unreliable", names, None))
         else:
             rows.append(Entry(standing, "standard", names, None))

@@ -9,7 +9,7 @@ from rootbound import metrics
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple
-from rootbound.report.cells import Cell, Table, change, in_words, percent, times
+from rootbound.report.cells import Cell, Table, change, in_words, percent, times, without_good_news
 from rootbound.report.doubts import DISQUALIFYING
 from rootbound.report.leaderboard.entries import Entry
 
@@ -25,7 +25,7 @@ SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 def table(entries: Sequence[Entry], suite: str) -> Table:
     """Return the rows as a table."""
     exact = any(entry.standing.exact is not None for entry in entries)
-    return Table(
+    shown = Table(
         "Methods",
         f"Attacked by suite {suite}. Worst advantage: the strongest attack's accuracy minus that "
         "on random weights with the same labels, in points, in the cell where it is largest, "
@@ -37,6 +37,8 @@ def table(entries: Sequence[Entry], suite: str) -> Table:
         COLUMNS,
         tuple(_row(entry, exact=exact) for entry in entries),
     )
+    doubtful = [entry.standing.method for entry in entries if entry.is_doubtful]
+    return without_good_news(shown, doubtful)
 
 
 def _row(entry: Entry, *, exact: bool) -> tuple[Cell, ...]:

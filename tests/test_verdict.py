@@ -1,0 +1,209 @@
+"""The verdict for machines and in one sentence: true to the records, and silent where they lie."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import rootbound as rb
+from rootbound import metrics, report
+from rootbound.core.errors import InputError
+from rootbound.flags import flags
+from rootbound.records import Evaluation, Record
+from rootbound.report.headline import headline
+from rootbound.report.leaderboard.claims import Challenge
+from rootbound.report.leaderboard.entries import entries
+from rootbound.report.leaderboard.table import table
+from rootbound.report.limits import limits
+from rootbound.report.summary import summarise
+from rootbound.report.verdicts import SCHEMA, first_sentence
+
+GOLDEN = Path(__file__).parent / "golden"
+METHODS = ("BestResponse", "SelectiveDistillation")
+
+
+@pytest.fixture(scope="module")
+def golden() -> Evaluation:
+    return Evaluation.load(GOLDEN)
+
+
+def checked(evaluation: Evaluation, limit: float | None = None) -> dict[str, Any]:
+    """Return a verdict as a reader of the file gets it; JSON has no NaN and no infinity."""
+    text = json.dumps(report.verdict(evaluation, limit), allow_nan=False)
+    values: dict[str, Any] = json.loads(text)
+    jsonschema.validate(values, SCHEMA)
+    return values
+
+
+def failing(evaluation: Evaluation, *methods: str) -> Evaluation:
+    """Return the evaluation with most trials on some methods failed."""
+
+    def fail(number: int, record: Record) -> Record:
+        if record.method not in methods or number % 3 == 0:
+            return record
+        return replace(record, error="boom", accuracy=None, halves=(), steps=(), test=())
+
+    records = tuple(fail(number, one) for number, one in enumerate(evaluation.records))
+    return replace(evaluation, records=records)
+
+
+def test_the_schema_is_one_and_has_the_name_that_verdicts_state(golden: Evaluation) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert f"{checked(golden)['schema']}.json" == SCHEMA["$id"]
+    with pytest.raises(jsonschema.ValidationError, match="verdict-1"):
+        jsonschema.validate({**checked(golden), "schema": "rootbound-verdict-2"}, SCHEMA)
+
+
+@pytest.mark.parametrize("name", list(SCHEMA["required"]))
+def test_the_schema_refuses_a_verdict_without(name: str, golden: Evaluation) -> None:
+    values = checked(golden)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({key: values[key] for key in values if key != name}, SCHEMA)
+
+
+def test_it_says_what_the_records_say(golden: Evaluation) -> None:
+    values = checked(golden)
+    assert [model["model"] for model in values["models"]] == list(METHODS)
+    assert values["limits"] == limits(golden.context)
+    assert values["attacker"] == "realistic"  # they are older
+    for model in values["models"]:
+        name = model["model"]
+        assert [cell["labels"] for cell in model["cells"]] == metrics.budgets(golden)
+        for cell in model["cells"]:
+            labels = cell["labels"]
+            gain = metrics.advantage(golden, name, labels)
+            assert gain is not None and cell["advantage"]["mean"] == pytest.approx(gain.mean, abs=1e-4)
+            own, usual = (metrics.attacked(golden, one, labels) for one in (name, "Plain"))
+            against = metrics.paired(own, usual)
+            assert against is not None
+            assert cell["against_undefended"]["low"] == pytest.approx(against.low, abs=1e-4)
+            assert cell["marginal_advantage"] == cell["advantage"]
+            assert cell["advantage_over_public"] is None
+            assert cell["upper_bound"]["mean"] >= cell["median_family"]
+        price = metrics.paired(metrics.desirable(golden, "Plain"), metrics.desirable(golden, name))
+        assert price is not None
+        assert model["desirable"]["price"]["mean"] == pytest.approx(price.mean, abs=1e-4)
+        own_flags = {one.flag for one in flags(golden) if one.method in (name, "scratch")}
+        assert {one["flag"] for one in model["flags"]} == own_flags
+        assert model["gate"] is None
+    assert golden.complete and values["complete"]
+
+
+def numbers(values: Any) -> Iterator[float]:
+    if isinstance(values, dict | list):
+        for one in values.values() if isinstance(values, dict) else values:
+            yield from numbers(one)
+    elif isinstance(values, float):
+        yield values
+
+
+def test_no_number_is_infinite_with_one_draw_or_none(golden: Evaluation) -> None:
+    one_seed = replace(
+        golden,
+        trainings=tuple(one for one in golden.trainings if one.seed == 0),
+        records=tuple(one for one in golden.records if one.seed == 0),
+    )
+    without_scratch = replace(
+        golden, records=tuple(one for one in golden.records if one.method != "scratch")
+    )
+    nothing = replace(golden, trainings=(), records=(), complete=False)
+    for evaluation in (one_seed, without_scratch, nothing):
+        values = checked(evaluation, 1.0)
+        assert all(map(math.isfinite, numbers(values)))
+        assert not any(model["gate"]["end"] == "holds" for model in values["models"])
+    assert checked(one_seed)["models"][0]["cells"][0]["advantage"]["low"] is None
+    assert "one draw, so no interval" in first_sentence(one_seed)
+    assert first_sentence(nothing).startswith("No verdict: no defended model")
+    assert "no attack finished on every arm" in first_sentence(without_scratch)
+
+
+@pytest.mark.parametrize("limit", [math.nan, math.inf])
+def test_a_limit_is_a_number(limit: float, golden: Evaluation) -> None:
+    with pytest.raises(InputError, match="a number of points"):
+        rb.report.verdict(golden, limit)
+
+
+def test_the_sentence_is_about_the_best_of_the_reliable(golden: Evaluation) -> None:
+    worst = {
+        name: max(
+            gain.mean
+            for labels in metrics.budgets(golden)
+            if (gain := metrics.marginal_advantage(golden, name, labels))
+        )
+        for name in METHODS
+    }
+    best = min(METHODS, key=lambda name: worst[name])
+    sentence = first_sentence(golden)
+    assert sentence.startswith(f"Advantage of {best}: {round(worst[best], 1) + 0.0:+.1f} points")
+    (other,) = set(METHODS) - {best}
+    broken = failing(golden, best)
+    assert first_sentence(broken).startswith(f"Advantage of {other}: ")
+    said = " ".join(headline(broken))
+    assert other in said and best not in said
+    values = {model["model"]: model for model in checked(broken)["models"]}
+    assert (values[best]["reliable"], values[other]["reliable"]) == (False, True)
+    assert values[best]["sentence"].startswith(f"No verdict on {best}: ")
+    assert "failed trials" in values[best]["sentence"]
+
+
+def test_nothing_is_said_where_all_are_unreliable(golden: Evaluation) -> None:
+    broken = failing(golden, *METHODS)
+    assert first_sentence(broken).startswith("No verdict on ")
+    assert all(sentence.startswith("No verdict on ") for sentence in headline(broken))
+    assert len(headline(broken)) == 2
+
+
+def good(rows: Any, name: str) -> list[str]:
+    return [cell.text for row in rows if row[0].text == name for cell in row if cell.mark == "good"]
+
+
+def test_an_unreliable_row_is_never_green(golden: Evaluation) -> None:
+    """Neither in the report nor on the leaderboard, whoever's attack got most."""
+    # What looks best: nobody ever catches up with the undefended model.
+    lame = replace(golden, records=tuple(
+        replace(one, test=tuple(0.0 for _ in one.test), accuracy=one.accuracy and 0.2)
+        if one.method == "BestResponse" else one
+        for one in golden.records))  # fmt: skip
+    was_green = [good(one.rows, "BestResponse") for one in summarise(lame).tables]
+    assert any(was_green)
+    (entry,) = (one for one in entries(lame, []) if "Best" in one.standing.method)
+    assert entry.status == "standard"
+    broken = failing(lame, "BestResponse")
+    assert not any(good(one.rows, "BestResponse") for one in summarise(broken).tables)
+    for challenges in ([], [Challenge("BestResponse", 90.0, "mine", "https://x.org")]):
+        shown = table(entries(broken, challenges), "golden-1")
+        assert not good(shown.rows, "BestResponse")
+
+
+@pytest.mark.parametrize(
+    ("limit", "change", "end"),
+    [
+        (99.0, lambda one: one, "holds"),
+        (99.0, lambda one: failing(one, "BestResponse"), "undecided"),
+        (-99.0, lambda one: one, "does not hold"),
+        (-99.0, lambda one: failing(one, "scratch"), "undecided"),
+    ],
+    ids=["holds", "unreliable", "does not hold", "scratch fails"],
+)
+def test_what_is_unreliable_decides_nothing(
+    limit: float, change: Callable[[Evaluation], Evaluation], end: str, golden: Evaluation
+) -> None:
+    # A third seed, so that there is a spread.
+    third = [replace(one, seed=2, attacker=2) for one in golden.records if one.seed == 0]
+    models = [replace(one, seed=2) for one in golden.trainings if one.seed == 0]
+    more = replace(
+        golden, records=(*golden.records, *third), trainings=(*golden.trainings, *models)
+    )
+    (model,) = (
+        one for one in checked(change(more), limit)["models"] if one["model"] == "BestResponse"
+    )
+    assert model["gate"]["end"] == end, model["gate"]
+    if end == "undecided":
+        assert model["gate"]["reasons"] and "the intervals alone" in model["gate"]["sentence"]
