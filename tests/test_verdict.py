@@ -79,7 +79,9 @@ def test_it_says_what_the_records_say(golden: Evaluation) -> None:
         for cell in model["cells"]:
             labels = cell["labels"]
             gain = metrics.advantage(golden, name, labels)
-            assert gain is not None and cell["advantage"]["mean"] == pytest.approx(gain.mean, abs=1e-4)
+            assert gain is not None and cell["advantage"]["mean"] == pytest.approx(
+                gain.mean, abs=1e-4
+            )
             own, usual = (metrics.attacked(golden, one, labels) for one in (name, "Plain"))
             against = metrics.paired(own, usual)
             assert against is not None

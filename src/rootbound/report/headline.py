@@ -32,7 +32,11 @@ def headline(evaluation: Evaluation) -> list[str]:
     why = {name: why_unreliable(evaluation, name, raised) for name in defended}
     reliable = [name for name in defended if not why[name]]
     if not reliable:
-        return [no_verdict(why[name], on=name) for name in defended]
+        silent = [no_verdict(why[name], on=name) for name in defended]
+        return [
+            *silent,
+            *dict.fromkeys(one for name in defended for one in doubts(evaluation, name)),
+        ]
     method, plain = _choose(evaluation, reliable), metrics.undefended(evaluation)
     called = "the model" if method == "defended" else f"the model trained with {method}"
     sentences = []
