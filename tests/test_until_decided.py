@@ -19,6 +19,8 @@ from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation, Spec
+from rootbound.report.limits import FURTHER_DRAWS
+from rootbound.report.settings import settings
 from rootbound.report.verdicts import SCHEMA
 from rootbound.suites import Suite
 from timeless import timeless
@@ -59,6 +61,9 @@ def test_draws_are_added_and_the_report_says_how_often_was_looked(run: Run) -> N
     assert any(len(draws) > 1 for draws in looks.values())
     values = report.verdict(found)
     jsonschema.validate(values, SCHEMA)
+    said = settings(found)["Further draws of labels"]
+    assert "up to 6 draws for each seed" in said and "2.5 % at most" in said
+    assert FURTHER_DRAWS in values["limits"]
     (model,) = values["models"]
     assert model["gate"]["looks"] == found.context["until"]["looks"]
     assert model["gate"]["end"] == decision.end
@@ -172,6 +177,14 @@ def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
     assert len(metrics.trials(found, "defended", 5)) == 5
     gate = json.loads((tmp_path / "run-2" / "verdict.json").read_text())["models"][0]["gate"]
     assert (gate["most_draws"], gate["looks"]) == (5, [{"labels": 5, "draws": [3, 5]}])
+    # Interrupted, it is resumed as any other run, and ends with the same exit code.
+    whole = timeless(found)
+    (tmp_path / "run-2" / "records.json.gz").unlink()
+    for piece in sorted((tmp_path / "run-2" / "records").glob("*.json"))[::2]:
+        if piece.stem != "run":
+            piece.unlink()
+    assert main(["runs", "resume", str(tmp_path / "run-2")]) == code
+    assert timeless(Evaluation.load(tmp_path / "run-2")) == whole
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,11 @@ from typing import Any
 
 from rootbound.report.public import ONE_PUBLIC
 
+FURTHER_DRAWS = (
+    "Draws of labels were added until the gate was decided: intervals at 95 % do not know of it, "
+    "those of the gate do."
+)
+
 
 def limits(context: Mapping[str, Any]) -> list[str]:
     """Return the sentences that stand below every report."""
@@ -28,6 +33,7 @@ def limits(context: Mapping[str, Any]) -> list[str]:
         f"{seeds} on one {'pair of tasks' if is_known else 'task'} and one architecture"
         + ("; the defender knew samples of every undesirable class" if is_known else "")
         + ". Intervals cover these seeds, not other data.",
+        *([FURTHER_DRAWS] if "until" in context else []),
         "Which undesirable samples the defender held is not known."
         if shared is None
         else f"The defender's and the attacker's undesirable samples are {halves}.",

@@ -8,7 +8,8 @@ from rootbound.records import Evaluation
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent, times
 
 STRONGEST = {
-    False: "The strongest attack is the one that validation chose among all.",
+    False: "The realistic attacker chooses among all attacks by its own validation samples: with "
+    "few labels that is a lottery, which may end below the median.",
     True: "The strongest attack is that of the well-tuned attacker: the mean of the three "
     "strongest families of attacks (of a quarter of them, where there are fewer than twelve), "
     "which are chosen by their mean over draws of labels on one half of the test set and judged "
@@ -37,7 +38,7 @@ def resistance(evaluation: Evaluation) -> Table:
         "what it reaches; medians by Kaplan and Meier, 'not reached' where more than half of the "
         "attackers never get there.",
         (
-            "method", "labels", "strongest attack", *(["realistic attacker"] if well_tuned else []),
+            "method", "labels", *(["strongest attack"] if well_tuned else []), "realistic attacker",
             "median attack", "upper bound", "longer run", "resistance", "steps", "operations",
         ),
         rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rootbound.metrics.gate import RATE
 from rootbound.records import Evaluation
 from rootbound.report.balance import imbalance_in_words, is_imbalanced
 from rootbound.report.cells import in_words
@@ -132,6 +133,7 @@ def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
         **describe_time(context),
         **_describe_stages(context["rules"]),
         **_describe_draws(context),
+        **_describe_looks(context),
         "Seeds": f"{context['seeds']}: each draws "
         f"{'' if context.get('pretrained') else 'weights, '}batches and the attacker's labels, "
         "and scratch weights of its own",
@@ -181,6 +183,23 @@ def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Draws of labels": f"for each seed, the same for every arm, with scratch weights drawn "
         f"anew for each ({counts})"
+    }
+
+
+def _describe_looks(context: Mapping[str, Any]) -> dict[str, str]:
+    """Return what further draws were to decide, and how often was looked; nothing without such."""
+    until = context.get("until")
+    if until is None:
+        return {}
+    looks = "; ".join(
+        f"{in_words(one['labels'])}: {', '.join(map(str, one['draws'])) or 'none'}"
+        for one in until["looks"]
+    )
+    return {
+        "Further draws of labels": f"added, for all arms alike, until it was decided whether the "
+        f"weights add at most {until['limit']:g} points, up to {until['draws']} draws for each "
+        f"seed; looked at after so many ({looks}). Errors of all looks together: "
+        f"{100 * RATE:g} % at most for either end"
     }
 
 
