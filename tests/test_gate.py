@@ -21,7 +21,7 @@ from rootbound.core.errors import InputError
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.plan import Assignment, Subject
 from rootbound.metrics.gate import RATE, Gain, least_doubt, show
-from rootbound.metrics.looks import LEAST_DRAWS, next_look, spend
+from rootbound.metrics.looks import is_look, next_look, spend
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Evaluation, Record, Training
 from rootbound.suites import Suite
@@ -229,7 +229,7 @@ def test_what_was_not_measured_is_undecided() -> None:
 def test_looks_spend_the_error_rate_and_no_more(first: int, most: int) -> None:
     looks, draws = [], first
     while draws < most:
-        looks += [draws] if draws >= LEAST_DRAWS else []
+        looks += [draws] if is_look(draws, most) else []
         draws = next_look(draws, most)
     looks.append(draws)
     assert looks == sorted(set(looks))

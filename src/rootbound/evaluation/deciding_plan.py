@@ -9,7 +9,7 @@ from rootbound.attacks import Attack, Budget
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment, Subject, assign
 from rootbound.metrics.gate import decide
-from rootbound.metrics.looks import LEAST_DRAWS, next_look
+from rootbound.metrics.looks import is_look, next_look
 from rootbound.records import Configuration, Evaluation, Record, Training
 from rootbound.suites import Suite
 
@@ -77,7 +77,7 @@ class DecidingPlan:
     def _next_round(self) -> list[Assignment]:
         for budget, looks in self._looks.items():
             draws = self._draws[budget]
-            if draws >= LEAST_DRAWS and draws not in looks:
+            if is_look(draws, self._until.draws) and draws not in looks:
                 looks.append(draws)
         coming: list[Assignment] = []
         for budget in self._find_open():

@@ -84,7 +84,12 @@ class Decision:
 
     @property
     def needed(self) -> int | None:
-        """Number of draws that would decide it if means and spreads stay; None if none would."""
+        """Number of draws that would decide it if means and spreads stay; None if none would.
+
+        None, too, where it is decided.
+        """
+        if self.end != "undecided":
+            return None
         undecided = [cell for cell in self.cells if cell.end == "undecided"]
         above = [one.needed for one in undecided if one.mean is not None and one.mean > self.limit]
         if above:  # one cell above the limit is enough

@@ -16,13 +16,20 @@ from collections.abc import Sequence
 
 LEAST_DRAWS = 3
 """Draws below which nothing is shown: of one the spread is not known, and of two hardly."""
+FIRST_LOOK = 5
+"""Draws at the first of several looks: with fewer, t-intervals are so wide that it is wasted."""
 GROWTH = 1.5
 """How many times as many draws there are at the next look."""
 
 
 def next_look(draws: int, most: int) -> int:
     """Return at how many draws to look next, given those that there are and the most allowed."""
-    return min(most, max(LEAST_DRAWS, draws + 1, math.ceil(GROWTH * draws)))
+    return min(most, max(FIRST_LOOK, draws + 1, math.ceil(GROWTH * draws)))
+
+
+def is_look(draws: int, most: int) -> bool:
+    """Return whether so many draws are enough to look at."""
+    return draws >= min(FIRST_LOOK, most)
 
 
 def spend(looks: Sequence[int], most: int, rate: float) -> list[float]:

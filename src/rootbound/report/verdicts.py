@@ -127,6 +127,7 @@ class _Case:
         own = metrics.attacked(evaluation, method, labels)
         known, plain = metrics.public(evaluation), metrics.undefended(evaluation)
         usual = {} if plain is None else metrics.attacked(evaluation, plain, labels)
+        median = metrics.median_attack(evaluation, method, labels)
         over_public = known and metrics.advantage(evaluation, method, labels, over=known)
         return {
             "labels": labels,
@@ -142,7 +143,7 @@ class _Case:
                 metrics.points(metrics.realistic(evaluation, method, labels))
             ),
             "upper_bound": _to_json(metrics.oracle(evaluation, method, labels)),
-            "median_family": metrics.median_attack(evaluation, method, labels),
+            "median_family": None if median is None else round(median, 4),
             "strongest_families": metrics.strongest_families(evaluation, method, labels),
         }
 
