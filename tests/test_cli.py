@@ -515,7 +515,11 @@ def test_compare_ranks_methods_and_goes_on_where_it_was(
         *FEW, "--labels", "5", "--steps", "4", "--seeds", "1", "--workers", "1",
         "--out", str(tmp_path),
     ]  # fmt: skip
-    assert "leaderboard: " in run(capsys, command)
+    shown = run(capsys, command)
+    assert "leaderboard: " in shown
+    values = json.loads((tmp_path / "verdict.json").read_text())
+    assert shown.splitlines()[0] == values["sentence"]
+    assert [model["model"] for model in values["models"]] == ["BestResponse"]
     content = json.loads((tmp_path / "leaderboard.json").read_text())
     assert sorted(one["method"] for one in content["methods"]) == ["BestResponse", "Plain"]
     external = tmp_path / "external.json"

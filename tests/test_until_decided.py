@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,14 @@ import pytest
 from rootbound import metrics, report
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.cli import main
+from rootbound.cli.gate import command_for_more
+from rootbound.cli.options import FolderOptions
+from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.records import Evaluation, Spec
+from rootbound.records import Evaluation, RunFolder, Spec
+from rootbound.report.gate import judge as judge_gate
 from rootbound.report.limits import FURTHER_DRAWS
 from rootbound.report.settings import settings
 from rootbound.report.verdicts import SCHEMA
@@ -105,6 +110,15 @@ def test_a_run_without_further_draws_is_taken_up(
     taken = {record.key: record.accuracy for record in deciding.records}
     assert own.items() <= taken.items()
     assert timeless(deciding) == timeless(found)
+    # And with more draws once more.
+    folder = RunFolder(tmp_path / "more", extends=tmp_path / "deciding")
+    more = evaluate(toy_model, toy_tasks, suite=SUITE.until_decided(0.0, draws=8), folder=folder)
+    assert taken.items() < {record.key: record.accuracy for record in more.records}.items()
+    other = evaluate(toy_model, toy_tasks, suite=SUITE.until_decided(0.0, draws=8))
+    assert timeless(more) == timeless(other)
+    with pytest.raises(InputError, match=r"where suite\.until\.limit is 0\.0, not 2\.0"):
+        folder = RunFolder(tmp_path / "other", extends=tmp_path / "deciding")
+        evaluate(toy_model, toy_tasks, suite=SUITE.until_decided(2.0, draws=8), folder=folder)
 
 
 @pytest.fixture
@@ -185,6 +199,38 @@ def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
             piece.unlink()
     assert main(["runs", "resume", str(tmp_path / "run-2")]) == code
     assert timeless(Evaluation.load(tmp_path / "run-2")) == whole
+
+
+@pytest.mark.parametrize("is_timed", [False, True])
+def test_the_command_keeps_what_was_given_but_for_what_it_changes(
+    is_timed: bool, run: Run, tmp_path: Path
+) -> None:
+    found = run[0]
+    context = {name: one for name, one in found.context.items() if name != "until"}
+    three = {one.attacker for one in found.records if one.labels == 5}
+    found = replace(
+        found,
+        context=context | ({"time": {}} if is_timed else {}),
+        records=tuple(
+            replace(one, accuracy=0.5, halves=(0.5, 0.5), attacker=attacker)
+            if one.arm == "scratch"
+            else replace(one, accuracy=value, halves=(value, value), attacker=attacker)
+            for one in found.records
+            if one.labels == 5 and one.attacker == 0
+            for attacker, value in zip(sorted(three)[:3], (0.4, 0.5, 0.9), strict=False)
+        ),
+    )
+    judgement = judge_gate(found, "defended", 25.0, [])
+    assert judgement.end == "undecided" and judgement.decision.needed is not None
+    given = FolderOptions(
+        out="old", command=("audit", "m.st", "--minutes", "3", "--suite=demo-2", "--out", "old",
+                            "--seeds=1", "--fail-if-advantage-over", "-1", "--device", "cpu"),
+    )  # fmt: skip
+    words = command_for_more(found, judgement, given, RunFolder(tmp_path)).split()
+    kept = "rootbound audit m.st --suite=demo-2 --fail-if-advantage-over -1 --device cpu --seeds 1"
+    assert " ".join(words).startswith(f"{kept} --until-decided")
+    assert words[-2:] == ["--out", f"{tmp_path}-2"]
+    assert ("--extends" in words) != is_timed
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,8 @@ def command_for_more(
 ) -> str:
     """Return the command that takes up a run and adds draws until its gate is decided.
 
-    It is empty where no draws would decide it, or the run cannot be taken up: one in a limited time
-    has other trials.
+    It is empty where no draws would decide it. A run in a limited time is not taken up: it has
+    other trials.
 
     Args:
         evaluation: The run that was judged.
@@ -41,7 +41,7 @@ def command_for_more(
     """
     decision, context = judgement.decision, evaluation.context
     needed = decision.needed
-    if judgement.end != "undecided" or needed is None or "time" in context:
+    if judgement.end != "undecided" or needed is None:
         return ""
     words = _without(given.command, DROPPED)
     path = folder.for_run(context["run"]).path
@@ -50,7 +50,8 @@ def command_for_more(
     # Draws are counted for each seed; allow for looks, and for a spread that looks too small.
     most = max(MOST_DRAWS, 2 * -(-needed // context["seeds"]), before + 1)
     words += ["--draws", str(most)] if most != MOST_DRAWS else []
-    words += ["--extends", str(path), "--out", str(_free(path))]
+    words += ["--extends", str(path)] if "time" not in context else []
+    words += ["--out", str(_free(path))]
     return shlex.join(["rootbound", *words])
 
 
