@@ -78,16 +78,18 @@ def standardised(data: Data, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return ((train - mean) / deviation).numpy(), ((inputs.double() - mean) / deviation).numpy()
 
 
-def test_ridge_is_ridge_regression() -> None:
-    data, new = problem(), problem(50, 1).inputs
+@pytest.mark.parametrize("count", [150, WIDTH - 1])
+def test_ridge_is_ridge_regression(count: int) -> None:
+    data, new = problem(count), problem(50, 1).inputs
     train, test = standardised(data, new)
     targets = functional.one_hot(data.labels).double().numpy()
     reference = Ridge(alpha=0.05 * len(data)).fit(train, targets)
     assert np.allclose(logits(RidgeHead(0.05), data, new) / 10, reference.predict(test), atol=1e-8)
 
 
-def test_discriminant_is_shrunk_lda() -> None:
-    data, new = problem(), problem(50, 1).inputs
+@pytest.mark.parametrize("count", [150, WIDTH - 1])
+def test_discriminant_is_shrunk_lda(count: int) -> None:
+    data, new = problem(count), problem(50, 1).inputs
     train, test = standardised(data, new)
     means = np.stack([train[data.labels.numpy() == label].mean(0) for label in range(CLASSES)])
     within = train - means[data.labels.numpy()]
@@ -103,7 +105,7 @@ def test_discriminant_is_shrunk_lda() -> None:
     assert np.allclose(both - both[:, :1], 0.0, atol=1e-8)
     theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(train, data.labels)
     agreement = (theirs.predict(test) == ours.argmax(1)).mean()
-    assert agreement > 0.95  # theirs shrinks each class before pooling
+    assert agreement > (0.95 if count > WIDTH else 0.6)  # theirs shrinks each class before pooling
 
 
 def test_neighbours_are_the_nearest() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from rootbound.attacks.base import Snapshot, StackedAttack
@@ -39,7 +40,7 @@ class RidgeHead(ClosedForm):
     """Regress one-hot labels on features: `W = (Z'Z / N + penalty I)^-1 Z'Y / N`.
 
     Z are features `(N, R)` of unit variance, Y centred one-hot labels `(N, C)`. All penalties
-    share one eigenvalue decomposition. Logits are the regression's values times ten, so that
+    share one decomposition. Logits are the regression's values times ten, so that
     differences of one between classes are certainties for a cross-entropy.
 
     Args:
@@ -60,15 +61,14 @@ class RidgeHead(ClosedForm):
         inputs = coordinates(features)
         count, width = inputs.shape
         targets = functional.one_hot(labels, model.classes).double()
-        values, vectors = torch.linalg.eigh(inputs.T @ inputs / count)
+        values, vectors, flops = _decompose(inputs)
         shared = vectors.T @ (inputs.T @ (targets - targets.mean(0)) / count)
         heads = torch.empty(len(trials), model.classes, width + 1, dtype=torch.float64)
         for position, trial in enumerate(trials):
             solved = vectors @ (shared / (values.clamp_min(0.0) + trial.penalty).unsqueeze(1))
             heads[position, :, :-1] = 10 * solved.T
             heads[position, :, -1] = 10 * targets.mean(0)
-        flops = EIGENVALUE_FLOPS * width**3 + coordinates.flops
-        yield Snapshot(0, LinearHeads(coordinates, heads), flops=flops)
+        yield Snapshot(0, LinearHeads(coordinates, heads), flops=flops + coordinates.flops)
 
 
 @dataclass(frozen=True)
@@ -102,21 +102,33 @@ class DiscriminantHead(ClosedForm):
         members = functional.one_hot(labels, model.classes).double()
         counts = members.sum(0)
         means = members.T @ inputs / counts.clamp_min(1.0).unsqueeze(1)
-        within = torch.zeros(width, width, dtype=torch.float64)
-        for label in range(model.classes):
-            around = inputs[labels == label] - means[label]
-            within.addmm_(around.T, around, alpha=1 / len(inputs))
-        values, vectors = torch.linalg.eigh(within)
+        values, vectors, flops = _decompose(inputs - means[labels])
         values = values.clamp_min(0.0)
         # With one sample a class nothing varies within: then every direction counts the same.
-        typical = float(values.mean()) if width and float(values.sum()) > 0 else 1.0
+        typical = float(values.sum()) / width if width and float(values.sum()) > 0 else 1.0
         rotated = means @ vectors
         heads = torch.empty(len(trials), model.classes, width + 1, dtype=torch.float64)
         for position, trial in enumerate(trials):
-            spread = (1 - trial.shrinkage) * values + trial.shrinkage * typical
-            scaled = rotated / spread
-            heads[position, :, :-1] = scaled @ vectors.T
-            heads[position, :, -1] = -0.5 * (scaled * rotated).sum(dim=1)
+            least = trial.shrinkage * typical
+            spread = (1 - trial.shrinkage) * values + least
+            # In directions along which nothing varies within, S is its least.
+            scaled = means / least + (rotated * (1 / spread - 1 / least)) @ vectors.T
+            heads[position, :, :-1] = scaled
+            heads[position, :, -1] = -0.5 * (scaled * means).sum(dim=1)
         heads[:, counts == 0, -1] = ABSENT
-        flops = EIGENVALUE_FLOPS * width**3 + coordinates.flops
-        yield Snapshot(0, LinearHeads(coordinates, heads), flops=flops)
+        yield Snapshot(0, LinearHeads(coordinates, heads), flops=flops + coordinates.flops)
+
+
+def _decompose(samples: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Return eigenvalues `(K,)` of `Z'Z / N`, their vectors `(R, K)`, and about what they cost.
+
+    With fewer samples Z `(N, R)` than features K is N, and the other eigenvalues are 0: in the
+    coordinates of `Z' = QT`, with T a triangle, there are no others.
+    """
+    count, width = samples.shape
+    if count >= width:
+        values, vectors = torch.linalg.eigh(samples.T @ samples / count)
+        return values, vectors, EIGENVALUE_FLOPS * width**3
+    basis, triangle = torch.linalg.qr(samples.T)
+    values, vectors = torch.linalg.eigh(triangle @ triangle.T / count)
+    return values, basis @ vectors, EIGENVALUE_FLOPS * count**3 + 4.0 * width * count**2
