@@ -165,6 +165,15 @@ class Data:
         Raises:
             InputError: A class has no more than `count` samples.
         """
+        drawn, rest = self._choose_per_class(count, generator)
+        return self.select(drawn), self.select(rest)
+
+    def draw(self, count: int, generator: torch.Generator) -> Data:
+        """Draw what `per_class` does; the rest, which may take much memory, is not made."""
+        return self.select(self._choose_per_class(count, generator)[0])
+
+    def _choose_per_class(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return which samples are drawn, and which are not."""
         order = self._shuffle(generator)
         if not self.stratified:
             return self._split(order, count * len(self.labels.unique()))
@@ -188,14 +197,16 @@ class Data:
             InputError: There are too few samples, or one of each class.
         """
         order, sizes = self._shuffle(generator), self.labels.bincount()
-        if not self.stratified:
+        if self.stratified:
+            counts = (sizes.double() * share).long().clamp(1, most)
+            drawn, rest = self._first_of_each(order, counts.minimum((sizes - 1).clamp(min=0)))
+        else:
             classes = int((sizes > 0).sum())
             count = int(len(self) // classes * share)
-            return self._split(order, classes * max(1, min(count, most)))
-        counts = (sizes.double() * share).long().clamp(1, most).minimum((sizes - 1).clamp(min=0))
-        return self._first_of_each(order, counts)
+            drawn, rest = self._split(order, classes * max(1, min(count, most)))
+        return self.select(drawn), self.select(rest)
 
-    def _first_of_each(self, order: Tensor, counts: Tensor) -> tuple[Data, Data]:
+    def _first_of_each(self, order: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first samples of each class in an order, so many of each, and the rest."""
         shuffled = self.labels[order]
         # A sample's rank within its class, in the shuffled order.
@@ -204,19 +215,20 @@ class Data:
             members = (shuffled == label).nonzero().squeeze(1)
             rank[members] = torch.arange(len(members), device=rank.device)
         drawn = rank < counts[shuffled]
-        return self.select(order[drawn]), self.select(order[~drawn])
+        return order[drawn], order[~drawn]
 
-    def _split(self, order: Tensor, count: int) -> tuple[Data, Data]:
+    def _split(self, order: Tensor, count: int) -> tuple[Tensor, Tensor]:
         if len(self) <= count:
             raise InputError(
                 f"more than {count} samples", str(len(self)), "ask for fewer labels or bring more"
             )
-        return self.select(order[:count]), self.select(order[count:])
+        return order[:count], order[count:]
 
     def halves(self, generator: torch.Generator) -> tuple[Data, Data]:
         """Split every class into two halves at random (the second gets the odd sample)."""
         if not self.stratified:
-            return self._split(self._shuffle(generator), len(self) // 2)
+            first, second = self._split(self._shuffle(generator), len(self) // 2)
+            return self.select(first), self.select(second)
         firsts, seconds = [], []
         for label in self.labels.unique().tolist():
             members = (self.labels == label).nonzero().squeeze(1)

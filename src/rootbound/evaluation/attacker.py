@@ -133,7 +133,7 @@ def draw_labels(task: Task, curve: Data, budget: Budget, seed: int) -> Draw:
     generator = torch.Generator().manual_seed(stable_seed("labels", budget.labels, seed))
     pool = task.train
     if budget.labels is not None:
-        pool, _ = pool.per_class(budget.labels, generator)
+        pool = pool.draw(budget.labels, generator)
     if int(pool.labels.bincount().max()) == 1 or (not pool.stratified and count_labels(pool) == 1):
         return Draw(pool, None, curve, task.test)
     validation, train = pool.hold_out(VALIDATION_SHARE, VALIDATION_LIMIT, generator)

@@ -62,7 +62,7 @@ class Unlearning(Method):
         noise = self._noise(whole, tasks, wanted)
         data = tasks.desirable.train
         available = int(data.labels.bincount().min())
-        retained, _ = data.per_class(min(self.retained, available - 1), generator)
+        retained = data.draw(min(self.retained, available - 1), generator)
         self._epoch(whole, [noise, retained], self.impair_rate, generator, "impair")
         self._epoch(whole, [retained], self.repair_rate, generator, "repair")
         with torch.no_grad():
