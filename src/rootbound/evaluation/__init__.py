@@ -1,8 +1,8 @@
 """Evaluation: arms, attacks, budgets and seeds in; records out.
 
-`comparison` begins a run and hands out jobs. A plan (`full_plan` or `timed_plan`) decides from
-records what comes next, a worker does it (`jobs`; the attacks themselves: `harness`), and the
-`journal` keeps every result in the run's folder, so that an interrupted run goes on.
+`comparison` begins a run and hands out jobs. A plan (`full_plan`, `timed_plan` or `deciding_plan`)
+decides from records what comes next, a worker does it (`jobs`; the attacks themselves: `harness`),
+and the `journal` keeps every result in the run's folder, so that an interrupted run goes on.
 """
 
 from rootbound.evaluation.attacker import AttackerResources
