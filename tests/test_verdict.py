@@ -54,6 +54,11 @@ def failing(evaluation: Evaluation, *methods: str) -> Evaluation:
     return replace(evaluation, records=records)
 
 
+def known(evaluation: Evaluation, **context: Any) -> Evaluation:
+    """Return the evaluation with something more in its context."""
+    return replace(evaluation, context={**evaluation.context, **context})
+
+
 def test_the_schema_is_one_and_has_the_name_that_verdicts_state(golden: Evaluation) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert f"{checked(golden)['schema']}.json" == SCHEMA["$id"]
@@ -189,10 +194,21 @@ def test_an_unreliable_row_is_never_green(golden: Evaluation) -> None:
     [
         (99.0, lambda one: one, "holds"),
         (99.0, lambda one: failing(one, "BestResponse"), "undecided"),
+        (99.0, lambda one: known(one, new_head=["BestResponse"]), "holds"),
+        (99.0, lambda one: known(one, one_block={"BestResponse": 3}), "undecided"),
         (-99.0, lambda one: one, "does not hold"),
+        (-99.0, lambda one: known(one, one_block={"BestResponse": 3}), "does not hold"),
         (-99.0, lambda one: failing(one, "scratch"), "undecided"),
     ],
-    ids=["holds", "unreliable", "does not hold", "scratch fails"],
+    ids=[
+        "holds",
+        "unreliable",
+        "a new head",
+        "one block",
+        "does not hold",
+        "all the same",
+        "scratch fails",
+    ],
 )
 def test_what_is_unreliable_decides_nothing(
     limit: float, change: Callable[[Evaluation], Evaluation], end: str, golden: Evaluation

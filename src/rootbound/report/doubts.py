@@ -47,14 +47,19 @@ def scratch_doubts(evaluation: Evaluation) -> list[str]:
     return [f"The comparison with scratch is not valid: {words}." for words in evidence]
 
 
-def doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return the same, how deep attacks could not go, and whether a last layer was missing."""
+def scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
+    """Return how deep attacks could not go, if they could not."""
     unseen = evaluation.context.get("one_block", {})  # older records do not say
     is_unseen = not {method, "scratch", metrics.public(evaluation)}.isdisjoint(unseen)
+    return [ONE_BLOCK] if is_unseen else []
+
+
+def doubts(evaluation: Evaluation, method: str) -> list[str]:
+    """Return all doubts about a method, and whether its last layer was missing."""
     has_new_head = method in evaluation.context.get("new_head", ())
     return [
         *scratch_doubts(evaluation),
         *public_doubts(evaluation, method),
-        *([ONE_BLOCK] if is_unseen else []),
+        *scope_doubts(evaluation, method),
         *([NEW_HEAD] if has_new_head else []),
     ]

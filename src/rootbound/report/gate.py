@@ -11,7 +11,8 @@ from rootbound.metrics import Decision
 from rootbound.metrics.gate import RATE
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
-from rootbound.report.doubts import DISQUALIFYING, doubts
+from rootbound.report.doubts import DISQUALIFYING, scope_doubts, scratch_doubts
+from rootbound.report.public import SAME_WEIGHTS, TOO_WEAK, is_same_as_public
 
 HIDING = {
     "tiny gradients",
@@ -22,8 +23,8 @@ HIDING = {
 }
 """Flags of networks that hide what they know. Others, such as that of dead units, are raised where
 features were removed, too, and by ordinary networks that have no undefended one beside them."""
-TOO_WEAK = {"failed trials", "fewer finished trials"}
-"""Flags of scratch and of the public model under which they are worth more than was found."""
+FAILED = {"failed trials", "fewer finished trials"}
+"""Flags under which scratch and the public model may be worth more than was found."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +62,21 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
     decision = metrics.decide(evaluation, method, limit)
     reasons: list[str] = []
     if decision.end == "holds":
-        reasons += doubts(evaluation, method)
-        reasons += _about([method], {*DISQUALIFYING, *HIDING}, raised)
+        reasons += scratch_doubts(evaluation) + scope_doubts(evaluation, method)
+        reasons += [SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []
+        reasons += _about(method, {*DISQUALIFYING, *HIDING}, raised)
     elif decision.end == "does not hold":
-        references = [name for name in ("scratch", metrics.public(evaluation)) if name is not None]
-        reasons += _about(references, TOO_WEAK, raised)
+        reasons += _about("scratch", FAILED, raised)
+        reasons += _about(metrics.public(evaluation), FAILED | {*TOO_WEAK}, raised)
     return Judgement(decision, "undecided" if reasons else decision.end, tuple(reasons))
 
 
-def _about(methods: Sequence[str], names: set[str], raised: Sequence[Raised]) -> list[str]:
-    """Return the evidence of some flags about some models, each flag once."""
-    found: dict[tuple[str, str], str] = {}
+def _about(method: str | None, names: set[str], raised: Sequence[Raised]) -> list[str]:
+    """Return the evidence of some flags about a method, each flag once."""
+    found: dict[str, str] = {}
     for one in raised:
-        if one.method in methods and one.flag in names:
-            found.setdefault((one.method, one.flag), f"{one.flag} ({one.method}): {one.evidence}.")
+        if one.method == method and one.flag in names:
+            found.setdefault(one.flag, f"{one.flag} ({method}): {one.evidence}.")
     return list(found.values())
 
 

@@ -84,16 +84,20 @@ def marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
     ]
 
 
+def is_same_as_public(evaluation: Evaluation, method: str) -> bool:
+    """Return whether the public model has the very weights of a method's model."""
+    name, weights = metrics.public(evaluation), evaluation.context.get("weights", {})
+    return weights.get(name) is not None and weights.get(name) == weights.get(method)
+
+
 def public_doubts(evaluation: Evaluation, method: str) -> list[str]:
     """Return why the numbers over the public model say less than they seem to."""
-    name, context = metrics.public(evaluation), evaluation.context
+    name = metrics.public(evaluation)
     if name is None:
         return []
-    weights = context.get("weights", {})
-    is_same = weights.get(name) is not None and weights.get(name) == weights.get(method)
     raised = dict.fromkeys(one.flag for one in flags(evaluation) if one.method == name)
     weak = ", ".join(flag for flag in raised if flag in TOO_WEAK)
     return [
-        *([SAME_WEIGHTS] if is_same else []),
+        *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
         *([WEAKLY_ATTACKED.format(flags=weak)] if weak else []),
     ]
