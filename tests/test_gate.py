@@ -20,7 +20,8 @@ from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.errors import InputError
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.plan import Assignment, Subject
-from rootbound.metrics.gate import RATE, Gain, least_doubt, show
+from rootbound.metrics.gain import Gain, least_doubt
+from rootbound.metrics.gate import RATE, show
 from rootbound.metrics.looks import is_look, next_look, spend
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Evaluation, Record, Training
