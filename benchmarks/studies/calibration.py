@@ -114,10 +114,11 @@ def main() -> None:
         data = rb.datasets.mnist()
         if arguments.data is not None:
             data = rb.datasets.load(arguments.data)
+        channels, height, width = data.train.shape
         compare(
             [Plain(Recipe(epochs=1)), RandomWeights()],
             data.split(desirable=range(5), undesirable=range(5, 10)),
-            shallow_cnn(classes=5, shape=data.train.shape),
+            shallow_cnn(classes=5, shape=(channels, height, width)),
             suite=SUITE,
             seeds=arguments.audits,
             workers=arguments.workers,
