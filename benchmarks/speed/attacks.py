@@ -89,13 +89,18 @@ def last_layer(model: Classifier, train: Data) -> None:
 
 def share(fast: Sequence[float], steps: int) -> None:
     """The stacked heads against the rate of a big matrix product."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    product = seconds(lambda: [left @ right for _ in range(20)], REPEATS)
-    rate = 20 * 2 * 1024**3 / statistics.median(product)
+    rate = product_rate()
     work = 4 * BATCH * 129 * 5 * TRIALS * steps
     reached = work / statistics.median(fast) / rate
     name = f"the same: share of the matrix-product rate ({rate / 1e9:.0f} GFLOP/s on one core)"
     show(name, reached, ">= 0.4", fast, [])
+
+
+def product_rate() -> float:
+    """Return the operations a second of a big matrix product."""
+    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    product = seconds(lambda: [left @ right for _ in range(20)], REPEATS)
+    return 20 * 2 * 1024**3 / statistics.median(product)
 
 
 def exact(model: Classifier, train: Data) -> None:
@@ -159,11 +164,17 @@ def pool(model: Classifier, tasks: rb.TaskPair) -> None:
 
 
 def audit(model: Classifier, undefended: Classifier, tasks: rb.TaskPair) -> None:
-    """The quick suite on one model with all arms, as a command would."""
+    """The quick suite on one model with all arms, as a command would; its share of both cores."""
+    torch.set_num_threads(2)
+    rate = product_rate()
+    torch.set_num_threads(1)
     started = time.perf_counter()
-    evaluate(model, tasks, undefended=undefended, suite="quick-1", seeds=1, workers=2)
+    found = evaluate(model, tasks, undefended=undefended, suite="quick-2", seeds=1, workers=2)
     spent = [time.perf_counter() - started]
-    show("audit --suite quick-1, all arms, seconds", spent[0], "<= 90", spent, [])
+    show("audit --suite quick-2, all arms, seconds", spent[0], "<= 120", spent, [])
+    reached = sum(record.flops for record in found.records) / spent[0] / rate
+    name = f"the same: share of the matrix-product rate ({rate / 1e9:.0f} GFLOP/s on both cores)"
+    show(name, reached, ">= 0.25", spent, [])
 
 
 if __name__ == "__main__":
