@@ -23,14 +23,13 @@ from rootbound.attacks import ATTACKS
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
 from rootbound.cli.methods import with_recipe
-from rootbound.cli.options import AttackOptions, FolderOptions, RecipeOptions
-from rootbound.cli.settings import resolve_settings
+from rootbound.cli.options import RecipeOptions
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
 from rootbound.networks import MODELS
 from rootbound.publishing import load_model
 from rootbound.records import Configuration, Evaluation
-from rootbound.suites import SUITES
+from rootbound.suites import SUITES, Suite
 from rootbound.training import Recipe
 
 pytestmark = pytest.mark.usefixtures("few_last_steps")
@@ -277,15 +276,21 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     assert caplog.text.count("emulates bfloat16") == (times if device == "cpu" else 0)
 
 
-@pytest.mark.parametrize(("minutes", "seeds"), [(None, 1), (1.0, 3)])
-def test_a_suite_that_confirms_has_one_seed_and_with_a_time_limit_three(
-    minutes: float | None, seeds: int
+@pytest.mark.parametrize(
+    ("suite", "of_one_model", "of_methods"),
+    [
+        (SUITES["demo-1"], 3, 3),
+        (SUITES["demo-2"], 1, 3),
+        (SUITES["standard-2"], 1, 1),
+        (SUITES["standard-2"].within(1.0), 1, 3),
+    ],
+    ids=lambda part: part.name if isinstance(part, Suite) else "",
+)
+def test_a_suite_that_draws_labels_itself_has_one_seed(
+    suite: Suite, of_one_model: int, of_methods: int
 ) -> None:
-    folder = FolderOptions(command=("audit",))
-    settings = resolve_settings(AttackOptions(suite="standard-1"), folder, minutes)
-    assert settings.seeds == seeds
-    assert resolve_settings(AttackOptions(suite="quick-1"), folder, minutes).seeds == 3
-    assert resolve_settings(AttackOptions(seeds=2), folder, minutes).seeds == 2
+    assert suite.usual_seeds(of_one_model=True) == of_one_model
+    assert suite.usual_seeds(of_one_model=False) == of_methods
 
 
 def test_printed_config_gives_the_same_model(

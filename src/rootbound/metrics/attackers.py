@@ -169,9 +169,9 @@ def _chosen_by_family(
     return chosen
 
 
-def _strongest(accuracies: Accuracies) -> list[int]:
+def _strongest(table: Accuracies) -> list[int]:
     """Return the places of the strongest families, given accuracies `(draws, families)`."""
-    count = max(1, min(STRONGEST, accuracies.shape[1] // ONE_IN))
-    means = accuracies.mean(axis=0).filled(-1.0)
+    count = max(1, min(STRONGEST, table.shape[1] // ONE_IN))
+    means = table.mean(axis=0).filled(-1.0)
     # Sorting is stable: families that tie stay in the suite's order.
     return [int(place) for place in np.argsort(-means, kind="stable")[:count]]
