@@ -307,6 +307,20 @@ def test_the_gate_judges_what_is_added_to_the_stronger_of_both(
     assert SAME_WEIGHTS in shown
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_a_leaderboard_says_what_methods_add_to_it(workspace: Path, toy_folder: Path) -> None:
+    split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
+    methods = ["--methods", "Plain", "--epochs", "1", "--public", "net.py:network"]
+    assert main(["compare", *methods, *split, *SPENT, "--out", "run"]) == 0
+    (standing,) = metrics.standings(Evaluation.load(workspace / "run"))
+    (row,) = json.loads((workspace / "run" / "leaderboard.json").read_text())["methods"]
+    assert standing.over_public is not None
+    gain = standing.over_public.advantage.mean
+    assert row["worst_over_public"]["mean"] == pytest.approx(gain, abs=1e-4)
+    shown = (workspace / "run" / "leaderboard.md").read_text()
+    assert "| over public |" in shown and f"| {gain:+.2f}" in shown
+
+
 @pytest.mark.usefixtures("workspace")
 @pytest.mark.parametrize(
     ("name", "options", "classes"),

@@ -8,7 +8,7 @@ from typing import Any
 from rootbound import metrics
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
-from rootbound.metrics.standings import Multiple
+from rootbound.metrics.standings import Multiple, Worst
 from rootbound.report.cells import Cell, Table, change, in_words, percent, times, without_good_news
 from rootbound.report.doubts import DISQUALIFYING
 from rootbound.report.leaderboard.entries import Entry
@@ -18,6 +18,10 @@ COLUMNS = (
     "labels", "benign change", "training", "flags",
 )  # fmt: skip
 
+OVER_PUBLIC = (
+    "Over public: the same minus the accuracy from the public model, in the cell where that is "
+    "largest. "
+)
 SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 """Flags that tell methods apart; those about an attack are raised for nearly all of them."""
 
@@ -25,28 +29,33 @@ SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 def table(entries: Sequence[Entry], suite: str) -> Table:
     """Return the rows as a table."""
     exact = any(entry.standing.exact is not None for entry in entries)
+    public = any(entry.standing.over_public is not None for entry in entries)
     shown = Table(
         "Methods",
         f"Attacked by suite {suite}. Worst advantage: the strongest attack's accuracy minus that "
         "on random weights with the same labels, in points, in the cell where it is largest, "
         "with 95 % interval; below or at zero the weights are worth nothing to this attacker. "
+        f"{OVER_PUBLIC if public else ''}"
         "Steps and labels: what catching up with scratch takes, as a multiple of scratch's "
         "(median, censored). Status: standard, measured by the suite; external, somebody's attack "
         "got more; unreliable, a flag says that a low number means nothing. Flags: those that "
         "name a trick of the network, or make the row unreliable; the report has all of them.",
-        COLUMNS,
-        tuple(_row(entry, exact=exact) for entry in entries),
+        (*COLUMNS[:4], "over public", *COLUMNS[4:]) if public else COLUMNS,
+        tuple(_row(entry, exact=exact, public=public) for entry in entries),
     )
     doubtful = [entry.standing.method for entry in entries if entry.is_doubtful]
     return without_good_news(shown, doubtful)
 
 
-def _row(entry: Entry, *, exact: bool) -> tuple[Cell, ...]:
+def _row(entry: Entry, *, exact: bool, public: bool) -> tuple[Cell, ...]:
     standing = entry.standing
+    over_public = standing.over_public
+    added = Cell("n/a") if over_public is None else change(over_public.advantage)
     return (
         Cell(standing.method),
         Cell(entry.status, mark="text"),
         *_worst(entry),
+        *([added] if public else []),
         change(standing.change, wanted="high") if standing.change is not None else Cell("–"),
         percent(standing.exact) if exact else Cell("–"),
         _multiple(standing.steps),
@@ -80,11 +89,7 @@ def _median(multiples: Sequence[Multiple]) -> float | None:
 
 def to_values(entry: Entry) -> dict[str, Any]:
     """Return a row as values that JSON can hold."""
-    standing, worst = entry.standing, entry.standing.worst
-    cell = None
-    if worst is not None:
-        advantage = _estimate(worst.advantage) or {}
-        cell = {**advantage, "labels": worst.labels, "attack": worst.attack}
+    standing = entry.standing
     return {
         "method": standing.method,
         "settings": str(standing.settings),
@@ -92,7 +97,8 @@ def to_values(entry: Entry) -> dict[str, Any]:
         "desirable": _estimate(standing.desirable),
         "desirable_change": _estimate(standing.change),
         "exact_last_layer": _estimate(standing.exact),
-        "worst_advantage": cell,
+        "worst_advantage": _cell(standing.worst),
+        "worst_over_public": _cell(standing.over_public),
         "external": vars(entry.challenge) if entry.challenge is not None else None,
         "steps_multiple": _median(standing.steps),
         "labels_multiple": _median(standing.labels),
@@ -100,6 +106,14 @@ def to_values(entry: Entry) -> dict[str, Any]:
         "training_multiple": standing.cost,
         "flags": list(entry.flags),
     }
+
+
+def _cell(worst: Worst | None) -> dict[str, Any] | None:
+    if worst is None:
+        return None
+    return {
+        **(_estimate(worst.advantage) or {}), "labels": worst.labels, "attack": worst.attack
+    }  # fmt: skip
 
 
 def _estimate(value: Estimate | None) -> dict[str, Any] | None:
