@@ -56,17 +56,25 @@ def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
     return {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
 
 
+LAST_PANEL = {
+    False: "In the last panel the attacker chooses among all attacks.",
+    True: "The last panel is of the well-tuned attacker: the mean of the strongest families.",
+}
+"""What the panel of the strongest attack shows, by whether records know the well-tuned attacker."""
+
+
 def _curves(evaluation: Evaluation) -> list[Plan]:
     has_public = metrics.public(evaluation) is not None
     public = " Long and short dashes: from the public model." if has_public else ""
     plans: list[Plan] = [
         ("curves-steps", "Accuracy against the attacker's steps",
-         "Mean over seeds of the trial chosen on the attacker's validation samples; bands span "
-         f"the seeds. Dashed: from random weights.{public} Dotted: always naming the most frequent "
+         "Mean over draws of the trial chosen on the attacker's validation samples; bands span "
+         f"the draws. Dashed: from random weights.{public} Dotted: always naming the most frequent "
          "class.", lambda: curves.against_steps(evaluation)),
         ("curves-labels", "Accuracy against the attacker's labels",
-         "Accuracy at the step that validation chose; bands span the seeds. In the last panel the "
-         "attacker chooses among all attacks.", lambda: curves.against_labels(evaluation)),
+         "Accuracy at the step that validation chose; bands span the draws. "
+         f"{LAST_PANEL[metrics.is_well_tuned(evaluation)]}",
+         lambda: curves.against_labels(evaluation)),
         ("curves-trials", "Accuracy against the attacker's diligence",
          "Accuracy of the setting that validation prefers among the trials so far, on the curve's "
          "test samples. A defence that only needs tuning to break rises late.",

@@ -87,7 +87,7 @@ def steps(evaluation: Evaluation) -> Table:
     )
     return Table(
         "Steps to catch up with the undefended model",
-        f"Median over seeds of the attacker's steps, with {in_words(labels)}, until the "
+        f"Median over draws of the attacker's steps, with {in_words(labels)}, until the "
         "fastest of all trials reaches 90 % and 95 % of what the strongest attack gets from the "
         "undefended model; models are scored at steps 3, 10, 32, … and the last. "
         "'Not reached' means not within the budget, and is no number.",
@@ -115,7 +115,7 @@ def advantages(evaluation: Evaluation) -> Table:
         "scratch",
         "Advantage over scratch",
         "The attacker's accuracy minus that of the strongest attack on random weights of the same "
-        "architecture with the same labels, in points, paired over seeds with 95 % t-interval. "
+        "architecture with the same labels, in points, paired over draws with 95 % t-interval. "
         "Above zero the weights are worth something to the attacker. Coloured where a paired "
         "t-test finds it different from zero (5 %, not corrected for the number of cells).",
     )
@@ -172,7 +172,7 @@ def accuracies(evaluation: Evaluation) -> Table:
     return Table(
         "The attacker's accuracy",
         "Accuracy of the trial that the attacker's validation samples chose, on the whole "
-        "undesirable test set; mean over seeds with 95 % t-interval. On scratch, the last layer is "
+        "undesirable test set; mean over draws with 95 % t-interval. On scratch, the last layer is "
         "trained on the features of a random network.",
         ("method", "labels", *families),
         rows,
