@@ -62,8 +62,7 @@ def rows(name: str, evaluation: Evaluation) -> list[str]:
             metrics.attacked(evaluation, name, labels),
             metrics.attacked(evaluation, "undefended", labels),
         )
-        records = metrics.selected(evaluation, name, labels).values()
-        best = ", ".join(dict.fromkeys(record.family for record in records))
+        best = ", ".join(metrics.strongest_families(evaluation, name, labels))
         if own is not None and plain is not None and gap is not None:
             spread = f" ({gap.low:.1f} to {gap.high:.1f})" if math.isfinite(gap.low) else ""
             lines.append(
@@ -78,7 +77,7 @@ def main(folder: Path, suite: Suite, names: list[str]) -> None:
     """Attack fakes and print what was reached."""
     tasks = rb.datasets.mnist().split(range(5), range(5, 10))
     print(f"suite {suite.name} ({suite.digest})\n")
-    print("| fake | labels | undefended, % | fake, % | gap | best attack | flags |")
+    print("| fake | labels | undefended, % | fake, % | gap | strongest attacks | flags |")
     print("|---|---|---|---|---|---|---|", flush=True)
     for together, members in groupby(names, key=base):
         own = list(members)
@@ -89,7 +88,7 @@ def main(folder: Path, suite: Suite, names: list[str]) -> None:
 
 if __name__ == "__main__":
     keep_freed_memory()
-    target, chosen = Path(sys.argv[1]), find_suite(sys.argv[2] if len(sys.argv) > 2 else "quick-1")
+    target, chosen = Path(sys.argv[1]), find_suite(sys.argv[2] if len(sys.argv) > 2 else "quick-2")
     if len(sys.argv) > 3 and sys.argv[3] != "suite":
         wanted = {None if word == "all" else int(word) for word in sys.argv[3].split(",")}
         budgets = tuple(budget for budget in chosen.budgets if budget.labels in wanted)
