@@ -10,6 +10,7 @@ from torch.nn import functional
 from fakes import ill_conditioned
 from rootbound.data import TaskPair
 from rootbound.networks import Classifier
+from rootbound.training import seeded
 
 
 class Decoy(nn.Module):
@@ -41,8 +42,9 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
         tasks: not looked at.
     """
     disguised = copy.deepcopy(ill_conditioned.fake(undefended, tasks))
-    for part in list(disguised.backbone.modules()):
-        for name, layer in part.named_children():
-            if type(layer) is nn.Linear:
-                setattr(part, name, Decoy(layer))
+    with seeded(0):
+        for part in list(disguised.backbone.modules()):
+            for name, layer in part.named_children():
+                if type(layer) is nn.Linear:
+                    setattr(part, name, Decoy(layer))
     return disguised
