@@ -292,6 +292,7 @@ def workspace(audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
 def test_the_gate_judges_what_is_added_to_the_stronger_of_both(
     workspace: Path, capsys: pytest.CaptureFixture[str]

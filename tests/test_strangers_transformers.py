@@ -238,6 +238,7 @@ def test_a_new_head_is_said(
     assert model.new_head == new
 
 
+@pytest.mark.slow
 def test_the_verdict_says_that_a_head_is_new(tmp_path: Path) -> None:
     model = hugging_face.build(tampered(tmp_path, headless), 3)
     suite = Suite("head-1", (ExactLastLayer(1e-2),), (Budget(5, 1),))

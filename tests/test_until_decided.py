@@ -97,6 +97,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert timeless(make(tmp_path)) == timeless(found)
 
 
+@pytest.mark.slow
 def test_a_run_without_further_draws_is_taken_up(
     run: Run, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def test_a_gate_has_three_ends(limit: str, code: int, end: str, says: str, judge
     assert model["gate"]["sentence"] == lines[-1]
 
 
+@pytest.mark.slow
 def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
     judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
