@@ -483,6 +483,15 @@ def test_program_says_what_it_does_on_stderr_and_returns_its_code(
     assert len(bad.stderr.splitlines()) == 1
 
 
+def test_who_has_read_enough_may_close_the_pipe() -> None:
+    words = [sys.executable, "-m", "rootbound", "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stderr is not None
+        program.stdout.close()
+        assert program.stderr.read() == b""
+        assert program.wait() == 141
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [

@@ -34,7 +34,9 @@ def evaluation(*records: Record) -> Evaluation:
     names = dict.fromkeys(one.method for one in records)
     arms: dict[str, Arm] = {"Plain": "undefended", "scratch": "scratch"}
     trainings = tuple(
-        Training(arms.get(name, "defended"), name, "", seed, 0.9 + 0.01 * seed, 1.0)
+        Training(
+            arms.get(name, "defended"), name, Configuration(name, {}), seed, 0.9 + 0.01 * seed, 1.0
+        )
         for name in names
         for seed in (0, 1, 2)
     )
@@ -121,6 +123,13 @@ def test_steps_are_censored_not_invented() -> None:
     assert metrics.median_steps(reached) == 10
     assert metrics.median_steps([None, None, 3]) is None
     assert metrics.median_steps([]) is None
+
+
+def test_a_given_model_does_its_task_once() -> None:
+    given = [Training("defended", "x", "as given", seed, 0.9, 1.0) for seed in (0, 1, 2)]
+    found = metrics.points(metrics.desirable(Evaluation({}, tuple(given), ()), "x"))
+    assert found is not None
+    assert (found.mean, found.seeds, found.high) == (90.0, 1, math.inf)
 
 
 def test_desirable_and_names() -> None:

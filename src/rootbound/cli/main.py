@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -29,7 +30,7 @@ COMMANDS = {
     "runs": "list, show and compare runs; go on with one that was interrupted",
     "list": "show methods, attacks, models, data sets and suites",
 }
-DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, BAD_INPUT, INTERRUPTED, READ_ENOUGH, TERMINATED = 0, 1, 2, 130, 141, 143
 
 
 class Terminated(KeyboardInterrupt):
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _termination_heard():
             while not isinstance(outcome, int):
                 outcome = _run(outcome)
+            sys.stdout.flush()
             return outcome
     except (InputError, ArgumentError) as error:
         return _complain(error, BAD_INPUT)
@@ -50,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("terminated; what was finished is on disk", TERMINATED)
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is on disk", INTERRUPTED)
+    except BrokenPipeError:
+        # Who reads our output has read enough, as `head` has. Python would flush it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READ_ENOUGH
     except (RuntimeError, OSError, MemoryError) as error:
         return _complain(f"{type(error).__name__}: {error}", FAILED)
 
