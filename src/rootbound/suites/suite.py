@@ -102,6 +102,11 @@ class Suite:
             raise InputError(
                 "a positive number of draws for each budget", str(self.draws), "correct `draws`"
             )
+        if self.minutes is not None and self.until is not None:
+            raise InputError(
+                "either a limit of time or further draws until a gate is decided", "both",
+                "leave one out",
+            )  # fmt: skip
         if len(set(self.attacks)) < len(self.attacks):
             twice = max(self.attacks, key=self.attacks.count)
             raise InputError("each attack once", f"{twice!r} twice", "leave one out")
@@ -171,11 +176,6 @@ class Suite:
         Raises:
             InputError: The limit is not finite, the draws are too few, or the time is limited.
         """
-        if self.minutes is not None:
-            raise InputError(
-                "either a limit of time or further draws until a gate is decided", "both",
-                "leave one out",
-            )  # fmt: skip
         name = f"{self.name} until decided in {draws} draws"
         return replace(self, name=name, until=Until(limit, draws))
 
@@ -187,11 +187,6 @@ class Suite:
         Raises:
             InputError: The time is not above 0, or draws are added until a gate is decided.
         """
-        if self.until is not None:
-            raise InputError(
-                "either a limit of time or further draws until a gate is decided", "both",
-                "leave one out",
-            )  # fmt: skip
         name = f"{self.name} by halving"
         return replace(
             self, name=name, draws=(DRAWS_IN_TIME,) * len(self.budgets), minutes=minutes,
