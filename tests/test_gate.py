@@ -355,7 +355,7 @@ def test_draws_are_added_until_it_is_decided(
         # All arms alike, and scratch drawn anew with each draw.
         for arm in ("undefended", "scratch"):
             assert set(metrics.trials(found, arm, cell.labels)) == set(own)
-    scratch = {id(one.subject.model) for one in done if one.subject.arm == "scratch"}
+    scratch = {one.weights for one in done if one.subject.arm == "scratch"}
     assert len(scratch) >= max(looks[10][-1], looks[100][-1])
 
 

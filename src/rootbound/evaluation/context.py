@@ -81,6 +81,7 @@ def describe_run(
             "attackers": suite.attackers if suite.confirmed else 0,
             "longer": suite.longer,
             "draws": list(suite.draws),
+            "finalists": suite.finalists,
         },
         "adaptive": suite.adaptive,
         "budgets": [{"labels": budget.labels, "steps": budget.steps} for budget in suite.budgets],

@@ -7,7 +7,7 @@ from typing import Any
 
 from rootbound.attacks import Attack, Budget
 from rootbound.evaluation.full_plan import FullPlan
-from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment, Subject, assign
+from rootbound.evaluation.plan import Assignment, Subject, assign, draw_again
 from rootbound.metrics.gate import decide
 from rootbound.metrics.looks import is_look, next_look
 from rootbound.records import Configuration, Evaluation, Record, Training
@@ -106,22 +106,23 @@ class DecidingPlan:
         """Return the assignments of one more draw of labels on a subject, with one budget."""
         if self._suite.confirmed:
             attacker = subject.seed + draw + 1
-            met, trials = subject.as_met_by(attacker), self._find_confirmed(subject, budget)
-            return assign(met, trials, (budget,), attacker=attacker, stage="confirm")
-        attacker = subject.seed + draw * BETWEEN_DRAWS
-        trials = self._suite.blind if budget.labels == 1 else self._suite.attacks
-        return assign(subject.as_met_by(attacker), trials, (budget,), attacker=attacker)
+            trials = self._find_confirmed(subject, budget)
+            return assign(subject, trials, (budget,), attacker=attacker, stage="confirm")
+        return draw_again(subject, self._suite, budget, draw, self._of(subject))
 
     def _find_confirmed(self, subject: Subject, budget: Budget) -> tuple[Attack, ...]:
         """Return the settings that a subject's first attackers were given, in a fixed order."""
         confirmed = [
             record
-            for record in self._records
-            if (record.method, record.seed) == (subject.method, subject.seed)
-            and (record.labels, record.stage) == (budget.labels, "confirm")
+            for record in self._of(subject)
+            if (record.labels, record.stage) == (budget.labels, "confirm")
         ]
         in_order = dict.fromkeys(one.attack for one in sorted(confirmed, key=self._position))
         return tuple(self._trials[setting] for setting in in_order)
+
+    def _of(self, subject: Subject) -> list[Record]:
+        whose = (subject.method, subject.seed)
+        return [record for record in self._records if (record.method, record.seed) == whose]
 
     def _position(self, record: Record) -> tuple[int, str]:
         """Return where a record's setting comes in the suite; those that were proposed last."""

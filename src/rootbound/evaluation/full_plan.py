@@ -1,4 +1,4 @@
-"""The plan of a whole evaluation: screen, search, confirm, then give the best many steps."""
+"""The plan of a whole evaluation: screen, draw again, search, confirm, then run the best longer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any
 
 from rootbound.attacks import Attack, Budget
 from rootbound.evaluation.attacker import stable_seed
-from rootbound.evaluation.plan import Assignment, Subject, assign, counts_for, screen, select_best
+from rootbound.evaluation.plan import (
+    Assignment,
+    Subject,
+    assign,
+    counts_for,
+    draw_again,
+    screen,
+    select_best,
+)
 from rootbound.records import EXACT, PRACTICAL, Configuration, Record, Stage
 from rootbound.suites import Suite
 
@@ -63,7 +71,7 @@ class _Course:
 
     def _propose_stages(self) -> Iterator[list[Assignment]]:
         yield screen(self._subject, self._suite)
-        for stage in (self._search, self._confirm, self._lengthen):
+        for stage in (self._repeat, self._search, self._confirm, self._lengthen):
             # What is proposed next and how ties end depend on the order of records. It must not
             # depend on the number of workers, nor on where a run was interrupted.
             position = {setting: number for number, setting in enumerate(self._tried)}
@@ -73,6 +81,18 @@ class _Course:
                 )
             )  # fmt: skip
             yield [assignment for budget in self._suite.budgets for assignment in stage(budget)]
+
+    def _repeat(self, budget: Budget) -> list[Assignment]:
+        """Return the assignments in which the strongest families meet further draws of labels."""
+        if not self._suite.finalists or budget.labels == 1:
+            return []
+        draws = range(1, max(self._suite.draws))
+        return [
+            assignment
+            for draw in draws
+            if budget in self._suite.budgets_of(draw)
+            for assignment in draw_again(self._subject, self._suite, budget, draw, self.records)
+        ]
 
     def _search(self, budget: Budget) -> list[Assignment]:
         """Return the assignments with the settings that are proposed from what was screened."""
@@ -131,5 +151,4 @@ class _Course:
     ) -> list[Assignment]:
         """Assign trials to the attacker with that number after the subject's own."""
         attacker = self._subject.seed + number
-        subject = self._subject.as_met_by(attacker)
-        return assign(subject, trials, (budget,), attacker=attacker, stage=stage)
+        return assign(self._subject, trials, (budget,), attacker=attacker, stage=stage)

@@ -64,7 +64,7 @@ def attack(
     """
     return [
         record
-        for assignment in screen(subject, replace(suite, benign=()))
+        for assignment in screen(subject, replace(suite, benign=(), finalists=0))
         for record in run_assignment(assignment, task, resources)
     ]
 
@@ -78,7 +78,7 @@ def run_assignment(
     trials = tuple(trial for trial in assignment.trials if resources.satisfy(trial.needs))
     if not trials:
         return []
-    model = assignment.subject.model
+    model = assignment.model
     frozen, trainable = trials[0].cut(model, task.train)
     unlabelled = replace(task.train, labels=torch.zeros_like(task.train.labels))
     outputs: dict[Data, Data] = {}

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rootbound.attacks import Attack, Budget, StackedAttack
+from rootbound.evaluation.attacker import stable_seed
+from rootbound.metrics.attackers import finalists
 from rootbound.networks import Classifier
 from rootbound.records import Arm, Configuration, Record, Stage, TaskName
 from rootbound.suites import Suite
@@ -26,19 +28,14 @@ class Subject:
     seed: int
     model: Classifier
 
-    def as_met_by(self, attacker: int) -> Subject:
-        """Return the subject with the weights that an attacker meets.
-
-        Random weights are drawn anew for each attacker.
-        """
-        if self.arm != "scratch" or attacker == self.seed:
-            return self
-        return replace(self, model=self.model.reinitialised(attacker))
-
 
 @dataclass(frozen=True, eq=False)
 class Assignment:
-    """Trials of one attacker on one model that share a frozen part: the unit of work."""
+    """Trials of one attacker on one model that share a frozen part: the unit of work.
+
+    Random weights are drawn where the trials run, if `weights` is their seed; they are the
+    subject's own if it is None.
+    """
 
     subject: Subject
     trials: tuple[Attack, ...]
@@ -47,6 +44,13 @@ class Assignment:
     stage: Stage = "screen"
     task: TaskName = "undesirable"
     rung: int = 0
+    weights: int | None = None
+
+    @property
+    def model(self) -> Classifier:
+        """The model that is attacked."""
+        model = self.subject.model
+        return model if self.weights is None else model.reinitialised(self.weights)
 
 
 class Plan(Protocol):
@@ -90,7 +94,8 @@ def assign(
 ) -> list[Assignment]:
     """Group the trials that apply to a subject by where they cut it, a few bundles at a time.
 
-    The attacker is the one with the subject's seed, unless another is named.
+    The attacker is the one with the subject's seed, unless another is named. Each attacker meets
+    random weights of its own.
     """
     groups: dict[Hashable, list[Attack]] = {}
     for trial in trials if budgets else ():
@@ -103,12 +108,32 @@ def assign(
         if trial.applies_to(subject.model):
             groups.setdefault(trial.cut_key(subject.model), []).append(trial)
     seed = subject.seed if attacker is None else attacker
+    weights = seed if subject.arm == "scratch" and seed != subject.seed else None
     assignments = []
     for group in map(bundles, groups.values()):
         for start in range(0, len(group), BUNDLES_PER_ASSIGNMENT):
             chosen = tuple(sum(group[start : start + BUNDLES_PER_ASSIGNMENT], ()))
-            assignments.append(Assignment(subject, chosen, tuple(budgets), seed, stage, task, rung))
+            assignments.append(
+                Assignment(subject, chosen, tuple(budgets), seed, stage, task, rung, weights)
+            )
     return assignments
+
+
+def vary_scratch(assignments: Iterable[Assignment]) -> list[Assignment]:
+    """Let each family of attacks meet random weights of its own.
+
+    What an attacker reaches from scratch is a mean over families, and so one over more weights.
+    """
+    varied = []
+    for one in assignments:
+        if one.subject.arm != "scratch":
+            varied.append(one)
+            continue
+        for family in dict.fromkeys(trial.family for trial in one.trials):
+            trials = tuple(trial for trial in one.trials if trial.family == family)
+            weights = stable_seed("scratch", family, one.attacker)
+            varied.append(replace(one, trials=trials, weights=weights))
+    return varied
 
 
 def split_assignment(assignment: Assignment) -> list[Assignment]:
@@ -128,21 +153,45 @@ def split_assignment(assignment: Assignment) -> list[Assignment]:
 
 
 def screen(subject: Subject, suite: Suite) -> list[Assignment]:
-    """Return the assignments that try every trial of a suite on a subject, draw by draw."""
+    """Return the assignments that try every trial of a suite on a subject, draw by draw.
+
+    Where a suite has finalists, whatever is chosen by how well it does is tried on the first draw.
+    """
     assignments = []
-    for draw, (met, attacker) in enumerate(list_draws(subject, suite)):
+    for draw, attacker in enumerate(list_draws(subject, suite)):
         drawn = replace(suite, budgets=suite.budgets_of(draw), draws=())
-        budgets = [budget for budget in drawn.budgets if budget.labels != 1]
-        assignments += assign(met, suite.attacks, budgets, attacker=attacker)
-        assignments += screen_unselected(met, drawn, attacker)
-    return assignments
+        if draw == 0 or not suite.finalists:
+            budgets = [budget for budget in drawn.budgets if budget.labels != 1]
+            assignments += assign(subject, suite.attacks, budgets, attacker=attacker)
+        assignments += screen_unselected(subject, drawn, attacker)
+    return vary_scratch(assignments) if suite.draws else assignments
 
 
-def list_draws(subject: Subject, suite: Suite) -> list[tuple[Subject, int]]:
-    """Return the attackers of a subject, one for each draw of labels, with what they meet."""
-    draws = range(max(suite.draws, default=1))
-    attackers = [subject.seed + draw * BETWEEN_DRAWS for draw in draws]
-    return [(subject.as_met_by(attacker), attacker) for attacker in attackers]
+def list_draws(subject: Subject, suite: Suite) -> list[int]:
+    """Return the attackers of a subject, one for each draw of labels."""
+    return [subject.seed + draw * BETWEEN_DRAWS for draw in range(max(suite.draws, default=1))]
+
+
+def draw_again(
+    subject: Subject, suite: Suite, budget: Budget, draw: int, records: Iterable[Record]
+) -> list[Assignment]:
+    """Return the assignments of one more draw of labels: with the finalists, if a suite has some.
+
+    Args:
+        subject: Who is attacked.
+        suite: Whose trials they are.
+        budget: With how many labels.
+        draw: Number of the draw; that of the first is 0.
+        records: What the first draw has found on this subject, at least.
+    """
+    trials = suite.blind if budget.labels == 1 else suite.attacks
+    if suite.finalists and budget.labels != 1:
+        first = [one for one in records if one.attacker == subject.seed and counts_for(budget, one)]
+        chosen = finalists(first, suite.finalists)
+        trials = tuple(trial for trial in trials if trial.family in chosen)
+    attacker = subject.seed + draw * BETWEEN_DRAWS
+    assignments = assign(subject, trials, (budget,), attacker=attacker)
+    return vary_scratch(assignments) if suite.draws else assignments
 
 
 def screen_unselected(

@@ -17,6 +17,7 @@ from rootbound.evaluation.plan import (
     list_draws,
     screen_unselected,
     select_best,
+    vary_scratch,
 )
 from rootbound.records import EXACT, Configuration, Record
 from rootbound.suites import Suite
@@ -81,7 +82,7 @@ class TimedPlan:
 
     def begin(self, subject: Subject) -> list[Assignment]:
         """Take a subject that is ready; return the first round when all are."""
-        self._subjects += list_draws(subject, self._suite)
+        self._subjects += [(subject, attacker) for attacker in list_draws(subject, self._suite)]
         self._expected -= 1
         return [] if self._expected else self._next_round()
 
@@ -223,7 +224,8 @@ class TimedPlan:
         )
 
     def _for_all(self, assign_to: Callable[[Subject, int], list[Assignment]]) -> list[Assignment]:
-        return [one for subject, attacker in self._subjects for one in assign_to(subject, attacker)]
+        every = (one for subject, draw in self._subjects for one in assign_to(subject, draw))
+        return vary_scratch(every)
 
 
 def _on_rung(budget: Budget, rung: int) -> Budget:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rootbound.metrics.cells import accuracies, public, selected, strongest, trials
+from rootbound.metrics.cells import accuracies, competes, public, selected, strongest, trials
 from rootbound.metrics.estimates import Draw, Estimate, paired
-from rootbound.records import Evaluation, Record
+from rootbound.records import EXACT, PRACTICAL, Evaluation, Record
 
 STRONGEST = 3
 """Families that the well-tuned attacker is the mean of, at most."""
@@ -67,14 +69,37 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
     (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018).
 
     Within a family the attacker chooses by validation. A family counts if it finished in more than
-    half of the draws.
+    half of the draws; so of the families that only the first draw met none counts.
     """
-    draws, _, table = _table(evaluation, method, labels)
-    if not draws:
+    reached = _tabulate(evaluation, method, labels)
+    if not reached.draws:
         return {}
-    parts = [table[:, _strongest(table[..., 1 - half]), half].mean(axis=1) for half in (0, 1)]
+    table = reached.accuracies
+    parts = [
+        table[:, reached.find_strongest(table[..., 1 - half]), half].mean(axis=1) for half in (0, 1)
+    ]
     values = np.ma.mean(parts, axis=0).filled(np.nan)
-    return {draw: float(value) for draw, value in zip(draws, values, strict=True) if value >= 0}
+    pairs = zip(reached.draws, values, strict=True)
+    return {draw: float(value) for draw, value in pairs if value >= 0}
+
+
+def finalists(records: Iterable[Record], count: int) -> set[str]:
+    """Return the families of attacks that are worth another draw of labels, given one draw's.
+
+    They are the strongest ones by the auditor's labels, within each of which the attacker chooses
+    by validation, and those of the last layer alone, which reports single out.
+    """
+    by_family: dict[str, list[Record]] = {}
+    for record in records:
+        by_family.setdefault(record.family, []).append(record)
+    reached = {
+        family: best.accuracy or 0.0
+        for family, several in by_family.items()
+        if competes(several[0]) and (best := strongest(several)) is not None
+    }
+    # Names decide ties, because records come in any order.
+    chosen = sorted(reached, key=lambda family: (-reached[family], family))[:count]
+    return {*chosen, *(family for family in (PRACTICAL, EXACT) if family in reached)}
 
 
 def strongest_families(evaluation: Evaluation, method: str, labels: int | None) -> list[str]:
@@ -86,8 +111,9 @@ def strongest_families(evaluation: Evaluation, method: str, labels: int | None) 
     if not is_well_tuned(evaluation):
         used = Counter(one.family for one in selected(evaluation, method, labels).values())
         return [family for family, _ in used.most_common()]
-    _, names, table = _table(evaluation, method, labels)
-    return [names[place] for place in _strongest(table.mean(-1))] if names else []
+    reached = _tabulate(evaluation, method, labels)
+    means = reached.accuracies.mean(-1)
+    return [reached.names[place] for place in reached.find_strongest(means)]
 
 
 def advantage(
@@ -141,10 +167,30 @@ def balanced(evaluation: Evaluation, method: str, labels: int | None) -> dict[Dr
     return {draw: statistics.fmean(several) for draw, several in values.items()}
 
 
-def _table(
-    evaluation: Evaluation, method: str, labels: int | None
-) -> tuple[list[Draw], list[str], Accuracies]:
-    """Return draws, families, and accuracies `(draws, families, 2)` on halves of the test set."""
+@dataclass(frozen=True)
+class _Reached:
+    """What families of attacks reach in one cell.
+
+    Args:
+        draws: Its draws.
+        names: The families that finished in more than half of them.
+        accuracies: Accuracies `(draws, names, 2)` on halves of the test set.
+        count: How many families the well-tuned attacker is the mean of.
+    """
+
+    draws: list[Draw]
+    names: list[str]
+    accuracies: Accuracies
+    count: int
+
+    def find_strongest(self, accuracies: Accuracies) -> list[int]:
+        """Return the places of the strongest families, given accuracies `(draws, names)`."""
+        means = accuracies.mean(axis=0).filled(-1.0)
+        # Sorting is stable: families that tie stay in the suite's order.
+        return [int(place) for place in np.argsort(-means, kind="stable")[: self.count]]
+
+
+def _tabulate(evaluation: Evaluation, method: str, labels: int | None) -> _Reached:
     chosen = _chosen_by_family(evaluation, method, labels)
     draws = sorted({draw for records in chosen.values() for draw in records})
     names = [name for name, records in chosen.items() if 2 * len(records) > len(draws)]
@@ -153,7 +199,8 @@ def _table(
         for row, draw in enumerate(draws):
             if draw in chosen[name]:
                 table[row, place] = chosen[name][draw].halves
-    return draws, names, table
+    # Of all that were tried: those that only the first draw met count here as well.
+    return _Reached(draws, names, table, max(1, min(STRONGEST, len(chosen) // ONE_IN)))
 
 
 def _chosen_by_family(
@@ -167,11 +214,3 @@ def _chosen_by_family(
             if best is not None:
                 chosen.setdefault(family, {})[draw] = best
     return chosen
-
-
-def _strongest(table: Accuracies) -> list[int]:
-    """Return the places of the strongest families, given accuracies `(draws, families)`."""
-    count = max(1, min(STRONGEST, table.shape[1] // ONE_IN))
-    means = table.mean(axis=0).filled(-1.0)
-    # Sorting is stable: families that tie stay in the suite's order.
-    return [int(place) for place in np.argsort(-means, kind="stable")[:count]]

@@ -79,7 +79,8 @@ def best_so_far(evaluation: Evaluation, method: str, labels: int | None) -> list
     """Return the accuracy of the attacker's choice after one trial, two, and so on.
 
     The attacker of each draw takes the trials of the screening in the suite's order and chooses
-    by validation. The accuracy is that on the curve's test samples, as a mean over draws.
+    by validation. The accuracy is that on the curve's test samples, as a mean over draws. Draws
+    that only finalists met do not count.
     """
     screened = (
         record
@@ -98,7 +99,11 @@ def best_so_far(evaluation: Evaluation, method: str, labels: int | None) -> list
                 chosen = record
             curve.append(chosen.test[chosen.selected] if chosen is not None else 0.0)
         curves.append(curve)
-    return [statistics.fmean(values) for values in zip(*curves, strict=False)]
+    whole = max(map(len, curves), default=0)
+    return [
+        statistics.fmean(values)
+        for values in zip(*(c for c in curves if len(c) == whole), strict=True)
+    ]
 
 
 def longer_run(evaluation: Evaluation, method: str, labels: int | None) -> float | None:

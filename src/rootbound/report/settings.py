@@ -180,10 +180,16 @@ def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
         return {}
     several = zip(context["budgets"], draws, strict=True)
     counts = "; ".join(f"{in_words(budget['labels'])}: {count}" for budget, count in several)
-    return {
-        "Draws of labels": f"for each seed, the same for every arm, with scratch weights drawn "
-        f"anew for each ({counts})"
-    }
+    value = (
+        f"for each seed, the same for every arm, with scratch weights drawn anew for each, and "
+        f"for each family of attacks ({counts})"
+    )
+    if finalists := context["rules"].get("finalists"):
+        value += (
+            f"; all families meet the first draw, the {finalists} strongest on it and the last "
+            "layer's own meet the others"
+        )
+    return {"Draws of labels": value}
 
 
 def _describe_looks(context: Mapping[str, Any]) -> dict[str, str]:

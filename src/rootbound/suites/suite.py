@@ -19,7 +19,7 @@ DRAWS_IN_TIME = 3
 """Draws of labels for every budget, where the time is limited."""
 MOST_DRAWS = 40
 """Draws of labels at most, where they are added until a gate is decided."""
-BESIDE = ("name", "adaptive", "trial_limit", "minutes", "draws", "until")
+BESIDE = ("name", "adaptive", "trial_limit", "minutes", "draws", "finalists", "until")
 """Fields that do not change which trials a suite asks for, or that older suites do not have."""
 
 
@@ -59,6 +59,9 @@ class Suite:
         budgets: What may be spent on each of them.
         draws: For each budget, how many draws of labels are attacked, the same for every arm, each
             beside scratch weights of its own; one where it is left out.
+        finalists: How many families of attacks meet the draws after the first: the strongest on
+            that one, on each model, by the auditor's labels, and the last layer's own beside them.
+            0 for all families.
         blind: The trials for budgets of one label a class, where nothing is left to select by: the
             first that works is the attacker's choice, for every model.
         space: Where more settings are proposed, given the results of the screening.
@@ -92,6 +95,7 @@ class Suite:
     minutes: PositiveFloat | None = None
     trial_limit: PositiveFloat = 3600.0
     draws: tuple[int, ...] = ()
+    finalists: NonNegativeInt = 0
     until: Until | None = None
 
     def __post_init__(self) -> None:
@@ -190,7 +194,7 @@ class Suite:
         name = f"{self.name} by halving"
         return replace(
             self, name=name, draws=(DRAWS_IN_TIME,) * len(self.budgets), minutes=minutes,
-            space=None, confirmed=0, attackers=1, longer=0,
+            finalists=0, space=None, confirmed=0, attackers=1, longer=0,
         )  # fmt: skip
 
     def usual_seeds(self, *, of_one_model: bool) -> int:
@@ -203,6 +207,7 @@ class Suite:
         deciding = (part.name for part in fields(self) if part.name not in BESIDE)
         settings = [repr(plain(getattr(self, name))) for name in deciding]
         settings += [f"draws {self.draws}"] if self.draws else []  # older suites have none
+        settings += [f"finalists {self.finalists}"] if self.finalists else []
         settings += ["by halving"] if self.minutes is not None else []
         settings += [repr(plain(self.until))] if self.until is not None else []
         return hashlib.sha256("\n".join(settings).encode()).hexdigest()[:12]

@@ -1,0 +1,190 @@
+"""Draws after the first: only the strongest families meet them, on each model its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rootbound import metrics
+from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, NearestNeighbours
+from rootbound.data import TaskPair
+from rootbound.evaluation import Subject, evaluate
+from rootbound.evaluation.deciding_plan import DecidingPlan
+from rootbound.evaluation.full_plan import FullPlan
+from rootbound.evaluation.plan import Assignment, Plan
+from rootbound.networks import Classifier, shallow_cnn
+from rootbound.records import EXACT, PRACTICAL, Arm, Configuration, Evaluation, Record, Training
+from rootbound.suites import Suite
+
+FAMILIES: dict[str, tuple[Attack, ...]] = {
+    PRACTICAL: (LastLayer("adam", 0.03), LastLayer("sgd", 0.03)),
+    EXACT: (ExactLastLayer(1e-3),),
+    "all layers": (FineTune(None, "kept", "adam", 1e-2), FineTune(None, "kept", "sgd", 0.05)),
+    "last 2 layers": (FineTune(2, "kept", "adam", 1e-2),),
+    "probe, the last block": (NearestNeighbours(3),),
+}
+SUITE = Suite(
+    "finalists-1",
+    tuple(trial for trials in FAMILIES.values() for trial in trials),
+    (Budget(1, 3), Budget(5, 3), Budget(20, 3)),
+    draws=(3, 4, 2),
+    finalists=1,
+    blind=(FineTune(2, "kept", "adam", 1e-2), NearestNeighbours(1)),
+    benign=(ExactLastLayer(1e-3),),
+)
+ARMS: tuple[Arm, ...] = ("defended", "undefended", "scratch")
+STRONG = {
+    "defended": "all layers",
+    "undefended": "last 2 layers",
+    "scratch": "probe, the last block",
+}
+Worth = Callable[[Assignment, Attack], float]
+
+
+def made_up(done: Assignment, worth: Worth) -> list[Record]:
+    """Return records of an assignment in which families are worth so much."""
+    return [
+        Record(
+            done.subject.arm, done.subject.method, done.subject.seed, done.attacker, done.stage,
+            trial.tier, trial.family, Configuration.of(trial), budget.labels, (1,), (0.5,), (0.5,),
+            0, 1.0, accuracy, 1.0, 1.0, halves=(accuracy, accuracy), task=done.task,
+        )
+        for budget in done.budgets
+        for trial in done.trials
+        for accuracy in [worth(done, trial)]
+    ]  # fmt: skip
+
+
+def carry_out(
+    plan: Plan, model: Classifier, worth: Worth, shuffled: random.Random | None = None
+) -> tuple[list[Assignment], list[Record]]:
+    """Do everything that a plan asks for, in order or in any."""
+    queue = [one for arm in ARMS for one in plan.begin(Subject(arm, arm, 0, model))]
+    done, records = [], []
+    while queue:
+        one = queue.pop(shuffled.randrange(len(queue)) if shuffled else 0)
+        found = made_up(one, worth)
+        done.append(one)
+        records += found
+        queue += plan.advance(one, found)
+    return done, records
+
+
+def strong_families(done: Assignment, trial: Attack) -> float:
+    return 0.8 if trial.family == STRONG[done.subject.arm] else 0.4
+
+
+def met(records: list[Record], arm: str, labels: int, draw: int) -> set[str]:
+    """Return the families that met a draw of labels."""
+    attacker = sorted({one.attacker for one in records})[draw]
+    cell = (arm, labels, attacker, "undesirable")
+    return {one.family for one in records
+            if (one.method, one.labels, one.attacker, one.task) == cell}  # fmt: skip
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_the_strongest_of_each_model_go_on_and_the_last_layer_beside_them(
+    arm: str, toy_model: Classifier
+) -> None:
+    _, records = carry_out(FullPlan(SUITE), toy_model, strong_families)
+    applying = {trial.family for trial in SUITE.attacks if trial.applies_to(toy_model)}
+    for labels, draws in ((5, 4), (20, 2)):
+        assert met(records, arm, labels, 0) == applying == set(FAMILIES)
+        for draw in range(1, draws):
+            assert met(records, arm, labels, draw) == {STRONG[arm], PRACTICAL, EXACT}
+        assert draws == 4 or not met(records, arm, labels, draws)
+    # With one label the order of settings decides, and for the harmless task nothing is chosen.
+    blind = {trial.family for trial in SUITE.blind}
+    assert [met(records, arm, 1, draw) for draw in range(3)] == [blind] * 3
+    benign = [one for one in records if one.task == "benign" and one.method == arm]
+    assert sorted(one.labels or 0 for one in benign) == [5] * 4 + [20] * 2
+
+
+def test_every_setting_of_a_finalist_goes_on(toy_model: Classifier) -> None:
+    """The attacker chooses among them by validation, as on the first draw."""
+    done, _ = carry_out(FullPlan(SUITE), toy_model, strong_families)
+    again = [one for one in done if one.subject.arm == "defended" and one.attacker == 30_000]
+    settings = {trial for one in again for trial in one.trials if one.task == "undesirable"}
+    assert settings >= set(FAMILIES["all layers"])
+
+
+def test_each_family_meets_scratch_weights_of_its_own(toy_model: Classifier) -> None:
+    done, _ = carry_out(FullPlan(SUITE), toy_model, strong_families)
+    weights: dict[tuple[str, int], set[int | None]] = {}
+    for one in done:
+        families = {trial.family for trial in one.trials}
+        if one.subject.arm == "scratch":
+            (family,) = families
+            weights.setdefault((family, one.attacker), set()).add(one.weights)
+        else:
+            assert one.weights is None and one.model is toy_model
+    # The same for all budgets and tasks of a draw; no two alike otherwise.
+    assert all(len(seeds) == 1 for seeds in weights.values())
+    assert len({seeds.pop() for seeds in weights.values()}) == len(weights)
+
+
+def test_the_order_in_which_records_come_does_not_matter(toy_model: Classifier) -> None:
+    def tied(done: Assignment, trial: Attack) -> float:
+        return 0.5
+
+    sets = []
+    for seed in range(4):
+        plan = FullPlan(SUITE)
+        _, records = carry_out(plan, toy_model, tied, random.Random(seed))
+        sets.append({(one.method, one.labels, one.attacker, one.attack) for one in records})
+    assert all(one == sets[0] for one in sets)
+
+
+@pytest.mark.parametrize("finalists", [0, 1])
+def test_a_gate_draws_again_with_finalists(finalists: int, toy_model: Classifier) -> None:
+    suite = replace(SUITE, finalists=finalists).until_decided(1.0, 6)
+    plan = DecidingPlan(suite, len(ARMS), set(), 1000)
+    _, records = carry_out(plan, toy_model, strong_families)
+    further = [one for one in records if one.attacker == 40_000 and one.labels == 5]
+    assert further, "four draws are too few to look"
+    families = {one.family for one in further if one.method == "defended"}
+    assert families == ({STRONG["defended"], PRACTICAL, EXACT} if finalists else set(FAMILIES))
+
+
+def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> None:
+    """Eight were tried: the mean of two, though only three met all draws."""
+    worth = [0.9, 0.8, 0.7, 0.95, 0.2, 0.2, 0.2, 0.2]
+    records = [
+        Record(
+            arm, arm, 0, 10_000 * draw, "screen", "fine-tuning", f"family {number}",
+            Configuration(f"family {number}", {}), 10, (1,), (0.5,), (0.5,), 0, 1.0, value, 1.0,
+            1.0, halves=(value, value),
+        )
+        for arm in ("defended", "scratch")
+        for draw in range(3)
+        for number, value in enumerate(worth)
+        if draw == 0 or number < 3
+    ]  # fmt: skip
+    trainings = tuple(Training("defended", arm, "", 0, None, 1.0) for arm in ("defended",))
+    found = Evaluation({}, trainings, tuple(records))
+    reached = metrics.well_tuned(found, "defended", 10)
+    assert list(reached.values()) == pytest.approx([0.85] * 3)
+    assert metrics.strongest_families(found, "defended", 10) == ["family 0", "family 1"]
+
+
+def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path) -> None:
+    model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
+    suite = replace(SUITE, budgets=SUITE.budgets[1:], draws=(3, 2), blind=(), benign=())
+    whole = evaluate(model, toy_tasks, suite=suite, folder=tmp_path, seeds=1)
+    assert whole.context["rules"]["finalists"] == 1
+    (tmp_path / "records.json.gz").unlink()
+    parts = sorted((tmp_path / "records").glob("*.json*"))
+    for part in parts[::3]:
+        part.unlink()
+    again = evaluate(model, toy_tasks, suite=suite, folder=tmp_path, seeds=1)
+    first, second = ([(one.method, one.attacker, one.attack, one.accuracy) for one in run.records]
+                     for run in (whole, again))  # fmt: skip
+    assert first == second
+    for arm in ("defended", "scratch"):
+        assert len(metrics.well_tuned(whole, arm, 5)) == 3
+        curve = metrics.best_so_far(whole, arm, 5)
+        assert len(curve) == len(SUITE.attacks), "draws that only finalists met do not count"
