@@ -22,7 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("methods", "suites", "inspection"),
     ("evaluation", "report"),
     ("publishing",),
-    ("models", "cli"),
+    ("api", "models", "cli"),
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 WITHOUT_TORCH = (
@@ -31,6 +31,7 @@ WITHOUT_TORCH = (
     "flags",
     "report",
     "publishing.card",
+    "api.verdict",
     "core.errors",
     "core.files",
 )

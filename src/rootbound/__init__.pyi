@@ -1,4 +1,6 @@
 from . import attacks, datasets, execution, methods, metrics, models, report, suites
+from .api.audit import audit
+from .api.verdict import Verdict
 from .attacks import Attack, Attacker, Budget, Snapshot
 from .core.errors import InputError
 from .core.version import __version__
@@ -30,8 +32,10 @@ __all__ = [
     "TaskPair",
     "Tasks",
     "Training",
+    "Verdict",
     "__version__",
     "attacks",
+    "audit",
     "compare",
     "datasets",
     "evaluate",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
+from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data.samples import Data
@@ -89,6 +90,12 @@ class Tasks:
     known_undesirable: Data | None
     shared: bool = False
     benign: Task | None = None
+
+    @property
+    def example(self) -> Tensor:
+        """One sample of the attacker, scaled, as a batch: what a network is to take."""
+        inputs, _ = self.undesirable.train.batch(slice(0, 1))
+        return inputs
 
     def to(self, device: torch.device) -> Self:
         """Return the same tasks with all data on a device."""

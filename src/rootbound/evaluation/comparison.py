@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from rootbound.attacks import Attack
 from rootbound.core import progress
 from rootbound.core.errors import InputError
@@ -33,7 +35,7 @@ from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.plan import Assignment, Plan
 from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.execution import Crew, Engine, engine_for
-from rootbound.methods import Method
+from rootbound.methods import Method, find_method
 from rootbound.methods.base import name_methods
 from rootbound.networks import Classifier
 from rootbound.records import Evaluation, RunFolder
@@ -45,11 +47,11 @@ ARMS = ("defended", "undefended", "public", "scratch", "control")
 
 
 def compare(  # noqa: PLR0913  # all but three are named
-    methods: Sequence[Method],
+    methods: Sequence[Method | str],
     tasks: TaskPair,
-    model: Classifier,
+    model: nn.Module,
     *,
-    public: Classifier | None = None,
+    public: nn.Module | None = None,
     suite: Suite | str = "demo-1",
     seeds: int | None = None,
     workers: int | Engine = 1,
@@ -59,11 +61,12 @@ def compare(  # noqa: PLR0913  # all but three are named
     """Train with each method and seed, attack everything, and return what was measured.
 
     Args:
-        methods: The methods, each once; several of a class need different settings. Those that
-            do not defend are the undefended arm.
+        methods: The methods, or names of them, each once; several of a class need different
+            settings. Those that do not defend are the undefended arm.
         tasks: What is desirable and what is not.
-        model: The architecture. Its weights are drawn anew for every seed, the same for every
-            method, unless they are `pretrained`.
+        model: The architecture: a classifier, or any network as `Classifier.wrap` takes it. Its
+            weights are drawn anew for every seed, the same for every method, unless they are
+            `pretrained`.
         public: The best starting point that anyone can download, as in `evaluate`.
         suite: Attacks and budgets, or the name of them.
         seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels. None: 3,
@@ -79,28 +82,30 @@ def compare(  # noqa: PLR0913  # all but three are named
         InputError: The folder holds another run, a method comes twice, the suite is unknown, or
             a number is not positive.
     """
-    called = name_methods(methods)
+    found = [find_method(method) for method in methods]
+    model, public = Classifier.of(model, tasks.example), _wrapped(public, tasks)
+    called = name_methods(found)
     if len(set(called)) != len(called) or not called:
         raise InputError(
             "each method once, and at least one", ", ".join(called) or "none", "list them"
         )
     contenders = [
         Contender("defended" if method.defends else "undefended", name, model, method, pretrained)
-        for method, name in zip(methods, called, strict=True)
+        for method, name in zip(found, called, strict=True)
     ]
     contenders += _public_and_scratch(public, model)
-    adaptive = tuple(attack for method in methods for attack in method.adaptive_attacks())
+    adaptive = tuple(attack for method in found for attack in method.adaptive_attacks())
     full_suite = find_suite(suite).with_attacks(adaptive)
     many = full_suite.usual_seeds(of_one_model=False) if seeds is None else seeds
     return _run(contenders, tasks, full_suite, None, many, workers, folder)
 
 
 def evaluate(  # noqa: PLR0913  # all but two are named
-    defended: Classifier | Mapping[str, Classifier],
+    defended: nn.Module | Mapping[str, nn.Module],
     tasks: Tasks,
     *,
-    undefended: Classifier | None = None,
-    public: Classifier | None = None,
+    undefended: nn.Module | None = None,
+    public: nn.Module | None = None,
     adaptive: Sequence[Attack] = (),
     suite: Suite | str = "demo-1",
     seeds: int | None = None,
@@ -110,8 +115,8 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     """Attack models that exist, beside fresh weights of their architecture.
 
     Args:
-        defended: The model that is claimed to resist; or several of them by name, which share
-            the other arms.
+        defended: The model that is claimed to resist, a classifier or any network as
+            `Classifier.wrap` takes it; or several of them by name, which share the other arms.
         tasks: What is desirable and what is not; or `Tasks.alone(task)`, where only the undesirable
             task is known. Then attacks that need desirable samples are left out.
         undefended: The same model without intervention, for comparison.
@@ -130,7 +135,9 @@ def evaluate(  # noqa: PLR0913  # all but two are named
         InputError: The folder holds another run, the suite is unknown, a number is not positive,
             or there is no model.
     """
-    models = {"defended": defended} if isinstance(defended, Classifier) else dict(defended)
+    given = defended if isinstance(defended, Mapping) else {"defended": defended}
+    models = {name: Classifier.of(model, tasks.example) for name, model in given.items()}
+    undefended, public = _wrapped(undefended, tasks), _wrapped(public, tasks)
     if not models or set(TAKEN) & set(models):
         raise InputError(
             f"defended models by name, none called {', '.join(TAKEN)}",
@@ -146,6 +153,10 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     full_suite = find_suite(suite).with_attacks(tuple(adaptive))
     many = full_suite.usual_seeds(of_one_model=True) if seeds is None else seeds
     return _run(contenders, tasks, full_suite, undefended, many, workers, folder)
+
+
+def _wrapped(model: nn.Module | None, tasks: Tasks) -> Classifier | None:
+    return None if model is None else Classifier.of(model, tasks.example)
 
 
 def _public_and_scratch(public: Classifier | None, fresh: Classifier) -> list[Contender]:

@@ -1,5 +1,6 @@
 """Methods: ways to train a model that resists; one file for each paper."""
 
+from rootbound.core.errors import InputError, unknown_name
 from rootbound.methods.adversarial_head import AdversarialHead
 from rootbound.methods.base import AfterTraining, LossMethod, Method
 from rootbound.methods.best_response import BestResponse, Schedule, Terms
@@ -42,6 +43,24 @@ METHODS: dict[str, type[Method]] = {
     )
 }
 
+
+def find_method(method: Method | str) -> Method:
+    """Return the method of that name, with its usual settings, or the method itself.
+
+    Raises:
+        InputError: There is none of that name, or it is no method.
+    """
+    if isinstance(method, Method):
+        return method
+    if isinstance(method, str) and method in METHODS:
+        return METHODS[method]()
+    if isinstance(method, str):
+        raise unknown_name("method", method, METHODS)
+    raise InputError(
+        "a method or the name of one", str(method), "write BestResponse() or 'BestResponse', say"
+    )
+
+
 __all__ = [
     "CUTI",
     "HNTL",
@@ -67,4 +86,5 @@ __all__ = [
     "SpectralDeformation",
     "Terms",
     "Unlearning",
+    "find_method",
 ]

@@ -11,7 +11,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Self, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Attack
@@ -50,7 +50,7 @@ class Method(ABC):
     @final
     def fit(
         self,
-        model: Classifier,
+        model: nn.Module,
         tasks: TaskPair,
         *,
         seed: int = 0,
@@ -59,7 +59,8 @@ class Method(ABC):
         """Return a trained copy of the model; the same seed gives the same weights.
 
         Args:
-            model: Where training starts from; it is left as it is.
+            model: Where training starts from: a classifier, or any network as `Classifier.wrap`
+                takes it. It is left as it is.
             tasks: The desirable task, and the undesirable samples that the defender knows.
             seed: Seed of everything random.
             training_state: Where the state of this training is saved, so that one that was killed
@@ -69,6 +70,7 @@ class Method(ABC):
             InputError: The model does not fit the desirable task.
             TrainingDiverged: Weights became NaN or infinite.
         """
+        model = Classifier.of(model, tasks.example)
         if model.classes != len(tasks.desirable.classes):
             raise InputError(
                 f"a head for {len(tasks.desirable.classes)} desirable classes",

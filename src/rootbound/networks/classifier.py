@@ -123,6 +123,27 @@ class Classifier(nn.Module):
         return wrapped.train(module.training)
 
     @classmethod
+    def of(cls, network: object, example: Tensor) -> Classifier:
+        """Return a classifier as it is, and any other network wrapped.
+
+        Args:
+            network: A classifier, or a network as `wrap` takes it.
+            example: Inputs that the network takes.
+
+        Raises:
+            InputError: It is no network, or cannot be wrapped.
+        """
+        if isinstance(network, Classifier):
+            return network
+        if isinstance(network, nn.Module):
+            return cls.wrap(network, example=example)
+        raise InputError(
+            "a network: a torch.nn.Module, or a rootbound.Classifier",
+            repr(network) if isinstance(network, str) else type(network).__name__,
+            "load or build it first, as by rootbound.load",
+        )
+
+    @classmethod
     def _wrap_by_layers(
         cls, module: nn.Module, head: str | None, example: Tensor | None, outputs: Tensor | None
     ) -> Classifier:

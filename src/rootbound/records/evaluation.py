@@ -42,7 +42,7 @@ MALFORMED = (
 """What reading a damaged file raises."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """Everything one comparison measured; reports are pure functions of it.
 
@@ -61,6 +61,15 @@ class Evaluation:
     diagnoses: tuple[Diagnosis, ...] = ()
     view: ClassVar[Callable[[Evaluation], str] | None] = None
     """What shows an evaluation in HTML. Records do not know reports: the package sets it."""
+
+    def __repr__(self) -> str:
+        """Return in a line what was measured; the records themselves are for `to_frame`."""
+        names = list(dict.fromkeys(training.method for training in self.trainings))
+        state = "complete" if self.complete else "unfinished"
+        return (
+            f"<Evaluation by {self.context.get('suite', 'an unknown suite')}: "
+            f"{', '.join(names) or 'no models'}; {len(self.records):,} trials, {state}>"
+        )
 
     def _repr_html_(self) -> str | None:
         """Return what a notebook shows."""

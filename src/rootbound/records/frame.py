@@ -21,6 +21,20 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
     Raises:
         InputError: pandas is not installed.
     """
+    pd = import_pandas()
+    frame = pd.DataFrame.from_records([_row(record) for record in records], columns=COLUMNS)
+    numbers = sorted({record.labels for record in records if record.labels is not None})
+    order = [*numbers, *([ALL] if any(record.labels is None for record in records) else [])]
+    frame["labels"] = pd.Categorical(frame["labels"], categories=order, ordered=True)
+    return frame
+
+
+def import_pandas() -> Any:
+    """Return the library pandas.
+
+    Raises:
+        InputError: It is not installed.
+    """
     try:
         import pandas as pd  # noqa: PLC0415  # an extra, and slow to import
     except ImportError:
@@ -29,11 +43,7 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
             "none installed",
             "pip install 'rootbound[frame]'",
         ) from None
-    frame = pd.DataFrame.from_records([_row(record) for record in records], columns=COLUMNS)
-    numbers = sorted({record.labels for record in records if record.labels is not None})
-    order = [*numbers, *([ALL] if any(record.labels is None for record in records) else [])]
-    frame["labels"] = pd.Categorical(frame["labels"], categories=order, ordered=True)
-    return frame
+    return pd
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Plot
 
 from rootbound import metrics
+from rootbound.core.errors import InputError, unknown_name
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
 from rootbound.report.page import Figure
@@ -48,6 +49,26 @@ def plots(evaluation: Evaluation, pictures: Pictures | None = None) -> dict[str,
                     found[name] = plot
                     plt.close(plot)  # pyplot forgets it; it can be shown and saved all the same
     return found
+
+
+def make_plot(evaluation: Evaluation, name: str, pictures: Pictures | None = None) -> Plot:
+    """Return one of the figures that `plots` returns, and draw no other.
+
+    Raises:
+        InputError: There is no figure of that name, or there are no data for it.
+    """
+    plans = [plan for several in _plans(evaluation, pictures or {}).values() for plan in several]
+    by_name = {called: draw_plot for called, _, _, draw_plot in plans}
+    if name not in by_name:
+        raise unknown_name("figure", name, by_name)
+    with styled():
+        drawn = by_name[name]()
+    if drawn is None:
+        raise InputError(
+            f"what the figure {name!r} shows", "none of it", "give the folder of a run that has it"
+        )
+    plt.close(drawn)
+    return drawn
 
 
 def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:

@@ -1,0 +1,78 @@
+"""A model attacked, and the verdict on it, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from rootbound.api.verdict import Verdict
+from rootbound.attacks import Attack
+from rootbound.data import Tasks
+from rootbound.evaluation import evaluate
+from rootbound.execution import Engine
+from rootbound.publishing import load
+from rootbound.records import RunFolder
+from rootbound.suites import Suite, find_suite
+
+Model = nn.Module | Path | str
+"""A network; or where one is: a model file, a published folder, or OWNER/NAME on the hub."""
+
+
+def audit(  # noqa: PLR0913  # all but three are named
+    model: Model,
+    tasks: Tasks,
+    undefended: Model | None = None,
+    *,
+    public: Model | None = None,
+    adaptive: Sequence[Attack] = (),
+    suite: Suite | str = "quick-2",
+    minutes: float | None = None,
+    seeds: int | None = None,
+    workers: int | Engine = 1,
+    folder: Path | str | None = None,
+) -> Verdict:
+    """Attack a model beside random weights of its architecture, and say what its weights are worth.
+
+    `verdict = rb.audit(model, tasks)`; then `print(verdict)`, `verdict.passes(limit=1)` and
+    `verdict.report("page.html")`.
+
+    Args:
+        model: What is attacked: any `torch.nn.Module`, a `Classifier`, a model file, a published
+            folder, or `OWNER/NAME` on the hub.
+        tasks: What the model is for and what it must not be turned into, as `Dataset.split` makes
+            them; `Tasks.alone(task)` where only the undesirable task is known.
+        undefended: The same network trained without a defence, to see what it changes.
+        public: The best starting point that anyone can download; then what counts is what the
+            weights add to that.
+        adaptive: Attacks that know the defence, besides the suite's; every arm meets them.
+        suite: Attacks and budgets, or the name of them.
+        minutes: Attack for about so long, in place of trying everything.
+        seeds: How many seeds of the attacker; the suite's usual number when left out.
+        workers: How many processes; or an engine, such as `rb.execution.Pool(2, device="cuda")`.
+        folder: The folder of this run and no other. A run that was interrupted goes on there, and
+            `rb.load(folder)` returns its verdict. Nothing is written when it is left out.
+
+    Raises:
+        InputError: A model cannot be loaded or does not fit the tasks, the suite is unknown, a
+            number is not positive, or the folder holds another run.
+    """
+    chosen = find_suite(suite)
+    path = None if folder is None else Path(folder)
+    evaluation = evaluate(
+        _loaded(model),
+        tasks,
+        undefended=None if undefended is None else _loaded(undefended),
+        public=None if public is None else _loaded(public),
+        adaptive=adaptive,
+        suite=chosen if minutes is None else chosen.within(minutes),
+        seeds=seeds,
+        workers=workers,
+        folder=None if path is None else RunFolder(path),
+    )
+    return Verdict(evaluation, path)
+
+
+def _loaded(model: Model) -> nn.Module:
+    return load(model) if isinstance(model, Path | str) else model

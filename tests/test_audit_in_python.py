@@ -1,0 +1,148 @@
+"""One line of Python from a model to a verdict, and what a verdict answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rootbound as rb
+from rootbound import metrics
+from rootbound.api.verdict import Verdict
+from rootbound.attacks import Budget
+from rootbound.data import TaskPair
+from rootbound.records import Evaluation
+from rootbound.report.verdicts import first_sentence
+from rootbound.suites import Suite
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+class Net(nn.Module):
+    """A network as users write them."""
+
+    def __init__(self, classes: int = 3) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4 * 14 * 14, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
+        return logits
+
+
+@pytest.fixture(scope="module")
+def verdict() -> Verdict:
+    return Verdict(Evaluation.load(GOLDEN), GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def audited_net(
+    toy_tasks: TaskPair, toy_suite: Suite, tmp_path_factory: pytest.TempPathFactory
+) -> Verdict:
+    folder = tmp_path_factory.mktemp("audit") / "run"
+    suite = toy_suite.with_budgets((Budget(5, 3),))
+    net = Net()
+    return rb.audit(net, toy_tasks, net, suite=suite, seeds=1, folder=str(folder))
+
+
+def test_a_module_is_audited_in_one_line(audited_net: Verdict) -> None:
+    evaluation = audited_net.evaluation
+    assert metrics.methods(evaluation) == ["undefended", "defended", "scratch"]
+    assert {record.error for record in evaluation.records} == {None}
+    assert audited_net.models == ["defended"]
+    assert audited_net.advantage(5) == metrics.marginal_advantage(evaluation, "defended", 5)
+    assert audited_net.advantage() == audited_net.advantage(labels=5)
+    assert audited_net.price() is not None
+    assert str(audited_net).startswith("Advantage: ") and "undefended" in str(audited_net)
+    assert not audited_net.passes(limit=99)  # one draw has no spread
+    assert "cannot show a spread" in audited_net.gate(99)
+
+
+def test_a_file_is_audited_in_one_line(
+    audited: Path, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    suite = toy_suite.with_budgets((Budget(5, 3),))
+    found = rb.audit(audited / "model.safetensors", toy_tasks, suite=suite, seeds=1)
+    assert {record.error for record in found.evaluation.records} == {None}
+
+
+def test_it_prints_as_its_sentence(verdict: Verdict) -> None:
+    sentence = first_sentence(verdict.evaluation)
+    assert str(verdict) == repr(verdict) == sentence
+    shown = verdict._repr_html_()
+    assert "<strong>Advantage of " in shown and "<img" in shown
+
+
+def test_an_evaluation_prints_in_a_line(verdict: Verdict) -> None:
+    assert repr(verdict.evaluation) == str(verdict.evaluation)
+    assert len(repr(verdict.evaluation)) < 200
+    assert "BestResponse" in repr(verdict.evaluation)
+
+
+def test_of_several_models_one_is_named(verdict: Verdict) -> None:
+    with pytest.raises(rb.InputError, match=r"one of the models .* say which by `model`"):
+        verdict.passes()
+    gain = verdict.advantage(5, "BestResponse")
+    assert gain == metrics.marginal_advantage(verdict.evaluation, "BestResponse", 5)
+    worst = verdict.advantage(model="BestResponse")
+    assert worst.mean >= verdict.advantage("all", "BestResponse").mean
+    assert verdict.advantage(model="Plain").mean >= worst.mean
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda one: one.advantage(10, "bestresponse"), "did you mean 'BestResponse'"),
+        (lambda one: one.passes(1, "nobody"), "a model out of"),
+        (lambda one: one.price("nobody"), "a model out of"),
+        (lambda one: one.advantage(11, "BestResponse"), "labels a class that attacks were given: "),
+        (lambda one: one.figure("curve-labels"), "did you mean 'curves-labels'"),
+        (lambda one: one.passes(float("nan"), "BestResponse"), "a number of points"),
+        (lambda one: one.figure("words"), "what the figure 'words' shows; got none"),
+    ],
+)
+def test_unknown_names_are_errors(
+    ask: Callable[[Verdict], object], says: str, verdict: Verdict
+) -> None:
+    with pytest.raises(rb.InputError, match=says):
+        ask(verdict)
+
+
+def test_its_table_has_a_row_a_model_and_number_of_labels(verdict: Verdict) -> None:
+    pytest.importorskip("pandas")
+    frame = verdict.to_frame()
+    budgets = metrics.budgets(verdict.evaluation)
+    assert len(frame) == len(verdict.models) * len(budgets)
+    row = frame[(frame["model"] == "BestResponse") & (frame["labels"] == 5)].iloc[0]
+    gain = verdict.advantage(5, "BestResponse")
+    assert row["advantage"] == pytest.approx(gain.mean, abs=1e-4)
+    assert row["advantage_low"] == pytest.approx(gain.low, abs=1e-4)
+
+
+def test_figures_have_names(verdict: Verdict) -> None:
+    figure = verdict.figure("curves-labels")
+    assert figure.axes
+    assert verdict.figure("grad-cam").axes  # from the folder of the run
+
+
+def test_a_report_is_one_page(verdict: Verdict, tmp_path: Path, no_figures: None) -> None:
+    verdict.report(str(tmp_path / "page.html"))
+    assert "BestResponse" in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair) -> None:
+    with pytest.raises(rb.InputError, match=r"a network: a torch\.nn\.Module"):
+        rb.evaluate("model", toy_tasks)  # type: ignore[arg-type]
+    with pytest.raises(rb.InputError, match="a head for 3 desirable classes; got one for 4"):
+        rb.methods.Plain().fit(Net(4), toy_tasks)
+
+
+def test_methods_may_be_named(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+    with pytest.raises(rb.InputError, match="did you mean 'Plain'"):
+        rb.compare(["Plane"], toy_tasks, Net(), suite=toy_suite)
+    with pytest.raises(rb.InputError, match="a method or the name of one"):
+        rb.compare([rb.methods.Plain], toy_tasks, Net())  # type: ignore[list-item]
