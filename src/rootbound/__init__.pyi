@@ -1,5 +1,7 @@
 from . import attacks, datasets, execution, methods, metrics, models, report, suites
 from .api.audit import audit
+from .api.defend import defend
+from .api.load import load
 from .api.verdict import Verdict
 from .attacks import Attack, Attacker, Budget, Snapshot
 from .core.errors import InputError
@@ -8,7 +10,6 @@ from .data import Data, Scaling, Task, TaskPair, Tasks
 from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
 from .networks import Classifier
-from .publishing import load
 from .records import Evaluation, Record, Training
 from .suites import Suite
 from .training import Recipe
@@ -38,6 +39,7 @@ __all__ = [
     "audit",
     "compare",
     "datasets",
+    "defend",
     "evaluate",
     "execution",
     "load",

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from torch import nn
 
+from rootbound.api.adaptive import find_adaptive
+from rootbound.api.load import load
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Attack
+from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
 from rootbound.execution import Engine
-from rootbound.publishing import load
 from rootbound.records import RunFolder
 from rootbound.suites import Suite, find_suite
 
@@ -40,13 +42,14 @@ def audit(  # noqa: PLR0913  # all but three are named
 
     Args:
         model: What is attacked: any `torch.nn.Module`, a `Classifier`, a model file, a published
-            folder, or `OWNER/NAME` on the hub.
+            folder, or a name as `rb.load` takes it.
         tasks: What the model is for and what it must not be turned into, as `Dataset.split` makes
             them; `Tasks.alone(task)` where only the undesirable task is known.
         undefended: The same network trained without a defence, to see what it changes.
         public: The best starting point that anyone can download; then what counts is what the
             weights add to that.
-        adaptive: Attacks that know the defence, besides the suite's; every arm meets them.
+        adaptive: Attacks that know the defence, besides those of the suite, and those of the method
+            by which `rb.defend` trained the model; every arm meets them.
         suite: Attacks and budgets, or the name of them.
         minutes: Attack for about so long, in place of trying everything.
         seeds: How many seeds of the attacker; the suite's usual number when left out.
@@ -60,12 +63,13 @@ def audit(  # noqa: PLR0913  # all but three are named
     """
     chosen = find_suite(suite)
     path = None if folder is None else Path(folder)
+    network = _loaded(model)
     evaluation = evaluate(
-        _loaded(model),
+        network,
         tasks,
         undefended=None if undefended is None else _loaded(undefended),
         public=None if public is None else _loaded(public),
-        adaptive=adaptive,
+        adaptive=(*find_adaptive(network), *adaptive),
         suite=chosen if minutes is None else chosen.within(minutes),
         seeds=seeds,
         workers=workers,
@@ -75,4 +79,10 @@ def audit(  # noqa: PLR0913  # all but three are named
 
 
 def _loaded(model: Model) -> nn.Module:
-    return load(model) if isinstance(model, Path | str) else model
+    if not isinstance(model, Path | str):
+        return model
+    loaded = load(model)
+    if isinstance(loaded, Verdict):
+        raise InputError("a model", f"the run in {model}", "give the model that was attacked there")
+    network: nn.Module = loaded
+    return network

@@ -136,7 +136,8 @@ class Classifier(nn.Module):
         if isinstance(network, Classifier):
             return network
         if isinstance(network, nn.Module):
-            return cls.wrap(network, example=example)
+            device = next((weight.device for weight in network.parameters()), example.device)
+            return cls.wrap(network, example=example.to(device))
         raise InputError(
             "a network: a torch.nn.Module, or a rootbound.Classifier",
             repr(network) if isinstance(network, str) else type(network).__name__,

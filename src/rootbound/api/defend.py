@@ -1,0 +1,77 @@
+"""A network made resistant in one call, and given back as it came: as the user's own class."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, TypeVar
+
+from torch import nn
+
+from rootbound.api.adaptive import remember_method
+from rootbound.core.devices import on
+from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
+from rootbound.methods import METHODS, Method, find_method
+from rootbound.networks import Classifier
+
+PRICE = "max_desirable_drop"
+"""The setting of a method that is its price."""
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def defend(
+    network: Network,
+    tasks: TaskPair,
+    method: Method | str = "BestResponse",
+    *,
+    price: float | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> Network:
+    """Return a copy of a network, trained to do one task and to resist the other.
+
+    `model = rb.defend(Net(), tasks)`. The copy is of the same class, and its `state_dict()` has the
+    same keys, so that nothing else in a program changes; the network itself is left as it is.
+    `method="Plain"` trains it without a defence, to compare with.
+
+    Args:
+        network: Where training starts from, with random weights or pretrained ones: any
+            `torch.nn.Module` whose outputs come straight from a linear layer, or a `Classifier`.
+        tasks: What it is for, and what it must not be turned into, as `Dataset.split` makes them.
+        method: How to train, or the name of it.
+        price: Points of accuracy on the desirable task that the defence may cost, for methods that
+            can be told; in place of a weight that the method has by itself.
+        epochs: Passes over the data, in place of the method's own.
+        seed: Seed of everything random.
+
+    Raises:
+        InputError: There is no such method, it has no price, or the network does not fit the
+            tasks or cannot be wrapped.
+    """
+    chosen = _at_price(find_method(method), price)
+    chosen = chosen if epochs is None else chosen.for_epochs(epochs)
+    device = next((weight.device for weight in network.parameters()), tasks.example.device)
+    with on(device):
+        trained = chosen.fit(network, tasks.to(device), seed=seed)
+    given_back: Any = trained if isinstance(network, Classifier) else trained.unwrapped()
+    remember_method(given_back, chosen)
+    found: Network = given_back
+    return found
+
+
+def _at_price(method: Method, price: float | None) -> Method:
+    if price is None:
+        return method
+    if not _has_price(type(method)):
+        named = ", ".join(name for name, kind in METHODS.items() if _has_price(kind))
+        raise InputError(
+            f"a method that can be told its price: {named}",
+            type(method).__name__,
+            "leave the price out, or set the method's own weight",
+        )
+    changes: dict[str, Any] = {PRICE: price}
+    return replace(method, **changes)
+
+
+def _has_price(kind: type[Method]) -> bool:
+    return any(part.name == PRICE for part in fields(kind))

@@ -1,0 +1,90 @@
+"""One line of Python from a network to one that resists, of the same class."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rootbound as rb
+from rootbound.api.adaptive import find_adaptive
+from rootbound.api.verdict import Verdict
+from rootbound.attacks import Budget
+from rootbound.data import TaskPair
+from rootbound.suites import Suite
+from rootbound.training import Recipe, accuracy
+
+
+class Net(nn.Module):
+    """A network as users write them: a forward, a dropout, and two ways that join."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Linear(4 * 16 * 16, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = torch.relu(self.norm(self.convolution(images))) + images
+        logits: Tensor = self.head(self.dropout(maps.flatten(1)))
+        return logits
+
+
+def test_the_users_own_class_is_given_back(toy_tasks: TaskPair) -> None:
+    network = Net()
+    before = copy.deepcopy(network.state_dict())
+    model = rb.defend(network, toy_tasks, rb.methods.BestResponse(Recipe(epochs=2, batch_size=30)))
+    assert type(model) is Net
+    assert list(model.state_dict()) == list(before)
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert not torch.equal(model.head.weight, network.head.weight)
+    Net().load_state_dict(model.state_dict())
+    assert accuracy(rb.Classifier.wrap(model), toy_tasks.desirable.test) > 0.4
+
+
+def test_the_same_seed_gives_what_the_method_gives(toy_tasks: TaskPair) -> None:
+    network, method = Net(), rb.methods.Plain(Recipe(epochs=1, batch_size=30))
+    fitted = method.fit(network, toy_tasks, seed=3)
+    model = rb.defend(network, toy_tasks, method, seed=3)
+    again = rb.defend(network, toy_tasks, "Plain", seed=3, epochs=1)
+    assert torch.equal(fitted.head.weight, model.head.weight)
+    assert not torch.equal(model.head.weight, again.head.weight)  # of another batch size
+
+
+def test_a_classifier_comes_back_as_one(toy_model: rb.Classifier, toy_tasks: TaskPair) -> None:
+    model = rb.defend(toy_model, toy_tasks, "Plain", epochs=1)
+    assert isinstance(model, rb.Classifier) and model.architecture == toy_model.architecture
+
+
+def test_a_price_is_what_the_method_may_cost(
+    toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[rb.methods.BestResponse] = []
+    monkeypatch.setattr(rb.methods.BestResponse, "train", lambda method, *_: asked.append(method))
+    rb.defend(Net(), toy_tasks, price=0.5, epochs=2)
+    (method,) = asked
+    assert (method.max_desirable_drop, method.recipe.epochs) == (0.5, 2)
+    with pytest.raises(rb.InputError, match="told its price: BestResponse; got NTL; leave the pri"):
+        rb.defend(Net(), toy_tasks, "NTL", price=0.5)
+    with pytest.raises(rb.InputError, match="did you mean 'BestResponse'"):
+        rb.defend(Net(), toy_tasks, "best response")
+
+
+def test_its_audit_knows_the_method(
+    toy_tasks: TaskPair, toy_suite: Suite, few_last_steps: None, tmp_path: Path
+) -> None:
+    model = pickle.loads(pickle.dumps(rb.defend(Net(), toy_tasks, epochs=1)))
+    suite = toy_suite.with_budgets((Budget(5, 2),))
+    verdict = rb.audit(model, toy_tasks, suite=suite, seeds=1, folder=tmp_path / "run")
+    assert verdict.evaluation.context["adaptive"] == len(find_adaptive(model)) == 1
+    loaded = rb.load(tmp_path / "run")
+    assert isinstance(loaded, Verdict) and str(loaded) == str(verdict)
+    assert loaded.evaluation.to_json() == verdict.evaluation.to_json()
+    with pytest.raises(rb.InputError, match="a model; got the run in"):
+        rb.audit(tmp_path / "run", toy_tasks)
+    assert not find_adaptive(Net())
