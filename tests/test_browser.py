@@ -66,8 +66,8 @@ def test_no_console_error_and_no_request_leaves_the_file(page: webdriver.Chrome)
 
 
 def test_every_figure_is_drawn(page: webdriver.Chrome) -> None:
-    figures = page.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(figures) == 7
+    figures = page.find_elements(By.CSS_SELECTOR, "figure :is(.whole, .scroll) svg")
+    assert len(figures) == 8
     for figure in figures:
         assert figure.size["width"] > 600
         assert figure.size["height"] > 80

@@ -48,7 +48,7 @@ def test_every_figure_is_well_formed_svg_with_content(golden_report: Path) -> No
     figures = sorted((golden_report / "figures").glob("*.svg"))
     assert [path.stem for path in figures] == [
         "curves-labels", "curves-steps", "curves-trials", "feature-maps", "feature-view", "filters",
-        "grad-cam",
+        "grad-cam", "head-start",
     ]  # fmt: skip
     for path in figures:
         root = ElementTree.parse(path).getroot()
@@ -59,7 +59,8 @@ def test_every_figure_is_well_formed_svg_with_content(golden_report: Path) -> No
 def test_figures_can_be_had_one_by_one(golden_report: Path, tmp_path: Path) -> None:
     evaluation = Evaluation.load(golden_report)
     found = report.plots(evaluation)
-    assert set(found) == {path.stem for path in (golden_report / "figures").glob("curves-*.svg")}
+    drawn = {path.stem for path in (golden_report / "figures").glob("curves-*.svg")}
+    assert set(found) == drawn | {"head-start"}
     found["curves-labels"].savefig(tmp_path / "labels.pdf")
     assert (tmp_path / "labels.pdf").read_bytes().startswith(b"%PDF")
     assert not report.plots(replace(evaluation, records=()))

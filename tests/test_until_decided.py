@@ -161,7 +161,7 @@ def test_a_gate_has_three_ends(limit: str, code: int, end: str, says: str, judge
     found, lines, values = judge(limit)
     assert found == code
     assert lines[-1].startswith(says), lines[-1]
-    assert lines[0] == values["sentence"] and lines[0].startswith("Advantage: ")
+    assert lines[0] == values["sentence"] and lines[0].startswith("Head start: ")
     jsonschema.validate(values, SCHEMA)
     (model,) = values["models"]
     assert (model["gate"]["end"], model["gate"]["limit"]) == (end, float(limit))

@@ -148,10 +148,11 @@ def test_the_sentence_is_about_the_best_of_the_reliable(golden: Evaluation) -> N
     }
     best = min(METHODS, key=lambda name: worst[name])
     sentence = first_sentence(golden)
-    assert sentence.startswith(f"Advantage of {best}: {round(worst[best], 1) + 0.0:+.1f} points")
+    assert sentence.startswith(f"Head start of {best}: ")
+    assert f"it is {round(worst[best], 1) + 0.0:+.1f} points over scratch" in sentence
     (other,) = set(METHODS) - {best}
     broken = failing(golden, best)
-    assert first_sentence(broken).startswith(f"Advantage of {other}: ")
+    assert first_sentence(broken).startswith(f"Head start of {other}: ")
     said = " ".join(headline(broken))
     assert other in said and best not in said
     values = {model["model"]: model for model in checked(broken)["models"]}

@@ -11,23 +11,31 @@ from rootbound import metrics
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
+from rootbound.report.bars import bars
+from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.page import Figure
 from rootbound.report.portraits import Pictures
 from rootbound.report.theme import styled, to_svg
+from rootbound.report.titles import head_start_title
+from rootbound.report.views import find_panels
 from rootbound.report.words import words
 
 Plan = tuple[str, str, str, Callable[[], Plot | None]]
 """Name as a file, title, caption, and what draws the figure; nothing where it has no data."""
+SECTIONS = ("verdict", "curves", "portraits")
+"""Sections of the page that have figures."""
 
 
 def draw(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Figure]]:
     """Return the figures of an evaluation by section."""
-    figures: dict[str, list[Figure]] = {"curves": [], "portraits": []}
+    figures: dict[str, list[Figure]] = {section: [] for section in SECTIONS}
     with styled():
         for section, several in _plans(evaluation, pictures).items():
             for name, title, caption, draw_plot in several:
                 if (plot := draw_plot()) is not None:
-                    figures[section].append(Figure(name, title, caption, to_svg(plot)))
+                    svg = to_svg(plot)
+                    panels = find_panels(plot)
+                    figures[section].append(Figure(name, title, caption, svg, panels))
                     plt.close(plot)
     return figures
 
@@ -74,9 +82,27 @@ def make_plot(evaluation: Evaluation, name: str, pictures: Pictures | None = Non
 def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
     if not evaluation.records:
         return {}
-    return {"curves": _curves(evaluation), "portraits": _portraits(evaluation, pictures)}
+    case = choose_best(find_cases(evaluation))
+    return {
+        "verdict": [] if case is None else _verdict(case),
+        "curves": _curves(evaluation),
+        "portraits": _portraits(evaluation, pictures),
+    }
 
 
+def _verdict(case: Case) -> list[Plan]:
+    public = ", from the best public model," if metrics.public(case.evaluation) else ""
+    return [
+        ("head-start", head_start_title(case),
+         f"What the strongest attackers reach on {case.evaluation.context['undesirable']['name']} "
+         f"when they start from undefended weights, from the weights of {case.method}{public} and "
+         "from random ones (scratch). Lines are 95 % intervals over draws of labels; dotted: "
+         f"always naming the most frequent class.{HATCHED if case.why_unreliable else ''}",
+         lambda: bars(case)),
+    ]  # fmt: skip
+
+
+HATCHED = " Hatched: a low bar here means nothing."
 LAST_PANEL = {
     False: "In the last panel the attacker chooses among all attacks.",
     True: "The last panel is of the well-tuned attacker: the mean of the strongest families.",

@@ -62,13 +62,21 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
     decision = metrics.decide(evaluation, method, limit)
     reasons: list[str] = []
     if decision.end == "holds":
-        reasons += scratch_doubts(evaluation) + scope_doubts(evaluation, method)
-        reasons += [SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []
-        reasons += _about(method, {*DISQUALIFYING, *HIDING}, raised)
+        reasons += why_not_to_trust(evaluation, method, raised)
     elif decision.end == "does not hold":
         reasons += _about("scratch", FAILED, raised)
         reasons += _about(metrics.public(evaluation), FAILED | {*TOO_WEAK}, raised)
     return Judgement(decision, "undecided" if reasons else decision.end, tuple(reasons))
+
+
+def why_not_to_trust(evaluation: Evaluation, method: str, raised: Sequence[Raised]) -> list[str]:
+    """Return why good news about a method cannot be relied on, whatever the intervals show."""
+    return [
+        *scratch_doubts(evaluation),
+        *scope_doubts(evaluation, method),
+        *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
+        *_about(method, {*DISQUALIFYING, *HIDING}, raised),
+    ]
 
 
 def _about(method: str | None, names: set[str], raised: Sequence[Raised]) -> list[str]:

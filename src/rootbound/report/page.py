@@ -10,19 +10,55 @@ from markupsafe import Markup
 
 from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
+from rootbound.report.first_screen import show_first
 from rootbound.report.settings import settings
 from rootbound.report.summary import Summary
-from rootbound.report.theme import for_page
+from rootbound.report.theme import for_page, show_part
+from rootbound.report.views import Panels
+
+LEAST_PIXELS = 1.15
+"""Pixels for a point of a figure below which letters could not be read."""
+BESIDE = 90
+"""Pixels beside a figure on a narrow page."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the report: its name as a file, what it shows, and its SVG text."""
+    """A figure of the report.
+
+    Args:
+        name: Its name as a file.
+        title: What to see in it, in a sentence.
+        caption: What it shows and how to read it.
+        svg: The drawing.
+        panels: Where its panels lie.
+    """
 
     name: str
     title: str
     caption: str
     svg: str
+    panels: Panels = Panels()
+
+    @property
+    def narrow(self) -> int:
+        """Pixels of the window below which panels stand one below the other, or it scrolls."""
+        return round(LEAST_PIXELS * self.panels.width) + BESIDE
+
+    @property
+    def least(self) -> int:
+        """Pixels of width below which its letters could not be read."""
+        return round(LEAST_PIXELS * self.panels.width)
+
+    def drawing(self) -> Markup:
+        """Return the drawing as a part of a page."""
+        # Our own figures are the only text that is not escaped. The words of strangers in them
+        # (class names) have been escaped by the SVG writer.
+        return Markup(for_page(self.svg, self.name, self.title))
+
+    def views(self) -> list[tuple[str, Markup]]:
+        """Return the panels one by one: name, and the part of the drawing."""
+        return [(view.name, Markup(show_part(self.name, view.box))) for view in self.panels.views]
 
 
 def environment() -> Environment:
@@ -40,20 +76,13 @@ def to_html(
     evaluation: Evaluation, summary: Summary, figures: Mapping[str, Sequence[Figure]]
 ) -> str:
     """Return the report as one HTML document; figures come by the section they belong to."""
-    # Our own figures are the only text that is not escaped. The words of strangers in them (class
-    # names) have been escaped by the SVG writer.
-    inline = {
-        section: [
-            (figure, Markup(for_page(figure.svg, figure.name, figure.title))) for figure in several
-        ]
-        for section, several in figures.items()
-    }
     template = environment().get_template("report.html.j2")
     return template.render(
         title=summary.title,
         complete=evaluation.complete,
         summary=summary,
-        figures=inline,
+        first=show_first(evaluation),
+        figures=figures,
         settings=settings(evaluation),
         trainings=evaluation.trainings,
     )
@@ -61,7 +90,8 @@ def to_html(
 
 def to_markdown(summary: Summary) -> str:
     """Return the summary as a Markdown document."""
-    parts = [f"# {as_words(summary.title)}", *map(as_words, summary.headline)]
+    first, *rest = summary.headline
+    parts = [f"# {as_words(summary.title)}", f"**{as_words(first)}**", *map(as_words, rest)]
     for table in summary.tables:
         parts += [f"## {table.title}", as_words(table.caption), table_to_markdown(table)]
     parts += ["## Limits of the claim"]

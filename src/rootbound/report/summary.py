@@ -13,6 +13,7 @@ from rootbound.report.cells import Table, without_good_news
 from rootbound.report.doubts import why_unreliable
 from rootbound.report.headline import headline
 from rootbound.report.limits import limits
+from rootbound.report.verdicts import first_sentence
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def summarise(evaluation: Evaluation) -> Summary:
     ]
     return Summary(
         f"rootbound: {good}{undesirable['name']}",
-        tuple(headline(evaluation)),
+        (first_sentence(evaluation), *headline(evaluation)),
         tuple(without_good_news(table, doubtful) for table in candidates if table is not None),
         tuple(limits(evaluation.context)),
     )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from markupsafe import escape
 from matplotlib.figure import Figure
 
 INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
@@ -117,4 +118,16 @@ def for_page(svg: str, name: str, title: str) -> str:
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r'<svg height="[^"]*"', "<svg", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{title}"{most}', 1)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"{most}', 1)
+
+
+def show_part(name: str, box: tuple[float, float, float, float]) -> str:
+    """Return SVG text that shows a part of a figure that the page holds.
+
+    Args:
+        name: Name of the figure.
+        box: Left, top, width and height of the part, in points.
+    """
+    most = f"max-width: {PIXELS_PER_POINT * box[2]:.0f}px"
+    view = " ".join(f"{number:g}" for number in box)
+    return f'<svg viewBox="{view}" style="{most}"><use href="#{name}-figure_1"/></svg>'

@@ -1,0 +1,197 @@
+"""One defended method of a run: whether its numbers are reliable, and what they say in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from rootbound import metrics
+from rootbound.flags import Raised, flags
+from rootbound.metrics import Estimate
+from rootbound.records import Configuration, Evaluation
+from rootbound.report.attack_names import describe_attacks
+from rootbound.report.cells import in_words
+from rootbound.report.doubts import no_verdict, why_unreliable
+from rootbound.report.gate import why_not_to_trust
+from rootbound.report.head_start import Word, is_undecided, judge_head_start
+
+
+@dataclass(frozen=True)
+class Case:
+    """One defended method of a run.
+
+    Args:
+        evaluation: Everything that was measured.
+        method: Name of the method.
+        raised: The flags of the evaluation.
+    """
+
+    evaluation: Evaluation
+    method: str
+    raised: Sequence[Raised]
+
+    @cached_property
+    def why_unreliable(self) -> list[str]:
+        """Why a low advantage means nothing here; empty where it means what it says."""
+        return why_unreliable(self.evaluation, self.method, self.raised)
+
+    @cached_property
+    def gains(self) -> dict[int | None, Estimate]:
+        """What the weights add to an attacker's means, by labels, in points."""
+        return {
+            labels: gain
+            for labels in metrics.budgets(self.evaluation)
+            if (gain := metrics.marginal_advantage(self.evaluation, self.method, labels))
+        }
+
+    @property
+    def worst(self) -> tuple[int | None, Estimate] | None:
+        """The labels with which the weights add most, and what; None where nothing is known."""
+        return max(self.gains.items(), key=lambda pair: pair[1].mean, default=None)
+
+    @cached_property
+    def word(self) -> Word:
+        """The head start in a word: no good news of which the gate would not say that it holds."""
+        if self.why_unreliable:
+            return "no verdict"
+        word = judge_head_start(self.gains)
+        return "no verdict" if word == "none measured" and self.doubts else word
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Why good news cannot be relied on, whatever the intervals show."""
+        return why_not_to_trust(self.evaluation, self.method, self.raised)
+
+    @cached_property
+    def price(self) -> Estimate | None:
+        """Desirable accuracy lost against the undefended model, in points."""
+        plain = metrics.undefended(self.evaluation)
+        if plain is None:
+            return None
+        own, usual = (metrics.desirable(self.evaluation, name) for name in (self.method, plain))
+        return metrics.paired(usual, own)
+
+    @cached_property
+    def usual(self) -> Estimate | None:
+        """What undefended weights add with the labels with which these add most, in points."""
+        plain = metrics.undefended(self.evaluation)
+        if plain is None or self.worst is None:
+            return None
+        return metrics.marginal_advantage(self.evaluation, plain, self.worst[0])
+
+    @property
+    def kind(self) -> str:
+        """The method's class; empty for weights that were given."""
+        for training in self.evaluation.trainings:
+            if training.method == self.method and isinstance(training.settings, Configuration):
+                return training.settings.kind
+        return ""
+
+    @cached_property
+    def strongest_attacks(self) -> str:
+        """The strongest attacks in words, with the labels with which the weights add most."""
+        labels = None if self.worst is None else self.worst[0]
+        families = metrics.strongest_families(self.evaluation, self.method, labels)
+        return describe_attacks(families, self.kind) if families else ""
+
+    @property
+    def over(self) -> str:
+        """What the head start is measured from."""
+        has_public = metrics.public(self.evaluation) is not None
+        return "the stronger of scratch and the public model" if has_public else "scratch"
+
+    def claim(self) -> str:
+        """Return what was measured, in words without a point; why there is no verdict, if so."""
+        if self.why_unreliable:
+            return "; ".join(reason.rstrip(".") for reason in self.why_unreliable)
+        if self.worst is None:
+            return "no attack finished on every arm"
+        labels, gain = self.worst
+        parts = [
+            f"with {in_words(labels)}, where an attacker gains most, it is {_signed(gain.mean)} "
+            f"points over {self.over} ({_interval(gain)}), by {self.strongest_attacks}"
+        ]
+        if self.usual is not None:
+            parts.append(f"from the undefended weights it is {_signed(self.usual.mean)}")
+        if self.price is not None:
+            parts.append(f"the price is {describe_price(self.price)}")
+        return "; ".join(parts)
+
+    def lead(self) -> str:
+        """Return what the weights are worth, for readers of the first screen."""
+        if self.why_unreliable:
+            return f"A low number would mean nothing here: {self.claim()}."
+        if self.worst is None:
+            return "No attack finished on every arm."
+        labels, gain = self.worst
+        fresh = "random ones"
+        if metrics.public(self.evaluation) is not None:
+            fresh = "the stronger of random ones and the public model"
+        said = (
+            f"Where the weights help most, with {in_words(labels)}, an attacker who starts from "
+            f"them instead of {fresh} gains {_signed(gain.mean)} points of accuracy "
+            f"({_interval(gain)})."
+        )
+        usual = self.usual
+        beside = f" From the undefended weights it is {_signed(usual.mean)}." if usual else ""
+        return f"{said}{beside}"
+
+    def why_open(self) -> str:
+        """Return why there is no verdict though numbers are reliable; nothing where there is."""
+        if self.why_unreliable or self.worst is None or self.word == "large":
+            return ""
+        undecided = {labels: gain for labels, gain in self.gains.items() if is_undecided(gain)}
+        if not undecided:
+            but = " ".join(self.doubts)
+            return f"The intervals alone would say 'none measured', but {but}" if but else ""
+        labels, gain = max(undecided.items(), key=lambda pair: pair[1].high - pair[1].low)
+        if math.isinf(gain.low):
+            return "One draw of labels shows no spread: further draws may give another number."
+        return (
+            f"With {in_words(labels)} the {gain.seeds} draws differ so much that the head start "
+            f"may be anything from {_signed(gain.low)} to {_signed(gain.high)} points."
+        )
+
+    def sentence(self, *, named: bool) -> str:
+        """Return the verdict in one sentence; with the method's name where there are several."""
+        name = self.method if named else ""
+        if self.why_unreliable or self.worst is None:
+            return no_verdict([self.claim()], on=name)
+        return f"Head start{f' of {name}' if named else ''}: {self.word}; {self.claim()}."
+
+
+def find_cases(evaluation: Evaluation) -> list[Case]:
+    """Return the defended methods of a run."""
+    raised = flags(evaluation)
+    arms = {training.method: training.arm for training in evaluation.trainings}
+    return [Case(evaluation, name, raised) for name, arm in arms.items() if arm == "defended"]
+
+
+def choose_best(cases: Sequence[Case]) -> Case | None:
+    """Return the method whose weights add least, of the reliable ones if there are such."""
+
+    def order(case: Case) -> tuple[bool, float]:
+        is_unknown = bool(case.why_unreliable) or case.worst is None
+        return is_unknown, math.inf if case.worst is None else case.worst[1].mean
+
+    return min(cases, key=order, default=None)
+
+
+def describe_price(price: Estimate) -> str:
+    """Return a price in words: of desirable accuracy, against the undefended model."""
+    lost = round(price.mean, 2) + 0.0
+    if lost < 0:
+        return f"nothing, for desirable accuracy is {-lost:.2f} points higher"
+    return f"{lost:.2f} points of desirable accuracy"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"
+
+
+def _interval(value: Estimate) -> str:
+    if math.isinf(value.low):
+        return "one draw, so no interval"
+    return f"{round(value.low, 1) + 0.0:.1f} to {round(value.high, 1) + 0.0:.1f}"

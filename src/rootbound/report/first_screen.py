@@ -1,0 +1,199 @@
+"""The first screen of a report: the verdict in a word, and what one must know to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rootbound import metrics
+from rootbound.flags import FLAGS, Raised
+from rootbound.records import EXACT, Evaluation
+from rootbound.report.cases import Case, choose_best, find_cases
+from rootbound.report.cells import in_percent, in_words
+from rootbound.report.doubts import DISQUALIFYING, doubts
+from rootbound.report.gate import HIDING
+from rootbound.report.head_start import MEANINGS, PREAMBLE, Word
+from rootbound.report.settings import UNKNOWN_PURPOSE
+
+LOOKS: dict[Word, str] = {
+    "none measured": "none",
+    "small": "small",
+    "at least small": "small",
+    "large": "large",
+    "no verdict": "open",
+}
+"""How the band of each word looks: its class in the style sheet."""
+NOTHING = "No defended model has been attacked yet."
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing to know about the verdict.
+
+    Args:
+        title: What it is.
+        text: The answer, in a few words.
+        note: What stands behind it.
+        target: Section of the page that says more.
+    """
+
+    title: str
+    text: str
+    note: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class FirstScreen:
+    """What stands before everything else.
+
+    Args:
+        measured: What was measured.
+        heading: Whose head start it is.
+        word: The head start in a word.
+        look: Class of the band in the style sheet.
+        sentences: What stands behind the word.
+        doubts: Why the numbers say less than they seem to.
+        facts: Price, strongest attack, last layer, flag.
+        others: The other methods by their words.
+        meanings: What the words mean.
+    """
+
+    measured: str
+    heading: str
+    word: str
+    look: str
+    sentences: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    others: tuple[str, ...] = ()
+    meanings: tuple[tuple[str, str], ...] = tuple(MEANINGS.items())
+    preamble: str = PREAMBLE
+
+
+def show_first(evaluation: Evaluation) -> FirstScreen:
+    """Return the first screen of a run: about the best of its models, if it has several."""
+    cases = find_cases(evaluation)
+    best = choose_best(cases)
+    if best is None:
+        look = LOOKS["no verdict"]
+        return FirstScreen(_measured(evaluation), "Head start", "no verdict", look, (NOTHING,))
+    several = len(cases) > 1
+    said = [best.lead(), best.why_open()]
+    own = [doubt for doubt in doubts(evaluation, best.method) if doubt not in " ".join(said)]
+    return FirstScreen(
+        measured=_measured(evaluation),
+        heading=f"Head start from the weights of {best.method}" if several else "Head start",
+        word=best.word,
+        look=LOOKS[best.word],
+        sentences=tuple(sentence for sentence in said if sentence),
+        doubts=tuple(own),
+        facts=tuple(_facts(best)),
+        others=tuple(_describe_others(cases, best)),
+    )
+
+
+def _measured(evaluation: Evaluation) -> str:
+    """Return what was measured, in a sentence."""
+    context = evaluation.context
+    desirable, seeds = context["desirable"], context["seeds"]
+    purpose = "" if desirable is None else f" that is for {desirable['name']}"
+    return (
+        f"Attackers tried to turn a model{purpose} to {context['undesirable']['name']}, once from "
+        f"its weights and once from random ones (suite {context['suite']}, {seeds} "
+        f"seed{'' if seeds == 1 else 's'})."
+    )
+
+
+def _facts(case: Case) -> list[Fact]:
+    facts = [_price(case), _strongest(case), _exact(case), _flag(case)]
+    return [fact for fact in facts if fact is not None]
+
+
+def _price(case: Case) -> Fact:
+    evaluation, plain = case.evaluation, metrics.undefended(case.evaluation)
+    own = metrics.points(metrics.desirable(evaluation, case.method))
+    if evaluation.context["desirable"] is None:
+        return Fact("Price", "not known", UNKNOWN_PURPOSE)
+    if own is None:
+        return Fact("Price", "not known", "desirable accuracy was not measured")
+    note = f"{evaluation.context['desirable']['name']}: {own.mean:.2f} % right"
+    usual = plain and metrics.points(metrics.desirable(evaluation, plain))
+    if usual is None or usual == "" or case.price is None:
+        return Fact("Price", "not known", f"{note}; no undefended model beside it")
+    lost, note = round(case.price.mean, 2) + 0.0, f"{note}, undefended {usual.mean:.2f} %"
+    text = "none" if lost < 0 else f"{lost:.2f} points"
+    return Fact("Price: desirable accuracy lost", text, note)
+
+
+def _strongest(case: Case) -> Fact | None:
+    if case.worst is None:
+        return None
+    labels, _ = case.worst
+    arms = {
+        "from these weights": case.method,
+        "from the undefended": metrics.undefended(case.evaluation),
+        "from the public model": metrics.public(case.evaluation),
+        "from scratch": "scratch",
+    }
+    reached = [
+        f"{value.mean:.1f} % {words}"
+        for words, name in arms.items()
+        if name and (value := metrics.points(metrics.attacked(case.evaluation, name, labels)))
+    ]
+    note = f"with {in_words(labels)}: {', '.join(reached)}"
+    return Fact("Strongest attack", case.strongest_attacks, note)
+
+
+def _exact(case: Case) -> Fact | None:
+    """Return what a new last layer reaches; random weights stand beside it."""
+    evaluation = case.evaluation
+    labels = metrics.budgets(evaluation)[-1]
+    own = metrics.points(metrics.attacked(evaluation, case.method, labels, EXACT))
+    if own is None:
+        return None
+    arms = {"undefended": metrics.undefended(evaluation), "scratch": "scratch"}
+    beside = [
+        f"{name} {value.mean:.1f} %"
+        for name, method in arms.items()
+        if method and (value := metrics.points(metrics.attacked(evaluation, method, labels, EXACT)))
+    ]
+    note = ", ".join([f"with {in_words(labels)}", *beside])
+    return Fact("A new last layer, solved exactly", in_percent(own), note)
+
+
+def _flag(case: Case) -> Fact:
+    """Return the most important of the flags, and how many others there are."""
+    about = (case.method, metrics.public(case.evaluation), "scratch")
+    raised = [one for one in case.raised if one.method in about]
+    names = list(
+        dict.fromkeys(one.flag for one in sorted(raised, key=lambda one: _rank(one, case)))
+    )
+    if not names:
+        return Fact("Flags", "none raised", "nothing suggests that a number means something else")
+    first = next(one for one in raised if one.flag == names[0])
+    on = "" if first.method == case.method else f" ({first.method})"
+    means = next(flag.means for flag in FLAGS if flag.name == first.flag)
+    further = f"; {len(names) - 1} more below" if len(names) > 1 else ""
+    return Fact("Most important flag", f"{first.flag}{on}", f"{means}{further}", "flags")
+
+
+def _rank(one: Raised, case: Case) -> tuple[bool, bool, bool, int]:
+    """Return how a flag is ordered: first what makes numbers unreliable, then what hides."""
+    places = [flag.name for flag in FLAGS]
+    is_own = one.method == case.method
+    return (
+        not (is_own and one.flag in DISQUALIFYING),
+        not (is_own and one.flag in HIDING),
+        not is_own,
+        places.index(one.flag),
+    )
+
+
+def _describe_others(cases: Sequence[Case], best: Case) -> list[str]:
+    """Return the names of the other methods by their words, in the words' order."""
+    words: dict[str, list[str]] = {}
+    for case in cases:
+        if case is not best:
+            words.setdefault(case.word, []).append(case.method)
+    return [f"{word} for {', '.join(words[word])}" for word in MEANINGS if word in words]

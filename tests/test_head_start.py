@@ -1,0 +1,98 @@
+"""The first screen of a report: a word that the intervals support, and names that people know."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rootbound.methods import METHODS
+from rootbound.metrics import Estimate
+from rootbound.records import Evaluation
+from rootbound.report.attack_names import KNOWING, REPAIRS, describe_attack, describe_attacks
+from rootbound.report.cases import find_cases
+from rootbound.report.first_screen import show_first
+from rootbound.report.head_start import LARGE, MEANINGS, judge_head_start
+from rootbound.suites import SUITES
+
+GOLDEN = Path(__file__).parent / "golden"
+NOTHING = Estimate(-0.4, -1.5, 0.7, 9)
+LITTLE = Estimate(2.0, 0.5, 3.5, 9)
+MUCH = Estimate(9.0, 6.0, 12.0, 9)
+ANYTHING = Estimate(-5.0, -35.0, 25.0, 3)
+ONE_DRAW = Estimate(17.0, -math.inf, math.inf, 1)
+
+
+@pytest.mark.parametrize(
+    ("gains", "word"),
+    [
+        ([NOTHING], "none measured"),
+        ([NOTHING, NOTHING], "none measured"),
+        ([Estimate(0.0, 0.0, 0.0, 2)], "none measured"),
+        ([NOTHING, LITTLE], "small"),
+        # The value decides between small and large, not how far the interval reaches.
+        ([Estimate(4.0, 0.1, 7.9, 3)], "small"),
+        ([NOTHING, MUCH], "large"),
+        ([ANYTHING, MUCH], "large"),
+        ([Estimate(LARGE, 0.1, 9.9, 3)], "large"),
+        ([ANYTHING, LITTLE], "at least small"),
+        ([NOTHING, ANYTHING], "no verdict"),
+        ([Estimate(1.0, -3.0, LARGE, 3)], "no verdict"),
+        ([ONE_DRAW], "no verdict"),
+        ([NOTHING, ONE_DRAW], "no verdict"),
+        ([], "no verdict"),
+    ],
+)
+def test_the_word_is_one_that_the_intervals_support(gains: list[Estimate], word: str) -> None:
+    assert judge_head_start(dict(enumerate(gains))) == word
+    assert word in MEANINGS
+
+
+def test_every_attack_of_every_suite_has_a_name_for_people() -> None:
+    families = {attack.family for suite in SUITES.values() for attack in suite.attacks}
+    families |= {
+        attack.family for method in METHODS.values() for attack in method().adaptive_attacks()
+    }
+    assert len(families) > 30
+    for family in families:
+        words = describe_attack(family)
+        assert words != family, f"{family!r} is called as in records"
+        assert not any(repair in words for repair in REPAIRS), words
+
+
+@pytest.mark.parametrize("kind", list(KNOWING))
+def test_the_attack_that_knows_a_method_is_called_so(kind: str) -> None:
+    known = [attack.family for attack in METHODS[kind]().adaptive_attacks()]
+    assert "the attack that knows the method" in [describe_attack(one, kind) for one in known]
+    other = next(name for name in KNOWING if name != kind)
+    assert "the attack that knows the method" not in [describe_attack(one, other) for one in known]
+
+
+def test_three_attacks_are_named_at_most() -> None:
+    names = ["all layers", "last 2 layers", "probe, all blocks", "biases only"]
+    assert describe_attacks(names) == (
+        "fine-tuning all layers, fine-tuning the last 2 layers and a probe on all blocks"
+    )
+
+
+def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
+    golden = Evaluation.load(GOLDEN)
+    # Whoever starts from scratch does as well, to the last sample.
+    even = replace(golden, records=tuple(
+        replace(one, accuracy=one.accuracy and 0.5, test=tuple(0.5 for _ in one.test))
+        for one in golden.records))  # fmt: skip
+    first = show_first(even)
+    assert (first.word, first.look) == ("none measured", "none")
+    unseen = replace(even, context={**even.context, "one_block": {
+        case.method: 3 for case in find_cases(even)}})  # fmt: skip
+    first = show_first(unseen)
+    assert (first.word, first.look) == ("no verdict", "open")
+    assert any("would say 'none measured', but" in sentence for sentence in first.sentences)
+    broken = replace(even, trainings=tuple(
+        replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
+        for one in even.trainings))  # fmt: skip
+    first = show_first(broken)
+    assert (first.word, first.look) == ("no verdict", "open")
+    assert first.sentences[0].startswith("A low number would mean nothing here: desirable accuracy")
