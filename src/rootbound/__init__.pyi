@@ -1,5 +1,6 @@
 from . import attacks, datasets, execution, methods, metrics, models, report, suites
 from .api.audit import audit
+from .api.data import load_data
 from .api.defend import defend
 from .api.load import load
 from .api.verdict import Verdict
@@ -43,6 +44,7 @@ __all__ = [
     "evaluate",
     "execution",
     "load",
+    "load_data",
     "methods",
     "metrics",
     "models",

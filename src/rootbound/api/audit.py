@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -14,10 +16,13 @@ from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
+from rootbound.evaluation.attacker import count_labels
 from rootbound.execution import Engine
 from rootbound.records import RunFolder
+from rootbound.report.cells import in_words
 from rootbound.suites import Suite, find_suite
 
+log = logging.getLogger(__name__)
 Model = nn.Module | Path | str
 """A network; or where one is: a model file, a published folder, or OWNER/NAME on the hub."""
 
@@ -50,7 +55,8 @@ def audit(  # noqa: PLR0913  # all but three are named
             weights add to that.
         adaptive: Attacks that know the defence, besides those of the suite, and those of the method
             by which `rb.defend` trained the model; every arm meets them.
-        suite: Attacks and budgets, or the name of them.
+        suite: Attacks and budgets, or the name of them. Of one that is named, budgets of more
+            labels than there are for the attacker are left out, and that is said.
         minutes: Attack for about so long, in place of trying everything.
         seeds: How many seeds of the attacker; the suite's usual number when left out.
         workers: How many processes; or an engine, such as `rb.execution.Pool(2, device="cuda")`.
@@ -62,6 +68,8 @@ def audit(  # noqa: PLR0913  # all but three are named
             number is not positive, or the folder holds another run.
     """
     chosen = find_suite(suite)
+    if isinstance(suite, str):
+        chosen = _fit_budgets(chosen, tasks)
     path = None if folder is None else Path(folder)
     network = _loaded(model)
     evaluation = evaluate(
@@ -86,3 +94,20 @@ def _loaded(model: Model) -> nn.Module:
         raise InputError("a model", f"the run in {model}", "give the model that was attacked there")
     network: nn.Module = loaded
     return network
+
+
+def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:
+    """Return a suite without the budgets for which the attacker has too few labels.
+
+    Where these are all, the attacker gets all labels that there are.
+    """
+    fewest = count_labels(tasks.undesirable.train)
+    kept = tuple(one for one in suite.budgets if one.labels is None or one.labels < fewest)
+    if kept == suite.budgets:
+        return suite
+    kept = kept or (replace(suite.budgets[0], labels=None),)
+    log.warning(
+        "%s: the attacker has %d samples of an undesirable class, so that attacks get %s",
+        suite.name, fewest, " and ".join(in_words(budget.labels) for budget in kept),
+    )  # fmt: skip
+    return suite.with_budgets(kept)

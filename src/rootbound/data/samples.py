@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError
+from rootbound.data.arrays import as_inputs, as_labels, gather
 from rootbound.data.mapped import MappedRows, select_rows
 from rootbound.data.transforms import Scaling
 
@@ -24,14 +25,14 @@ PADDING = 0
 """The token that fills up a short text."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Data:
     """Labelled samples, stored as they came (bytes stay bytes) and scaled a batch at a time.
 
     Args:
         inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type.
             Those of `open_rows` stay in a file: index them to read some, `inputs[:]` for all.
-        labels: `(N,)` int64, from 0.
+        labels: `(N,)` int64, from 0. Arrays of NumPy become tensors, of whole numbers int64.
         scaling: How every batch is scaled, unless it is of tokens.
         stratified: Whether as many samples are drawn from every class. They are not where the
             label is the next token, as some tokens are rare.
@@ -47,6 +48,9 @@ class Data:
     stratified: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", as_inputs(self.inputs))
+        if not isinstance(self.labels, Tensor):
+            object.__setattr__(self, "labels", as_labels(self.labels))
         if len(self.inputs) != len(self.labels) or self.labels.dim() != 1:
             raise InputError(
                 "as many labels as samples",
@@ -78,6 +82,28 @@ class Data:
                 f"{int((~self.inputs.isfinite()).sum())} NaN or infinite values",
                 "clean the data first",
             )
+
+    @classmethod
+    def of(cls, source: object, scaling: Scaling | None = None) -> Data:
+        """Return the data in a pair `(inputs, labels)`, a data set of torch, or a loader of one.
+
+        Args:
+            source: Tensors or arrays, or what yields pairs of a tensor and a label; data as they
+                are.
+            scaling: How every batch is scaled; not at all when left out.
+
+        Raises:
+            InputError: It is nothing of that kind, or its samples are of different sizes.
+        """
+        if isinstance(source, Data):
+            return source
+        inputs, labels = gather(source)
+        return cls(as_inputs(inputs), as_labels(labels), scaling or Scaling())
+
+    def __repr__(self) -> str:
+        """Return in a line how many samples there are, and of what shape."""
+        kind = "tokens" if self.tokens else str(self.inputs.dtype).removeprefix("torch.")
+        return f"Data({len(self):,} samples of shape {self.shape}, {kind}, {self.scaling})"
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError
+from rootbound.data.arrays import list_names
 from rootbound.data.samples import Data
 from rootbound.data.transforms import Scaling
 
@@ -19,9 +20,9 @@ class Task:
 
     Args:
         name: The name in reports.
-        classes: The name of each class; label `i` is `classes[i]`.
-        train: Samples to learn from.
-        test: Samples to be judged on, never seen by methods or attacks.
+        classes: The name of each class; label `i` is `classes[i]`. One text is several: `cat,dog`.
+        train: Samples to learn from; what is no `Data` is read as `Data.of` does.
+        test: Samples to be judged on, never seen by methods or attacks; likewise.
         vocabulary: Where samples are texts, the word or letter that each number stands for.
         conversion: What was done to the samples to read them, or to make them fit another data
             set's, in words; empty if they are as they were.
@@ -40,6 +41,9 @@ class Task:
     own_scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", list_names(self.classes))
+        object.__setattr__(self, "train", Data.of(self.train))
+        object.__setattr__(self, "test", Data.of(self.test))
         if len(self.classes) < 2:
             raise InputError(
                 f"at least two classes in task {self.name!r}",

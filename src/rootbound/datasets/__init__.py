@@ -23,7 +23,7 @@ HUB = "hf:"
 
 
 def load(
-    name: str,
+    name: str | Path,
     *,
     tokeniser: Callable[[], Tokeniser] = HashedWords,
     layout: Layout = DEFAULT_LAYOUT,
@@ -42,13 +42,25 @@ def load(
         InputError: There is none, or its files cannot be used.
     """
     with torch.device("cpu"):
-        content = _read(name, layout)
-        if isinstance(content, Dataset):
-            return content
-        made = tokeniser()
-        if isinstance(made, Predicted):
-            return content.next_tokens(made, layout.length)
-        return content.tokenised(made, layout.length, layout.in_memory)
+        return as_dataset(_read(str(name), layout), tokeniser, layout)
+
+
+def as_dataset(
+    content: Dataset | Texts, tokeniser: Callable[[], Tokeniser], layout: Layout
+) -> Dataset:
+    """Return texts as tokens, and other data as they are.
+
+    Args:
+        content: What was read.
+        tokeniser: Makes the tokeniser, as in `load`.
+        layout: How long a text may be, and how much may be in memory.
+    """
+    if isinstance(content, Dataset):
+        return content
+    made = tokeniser()
+    if isinstance(made, Predicted):
+        return content.next_tokens(made, layout.length)
+    return content.tokenised(made, layout.length, layout.in_memory)
 
 
 def _read(name: str, layout: Layout) -> Dataset | Texts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -82,7 +82,28 @@ def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
             or a part, a label is no class, or an image cannot be read or has another size.
     """
     source, configuration, revision = _parse_name(name)
-    by_name = _load_parts(name, source, configuration, revision, layout)
+    parts = _load_parts(name, source, configuration, revision, layout)
+    title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
+    folder = Path(source) if Path(source).is_dir() else Path(source).parent
+    return read_parts(name, title, parts, folder, layout)
+
+
+def read_parts(
+    name: str, title: str, by_name: Mapping[str, Any], folder: Path, layout: Layout
+) -> Dataset | Texts:
+    """Read tables of the library `datasets`, as `hugging_face` does.
+
+    Args:
+        name: What the tables are called in errors.
+        title: The name in reports.
+        by_name: The tables, by the names of the parts that they are.
+        folder: Where paths of image files start.
+        layout: Names of columns, and of classes.
+
+    Raises:
+        InputError: A column or a part is missing, a label is no class, or an image cannot be read
+            or has another size.
+    """
     train = by_name.get(TRAIN, next(iter(by_name.values())) if len(by_name) == 1 else None)
     test_name = next((part for part in TESTS if part in by_name), None)
     if train is None:
@@ -108,14 +129,12 @@ def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
         remarks += [f"the part {part} not used" for part in unused]
     for remark in remarks:
         log.warning("%s: %s", name, remark)
-    title = Path(source).name if configuration is None else f"{Path(source).name}:{configuration}"
     if find_kind(train.features[column]) == STRING and not holds_paths(train[0][column]):
         train_texts, test_texts = (
             Labelled(_read_texts(name, part, column), labels) for part, labels in parts
         )
         remarks += filter(None, [describe_empty((train_texts, test_texts))])
         return Texts(title, names, train_texts, test_texts, "; ".join(remarks))
-    folder = Path(source) if Path(source).is_dir() else Path(source).parent
     first, second = (_as_files(name, part, column, labels, folder) for part, labels in parts)
     return build_from_images(title, names, (first, second), layout, remarks)
 

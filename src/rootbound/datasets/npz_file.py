@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.lib import format as npy
-from numpy.typing import NDArray
 from torch import Tensor
 
 from rootbound.core.errors import InputError, first_line
+from rootbound.datasets.arrays import read_inputs, read_labels
 from rootbound.datasets.cache import CHUNK, Part, collect, describe_files
 from rootbound.datasets.classes import number_classes
-from rootbound.datasets.dataset import AXES, DEFAULT_LAYOUT, Dataset, Layout, build_dataset
+from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 LARGEST = 8 * 2**30
 """Bytes the arrays may unpack to; a larger claim is refused before anything is allocated."""
@@ -57,8 +57,8 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
             (
                 _stream_inputs(path, inputs, layout)
                 if inputs in large
-                else _check_inputs(path, inputs, arrays[inputs], layout.axes),
-                _check_labels(path, labels, arrays[labels]),
+                else read_inputs(f"{inputs} of {path}", arrays[inputs], layout.axes),
+                read_labels(f"{labels} of {path}", arrays[labels]),
             )
             for inputs, labels in (names[:2], names[2:])
         ]
@@ -117,61 +117,9 @@ def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
                 count = min(CHUNK, shape[0] - start)
                 content = file.read(count * row)
                 values = np.frombuffer(content, kind).reshape(count, *shape[1:])
-                inputs = _check_inputs(path, name, values.copy(), layout.axes)
+                inputs = read_inputs(f"{name} of {path}", values.copy(), layout.axes)
                 yield inputs, torch.arange(start, start + count)
             if file.read(1):  # reading to the end checks the checksum, too
                 raise ValueError(f"{name} is longer than its head says")
 
         return collect(shape[0], parts(), f"{describe_files([path])} {name}", layout)[0]
-
-
-def _check_inputs(path: Path, name: str, values: NDArray[np.generic], axes: str | None) -> Tensor:
-    """Return inputs as bytes or float32, images with their channels first."""
-    if not (values.dtype == np.uint8 or values.dtype.kind == "f") or values.ndim < 2:
-        raise InputError(
-            f"bytes or floating point of at least two dimensions in {name} of {path}",
-            f"{values.dtype} of shape {values.shape}",
-            "convert them",
-        )
-    if axes is not None and values.ndim != 4:
-        raise InputError(
-            f"four axes in {name} of {path}, as --layout says",
-            f"shape {values.shape}",
-            "leave --layout out",
-        )
-    inputs = torch.from_numpy(values if values.dtype == np.uint8 else values.astype(np.float32))
-    if inputs.dim() == 3:
-        return inputs.unsqueeze(1)
-    if inputs.dim() == 4 and (axes or _find_axes(path, name, values.shape)) == "NHWC":
-        return inputs.permute(0, 3, 1, 2).contiguous()
-    return inputs
-
-
-def _find_axes(path: Path, name: str, shape: tuple[int, ...]) -> str:
-    """Return the order of the axes of images, where their sides leave no other."""
-    _, first, second, third = shape
-    readings = [
-        order
-        for order, channels, sides in (
-            ("NHWC", third, (first, second)),
-            ("NCHW", first, (second, third)),
-        )
-        if channels < min(sides)
-    ]
-    if len(readings) != 1:
-        raise InputError(
-            f"images in {name} of {path} with fewer channels than pixels a side",
-            f"shape {shape}, which may be read in two ways",
-            f"say which by --layout {' or '.join(AXES)}",
-        )
-    return readings[0]
-
-
-def _check_labels(path: Path, name: str, values: NDArray[np.generic]) -> Tensor:
-    if values.dtype.kind not in "iu" or values.size != len(values):
-        raise InputError(
-            f"one whole number a sample in {name} of {path}",
-            f"{values.dtype} of shape {values.shape}",
-            "store class numbers from 0",
-        )
-    return torch.from_numpy(values.reshape(-1).astype(np.int64))

@@ -1,0 +1,77 @@
+"""Data of any kind that users have, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rootbound import datasets
+from rootbound.core.errors import InputError, unknown_name
+from rootbound.data import Scaling
+from rootbound.datasets import Dataset, HashedWords, Layout, Tokeniser
+from rootbound.datasets.in_memory import InMemory, scaled
+from rootbound.networks.hugging_face.configuration import PRETRAINED
+from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
+
+
+def load_data(
+    source: object,
+    test: object | None = None,
+    *,
+    classes: Sequence[str] | str | None = None,
+    scaling: Scaling | None = None,
+    tokeniser: Callable[[], Tokeniser] | str = HashedWords,
+    name: str = "data",
+    **layout: Any,
+) -> Dataset:
+    """Return a labelled data set, whose `split` makes the tasks.
+
+    `tasks = rb.load_data("photos/").split("cat,dog", "person,bird")`.
+
+    Args:
+        source: A path (a folder of images, an `.npz` file, a table), `mnist`, or `hf:NAME` of the
+            hub; or what a program has: a pair `(images, labels)` of arrays or tensors, a data set
+            of torch, a `DataLoader`, or one of the library `datasets`. Floating point in memory is
+            taken as it comes; bytes are scaled by mean and deviation of the training samples.
+        test: Samples to be judged on, where `source` is in memory and has none; a share of each
+            class is held out when left out.
+        classes: Names of the classes by their labels, where `source` is in memory: `"cat,dog"`.
+        scaling: How inputs are scaled, in place of the above: as the network was trained.
+        tokeniser: Where samples are texts, what makes their tokens: of a model of `transformers`,
+            `hf:NAME`.
+        name: The name in reports, where `source` is in memory.
+        layout: What the data do not say themselves, by the names of `rb.datasets.Layout`, such as
+            `holdout=0.3` or `skip_unreadable=True`.
+
+    Raises:
+        InputError: There are no such data, they cannot be read, or an option does not fit them.
+    """
+    settings = _read_layout(layout)
+    if isinstance(tokeniser, str):
+        tokeniser = partial(pretrained_tokeniser, tokeniser.removeprefix(PRETRAINED))
+    if isinstance(source, Path | str):
+        if test is not None or classes is not None:
+            raise InputError(
+                "test samples and names of classes for data in memory",
+                f"the path {str(source)!r}",
+                "leave them out: the files say both",
+            )
+        data = datasets.load(source, tokeniser=tokeniser, layout=settings)
+    else:
+        with torch.device("cpu"):
+            content = InMemory(source, test, classes, name, settings).read()
+            data = datasets.as_dataset(content, tokeniser, settings)
+    return data if scaling is None else scaled(data, scaling)
+
+
+def _read_layout(given: dict[str, Any]) -> Layout:
+    known = [part.name for part in fields(Layout)]
+    for name in given:
+        if name not in known:
+            raise unknown_name("setting of the layout", name, known)
+    return Layout(**given)

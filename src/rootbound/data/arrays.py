@@ -1,0 +1,96 @@
+"""Samples and labels as tensors, out of what users have: arrays, and data sets of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Sized
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import data as torch_data
+
+from rootbound.core.errors import InputError, told_in_one_line
+from rootbound.data.mapped import MappedRows
+
+AT_ONCE = 256
+"""Samples of a data set of torch that are read at a time."""
+EXPECTED = "inputs and labels as arrays or tensors, a data set of torch, or a loader of one"
+
+
+def as_inputs(values: object) -> Tensor:
+    """Return inputs as a tensor; floating point of NumPy in single precision.
+
+    Raises:
+        InputError: They are no array of numbers.
+    """
+    if isinstance(values, MappedRows):
+        return cast(Tensor, values)  # which it stands for
+    tensor = _as_tensor(values, "inputs as an array or a tensor of numbers")
+    is_array = not isinstance(values, Tensor)
+    return tensor.float() if is_array and tensor.dtype == torch.float64 else tensor
+
+
+def as_labels(values: object) -> Tensor:
+    """Return labels as a tensor; whole numbers of any type as int64.
+
+    Raises:
+        InputError: They are no array of numbers.
+    """
+    tensor = _as_tensor(values, "labels as an array or a tensor of whole numbers")
+    whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    return tensor.long() if whole else tensor
+
+
+def list_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names one by one; a text holds several, as `cat,dog`."""
+    if isinstance(names, str):
+        return tuple(name.strip() for name in names.split(","))
+    return tuple(names)
+
+
+def gather(source: object) -> tuple[object, object]:
+    """Return inputs and labels of a pair of arrays, of a data set of torch, or of a loader of one.
+
+    A loader that shuffles is read in the order of its data set, so that the same data are the same
+    every time.
+
+    Raises:
+        InputError: It is nothing of that kind, or its samples cannot be put together.
+    """
+    if isinstance(source, tuple | list) and len(source) == 2:
+        return source[0], source[1]
+    if isinstance(source, torch_data.DataLoader):
+        loader: Iterable[Any] = _in_order(source)
+    elif is_torch_dataset(source):
+        loader = torch_data.DataLoader(cast("torch_data.Dataset[Any]", source), AT_ONCE)
+    else:
+        raise InputError(EXPECTED, type(source).__name__, "pass (inputs, labels), say")
+    with told_in_one_line(
+        f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
+        "give the data set a transform that makes tensors of one size",
+    ):
+        pairs = [(as_inputs(inputs), as_labels(labels)) for inputs, labels in loader]
+        return torch.cat([inputs for inputs, _ in pairs]), torch.cat([one for _, one in pairs])
+
+
+def is_torch_dataset(source: object) -> bool:
+    """Return whether something is a data set of torch, by its class or by what it can do."""
+    by_place = isinstance(source, Sized) and hasattr(source, "__getitem__")
+    plain = isinstance(source, Sequence | Tensor | np.ndarray | dict)
+    return isinstance(source, torch_data.Dataset) or (by_place and not plain)
+
+
+def _in_order(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoader[Any]:
+    """Return a loader of the same samples in order; where some are chosen, the loader itself."""
+    whole = isinstance(loader.sampler, torch_data.SequentialSampler | torch_data.RandomSampler)
+    if not whole or len(loader.sampler) != len(loader.dataset):  # type: ignore[arg-type]
+        return loader
+    return torch_data.DataLoader(loader.dataset, AT_ONCE, collate_fn=loader.collate_fn)
+
+
+def _as_tensor(values: object, expected: str) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    with told_in_one_line(expected, "convert them first"):
+        return torch.tensor(np.asarray(values))  # in memory of its own: arrays may be read-only

@@ -1,0 +1,204 @@
+"""Data sets that a program has already: arrays, those of torch, and tables of `datasets`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from rootbound.core.errors import InputError, told_in_one_line
+from rootbound.data import Data, Scaling
+from rootbound.data.arrays import as_inputs, as_labels, gather, is_torch_dataset, list_names
+from rootbound.datasets.arrays import read_inputs
+from rootbound.datasets.classes import number_classes
+from rootbound.datasets.dataset import Dataset, Layout, Samples, build_dataset
+from rootbound.datasets.holdout import hold_out
+from rootbound.datasets.hugging_face import read_parts
+from rootbound.datasets.image_folder import TRAIN
+from rootbound.datasets.images import ImageFiles, build_from_images
+from rootbound.datasets.texts import Texts
+
+log = logging.getLogger(__name__)
+LIBRARY = "datasets"
+"""The library whose tables have columns."""
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A data set that is there already, and what it does not say itself.
+
+    Args:
+        train: Samples to learn from: a pair of inputs and labels, a data set of torch, a loader of
+            one, or a table of `datasets`; or tables by the names of their parts.
+        test: Samples to be judged on, likewise; held out of the others where there are none.
+        classes: The name of each class, by its label; found, or the numbers, when left out.
+        name: The name in reports.
+        layout: How much to hold out, how axes are ordered, and what columns of tables are called.
+    """
+
+    train: object
+    test: object | None
+    classes: Sequence[str] | str | None
+    name: str
+    layout: Layout
+
+    def read(self) -> Dataset | Texts:
+        """Return the data set, or texts that are still to be tokenised.
+
+        Bytes are scaled by mean and deviation of the training samples, as those of files are;
+        floating point is taken as it comes, for it is what a network was made for.
+
+        Raises:
+            InputError: Samples or labels are of no known kind, or do not fit together.
+        """
+        if _is_table(self.train):
+            return self._read_tables()
+        if _holds_images(self.train):
+            return self._read_images()
+        parts = [self._read_part(part) for part in (self.train, self.test) if part is not None]
+        names, labels = self._name_classes([labels for _, labels in parts])
+        inputs = [one for one, _ in parts]
+        if inputs[0].shape[1:] != inputs[-1].shape[1:]:
+            raise InputError(
+                "training and test samples of one shape",
+                f"{tuple(inputs[0].shape[1:])} and {tuple(inputs[-1].shape[1:])}",
+                "resize one of them",
+            )
+        remark = ""
+        if self.test is None:
+            rows, held, remark = hold_out(labels[0], names, self.layout)
+            log.warning("%s: %s", self.name, remark)
+            inputs, labels = ([one[0][rows], one[0][held]] for one in (inputs, labels))
+        train, test = zip(inputs, labels, strict=True)
+        return self._build(names, train, test, remark)
+
+    def _build(
+        self, classes: tuple[str, ...], train: Samples, test: Samples, remark: str
+    ) -> Dataset:
+        if train[0].dtype == torch.uint8:
+            return build_dataset(self.name, classes, train, test, conversion=remark)
+        return Dataset(self.name, classes, Data(*train), Data(*test), conversion=remark)
+
+    def _read_part(self, source: object) -> Samples:
+        """Return inputs, images with their channels first, and labels as they are numbered."""
+        inputs, labels = gather(source)
+        if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
+            inputs = inputs.numpy(force=True)  # bytes are images, whoever holds them
+        if isinstance(inputs, np.ndarray) and not _holds_tokens(inputs):
+            inputs = read_inputs("the array of inputs", np.array(inputs), self.layout.axes)
+        data = Data(as_inputs(inputs), as_labels(labels).reshape(-1))
+        return data.inputs, data.labels
+
+    def _name_classes(self, labels: Sequence[Tensor]) -> tuple[tuple[str, ...], Sequence[Tensor]]:
+        """Return names of classes, as given or as torchvision has them, else the numbers."""
+        given = self.classes or _find_names(self.train)
+        if given is None:
+            return number_classes(*labels)
+        names = list_names(given)
+        highest = max(int(part.max()) for part in labels)
+        if highest >= len(names):
+            raise InputError(
+                f"names for {highest + 1} classes, as labels go up to {highest}",
+                f"{len(names)}",
+                "name the others",
+            )
+        return names, labels
+
+    def _read_tables(self) -> Dataset | Texts:
+        """Return what tables of the library `datasets` hold, images or texts."""
+        parts: dict[str, Any] = (
+            dict(self.train) if isinstance(self.train, dict) else {TRAIN: self.train}
+        )
+        if self.test is not None:
+            parts["test"] = self.test
+        layout = self.layout
+        if self.classes is not None:
+            layout = replace(layout, label_names=list_names(self.classes))
+        return read_parts(self.name, self.name, parts, Path(), layout)
+
+    def _read_images(self) -> Dataset:
+        """Return images of PIL, as data sets of torchvision hold them without a transform."""
+        sources: list[Any] = [one for one in (self.train, self.test) if one is not None]
+        labels = [_read_labels(source) for source in sources]
+        names, numbered = self._name_classes(labels)
+        files = [_as_files(*pair) for pair in zip(sources, numbered, strict=True)]
+        remarks = []
+        if self.test is None:
+            rows, held, remark = hold_out(numbered[0], names, self.layout)
+            log.warning("%s: %s", self.name, remark)
+            files, remarks = [_choose(files[0], rows), _choose(files[0], held)], [remark]
+        return build_from_images(self.name, names, (files[0], files[1]), self.layout, remarks)
+
+
+def scaled(data: Dataset, scaling: Scaling) -> Dataset:
+    """Return a data set whose samples are scaled otherwise."""
+    train, test = (replace(part, scaling=scaling) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)
+
+
+def _find_names(source: Any) -> Sequence[str] | None:
+    """Return the names of classes that a data set has, or the one inside a subset or a loader."""
+    while source is not None:
+        if isinstance(names := getattr(source, "classes", None), list | tuple):
+            return [str(name) for name in names]
+        source = getattr(source, "dataset", None)
+    return None
+
+
+def _is_table(source: object) -> bool:
+    return type(source).__module__.partition(".")[0] == LIBRARY
+
+
+def _holds_tokens(inputs: np.ndarray[Any, Any]) -> bool:
+    return inputs.ndim == 2 and inputs.dtype.kind in "iu" and inputs.dtype != np.uint8
+
+
+def _holds_images(source: object) -> bool:
+    if not is_torch_dataset(source) or not len(source):  # type: ignore[arg-type]
+        return False
+    first: Any = source[0]  # type: ignore[index]
+    return isinstance(first, tuple) and isinstance(first[0], Image)
+
+
+def _read_labels(source: Any) -> Tensor:
+    """Return the labels of a data set; torchvision has them apart, so that no image is opened."""
+    targets = getattr(source, "targets", None)
+    with told_in_one_line("samples that are pairs of an image and a label", "correct the data set"):
+        return as_labels(
+            [source[row][1] for row in range(len(source))] if targets is None else targets
+        )
+
+
+def _as_files(source: Any, labels: Tensor) -> ImageFiles:
+    return ImageFiles(
+        labels,
+        lambda row: source[row][0],
+        lambda row: f"sample {row} of {type(source).__name__}",
+        _describe(source, labels),
+    )
+
+
+def _describe(source: Any, labels: Tensor) -> str:
+    """Return a text that labels and a hundred images decide."""
+    digest = hashlib.sha256(labels.numpy().tobytes())
+    for row in np.linspace(0, len(labels) - 1, min(100, len(labels))).astype(int).tolist():
+        digest.update(np.asarray(source[row][0]).tobytes())
+    return f"{type(source).__name__} in memory {digest.hexdigest()}"
+
+
+def _choose(files: ImageFiles, rows: Tensor) -> ImageFiles:
+    numbers = rows.tolist()
+    return replace(
+        files,
+        labels=files.labels[rows],
+        open_image=lambda row: files.open_image(numbers[row]),
+        locate=lambda row: files.locate(numbers[row]),
+    )

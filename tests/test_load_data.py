@@ -1,0 +1,189 @@
+"""Data as users have them: on disk, as arrays, in data sets of torch, in tables of `datasets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+
+import rootbound as rb
+from rootbound.datasets import Dataset
+
+COLOURS = {"bird": 40, "cat": 90, "dog": 150, "person": 210}
+
+
+class Net(nn.Module):
+    """A network of a user's own, written as most are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4 * 14 * 14, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
+        return logits
+
+
+class Pictures(TorchDataset[tuple[Any, int]]):
+    """As data sets of torchvision are: images of PIL unless there is a transform."""
+
+    classes = ("zero", "one", "two", "three", "four", "five")
+
+    def __init__(self, toy: Dataset, *, transformed: bool) -> None:
+        self.data, self.transformed = toy.train, transformed
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, row: int) -> tuple[Any, int]:
+        image, label = self.data.inputs[row], int(self.data.labels[row])
+        if self.transformed:
+            return image.float() / 255, label
+        return Image.fromarray(image[0].numpy()), label
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for name, grey in COLOURS.items():
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = np.clip(generator.normal(grey, 30, (16, 16)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+    return tmp_path / "photos"
+
+
+def test_from_nothing_to_a_verdict_in_three_lines(
+    photos: Path, few_last_steps: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos.parent)
+    tasks = rb.load_data("photos/").split("cat,dog", "person,bird")
+    model = rb.defend(Net(), tasks)
+    verdict = rb.audit(model, tasks, minutes=0.1)
+    assert type(model) is Net
+    assert tasks.desirable.classes == ("cat", "dog")
+    assert "10 labels a class" in str(verdict)
+    assert verdict.advantage(labels=10) == verdict.advantage()
+    assert verdict.evaluation.context["suite"].startswith("quick-2 with own budgets")
+
+
+def test_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> None:
+    for path in photos.glob("*/[1-9]*.png"):
+        if int(path.stem) >= 15:
+            path.unlink()
+    tasks = rb.load_data(photos).split("cat,dog", "person,bird")
+    verdict = rb.audit(Net(), tasks, minutes=0.01)
+    assert [one["labels"] for one in verdict.evaluation.context["budgets"]] == [None]
+    with pytest.raises(rb.InputError, match="fewer labels a class than the attacker's 6; got 10"):
+        rb.audit(Net(), tasks, suite=rb.suites.QUICK_2)
+
+
+def test_paths_are_texts_or_paths(photos: Path) -> None:
+    assert rb.load_data(photos).train.digest == rb.load_data(str(photos)).train.digest
+    assert rb.datasets.load(photos).classes == tuple(COLOURS)
+    assert len(rb.load_data(photos, holdout=0.5).test) == 80
+    with pytest.raises(rb.InputError, match="did you mean 'holdout'"):
+        rb.load_data(photos, hold_out=0.5)
+    with pytest.raises(rb.InputError, match="for data in memory; got the path"):
+        rb.load_data(photos, classes="a,b")
+
+
+def test_arrays_of_bytes_are_images(toy: Dataset) -> None:
+    arrays = toy.train.inputs.permute(0, 2, 3, 1).numpy(), toy.train.labels.numpy()
+    test = toy.test.inputs.squeeze(1).numpy(), toy.test.labels.tolist()
+    for data in (
+        rb.load_data(arrays, test, name="toys"),
+        rb.load_data((toy.train.inputs, toy.train.labels.int()), test, name="toys"),
+    ):
+        assert torch.equal(data.train.inputs, toy.train.inputs)
+        assert torch.equal(data.test.inputs, toy.test.inputs)
+        assert (data.name, data.classes) == ("toys", tuple("012345"))
+        batch, _ = data.train.batch(slice(None))
+        assert abs(float(batch.mean())) < 1e-4 and abs(float(batch.std()) - 1) < 1e-3
+    tasks = data.split("0-2", "3,4,5")
+    assert tasks.undesirable.classes == ("3", "4", "5")
+
+
+def test_floating_point_is_taken_as_it_comes(toy: Dataset) -> None:
+    values = np.asarray(toy.train.inputs, dtype=np.float64) / 255
+    data = rb.load_data((values, toy.train.labels.numpy()), classes="a,b,c,d,e,f")
+    assert data.classes == tuple("abcdef")
+    assert data.train.inputs.dtype == torch.float32
+    batch, _ = data.train.batch(slice(0, 1))
+    assert float(batch.min()) >= 0 and float(batch.max()) <= 1
+    assert len(data.test) == len(values) // 5 and "held out" in data.conversion
+    scaling = rb.Scaling(1.0, 0.5, 0.25)
+    assert rb.load_data((values, toy.train.labels), scaling=scaling).test.scaling == scaling
+
+
+@pytest.mark.parametrize("transformed", [False, True], ids=["images of PIL", "tensors"])
+def test_a_data_set_of_torch(transformed: bool, toy: Dataset) -> None:
+    source = Pictures(toy, transformed=transformed)
+    data = rb.load_data(source, source)
+    assert data.classes == Pictures.classes
+    assert len(data.train) == len(data.test) == len(toy.train)
+    stored = data.train.inputs if not transformed else (data.train.inputs * 255).round()
+    assert torch.equal(stored, toy.train.inputs.to(stored.dtype))
+    assert torch.equal(data.train.labels, toy.train.labels)
+    part = rb.load_data(Subset(source, range(0, 360, 2)))
+    assert part.classes == Pictures.classes and len(part.train) + len(part.test) == 180
+
+
+def test_a_loader_is_read_in_the_order_of_its_data(toy: Dataset) -> None:
+    source = TensorDataset(toy.train.inputs.float(), toy.train.labels)
+    shuffled = rb.load_data(DataLoader(source, batch_size=7, shuffle=True, drop_last=True))
+    plain = rb.load_data(source)
+    assert shuffled.train.digest == plain.train.digest
+    assert len(plain.train) + len(plain.test) == len(source)
+
+
+def test_a_table_of_datasets() -> None:
+    library = pytest.importorskip("datasets")
+    texts = {"text": [f"text {number}" for number in range(40)], "label": [0, 1, 2, 3] * 10}
+    table = library.Dataset.from_dict(texts)
+    data = rb.load_data(table, label="label", classes="a,b,c,d", length=4)
+    assert data.train.tokens and data.train.shape == (2,)
+    assert data.classes == ("a", "b", "c", "d")
+    images = [Image.fromarray(np.full((4, 4), 20 * number, np.uint8)) for number in range(12)]
+    pictures = library.Dataset.from_dict({"image": images, "label": ["a", "b"] * 6})
+    pictures = pictures.class_encode_column("label")
+    assert rb.load_data(pictures).train.shape == (1, 4, 4)
+    both = library.DatasetDict(train=table, test=table)
+    assert len(rb.load_data(both, label="label").test) == 40
+    assert len(rb.load_data(table, table, label="label").test) == 40
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (3, "a loader of one; got int; pass"),
+        (np.zeros((4, 2)), "a loader of one; got ndarray"),
+        ((np.zeros((4, 2)), np.zeros(3)), "as many labels as samples"),
+        ((np.zeros((4, 2)), np.array([0.5, 1, 1, 0])), "labels that are whole numbers from 0"),
+        ((np.array(["a", "b"]), [0, 1]), "bytes or floating point"),
+        (TensorDataset(torch.zeros(3, 2)), "pairs of a tensor and a label"),
+    ],
+    ids=["a number", "no labels", "few labels", "halves", "words", "no pairs"],
+)
+def test_what_is_no_data_is_told_in_a_line(source: object, says: str) -> None:
+    with pytest.raises(rb.InputError, match=says):
+        rb.load_data(source)
+
+
+def test_data_and_tasks_take_arrays_and_data_sets(toy: Dataset) -> None:
+    inputs, labels = toy.train.inputs.float().numpy(), toy.train.labels.numpy().astype(np.uint8)
+    data = rb.Data(inputs, labels)  # type: ignore[arg-type]
+    assert isinstance(data.inputs, Tensor) and data.labels.dtype == torch.int64
+    source: Any = TensorDataset(torch.as_tensor(inputs), torch.as_tensor(labels))
+    task = rb.Task("toys", "a,b,c,d,e,f", train=source, test=DataLoader(source))  # type: ignore[arg-type]
+    assert task.classes == tuple("abcdef")
+    assert task.train.digest == task.test.digest == rb.Data.of((inputs, labels)).digest
+    assert len(repr(task)) < 500
