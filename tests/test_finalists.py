@@ -1,4 +1,4 @@
-"""Draws after the first: only the strongest families meet them, on each model its own."""
+"""Draws after the first: only the strongest attacks on each model meet them, and they count."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def made_up(done: Assignment, worth: Worth) -> list[Record]:
     return [
         Record(
             done.subject.arm, done.subject.method, done.subject.seed, done.attacker, done.stage,
-            trial.tier, trial.family, Configuration.of(trial), budget.labels, (1,), (0.5,), (0.5,),
-            0, 1.0, accuracy, 1.0, 1.0, halves=(accuracy, accuracy), task=done.task,
+            trial.tier, trial.family, Configuration.of(trial), budget.labels, (1,), (0.5,),
+            (accuracy,), 0, 1.0, accuracy, 1.0, 1.0, halves=(accuracy, accuracy), task=done.task,
         )
         for budget in done.budgets
         for trial in done.trials
@@ -74,6 +74,11 @@ def carry_out(
     return done, records
 
 
+def evaluation_of(records: list[Record]) -> Evaluation:
+    trainings = tuple(Training(arm, arm, "", 0, None, 1.0) for arm in ARMS)
+    return Evaluation({}, trainings, tuple(records))
+
+
 def strong_families(done: Assignment, trial: Attack) -> float:
     return 0.8 if trial.family == STRONG[done.subject.arm] else 0.4
 
@@ -93,6 +98,7 @@ def test_the_strongest_of_each_model_go_on_and_the_last_layer_beside_them(
     _, records = carry_out(FullPlan(SUITE), toy_model, strong_families)
     applying = {trial.family for trial in SUITE.attacks if trial.applies_to(toy_model)}
     for labels, draws in ((5, 4), (20, 2)):
+        assert len(metrics.well_tuned(evaluation_of(records), arm, labels)) == draws - 1
         assert met(records, arm, labels, 0) == applying == set(FAMILIES)
         for draw in range(1, draws):
             assert met(records, arm, labels, draw) == {STRONG[arm], PRACTICAL, EXACT}
@@ -104,12 +110,15 @@ def test_the_strongest_of_each_model_go_on_and_the_last_layer_beside_them(
     assert sorted(one.labels or 0 for one in benign) == [5] * 4 + [20] * 2
 
 
-def test_every_setting_of_a_finalist_goes_on(toy_model: Classifier) -> None:
-    """The attacker chooses among them by validation, as on the first draw."""
-    done, _ = carry_out(FullPlan(SUITE), toy_model, strong_families)
+def test_the_strongest_setting_of_a_finalist_goes_on(toy_model: Classifier) -> None:
+    """The auditor's labels say which it is, however it does on the attacker's own."""
+    best = FAMILIES["all layers"][1]
+    done, _ = carry_out(
+        FullPlan(SUITE), toy_model, lambda one, trial: 0.9 if trial == best else 0.5
+    )
     again = [one for one in done if one.subject.arm == "defended" and one.attacker == 30_000]
     settings = {trial for one in again for trial in one.trials if one.task == "undesirable"}
-    assert settings >= set(FAMILIES["all layers"])
+    assert settings & set(FAMILIES["all layers"]) == {best}
 
 
 def test_each_family_meets_scratch_weights_of_its_own(toy_model: Classifier) -> None:
@@ -145,17 +154,18 @@ def test_a_gate_draws_again_with_finalists(finalists: int, toy_model: Classifier
     plan = DecidingPlan(suite, len(ARMS), set(), 1000)
     _, records = carry_out(plan, toy_model, strong_families)
     further = [one for one in records if one.attacker == 40_000 and one.labels == 5]
-    assert further, "four draws are too few to look"
+    assert further, "three or four draws are too few to look"
     families = {one.family for one in further if one.method == "defended"}
     assert families == ({STRONG["defended"], PRACTICAL, EXACT} if finalists else set(FAMILIES))
 
 
 def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> None:
-    """Eight were tried: the mean of two, though only three met all draws."""
+    """Eight were tried: the mean of two, though only three met the draws that count."""
     worth = [0.9, 0.8, 0.7, 0.95, 0.2, 0.2, 0.2, 0.2]
     records = [
         Record(
-            arm, arm, 0, 10_000 * draw, "screen", "fine-tuning", f"family {number}",
+            arm, arm, 0, 10_000 * draw, "confirm" if draw else "screen",
+            "fine-tuning", f"family {number}",
             Configuration(f"family {number}", {}), 10, (1,), (0.5,), (0.5,), 0, 1.0, value, 1.0,
             1.0, halves=(value, value),
         )
@@ -164,10 +174,9 @@ def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> N
         for number, value in enumerate(worth)
         if draw == 0 or number < 3
     ]  # fmt: skip
-    trainings = tuple(Training("defended", arm, "", 0, None, 1.0) for arm in ("defended",))
-    found = Evaluation({}, trainings, tuple(records))
+    found = evaluation_of(records)
     reached = metrics.well_tuned(found, "defended", 10)
-    assert list(reached.values()) == pytest.approx([0.85] * 3)
+    assert list(reached.values()) == pytest.approx([0.85] * 2)
     assert metrics.strongest_families(found, "defended", 10) == ["family 0", "family 1"]
 
 
@@ -185,6 +194,6 @@ def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path
                      for run in (whole, again))  # fmt: skip
     assert first == second
     for arm in ("defended", "scratch"):
-        assert len(metrics.well_tuned(whole, arm, 5)) == 3
+        assert len(metrics.well_tuned(whole, arm, 5)) == 2
         curve = metrics.best_so_far(whole, arm, 5)
         assert len(curve) == len(SUITE.attacks), "draws that only finalists met do not count"

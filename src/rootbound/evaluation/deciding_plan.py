@@ -40,7 +40,8 @@ class DecidingPlan:
         self._open: set[Assignment] = set()
         self._records: list[Record] = []
         first = suite.draws or (suite.attackers if suite.confirmed else 1,) * len(suite.budgets)
-        self._draws = dict(zip(suite.budgets, first, strict=True))
+        given = dict(zip(suite.budgets, first, strict=True))
+        self._draws = {budget: n - self._uncounted(budget) for budget, n in given.items()}
         self._looks: dict[Budget, list[int]] = {budget: [] for budget in suite.budgets}
         self._trials: dict[Configuration, Attack] = {}
         self._places, self._blind = _number(suite.attacks), _number(suite.blind)
@@ -108,7 +109,12 @@ class DecidingPlan:
             attacker = subject.seed + draw + 1
             trials = self._find_confirmed(subject, budget)
             return assign(subject, trials, (budget,), attacker=attacker, stage="confirm")
+        draw += self._uncounted(budget)
         return draw_again(subject, self._suite, budget, draw, self._of(subject))
+
+    def _uncounted(self, budget: Budget) -> int:
+        """Return how many draws only choose: the first, where there are finalists to choose."""
+        return 1 if self._suite.finalists and budget.labels != 1 else 0
 
     def _find_confirmed(self, subject: Subject, budget: Budget) -> tuple[Attack, ...]:
         """Return the settings that a subject's first attackers were given, in a fixed order."""

@@ -83,7 +83,7 @@ class _Course:
             yield [assignment for budget in self._suite.budgets for assignment in stage(budget)]
 
     def _repeat(self, budget: Budget) -> list[Assignment]:
-        """Return the assignments in which the strongest families meet further draws of labels."""
+        """Return the assignments in which finalists meet the draws of labels after the first."""
         if not self._suite.finalists or budget.labels == 1:
             return []
         draws = range(1, max(self._suite.draws))

@@ -155,11 +155,11 @@ def split_assignment(assignment: Assignment) -> list[Assignment]:
 def screen(subject: Subject, suite: Suite) -> list[Assignment]:
     """Return the assignments that try every trial of a suite on a subject, draw by draw.
 
-    Where a suite has finalists, whatever is chosen by how well it does is tried on the first draw.
+    Where a suite has finalists, whatever is chosen by how well it does meets the first draw alone.
     """
     assignments = []
     for draw, attacker in enumerate(list_draws(subject, suite)):
-        drawn = replace(suite, budgets=suite.budgets_of(draw), draws=())
+        drawn = replace(suite, budgets=suite.budgets_of(draw), draws=(), finalists=0)
         if draw == 0 or not suite.finalists:
             budgets = [budget for budget in drawn.budgets if budget.labels != 1]
             assignments += assign(subject, suite.attacks, budgets, attacker=attacker)
@@ -177,6 +177,8 @@ def draw_again(
 ) -> list[Assignment]:
     """Return the assignments of one more draw of labels: with the finalists, if a suite has some.
 
+    Finalists confirm what they showed; the draw that chose them does not count.
+
     Args:
         subject: Who is attacked.
         suite: Whose trials they are.
@@ -184,13 +186,17 @@ def draw_again(
         draw: Number of the draw; that of the first is 0.
         records: What the first draw has found on this subject, at least.
     """
+    if subject.arm == "control":  # nothing is claimed of controls that needs several draws
+        return []
     trials = suite.blind if budget.labels == 1 else suite.attacks
+    stage: Stage = "screen"
     if suite.finalists and budget.labels != 1:
-        first = [one for one in records if one.attacker == subject.seed and counts_for(budget, one)]
-        chosen = finalists(first, suite.finalists)
-        trials = tuple(trial for trial in trials if trial.family in chosen)
+        own = [one for one in records if one.attacker == subject.seed and counts_for(budget, one)]
+        chosen = finalists(own, suite.finalists)
+        trials = tuple(trial for trial in trials if Configuration.of(trial) in chosen)
+        stage = "confirm"
     attacker = subject.seed + draw * BETWEEN_DRAWS
-    assignments = assign(subject, trials, (budget,), attacker=attacker)
+    assignments = assign(subject, trials, (budget,), attacker=attacker, stage=stage)
     return vary_scratch(assignments) if suite.draws else assignments
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from rootbound.metrics.cells import accuracies, competes, public, selected, strongest, trials
 from rootbound.metrics.estimates import Draw, Estimate, paired
-from rootbound.records import EXACT, PRACTICAL, Evaluation, Record
+from rootbound.records import EXACT, PRACTICAL, Configuration, Evaluation, Record
 
 STRONGEST = 3
 """Families that the well-tuned attacker is the mean of, at most."""
@@ -69,7 +69,7 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
     (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018).
 
     Within a family the attacker chooses by validation. A family counts if it finished in more than
-    half of the draws; so of the families that only the first draw met none counts.
+    half of the draws.
     """
     reached = _tabulate(evaluation, method, labels)
     if not reached.draws:
@@ -83,23 +83,26 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
     return {draw: float(value) for draw, value in pairs if value >= 0}
 
 
-def finalists(records: Iterable[Record], count: int) -> set[str]:
-    """Return the families of attacks that are worth another draw of labels, given one draw's.
+def finalists(records: Iterable[Record], count: int) -> list[Configuration]:
+    """Return the settings that are worth further draws of labels, given what the first one found.
 
-    They are the strongest ones by the auditor's labels, within each of which the attacker chooses
-    by validation, and those of the last layer alone, which reports single out.
+    Of each of the strongest families it is the strongest setting, by the auditor's labels, and of
+    those of the last layer alone, which reports single out.
     """
-    by_family: dict[str, list[Record]] = {}
-    for record in records:
-        by_family.setdefault(record.family, []).append(record)
-    reached = {
-        family: best.accuracy or 0.0
-        for family, several in by_family.items()
-        if competes(several[0]) and (best := strongest(several)) is not None
-    }
-    # Names decide ties, because records come in any order.
-    chosen = sorted(reached, key=lambda family: (-reached[family], family))[:count]
-    return {*chosen, *(family for family in (PRACTICAL, EXACT) if family in reached)}
+    best: dict[str, Record] = {}
+    for record in sorted(records, key=lambda one: str(one.attack)):  # they come in any order
+        known = competes(record) and record.error is None
+        rival = best.get(record.family)
+        if known and (rival is None or _on_curve(record) > _on_curve(rival)):
+            best[record.family] = record
+    ranked = sorted(best.values(), key=_on_curve, reverse=True)
+    others = [one for one in ranked[count:] if one.family in (PRACTICAL, EXACT)]
+    return [record.attack for record in (*ranked[:count], *others)]
+
+
+def _on_curve(record: Record) -> float:
+    """Return the accuracy on the curve's test samples, which every trial has."""
+    return record.test[record.selected]
 
 
 def strongest_families(evaluation: Evaluation, method: str, labels: int | None) -> list[str]:
@@ -199,8 +202,12 @@ def _tabulate(evaluation: Evaluation, method: str, labels: int | None) -> _Reach
         for row, draw in enumerate(draws):
             if draw in chosen[name]:
                 table[row, place] = chosen[name][draw].halves
-    # Of all that were tried: those that only the first draw met count here as well.
-    return _Reached(draws, names, table, max(1, min(STRONGEST, len(chosen) // ONE_IN)))
+    tried = {
+        record.family
+        for record in evaluation.records
+        if (record.method, record.labels) == (method, labels) and competes(record)
+    }
+    return _Reached(draws, names, table, max(1, min(STRONGEST, len(tried) // ONE_IN)))
 
 
 def _chosen_by_family(

@@ -186,8 +186,8 @@ def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
     )
     if finalists := context["rules"].get("finalists"):
         value += (
-            f"; all families meet the first draw, the {finalists} strongest on it and the last "
-            "layer's own meet the others"
+            f"; all attacks meet the first draw, and the best settings of the {finalists} families "
+            "that are strongest on it, by the auditor's labels, meet the others, which alone count"
         )
     return {"Draws of labels": value}
 

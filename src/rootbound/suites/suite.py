@@ -59,9 +59,10 @@ class Suite:
         budgets: What may be spent on each of them.
         draws: For each budget, how many draws of labels are attacked, the same for every arm, each
             beside scratch weights of its own; one where it is left out.
-        finalists: How many families of attacks meet the draws after the first: the strongest on
-            that one, on each model, by the auditor's labels, and the last layer's own beside them.
-            0 for all families.
+        finalists: How many attacks meet the draws after the first, which is there to choose them:
+            the strongest settings of so many families, on each model and with each number of
+            labels, by the auditor's labels. The draws after the first alone count then, except
+            with one label a class. 0 where all attacks meet all draws.
         blind: The trials for budgets of one label a class, where nothing is left to select by: the
             first that works is the attacker's choice, for every model.
         space: Where more settings are proposed, given the results of the screening.
@@ -106,6 +107,11 @@ class Suite:
             raise InputError(
                 "a positive number of draws for each budget", str(self.draws), "correct `draws`"
             )
+        if self.finalists and min(self.draws, default=1) < 2:
+            raise InputError(
+                "at least two draws of labels with finalists: one to choose them, one to count",
+                str(self.draws or 1), "correct `draws`",
+            )  # fmt: skip
         if self.minutes is not None and self.until is not None:
             raise InputError(
                 "either a limit of time or further draws until a gate is decided", "both",
