@@ -68,18 +68,20 @@ class Case:
     def price(self) -> Estimate | None:
         """Desirable accuracy lost against the undefended model, in points."""
         plain = metrics.undefended(self.evaluation)
-        if plain is None:
+        if plain in (None, self.method):
             return None
-        own, usual = (metrics.desirable(self.evaluation, name) for name in (self.method, plain))
+        own, usual = (
+            metrics.desirable(self.evaluation, name) for name in (self.method, str(plain))
+        )
         return metrics.paired(usual, own)
 
     @cached_property
     def usual(self) -> Estimate | None:
         """What undefended weights add with the labels with which these add most, in points."""
         plain = metrics.undefended(self.evaluation)
-        if plain is None or self.worst is None:
+        if plain in (None, self.method) or self.worst is None:
             return None
-        return metrics.marginal_advantage(self.evaluation, plain, self.worst[0])
+        return metrics.marginal_advantage(self.evaluation, str(plain), self.worst[0])
 
     @property
     def kind(self) -> str:
@@ -110,11 +112,11 @@ class Case:
             return "no attack finished on every arm"
         labels, gain = self.worst
         parts = [
-            f"with {in_words(labels)}, where an attacker gains most, it is {_signed(gain.mean)} "
+            f"with {in_words(labels)}, where an attacker gains most, it is {signed(gain.mean)} "
             f"points over {self.over} ({_interval(gain)}), by {self.strongest_attacks}"
         ]
         if self.usual is not None:
-            parts.append(f"from the undefended weights it is {_signed(self.usual.mean)}")
+            parts.append(f"from the undefended weights it is {signed(self.usual.mean)}")
         if self.price is not None:
             parts.append(f"the price is {describe_price(self.price)}")
         return "; ".join(parts)
@@ -131,11 +133,11 @@ class Case:
             fresh = "the stronger of random ones and the public model"
         said = (
             f"Where the weights help most, with {in_words(labels)}, an attacker who starts from "
-            f"them instead of {fresh} gains {_signed(gain.mean)} points of accuracy "
+            f"them instead of {fresh} gains {signed(gain.mean)} points of accuracy "
             f"({_interval(gain)})."
         )
         usual = self.usual
-        beside = f" From the undefended weights it is {_signed(usual.mean)}." if usual else ""
+        beside = f" From the undefended weights it is {signed(usual.mean)}." if usual else ""
         return f"{said}{beside}"
 
     def why_open(self) -> str:
@@ -151,7 +153,7 @@ class Case:
             return "One draw of labels shows no spread: further draws may give another number."
         return (
             f"With {in_words(labels)} the {gain.seeds} draws differ so much that the head start "
-            f"may be anything from {_signed(gain.low)} to {_signed(gain.high)} points."
+            f"may be anything from {signed(gain.low)} to {signed(gain.high)} points."
         )
 
     def sentence(self, *, named: bool) -> str:
@@ -187,7 +189,8 @@ def describe_price(price: Estimate) -> str:
     return f"{lost:.2f} points of desirable accuracy"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Return points as `+0.4`."""
     return f"{round(value, 1) + 0.0:+.1f}"
 
 

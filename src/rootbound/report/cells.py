@@ -21,12 +21,15 @@ class Cell:
     Args:
         text: The number.
         note: Its interval, or another remark, in small print.
-        mark: `good` or `bad` for such news, `text` for words.
+        mark: `good` or `bad` for such news, `text` for words, `unreliable` in the first cell of a
+            row that means nothing.
+        target: Address that the text leads to, if any.
     """
 
     text: str
     note: str = ""
     mark: str = ""
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,31 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def without_good_news(table: Table, methods: Collection[str]) -> Table:
-    """Return a table in which rows of some methods, named in the first column, have no good news.
+UNRELIABLE = "unreliable"
+"""Mark of the first cell of a row that means nothing, and what stands in it."""
 
-    What is unreliable may look good, but nobody shall be told that it is.
+
+def mark_unreliable(table: Table, methods: Collection[str]) -> Table:
+    """Return a table in which rows and columns of some methods say that they are unreliable.
+
+    What is unreliable may look good, but nobody shall be told that it is: such rows have no good
+    news.
+
+    Args:
+        table: A table whose rows name a method in their first cell, or whose columns are methods.
+        methods: Names of the unreliable methods.
     """
 
     def sober(cell: Cell) -> Cell:
         return replace(cell, mark="") if cell.mark == "good" else cell
 
-    rows = (tuple(map(sober, row)) if row[0].text in methods else row for row in table.rows)
-    return replace(table, rows=tuple(rows))
+    def marked(row: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        if row[0].text not in methods:
+            return row
+        return replace(row[0], note=UNRELIABLE, mark=UNRELIABLE), *map(sober, row[1:])
+
+    columns = (f"{name} ({UNRELIABLE})" if name in methods else name for name in table.columns)
+    return replace(table, columns=tuple(columns), rows=tuple(map(marked, table.rows)))
 
 
 def in_words(labels: int | None) -> str:

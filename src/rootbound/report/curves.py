@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from rootbound import metrics
 from rootbound.records import Evaluation
+from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import in_words
 from rootbound.report.theme import FAINT, lines
 
@@ -30,14 +31,14 @@ def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
         evaluation: Everything that was measured.
         losses: Whether to show the cross-entropy in place of the accuracy.
     """
-    families, budgets = _stepwise_families(evaluation), metrics.budgets(evaluation)
+    families, budgets = stepwise_families(evaluation), metrics.budgets(evaluation)
     figure, panels = _make_panels(len(budgets), len(families), (2.6, 2.0), 0.8, sharex="row")
     for row, labels in zip(panels, budgets, strict=True):
         for panel, family in zip(row, families, strict=True):
             _draw_steps(panel, evaluation, labels, family, losses)
         row[0].set_ylabel(f"{in_words(labels)}\n{'loss, nats' if losses else 'accuracy, %'}")
     for panel, family in zip(panels[0], families, strict=True):
-        panel.set_title(textwrap.fill(family, TITLE_WIDTH))
+        panel.set_title(textwrap.fill(describe_attack(family), TITLE_WIDTH))
     for panel in panels[-1]:
         panel.set_xlabel("attacker's steps")
     _add_legend(figure, panels[0][0])
@@ -95,7 +96,7 @@ def _make_panels(
     )  # fmt: skip
 
 
-def _stepwise_families(evaluation: Evaluation) -> list[str]:
+def stepwise_families(evaluation: Evaluation) -> list[str]:
     """Return the families with a trial that is scored on its way; all where there is none.
 
     An attack that is solved at once has no curve.
@@ -143,7 +144,7 @@ def _draw_labels(panel: Axes, evaluation: Evaluation, family: str | None) -> Non
         if values_at:
             line |= {"marker": "o", "markersize": 3.5}
             _draw_mean(panel, list(values_at), list(values_at.values()), line)
-    panel.set_title(textwrap.fill(family or "strongest attack", TITLE_WIDTH))
+    panel.set_title(textwrap.fill(describe_attack(family or "strongest attack"), TITLE_WIDTH))
     counts = ["all" if labels is None else str(labels) for labels in budgets]
     panel.set_xticks(range(len(budgets)), counts)
     panel.set_xlabel("labels a class")

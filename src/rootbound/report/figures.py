@@ -14,9 +14,22 @@ from rootbound.report import curves, portraits
 from rootbound.report.bars import bars
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.page import Figure
+from rootbound.report.picture_titles import (
+    filters_title,
+    grad_cam_title,
+    maps_title,
+    view_title,
+    words_title,
+)
 from rootbound.report.portraits import Pictures
 from rootbound.report.theme import styled, to_svg
-from rootbound.report.titles import head_start_title
+from rootbound.report.titles import (
+    head_start_title,
+    labels_title,
+    losses_title,
+    steps_title,
+    trials_title,
+)
 from rootbound.report.views import find_panels
 from rootbound.report.words import words
 
@@ -85,8 +98,8 @@ def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
     case = choose_best(find_cases(evaluation))
     return {
         "verdict": [] if case is None else _verdict(case),
-        "curves": _curves(evaluation),
-        "portraits": _portraits(evaluation, pictures),
+        "curves": _curves(evaluation, case),
+        "portraits": _portraits(evaluation, pictures, case),
     }
 
 
@@ -103,6 +116,13 @@ def _verdict(case: Case) -> list[Plan]:
 
 
 HATCHED = " Hatched: a low bar here means nothing."
+UNTITLED = {
+    "curves-steps": "The attackers' accuracy over their steps",
+    "curves-loss": "The attackers' cross-entropy over their steps",
+    "curves-labels": "The attackers' accuracy over their labels",
+    "curves-trials": "The attackers' accuracy over their trials",
+}
+"""Titles of the curves where no defended model was attacked."""
 LAST_PANEL = {
     False: "In the last panel the attacker chooses among all attacks.",
     True: "The last panel is of the well-tuned attacker: the mean of the strongest families.",
@@ -110,62 +130,69 @@ LAST_PANEL = {
 """What the panel of the strongest attack shows, by whether records know the well-tuned attacker."""
 
 
-def _curves(evaluation: Evaluation) -> list[Plan]:
+def _curves(evaluation: Evaluation, case: Case | None) -> list[Plan]:
     has_public = metrics.public(evaluation) is not None
     public = " Long and short dashes: from the public model." if has_public else ""
+    families = curves.stepwise_families(evaluation)
     plans: list[Plan] = [
-        ("curves-steps", "Accuracy against the attacker's steps",
-         "Mean over draws of the trial chosen on the attacker's validation samples; bands span "
-         f"the draws. Dashed: from random weights.{public} Dotted: always naming the most frequent "
-         "class.", lambda: curves.against_steps(evaluation)),
-        ("curves-labels", "Accuracy against the attacker's labels",
-         "Accuracy at the step that validation chose; bands span the draws. "
-         f"{LAST_PANEL[metrics.is_well_tuned(evaluation)]}",
+        ("curves-steps", steps_title(case, families) if case else "",
+         "Accuracy against the attacker's steps: mean over draws of the trial chosen on the "
+         "attacker's validation samples; bands span the draws. Dashed: from random weights."
+         f"{public} Dotted: always naming the most frequent class.",
+         lambda: curves.against_steps(evaluation)),
+        ("curves-labels", labels_title(case) if case else "",
+         "Accuracy against the attacker's labels, at the step that validation chose; bands span "
+         f"the draws. {LAST_PANEL[metrics.is_well_tuned(evaluation)]}",
          lambda: curves.against_labels(evaluation)),
-        ("curves-trials", "Accuracy against the attacker's diligence",
-         "Accuracy of the setting that validation prefers among the trials so far, on the curve's "
-         "test samples. A defence that only needs tuning to break rises late.",
-         lambda: curves.against_trials(evaluation)),
+        ("curves-trials", trials_title(case) if case else "",
+         "Accuracy against the attacker's diligence: that of the setting which validation prefers "
+         "among the trials so far, on the curve's test samples. A defence that only needs tuning "
+         "to break rises late.", lambda: curves.against_trials(evaluation)),
     ]  # fmt: skip
     if not evaluation.context["undesirable"].get("stratified", True):
         plans.insert(1, (
-            "curves-loss", "Cross-entropy against the attacker's steps",
-            "The same trials on the same samples. A language model is judged by this number.",
+            "curves-loss", losses_title(case) if case else "",
+            "Cross-entropy against the attacker's steps: the same trials on the same samples. A "
+            "language model is judged by this number.",
             lambda: curves.against_steps(evaluation, losses=True)))  # fmt: skip
-    return plans
+    return [(name, title or UNTITLED[name], text, plot) for name, title, text, plot in plans]
 
 
-def _portraits(evaluation: Evaluation, pictures: Pictures) -> list[Plan]:
+def _portraits(evaluation: Evaluation, pictures: Pictures, case: Case | None) -> list[Plan]:
     context = evaluation.context
+    names = "" if case is None else case.method, metrics.undefended(evaluation)
     classes = {
         role: list(context[role]["classes"])
         for role in ("desirable", "undesirable")
         if context[role] is not None
     }
     return [
-        ("grad-cam", "Where the models look (Grad-CAM)",
-         "First test image of each class, seed 0; no picking. With the original head: the "
-         "true class for desirable images, the predicted one for undesirable images. With the "
-         "retrained head (exact, all labels): the true undesirable class. Each map is scaled "
-         "to its own maximum; an image without colour has no positive evidence anywhere.",
+        ("grad-cam", grad_cam_title(pictures, names, context["undesirable"]["name"]),
+         "Where the models look (Grad-CAM): first test image of each class, seed 0; no picking. "
+         "With the original head: the true class for desirable images, the predicted one for "
+         "undesirable images. With the retrained head (exact, all labels): the true undesirable "
+         "class. Each map is scaled to its own maximum; an image without colour has no positive "
+         "evidence anywhere.",
          lambda: portraits.grad_cam(pictures, classes)),
-        ("words", "Which words count (integrated gradients)",
-         "First test text of each class, seed 0; no picking. With the original head: the true "
-         "class for desirable texts, the predicted one for undesirable texts. With the retrained "
-         "head (exact, all labels): the true undesirable class. Green words speak for the class, "
-         "red ones against it; each text on its own scale. Two words of these texts that hash to "
-         "one number are both shown as the first of them.",
+        ("words", words_title(pictures, names),
+         "Which words count (integrated gradients): first test text of each class, seed 0; no "
+         "picking. With the original head: the true class for desirable texts, the predicted one "
+         "for undesirable texts. With the retrained head (exact, all labels): the true undesirable "
+         "class. Green words speak for the class, red ones against it; each text on its own scale. "
+         "Two words of these texts that hash to one number are both shown as the first of them.",
          lambda: words(pictures, classes)),
-        ("feature-view", "Undesirable test samples as the models see them",
-         "Features before the last layer, projected on their first two principal axes (each "
-         "panel its own, the outermost 1 % cut off); colours are the undesirable classes.",
+        ("feature-view", view_title(pictures, names),
+         "Undesirable test samples as the models see them: features before the last layer, "
+         "projected on their first two principal axes (each panel its own, the outermost 1 % cut "
+         "off); colours are the undesirable classes.",
          lambda: portraits.feature_view(pictures, classes["undesirable"])),
-        ("filters", "Filters of the first layer",
-         "Up to 16, each the mean over its channels; each row on its own scale, red positive, blue "
-         "negative.",
+        ("filters", filters_title(pictures, names),
+         "Filters of the first layer: up to 16, each the mean over its channels; each row on its "
+         "own scale, red positive, blue negative.",
          lambda: portraits.filters(pictures)),
-        ("feature-maps", "Outputs of a late convolution for one undesirable image",
-         "That of the Grad-CAM maps: the last one, or the last with a map of at least 4 by 4. Up "
-         "to 16 channels, after the ReLU; each row on its own scale.",
+        ("feature-maps", maps_title(pictures, names),
+         "Outputs of the convolution of the Grad-CAM maps for one undesirable image: the last one, "
+         "or the last with a map of at least 4 by 4. Up to 16 channels, after the ReLU; each row "
+         "on its own scale.",
          lambda: portraits.feature_maps(pictures)),
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,8 @@ from rootbound.flags import FLAGS, Raised
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.cells import in_percent, in_words
-from rootbound.report.doubts import DISQUALIFYING, doubts
-from rootbound.report.gate import HIDING
+from rootbound.report.doubts import doubts
+from rootbound.report.flag_groups import importance
 from rootbound.report.head_start import MEANINGS, PREAMBLE, Word
 from rootbound.report.settings import UNKNOWN_PURPOSE
 
@@ -178,16 +179,10 @@ def _flag(case: Case) -> Fact:
     return Fact("Most important flag", f"{first.flag}{on}", f"{means}{further}", "flags")
 
 
-def _rank(one: Raised, case: Case) -> tuple[bool, bool, bool, int]:
-    """Return how a flag is ordered: first what makes numbers unreliable, then what hides."""
-    places = [flag.name for flag in FLAGS]
+def _rank(one: Raised, case: Case) -> tuple[float, bool]:
+    """Return how a flag is ordered: by what it says of the model, then of what is beside it."""
     is_own = one.method == case.method
-    return (
-        not (is_own and one.flag in DISQUALIFYING),
-        not (is_own and one.flag in HIDING),
-        not is_own,
-        places.index(one.flag),
-    )
+    return importance(one.flag) if is_own else math.inf, not is_own
 
 
 def _describe_others(cases: Sequence[Case], best: Case) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from rootbound import metrics
-from rootbound.flags import flags
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
+from rootbound.report.cases import choose_best, find_cases
 from rootbound.report.cells import change, in_percent, in_words, interval
-from rootbound.report.doubts import doubts, no_verdict, why_unreliable
+from rootbound.report.doubts import doubts, no_verdict
 from rootbound.report.public import gains_over_public, marginal_risk, over_public
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
@@ -23,26 +21,24 @@ def headline(evaluation: Evaluation) -> list[str]:
 
     Of models about which numbers are unreliable nothing is said but that, and why.
     """
-    arms = {training.method: training.arm for training in evaluation.trainings}
-    defended = [name for name in metrics.methods(evaluation) if arms[name] == "defended"]
-    budgets = metrics.budgets(evaluation)
-    if not defended or not budgets:
+    cases, budgets = find_cases(evaluation), metrics.budgets(evaluation)
+    if not cases or not budgets:
         return ["No model has been evaluated yet."]
-    raised = flags(evaluation)
-    why = {name: why_unreliable(evaluation, name, raised) for name in defended}
-    reliable = [name for name in defended if not why[name]]
-    if not reliable:
-        silent = [no_verdict(why[name], on=name) for name in defended]
-        return [
-            *silent,
-            *dict.fromkeys(one for name in defended for one in doubts(evaluation, name)),
-        ]
-    method, plain = _choose(evaluation, reliable), metrics.undefended(evaluation)
+    best = choose_best([case for case in cases if not case.why_unreliable])
+    if best is None:
+        silent = [no_verdict(case.why_unreliable, on=case.method) for case in cases]
+        said = [one for case in cases for one in doubts(evaluation, case.method)]
+        return [*silent, *dict.fromkeys(said)]
+    method, plain = best.method, metrics.undefended(evaluation)
     called = "the model" if method == "defended" else f"the model trained with {method}"
     sentences = []
     if (value := _exact(evaluation, method)) is not None:
-        usual = None if plain is None else _exact(evaluation, plain)
-        beside = "" if usual is None else f", and {in_percent(usual)} on the undefended one"
+        arms = {"the undefended one": plain, "random weights (scratch)": "scratch"}
+        beside = "".join(
+            f", {in_percent(reached)} on {name}"
+            for name, arm in arms.items()
+            if arm is not None and (reached := _exact(evaluation, arm)) is not None
+        )
         undesirable = evaluation.context["undesirable"]
         is_uneven = is_imbalanced(undesirable)
         counted = f" ({chance(undesirable)} where every class counts the same)" if is_uneven else ""
@@ -65,17 +61,6 @@ def headline(evaluation: Evaluation) -> list[str]:
         )
     sentences += gains_over_public(evaluation, method)
     return sentences + doubts(evaluation, method)
-
-
-def _choose(evaluation: Evaluation, names: list[str]) -> str:
-    """Return the method with the lowest exact last layer; without any, the lowest advantage."""
-
-    def order(name: str) -> float:
-        value = _exact(evaluation, name)
-        return math.inf if value is None else value.mean
-
-    ranked = [row.method for row in metrics.standings(evaluation) if row.method in names]
-    return min(ranked, key=order)
 
 
 def _exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
 from rootbound.report.first_screen import show_first
+from rootbound.report.flag_groups import ABOUT_FLAGS, flags_to_markdown
 from rootbound.report.settings import settings
 from rootbound.report.summary import Summary
 from rootbound.report.theme import for_page, show_part
@@ -83,6 +84,7 @@ def to_html(
         summary=summary,
         first=show_first(evaluation),
         figures=figures,
+        about_flags=ABOUT_FLAGS,
         settings=settings(evaluation),
         trainings=evaluation.trainings,
     )
@@ -93,7 +95,10 @@ def to_markdown(summary: Summary) -> str:
     first, *rest = summary.headline
     parts = [f"# {as_words(summary.title)}", f"**{as_words(first)}**", *map(as_words, rest)]
     for table in summary.tables:
-        parts += [f"## {table.title}", as_words(table.caption), table_to_markdown(table)]
+        title = f"## {as_words(table.title)}"
+        parts += [title, as_words(table.caption), table_to_markdown(table)]
+    if summary.flags:
+        parts += ["## Warning flags", flags_to_markdown(summary.flags)]
     parts += ["## Limits of the claim"]
     parts += ["\n".join(f"- {as_words(limit)}" for limit in summary.limits)]
     return "\n\n".join(parts) + "\n"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rootbound import metrics
 from rootbound.metrics.costs import Unit
 from rootbound.records import Evaluation
+from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent, times
 
+MOST_METHODS = 7
+"""Methods that a table has room for beside each other."""
 STRONGEST = {
     False: "The realistic attacker chooses among all attacks by its own validation samples: with "
     "few labels that is a lottery, which may end below the median.",
@@ -110,29 +115,41 @@ def benign(evaluation: Evaluation) -> Table | None:
     )
 
 
-def families(evaluation: Evaluation) -> Table | None:
-    """Return the table of every family of attacks, where the other tables have only tiers."""
+def families(evaluation: Evaluation) -> list[Table]:
+    """Return tables of every family of attacks, where the other tables have only tiers.
+
+    There is one for each number of labels, or more where methods are many.
+    """
     names = metrics.families(evaluation)
     if len(names) <= len(metrics.columns(evaluation)):
-        return None
-    cells = [
-        (method, labels)
+        return []
+    return [
+        _families(evaluation, names, labels, methods)
         for labels in metrics.budgets(evaluation)
-        for method in metrics.methods(evaluation)
+        for methods in _in_parts(metrics.methods(evaluation))
     ]
+
+
+def _in_parts(methods: Sequence[str]) -> list[Sequence[str]]:
+    """Return methods in groups of which each has room in a table."""
+    return [methods[i : i + MOST_METHODS] for i in range(0, len(methods), MOST_METHODS)]
+
+
+def _families(
+    evaluation: Evaluation, names: Sequence[str], labels: int | None, methods: Sequence[str]
+) -> Table:
     rows = []
     for name in names:
         reached = (
-            metrics.points(metrics.attacked(evaluation, method, labels, name))
-            for method, labels in cells
+            metrics.points(metrics.attacked(evaluation, method, labels, name)) for method in methods
         )
         texts = ("–" if value is None else f"{value.mean:.1f} %" for value in reached)
-        rows.append((Cell(name), *map(Cell, texts)))
+        rows.append((Cell(describe_attack(name)), *map(Cell, texts)))
     return Table(
-        "Every family of attacks",
+        f"Every family of attacks, {in_words(labels)}: {', '.join(methods)}",
         "The attacker's accuracy with the setting of the family that validation chose. It is that "
         "of the one attacker of the screening where no setting of the family was among the best "
         "of its tier, else that of the attackers of the confirmation.",
-        ("family", *(f"{method}, {in_words(labels)}" for method, labels in cells)),
+        ("family", *methods),
         tuple(rows),
     )

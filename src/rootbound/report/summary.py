@@ -1,4 +1,4 @@
-"""What a report says, as plain values: title, headline, tables, and the limits of the claim."""
+"""What a report says, as plain values: title, headline, tables, flags, limits of the claim."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from rootbound.flags import flags
 from rootbound.records import Evaluation
 from rootbound.report import scores, tables
 from rootbound.report.balance import balanced_accuracies
-from rootbound.report.cells import Table, without_good_news
+from rootbound.report.cells import Table, mark_unreliable
 from rootbound.report.doubts import why_unreliable
+from rootbound.report.flag_groups import FlagGroup, group_flags
 from rootbound.report.headline import headline
 from rootbound.report.limits import limits
 from rootbound.report.verdicts import first_sentence
@@ -18,11 +19,12 @@ from rootbound.report.verdicts import first_sentence
 
 @dataclass(frozen=True)
 class Summary:
-    """The words and tables of a report, in order."""
+    """The words, tables and flags of a report, in order."""
 
     title: str
     headline: tuple[str, ...]
     tables: tuple[Table, ...]
+    flags: tuple[FlagGroup, ...]
     limits: tuple[str, ...]
 
 
@@ -37,10 +39,9 @@ def summarise(evaluation: Evaluation) -> Summary:
         tables.advantages_over_public(evaluation),
         tables.accuracies(evaluation),
         balanced_accuracies(evaluation),
-        tables.warnings(evaluation),
         scores.resistance(evaluation),
         scores.benign(evaluation),
-        scores.families(evaluation),
+        *scores.families(evaluation),
     )
     raised = flags(evaluation)
     doubtful = [
@@ -49,6 +50,7 @@ def summarise(evaluation: Evaluation) -> Summary:
     return Summary(
         f"rootbound: {good}{undesirable['name']}",
         (first_sentence(evaluation), *headline(evaluation)),
-        tuple(without_good_news(table, doubtful) for table in candidates if table is not None),
+        tuple(mark_unreliable(table, doubtful) for table in candidates if table is not None),
+        tuple(group_flags(raised)),
         tuple(limits(evaluation.context)),
     )

@@ -1,10 +1,10 @@
-"""The tables of a report: methods, steps, advantages, accuracies, and warning flags."""
+"""The tables of a report: methods, steps, advantages, accuracies."""
 
 from __future__ import annotations
 
 from rootbound import metrics
-from rootbound.flags import FLAGS, flags
 from rootbound.records import EXACT, PRACTICAL, Evaluation
+from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent
 
 SHARES = (0.90, 0.95)
@@ -39,7 +39,14 @@ def overview(evaluation: Evaluation) -> Table:
         "paired with the undefended model over seeds and coloured where a paired t-test finds it "
         "significant (5 %). Then the attacker's accuracy with "
         f"{in_words(most_labels)}, by what is retrained.",
-        ("method", "desirable accuracy", "change", *families, "training", "failed trials"),
+        (
+            "method",
+            "desirable accuracy",
+            "change",
+            *map(describe_attack, families),
+            "training",
+            "failed trials",
+        ),
         tuple(rows),
     )
 
@@ -74,6 +81,7 @@ def steps(evaluation: Evaluation) -> Table:
     stepwise = {name for record in in_steps for name in (record.family, record.tier)} - {"probe"}
     families = [name for name in metrics.columns(evaluation) if name in stepwise]
     columns = [(family, share) for family in families for share in SHARES]
+    names = (f"{describe_attack(family)}: {100 * share:.0f} %" for family, share in columns)
     labels = metrics.budgets(evaluation)[-1]
     rows = tuple(
         (
@@ -91,7 +99,7 @@ def steps(evaluation: Evaluation) -> Table:
         "fastest of all trials reaches 90 % and 95 % of what the strongest attack gets from the "
         "undefended model; models are scored at steps 3, 10, 32, … and the last. "
         "'Not reached' means not within the budget, and is no number.",
-        ("method", *(f"{family}: {100 * share:.0f} %" for family, share in columns)),
+        ("method", *names),
         rows,
     )
 
@@ -153,7 +161,7 @@ def _advantages(evaluation: Evaluation, over: str, title: str, caption: str) -> 
     )
     # The attacker of older records is not the strongest: with few labels chance chooses.
     best = "strongest attack" if metrics.is_well_tuned(evaluation) else "realistic attacker"
-    columns = ("method", "labels", *(family or best for family in families))
+    columns = ("method", "labels", *(describe_attack(family or best) for family in families))
     return Table(title, caption, columns, rows)
 
 
@@ -174,29 +182,6 @@ def accuracies(evaluation: Evaluation) -> Table:
         "Accuracy of the trial that the attacker's validation samples chose, on the whole "
         "undesirable test set; mean over draws with 95 % t-interval. On scratch, the last layer is "
         "trained on the features of a random network.",
-        ("method", "labels", *families),
+        ("method", "labels", *map(describe_attack, families)),
         rows,
-    )
-
-
-def warnings(evaluation: Evaluation) -> Table | None:
-    """Return the table of the flags that are raised, None without any."""
-    known = {flag.name: flag for flag in FLAGS}
-    evidence: dict[tuple[str, str], list[str]] = {}
-    for raised in flags(evaluation):
-        seed = "" if raised.seed is None else f"seed {raised.seed}: "
-        evidence.setdefault((raised.method, raised.flag), []).append(f"{seed}{raised.evidence}")
-    if not evidence:
-        return None
-    rows = []
-    for (method, name), sentences in evidence.items():
-        words = (name, "; ".join(sentences), known[name].means, known[name].do_this)
-        rows.append((Cell(method), *(Cell(text, mark="text") for text in words)))
-    return Table(
-        "Warning flags",
-        "A flag is no verdict: it says where a number may not mean what it seems to mean. Those "
-        "about a network compare it with the undefended one, so that an ordinary network raises "
-        "none; docs/flags.md lists them all.",
-        ("model", "flag", "evidence", "what it may mean", "what to do"),
-        tuple(rows),
     )

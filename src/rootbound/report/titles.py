@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from rootbound.report.cases import Case
+import statistics
+from collections.abc import Sequence
+
+from rootbound import metrics
+from rootbound.report.attack_names import describe_attack
+from rootbound.report.cases import Case, signed
 from rootbound.report.cells import in_words
 from rootbound.report.head_start import is_undecided
 
@@ -24,3 +29,75 @@ def head_start_title(case: Case) -> str:
         )
         return f"{why} tell {case.method} from {case.over}"
     return f"{case.method} looks like {case.over}, but a warning says not to trust that"
+
+
+def steps_title(case: Case, families: Sequence[str]) -> str:
+    """Return where the curves over steps end highest above scratch."""
+    ends = {
+        (family, labels): gain.mean
+        for labels in metrics.budgets(case.evaluation)
+        for family in families
+        if (gain := metrics.advantage(case.evaluation, case.method, labels, family)) is not None
+    }
+    if not ends:
+        return "No attack finished on every arm"
+    family, labels = max(ends, key=lambda place: ends[place])
+    most, name = ends[family, labels], _name(case)
+    if most <= 0:
+        return f"Whatever is retrained, attackers of {name} end no higher than those of scratch"
+    where = f"{describe_attack(family, case.kind)} with {in_words(labels)}"
+    return f"At the end of {where}, {name} is {most:.1f} points above scratch; nowhere is it more"
+
+
+def losses_title(case: Case) -> str:
+    """Return the cross-entropy that attackers end with, with the most labels."""
+    labels = metrics.budgets(case.evaluation)[-1]
+    ends = []
+    for name in (case.method, "scratch"):
+        chosen = metrics.selected(case.evaluation, name, labels).values()
+        ends.append([record.losses[record.selected] for record in chosen if record.losses])
+    if not all(ends):
+        return "The attackers' cross-entropy over their steps"
+    own, fresh = map(statistics.fmean, ends)
+    return (
+        f"With {in_words(labels)}, attackers of {_name(case)} end at {own:.2f} nats, those of "
+        f"scratch at {fresh:.2f}"
+    )
+
+
+def labels_title(case: Case) -> str:
+    """Return how what the weights add changes with labels."""
+    gains = list(case.gains.items())
+    if not gains:
+        return "No attack finished on every arm"
+    (few, first), (many, last) = gains[0], gains[-1]
+    start = f"What the weights of {_name(case)} add"
+    if len(gains) == 1:
+        return f"{start} is {signed(first.mean)} points with {in_words(few)}"
+    return (
+        f"{start} goes from {signed(first.mean)} points with {in_words(few)} to "
+        f"{signed(last.mean)} with {in_words(many)}"
+    )
+
+
+def trials_title(case: Case) -> str:
+    """Return what trying many settings brings, where it brings most."""
+    gained: dict[int | None, list[float]] = {}
+    for labels in metrics.budgets(case.evaluation):
+        curves = [
+            metrics.best_so_far(case.evaluation, name, labels) for name in (case.method, "scratch")
+        ]
+        if labels != 1 and all(curves):
+            gained[labels] = [100 * (curve[-1] - curve[0]) for curve in curves]
+    if not gained:
+        return "No attack finished on every arm"
+    labels = max(gained, key=lambda one: gained[one][0])
+    own, fresh = gained[labels]
+    return (
+        f"With {in_words(labels)}, trying all settings brings attackers of {_name(case)} "
+        f"{signed(own)} points, those of scratch {signed(fresh)}"
+    )
+
+
+def _name(case: Case) -> str:
+    return f"{case.method} (unreliable)" if case.why_unreliable else case.method

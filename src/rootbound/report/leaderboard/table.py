@@ -9,7 +9,8 @@ from rootbound import metrics
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics.standings import Multiple, Worst
-from rootbound.report.cells import Cell, Table, change, in_words, percent, times, without_good_news
+from rootbound.report.attack_names import describe_attack
+from rootbound.report.cells import Cell, Table, change, in_words, mark_unreliable, percent, times
 from rootbound.report.doubts import DISQUALIFYING
 from rootbound.report.leaderboard.entries import Entry
 
@@ -44,7 +45,7 @@ def table(entries: Sequence[Entry], suite: str) -> Table:
         tuple(_row(entry, exact=exact, public=public) for entry in entries),
     )
     doubtful = [entry.standing.method for entry in entries if entry.is_doubtful]
-    return without_good_news(shown, doubtful)
+    return mark_unreliable(shown, doubtful)
 
 
 def _row(entry: Entry, *, exact: bool, public: bool) -> tuple[Cell, ...]:
@@ -73,7 +74,9 @@ def _worst(entry: Entry) -> tuple[Cell, Cell]:
     worst = entry.standing.worst
     if worst is None:
         return Cell("n/a"), Cell("–", mark="text")
-    return change(worst.advantage), Cell(worst.attack, in_words(worst.labels), "text")
+    return change(worst.advantage), Cell(
+        describe_attack(worst.attack, entry.kind), in_words(worst.labels), "text"
+    )
 
 
 def _multiple(multiples: Sequence[Multiple]) -> Cell:

@@ -1,0 +1,105 @@
+"""Titles of the pictures: each says what to see in it, and follows from the picture's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from rootbound.report.portraits import CAMS, Array, Pictures
+from rootbound.report.words import GROUPS
+
+FAINT_TILE = 0.01
+"""Share of the strongest tile below which one is as good as blank."""
+MOST_TILES = 16
+"""Tiles of a row that are shown."""
+Names = tuple[str, str | None]
+"""The defended method, and the undefended one if there is one."""
+
+
+def grad_cam_title(pictures: Pictures, names: Names, task: str) -> str:
+    """Return in how many images a retrained head finds any evidence."""
+    return _compare(
+        pictures, names, CAMS[-1][1],
+        lambda cams: int((cams.reshape(len(cams), -1).max(axis=1) > 0).sum()),
+        f"Retrained for {task}, {{name}} finds evidence in {{own}} of {{all}} images",
+        ", the undefended model in {usual}",
+        otherwise="Where the models look",
+    )  # fmt: skip
+
+
+def filters_title(pictures: Pictures, names: Names) -> str:
+    """Return how many filters of the first layer do anything."""
+    return _compare(
+        pictures, names, "filters", _count_strong,
+        "{name} uses {own} of {all} filters of its first layer", ", the undefended model {usual}",
+        otherwise="Filters of the first layer",
+    )  # fmt: skip
+
+
+def maps_title(pictures: Pictures, names: Names) -> str:
+    """Return how many channels answer to an undesirable image."""
+    return _compare(
+        pictures, names, "maps", _count_strong,
+        "In {name}, {own} of {all} channels answer to an undesirable image",
+        ", in the undefended model {usual}",
+        otherwise="Outputs of a late convolution",
+    )  # fmt: skip
+
+
+def view_title(pictures: Pictures, names: Names) -> str:
+    """Return how much of the spread of features the undesirable classes explain."""
+    shares = {
+        name: _explained(parts["view"].astype(float), parts["view_labels"])
+        for name, parts in pictures.items()
+        if name in names and "view" in parts
+    }
+    name, plain = names
+    if name not in shares:
+        return "Undesirable samples as the models see them"
+    beside = f", {100 * shares[plain]:.0f} % undefended" if plain in shares else ""
+    return f"Undesirable classes explain {100 * shares[name]:.0f} % of the spread in {name}{beside}"
+
+
+def words_title(pictures: Pictures, names: Names) -> str:
+    """Return how often the retrained heads of two models rest on the same word."""
+    tops = [
+        np.abs(pictures[name][GROUPS[-1][1]].astype(float)).argmax(axis=1)
+        for name in names
+        if name is not None and name in pictures and GROUPS[-1][1] in pictures[name]
+    ]
+    if len(tops) < 2:
+        return "Which words count"
+    same, count = int((tops[0] == tops[1]).sum()), len(tops[0])
+    return f"Retrained, {names[0]} rests on the undefended model's word in {same} of {count} texts"
+
+
+def _compare(
+    pictures: Pictures, names: Names, kind: str, count: Callable[[Array], int], said: str,
+    beside: str, *, otherwise: str,
+) -> str:  # fmt: skip
+    """Return a sentence on how many tiles of a kind count, beside the undefended model's."""
+    tiles = {
+        name: parts[kind] for name, parts in pictures.items() if name in names and kind in parts
+    }
+    name, plain = names
+    if name not in tiles:
+        return otherwise
+    shown = {one: tiles[one] if kind == CAMS[-1][1] else tiles[one][:MOST_TILES] for one in tiles}
+    sentence = said.format(name=name, own=count(shown[name]), all=len(shown[name]))
+    return sentence + beside.format(usual=count(shown[plain])) if plain in shown else sentence
+
+
+def _count_strong(tiles: Array) -> int:
+    heights = np.abs(tiles.astype(float)).reshape(len(tiles), -1).max(axis=1)
+    return int((heights > FAINT_TILE * max(heights.max(), 1e-12)).sum())
+
+
+def _explained(points: Array, labels: Array) -> float:
+    """Return the share of the variance of points that lies between classes."""
+    whole = float(((points - points.mean(axis=0)) ** 2).sum())
+    middles: Sequence[Array] = [points[labels == one] for one in np.unique(labels)]
+    between = sum(
+        len(own) * float(((own.mean(axis=0) - points.mean(axis=0)) ** 2).sum()) for own in middles
+    )
+    return between / whole if whole else 0.0
