@@ -110,7 +110,7 @@ class DecidingPlan:
             trials = self._find_confirmed(subject, budget)
             return assign(subject, trials, (budget,), attacker=attacker, stage="confirm")
         draw += self._uncounted(budget)
-        return draw_again(subject, self._suite, budget, draw, self._of(subject))
+        return draw_again(subject, self._suite, budget, draw, self._of(subject), self._trials)
 
     def _uncounted(self, budget: Budget) -> int:
         """Return how many draws only choose: the first, where there are finalists to choose."""

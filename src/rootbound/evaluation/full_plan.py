@@ -1,4 +1,4 @@
-"""The plan of a whole evaluation: screen, draw again, search, confirm, then run the best longer."""
+"""The plan of a whole evaluation: screen, search, draw again, confirm, then run the best longer."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _Course:
 
     def _propose_stages(self) -> Iterator[list[Assignment]]:
         yield screen(self._subject, self._suite)
-        for stage in (self._repeat, self._search, self._confirm, self._lengthen):
+        for stage in (self._search, self._repeat, self._confirm, self._lengthen):
             # What is proposed next and how ties end depend on the order of records. It must not
             # depend on the number of workers, nor on where a run was interrupted.
             position = {setting: number for number, setting in enumerate(self._tried)}
@@ -91,7 +91,9 @@ class _Course:
             assignment
             for draw in draws
             if budget in self._suite.budgets_of(draw)
-            for assignment in draw_again(self._subject, self._suite, budget, draw, self.records)
+            for assignment in draw_again(
+                self._subject, self._suite, budget, draw, self.records, self._tried
+            )
         ]
 
     def _search(self, budget: Budget) -> list[Assignment]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -173,7 +173,12 @@ def list_draws(subject: Subject, suite: Suite) -> list[int]:
 
 
 def draw_again(
-    subject: Subject, suite: Suite, budget: Budget, draw: int, records: Iterable[Record]
+    subject: Subject,
+    suite: Suite,
+    budget: Budget,
+    draw: int,
+    records: Iterable[Record],
+    tried: Mapping[Configuration, Attack],
 ) -> list[Assignment]:
     """Return the assignments of one more draw of labels: with the finalists, if a suite has some.
 
@@ -185,6 +190,7 @@ def draw_again(
         budget: With how many labels.
         draw: Number of the draw; that of the first is 0.
         records: What the first draw has found on this subject, at least.
+        tried: The attacks of these records, by their settings.
     """
     if subject.arm == "control":  # nothing is claimed of controls that needs several draws
         return []
@@ -192,8 +198,7 @@ def draw_again(
     stage: Stage = "screen"
     if suite.finalists and budget.labels != 1:
         own = [one for one in records if one.attacker == subject.seed and counts_for(budget, one)]
-        chosen = finalists(own, suite.finalists)
-        trials = tuple(trial for trial in trials if Configuration.of(trial) in chosen)
+        trials = tuple(tried[setting] for setting in finalists(own, suite.finalists))
         stage = "confirm"
     attacker = subject.seed + draw * BETWEEN_DRAWS
     assignments = assign(subject, trials, (budget,), attacker=attacker, stage=stage)

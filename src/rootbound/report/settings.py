@@ -211,14 +211,19 @@ def _describe_looks(context: Mapping[str, Any]) -> dict[str, str]:
 
 def _describe_stages(rules: Mapping[str, int]) -> dict[str, str]:
     """Return what happens after the screening; nothing where the suite ends with it."""
-    if not rules["confirmed"]:
-        return {}
-    return {
-        "Stages": f"everything is screened on one attacker seed, and {rules['proposals']} further "
-        f"settings are proposed by Optuna from what that found; the best {rules['confirmed']} "
-        f"settings of each tier meet {rules['attackers']} new attacker seeds, which alone count; "
-        f"the best of them is run once with {rules['longer']} times the steps"
-    }
+    stages = ["everything is screened on one attacker seed"]
+    if rules["proposals"]:
+        stages.append(
+            f"{rules['proposals']} further settings are proposed by Optuna from what that found"
+        )
+    if rules["confirmed"]:
+        stages.append(
+            f"the best {rules['confirmed']} settings of each tier meet {rules['attackers']} new "
+            "attacker seeds, which alone count"
+        )
+    if rules["longer"]:
+        stages.append(f"the best setting is run once with {rules['longer']} times the steps")
+    return {"Stages": "; ".join(stages)} if len(stages) > 1 else {}
 
 
 def _machine(context: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """standard: the reference. Four tiers, screened, searched, confirmed, and run for longer.
 
-`standard-2` sees inside blocks as well.
+`standard-2` sees inside blocks as well, and the auditor's labels say which settings it confirms, as in
+`quick-2`.
 """
 
 from __future__ import annotations
@@ -215,6 +216,10 @@ STANDARD_1 = Suite(
 STANDARD_2 = replace(
     STANDARD_1,
     name="standard-2",
+    confirmed=0,
+    attackers=1,
+    draws=(10, 6, 6, 6),
+    finalists=6,
     attacks=(*STANDARD_1.attacks, *INSIDE),
     blind=(
         *BLIND,

@@ -167,10 +167,14 @@ class Suite:
         Raises:
             InputError: Less than 1, or the suite confirms nothing.
         """
+        if self.finalists:
+            draws = tuple(count if budget.labels == 1 else count + 1 for budget in self.budgets)
+            name = f"{self.name} on {count} attackers"
+            return self if draws == self.draws else replace(self, name=name, draws=draws)
         if not self.confirmed:
             raise InputError(
                 "a suite that confirms its best settings", repr(self.name),
-                "ask for more --seeds, or use standard-1",
+                "ask for more seeds, or use standard-2",
             )  # fmt: skip
         if count == self.attackers:
             return self
