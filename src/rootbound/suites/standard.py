@@ -1,7 +1,6 @@
 """standard: the reference. Four tiers, screened, searched, confirmed, and run for longer.
 
-`standard-2` sees inside blocks as well, and the auditor's labels say which settings it confirms, as in
-`quick-2`.
+`standard-2` sees inside blocks as well, and the auditor's labels say which settings it confirms.
 """
 
 from __future__ import annotations
