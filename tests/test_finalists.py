@@ -170,14 +170,25 @@ def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> N
             1.0, halves=(value, value),
         )
         for arm in ("defended", "scratch")
-        for draw in range(3)
+        for draw in range(6)
         for number, value in enumerate(worth)
         if draw == 0 or number < 3
     ]  # fmt: skip
     found = evaluation_of(records)
     reached = metrics.well_tuned(found, "defended", 10)
-    assert list(reached.values()) == pytest.approx([0.85] * 2)
+    assert list(reached.values()) == pytest.approx([0.85] * 5)
     assert metrics.strongest_families(found, "defended", 10) == ["family 0", "family 1"]
+    # A gate that looks at some of the draws is about the same attacker.
+    looks = {"limit": 1.0, "draws": 9, "looks": [{"labels": 10, "draws": [3, 5]}]}
+    until = replace(found, context={"until": looks, "undesirable": {"test_samples": 1000}})
+    better = [
+        replace(one, halves=(half := one.halves[0] - 0.1 * (one.family == "family 1"), half))
+        for one in until.records
+        if one.method == "scratch"
+    ]
+    others = [one for one in until.records if one.method == "defended"]
+    (cell,) = metrics.decide(replace(until, records=(*others, *better)), "defended", 1.0).cells
+    assert cell.draws == 3 and cell.mean == pytest.approx(5.0)
 
 
 def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path) -> None:

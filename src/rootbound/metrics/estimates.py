@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit  # Student's t; scipy.stats takes long to import
 
 LEVEL = 0.95
 """Confidence level of every interval."""
-RESAMPLES = 4000
-"""Resamples of the hierarchical bootstrap."""
 Draw = tuple[int, int]
 """What a number was measured with: the model's seed and the attacker's."""
 
@@ -62,10 +58,12 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def over_draws(values: Mapping[Draw, float]) -> Estimate:
-    """Return the mean over draws; attackers of one model are not independent of each other.
+    """Return the mean over draws; draws of labels on one model say little of another model.
 
-    With one attacker a model, or one model, this is `estimate`. Else the interval is that of a
-    hierarchical bootstrap: models are drawn with replacement, then attackers of each.
+    Of one model every draw is a value. Of several models the mean of each is one: Student's
+    interval over these is exact for normal values, whatever part of the noise is the models' and
+    whatever part the draws'. A bootstrap of models and draws is narrower and wrong: with three
+    models it holds the truth in 75 to 92 % of our simulations.
 
     Raises:
         ValueError: there are no values.
@@ -73,27 +71,11 @@ def over_draws(values: Mapping[Draw, float]) -> Estimate:
     groups: dict[int, list[float]] = {}
     for (seed, _), value in sorted(values.items()):
         groups.setdefault(seed, []).append(value)
-    if len(groups) == 1 or all(len(group) == 1 for group in groups.values()):
-        return estimate([value for group in groups.values() for value in group])
-    mean = statistics.fmean(statistics.fmean(group) for group in groups.values())
-    means = _resampled([np.array(group) for group in groups.values()])
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    below = float((means <= 0).mean())
-    p_value = min(1.0, 2 * min(below, 1 - below) + 1 / RESAMPLES)
-    return Estimate(mean, float(low), float(high), len(values), p_value)
-
-
-def _resampled(models: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Return means `(RESAMPLES,)` of models, and attackers of each, drawn with replacement."""
-    generator = np.random.default_rng(0)
-    shape = RESAMPLES, len(models)
-    drawn = generator.integers(len(models), size=shape)
-    values_of_models = np.empty(shape)
-    for model, values in enumerate(models):
-        redrawn = values[generator.integers(len(values), size=(*shape, len(values)))].mean(-1)
-        values_of_models = np.where(drawn == model, redrawn, values_of_models)
-    means: NDArray[np.float64] = values_of_models.mean(axis=1)
-    return means
+    if len(groups) == 1:
+        return estimate(next(iter(groups.values())))
+    return replace(
+        estimate([statistics.fmean(group) for group in groups.values()]), seeds=len(values)
+    )
 
 
 def points(values: Mapping[Draw, float]) -> Estimate | None:

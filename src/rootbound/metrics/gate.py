@@ -239,17 +239,17 @@ def _count_needed(
 
 
 def _first_draws(evaluation: Evaluation, method: str, labels: int | None, count: int) -> Evaluation:
-    """Return the evaluation with the first so many draws of each seed with these labels."""
+    """Return the evaluation with the first so many counted draws of each seed with these labels."""
     attackers: dict[int, set[int]] = {}
     for records in trials(evaluation, method, labels).values():
         for record in records:
             attackers.setdefault(record.seed, set()).add(record.attacker)
-    kept = {(seed, one) for seed, several in attackers.items() for one in sorted(several)[:count]}
+    later = {(seed, one) for seed, several in attackers.items() for one in sorted(several)[count:]}
     return replace(
         evaluation,
         records=tuple(
             record
             for record in evaluation.records
-            if record.labels != labels or (record.seed, record.attacker) in kept
+            if record.labels != labels or (record.seed, record.attacker) not in later
         ),
     )
