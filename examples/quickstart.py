@@ -1,17 +1,16 @@
-"""Train with and without a defence, attack both, and look at the report (about a minute)."""
+"""Train with and without a defence, attack both, and read the verdict (about two minutes)."""
 
 import rootbound as rb
 
 
 def main() -> None:
-    tasks = rb.datasets.mnist().split(desirable=range(5), undesirable=range(5, 10))
-    model = rb.models.shallow_cnn(classes=5)
-    plain = rb.methods.Plain().fit(model, tasks, seed=0)
-    defended = rb.methods.BestResponse().fit(model, tasks, seed=0)
-    evaluation = rb.evaluate(defended, tasks, undefended=plain, suite="demo-1", seeds=1, workers=2)
-    evaluation.save("quickstart/")
-    rb.report.html(evaluation, "quickstart/report.html")
-    print("look at quickstart/report.html")
+    tasks = rb.load_data("mnist").split("0-4", "5-9")
+    network = rb.models.shallow_cnn(classes=5)  # or any torch.nn.Module
+    plain = rb.defend(network, tasks, "Plain")
+    defended = rb.defend(network, tasks)
+    verdict = rb.audit(defended, tasks, plain, minutes=1, workers=2, folder="quickstart/")
+    verdict.report("quickstart/report.html")
+    print(verdict, "Look at quickstart/report.html.", sep="\n")
 
 
 # Worker processes import this file again: what they must not repeat goes under this line.

@@ -65,7 +65,6 @@ LESS = """
 import runpy, sys
 from dataclasses import replace
 import rootbound as rb
-from rootbound.suites import SUITES
 
 def a_twentieth(mnist=rb.datasets.mnist):
     whole = mnist()
@@ -75,20 +74,43 @@ def a_twentieth(mnist=rb.datasets.mnist):
     )
     return replace(whole, train=train, test=test)
 
-rb.datasets.mnist = a_twentieth
-SUITES["demo-1"] = SUITES["demo-1"].with_budgets((rb.Budget(10, 5), rb.Budget(None, 5)))
+rb.datasets.DATASETS["mnist"] = a_twentieth
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
 @pytest.mark.slow
 def test_quickstart(tmp_path: Path) -> None:
-    """As a user runs it: another process, real MNIST (a part of it), two workers, fewer steps."""
-    subprocess.run(
-        [sys.executable, "-c", LESS, EXAMPLES / "quickstart.py"],
+    """As a user runs it: another process, real MNIST (a part of it), two workers, less time."""
+    text = (EXAMPLES / "quickstart.py").read_text()
+    assert "minutes=1," in text
+    (tmp_path / "shorter.py").write_text(text.replace("minutes=1,", "minutes=0.4,"))
+    done = subprocess.run(
+        [sys.executable, "-c", LESS, "shorter.py"],
         cwd=tmp_path,
         check=True,
         timeout=200,
+        capture_output=True,
+        text=True,
     )
     assert (tmp_path / "quickstart" / "report.html").stat().st_size > 100_000
-    assert rb.Evaluation.load(tmp_path / "quickstart").complete
+    verdict = rb.load(tmp_path / "quickstart")
+    assert verdict.evaluation.complete
+    assert done.stdout.startswith(str(verdict))
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(EXAMPLES / "notebook.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    less = "".join(LESS.splitlines(keepends=True)[:-1])  # all but that it runs a file
+    cells[0].source = less + cells[0].source
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=200, resources=resources).execute()
+    said = [str(one) for cell in cells for one in cell.outputs]
+    assert any("points over scratch" in one for one in said)
+    assert any("<strong>" in one and "<img" in one for one in said)
+    assert not any("Traceback" in one for one in said)

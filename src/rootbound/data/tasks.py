@@ -14,7 +14,7 @@ from rootbound.data.samples import Data
 from rootbound.data.transforms import Scaling
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task:
     """A classification task with its own training and test data.
 
@@ -72,12 +72,17 @@ class Task:
                 "resize one of them",
             )
 
+    def __repr__(self) -> str:
+        """Return in a line what is told apart, and by how many samples."""
+        counts = f"{len(self.train):,} training and {len(self.test):,} test samples"
+        return f"<{type(self).__name__} {self.name!r}: {len(self.classes)} classes, {counts}>"
+
     def to(self, device: torch.device) -> Task:
         """Return the task with its data on a device."""
         return replace(self, train=self.train.to(device), test=self.test.to(device))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Tasks:
     """What a model must not be turned into, and what else is known: enough to attack it.
 
@@ -94,6 +99,13 @@ class Tasks:
     known_undesirable: Data | None
     shared: bool = False
     benign: Task | None = None
+
+    def __repr__(self) -> str:
+        """Return in a few lines what is wanted and what is not."""
+        roles = ("desirable", "undesirable", "benign")
+        known = {role: task for role in roles if (task := getattr(self, role)) is not None}
+        lines = [f"  {role}: {task!r}" for role, task in known.items()]
+        return "\n".join([f"<{type(self).__name__}", *lines]) + ">"
 
     @property
     def example(self) -> Tensor:
@@ -113,7 +125,7 @@ class Tasks:
         return Tasks(None, undesirable, None)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TaskPair(Tasks):
     """What a model is for, and what it must not be turned into: enough to defend it.
 

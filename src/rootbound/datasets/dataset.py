@@ -86,7 +86,7 @@ DEFAULT_LAYOUT = Layout()
 """Columns by their types; every image must be readable."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Training and test samples with the names of their classes.
 
@@ -108,6 +108,11 @@ class Dataset:
     conversion: str = ""
     fewest_classes: ClassVar[int] = 2
     """Least number of classes that make a task."""
+
+    def __repr__(self) -> str:
+        """Return in a line how many samples there are, and of which classes."""
+        counts = f"{len(self.train):,} training and {len(self.test):,} test samples"
+        return f"<{type(self).__name__} {self.name!r}: {counts} of {describe_names(self.classes)}>"
 
     def chosen(self, text: str) -> tuple[int, ...]:
         """Read a list of classes, such as `cat,dog`, `1,3,5-7` or `all`, and return their labels.

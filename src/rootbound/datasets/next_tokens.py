@@ -21,7 +21,7 @@ UNLIMITED = 2**31 - 1
 """Most tokens of a text: all of them."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NextTokens(Dataset):
     """Contexts in texts of some classes; a task is to tell the token that follows.
 

@@ -6,10 +6,11 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 from markupsafe import escape
 from matplotlib.figure import Figure
 
@@ -59,11 +60,19 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Apply the style to figures that are made inside, and to nothing else."""
-    with mpl.rc_context():
-        mpl.rcParams.update(mpl.rcParamsDefault)
-        mpl.use("svg")
-        mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # keys are text here
-        yield
+    # Before anything has been drawn, this is no name: nothing is to be restored then.
+    backend = dict.get(mpl.rcParams, "backend")
+    try:
+        with mpl.rc_context():
+            mpl.rcParams.update(mpl.rcParamsDefault)
+            mpl.use("svg")
+            mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # keys are text here
+            yield
+    finally:
+        if isinstance(backend, str):  # else a notebook would show no figure from now on
+            mpl.rcParams["backend"] = backend  # first: a notebook's own looks here when it begins
+            with suppress(ImportError):  # of a screen that is not there
+                plt.switch_backend(backend)
 
 
 def assign_colours(methods: Sequence[str]) -> dict[str, str]:
