@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rootbound.cli import options as shared
 from rootbound.cli.gate import CODES, SHOWN_TO_HOLD, command_for_more
@@ -25,35 +25,60 @@ from rootbound.report.gate import in_a_sentence, judge
 from rootbound.report.headline import verdict
 from rootbound.suites.suite import MOST_DRAWS
 
+EXAMPLES = (
+    "rootbound audit defended.safetensors --undefended plain.safetensors --suite quick-2",
+    "rootbound audit weights.pt --model net.py:network --data DATA --undesirable 5-9",
+    "rootbound audit defended.safetensors --fail-if-advantage-over 1 --until-decided",
+)
+
 
 @dataclass(frozen=True)
 class Options:
     """Options of `rootbound audit`."""
 
-    checkpoint: str
-    """Model file, folder of 'rootbound export', or OWNER/NAME on the Hugging Face hub; hf:NAME for
-    a plain model of transformers, from a folder or the hub."""
-    undefended: str | None = None
-    """Model file of the same network trained without intervention, for comparison."""
-    public: str | None = None
-    """The best starting point that anyone can download: hf:NAME, a model file or OWNER/NAME, or
-    file.py:function that returns a network with its weights. Advantages are then given over it,
-    too, and the gate judges what the weights add to the stronger of it and random ones."""
+    checkpoint: str = field(
+        metadata={
+            "help": "Model file, folder of 'rootbound export', or OWNER/NAME on the Hugging Face "
+            "hub; hf:NAME for a plain model of transformers, from a folder or the hub.",
+            "brief": "model file, folder, OWNER/NAME, or hf:NAME",
+        }
+    )
+    undefended: str | None = shared.option(
+        "Model file of the same network trained without intervention, for comparison.",
+        brief="the same network trained without a defence",
+        metavar="MODEL",
+    )
+    public: str | None = shared.option(
+        "The best starting point that anyone can download: hf:NAME, a model file or OWNER/NAME, or "
+        "file.py:function that returns a network with its weights. Advantages are then given over "
+        "it, too, and the gate judges what the weights add to the stronger of it and random ones.",
+        brief="the best model that anyone can download",
+        metavar="NAME",
+    )
     network: shared.NetworkOptions = shared.NetworkOptions()
     tasks: shared.TaskOptions = shared.TaskOptions()
     scaling: shared.ScalingOptions = shared.ScalingOptions()
     attack: shared.AttackOptions = shared.AttackOptions()
-    minutes: float | None = None
-    """Attack for about so long, in place of trying everything: each setting of the suite a little,
-    those that win more and more, all arms alike. With more minutes an audit goes on."""
-    fail_if_advantage_over: float | None = None
-    """Judge whether the weights add at most so many points to what an attacker has without them,
-    with any number of labels. Exit code 0: shown to hold; 1: shown not to hold; 3: undecided, and
-    the last line says how many draws of labels more would do. Either of the first two is wrong in
-    2.5 % of cases at most."""
-    until_decided: bool = False
-    """With --fail-if-advantage-over: add draws of labels, for all arms alike, until that is shown
-    to hold or not. The error rates allow for every look."""
+    minutes: float | None = shared.option(
+        "Attack for about so long, in place of trying everything: each setting of the suite a "
+        "little, those that win more and more, all arms alike. With more minutes an audit goes on.",
+        brief="end after about so many minutes",
+        metavar="NUMBER",
+    )
+    fail_if_advantage_over: float | None = shared.option(
+        "Judge whether the weights add at most so many points to what an attacker has without "
+        "them, with any number of labels. Exit code 0: shown to hold; 1: shown not to hold; 3: "
+        "undecided, and the last line says how many draws of labels more would do. Either of the "
+        "first two is wrong in 2.5 % of cases at most.",
+        brief="a gate: exit code 0 holds, 1 does not, 3 undecided",
+        metavar="POINTS",
+    )
+    until_decided: bool = shared.option(
+        "With --fail-if-advantage-over: add draws of labels, for all arms alike, until that is "
+        "shown to hold or not. The error rates allow for every look.",
+        default=False,
+        brief="draw labels until the gate is decided",
+    )
     draws: int | None = shared.option(
         f"With --until-decided: draws of labels for each seed, at most (default: {MOST_DRAWS}).",
         metavar="NUMBER",

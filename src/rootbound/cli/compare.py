@@ -22,26 +22,43 @@ from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.records import Spec, records_file
 from rootbound.report import leaderboard
 
+EXAMPLES = (
+    "rootbound compare --methods all --suite quick-2",
+    'rootbound compare --methods "Plain,BestResponse,BestResponse(weight=0.3)"',
+    "rootbound compare --methods all,own.py:Mine --extends rootbound-compare",
+)
+
 
 @dataclass(frozen=True)
 class Options:
     """Options of `rootbound compare`."""
 
-    methods: str = shared.option(HELP, default="all")
-    generic_data: str | None = None
-    """Data set of neither task: what features learned from it are worth to the attacker becomes a
-    line to hold methods against."""
-    public: str | None = None
-    """The best starting point that anyone can download, as for `rootbound audit`: advantages are
-    then given over it, too."""
+    methods: str = shared.option(
+        f"{HELP}.",
+        default="all",
+        brief="names or file.py:Class, with commas",
+    )
+    generic_data: str | None = shared.option(
+        "Data set of neither task: what features learned from it are worth to the attacker "
+        "becomes a line to hold methods against.",
+        metavar="DATA",
+    )
+    public: str | None = shared.option(
+        "The best starting point that anyone can download, as for `rootbound audit`: advantages "
+        "are then given over it, too.",
+        brief="the best model that anyone can download",
+        metavar="NAME",
+    )
     recipe: shared.RecipeOptions = shared.RecipeOptions()
     tasks: shared.TaskOptions = shared.TaskOptions()
     network: shared.NetworkOptions = shared.NetworkOptions()
     scaling: shared.ScalingOptions = shared.ScalingOptions()
     attack: shared.AttackOptions = shared.AttackOptions(suite="quick-1")
-    external: str | None = None
-    """JSON list of what others got out of a method's weights: method, advantage in points, attack,
-    link."""
+    external: str | None = shared.option(
+        "JSON list of what others got out of a method's weights: method, advantage in points, "
+        "attack, link.",
+        metavar="FILE",
+    )
     folder: shared.FolderOptions = shared.FolderOptions()
 
 

@@ -25,17 +25,29 @@ METHODS: tuple[Method, ...] = (
 )
 
 
+EXAMPLES = (
+    "rootbound demo --quick",
+    "rootbound demo --desirable 1,3,5,7,9 --undesirable 0,2,4,6,8",
+)
+
+
 @dataclass(frozen=True)
 class Options:
     """Options of `rootbound demo`."""
 
     tasks: TaskOptions = TaskOptions()
-    model: str = option(f"{ARCHITECTURE}.", default="shallow_cnn")
+    model: str = option(
+        f"{ARCHITECTURE}.", default="shallow_cnn", brief="a built-in name, or hf:NAME"
+    )
     attack: AttackOptions = AttackOptions()
-    quick: bool = False
-    """One seed, and BestResponse against Plain alone: about a minute."""
-    epochs: int | None = None
-    """Passes over the data, in place of each method's own."""
+    quick: bool = option(
+        "One seed, and BestResponse against Plain alone: about a minute.",
+        default=False,
+        brief="one seed, two methods: about a minute",
+    )
+    epochs: int | None = option(
+        "Passes over the data, in place of each method's own.", metavar="NUMBER"
+    )
     folder: FolderOptions = FolderOptions()
 
 

@@ -17,7 +17,7 @@ from rootbound.cli.networks import (
     resolve_network,
     resolve_transformers,
 )
-from rootbound.cli.options import NetworkOptions
+from rootbound.cli.options import NetworkOptions, option
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.data import Scaling
@@ -46,8 +46,10 @@ class Options:
     out: str = "rootbound-export"
     """Folder for weights, config and card."""
     network: NetworkOptions = NetworkOptions()
-    push_to_hub: str | None = None
-    """OWNER/NAME on the Hugging Face hub. You log in with `hf auth login`, or by HF_TOKEN."""
+    push_to_hub: str | None = option(
+        "Where on the Hugging Face hub. You log in with `hf auth login`, or by HF_TOKEN.",
+        metavar="OWNER/NAME",
+    )
     private: bool = False
     """Make the hub's repository private, if it is new."""
     commit_message: str | None = None

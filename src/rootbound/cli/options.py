@@ -6,50 +6,62 @@ A field is an option, and its docstring the option's help.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from rootbound.core.devices import DEVICES, PRECISIONS
 from rootbound.datasets import DATASETS, Layout
 from rootbound.networks import MODELS
 from rootbound.suites import SUITES
 
-DEVICE = f"Where tensors live: {', '.join(DEVICES)} (default: cpu)."
+DEVICE = f"Where tensors live: {', '.join(DEVICES)}."
+DEVICE_IN_BRIEF = "auto, cpu, cuda or mps"
 ARCHITECTURE = (
     f"Architecture: {', '.join(MODELS)}, or hf:NAME for the weights of a model of the hub or of a "
     "folder"
 )
 
 
-def option(text: str, *names: str, default: Any = None, **settings: Any) -> Any:
-    """Return a field whose help cannot be a docstring, or which is no plain option.
+def option(text: str, *names: str, default: Any = None, brief: str = "", **settings: Any) -> Any:
+    """Return a field whose help is more than a docstring, or which is no plain option.
 
     Args:
-        text: What `--help` says about it.
+        text: What `--help-all` says about it.
         names: Further names, with their dashes.
         default: Value where the option is not given.
+        brief: What `--help` says about it; without that, only its name is there.
         settings: What `add_argument` takes besides, such as `metavar`.
     """
-    return field(default=default, metadata={"help": text, "names": names, **settings})
+    about = {"help": text, "brief": brief, "names": names, **settings}
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
 class TaskOptions:
     """What is desirable and what is not, and how files of it are read."""
 
+    title: ClassVar[str] = "the tasks and their data"
     data: str | None = option(
         f"Data set: {', '.join(DATASETS)}, a folder of IDX, image or parquet files, FILE.npz, or "
         "hf:NAME[:CONFIGURATION][@REVISION] of the hub (default: the one that the model's file "
         "names, or mnist).",
         "--desirable-data",
+        brief="mnist, a folder, FILE.npz or hf:NAME",
     )
-    undesirable_data: str | None = None
-    """Data set of the undesirable classes, made to fit (default: the same)."""
-    desirable: str | None = None
-    """Desirable classes by their names, as in cat,dog; where names are numbers, also 0-4 or
-    1,3,5-7; or all (default: the first five of ten, or all where there are two data sets)."""
-    undesirable: str | None = None
-    """Undesirable classes, likewise (default: the last five of ten, or all where there are two data
-    sets)."""
+    undesirable_data: str | None = option(
+        "Data set of the undesirable classes, made to fit (default: the same).", metavar="DATA"
+    )
+    desirable: str | None = option(
+        "Desirable classes by their names, as in cat,dog; where names are numbers, also 0-4 or "
+        "1,3,5-7; or all (default: the first five of ten, or all where there are two data sets).",
+        brief="what the model is for, as in cat,dog or 0-4",
+        metavar="CLASSES",
+    )
+    undesirable: str | None = option(
+        "Undesirable classes, likewise (default: the last five of ten, or all where there are two "
+        "data sets).",
+        brief="what it must not be turned into",
+        metavar="CLASSES",
+    )
     share_undesirable: bool = False
     """Give defender and attacker the same undesirable samples, not disjoint halves."""
     input_column: str | None = None
@@ -74,19 +86,24 @@ class TaskOptions:
     """Tokens of a text at most (default: the model's own, or 64)."""
     skip_unreadable: bool = False
     """Leave out images that cannot be read."""
-    in_memory: float = Layout.in_memory
-    """GiB of images or tokens to keep in memory at most. A part of a data set that is larger stays
-    in a file of the folder ROOTBOUND_CACHE (default: 4)."""
+    in_memory: float = option(
+        "GiB of images or tokens to keep in memory at most. A part of a data set that is larger "
+        "stays in a file of the folder ROOTBOUND_CACHE.",
+        default=Layout.in_memory,
+        metavar="GIB",
+    )
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
     """Which network it is."""
 
+    title: ClassVar[str] = "the network"
     model: str | None = option(
         f"{ARCHITECTURE}, or file.py:function that returns a torch.nn.Module; with a file that "
         "holds weights alone (safetensors, or PyTorch's without code) a config.json, too (default: "
-        "the one that the model's file names, or shallow_cnn)."
+        "the one that the model's file names, or shallow_cnn).",
+        brief="a built-in name, hf:NAME, or file.py:function",
     )
     head: str | None = None
     """With --model file.py:function: the last linear layer's name, if it is not found."""
@@ -101,6 +118,7 @@ class NetworkOptions:
 class ScalingOptions:
     """How a network wants its inputs scaled, where no file of ours says it."""
 
+    title: ClassVar[str] = "the network"
     mean: float | list[float] | str | None = None
     """With --deviation: how the pixels were scaled that a stranger's network was trained on, in
     place of the data's own scaling: (x - mean) / deviation, where x is from 0, black, to 1, white.
@@ -116,8 +134,12 @@ class ScalingOptions:
 class RecipeOptions:
     """How every method trains, in place of its own recipe."""
 
-    epochs: int | None = None
-    """Passes over the data, in place of the method's own."""
+    title: ClassVar[str] = "training"
+    epochs: int | None = option(
+        "Passes over the data, in place of the method's own.",
+        brief="passes over the data (default: the method's own)",
+        metavar="NUMBER",
+    )
     precision: str | None = option(
         "Precision of the products of matrices in training, in place of the method's own: "
         f"{' or '.join(PRECISIONS)}."
@@ -131,26 +153,40 @@ class RecipeOptions:
 class AttackOptions:
     """How models are attacked, and where the work is done."""
 
+    title: ClassVar[str] = "the attack"
     suite: str = option(
         f"Attack suite: {', '.join(SUITES)}, or file.py:name of one, or of a function that returns "
         "one.",
         default="demo-1",
+        brief="such as quick-2, or file.py:name",
     )
-    labels: str | None = None
-    """Labelled samples per class, in place of the suite's, such as 10,100,all."""
+    labels: str | None = option(
+        "Labelled samples per class, in place of the suite's, such as 10,100,all.",
+        brief="labels a class, in place of the suite's: 10,100,all",
+    )
     steps: str | None = None
     """Optimiser steps for each of --labels, in place of the suite's, such as 60,100,160."""
-    trial_limit: float = 60.0
-    """Minutes that one trial may take; then it counts as failed (default: 60)."""
-    seeds: int | None = None
-    """Number of seeds; each draws weights and labels (default: 3, or 1 with a suite that confirms
-    on attacker seeds of its own, or draws labels several times for one model)."""
-    attackers: int | None = None
-    """Attacker seeds that the best settings are confirmed on, in place of the suite's, for narrower
-    intervals (standard-1: 5)."""
-    workers: int | None = None
-    """Processes, one thread each (default: the number of cores, at most 8)."""
-    device: str = option(DEVICE, default="cpu")
+    trial_limit: float = option(
+        "Minutes that one trial may take; then it counts as failed.", default=60.0,
+        metavar="MINUTES",
+    )  # fmt: skip
+    seeds: int | None = option(
+        "Number of seeds; each draws weights and labels (default: 3, or 1 with a suite that "
+        "confirms on attacker seeds of its own, or draws labels several times for one model).",
+        brief="models and labels drawn so many times",
+        metavar="NUMBER",
+    )
+    attackers: int | None = option(
+        "Attacker seeds that the best settings are confirmed on, in place of the suite's, for "
+        "narrower intervals (standard-2: 5).",
+        metavar="NUMBER",
+    )
+    workers: int | None = option(
+        "Processes, one thread each (default: the number of cores, at most 8).",
+        brief="processes (default: the cores, at most 8)",
+        metavar="NUMBER",
+    )
+    device: str = option(DEVICE, default="cpu", brief=DEVICE_IN_BRIEF)
     ray: str | None = option(
         "In place of --workers: the CPUs of a Ray cluster, HOST:PORT of its head or the one that "
         "this machine is part of; needs the extra ray.",
@@ -164,12 +200,17 @@ class AttackOptions:
 class FolderOptions:
     """Where a run goes, and what it goes on from."""
 
-    out: str | None = None
-    """Folder for records, report and figures of this run alone; one that was interrupted goes on
-    there (default: rootbound-COMMAND, or one beside it where that holds another run)."""
+    title: ClassVar[str] = "the run"
+    out: str | None = option(
+        "Folder for records, report and figures of this run alone; one that was interrupted goes "
+        "on there (default: rootbound-COMMAND, or one beside it where that holds another run).",
+        brief="folder of this run alone",
+        metavar="FOLDER",
+    )
     extends: str | None = option(
         "Folder of a run that has fewer seeds, attackers or methods and is otherwise the same: "
         "what it found is copied to --out, not done again.",
+        brief="a smaller run, whose records are taken up",
         metavar="FOLDER",
     )
     # No option: the whole command, so that an interrupted run can be begun again with it.

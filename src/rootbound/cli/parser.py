@@ -7,18 +7,18 @@ that several commands share: they stand beside the others, with the group's valu
 
 from __future__ import annotations
 
-import ast
 import functools
-import inspect
 import operator
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
-from itertools import pairwise
 from types import ModuleType, NoneType, UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from rootbound.cli.described import Described, describe
+from rootbound.cli.help import ALL, brief_help, full_help
 from rootbound.cli.misspelt import explain, unknown_option
 from rootbound.core.errors import InputError
 
@@ -34,7 +34,8 @@ def parser_of(name: str, command: ModuleType) -> ArgumentParser:
     """Return the parser of a command's options."""
     parser = _Parser(prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
-    _add_options(parser, command.Options)
+    for one in describe(command.Options):
+        _add_option(parser, one)
     return parser
 
 
@@ -47,13 +48,17 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
         SystemExit: The words ask for help, or for the configuration.
     """
     name, *rest = words
+    if not {"-h", "--help", ALL}.isdisjoint(rest):
+        show = full_help if ALL in rest else brief_help
+        sys.stdout.write(show(name, command))
+        raise SystemExit(0)
     parser = parser_of(name, command)
     known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
     for word in rest:
         flag = word.partition("=")[0]
         # What follows a dot is a setting of what the option names: the parser checks it.
         if flag.startswith("--") and flag.partition(".")[0] not in known:
-            raise unknown_option(flag, known)
+            raise unknown_option(flag, [*known, ALL])
     try:
         parsed = parser.parse_args(getattr(command, "prepare", list)(rest))
     except ArgumentError as error:
@@ -64,42 +69,16 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
     return _with_values(command.Options, values)
 
 
-def _add_options(parser: ArgumentParser, kind: type[Any], group: object | None = None) -> None:
-    """Add the options of a dataclass, with the defaults of a group where it is one."""
-    hints, texts = _describe(kind)  # type: ignore[arg-type]  # a class is hashable
-    for part in fields(kind):
-        default = part.default if group is None else getattr(group, part.name)
-        if is_dataclass(default):
-            _add_options(parser, type(default), default)
-        elif part.name in texts or part.metadata:
-            settings = {"help": texts.get(part.name), **part.metadata}
-            key, names = _key(part.name), settings.pop("names", ())
-            if hints[part.name] is bool:
-                settings["action"] = "store_true"
-            else:
-                settings = {"type": _type_of_given(hints[part.name]), **settings}
-            if default is MISSING:
-                parser.add_argument(key, **settings)
-            else:
-                flag = f"--{key.replace('_', '-')}"
-                parser.add_argument(flag, *names, default=default, **settings)
-
-
-@functools.cache
-def _describe(kind: type[Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return types and docstrings of the fields of a dataclass, which commands may share."""
-    return get_type_hints(kind), _docstrings(kind)
-
-
-def _docstrings(kind: type[Any]) -> dict[str, str]:
-    """Return the docstring below each field of a dataclass, which Python itself forgets."""
-    definition = ast.parse(inspect.getsource(kind)).body[0]
-    assert isinstance(definition, ast.ClassDef)
-    return {
-        ast.unparse(part.target): " ".join(ast.literal_eval(below.value).split())
-        for part, below in pairwise(definition.body)
-        if isinstance(part, ast.AnnAssign) and isinstance(below, ast.Expr)
-    }
+def _add_option(parser: ArgumentParser, one: Described) -> None:
+    settings: dict[str, Any] = {"help": one.text, **one.settings}
+    if one.hint is bool:
+        settings["action"] = "store_true"
+    else:
+        settings = {"type": _type_of_given(one.hint), **settings}
+    if one.default is MISSING:
+        parser.add_argument(one.key, **settings)
+    else:
+        parser.add_argument(one.flag, *one.names, default=one.default, **settings)
 
 
 def _type_of_given(hint: Any) -> Any:
@@ -109,17 +88,12 @@ def _type_of_given(hint: Any) -> Any:
     return functools.reduce(operator.or_, (kind for kind in get_args(hint) if kind is not NoneType))
 
 
-def _key(name: str) -> str:
-    """Return the name of a field's option: one that Python keeps for itself ends in `_` there."""
-    return name.rstrip("_")
-
-
 def _with_values(kind: type[Any], values: Mapping[str, Any]) -> Any:
     """Return a dataclass of options, groups included, with the values of their names."""
     parts = {
         part.name: _with_values(type(part.default), values)
         if is_dataclass(part.default)
-        else values[_key(part.name)]
+        else values[part.name.rstrip("_")]
         for part in fields(kind)
     }
     return kind(**parts)

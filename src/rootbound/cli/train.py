@@ -32,7 +32,12 @@ from rootbound.report.balance import IMBALANCED
 from rootbound.training import balanced_accuracy, predict
 from rootbound.training.state import TrainingState
 
-__all__ = ["Options", "prepare", "run"]
+__all__ = ["EXAMPLES", "Options", "prepare", "run"]
+EXAMPLES = (
+    "rootbound train --method BestResponse --out defended.safetensors",
+    "rootbound train --data photos --desirable cat,dog --undesirable car,truck",
+    "rootbound train --from plain.safetensors --undesirable-data DATA --out defended.safetensors",
+)
 log = logging.getLogger(__name__)
 
 
@@ -44,21 +49,31 @@ class Options:
     network: shared.NetworkOptions = shared.NetworkOptions()
     scaling: shared.ScalingOptions = shared.ScalingOptions()
     method: Method | None = shared.option(
-        f"How to train: {', '.join(METHODS)}, or file.py:Class; settings by --method.NAME."
+        f"How to train: {', '.join(METHODS)}, or file.py:Class; settings by --method.NAME, which "
+        "--method.help CLASS lists (default: BestResponse).",
+        brief="a name, or file.py:Class (default: BestResponse)",
     )
-    from_: str | None = None
-    """Model file, published folder or OWNER/NAME of the hub to go on from, in place of new weights.
-    Its architecture, data and classes are taken too, where nothing else is said; with --model,
-    anybody's weights of that network."""
-    device: str = shared.option(shared.DEVICE, default="cpu")
+    from_: str | None = shared.option(
+        "Model file, published folder or OWNER/NAME of the hub to go on from, in place of new "
+        "weights. Its architecture, data and classes are taken too, where nothing else is said; "
+        "with --model, anybody's weights of that network.",
+        brief="a model to go on from, in place of new weights",
+        metavar="MODEL",
+    )
+    device: str = shared.option(shared.DEVICE, default="cpu", brief=shared.DEVICE_IN_BRIEF)
     recipe: shared.RecipeOptions = shared.RecipeOptions()
     seed: int = 0
     """Seed of weights and batches."""
-    checkpoint_every: float = 10.0
-    """Minutes after which training is saved beside --out; the same command goes on there when it
-    was killed, to the same weights (default: 10)."""
-    out: str = "model.safetensors"
-    """File for the trained model."""
+    checkpoint_every: float = shared.option(
+        "Minutes after which training is saved beside --out; the same command goes on there when "
+        "it was killed, to the same weights.",
+        default=10.0,
+        metavar="MINUTES",
+    )
+    out: str = shared.option(
+        "File for the trained model.", default="model.safetensors", brief="file for the model",
+        metavar="FILE",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,88 @@
+"""What `--help` and `--help-all` say: one screen, every option, each default once."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rootbound.cli import help as shown
+from rootbound.cli import main
+from rootbound.cli.described import Described, describe
+from rootbound.cli.main import COMMANDS, load_command
+
+each = pytest.mark.parametrize("command", COMMANDS)
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert main(words) == 0
+    return capsys.readouterr().out
+
+
+def options(command: str) -> list[Described]:
+    return list(describe(load_command(command).Options))
+
+
+@each
+def test_help_fits_on_a_screen(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = said(capsys, command, "--help").splitlines()
+    assert len(lines) <= shown.SCREEN == 40
+    examples = [line for line in lines if line.startswith("  rootbound ")]
+    assert max(len(line) for line in lines if line not in examples) <= 80
+    assert max(map(len, examples), default=0) <= 100
+
+
+@each
+def test_both_name_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    brief, full = said(capsys, command, "--help"), said(capsys, command, "--help-all")
+    assert said(capsys, command, "-h") == brief
+    for one in options(command):
+        name = shown.synopsis(one).split()[0] if one.flag not in full else one.flag
+        assert name in brief, name
+        assert name in full, name
+
+
+@each
+def test_everything_is_said_of_every_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = " ".join(said(capsys, command, "--help-all").split())
+    for one in options(command):
+        assert one.text.removesuffix(".") in full
+        assert one.text.endswith("."), one.text
+
+
+@each
+def test_a_default_is_said_once_and_in_words(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for asked in ("--help", "--help-all"):
+        text = said(capsys, command, asked)
+        assert not re.search(r"\(type|null|None|False", text)
+        for entry in re.split(r"\n  (?=\S)", text):
+            assert entry.count("(default:") <= 1, entry
+
+
+def test_defaults_of_a_group_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "(default: demo-1)" in said(capsys, "audit", "--help")
+    assert "(default: quick-1)" in said(capsys, "compare", "--help")
+    assert re.search(r"--seed SEED +Seed .* \(default: 0\)\.", said(capsys, "train", "--help-all"))
+    assert "(default: 10)." in said(capsys, "train", "--help-all")
+
+
+def test_examples_are_commands_with_options_that_there_are() -> None:
+    for command in COMMANDS:
+        flags = {one.flag for one in options(command)}
+        for example in getattr(load_command(command), "EXAMPLES", ()):
+            assert example.startswith(f"rootbound {command} ")
+            assert set(re.findall(r"--[a-z-]+", example)) <= flags, example
+
+
+def test_a_misspelt_option_is_told_of_the_longer_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "x", "--help-al"]) == 2
+    assert "--help-all" in capsys.readouterr().err
