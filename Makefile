@@ -28,18 +28,20 @@ lint: $(STAMP)  ## ruff, mypy and one rule of pylint
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## the documentation, into site/; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m docs.pages
+	$(BIN)/zensical build --strict --clean
 
 package: $(STAMP)  ## the wheel and the source distribution, into dist/, and a check of what they say
 	rm -rf dist
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
+	! tar --extract --to-stdout --wildcards --file dist/*.tar.gz '*/PKG-INFO' | grep -E '\]\((docs|benchmarks|examples|[A-Z]+)'
 
 format: $(STAMP)  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## the numbers of the README (minutes)
+bench: $(STAMP)  ## the first numbers of docs/results.md (minutes)
 	$(BIN)/python -m benchmarks.claims.demo
 
 torture: $(STAMP)  ## the fault tests many times: kills, damaged files, odd settings (hours)
@@ -47,7 +49,7 @@ torture: $(STAMP)  ## the fault tests many times: kills, damaged files, odd sett
 	$(BIN)/python -m benchmarks.torture.torture
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .coverage
+	rm -rf $(VENV) site .cache .mypy_cache .ruff_cache .pytest_cache .coverage
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rootbound needs Python 3.11 or newer: make PYTHON=python3.11")'

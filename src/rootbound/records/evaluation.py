@@ -101,7 +101,7 @@ class Evaluation:
     def to_frame(self) -> pd.DataFrame:
         """Return a table of pandas with a row for each record, "all" where all labels were given.
 
-        Its columns are in `docs/howto/runs.md`.
+        Its columns are in `docs/howto/records.md`.
 
         Raises:
             InputError: pandas is not installed.

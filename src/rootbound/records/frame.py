@@ -16,7 +16,7 @@ ALL = "all"
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Return a table with a row for each record; its columns are in `docs/howto/runs.md`.
+    """Return a table with a row for each record; its columns are in `docs/howto/records.md`.
 
     Raises:
         InputError: pandas is not installed.

@@ -1,0 +1,36 @@
+"""Write the pages that are made from code and records into the documentation's folder.
+
+python -m docs.pages, before the site is built; `make docs` does both.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from docs.pages import commands, leaderboards, parts
+from rootbound.publishing import card
+from rootbound.report import verdicts
+
+FOLDER = Path("docs")
+MADE = ("methods", "attacks", "commands", "schema")
+"""Folders in which everything is made here, so that what has gone leaves nothing behind."""
+
+
+def main() -> None:
+    """Write them all."""
+    for name in MADE:
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
+    pages = {**dict(parts.pages()), **dict(commands.pages()), "leaderboard.md": leaderboards.page()}
+    # At an address that ends in its own `$id`, so that it is found there wherever the site is.
+    for schema in (card.SCHEMA, verdicts.SCHEMA):
+        pages[f"schema/{schema['$id']}"] = json.dumps(schema, indent=1, ensure_ascii=False)
+    for name, text in pages.items():
+        path = FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

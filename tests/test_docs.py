@@ -1,0 +1,154 @@
+"""The documentation: short pages in plain words, made of what there is, read from disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from benchmarks.claims import leaderboards as gathering
+from docs.pages import commands, leaderboards, parts
+from docs.pages.__main__ import MADE
+from docs.pages.gathered import GATHERED
+from rootbound.cli.described import describe
+from rootbound.cli.main import COMMANDS, load_command
+from rootbound.records import Evaluation
+from rootbound.report.leaderboard.entries import entries
+from test_browser import browser as browser  # noqa: PLC0414  # a fixture
+
+ROOT = Path(__file__).parents[1]
+LONGEST = 150
+UNCLEAR = re.compile(
+    r"\b(shall|spared|settled|somebody's own|generic data|points gained: -|operations \d+ x)\b"
+)
+"""Words that readers stumbled over."""
+CODE = re.compile(r"^```.*?^```|`[^`]*`", re.DOTALL | re.MULTILINE)
+
+
+def written() -> dict[str, str]:
+    """Return the pages that are kept, by their path."""
+    found = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    pages = {str(path.relative_to(ROOT)): path.read_text() for path in found}
+    return {
+        path: text for path, text in pages.items()
+        if path != "docs/leaderboard.md" and not path.startswith(tuple(f"docs/{a}/" for a in MADE))
+    }  # fmt: skip
+
+
+def made() -> dict[str, str]:
+    """Return the pages that are made of code and records, by their path."""
+    pages = {**dict(parts.pages()), **dict(commands.pages())}
+    return {**pages, "leaderboard.md": leaderboards.page()}
+
+
+def test_no_page_is_long() -> None:
+    pages = {**written(), **made()}
+    assert len(pages) > 70
+    long = {path: len(text.splitlines()) for path, text in pages.items()}
+    assert {path: lines for path, lines in long.items() if lines > LONGEST} == {}
+
+
+def test_words_are_plain() -> None:
+    texts = {**written(), **made()}
+    for name in COMMANDS:
+        for one in describe(load_command(name).Options):
+            texts[f"{name} {one.flag}"] = f"{one.text} {one.brief}"
+    found = {
+        path: words
+        for path, text in texts.items()
+        if (words := UNCLEAR.findall(CODE.sub("", text)))
+    }
+    assert found == {}
+    assert UNCLEAR.search("nobody shall")
+
+
+def test_how_to_pages_begin_with_what_to_type_and_end_with_what_is_seen() -> None:
+    pages = {path: text for path, text in written().items() if path.startswith("docs/howto/")}
+    assert len(pages) > 10
+    for path, text in pages.items():
+        assert re.match(r"# .*\n\n```", text), path
+        assert re.findall(r"^## (.*)", text, re.MULTILINE)[-1] == "What you see", path
+
+
+def test_every_page_has_its_place() -> None:
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    own = {path.removeprefix("docs/") for path in written() if path.startswith("docs/")}
+    assert {path for path in own if not path.startswith("pages/")} <= listed
+
+
+def test_every_method_and_attack_of_a_leaderboard_stands_on_its_page() -> None:
+    pages = made()
+    for split in GATHERED["splits"]:
+        for row in split["rows"]:
+            if row["class"] != "GenericFeatures":
+                assert split["title"] in pages[f"methods/{row['class']}.md"]
+    assert "(89.7)" in pages["attacks/LoRA.md"]
+
+
+@pytest.mark.slow
+def test_leaderboards_are_those_of_the_records() -> None:
+    *_, kept = GATHERED["splits"]
+    evaluation = Evaluation.load(ROOT / gathering.RESULTS / kept["folder"])
+    found = gathering.in_values(evaluation, entries(evaluation, []))
+    assert json.loads(json.dumps(found)) == {
+        name: value for name, value in kept.items() if name not in ("title", "folder", "figure")
+    }
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("site")
+    for path in ("docs", "examples", "src"):
+        shutil.copytree(ROOT / path, folder / path)
+    for path in ("mkdocs.yml", "benchmarks/results/leaderboards.json"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, folder / path)
+    for words in (["docs.pages"], ["zensical", "build", "--strict", "--clean"]):
+        subprocess.run([sys.executable, "-m", *words], cwd=folder, check=True, capture_output=True)
+    yield folder / "site"
+
+
+@pytest.mark.slow
+def test_the_site_is_read_and_searched_from_disk(site: Path, browser: webdriver.Chrome) -> None:
+    browser.get((site / "index.html").as_uri())
+    browser.find_element(By.CSS_SELECTOR, ".md-search__button").click()
+    browser.switch_to.active_element.send_keys("bonferroni")
+
+    def found(page: webdriver.Chrome) -> bool:
+        links = page.execute_script("return [...document.links].map(link => link.href)")
+        return any("howto/gate.html" in link and "h=" in link for link in links)
+
+    WebDriverWait(browser, 20).until(found)
+    requests = [
+        json.loads(entry["message"])["message"]["params"]["request"]["url"]
+        for entry in browser.get_log("performance")
+        if "Network.requestWillBeSent" in entry["message"]
+        and "request" in json.loads(entry["message"])["message"]["params"]
+    ]
+    assert requests
+    assert all(address.startswith(("file:", "data:", "about:", "blob:")) for address in requests)
+
+
+@pytest.mark.slow
+def test_each_page_leads_to_the_next(site: Path, browser: webdriver.Chrome) -> None:
+    browser.get((site / "index.html").as_uri())
+    following = browser.find_element(By.CSS_SELECTOR, ".md-footer__link--next")
+    address = following.get_attribute("href") or ""
+    assert address.endswith("tutorial.html")
+    browser.get(address)
+    assert browser.find_element(By.CSS_SELECTOR, ".md-footer__link--prev")
+    links = browser.execute_script("return [...document.links].map(link => link.href)")
+    missing = [
+        link for link in links
+        if link.startswith("file:") and not Path(link[7:].partition("#")[0]).is_file()
+    ]  # fmt: skip
+    assert missing == []
