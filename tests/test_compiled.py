@@ -120,7 +120,7 @@ def test_without_a_compiler(
 
     whole = torch._dynamo.optimize
     monkeypatch.setattr(torch, "compile", whole(none))
-    with pytest.raises(InputError, match=r"torch.compile works.*no compiler.*leave --compile out"):
+    with pytest.raises(InputError, match=r"torch.compile works.*no compiler.*leave `compiled` out"):
         Plain(SHORT).when_compiled().fit(toy_model, toy_tasks)
 
 
@@ -134,7 +134,7 @@ def test_nothing_of_it_is_left(toy_model: Classifier) -> None:
 @pytest.mark.slow
 def test_what_differentiates_twice_is_refused(toy_tasks: TaskPair) -> None:
     method: LossMethod = ReverseMAML(SHORT, undesirable_batch_size=30)
-    with pytest.raises(InputError, match=r"differentiates once.*leave --compile out"):
+    with pytest.raises(InputError, match=r"differentiates once.*leave `compiled` out"):
         method.when_compiled().fit(two_blocks(), toy_tasks)
 
 

@@ -157,7 +157,7 @@ def test_what_a_smaller_run_is(change: dict[str, Any], obstacle: str | None) -> 
 def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(
     run: Any, fresh: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="one where seeds is 2, not 1; leave --extends out"):
+    with pytest.raises(InputError, match="one where seeds is 2, not 1; leave `extends` out"):
         run(RunFolder(tmp_path / "new", extends=fresh("seeds")))
     with pytest.raises(InputError, match=r"nowhere/spec\.json; got no such file"):
         run(RunFolder(tmp_path / "new", extends=tmp_path / "nowhere"))
@@ -165,7 +165,7 @@ def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(
 
 
 def test_who_asks_for_more_in_the_same_folder_is_told(run: Any, small: Path) -> None:
-    with pytest.raises(InputError, match=f"seeds is 1, not 2; .*--extends {small} to keep"):
+    with pytest.raises(InputError, match=f"seeds is 1, not 2; .*`extends` {small} to keep"):
         run(small, seeds=2)
 
 

@@ -90,7 +90,7 @@ def test_failure_leaves_what_was_there(
         path.write_text(old)
     with monkeypatch.context() as patch:
         stop(patch)
-        with pytest.raises(InputError, match="No space left on device; pass another --out"):
+        with pytest.raises(InputError, match="No space left on device; pass another `path`"):
             write_atomically(path, "new content")
     assert names(tmp_path) == ([] if old is None else ["file"])
     assert old is None or path.read_text() == old

@@ -95,7 +95,7 @@ def test_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         datasets.load(str(tmp_path))
     assert str(caught.value).startswith("expected one column of images and one column of type")
-    assert str(caught.value).endswith("name them by --input-column and --label-column")
+    assert str(caught.value).endswith("name them by `inputs` and `label`")
     named = Layout(inputs="two", label="animal")
     assert len(datasets.load(str(tmp_path), layout=named).train) == 9
 

@@ -320,14 +320,14 @@ SAVE = "torch.save(module.state_dict(), 'weights.pt')"
 # (kind, what writes it, key, words of the error)
 REFUSED: tuple[tuple[str, Write, str | None, tuple[str, ...]], ...] = (
     ("two that fit", saved(TWO), None,
-     ("2 that fit", "'model_state_dict', 'ema_state_dict'", "--weights")),
+     ("2 that fit", "'model_state_dict', 'ema_state_dict'", "`key`")),
     ("two prefixes", saved(named("student.") | named("teacher.", OTHERS)), None,
-     ("'student', 'teacher'", "--weights")),
-    ("no such key", saved(TWO), "ema", ("ema_state_dict, model_state_dict", "--weights")),
+     ("'student', 'teacher'", "`key`")),
+    ("no such key", saved(TWO), "ema", ("ema_state_dict, model_state_dict", "`key`")),
     ("a key of none", saved(W), "ema", ("under no key", "leave out --weights")),
     ("a key that does not fit", saved({"a": NAMES, "b": W}), "a", ("unexpected", "layer0.weight")),
     ("the outermost and another", saved({**W, "ema": OTHERS}), None,
-     ("'' (the outermost), 'ema'", "--weights")),
+     ("'' (the outermost), 'ema'", "`key`")),
     ("a whole module", saved(Whole()), None, ("whole module", "Whole", RUN + ";", SAVE)),
     ("a module of torch", saved(nn.Sequential(nn.Linear(2, 2))), None, ("whole module", RUN, SAVE)),
     ("a module before zip", saved(Whole(), _use_new_zipfile_serialization=False), None,

@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     # The superuser may write everywhere: ask in its place.
     monkeypatch.setattr("rootbound.core.files.os.access", lambda path, mode: mode != os.W_OK)
     monkeypatch.setattr(comparison, "do_job", lambda *_: pytest.fail("work was begun"))
-    with pytest.raises(InputError, match="no permission; pass another --out"):
+    with pytest.raises(InputError, match="no permission; pass another `path`"):
         run(folder)
     assert contents(folder) == {"kept": b"kept"}
 

@@ -16,6 +16,7 @@ from types import FrameType, ModuleType
 from jsonargparse import ArgumentError
 
 from rootbound.cli.parser import read_options
+from rootbound.cli.words import in_options
 from rootbound.core import progress
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.core.memory import keep_freed_memory
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return outcome
     except (InputError, ArgumentError) as error:
-        return _complain(error, BAD_INPUT)
+        return _complain(in_options(str(error)), BAD_INPUT)
     except Terminated:
         return _complain("terminated; what was finished is on disk", TERMINATED)
     except KeyboardInterrupt:

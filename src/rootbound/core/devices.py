@@ -38,7 +38,7 @@ def find_device(name: str) -> torch.device:
     if kind == "auto":
         kind = name = next(device for device, is_there in available.items() if is_there)
     if not available[kind]:
-        raise InputError(f"a machine with {kind}", "none here", "pass --device auto")
+        raise InputError(f"a machine with {kind}", "none here", "pass `device` auto")
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return torch.device(name)

@@ -74,9 +74,9 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         raise _unwritable(folder, error) from None
     if not os.access(folder, os.W_OK):
-        raise InputError(f"to be able to write {folder}", "no permission", "pass another --out")
+        raise InputError(f"to be able to write {folder}", "no permission", "pass another `path`")
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
     reason = error.strerror or type(error).__name__
-    return InputError(f"to be able to write {path}", reason, "pass another --out")
+    return InputError(f"to be able to write {path}", reason, "pass another `path`")

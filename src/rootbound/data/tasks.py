@@ -169,7 +169,7 @@ class TaskPair(Tasks):
                 "two training samples or more of every undesirable class, for defender and "
                 "attacker",
                 f"one of {undesirable.classes[int(counts.argmin())]}",
-                "bring more, leave the class out, or share them (--share-undesirable)",
+                "bring more, leave the class out, or share them by `share_undesirable`",
             )
         generator = torch.Generator().manual_seed(seed)
         defender, attacker = undesirable.train.halves(generator)

@@ -30,9 +30,9 @@ def read_inputs(where: str, values: NDArray[np.generic], axes: str | None) -> Te
         )
     if axes is not None and values.ndim != 4:
         raise InputError(
-            f"four axes in {where}, as --layout says",
+            f"four axes in {where}, as `axes` says",
             f"shape {values.shape}",
-            "leave --layout out",
+            "leave `axes` out",
         )
     inputs = torch.from_numpy(values if values.dtype == np.uint8 else values.astype(np.float32))
     if inputs.dim() == 3:
@@ -57,7 +57,7 @@ def _find_axes(where: str, shape: tuple[int, ...]) -> str:
         raise InputError(
             f"images in {where} with fewer channels than pixels a side",
             f"shape {shape}, which may be read in two ways",
-            f"say which by --layout {' or '.join(AXES)}",
+            f"say which by `axes` {' or '.join(AXES)}",
         )
     return readings[0]
 

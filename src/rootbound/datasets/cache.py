@@ -158,7 +158,7 @@ def _check_space(folder: Path, size: int) -> None:
             f"{size / 2**30:.1f} GiB of free space in {folder}, for a data set that is too large "
             "for memory",
             f"{free / 2**30:.1f} GiB",
-            f"name another folder in {FOLDER}, or raise --in-memory",
+            f"name another folder in {FOLDER}, or raise `in_memory`",
         )
 
 

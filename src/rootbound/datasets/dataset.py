@@ -70,12 +70,12 @@ class Layout:
             raise InputError("at least 0 GiB in memory", str(self.in_memory), "raise it")
         if self.holdout is not None and not 0 < self.holdout < 1:
             raise InputError(
-                "a share to hold out above 0 and below 1", str(self.holdout), "correct --holdout"
+                "a share to hold out above 0 and below 1", str(self.holdout), "correct `holdout`"
             )
         if self.axes not in (None, *AXES):
-            raise InputError(" or ".join(AXES), repr(self.axes), "correct --layout")
+            raise InputError(" or ".join(AXES), repr(self.axes), "correct `axes`")
         if (self.train_split is None) != (self.test_split is None):
-            raise InputError("--train-split and --test-split", "one of them", "give both")
+            raise InputError("`train_split` and `test_split`", "one of them", "give both")
         if len(set(self.label_names)) != len(self.label_names):
             raise InputError(
                 "every name of a class once", ", ".join(self.label_names), "rename one of them"
@@ -208,7 +208,7 @@ class Dataset:
                 raise InputError(
                     f"at least {least} {role} classes",
                     f"{len(labels)}",
-                    f"widen --{role}: {self.name} has {offer}",
+                    f"widen `{role}`: {self.name} has {offer}",
                 )
         if overlap := sorted(set(wanted) & set(unwanted)):
             raise InputError(

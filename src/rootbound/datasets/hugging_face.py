@@ -110,7 +110,7 @@ def read_parts(
         raise InputError(
             f"a part named {TRAIN} in {name}",
             ", ".join(by_name),
-            "name parts by --train-split and --test-split",
+            "name parts by `train_split` and `test_split`",
         )
     column, label_column = _find_columns(name, train.features, layout)
     classes = _find_classes(name, train, label_column, layout.label_names)
@@ -202,7 +202,7 @@ def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
         labels = "" if label else f"one column of type {CLASSES}"
         options = [
             option
-            for option, column in (("--input-column", samples), ("--label-column", label))
+            for option, column in (("`inputs`", samples), ("`label`", label))
             if column is None
         ]
         raise InputError(
@@ -234,7 +234,7 @@ def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) ->
             raise InputError(
                 f"whole numbers in column {column!r} of {name}, to be named",
                 find_kind(feature),
-                "leave out --label-names",
+                "leave out `label_names`",
             )
         return tuple(map(str, range(len(names))))
     if type(feature).__name__ == CLASSES:

@@ -72,6 +72,6 @@ def _find(folder: Path, name: str) -> Path:
     paths = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
     if not paths:
         raise InputError(
-            f"{name} or {name}.gz in {folder}", "neither", "point --data at a folder of IDX files"
+            f"{name} or {name}.gz in {folder}", "neither", "give a folder of IDX files"
         )
     return paths[0]

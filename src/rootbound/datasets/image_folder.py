@@ -208,7 +208,7 @@ def _refuse_other_parts(folder: _Place, train: _Place, layout: Layout) -> None:
         raise InputError(
             f"a folder test in {folder.path}",
             f"{', '.join(beside[:5])} beside {TRAIN}",
-            "rename it, or pass --holdout to do without",
+            "rename it, or pass `holdout` to do without",
         )
 
 

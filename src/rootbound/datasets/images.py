@@ -133,7 +133,7 @@ def _read(files: ImageFiles, number: int, kind: Kind | None, layout: Layout) -> 
         raise InputError(
             f"a readable image at {files.locate(number)}",
             reason,
-            "remove or replace it, or pass --skip-unreadable",
+            "remove or replace it, or pass `skip_unreadable`",
         ) from None
     if wider != kind:
         raise _OtherKindError(wider)

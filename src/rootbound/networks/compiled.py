@@ -51,7 +51,7 @@ def compiled(model: Classifier) -> Iterator[None]:
             raise
         lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]
         reason = lines[0] if lines else type(error).__name__
-        raise InputError(expected, reason, "leave --compile out") from None
+        raise InputError(expected, reason, "leave `compiled` out") from None
     finally:
         for part in parts:
             part._compiled_call_impl = None

@@ -63,7 +63,7 @@ def _cannot_draw(got: str) -> InputError:
         "modules with reset_parameters(), to draw random weights",
         got,
         "give it a reset_parameters() method, or name a function that draws the whole "
-        "network anew at every call (fresh=function, or --model file.py:function)",
+        "network anew at every call, by `fresh`",
     )
 
 

@@ -21,8 +21,8 @@ FEW_BYTES, FEW_BITS = 48, 1.0
 SMOOTH = 0.75
 """Correlation of neighbours along an axis from which values are a pattern."""
 REMEDY = (
-    "draw it in reset_parameters() or in the function that makes the network (fresh=function, or "
-    "--model file.py:function), out of torch's default generator"
+    "draw it in reset_parameters(), or in a function that makes the network, by `fresh`, out of "
+    "torch's default generator"
 )
 
 

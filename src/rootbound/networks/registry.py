@@ -55,7 +55,7 @@ def read_architecture(path: Path) -> str:
         raise InputError(
             f"a configuration with model_type or architecture at {path}",
             first_line(error),
-            "correct --model",
+            "correct the file",
         ) from None
 
 
@@ -82,7 +82,7 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
         raise InputError(
             f"{kind} for {name}",
             f"shape {shape}",
-            "choose another --model, or wrap one of your own with Classifier.wrap",
+            "choose another model, or wrap one of your own with Classifier.wrap",
         )
     try:
         return MODELS[name](classes=classes, shape=shape, seed=seed)

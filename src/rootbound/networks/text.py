@@ -112,7 +112,7 @@ def small_text(
         InputError: The shape is not of texts.
     """
     if len(shape) != 1:
-        raise InputError("texts, of (length,) tokens", f"shape {shape}", "choose another --model")
+        raise InputError("texts, of (length,) tokens", f"shape {shape}", "choose another model")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         blocks: list[nn.Module] = [MaskedBlock(width, width // 32) for _ in range(depth)]

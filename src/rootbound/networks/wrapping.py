@@ -74,7 +74,7 @@ def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
     return InputError(
         "samples that the model can take",
         f"shape {tuple(shape)} ({first_line(error, 120)})",
-        f"choose another model or {'a smaller --length' if len(shape) == 1 else 'resize the data'}",
+        f"choose another model or {'a smaller `length`' if len(shape) == 1 else 'resize the data'}",
     )
 
 

@@ -92,7 +92,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
         raise InputError(
             f"a model of a built-in architecture in {path}",
             "one of a network of somebody's own",
-            "name that by --model; in Python, give it to rb.load as module",
+            "name that by `module`",
         )
     try:
         header = Header.from_json(description)
@@ -149,14 +149,14 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
         raise InputError(
             f"a safetensors file written by rootbound at {path}",
             "one without its description",
-            "name its network by --model; in Python, use load_weights and Classifier.wrap",
+            "name its network by `module`",
         ) from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         if find_kind(path) != SAFETENSORS:  # which tells what is no file of weights at all
             raise InputError(
                 f"a safetensors file written by rootbound at {path}",
                 "another, as PyTorch writes them",
-                "name its network by --model",
+                "name its network by `module`",
             ) from None
         raise InputError(
             f"a safetensors file at {path}",

@@ -17,7 +17,7 @@ from rootbound.networks.weights import check_finite, own_weights
 from rootbound.publishing.fits import Fit, Network
 from rootbound.publishing.folders import find_in_folder
 from rootbound.publishing.name_lists import list_names, shown
-from rootbound.publishing.state_dict import OPTION, find_fits, take_weights
+from rootbound.publishing.state_dict import find_fits, take_weights
 from rootbound.publishing.tensor_files import Content, read_content
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def set_weights(module: nn.Module, content: Content, key: str | None = None) -> 
         raise InputError(
             f"one set of weights in {content.path}",
             f"{len(fits)} that fit the network: {', '.join(_quoted(fit) for fit in fits)}",
-            f"say which by {OPTION}",
+            "say which by `key`",
         )
     (fit,) = fits
     if fit.faults:
@@ -125,7 +125,7 @@ def count_classes(content: Content, key: str | None = None) -> int:
     raise InputError(
         f"a last layer called {' or '.join(HEADS)} in {content.path}",
         f"{found}, so that it is not known for how many classes the weights are",
-        "name the classes by --desirable",
+        "name the classes by `desirable`",
     )
 
 
@@ -176,7 +176,9 @@ def _misfit(content: Content, fit: Fit, network: Network, error: Exception) -> I
     return InputError(
         f"weights in {content.path} that fit the network",
         f"others{where}: {'; '.join(faults)}",
-        "merge the adapter into its model first" if is_adapter else "check --model, or the file",
+        "merge the adapter into its model first"
+        if is_adapter
+        else "check the network, or the file",
     )
 
 

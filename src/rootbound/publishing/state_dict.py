@@ -17,8 +17,6 @@ from rootbound.publishing.fits import Fit, Network, compare
 from rootbound.publishing.name_lists import list_names, shown
 from rootbound.publishing.tensor_files import Content
 
-OPTION = "--weights KEY (in Python: key)"
-
 
 def find_fits(content: Content, network: Network, key: str | None = None) -> list[Fit]:
     """Return how the weights of a file fit a network: all that do, or else the nearest.
@@ -65,7 +63,7 @@ def take_weights(content: Content, fit: Fit, network: Network) -> tuple[dict[str
             raise InputError(
                 f"one value of weights in {content.path} that the network shares",
                 f"{shown(held[0])} and {shown(name)} that differ",
-                "check --model, or the file",
+                "check the network, or the file",
             )
     notes += _conversions(weights, network, content)
     return weights, "; ".join(notes)
@@ -86,7 +84,7 @@ def _choose_by_key(fits: Sequence[Fit], content: Content, key: str) -> list[Fit]
     raise InputError(
         f"weights called {shown(key)} in {content.path}",
         list_names(there) if there else "weights alone, under no key",
-        "correct --weights" if there else "leave out --weights",
+        "correct `key`" if there else "leave out `key`",
     )
 
 

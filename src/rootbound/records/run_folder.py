@@ -151,9 +151,9 @@ class RunFolder:
         log.info("%s takes up %d files of %s", self.path, len(paths), smaller.path)
 
     def _another_run(self, present: str, *, smaller: bool = False) -> InputError:
-        advice = "pass another --out, or delete the folder"
+        advice = "pass another `folder`, or delete the folder"
         if smaller:
-            advice = f"pass another --out, and --extends {self.path} to keep what was found"
+            advice = f"pass another `folder`, and `extends` {self.path} to keep what was found"
         return InputError(f"no other run in {self.path}", present, advice)
 
 
@@ -168,7 +168,7 @@ def _part_of(spec: Spec, path: Path) -> RunFolder:
         raise InputError(
             f"in {path} a smaller run, of fewer seeds, attackers or methods and else the same",
             f"one where {name} is {value}, not {wanted}",
-            "leave --extends out",
+            "leave `extends` out",
         )
     return RunFolder(path)
 

@@ -1,0 +1,36 @@
+"""Errors in the words of the command line: what Python calls by a name, it calls an option."""
+
+from __future__ import annotations
+
+import re
+
+OPTIONS = {
+    "axes": "--layout",
+    "compiled": "--compile",
+    "desirable": "--desirable",
+    "device": "--device",
+    "extends": "--extends",
+    "folder": "--out",
+    "fresh": "--model file.py:function",
+    "holdout": "--holdout",
+    "in_memory": "--in-memory",
+    "inputs": "--input-column",
+    "key": "--weights",
+    "label": "--label-column",
+    "label_names": "--label-names",
+    "length": "--length",
+    "module": "--model",
+    "path": "--out",
+    "share_undesirable": "--share-undesirable",
+    "skip_unreadable": "--skip-unreadable",
+    "test_split": "--test-split",
+    "train_split": "--train-split",
+    "undesirable": "--undesirable",
+}
+"""The option for each argument that errors of the floors below name, as `holdout`."""
+QUOTED = re.compile("`([a-z_]+)`")
+
+
+def in_options(text: str) -> str:
+    """Return an error with the options in place of the arguments that it names."""
+    return QUOTED.sub(lambda match: OPTIONS.get(match[1], match[0]), text)
