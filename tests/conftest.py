@@ -187,7 +187,7 @@ def audited(made_once: Callable[..., Path], toy_folder: Path) -> Path:
 
     def make(folder: Path) -> None:
         model, split = str(folder / "model.safetensors"), "--desirable 0-2 --undesirable 3-5"
-        few = "--labels 5,all --steps 3,3 --seeds 1 --workers 1"
+        few = "--suite demo-1 --labels 5,all --steps 3,3 --seeds 1 --workers 1"
         train = ["train", "--data", str(toy_folder), *split.split(), "--epochs", "1"]
         assert main([*train, "--model", "shallow_cnn", "--out", model]) == 0
         assert main(["audit", model, *few.split(), "--out", str(folder / "run")]) == 0

@@ -354,7 +354,10 @@ ROWS = [
         f"{AUDIT} --suite standard-1 --attackers 9 --minutes 1",
         "either --minutes or --attackers; got both; leave one out",
     ),
-    Row(f"{DEMO} --attackers 5", "a suite that confirms.*demo-1.*more seeds.*standard-2"),
+    Row(
+        f"{DEMO} --suite demo-1 --attackers 5",
+        "a suite that confirms.*demo-1.*more seeds.*standard-2",
+    ),
     *(
         Row(f"{AUDIT} --suite standard-1 --attackers {value}", "attacker")
         for value in ("0", "-1", "x")

@@ -35,7 +35,18 @@ from rootbound.training import Recipe
 pytestmark = pytest.mark.usefixtures("few_last_steps")
 
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
-SHORT_AUDIT = ("--labels", "5,all", "--steps", "3,3", "--seeds", "1", "--workers", "1")
+SHORT_AUDIT = (
+    "--suite",
+    "demo-1",
+    "--labels",
+    "5,all",
+    "--steps",
+    "3,3",
+    "--seeds",
+    "1",
+    "--workers",
+    "1",
+)
 OWN_METHOD = '''
 from __future__ import annotations
 
@@ -281,7 +292,8 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     [
         (SUITES["demo-1"], 3, 3),
         (SUITES["demo-2"], 1, 3),
-        (SUITES["standard-2"], 1, 1),
+        (SUITES["standard-1"], 1, 1),
+        (SUITES["standard-2"], 1, 3),
         (SUITES["standard-2"].within(1.0), 1, 3),
     ],
     ids=lambda part: part.name if isinstance(part, Suite) else "",

@@ -20,7 +20,18 @@ from rootbound.publishing import Origin, save_model
 from rootbound.records import Configuration, Evaluation, RunFolder, Spec, difference, find_runs
 from rootbound.suites import Suite
 
-AUDIT = ("audit", "model.safetensors", "--seeds", "1", "--workers", "1", "--labels", "5")
+AUDIT = (
+    "audit",
+    "model.safetensors",
+    "--seeds",
+    "1",
+    "--workers",
+    "1",
+    "--labels",
+    "5",
+    "--suite",
+    "demo-1",
+)
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class Options:
     tasks: shared.TaskOptions = shared.TaskOptions()
     network: shared.NetworkOptions = shared.NetworkOptions()
     scaling: shared.ScalingOptions = shared.ScalingOptions()
-    attack: shared.AttackOptions = shared.AttackOptions(suite="quick-1")
+    attack: shared.AttackOptions = shared.AttackOptions()
     external: str | None = shared.option(
         "JSON list of what others got out of a method's weights: method, advantage in points, "
         "attack, link.",

@@ -39,7 +39,7 @@ class Options:
     model: str = option(
         f"{ARCHITECTURE}.", default="shallow_cnn", brief="a built-in name, or hf:NAME"
     )
-    attack: AttackOptions = AttackOptions()
+    attack: AttackOptions = AttackOptions(suite="demo-2")
     quick: bool = option(
         "One seed, and BestResponse against Plain alone: about a minute.",
         default=False,

@@ -157,7 +157,7 @@ class AttackOptions:
     suite: str = option(
         f"Attack suite: {', '.join(SUITES)}, or file.py:name of one, or of a function that returns "
         "one.",
-        default="demo-1",
+        default="quick-2",
         brief="such as quick-2, or file.py:name",
     )
     labels: str | None = option(
