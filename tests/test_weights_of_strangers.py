@@ -324,7 +324,7 @@ REFUSED: tuple[tuple[str, Write, str | None, tuple[str, ...]], ...] = (
     ("two prefixes", saved(named("student.") | named("teacher.", OTHERS)), None,
      ("'student', 'teacher'", "`key`")),
     ("no such key", saved(TWO), "ema", ("ema_state_dict, model_state_dict", "`key`")),
-    ("a key of none", saved(W), "ema", ("under no key", "leave out --weights")),
+    ("a key of none", saved(W), "ema", ("under no key", "leave out `key`")),
     ("a key that does not fit", saved({"a": NAMES, "b": W}), "a", ("unexpected", "layer0.weight")),
     ("the outermost and another", saved({**W, "ema": OTHERS}), None,
      ("'' (the outermost), 'ema'", "`key`")),
