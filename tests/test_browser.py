@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
+from rootbound import report
+from rootbound.records import Evaluation
 from rootbound.report.leaderboard import write_leaderboard
 
-GOLDEN = Path(__file__).parent / "golden"
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -75,14 +79,97 @@ def test_every_figure_is_drawn(page: webdriver.Chrome) -> None:
         assert (image.get_attribute("xlink:href") or "").startswith("data:image/png")
 
 
-@pytest.mark.slow
-def test_the_page_fits_its_window(page: webdriver.Chrome) -> None:
-    for width in (1280, 600):
-        page.set_window_size(width, 900)
-        beyond = page.execute_script(
-            "return document.documentElement.scrollWidth - window.innerWidth"
-        )
-        assert beyond <= 1
+WIDTHS = (400, 800, 1300)
+LEAST_LETTER = 10.0
+"""Pixels of a figure's letters, at least."""
+MEASURE = """
+const shown = element => element.checkVisibility() && element.getBoundingClientRect().width > 2;
+const letters = {}, cut = [], inside = [];
+for (const svg of document.querySelectorAll("figure svg")) {
+  if (!shown(svg) || svg.closest(".whole")?.clientWidth === 1) continue;
+  const name = svg.closest("figure").id, size = 9 * svg.getScreenCTM().a;
+  letters[name] = Math.min(letters[name] ?? 99, size);
+}
+for (const area of document.querySelectorAll(".scroll")) {
+  if (area.querySelector("caption, figcaption")) inside.push(area.ariaLabel);
+  if (area.scrollWidth > area.clientWidth + 1) cut.push(area.textContent.trim().slice(0, 40));
+}
+const levels = [...document.querySelectorAll("h1, h2, h3, h4")].map(one => +one.tagName[1]);
+return {
+  beyond: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  letters, cut, inside, levels,
+  loose: [...document.querySelectorAll(".scroll")].filter(one => one.tabIndex !== 0).length,
+  nameless: [...document.querySelectorAll("[role=region], table, .whole svg")].filter(one =>
+    !one.ariaLabel && !document.getElementById(one.getAttribute("aria-labelledby"))).length,
+  bare: [...document.querySelectorAll("th")].filter(one => !one.scope).length,
+};
+"""
+
+
+def measure(browser: webdriver.Chrome, width: int) -> dict[str, Any]:
+    """Return how a page is laid out in a window of a width."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        found: dict[str, Any] = browser.execute_script(MEASURE)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    return found
+
+
+def check_layout(browser: webdriver.Chrome, width: int) -> None:
+    """Check that a page fits its window, can be read there, and can be used without a mouse."""
+    found = measure(browser, width)
+    assert found["beyond"] <= 0, "the page is wider than its window"
+    assert found["letters"]
+    assert min(found["letters"].values()) >= LEAST_LETTER, found["letters"]
+    assert found["inside"] == [], "a caption would scroll away"
+    if width == max(WIDTHS):
+        assert found["cut"] == []
+    levels = found["levels"]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert (found["loose"], found["nameless"], found["bare"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_report_is_readable(width: int, page: webdriver.Chrome) -> None:
+    check_layout(page, width)
+
+
+def test_panels_stand_one_below_the_other_where_the_window_is_narrow(
+    page: webdriver.Chrome,
+) -> None:
+    """The verdict's bars have a panel for each number of labels."""
+    script = (
+        "return [...document.querySelectorAll('#head-start .views svg')]"
+        ".map(one => one.getBoundingClientRect()).map(box => [box.left, box.top, box.width])"
+    )
+    metrics = {"width": 400, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    (left, top, width), (other_left, other_top, _) = page.execute_script(script)
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert left == other_left
+    assert other_top > top
+    assert width > 200
+
+
+def test_the_verdict_is_on_the_first_screen(page: webdriver.Chrome) -> None:
+    """Word, price, attack, flag and bars are there before anybody scrolls."""
+    metrics = {"width": 1300, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    ends = page.execute_script(
+        "scrollTo(0, 0); return ['#verdict', '.facts', '#head-start .whole'].map(name =>"
+        " document.querySelector(name).getBoundingClientRect().bottom)"
+    )
+    page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert ends == sorted(ends)
+    assert ends[-1] <= 900
+    band = page.find_element(By.ID, "verdict").text
+    assert band.startswith("Head start from the weights of BestResponse: no verdict")
+    facts = page.find_element(By.CSS_SELECTOR, ".facts").text
+    for text in ("0.00 points", "fine-tuning all layers", "scratch 76.7 %", "dead units"):
+        assert text in facts
 
 
 @pytest.mark.slow
@@ -105,22 +192,83 @@ def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
     assert found["dark"][1] == found["dark"][2] != paper
 
 
-@pytest.mark.slow
-def test_the_leaderboard_is_sorted_by_its_headings(
-    browser: webdriver.Chrome, tmp_path: Path
-) -> None:
-    shutil.copy(GOLDEN / "records.json.gz", tmp_path)
+@pytest.fixture(scope="module")
+def board(
+    browser: webdriver.Chrome, golden_report: Path, tmp_path_factory: pytest.TempPathFactory
+) -> webdriver.Chrome:
+    """Show a leaderboard beside the report of its run, in which a method is unreliable."""
+    folder = tmp_path_factory.mktemp("board")
+    golden = Evaluation.load(golden_report)
+    trainings = tuple(
+        replace(one, desirable_accuracy=0.3) if one.method == "SelectiveDistillation" else one
+        for one in golden.trainings
+    )
+    replace(golden, trainings=trainings).save(folder)
+    report.write(folder)
     browser.get_log("browser")
-    browser.get(write_leaderboard(tmp_path).as_uri())
-    assert not browser.get_log("browser"), "no console error, no blocked script"
+    browser.get(write_leaderboard(folder).as_uri())
+    return browser
 
-    def first_column() -> list[str]:
-        cells = browser.find_elements(By.CSS_SELECTOR, "table.sortable tbody td:first-child")
-        return [cell.text for cell in cells]
 
-    heading = browser.find_element(By.CSS_SELECTOR, "table.sortable th")
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_leaderboard_is_readable(width: int, board: webdriver.Chrome) -> None:
+    check_layout(board, width)
+    assert not board.get_log("browser"), "no console error, no blocked script"
+
+
+def first_column(board: webdriver.Chrome) -> list[str]:
+    cells = board.find_elements(By.CSS_SELECTOR, "table.sortable tbody tr > :first-child > a")
+    return [cell.text for cell in cells]
+
+
+def test_the_leaderboard_opens_with_a_sentence_and_the_frontier(board: webdriver.Chrome) -> None:
+    sentence = board.find_element(By.CSS_SELECTOR, ".lead").text
+    assert sentence.startswith("BestResponse leaves attackers least: +0.0 points over scratch")
+    order = board.execute_script(
+        "return ['.lead', '#frontier', '#methods'].map(name =>"
+        " document.querySelector(name).getBoundingClientRect().top)"
+    )
+    assert order == sorted(order)
+
+
+def test_the_leaderboard_is_sorted_by_its_headings(board: webdriver.Chrome) -> None:
+    heading = board.find_element(By.CSS_SELECTOR, "table.sortable th")
     heading.click()
-    assert first_column() == sorted(first_column())
-    heading.click()
-    assert first_column() == sorted(first_column(), reverse=True)
+    assert first_column(board) == sorted(first_column(board))
+    heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert first_column(board) == sorted(first_column(board), reverse=True)
     assert heading.get_attribute("aria-sort") == "descending"
+
+
+def test_columns_of_the_leaderboard_are_hidden_and_shown_by_keys(board: webdriver.Chrome) -> None:
+    boxes = board.find_elements(By.CSS_SELECTOR, ".choice input")
+    headings = board.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
+    assert len(boxes) == len(headings) - 1, "names stay"
+    cells = board.find_elements(By.CSS_SELECTOR, "table.sortable tr > :nth-child(3)")
+    assert all(cell.is_displayed() for cell in cells)
+    boxes[1].send_keys(Keys.SPACE)
+    assert not any(cell.is_displayed() for cell in cells)
+    boxes[1].send_keys(Keys.SPACE)
+    assert all(cell.is_displayed() for cell in cells)
+
+
+def test_an_unreliable_row_looks_so(board: webdriver.Chrome) -> None:
+    row = board.find_element(By.CSS_SELECTOR, "tr.unreliable")
+    assert row.text.startswith("SelectiveDistillation\nunreliable")
+    others = board.find_elements(By.CSS_SELECTOR, "table.sortable tbody tr:not(.unreliable) td")
+    cell = row.find_element(By.TAG_NAME, "td")
+    for look in ("color", "font-style"):
+        assert cell.value_of_css_property(look) != others[0].value_of_css_property(look)
+    assert "SelectiveDistillation (unreliable)" in board.find_element(By.ID, "frontier").text
+
+
+def test_each_row_of_the_leaderboard_opens_its_part_of_the_report(
+    board: webdriver.Chrome,
+) -> None:
+    address = board.current_url
+    link = board.find_element(By.LINK_TEXT, "BestResponse")
+    link.send_keys(Keys.ENTER)
+    assert "/report.html#method-" in board.current_url
+    name = board.current_url.partition("#")[2]
+    assert board.find_element(By.ID, name).text.startswith("BestResponse: ")
+    board.get(address)

@@ -13,7 +13,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.methods import METHODS, GenericFeatures
 from rootbound.networks import Classifier
-from rootbound.report.leaderboard.frontier import GENERIC
+from rootbound.report.cases import GENERIC
 from rootbound.training import Recipe, accuracy
 
 SHORT = Recipe(epochs=3, batch_size=30, learning_rate=1e-2)

@@ -17,6 +17,9 @@ from rootbound.report.doubts import no_verdict, why_unreliable
 from rootbound.report.gate import why_not_to_trust
 from rootbound.report.head_start import Word, is_undecided, judge_head_start
 
+GENERIC = "GenericFeatures"
+"""Class of the control that learns from unrelated data, and competes with no method."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -35,7 +38,7 @@ class Case:
     @cached_property
     def why_unreliable(self) -> list[str]:
         """Why a low advantage means nothing here; empty where it means what it says."""
-        return why_unreliable(self.evaluation, self.method, self.raised)
+        return why_unreliable(self.method, self.raised)
 
     @cached_property
     def gains(self) -> dict[int | None, Estimate]:
@@ -84,6 +87,11 @@ class Case:
         return metrics.marginal_advantage(self.evaluation, str(plain), self.worst[0])
 
     @property
+    def called(self) -> str:
+        """What the model is called in a sentence."""
+        return "the model" if self.method == "defended" else self.method
+
+    @property
     def kind(self) -> str:
         """The method's class; empty for weights that were given."""
         for training in self.evaluation.trainings:
@@ -118,7 +126,7 @@ class Case:
         if self.usual is not None:
             parts.append(f"from the undefended weights it is {signed(self.usual.mean)}")
         if self.price is not None:
-            parts.append(f"the price is {describe_price(self.price)}")
+            parts.append(f"the price is {describe_price(self.price.mean)}")
         return "; ".join(parts)
 
     def lead(self) -> str:
@@ -172,18 +180,19 @@ def find_cases(evaluation: Evaluation) -> list[Case]:
 
 
 def choose_best(cases: Sequence[Case]) -> Case | None:
-    """Return the method whose weights add least, of the reliable ones if there are such."""
+    """Return the method whose weights add least: if there is one, it is reliable and no control."""
 
-    def order(case: Case) -> tuple[bool, float]:
+    def order(case: Case) -> tuple[bool, bool, float]:
         is_unknown = bool(case.why_unreliable) or case.worst is None
-        return is_unknown, math.inf if case.worst is None else case.worst[1].mean
+        least = math.inf if case.worst is None else case.worst[1].mean
+        return is_unknown, case.kind == GENERIC, least
 
     return min(cases, key=order, default=None)
 
 
-def describe_price(price: Estimate) -> str:
-    """Return a price in words: of desirable accuracy, against the undefended model."""
-    lost = round(price.mean, 2) + 0.0
+def describe_price(price: float) -> str:
+    """Return a price in words: desirable accuracy lost against the undefended model."""
+    lost = round(price, 2) + 0.0
     if lost < 0:
         return f"nothing, for desirable accuracy is {-lost:.2f} points higher"
     return f"{lost:.2f} points of desirable accuracy"

@@ -26,12 +26,12 @@ def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
     return found
 
 
-def why_unreliable(evaluation: Evaluation, method: str, raised: Sequence[Raised]) -> list[str]:
+def why_unreliable(method: str, raised: Sequence[Raised]) -> list[str]:
     """Return why a low advantage of a method means nothing; empty where it means what it says."""
     own = disqualify(raised).get(method, [])
     evidence = {one.flag: one.evidence for one in reversed(own)}  # of the first seed
     about = [f"{flag} ({evidence[flag]})" for flag in DISQUALIFYING if flag in evidence]
-    return [*scratch_doubts(evaluation), *about]
+    return [*scratch_doubts(raised), *about]
 
 
 def no_verdict(why: Iterable[str], on: str = "") -> str:
@@ -40,10 +40,10 @@ def no_verdict(why: Iterable[str], on: str = "") -> str:
     return f"No verdict{f' on {on}' if on else ''}: {reasons}."
 
 
-def scratch_doubts(evaluation: Evaluation) -> list[str]:
+def scratch_doubts(raised: Iterable[Raised]) -> list[str]:
     """Return why an advantage over scratch means nothing here, if it does not."""
     names = {flag.name for flag in SCRATCH_FLAGS}
-    evidence = [one.evidence for one in flags(evaluation) if one.flag in names]
+    evidence = [one.evidence for one in raised if one.flag in names]
     return [f"The comparison with scratch is not valid: {words}." for words in evidence]
 
 
@@ -54,12 +54,22 @@ def scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
     return [ONE_BLOCK] if is_unseen else []
 
 
-def doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return all doubts about a method, and whether its last layer was missing."""
+def doubts(
+    evaluation: Evaluation, method: str, raised: Sequence[Raised] | None = None
+) -> list[str]:
+    """Return all doubts about a method, and whether its last layer was missing.
+
+    Args:
+        evaluation: Everything that was measured.
+        method: Name of the method.
+        raised: The flags of the evaluation, where they are known already.
+    """
+    if raised is None:
+        raised = flags(evaluation)
     has_new_head = method in evaluation.context.get("new_head", ())
     return [
-        *scratch_doubts(evaluation),
-        *public_doubts(evaluation, method),
+        *scratch_doubts(raised),
+        *public_doubts(evaluation, method, raised),
         *scope_doubts(evaluation, method),
         *([NEW_HEAD] if has_new_head else []),
     ]

@@ -11,7 +11,7 @@ from rootbound import metrics
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
-from rootbound.report.bars import bars
+from rootbound.report.bars import bars, list_arms
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.page import Figure
 from rootbound.report.picture_titles import (
@@ -104,12 +104,16 @@ def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
 
 
 def _verdict(case: Case) -> list[Plan]:
-    public = ", from the best public model," if metrics.public(case.evaluation) else ""
+    starts = {
+        "undefended": "undefended weights", "defended": f"the weights of {case.called}",
+        "public": "the public model", "scratch": "random ones (scratch)",
+    }  # fmt: skip
+    *first, last = [starts[arm] for arm in list_arms(case.evaluation, case.method)]
+    listed = f"{', '.join(first)} and {last}" if first else last
     return [
         ("head-start", head_start_title(case),
          f"What the strongest attackers reach on {case.evaluation.context['undesirable']['name']} "
-         f"when they start from undefended weights, from the weights of {case.method}{public} and "
-         "from random ones (scratch). Lines are 95 % intervals over draws of labels; dotted: "
+         f"when they start from {listed}. Lines are 95 % intervals over draws of labels; dotted: "
          f"always naming the most frequent class.{HATCHED if case.why_unreliable else ''}",
          lambda: bars(case)),
     ]  # fmt: skip

@@ -78,23 +78,25 @@ def show_first(evaluation: Evaluation) -> FirstScreen:
     best = choose_best(cases)
     if best is None:
         look = LOOKS["no verdict"]
-        return FirstScreen(_measured(evaluation), "Head start", "no verdict", look, (NOTHING,))
+        return FirstScreen(
+            describe_measured(evaluation), "Head start", "no verdict", look, (NOTHING,)
+        )
     several = len(cases) > 1
     said = [best.lead(), best.why_open()]
-    own = [doubt for doubt in doubts(evaluation, best.method) if doubt not in " ".join(said)]
+    every, text = doubts(evaluation, best.method, best.raised), " ".join(said)
     return FirstScreen(
-        measured=_measured(evaluation),
+        measured=describe_measured(evaluation),
         heading=f"Head start from the weights of {best.method}" if several else "Head start",
         word=best.word,
         look=LOOKS[best.word],
         sentences=tuple(sentence for sentence in said if sentence),
-        doubts=tuple(own),
+        doubts=tuple(doubt for doubt in every if doubt not in text),
         facts=tuple(_facts(best)),
         others=tuple(_describe_others(cases, best)),
     )
 
 
-def _measured(evaluation: Evaluation) -> str:
+def describe_measured(evaluation: Evaluation) -> str:
     """Return what was measured, in a sentence."""
     context = evaluation.context
     desirable, seeds = context["desirable"], context["seeds"]

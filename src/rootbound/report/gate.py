@@ -72,7 +72,7 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
 def why_not_to_trust(evaluation: Evaluation, method: str, raised: Sequence[Raised]) -> list[str]:
     """Return why good news about a method cannot be relied on, whatever the intervals show."""
     return [
-        *scratch_doubts(evaluation),
+        *scratch_doubts(raised),
         *scope_doubts(evaluation, method),
         *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
         *_about(method, {*DISQUALIFYING, *HIDING}, raised),

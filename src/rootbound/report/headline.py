@@ -27,7 +27,7 @@ def headline(evaluation: Evaluation) -> list[str]:
     best = choose_best([case for case in cases if not case.why_unreliable])
     if best is None:
         silent = [no_verdict(case.why_unreliable, on=case.method) for case in cases]
-        said = [one for case in cases for one in doubts(evaluation, case.method)]
+        said = [one for case in cases for one in doubts(evaluation, case.method, case.raised)]
         return [*silent, *dict.fromkeys(said)]
     method, plain = best.method, metrics.undefended(evaluation)
     called = "the model" if method == "defended" else f"the model trained with {method}"
@@ -60,7 +60,7 @@ def headline(evaluation: Evaluation) -> list[str]:
             f"instead of random ones gains {', '.join(gains)}."
         )
     sentences += gains_over_public(evaluation, method)
-    return sentences + doubts(evaluation, method)
+    return sentences + doubts(evaluation, method, best.raised)
 
 
 def _exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:

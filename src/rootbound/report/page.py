@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
+from rootbound.report.each_method import describe_each
 from rootbound.report.first_screen import show_first
 from rootbound.report.flag_groups import ABOUT_FLAGS, flags_to_markdown
 from rootbound.report.settings import settings
@@ -85,6 +86,7 @@ def to_html(
         first=show_first(evaluation),
         figures=figures,
         about_flags=ABOUT_FLAGS,
+        sections=describe_each(evaluation),
         settings=settings(evaluation),
         trainings=evaluation.trainings,
     )

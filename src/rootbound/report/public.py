@@ -7,11 +7,11 @@ can do without them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rootbound import metrics
-from rootbound.flags import flags
+from rootbound.flags import Raised
 from rootbound.records import Evaluation
 from rootbound.report.cells import change, in_percent, in_words, interval
 
@@ -90,13 +90,13 @@ def is_same_as_public(evaluation: Evaluation, method: str) -> bool:
     return weights.get(name) is not None and weights.get(name) == weights.get(method)
 
 
-def public_doubts(evaluation: Evaluation, method: str) -> list[str]:
+def public_doubts(evaluation: Evaluation, method: str, raised: Iterable[Raised]) -> list[str]:
     """Return why the numbers over the public model say less than they seem to."""
     name = metrics.public(evaluation)
     if name is None:
         return []
-    raised = dict.fromkeys(one.flag for one in flags(evaluation) if one.method == name)
-    weak = ", ".join(flag for flag in raised if flag in TOO_WEAK)
+    found = dict.fromkeys(one.flag for one in raised if one.method == name)
+    weak = ", ".join(flag for flag in found if flag in TOO_WEAK)
     return [
         *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
         *([WEAKLY_ATTACKED.format(flags=weak)] if weak else []),

@@ -44,9 +44,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         *scores.families(evaluation),
     )
     raised = flags(evaluation)
-    doubtful = [
-        name for name in metrics.methods(evaluation) if why_unreliable(evaluation, name, raised)
-    ]
+    doubtful = [name for name in metrics.methods(evaluation) if why_unreliable(name, raised)]
     return Summary(
         f"rootbound: {good}{undesirable['name']}",
         (first_sentence(evaluation), *headline(evaluation)),

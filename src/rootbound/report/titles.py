@@ -15,7 +15,7 @@ from rootbound.report.head_start import is_undecided
 def head_start_title(case: Case) -> str:
     """Return what the bars of the arms show."""
     if case.why_unreliable:
-        return f"The bars of {case.method} mean nothing: its numbers are unreliable"
+        return f"The numbers of {case.called} are unreliable: its bars mean nothing"
     if case.worst is None:
         return "No attack finished on every arm"
     labels, gain = case.worst
@@ -27,8 +27,8 @@ def head_start_title(case: Case) -> str:
         why = (
             "One draw of labels cannot" if gain.seeds == 1 else "Draws of labels differ too much to"
         )
-        return f"{why} tell {case.method} from {case.over}"
-    return f"{case.method} looks like {case.over}, but a warning says not to trust that"
+        return f"{why} tell {case.called} from {case.over}"
+    return f"A warning says not to trust that {case.called} looks like {case.over}"
 
 
 def steps_title(case: Case, families: Sequence[str]) -> str:
@@ -100,4 +100,4 @@ def trials_title(case: Case) -> str:
 
 
 def _name(case: Case) -> str:
-    return f"{case.method} (unreliable)" if case.why_unreliable else case.method
+    return f"{case.called} (unreliable)" if case.why_unreliable else case.called

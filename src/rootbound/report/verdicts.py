@@ -91,8 +91,10 @@ def _to_values(case: Case, limit: float | None, command: str, *, named: bool) ->
         "model": method,
         "sentence": case.sentence(named=named),
         "reliable": not case.why_unreliable,
-        "doubts": [*case.why_unreliable, *_without(doubts(evaluation, method), scratch_doubts(
-            evaluation))],
+        "doubts": [
+            *case.why_unreliable,
+            *_without(doubts(evaluation, method, case.raised), scratch_doubts(case.raised)),
+        ],
         "weights_sha256": weights,
         "cells": [_cell(case, labels) for labels in metrics.budgets(evaluation)],
         "desirable": _desirable(case),

@@ -11,7 +11,9 @@ from rootbound import metrics
 from rootbound.flags import flags
 from rootbound.metrics import Standing
 from rootbound.records import Configuration, Evaluation
+from rootbound.report.cases import Case
 from rootbound.report.doubts import DISQUALIFYING, why_unreliable
+from rootbound.report.head_start import LARGE, Word
 from rootbound.report.leaderboard.claims import Challenge
 
 Status = Literal["standard", "external", "unreliable"]
@@ -27,12 +29,14 @@ class Entry:
             more, `unreliable` where a flag says that a low advantage means nothing.
         flags: Flags that are raised for the method.
         challenge: The strongest challenge, if it beats the suite.
+        word: The head start in a word.
     """
 
     standing: Standing
     status: Status
     flags: tuple[str, ...]
     challenge: Challenge | None
+    word: Word
 
     @property
     def is_doubtful(self) -> bool:
@@ -44,6 +48,11 @@ class Entry:
         """The method's class; the name of weights that were given, which have none."""
         settings = self.standing.settings
         return settings.kind if isinstance(settings, Configuration) else self.standing.method
+
+    @property
+    def loss(self) -> float:
+        """Desirable accuracy lost against the undefended model, in points."""
+        return 0.0 if self.standing.change is None else -self.standing.change.mean
 
     @property
     def worst(self) -> float | None:
@@ -62,12 +71,14 @@ def entries(evaluation: Evaluation, challenges: Sequence[Challenge]) -> list[Ent
         own = [challenge for challenge in challenges if challenge.method == standing.method]
         strongest = max(own, key=lambda challenge: challenge.advantage, default=None)
         reached = -math.inf if standing.worst is None else standing.worst.advantage.mean
+        word = Case(evaluation, standing.method, raised).word
         if strongest is not None and strongest.advantage > reached:
-            rows.append(Entry(standing, "external", names, strongest))
-        elif why_unreliable(evaluation, standing.method, raised):
-            rows.append(Entry(standing, "unreliable", names, None))
+            beaten: Word = "large" if strongest.advantage >= LARGE else word
+            rows.append(Entry(standing, "external", names, strongest, beaten))
+        elif why_unreliable(standing.method, raised):
+            rows.append(Entry(standing, "unreliable", names, None, word))
         else:
-            rows.append(Entry(standing, "standard", names, None))
+            rows.append(Entry(standing, "standard", names, None, word))
     return sorted(
         rows,
         key=lambda row: (row.status == "unreliable", math.inf if row.worst is None else row.worst),

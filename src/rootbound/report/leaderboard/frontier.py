@@ -16,11 +16,12 @@ from matplotlib.transforms import Bbox
 from rootbound.metrics import Estimate
 from rootbound.records import Configuration
 from rootbound.records.configuration import named
+from rootbound.report.cases import GENERIC
 from rootbound.report.leaderboard.entries import Entry
 from rootbound.report.theme import FAINT, assign_colours
 
-GENERIC = "GenericFeatures"
-"""Class of the control, whose level is drawn as a line."""
+DOUBT = " (unreliable)"
+"""What is written behind a name whose point means nothing."""
 Spot = tuple[float, float]
 """Where a point is, in the units of the axes."""
 LABEL_OFFSET = (6.0, -3.0)
@@ -55,12 +56,12 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
     _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
     points = [entry for entry in known if entry.kind != GENERIC]
     _draw_paths(panel, points, colour_of)
-    if max(map(_loss, points), default=0.0) > 5:
+    if max((entry.loss for entry in points), default=0.0) > 5:
         _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
     write_names(
         figure, panel,
-        spots=[(_loss(entry), float(entry.worst or 0.0)) for entry in points],
-        names=[_label(entry, points) for entry in points],
+        spots=[(entry.loss, float(entry.worst or 0.0)) for entry in points],
+        names=[f"{_label(entry, points)}{DOUBT if entry.is_doubtful else ''}" for entry in points],
         colours=[colour_of[entry.kind] for entry in points],
     )  # fmt: skip
     return figure
@@ -68,11 +69,12 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
 
 def _draw_point(panel: Axes, entry: Entry, colour: str) -> None:
     worst, change = entry.standing.worst, entry.standing.change
-    height, loss = float(entry.worst or 0.0), _loss(entry)
+    height, loss = float(entry.worst or 0.0), entry.loss
     vertical = None if worst is None or entry.challenge is not None else worst.advantage
     drawn = panel.errorbar(
         [loss], [height], xerr=_bars(change), yerr=_bars(vertical), fmt="o", color=colour,
-        elinewidth=0.8, markersize=5, alpha=0.9,
+        elinewidth=0.8, markersize=5, alpha=0.5 if entry.is_doubtful else 0.9,
+        markerfacecolor="none" if entry.is_doubtful else colour,
     )  # fmt: skip
     for bar in drawn[2]:
         bar.set_alpha(0.35)  # names are written across them
@@ -82,7 +84,7 @@ def _draw_paths(panel: Axes, entries: Sequence[Entry], colour_of: dict[str, str]
     """Join the points of one class with other settings, from the cheapest to the dearest."""
     for kind in dict.fromkeys(entry.kind for entry in entries):
         own = [entry for entry in entries if entry.kind == kind]
-        path = sorted((_loss(entry), float(entry.worst or 0.0)) for entry in own)
+        path = sorted((entry.loss, float(entry.worst or 0.0)) for entry in own)
         if len(path) > 1:
             panel.plot(*zip(*path, strict=True), color=colour_of[kind], linewidth=0.8, alpha=0.6)
 
@@ -106,11 +108,6 @@ def _draw_level(panel: Axes, entry: Entry, colour: str) -> None:
         "features of unrelated data", (1, height), xycoords=("axes fraction", "data"),
         textcoords="offset points", xytext=(-4, 3), ha="right", fontsize=8, color=colour,
     )  # fmt: skip
-
-
-def _loss(entry: Entry) -> float:
-    change = entry.standing.change
-    return 0.0 if change is None else -change.mean
 
 
 def _logarithmic(axis: Axis, set_scale: Callable[..., None], linear: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from rootbound import metrics
@@ -15,10 +16,12 @@ from rootbound.report.doubts import DISQUALIFYING
 from rootbound.report.leaderboard.entries import Entry
 
 COLUMNS = (
-    "method", "status", "worst advantage", "by", "desirable change", "exact last layer", "steps",
-    "labels", "benign change", "training", "flags",
+    "method", "head start", "worst advantage", "by", "desirable change", "exact last layer",
+    "steps", "labels", "benign change", "training", "flags",
 )  # fmt: skip
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
+"""No sections."""
 OVER_PUBLIC = (
     "Over public: the same minus the accuracy from the public model, in the cell where that is "
     "largest. "
@@ -27,8 +30,14 @@ SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 """Flags that tell methods apart; those about an attack are raised for nearly all of them."""
 
 
-def table(entries: Sequence[Entry], suite: str) -> Table:
-    """Return the rows as a table."""
+def table(entries: Sequence[Entry], suite: str, sections: Mapping[str, str] = NOWHERE) -> Table:
+    """Return the rows as a table.
+
+    Args:
+        entries: The rows.
+        suite: Name of the suite.
+        sections: Where a reader finds more of each method, if there is more.
+    """
     exact = any(entry.standing.exact is not None for entry in entries)
     public = any(entry.standing.over_public is not None for entry in entries)
     shown = Table(
@@ -38,23 +47,26 @@ def table(entries: Sequence[Entry], suite: str) -> Table:
         "with 95 % interval; below or at zero the weights are worth nothing to this attacker. "
         f"{OVER_PUBLIC if public else ''}"
         "Steps and labels: what catching up with scratch takes, as a multiple of scratch's "
-        "(median, censored). Status: standard, measured by the suite; external, somebody's attack "
-        "got more; unreliable, a flag says that a low number means nothing. Flags: those that "
+        "(median, censored). External: somebody's attack got more than the suite. Unreliable: a "
+        "flag says that a low number means nothing. Flags: those that "
         "name a trick of the network, or make the row unreliable; the report has all of them.",
         (*COLUMNS[:4], "over public", *COLUMNS[4:]) if public else COLUMNS,
-        tuple(_row(entry, exact=exact, public=public) for entry in entries),
+        tuple(
+            _row(entry, sections.get(entry.standing.method, ""), exact=exact, public=public)
+            for entry in entries
+        ),
     )
     doubtful = [entry.standing.method for entry in entries if entry.is_doubtful]
     return mark_unreliable(shown, doubtful)
 
 
-def _row(entry: Entry, *, exact: bool, public: bool) -> tuple[Cell, ...]:
+def _row(entry: Entry, target: str, *, exact: bool, public: bool) -> tuple[Cell, ...]:
     standing = entry.standing
     over_public = standing.over_public
     added = Cell("n/a") if over_public is None else change(over_public.advantage)
     return (
-        Cell(standing.method),
-        Cell(entry.status, mark="text"),
+        Cell(standing.method, "external" if entry.challenge else "", target=target),
+        Cell(entry.word, mark="text"),
         *_worst(entry),
         *([added] if public else []),
         change(standing.change, wanted="high") if standing.change is not None else Cell("–"),

@@ -14,21 +14,28 @@ from markupsafe import Markup
 from rootbound.core.files import write_atomically
 from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
+from rootbound.report.each_method import describe_each, find_section
+from rootbound.report.first_screen import describe_measured
 from rootbound.report.leaderboard.claims import Challenge, papers
 from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier
+from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.leaderboard.table import table, to_values
-from rootbound.report.page import environment
+from rootbound.report.page import Figure, environment
 from rootbound.report.settings import settings
-from rootbound.report.theme import for_page, styled, to_svg
+from rootbound.report.theme import styled, to_svg
+from rootbound.report.views import find_panels
 
 CONTEXT = ("run", "suite", "suite_digest", "seeds", "machine", "date", "versions")
 """Values of a run's context that `leaderboard.json` repeats."""
 CAPTION = (
     "Each method's loss of desirable accuracy against what its weights are still worth to the "
     "strongest attacker; 95 % intervals where there is more than one seed. Low and to the left "
-    "is good; at or below the line the weights are worth no more than random ones."
+    "is good; at or below the line the weights are worth no more than random ones. Hollow and "
+    "named so: unreliable, a low number means nothing."
 )
+REPORT = "report.html"
+"""Page in the same folder with a section for each model."""
 CHALLENGE = (
     "Every number comes from records.json.gz beside this page. An attack that gets more is "
     "welcome: write it as a rootbound.attacks.Attack, add it with Method.adaptive_attacks or in a "
@@ -57,8 +64,8 @@ def write_leaderboard(
     rows = entries(evaluation, challenges)
     kinds = {entry.kind for entry in rows}
     claims = [claim for claim in papers() if claim.method in kinds]
-    if svg := _draw(rows):
-        write_atomically(folder / "figures" / "frontier.svg", svg)
+    if picture := _draw(rows):
+        write_atomically(folder / "figures" / "frontier.svg", picture.svg)
     values = {
         "command": command,
         **{name: context.get(name) for name in CONTEXT},
@@ -70,13 +77,19 @@ def write_leaderboard(
         f"rootbound leaderboard: {context['desirable']['name']} "
         f"against {context['undesirable']['name']}"
     )
-    shown = table(rows, context["suite"])
+    sentence = describe_best(rows)
+    sections = {}
+    if (folder / REPORT).is_file() and describe_each(evaluation):
+        methods = [entry.standing.method for entry in rows]
+        sections = {name: f"{REPORT}#{find_section(evaluation, name)}" for name in methods}
+    shown = table(rows, context["suite"], sections)
     write_atomically(
         folder / "leaderboard.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     )
     parts = [
         f"# {as_words(title)}",
         f"<code>{as_words(command)}</code>" if command else "",
+        f"**{as_words(sentence)}**",
         as_words(shown.caption),
         table_to_markdown(shown),
         CHALLENGE,
@@ -91,8 +104,10 @@ def write_leaderboard(
         title=title,
         complete=evaluation.complete,
         table=shown,
-        frontier=Markup(for_page(svg, "frontier", "What resistance costs")) if svg else "",
-        caption=CAPTION,
+        sentence=sentence,
+        measured=describe_measured(evaluation),
+        frontier=picture,
+        has_sections=bool(sections),
         challenge=CHALLENGE,
         claims=claims,
         settings=settings(evaluation),
@@ -105,12 +120,13 @@ def write_leaderboard(
     return folder / "leaderboard.html"
 
 
-def _draw(rows: Sequence[Entry]) -> str:
-    """Return the frontier as SVG text, empty without any number."""
+def _draw(rows: Sequence[Entry]) -> Figure | None:
+    """Return the frontier, None without any number."""
     with styled():
-        figure = frontier(rows)
-        if figure is None:
-            return ""
-        svg = to_svg(figure)
-        plt.close(figure)
-    return svg
+        plot = frontier(rows)
+        if plot is None:
+            return None
+        svg = to_svg(plot)
+        panels = find_panels(plot)
+        plt.close(plot)
+    return Figure("frontier", describe_frontier(rows), CAPTION, svg, panels)
