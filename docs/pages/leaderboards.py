@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.pages.gathered import GATHERED, Values, cost, interval, to_table
+from docs.pages.gathered import GATHERED, Values, cost, to_table
 
 TEXT = Path(__file__).with_name("leaderboards.md").read_text("utf-8")
 
@@ -17,20 +17,30 @@ def page() -> str:
     methods = list(dict.fromkeys(method for split in rows for method in split))
     table = to_table(
         ("method", *(split["title"] for split in splits)),
-        [(f"`{method}`", *(_cell(split.get(method)) for split in rows)) for method in methods],
+        [(_method(method), *(_cell(split.get(method)) for split in rows)) for method in methods],
     )
     frontiers = "\n\n".join(map(_frontier, splits))
     return TEXT.replace("{{table}}", table).replace("{{frontiers}}", frontiers)
 
 
 def _cell(row: Values | None) -> str:
-    """Return worst advantage and cost; of an unreliable row in small print, and said so."""
+    """Return worst advantage and cost, and the interval in small print."""
     if row is None:
         return "–"
-    said = interval(row["worst_advantage"])
-    if row["desirable_change"] is not None:
-        said += f" for {cost(row)}"
-    return f"<small>{said}, unreliable</small>" if row["status"] == "unreliable" else said
+    worst, lines = row["worst_advantage"], []
+    price = "" if row["desirable_change"] is None else f" for {cost(row)}"
+    lines.append(f"{worst['mean']:+.1f}{price}")
+    if worst["low"] is not None:
+        lines.append(f"<small>{worst['low']:.1f} to {worst['high']:.1f}</small>")
+    if row["status"] == "unreliable":
+        lines.append("<small>unreliable</small>")
+    return "<br>".join(lines)
+
+
+def _method(name: str) -> str:
+    """Return the name of a method, its settings below it."""
+    kind, bracket, settings = name.partition("(")
+    return f"{kind}<br><small>{bracket}{settings}</small>" if bracket else kind
 
 
 def _frontier(split: Values) -> str:

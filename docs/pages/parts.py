@@ -17,7 +17,7 @@ TRAIN = """```
 rootbound train --method {name} --out model.safetensors
 rootbound compare --methods "Plain,{name}"
 ```
-In Python: `rb.methods.{name}().fit(model, tasks, seed=0)`."""
+In Python: `rb.defend(network, tasks, method="{name}")`. Settings are fields of `rb.methods.{name}`."""
 ATTACK = """```python
 suite = rb.suites.find_suite("quick-2").with_attacks((rb.attacks.{name}({needed}),))
 ```
@@ -65,27 +65,29 @@ def _standing_of_method(name: str) -> str:
                 rows.append(_row_of_method(split, place, row, of_plain))
     if not rows:
         return "It was not compared with the others yet."
-    head = (
-        "data", "place", "setting", "worst advantage", "undefended", "cost", "exact last layer, %",
-        "status",
-    )  # fmt: skip
+    head = ("data", "worst advantage", "undefended", "cost", "last layer, %", "place")
     return (
         f"{to_table(head, rows)}\n\n"
         "The worst advantage is what an attacker gains over random weights, in points, with the "
-        "number of labels where that is most. The cost is in points of desirable accuracy. "
+        "number of labels where that is most. The cost is in points of desirable accuracy. The "
+        "last layer is the best one that there is. "
         "[The whole leaderboard](../leaderboard.md) says how to read it.\n"
     )
 
 
 def _row_of_method(split: Values, place: int, row: Values, of_plain: Values) -> tuple[str, ...]:
-    worst = row["worst_advantage"]
-    where = "" if worst is None else f", {labels_in_words(worst['labels'])}"
+    worst, exact = row["worst_advantage"], row["exact_last_layer"]
+    where = "" if worst is None else f"<br>with {labels_in_words(worst['labels'])}"
+    settings = "".join(row["method"].partition("(")[1:])
+    unreliable = "<br>unreliable" if row["status"] == "unreliable" else ""
     return (
-        split["title"], f"{place} of {len(split['rows'])}", f"`{row['method']}`",
-        f"{interval(worst)}{where}", interval(of_plain["worst_advantage"]), cost(row),
-        "–" if (exact := row["exact_last_layer"]) is None else f"{exact['mean']:.1f}",
-        row["status"],
-    )  # fmt: skip
+        f"{split['title']}{f'<br>`{settings}`' if settings else ''}",
+        f"{interval(worst)}{where}",
+        interval(of_plain["worst_advantage"]),
+        cost(row),
+        "–" if exact is None else f"{exact['mean']:.1f}",
+        f"{place} of {len(split['rows'])}{unreliable}",
+    )
 
 
 def _standing_of_attack(name: str) -> str:
