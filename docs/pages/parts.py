@@ -17,7 +17,8 @@ TRAIN = """```
 rootbound train --method {name} --out model.safetensors
 rootbound compare --methods "Plain,{name}"
 ```
-In Python: `rb.defend(network, tasks, method="{name}")`. Settings are fields of `rb.methods.{name}`."""
+In Python: `rb.defend(network, tasks, method="{name}")`. Settings are fields of
+`rb.methods.{name}`."""
 ATTACK = """```python
 suite = rb.suites.find_suite("quick-2").with_attacks((rb.attacks.{name}({needed}),))
 ```
