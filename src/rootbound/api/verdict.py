@@ -139,8 +139,8 @@ class Verdict:
         name, plain = self._find_model(model), metrics.undefended(self.evaluation)
         if plain is None:
             return None
-        usual, own = (metrics.desirable(self.evaluation, one) for one in (plain, name))
-        return metrics.paired(usual, own)
+        change = metrics.desirable_change(self.evaluation, name)
+        return None if change is None else -change
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table of pandas with a row for each model and number of labels, in points.

@@ -12,7 +12,7 @@ import torch
 from rootbound.core import progress
 from rootbound.core.compiler import load_compiler
 from rootbound.core.devices import find_device, on, with_float64
-from rootbound.data import Data, TaskPair, Tasks
+from rootbound.data import TaskPair, Tasks
 from rootbound.evaluation.attacker import AttackerResources, move_model
 from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.harness import failed_records, run_assignment
@@ -25,6 +25,9 @@ from rootbound.networks import Classifier
 from rootbound.records import Configuration, Diagnosis, Record, Training
 from rootbound.training import balanced_accuracy, predict
 from rootbound.training.state import TrainingState
+
+MOST_ERRORS = 10_000
+"""Test samples that a given model gets wrong and that its record names, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,15 +156,17 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
         model = contender.method.fit(model, tasks, seed=seed, training_state=training_state)
         seconds, settings = time.perf_counter() - started, Configuration.of(contender.method)
     desirable, is_meant = tasks.desirable, contender.arm in ("defended", "undefended")
-    reached, balanced = None, None
-    if is_meant and desirable is not None:
-        reached, balanced = _measure_desirable(model, desirable.test)
-    trained = Training(contender.arm, contender.name, settings, seed, reached, seconds, balanced)
-    return model, trained
-
-
-def _measure_desirable(model: Classifier, test: Data) -> tuple[float, float | None]:
-    """Return the accuracy, and where classes may count the same, the balanced one."""
-    correct = predict(model, test).argmax(-1) == test.labels
-    (balanced,) = balanced_accuracy(correct.unsqueeze(1), test.labels)
-    return float(correct.float().mean()), balanced if test.stratified else None
+    training = Training(contender.arm, contender.name, settings, seed, None, seconds)
+    if not is_meant or desirable is None:
+        return model, training
+    correct = predict(model, desirable.test).argmax(-1) == desirable.test.labels
+    (balanced,) = balanced_accuracy(correct.unsqueeze(1), desirable.test.labels)
+    errors = tuple((~correct).nonzero().flatten().tolist())
+    is_short = contender.method is None and len(errors) <= MOST_ERRORS
+    return model, replace(
+        training,
+        desirable_accuracy=float(correct.float().mean()),
+        # Where labels are the next tokens, classes are not to count the same.
+        desirable_balanced=balanced if desirable.test.stratified else None,
+        desirable_errors=errors if is_short else None,
+    )

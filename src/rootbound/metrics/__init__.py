@@ -35,6 +35,7 @@ from rootbound.metrics.costs import (
     multiples,
     steps_to_reach,
 )
+from rootbound.metrics.desirable_task import desirable_accuracy, desirable_change
 from rootbound.metrics.estimates import Estimate, estimate, over_draws, paired, points
 from rootbound.metrics.gate import CellEnd, Decision, End, decide
 from rootbound.metrics.scores import (
@@ -65,6 +66,8 @@ __all__ = [
     "columns",
     "decide",
     "desirable",
+    "desirable_accuracy",
+    "desirable_change",
     "estimate",
     "failures",
     "families",

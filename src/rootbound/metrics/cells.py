@@ -54,9 +54,9 @@ def budgets(evaluation: Evaluation) -> list[int | None]:
 
 def desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
     """Return the desirable accuracy of each model: of a given one it is the same for all seeds."""
-    is_given = _is_given(evaluation)
+    given = is_given(evaluation)
     return {
-        (0, 0) if is_given else (training.seed, training.seed): training.desirable_accuracy
+        (0, 0) if given else (training.seed, training.seed): training.desirable_accuracy
         for training in evaluation.trainings
         if training.method == method and training.desirable_accuracy is not None
     }
@@ -64,9 +64,9 @@ def desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
 
 def balanced_desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
     """Return the balanced desirable accuracy of each model; older records do not say."""
-    is_given = _is_given(evaluation)
+    given = is_given(evaluation)
     return {
-        (0, 0) if is_given else (training.seed, training.seed): training.desirable_balanced
+        (0, 0) if given else (training.seed, training.seed): training.desirable_balanced
         for training in evaluation.trainings
         if training.method == method and training.desirable_balanced is not None
     }
@@ -104,15 +104,15 @@ def by_draw(evaluation: Evaluation, records: Iterable[Record]) -> dict[Draw, lis
 
     Where models were given, every draw attacks the same one, whatever the seed.
     """
-    is_given = _is_given(evaluation)
+    given = is_given(evaluation)
     draws: dict[Draw, list[Record]] = {}
     for record in records:
-        seed = 0 if is_given else record.seed
+        seed = 0 if given else record.seed
         draws.setdefault((seed, record.attacker), []).append(record)
     return draws
 
 
-def _is_given(evaluation: Evaluation) -> bool:
+def is_given(evaluation: Evaluation) -> bool:
     """Return whether the models were given, and none was trained for this evaluation."""
     return all(isinstance(training.settings, str) for training in evaluation.trainings)
 

@@ -33,6 +33,10 @@ class Estimate:
     seeds: int
     p_value: float | None = None
 
+    def __neg__(self) -> Estimate:
+        """Return the same with the sign of a difference the other way round."""
+        return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
+
     @property
     def significant(self) -> bool:
         """Whether the interval excludes 0."""

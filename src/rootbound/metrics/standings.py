@@ -10,6 +10,7 @@ from functools import partial
 
 from rootbound.metrics import attackers, cells
 from rootbound.metrics.costs import labels_multiples, multiples
+from rootbound.metrics.desirable_task import desirable_accuracy, desirable_change
 from rootbound.metrics.estimates import Estimate, paired, points
 from rootbound.records import EXACT, Configuration, Evaluation
 
@@ -78,8 +79,6 @@ def standings(evaluation: Evaluation) -> list[Standing]:
 
 def _standing(evaluation: Evaluation, method: str) -> Standing:
     plain = cells.undefended(evaluation)
-    own = cells.desirable(evaluation, method)
-    reference = {} if plain in (None, method) else cells.desirable(evaluation, str(plain))
     budgets = cells.budgets(evaluation)
     exact = attackers.attacked(evaluation, method, budgets[-1], EXACT) if budgets else {}
     worst, known = _worst(evaluation, method, attackers.advantage), cells.public(evaluation)
@@ -89,8 +88,8 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
     return Standing(
         method=method,
         settings=settings[method],
-        desirable=points(own),
-        change=paired(own, reference),
+        desirable=desirable_accuracy(evaluation, method),
+        change=desirable_change(evaluation, method),
         exact=points(exact),
         worst=worst,
         steps=tuple(steps),

@@ -31,7 +31,7 @@ WITH_TEXTS = 2
 """The version in which each record held its attack, and each training its method, as text."""
 RECORDS, PLAIN_RECORDS = "records.json.gz", "records.json"
 """A complete run: as it is written, and as versions before wrote it."""
-LATER = ("balanced", "desirable_balanced", "halves")
+LATER = ("balanced", "desirable_balanced", "desirable_errors", "halves")
 """Fields that older records do not have, and that are left out where they say nothing."""
 PARTS, BEGUN = "records", "run.json"
 """The folder of what has come so far, a file of the same layout for each piece of work; and in it
@@ -197,12 +197,15 @@ def records_file(folder: Path) -> Path:
 
 
 def _values(entry: Entry) -> dict[str, Any]:
-    """Return the values of an entry; balanced accuracies that are not known are left out.
+    """Return the values of an entry; what older records do not have is left out where not known.
 
     So a file that an older version wrote stays the same when it is written anew.
     """
-    values = vars(entry).items()
-    return {name: value for name, value in values if value not in (None, ()) or name not in LATER}
+    return {
+        name: value
+        for name, value in vars(entry).items()
+        if name not in LATER or value != getattr(type(entry), name)
+    }
 
 
 def _numbered(values: Iterable[Value]) -> dict[Value, int]:

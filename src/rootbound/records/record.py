@@ -32,6 +32,8 @@ class Training:
         seconds: Time that training took.
         desirable_balanced: The same accuracy where every class counts the same; None where classes
             are tokens, or where an older record does not say.
+        desirable_errors: Places of the test samples that the model gets wrong, so that models can
+            be compared sample by sample; None where they are many, or an older record does not say.
     """
 
     arm: Arm
@@ -41,6 +43,7 @@ class Training:
     desirable_accuracy: float | None
     seconds: float
     desirable_balanced: float | None = None
+    desirable_errors: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,8 @@ class Case:
     @cached_property
     def price(self) -> Estimate | None:
         """Desirable accuracy lost against the undefended model, in points."""
-        plain = metrics.undefended(self.evaluation)
-        if plain in (None, self.method):
-            return None
-        own, usual = (
-            metrics.desirable(self.evaluation, name) for name in (self.method, str(plain))
-        )
-        return metrics.paired(usual, own)
+        change = metrics.desirable_change(self.evaluation, self.method)
+        return None if change is None else -change
 
     @cached_property
     def usual(self) -> Estimate | None:

@@ -115,13 +115,13 @@ def _facts(case: Case) -> list[Fact]:
 
 def _price(case: Case) -> Fact:
     evaluation, plain = case.evaluation, metrics.undefended(case.evaluation)
-    own = metrics.points(metrics.desirable(evaluation, case.method))
+    own = metrics.desirable_accuracy(evaluation, case.method)
     if evaluation.context["desirable"] is None:
         return Fact("Price", "not known", UNKNOWN_PURPOSE)
     if own is None:
         return Fact("Price", "not known", "desirable accuracy was not measured")
     note = f"{evaluation.context['desirable']['name']}: {own.mean:.2f} % right"
-    usual = plain and metrics.points(metrics.desirable(evaluation, plain))
+    usual = plain and metrics.desirable_accuracy(evaluation, plain)
     if usual is None or usual == "" or case.price is None:
         return Fact("Price", "not known", f"{note}; no undefended model beside it")
     lost, note = round(case.price.mean, 2) + 0.0, f"{note}, undefended {usual.mean:.2f} %"

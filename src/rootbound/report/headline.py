@@ -74,14 +74,13 @@ def _desirable(evaluation: Evaluation, method: str, plain: str | None, subject: 
     task = evaluation.context["desirable"]
     if task is None:
         return UNKNOWN_PURPOSE
-    own = metrics.desirable(evaluation, method)
-    if (value := metrics.points(own)) is None:
+    if (value := metrics.desirable_accuracy(evaluation, method)) is None:
         return ""
     sentence = (
         f"On {task['name']} {subject} classifies {value.mean:.2f} % of the test "
         f"{task.get('samples', 'images')} correctly"
     )
-    loss = None if plain is None else metrics.paired(own, metrics.desirable(evaluation, plain))
+    loss = metrics.desirable_change(evaluation, method)
     if loss is None:
         return f"{sentence}."
     lost = f"{change(loss).text} points against the undefended model ({interval(loss, 2)})"

@@ -60,18 +60,16 @@ def _reached(evaluation: Evaluation, method: str, labels: int | None, family: st
 
 def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     """Return the desirable accuracy and its change against the undefended arm."""
-    plain, own = metrics.undefended(evaluation), metrics.desirable(evaluation, method)
-    value = metrics.points(own)
+    value = metrics.desirable_accuracy(evaluation, method)
     if value is None:
         arms = {training.arm for training in evaluation.trainings if training.method == method}
         # The public model is not for the desirable task, nor are random weights.
         is_unknown = evaluation.context["desirable"] is None and not arms & NOT_FOR_THE_TASK
         return Cell("not given" if is_unknown else "n/a"), Cell("–")
     accuracy = Cell(f"{value.mean:.2f} %", interval(value, 2, bounded=True))
-    if plain is None or plain == method:
+    if metrics.undefended(evaluation) in (None, method):
         return accuracy, Cell("–")
-    usual = metrics.desirable(evaluation, plain)
-    return accuracy, change(metrics.paired(own, usual), wanted="high")
+    return accuracy, change(metrics.desirable_change(evaluation, method), wanted="high")
 
 
 def steps(evaluation: Evaluation) -> Table:

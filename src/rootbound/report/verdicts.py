@@ -137,23 +137,14 @@ def _cell(case: Case, labels: int | None) -> dict[str, Any]:
 
 def _desirable(case: Case) -> dict[str, Any] | None:
     task = case.evaluation.context["desirable"]
-    accuracy = metrics.points(metrics.desirable(case.evaluation, case.method))
+    accuracy = metrics.desirable_accuracy(case.evaluation, case.method)
     if task is None or accuracy is None:
         return None
     return {
         "name": task["name"],
-        "accuracy": _to_json(_of_models(case, accuracy)),
-        "price": _to_json(_of_models(case, case.price)),
+        "accuracy": _to_json(accuracy),
+        "price": _to_json(case.price),
     }
-
-
-def _of_models(case: Case, value: Estimate | None) -> Estimate | None:
-    """Return an estimate without interval where all its values are of one given model."""
-    trainings = case.evaluation.trainings
-    is_given = all(isinstance(one.settings, str) for one in trainings)
-    if value is None or not is_given:
-        return value
-    return Estimate(value.mean, -math.inf, math.inf, 1)
 
 
 def _benign_labels(case: Case) -> list[int | None]:
