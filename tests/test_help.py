@@ -69,8 +69,8 @@ def test_a_default_is_said_once_and_in_words(
 
 
 def test_defaults_of_a_group_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "(default: demo-1)" in said(capsys, "audit", "--help")
-    assert "(default: quick-1)" in said(capsys, "compare", "--help")
+    assert "(default: quick-2)" in said(capsys, "audit", "--help")
+    assert "(default: demo-2)" in said(capsys, "demo", "--help")
     assert re.search(r"--seed SEED +Seed .* \(default: 0\)\.", said(capsys, "train", "--help-all"))
     assert "(default: 10)." in said(capsys, "train", "--help-all")
 

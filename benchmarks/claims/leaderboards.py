@@ -35,7 +35,7 @@ SPLITS = {
         "Fashion-MNIST: 0-4 desirable, 5-9 not",
         "2026-11-26_e9f5538_all_fashion",
     ),
-    "photographs-methods-full": (
+    "frontier-photographs": (
         "CIFAR-10: animals desirable, vehicles not",
         "2026-11-26_6139bb6_animals_methods",
     ),
