@@ -124,7 +124,8 @@ def _overview() -> str:
         "usage: rootbound COMMAND [OPTIONS]\n\n"
         "Train models that resist transfer learning, and prove how much.\n\n"
         f"commands:\n{lines}\n\n"
-        "'rootbound COMMAND --help' shows the options of one; '--version' the version.\n"
+        "'rootbound COMMAND --help' shows what one can do, '--help-all' all of its options;\n"
+        "'rootbound --version' shows the version.\n"
         "exit codes: 0 done, 1 failed on the way or shown not to hold, 2 bad input, 3 undecided,\n"
         "130 interrupted, 143 terminated\n"
     )
