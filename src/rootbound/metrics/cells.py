@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from rootbound.core.errors import InputError, unknown_name
 from rootbound.metrics.estimates import Draw
 from rootbound.records import EXACT, PRACTICAL, Evaluation, Record
 
@@ -85,7 +86,11 @@ def trials(
         method: Name of the method.
         labels: Labels per class, None for all.
         family: Family or tier of the attacks; None for all that compete.
+
+    Raises:
+        InputError: Nothing of that name was attacked, or nothing with so many labels.
     """
+    check_cell(evaluation, method, labels)
     in_cell = [
         record
         for record in evaluation.records
@@ -97,6 +102,24 @@ def trials(
     ]
     confirmed = [record for record in in_cell if record.stage == "confirm"]
     return by_draw(evaluation, confirmed or in_cell)
+
+
+def check_cell(evaluation: Evaluation, method: str, labels: int | None) -> None:
+    """Raise an `InputError` where a run has no such method or number of labels: a slip of the pen.
+
+    Whoever asks for scratch may be told that nothing is known of it.
+    """
+    known = methods(evaluation)
+    if method not in known and method != "scratch":
+        raise unknown_name("method that was attacked", method, known)
+    planned = (budget["labels"] for budget in evaluation.context.get("budgets", ()))
+    numbers = dict.fromkeys([*planned, *(record.labels for record in evaluation.records)])
+    if numbers and labels not in numbers:
+        raise InputError(
+            f"labels a class out of {', '.join(map(str, numbers))} (None is all)",
+            repr(labels),
+            "ask for one of these",
+        )
 
 
 def by_draw(evaluation: Evaluation, records: Iterable[Record]) -> dict[Draw, list[Record]]:
