@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.metrics.attackers import ONE_IN, STRONGEST
 from rootbound.records import Configuration, Evaluation, Record, Training
 

@@ -18,7 +18,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from few import FEW
-from rootbound import metrics
 from rootbound.attacks import ATTACKS
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
@@ -26,6 +25,7 @@ from rootbound.cli.methods import with_recipe
 from rootbound.cli.options import RecipeOptions
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
+from rootbound.metrics import measures as metrics
 from rootbound.networks import MODELS
 from rootbound.publishing import load_model
 from rootbound.records import Configuration, Evaluation

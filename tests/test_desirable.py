@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from rootbound import metrics
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate
+from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier
 from rootbound.records import Arm, Configuration, Evaluation, Training
 from rootbound.suites import Suite

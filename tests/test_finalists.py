@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rootbound import metrics
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, NearestNeighbours
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, evaluate
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.plan import Assignment, Plan
+from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import EXACT, PRACTICAL, Arm, Configuration, Evaluation, Record, Training
 from rootbound.suites import Suite

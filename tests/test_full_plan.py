@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, evaluate, jobs
@@ -16,6 +15,7 @@ from rootbound.evaluation.attacker import NO_RESOURCES
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.harness import run_assignment
 from rootbound.evaluation.plan import Assignment, screen
+from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Configuration, Evaluation, Record
 from rootbound.suites import Suite

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.errors import InputError
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.plan import Assignment, Subject
+from rootbound.metrics import measures as metrics
 from rootbound.metrics.gain import Gain, least_doubt
 from rootbound.metrics.gate import RATE, show
 from rootbound.metrics.looks import is_look, next_look, spend

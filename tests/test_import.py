@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import rootbound
+from rootbound.data import Batch
 
 
 def loaded_by(program: str) -> set[str]:
@@ -48,3 +51,21 @@ def test_a_part_is_loaded_when_it_is_used() -> None:
 def test_the_version_is_that_of_the_installed_package() -> None:
     assert rootbound.__version__ == importlib.metadata.version("rootbound")
     assert "importlib.metadata" not in loaded_by("import rootbound")
+
+
+def test_what_examples_and_pages_use_is_public() -> None:
+    """And what nobody shows is not: a user looks for one measure among a few."""
+    root = Path(__file__).parents[1]
+    pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("examples/*")]
+    texts = [path.read_text() for path in pages if path.suffix in (".md", ".py", ".ipynb")]
+    for name, offered in (("rb", rootbound.__all__), ("metrics", rootbound.metrics.__all__)):
+        used = {word for text in texts for word in re.findall(rf"\b{name}\.([A-Za-z]\w*)\b", text)}
+        assert used <= set(offered), name
+    assert len(rootbound.metrics.__all__) <= 16
+
+
+def test_types_that_users_meet_have_names() -> None:
+    data = rootbound.load_data("mnist")
+    assert isinstance(data, rootbound.Dataset)
+    assert rootbound.Estimate(0.0, -1.0, 1.0, 3).significant is False
+    assert rootbound.Batch is Batch

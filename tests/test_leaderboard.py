@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from rootbound import metrics
 from rootbound.core.errors import InputError
 from rootbound.methods import METHODS
+from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
 from rootbound.report.leaderboard.claims import papers

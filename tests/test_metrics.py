@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from rootbound import metrics
+from rootbound.core.errors import InputError
+from rootbound.metrics import measures as metrics
 from rootbound.records import Arm, Configuration, Evaluation, Record, Training
 
 
@@ -138,3 +139,14 @@ def test_desirable_and_names() -> None:
     assert metrics.undefended(found) == "Plain"
     assert metrics.desirable(found, "x") == {(0, 0): 0.9, (1, 1): 0.91, (2, 2): 0.92}
     assert metrics.failures(found, "x") == (0, 1)
+
+
+def test_a_slip_of_the_pen_is_an_error_and_not_none() -> None:
+    found = evaluation(record("BestResponse", 0, 0.5), record("scratch", 0, 0.4))
+    assert metrics.advantage(found, "BestResponse", None) is not None
+    with pytest.raises(InputError, match="did you mean 'BestResponse'"):
+        metrics.advantage(found, "bestresponse", None)
+    with pytest.raises(InputError, match=r"labels a class out of None .None is all.; got 100"):
+        metrics.advantage(found, "BestResponse", 100)
+    alone = evaluation(record("BestResponse", 0, 0.5))
+    assert metrics.advantage(alone, "BestResponse", None) is None  # there is no scratch

@@ -16,7 +16,6 @@ from torch import nn
 
 import rootbound as rb
 from few import FEW
-from rootbound import metrics
 from rootbound.attacks import (
     Budget,
     ExactLastLayer,
@@ -35,6 +34,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import Scaling, TaskPair
 from rootbound.flags import flags
 from rootbound.methods import Plain
+from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier
 from rootbound.publishing import load_model, save_model
 from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from rootbound import metrics
-from rootbound.metrics import estimate, kaplan_meier_median, over_draws
+from rootbound.metrics import measures as metrics
+from rootbound.metrics.measures import estimate, kaplan_meier_median, over_draws
 from rootbound.records import Arm, Configuration, Evaluation, Record, Stage, Tier, Training
 
 ARMS: dict[str, Arm] = {"Plain": "undefended", "scratch": "scratch", "raw inputs": "control"}

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rootbound import metrics, report
+from rootbound import report
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.cli import main
 from rootbound.cli.gate import command_for_more
@@ -21,6 +21,7 @@ from rootbound.cli.options import FolderOptions
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
+from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation, RunFolder, Spec
 from rootbound.report.gate import judge as judge_gate

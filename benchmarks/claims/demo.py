@@ -14,9 +14,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 
-from rootbound import metrics
 from rootbound.cli import main
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, PRACTICAL, Evaluation
 
 Row = tuple[str, str, str, bool]

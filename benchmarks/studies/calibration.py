@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 
 import rootbound as rb
-from rootbound import metrics
 from rootbound.attacks import Budget
 from rootbound.data import TaskPair
 from rootbound.evaluation import compare
 from rootbound.methods import Method, Plain
+from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words

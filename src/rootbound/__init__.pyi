@@ -1,4 +1,4 @@
-from . import attacks, datasets, execution, methods, metrics, models, report, suites
+from . import attacks, datasets, errors, execution, methods, metrics, models, report, suites
 from .api.audit import audit
 from .api.data import load_data
 from .api.defend import defend
@@ -7,9 +7,11 @@ from .api.verdict import Verdict
 from .attacks import Attack, Attacker, Budget, Snapshot
 from .core.errors import InputError
 from .core.version import __version__
-from .data import Data, Scaling, Task, TaskPair, Tasks
+from .data import Batch, Data, Scaling, Task, TaskPair, Tasks
+from .datasets import Dataset
 from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
+from .metrics import Estimate
 from .networks import Classifier
 from .records import Evaluation, Record, Training
 from .suites import Suite
@@ -18,9 +20,12 @@ from .training import Recipe
 __all__ = [
     "Attack",
     "Attacker",
+    "Batch",
     "Budget",
     "Classifier",
     "Data",
+    "Dataset",
+    "Estimate",
     "Evaluation",
     "InputError",
     "LossMethod",
@@ -41,6 +46,7 @@ __all__ = [
     "compare",
     "datasets",
     "defend",
+    "errors",
     "evaluate",
     "execution",
     "load",

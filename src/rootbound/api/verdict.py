@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from markupsafe import escape
 
-from rootbound import metrics, report
+from rootbound import report
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.flags import Raised, flags
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.records.frame import import_pandas
 from rootbound.report.gate import Judgement, in_a_sentence, judge

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rootbound.cli.options import FolderOptions
-from rootbound.metrics import End
+from rootbound.metrics.measures import End
 from rootbound.records import Evaluation, RunFolder
 from rootbound.report.gate import Judgement
 from rootbound.suites.suite import MOST_DRAWS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from rootbound.flags.flag import Case, Flag, best, lead, with_labels
-from rootbound.metrics import strongest
+from rootbound.metrics.measures import strongest
 from rootbound.records import EXACT, PRACTICAL, Record
 
 GRADIENT_FREE = ("GradientFree", "ReassignHead")

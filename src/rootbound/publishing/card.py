@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rootbound import metrics
 from rootbound.core.errors import InputError
 from rootbound.flags import flags
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences
 from rootbound.report.cells import as_words

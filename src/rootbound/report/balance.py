@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cells import Cell, Table, in_percent, in_words, percent
 

@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rootbound import metrics
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cases import Case
 from rootbound.report.cells import in_words

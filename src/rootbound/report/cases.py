@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from rootbound import metrics
 from rootbound.flags import Raised, flags
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.records import Configuration, Evaluation
 from rootbound.report.attack_names import describe_attacks
 from rootbound.report.cells import in_words

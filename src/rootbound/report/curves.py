@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import in_words

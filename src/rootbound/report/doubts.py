@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rootbound import metrics
 from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, Raised, flags
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.public import public_doubts
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rootbound import metrics
 from rootbound.flags import flags
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cases import Case, describe_price
 from rootbound.report.first_screen import LOOKS

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Plot
 
-from rootbound import metrics
 from rootbound.core.errors import InputError, unknown_name
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
 from rootbound.report.bars import bars, list_arms

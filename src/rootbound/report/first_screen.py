@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rootbound import metrics
 from rootbound.flags import FLAGS, Raised
+from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.cells import in_percent, in_words

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rootbound import metrics
 from rootbound.flags import BEHAVIOUR_FLAGS, Raised
 from rootbound.metrics import Decision
+from rootbound.metrics import measures as metrics
 from rootbound.metrics.gate import RATE
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words

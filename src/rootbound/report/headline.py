@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
 from rootbound.report.cases import choose_best, find_cases

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rootbound import metrics
 from rootbound.flags import Raised
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cells import change, in_percent, in_words, interval
 

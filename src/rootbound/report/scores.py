@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.metrics.costs import Unit
 from rootbound.records import Evaluation
 from rootbound.report.attack_names import describe_attack

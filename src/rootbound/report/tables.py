@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, PRACTICAL, Evaluation
 from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent

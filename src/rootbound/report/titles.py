@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from rootbound import metrics
+from rootbound.metrics import measures as metrics
 from rootbound.report.attack_names import describe_attack
 from rootbound.report.cases import Case, signed
 from rootbound.report.cells import in_words

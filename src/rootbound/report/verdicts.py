@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rootbound import metrics
 from rootbound.core.files import write_atomically
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import gate
 from rootbound.report.cases import Case, choose_best, find_cases

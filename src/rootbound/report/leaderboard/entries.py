@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rootbound import metrics
 from rootbound.flags import flags
 from rootbound.metrics import Standing
+from rootbound.metrics import measures as metrics
 from rootbound.records import Configuration, Evaluation
 from rootbound.report.cases import Case
 from rootbound.report.doubts import DISQUALIFYING, why_unreliable

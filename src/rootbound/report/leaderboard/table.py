@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from rootbound import metrics
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
+from rootbound.metrics import measures as metrics
 from rootbound.metrics.standings import Multiple, Worst
 from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import Cell, Table, change, in_words, mark_unreliable, percent, times
