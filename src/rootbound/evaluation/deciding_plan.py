@@ -8,6 +8,7 @@ from typing import Any
 from rootbound.attacks import Attack, Budget
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.plan import Assignment, Subject, assign, draw_again
+from rootbound.evaluation.record_order import RecordOrder
 from rootbound.metrics.gate import decide
 from rootbound.metrics.looks import is_look, next_look
 from rootbound.records import Configuration, Evaluation, Record, Training
@@ -44,7 +45,6 @@ class DecidingPlan:
         self._draws = {budget: n - self._uncounted(budget) for budget, n in given.items()}
         self._looks: dict[Budget, list[int]] = {budget: [] for budget in suite.budgets}
         self._trials: dict[Configuration, Attack] = {}
-        self._places, self._blind = _number(suite.attacks), _number(suite.blind)
 
     def begin(self, subject: Subject) -> list[Assignment]:
         """Return the screening of a new subject."""
@@ -123,21 +123,19 @@ class DecidingPlan:
             for record in self._of(subject)
             if (record.labels, record.stage) == (budget.labels, "confirm")
         ]
-        in_order = dict.fromkeys(one.attack for one in sorted(confirmed, key=self._position))
+        ordered = sorted(confirmed, key=self._find_order().place)
+        in_order = dict.fromkeys(one.attack for one in ordered)
         return tuple(self._trials[setting] for setting in in_order)
 
     def _of(self, subject: Subject) -> list[Record]:
         whose = (subject.method, subject.seed)
         return [record for record in self._records if (record.method, record.seed) == whose]
 
-    def _position(self, record: Record) -> tuple[int, str]:
-        """Return where a record's setting comes in the suite; those that were proposed last."""
-        places = self._blind if record.labels == 1 else self._places
-        return places.get(record.attack, len(places)), str(record.attack)
+    def _find_order(self) -> RecordOrder:
+        return RecordOrder(sorted({one.method for one in self._subjects}), self._suite)
 
     def _evaluate(self) -> Evaluation:
         """Return what there is so far, in an order that does not depend on how it came."""
-        budgets = [budget.labels for budget in self._suite.budgets]
         trainings = tuple(
             Training(
                 one.arm, one.method,
@@ -146,13 +144,7 @@ class DecidingPlan:
             )
             for one in sorted(self._subjects, key=lambda one: (one.method, one.seed))
         )  # fmt: skip
-        records = sorted(
-            self._records,
-            key=lambda one: (
-                one.method, one.seed, one.stage, budgets.index(one.labels), one.attacker,
-                self._position(one),
-            ),
-        )  # fmt: skip
+        records = sorted(self._records, key=self._find_order().place)
         context = {"undesirable": {"test_samples": self._samples}, "until": self._describe()}
         return Evaluation(context, trainings, tuple(records), complete=False)
 
@@ -161,7 +153,3 @@ class DecidingPlan:
             {"labels": budget.labels, "draws": list(draws)} for budget, draws in self._looks.items()
         ]
         return {"limit": self._until.limit, "draws": self._until.draws, "looks": looks}
-
-
-def _number(trials: Sequence[Attack]) -> dict[Configuration, int]:
-    return {Configuration.of(trial): place for place, trial in enumerate(trials)}

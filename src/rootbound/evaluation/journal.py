@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from rootbound.attacks import Attack
 from rootbound.core.files import write_atomically
 from rootbound.evaluation.jobs import Job, Preparation, PreparedModel, Result
 from rootbound.evaluation.plan import Assignment, Subject
+from rootbound.evaluation.record_order import Position, RecordOrder
 from rootbound.inspection.pictures import Array, as_npz, read_npz
 from rootbound.networks.weights import copy_weights
 from rootbound.records import Configuration, Evaluation, Record, RunFolder
@@ -22,8 +22,6 @@ from rootbound.suites import Suite
 from rootbound.training.state import TrainingState
 
 Value = TypeVar("Value")
-Position = tuple[int | str, ...]
-"""Where a model or a record belongs among the others: they are sorted by it."""
 
 
 class Journal:
@@ -35,8 +33,7 @@ class Journal:
     Args:
         context: What reports say of the run.
         methods: Names, in the order of the report.
-        suite: The suite in whose order trials come. With one label a class the first that works
-            is the attacker's choice, so that the order of the fixed settings decides.
+        suite: The suite in whose order trials come.
         folder: Where everything is kept, claimed already; None keeps it in memory alone.
     """
 
@@ -48,10 +45,7 @@ class Journal:
         folder: RunFolder | None,
     ) -> None:
         self._context, self._folder, self._minutes = context, folder, suite.minutes
-        self._methods = {name: number for number, name in enumerate(methods)}
-        self._settings = _number((*suite.attacks, *suite.blind, *suite.benign))
-        self._blind = _number(suite.blind)
-        self._labels = {budget["labels"]: i for i, budget in enumerate(context["budgets"])}
+        self._order = RecordOrder(methods, suite)
         self._models: dict[Position, PreparedModel] = {}
         self._records: dict[Position, Record] = {}
 
@@ -140,10 +134,10 @@ class Journal:
     def _enter(self, result: Result) -> list[Position]:
         """Remember a result; return where what it holds belongs."""
         if isinstance(result, PreparedModel):
-            position: Position = (self._methods[result.training.method], result.training.seed)
+            position = self._order.place_model(result.training.method, result.training.seed)
             self._models[position] = result
             return [position]
-        positions = [self._position(record) for record in result]
+        positions = [self._order.place(record) for record in result]
         self._records |= dict(zip(positions, result, strict=True))
         return positions
 
@@ -182,21 +176,6 @@ class Journal:
         subject = Subject(contender.arm, contender.name, seed, model)
         return PreparedModel(subject, part.trainings[0], part.diagnoses[0], pictures)
 
-    def _position(self, record: Record) -> Position:
-        settings = self._blind if record.labels == 1 else self._settings
-        return (
-            self._methods[record.method],
-            record.seed,
-            ("undesirable", "benign").index(record.task),
-            ("screen", "search", "confirm", "longer").index(record.stage),
-            record.attacker,
-            self._labels[record.labels],
-            record.rung,
-            # A setting that a search has proposed is in no list: all of them come last, by name.
-            settings.get(record.attack, len(self._settings)),
-            str(record.attack),
-        )
-
 
 def _name_pictures(prepared: PreparedModel) -> dict[str, Array]:
     prefix = f"{prepared.training.method}/"
@@ -205,11 +184,6 @@ def _name_pictures(prepared: PreparedModel) -> dict[str, Array]:
 
 def _in_order(values: Mapping[Position, Value]) -> tuple[Value, ...]:
     return tuple(values[position] for position in sorted(values))
-
-
-def _number(trials: Sequence[Attack]) -> dict[Configuration, int]:
-    distinct = dict.fromkeys(Configuration.of(trial) for trial in trials)
-    return {trial: number for number, trial in enumerate(distinct)}
 
 
 def _name_file(job: Job) -> str:

@@ -186,9 +186,9 @@ class _Reached:
     accuracies: Accuracies
     count: int
 
-    def find_strongest(self, accuracies: Accuracies) -> list[int]:
+    def find_strongest(self, table: Accuracies) -> list[int]:
         """Return the places of the strongest families, given accuracies `(draws, names)`."""
-        means = accuracies.mean(axis=0).filled(-1.0)
+        means = table.mean(axis=0).filled(-1.0)
         # Sorting is stable: families that tie stay in the suite's order.
         return [int(place) for place in np.argsort(-means, kind="stable")[: self.count]]
 
