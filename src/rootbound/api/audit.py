@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from rootbound.api.adaptive import find_adaptive
@@ -14,12 +15,14 @@ from rootbound.api.load import load
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
-from rootbound.data import Tasks
+from rootbound.data import Scaling, Tasks
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.attacker import count_labels
 from rootbound.execution import Engine
+from rootbound.networks import Classifier
 from rootbound.records import RunFolder
 from rootbound.report.cells import in_words
+from rootbound.report.settings import scaling_in_words
 from rootbound.suites import Suite, find_suite
 
 log = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ def audit(  # noqa: PLR0913  # all but three are named
         chosen = _fit_budgets(chosen, tasks)
     path = None if folder is None else Path(folder)
     network = _loaded(model)
+    tasks = _scale_as_trained(tasks, network)
     evaluation = evaluate(
         network,
         tasks,
@@ -111,3 +115,24 @@ def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:
         suite.name, fewest, " and ".join(in_words(budget.labels) for budget in kept),
     )  # fmt: skip
     return suite.with_budgets(kept)
+
+
+def _scale_as_trained(tasks: Tasks, network: nn.Module) -> Tasks:
+    """Return tasks whose inputs are scaled as those that a model was trained on, if it says how.
+
+    Samples of floating point stay: whoever gives them has scaled them already.
+    """
+    origin = network.origin if isinstance(network, Classifier) else None
+    samples = tasks.undesirable.train
+    if origin is None or origin.scaling is None or samples.inputs.dtype != torch.uint8:
+        return tasks
+    means, deviations = zip(*origin.scaling.channels, strict=True)
+    scaling = Scaling.stated(samples.scaling.divisor, means, deviations)
+    if scaling.is_close(samples.scaling):
+        return tasks
+    log.warning(
+        "inputs are scaled as the model was trained (%s), not by the data's own (%s)",
+        scaling_in_words(scaling.mean, scaling.deviation),
+        scaling_in_words(samples.scaling.mean, samples.scaling.deviation),
+    )
+    return tasks.rescaled(scaling)

@@ -53,8 +53,10 @@ def defend(
     device = next((weight.device for weight in network.parameters()), tasks.example.device)
     with on(device):
         trained = chosen.fit(network, tasks.to(device), seed=seed)
-    given_back: Any = trained if isinstance(network, Classifier) else trained.unwrapped()
-    remember_method(given_back, chosen)
+    given_back: Any = trained
+    if not isinstance(network, Classifier):
+        given_back = trained.unwrapped()
+        remember_method(given_back, chosen)
     found: Network = given_back
     return found
 

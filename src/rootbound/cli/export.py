@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +19,15 @@ from rootbound.cli.options import NetworkOptions, option
 from rootbound.core.errors import InputError
 from rootbound.core.files import write_atomically
 from rootbound.data import Scaling
-from rootbound.data.transforms import describe_inputs
 from rootbound.networks import Classifier
-from rootbound.networks.hugging_face.configuration import CONFIGURED, PRETRAINED, find_auto_class
+from rootbound.networks.hugging_face.configuration import PRETRAINED, find_auto_class
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.publishing.card import resistance_card, to_markdown
-from rootbound.publishing.checkpoint import read_header, to_model_file
-from rootbound.publishing.header import Header, Origin, hide_paths
-from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS, import_hub_library, push_to_hub
+from rootbound.publishing.checkpoint import read_header
+from rootbound.publishing.header import Header, Origin
+from rootbound.publishing.hub import CARD, README, import_hub_library, push_to_hub
+from rootbound.publishing.model_folder import to_files, to_json
 from rootbound.publishing.published import find_weights
-from rootbound.publishing.transformers_folder import to_transformers_files
 from rootbound.records import Evaluation
 
 
@@ -70,12 +67,12 @@ def run(options: Options) -> int:
     if options.push_to_hub is not None:
         import_hub_library()  # so that nothing is written where it is missing
     header = network.header or _header_of_stranger(network, evaluation, model)
-    files = _model_files(model, header, card["desirable"] and card["desirable"]["classes"])
+    files = to_files(model, header, card["desirable"] and card["desirable"]["classes"])
     reader = find_auto_class(model.architecture) or ("torch" if model.head_name else "")
     title = options.push_to_hub or folder.resolve().name
     files[README] = to_markdown(card, title, reader).encode()
     # Last, because it vouches for the others.
-    files[CARD] = _json(card)
+    files[CARD] = to_json(card)
     for file, content in files.items():
         write_atomically(folder / file, content)
     sys.stdout.write(f"model and card: {folder}\n")
@@ -150,32 +147,3 @@ def _card(path: str, folder: Path, evaluation: Evaluation, model: Classifier) ->
             f"run rootbound audit {path}",
         )
     return resistance_card(evaluation, name, digest)
-
-
-def _model_files(
-    model: Classifier, header: Header, classes: Sequence[str] | None
-) -> dict[str, bytes]:
-    """Return the files that the model is loaded from, by name; no path of this machine in them."""
-    origin = hide_paths(header.origin)
-    if model.architecture.startswith(CONFIGURED):
-        tokeniser = header.origin.tokeniser.removeprefix(PRETRAINED)
-        metadata = Header(model.architecture, model.classes, header.shape, origin).to_metadata()
-        return to_transformers_files(model, classes or (), tokeniser, metadata)
-    config = {
-        "library": "rootbound",
-        "architecture": model.architecture,
-        "classes": classes,
-        "inputs": describe_inputs(header.shape, origin.scaling),
-        "origin": {
-            name: str(value) if name == "method" else value
-            for name, value in vars(origin).items()
-            if name != "scaling"
-        }
-        if origin.is_known
-        else None,
-    }
-    return {WEIGHTS: to_model_file(model, header.shape, origin), CONFIG: _json(config)}
-
-
-def _json(content: object) -> bytes:
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()

@@ -72,6 +72,11 @@ class Task:
                 "resize one of them",
             )
 
+    def rescaled(self, scaling: Scaling) -> Task:
+        """Return the task with inputs scaled as a network needs them, not by the data's own."""
+        train, test = (replace(part, scaling=scaling) for part in (self.train, self.test))
+        return replace(self, train=train, test=test, own_scaling=self.train.scaling)
+
     def __repr__(self) -> str:
         """Return in a line what is told apart, and by how many samples."""
         counts = f"{len(self.train):,} training and {len(self.test):,} test samples"
@@ -112,6 +117,15 @@ class Tasks:
         """One sample of the attacker, scaled, as a batch: what a network is to take."""
         inputs, _ = self.undesirable.train.batch(slice(0, 1))
         return inputs
+
+    def rescaled(self, scaling: Scaling) -> Self:
+        """Return the same tasks with inputs scaled as a network needs them."""
+        names = ("desirable", "undesirable", "benign")
+        known = {name: part for name in names if (part := getattr(self, name)) is not None}
+        tasks = replace(self, **{name: part.rescaled(scaling) for name, part in known.items()})
+        if self.known_undesirable is None:
+            return tasks
+        return replace(tasks, known_undesirable=replace(self.known_undesirable, scaling=scaling))
 
     def to(self, device: torch.device) -> Self:
         """Return the same tasks with all data on a device."""

@@ -37,7 +37,7 @@ from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.execution import Crew, Engine, engine_for
 from rootbound.methods import Method, find_method
 from rootbound.methods.base import name_methods
-from rootbound.networks import Classifier
+from rootbound.networks import Classifier, as_classifier
 from rootbound.records import Evaluation, RunFolder
 from rootbound.suites import Suite, find_suite
 
@@ -83,7 +83,7 @@ def compare(  # noqa: PLR0913  # all but three are named
             a number is not positive.
     """
     found = [find_method(method) for method in methods]
-    model, public = Classifier.of(model, tasks.example), _wrapped(public, tasks)
+    model, public = as_classifier(model, tasks.example), _wrapped(public, tasks)
     called = name_methods(found)
     if len(set(called)) != len(called) or not called:
         raise InputError(
@@ -136,7 +136,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
             or there is no model.
     """
     given = defended if isinstance(defended, Mapping) else {"defended": defended}
-    models = {name: Classifier.of(model, tasks.example) for name, model in given.items()}
+    models = {name: as_classifier(model, tasks.example) for name, model in given.items()}
     undefended, public = _wrapped(undefended, tasks), _wrapped(public, tasks)
     if not models or set(TAKEN) & set(models):
         raise InputError(
@@ -156,7 +156,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
 
 
 def _wrapped(model: nn.Module | None, tasks: Tasks) -> Classifier | None:
-    return None if model is None else Classifier.of(model, tasks.example)
+    return None if model is None else as_classifier(model, tasks.example)
 
 
 def _public_and_scratch(public: Classifier | None, fresh: Classifier) -> list[Contender]:

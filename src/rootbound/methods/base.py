@@ -19,9 +19,11 @@ from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveInt, check
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.methods.shared.batches import draw_pairs
-from rootbound.networks import Classifier
+from rootbound.networks import Classifier, as_classifier
 from rootbound.networks.compiled import compiled
+from rootbound.networks.origin import Origin
 from rootbound.networks.weights import weights_digest
+from rootbound.records import Configuration
 from rootbound.training import Recipe, minimise, seeded
 from rootbound.training.loop import check_finite
 from rootbound.training.state import TrainingState, UnusableTrainingState
@@ -70,7 +72,7 @@ class Method(ABC):
             InputError: The model does not fit the desirable task.
             TrainingDiverged: Weights became NaN or infinite.
         """
-        model = Classifier.of(model, tasks.example)
+        model = as_classifier(model, tasks.example)
         if model.classes != len(tasks.desirable.classes):
             raise InputError(
                 f"a head for {len(tasks.desirable.classes)} desirable classes",
@@ -92,7 +94,23 @@ class Method(ABC):
             training_state.clear()
             fitted = self._train_copy(model, tasks, seed, training_state)
         check_finite(fitted)
+        fitted.shape, fitted.origin = tasks.desirable.train.shape, self._origin(tasks, seed)
         return fitted.eval().requires_grad_(True)
+
+    def _origin(self, tasks: TaskPair, seed: int) -> Origin:
+        """Return what is known of a model that was trained here; not where its data lie."""
+        return Origin(
+            method=Configuration.of(self),
+            arm="defended" if self.defends else "undefended",
+            data="",
+            undesirable_data="",
+            desirable=",".join(tasks.desirable.classes),
+            undesirable=",".join(tasks.undesirable.classes),
+            seed=seed,
+            shared=tasks.shared,
+            scaling=tasks.desirable.train.stated_scaling,
+            classes_by_name=True,
+        )
 
     def _train_copy(
         self, model: Classifier, tasks: TaskPair, seed: int, training_state: TrainingState | None

@@ -2,6 +2,7 @@
 
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
+from rootbound.networks.given import as_classifier
 from rootbound.networks.hugging_face.network import from_transformers, to_transformers
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.networks.registry import MODELS, build
@@ -12,6 +13,7 @@ from rootbound.networks.vit import small_vit
 __all__ = [
     "MODELS",
     "Classifier",
+    "as_classifier",
     "batch_norm_cnn",
     "build",
     "deep_cnn",

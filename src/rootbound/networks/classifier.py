@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, Self, cast
+from pathlib import Path
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from rootbound.networks.computed import let_be_sent, settle
 from rootbound.networks.copying import enter_empty
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
+from rootbound.networks.origin import Origin
 from rootbound.networks.wrapping import (
     check_head,
     compute_outputs,
@@ -47,6 +49,12 @@ class Classifier(nn.Module):
     """Whether the head is random, since the weights came without one for their task."""
     conversion = ""
     """What was done to make the weights of a file fit, in words."""
+    shape: tuple[int, ...] = ()
+    """Shape of the samples that it was trained on; empty where that is not known."""
+    origin: Origin | None = None
+    """How it was trained, where that is known."""
+    saver: ClassVar[Callable[[Classifier, Path], None] | None] = None
+    """What writes a model. Networks do not know how files are laid out: the package sets it."""
 
     def __init__(
         self,
@@ -123,28 +131,6 @@ class Classifier(nn.Module):
         return wrapped.train(module.training)
 
     @classmethod
-    def of(cls, network: object, example: Tensor) -> Classifier:
-        """Return a classifier as it is, and any other network wrapped.
-
-        Args:
-            network: A classifier, or a network as `wrap` takes it.
-            example: Inputs that the network takes.
-
-        Raises:
-            InputError: It is no network, or cannot be wrapped.
-        """
-        if isinstance(network, Classifier):
-            return network
-        if isinstance(network, nn.Module):
-            device = next((weight.device for weight in network.parameters()), example.device)
-            return cls.wrap(network, example=example.to(device))
-        raise InputError(
-            "a network: a torch.nn.Module, or a rootbound.Classifier",
-            repr(network) if isinstance(network, str) else type(network).__name__,
-            "load or build it first, as by rootbound.load",
-        )
-
-    @classmethod
     def _wrap_by_layers(
         cls, module: nn.Module, head: str | None, example: Tensor | None, outputs: Tensor | None
     ) -> Classifier:
@@ -191,6 +177,21 @@ class Classifier(nn.Module):
         return replace_module(
             whole, self.head_name, restore_head(whole, self.head_name, copied.head)
         )
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write weights and what is known of them into a folder, which `rootbound.load` reads.
+
+        A network of your own is written so that its own `load_state_dict` reads it, and is loaded
+        with it: `rb.load(folder, network)`.
+
+        Raises:
+            InputError: The model was not trained here, so that it is not known for what samples it
+                is; or the folder cannot be written.
+        """
+        save = type(self).saver
+        if save is None:
+            raise InputError("what writes models", "nothing yet", "import rootbound.publishing")
+        save(self, Path(folder))
 
     @property
     def classes(self) -> int:

@@ -22,7 +22,7 @@ from rootbound.publishing.file_kinds import SAFETENSORS, find_kind
 from rootbound.publishing.header import METADATA_KEY, Header, Origin
 
 
-def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Origin) -> None:
+def save_model(model: Classifier, path: Path | str, shape: tuple[int, ...], origin: Origin) -> None:
     """Write a model, whole or not at all.
 
     A network that was wrapped is written so that its own `load_state_dict` reads it.
@@ -37,6 +37,12 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
         InputError: The architecture has no name or is no longer that of the model, or the path
             cannot be written.
     """
+    check_saved(model, shape)
+    write_atomically(Path(path), to_model_file(model, shape, origin))
+
+
+def check_saved(model: Classifier, shape: tuple[int, ...]) -> None:
+    """Raise an `InputError` where a model could not be read again from its file."""
     of_transformers = model.architecture.startswith(CONFIGURED)
     if of_transformers or not model.head_name:
         if not model.architecture:
@@ -56,7 +62,6 @@ def save_model(model: Classifier, path: Path, shape: tuple[int, ...], origin: Or
                 str(error)[:240],
                 "save its state_dict() with safetensors instead",
             ) from None
-    write_atomically(path, to_model_file(model, shape, origin))
 
 
 def to_model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> bytes:
@@ -75,13 +80,13 @@ def to_model_file(model: Classifier, shape: tuple[int, ...], origin: Origin) -> 
     )
 
 
-def load_model(path: Path) -> tuple[Classifier, Origin]:
+def load_model(path: Path | str) -> tuple[Classifier, Origin]:
     """Read a model written by `save_model`; nothing in the file is executed.
 
     Raises:
         InputError: The file is missing, damaged, not ours, or its weights do not fit.
     """
-    model, header = load_with_header(path)
+    model, header = load_with_header(Path(path))
     return model, header.origin
 
 
@@ -110,6 +115,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
             "save it again with rootbound",
         ) from None
     check_finite(model, path)
+    model.shape, model.origin = header.shape, header.origin
     return model, header
 
 

@@ -16,7 +16,7 @@ from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.network import build
 from rootbound.networks.weights import own_weights, weights_digest
-from rootbound.publishing.checkpoint import load_with_header
+from rootbound.publishing.checkpoint import load_with_header, read_header
 from rootbound.publishing.folders import ENDINGS, OTHERWISE, PREFERRED, find_in_folder
 from rootbound.publishing.foreign import load_weights
 from rootbound.publishing.header import Header, Origin
@@ -88,6 +88,8 @@ class WeightsLocation:
         done = load_weights(network, self.weights, self.key)
         model = Classifier.wrap(network, head, example, fresh)
         model.conversion = done
+        if (header := read_header(self.weights)) is not None:
+            model.shape, model.origin = header.shape, header.origin
         self.check_card(model)
         return model
 

@@ -1,0 +1,98 @@
+"""A model writes itself down with what is known of it, and is read and audited by that."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+import rootbound as rb
+from rootbound.api.adaptive import find_adaptive
+from rootbound.attacks import Budget
+from rootbound.data import TaskPair
+from rootbound.networks import Classifier
+from rootbound.suites import Suite
+from rootbound.training import Recipe
+
+SHORT = Recipe(epochs=1, batch_size=60)
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4 * 14 * 14, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
+        return logits
+
+
+@pytest.fixture(scope="module")
+def saved(
+    toy_tasks: TaskPair, few_last_steps: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Give the folder of a model of a built-in architecture."""
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    network = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
+    rb.methods.BestResponse(SHORT).fit(network, toy_tasks, seed=4).save_pretrained(str(folder))
+    return folder
+
+
+def test_what_is_known_comes_back(saved: Path, toy_tasks: TaskPair) -> None:
+    model = rb.load(saved)
+    assert (model.architecture, model.shape) == ("shallow_cnn", (1, 16, 16))
+    origin = model.origin
+    assert (origin.method.kind, origin.arm, origin.seed) == ("BestResponse", "defended", 4)
+    assert (origin.desirable, origin.undesirable) == ("0,1,2", "3,4,5")
+    assert origin.scaling == toy_tasks.desirable.train.scaling
+    config = json.loads((saved / "config.json").read_text())
+    assert config["classes"] == ["0", "1", "2"]
+    assert len(find_adaptive(model)) == 1
+    again = saved.with_name("again")
+    model.save_pretrained(again)
+    names = [path.name for path in sorted(saved.iterdir())]
+    assert [path.name for path in sorted(again.iterdir())] == names
+    assert all((again / name).read_bytes() == (saved / name).read_bytes() for name in names)
+
+
+def test_an_audit_scales_inputs_as_the_model_was_trained(
+    saved: Path, toy_tasks: TaskPair, toy_suite: Suite, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = replace(toy_tasks).rescaled(rb.Scaling(255.0, 0.1, 0.9))
+    suite = toy_suite.with_budgets((Budget(5, 2),))
+    with caplog.at_level(logging.WARNING):
+        verdict = rb.audit(saved, other, suite=suite, seeds=1)
+    context = verdict.evaluation.context
+    own = toy_tasks.desirable.train.scaling
+    for role in ("desirable", "undesirable"):
+        inputs = context[role]["inputs"]
+        assert (inputs["mean"], inputs["deviation"]) == (own.mean, own.deviation)
+    assert "inputs are scaled as the model was trained" in caplog.text
+    assert context["adaptive"] == 1
+
+
+def test_a_network_of_ones_own(toy_tasks: TaskPair, tmp_path: Path) -> None:
+    fitted = rb.methods.Plain(SHORT).fit(Net(), toy_tasks)
+    fitted.save_pretrained(tmp_path)
+    Net().load_state_dict(load_file(tmp_path / "model.safetensors"))
+    loaded = rb.load(tmp_path, Net())
+    samples, _ = toy_tasks.desirable.test.batch(slice(0, 8))
+    assert torch.equal(loaded(samples), fitted.eval()(samples))
+    assert loaded.origin == fitted.origin and loaded.shape == (1, 16, 16)
+    with pytest.raises(rb.InputError, match="name that by `module`"):
+        rb.load(tmp_path)
+
+
+def test_a_model_of_which_nothing_is_known(toy_model: Classifier, tmp_path: Path) -> None:
+    with pytest.raises(rb.InputError, match="of which it is known what samples it takes"):
+        toy_model.save_pretrained(tmp_path)
+    toy_model.shape = (1, 16, 16)
+    toy_model.save_pretrained(tmp_path)
+    assert rb.load(tmp_path).origin.is_known is False
