@@ -130,9 +130,10 @@ def _scale_as_trained(tasks: Tasks, network: nn.Module) -> Tasks:
     scaling = Scaling.stated(samples.scaling.divisor, means, deviations)
     if scaling.is_close(samples.scaling):
         return tasks
+    scaled = tasks.rescaled(scaling)
     log.warning(
         "inputs are scaled as the model was trained (%s), not by the data's own (%s)",
         scaling_in_words(scaling.mean, scaling.deviation),
         scaling_in_words(samples.scaling.mean, samples.scaling.deviation),
     )
-    return tasks.rescaled(scaling)
+    return scaled

@@ -126,11 +126,12 @@ def _scaled(task: Task, wanted: Scaling, black_white: tuple[float, float] | None
     scaling = Scaling.stated(divisor, means, [deviation for _, deviation in wanted.channels])
     if task.train.tokens or (own.divisor == divisor and own.is_close(scaling)):
         return task
+    scaled = task.rescaled(scaling)
     log.warning(
         "inputs of %s are scaled as the network was trained (%s), not by the data's own (%s)",
         task.name, in_words(scaling), in_words(own),
     )  # fmt: skip
-    return task.rescaled(scaling)
+    return scaled
 
 
 def in_words(scaling: Scaling) -> str:
