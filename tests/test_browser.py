@@ -20,6 +20,7 @@ from rootbound import report
 from rootbound.records import Evaluation
 from rootbound.report.leaderboard import write_leaderboard
 
+RUN = Path(__file__).parents[1] / "benchmarks" / "results" / "2026-11-26_e9f5538_all"
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -272,3 +273,13 @@ def test_each_row_of_the_leaderboard_opens_its_part_of_the_report(
     name = board.current_url.partition("#")[2]
     assert board.find_element(By.ID, name).text.startswith("BestResponse: ")
     board.get(address)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RUN.is_dir(), reason="the benchmarks are not here")
+def test_no_table_of_twenty_methods_is_cut(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    shutil.copy(RUN / "records.json.gz", tmp_path)
+    for page in (report.write(tmp_path), write_leaderboard(tmp_path)):
+        browser.get(page.as_uri())
+        for width in WIDTHS:
+            check_layout(browser, width)

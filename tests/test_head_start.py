@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rootbound import report
 from rootbound.methods import METHODS
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
@@ -96,3 +97,9 @@ def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
     first = show_first(broken)
     assert (first.word, first.look) == ("no verdict", "open")
     assert first.sentences[0].startswith("A low number would mean nothing here: desirable accuracy")
+    words = [model["head_start"] for model in report.verdict(broken)["models"]]
+    assert words == ["no verdict", "no verdict"]
+    for name, plot in report.plots(broken).items():
+        if plot.legends:
+            shown = {text.get_text() for text in plot.legends[0].get_texts()}
+            assert {"Plain", "scratch", "BestResponse (unreliable)"} <= shown, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -18,24 +18,30 @@ from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import in_words
 from rootbound.report.theme import FAINT, lines
 
+Looks = Mapping[str, dict[str, Any]]
+"""How to draw the line of each method."""
 TITLE_WIDTH = 34
 """Letters of a title that fit over a panel."""
 
 
-def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
+def against_steps(
+    evaluation: Evaluation, doubtful: Collection[str] = (), *, losses: bool = False
+) -> Figure:
     """Return a panel for each family and budget: accuracy over steps, a line a method.
 
     Each line is the mean over draws of the trial that validation chose; the band spans the draws.
 
     Args:
         evaluation: Everything that was measured.
+        doubtful: Names of the unreliable methods.
         losses: Whether to show the cross-entropy in place of the accuracy.
     """
+    looks = lines(metrics.methods(evaluation), doubtful)
     families, budgets = stepwise_families(evaluation), metrics.budgets(evaluation)
     figure, panels = _make_panels(len(budgets), len(families), (2.6, 2.0), 0.8, sharex="row")
     for row, labels in zip(panels, budgets, strict=True):
         for panel, family in zip(row, families, strict=True):
-            _draw_steps(panel, evaluation, labels, family, losses)
+            _draw_steps(panel, evaluation, looks, labels, family, losses)
         row[0].set_ylabel(f"{in_words(labels)}\n{'loss, nats' if losses else 'accuracy, %'}")
     for panel, family in zip(panels[0], families, strict=True):
         panel.set_title(textwrap.fill(describe_attack(family), TITLE_WIDTH))
@@ -45,13 +51,14 @@ def against_steps(evaluation: Evaluation, *, losses: bool = False) -> Figure:
     return figure
 
 
-def against_labels(evaluation: Evaluation) -> Figure:
+def against_labels(evaluation: Evaluation, doubtful: Collection[str] = ()) -> Figure:
     """Return a panel for each family, and one for the strongest attack: accuracy over labels."""
+    looks = lines(metrics.methods(evaluation), doubtful)
     families: list[str | None] = [*metrics.columns(evaluation), None]
     columns = (len(families) + 1) // 2 if len(families) > 4 else len(families)
     figure, panels = _make_panels(-(-len(families) // columns), columns, (2.9, 2.3), 0.6)
     for panel, family in zip(panels.flat, families, strict=False):
-        _draw_labels(panel, evaluation, family)
+        _draw_labels(panel, evaluation, looks, family)
     for panel in panels.flat[len(families) :]:
         panel.set_visible(False)
     for row in panels:
@@ -63,18 +70,19 @@ def against_labels(evaluation: Evaluation) -> Figure:
 def of_strongest(evaluation: Evaluation) -> Figure:
     """Return one panel, for the strongest attack: accuracy over labels."""
     figure, panels = _make_panels(1, 1, (4.2, 2.6), 0.6)
-    _draw_labels(panels[0][0], evaluation, None)
+    _draw_labels(panels[0][0], evaluation, lines(metrics.methods(evaluation)), None)
     panels[0][0].set_ylabel("accuracy, %")
     _add_legend(figure, panels[0][0])
     return figure
 
 
-def against_trials(evaluation: Evaluation) -> Figure:
+def against_trials(evaluation: Evaluation, doubtful: Collection[str] = ()) -> Figure:
     """Return a panel for each budget: the attacker's choice after one trial, two, and so on."""
+    looks = lines(metrics.methods(evaluation), doubtful)
     budgets = [labels for labels in metrics.budgets(evaluation) if labels != 1]
     figure, panels = _make_panels(1, len(budgets), (3.2, 2.8), 0.0)
     for panel, labels in zip(panels[0], budgets, strict=True):
-        for method, line in lines(metrics.methods(evaluation)).items():
+        for method, line in looks.items():
             reached = metrics.best_so_far(evaluation, method, labels)
             panel.plot(range(1, len(reached) + 1), [100 * value for value in reached], **line)
         panel.set_title(in_words(labels))
@@ -102,14 +110,20 @@ def stepwise_families(evaluation: Evaluation) -> list[str]:
     An attack that is solved at once has no curve.
     """
     columns = metrics.columns(evaluation)
-    stepwise = {record.family for record in evaluation.records if any(record.steps)}
+    on_its_way = [record for record in evaluation.records if any(record.steps)]
+    stepwise = {name for one in on_its_way for name in (one.family, one.tier)} - {"probe"}
     return [name for name in columns if name in stepwise] or columns
 
 
 def _draw_steps(
-    panel: Axes, evaluation: Evaluation, labels: int | None, family: str, losses: bool
+    panel: Axes,
+    evaluation: Evaluation,
+    looks: Looks,
+    labels: int | None,
+    family: str,
+    losses: bool,
 ) -> None:
-    for method, line in lines(metrics.methods(evaluation)).items():
+    for method, line in looks.items():
         records = metrics.selected(evaluation, method, labels, family).values()
         curves = [
             dict(zip(record.steps, values, strict=True))
@@ -133,17 +147,17 @@ def _draw_steps(
         _finish(panel, evaluation)
 
 
-def _draw_labels(panel: Axes, evaluation: Evaluation, family: str | None) -> None:
+def _draw_labels(panel: Axes, evaluation: Evaluation, looks: Looks, family: str | None) -> None:
     budgets = metrics.budgets(evaluation)
-    for method, line in lines(metrics.methods(evaluation)).items():
+    for method, line in looks.items():
         values_at = {
             position: [100 * value for value in values.values()]
             for position, labels in enumerate(budgets)
             if (values := metrics.attacked(evaluation, method, labels, family))
         }
         if values_at:
-            line |= {"marker": "o", "markersize": 3.5}
-            _draw_mean(panel, list(values_at), list(values_at.values()), line)
+            look = line | {"marker": "o", "markersize": 3.5}
+            _draw_mean(panel, list(values_at), list(values_at.values()), look)
     panel.set_title(textwrap.fill(describe_attack(family or "strongest attack"), TITLE_WIDTH))
     counts = ["all" if labels is None else str(labels) for labels in budgets]
     panel.set_xticks(range(len(budgets)), counts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Plot
@@ -95,10 +95,12 @@ def make_plot(evaluation: Evaluation, name: str, pictures: Pictures | None = Non
 def _plans(evaluation: Evaluation, pictures: Pictures) -> dict[str, list[Plan]]:
     if not evaluation.records:
         return {}
-    case = choose_best(find_cases(evaluation))
+    cases = find_cases(evaluation)
+    case = choose_best(cases)
+    doubtful = [one.method for one in cases if one.why_unreliable]
     return {
         "verdict": [] if case is None else _verdict(case),
-        "curves": _curves(evaluation, case),
+        "curves": _curves(evaluation, case, doubtful),
         "portraits": _portraits(evaluation, pictures, case),
     }
 
@@ -134,7 +136,7 @@ LAST_PANEL = {
 """What the panel of the strongest attack shows, by whether records know the well-tuned attacker."""
 
 
-def _curves(evaluation: Evaluation, case: Case | None) -> list[Plan]:
+def _curves(evaluation: Evaluation, case: Case | None, doubtful: Collection[str]) -> list[Plan]:
     has_public = metrics.public(evaluation) is not None
     public = " Long and short dashes: from the public model." if has_public else ""
     families = curves.stepwise_families(evaluation)
@@ -143,22 +145,22 @@ def _curves(evaluation: Evaluation, case: Case | None) -> list[Plan]:
          "Accuracy against the attacker's steps: mean over draws of the trial chosen on the "
          "attacker's validation samples; bands span the draws. Dashed: from random weights."
          f"{public} Dotted: always naming the most frequent class.",
-         lambda: curves.against_steps(evaluation)),
+         lambda: curves.against_steps(evaluation, doubtful)),
         ("curves-labels", labels_title(case) if case else "",
          "Accuracy against the attacker's labels, at the step that validation chose; bands span "
          f"the draws. {LAST_PANEL[metrics.is_well_tuned(evaluation)]}",
-         lambda: curves.against_labels(evaluation)),
+         lambda: curves.against_labels(evaluation, doubtful)),
         ("curves-trials", trials_title(case) if case else "",
          "Accuracy against the attacker's diligence: that of the setting which validation prefers "
          "among the trials so far, on the curve's test samples. A defence that only needs tuning "
-         "to break rises late.", lambda: curves.against_trials(evaluation)),
+         "to break rises late.", lambda: curves.against_trials(evaluation, doubtful)),
     ]  # fmt: skip
     if not evaluation.context["undesirable"].get("stratified", True):
         plans.insert(1, (
             "curves-loss", losses_title(case) if case else "",
             "Cross-entropy against the attacker's steps: the same trials on the same samples. A "
             "language model is judged by this number.",
-            lambda: curves.against_steps(evaluation, losses=True)))  # fmt: skip
+            lambda: curves.against_steps(evaluation, doubtful, losses=True)))  # fmt: skip
     return [(name, title or UNTITLED[name], text, plot) for name, title, text, plot in plans]
 
 

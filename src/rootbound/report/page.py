@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
@@ -18,6 +19,8 @@ from rootbound.report.summary import Summary
 from rootbound.report.theme import for_page, show_part
 from rootbound.report.views import Panels
 
+BREAKS = re.compile(r"(?<=\w)\(|(?<==)(?=\d)")
+"""Where a long name of a method may be broken."""
 LEAST_PIXELS = 1.15
 """Pixels for a point of a figure below which letters could not be read."""
 BESIDE = 90
@@ -65,13 +68,20 @@ class Figure:
 
 def environment() -> Environment:
     """Return the templates. They escape all text, and a missing value is an error."""
-    return Environment(
+    templates = Environment(
         loader=PackageLoader("rootbound.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["breakable"] = breakable
+    return templates
+
+
+def breakable(text: str) -> Markup:
+    """Return a name in which a line may end before a bracket and after each setting."""
+    return Markup(BREAKS.sub(r"<wbr>\g<0>", str(escape(text))))
 
 
 def to_html(

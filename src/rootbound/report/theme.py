@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -82,8 +82,13 @@ def assign_colours(methods: Sequence[str]) -> dict[str, str]:
     return chosen | {name: colour for name, (colour, _) in OWN.items()}
 
 
-def lines(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return how to draw each method's line; those that share a colour differ in their dashes."""
+def lines(methods: Sequence[str], doubtful: Collection[str] = ()) -> dict[str, dict[str, Any]]:
+    """Return how to draw each method's line; those that share a colour differ in their dashes.
+
+    Args:
+        methods: Names of all of them.
+        doubtful: Names of the unreliable ones: their lines are thin and faint, and say so.
+    """
     known = [method for method in methods if method not in OWN]
     dashes: dict[str, Any] = {name: dash for name, (_, dash) in OWN.items()}
     dashes |= {method: DASHES[i // len(PALETTE) % len(DASHES)] for i, method in enumerate(known)}
@@ -92,8 +97,9 @@ def lines(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
         method: {
             "color": colours[method],
             "linestyle": dashes[method],
-            "linewidth": 1.6,
-            "label": method,
+            "linewidth": 0.9 if method in doubtful else 1.6,
+            "alpha": 0.6 if method in doubtful else 1.0,
+            "label": f"{method} (unreliable)" if method in doubtful else method,
         }
         for method in (*known, *(name for name in OWN if name in methods))
     }

@@ -44,7 +44,7 @@ def steps_title(case: Case, families: Sequence[str]) -> str:
     family, labels = max(ends, key=lambda place: ends[place])
     most, name = ends[family, labels], _name(case)
     if most <= 0:
-        return f"Whatever is retrained, attackers of {name} end no higher than those of scratch"
+        return f"In none of these panels do attackers of {name} end above those of scratch"
     where = f"{describe_attack(family, case.kind)} with {in_words(labels)}"
     return f"At the end of {where}, {name} is {most:.1f} points above scratch; nowhere is it more"
 

@@ -90,6 +90,7 @@ def _to_values(case: Case, limit: float | None, command: str, *, named: bool) ->
     return {
         "model": method,
         "sentence": case.sentence(named=named),
+        "head_start": case.word,
         "reliable": not case.why_unreliable,
         "doubts": [
             *case.why_unreliable,
