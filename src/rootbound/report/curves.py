@@ -98,10 +98,13 @@ def _make_panels(
 ) -> tuple[Figure, Any]:
     """Return a figure and its panels, each of a size in inches, with room for a legend below."""
     width, height = size[0] * columns + 0.6, size[1] * rows + below
-    return plt.subplots(
+    figure, panels = plt.subplots(
         rows, columns, figsize=(width, height), sharey=True, squeeze=False, layout="constrained",
         **options,
     )  # fmt: skip
+    for panel in panels.flat:
+        panel.tick_params(labelleft=True)  # it may stand alone on a narrow page
+    return figure, panels
 
 
 def stepwise_families(evaluation: Evaluation) -> list[str]:
