@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import rootbound as rb
-from rootbound.cli import options
+from rootbound.cli import audit, options
 from rootbound.cli.words import OPTIONS, in_options
 from rootbound.core.errors import InputError
 
@@ -45,7 +45,7 @@ def test_errors_in_python_name_no_option() -> None:
 def test_every_option_that_errors_are_told_in_exists() -> None:
     groups: list[Any] = [
         options.TaskOptions, options.NetworkOptions, options.FolderOptions, options.RecipeOptions,
-        options.AttackOptions,
+        options.AttackOptions, audit.Options,
     ]  # fmt: skip
     known = {f"--{part.name.replace('_', '-')}" for group in groups for part in fields(group)}
     assert known >= {option.split()[0] for option in OPTIONS.values()}

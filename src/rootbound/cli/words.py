@@ -21,6 +21,7 @@ OPTIONS = {
     "length": "--length",
     "module": "--model",
     "path": "--out",
+    "public": "--public file.py:function",
     "share_undesirable": "--share-undesirable",
     "skip_unreadable": "--skip-unreadable",
     "test_split": "--test-split",

@@ -78,7 +78,7 @@ def check_public(model: Classifier, task: Task) -> None:
             f"one that fails on them ({first_line(error, 120)})",
             "take one with the tokeniser of the audited model"
             if texts
-            else "wrap it in a network that makes them fit (on the command line: file.py:function)",
+            else "wrap it in a network that makes them fit, and give that as `public`",
         ) from None
     compute_outputs(model, samples)
 

@@ -144,7 +144,7 @@ def _check_architecture(
 def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
     """Return the description in a model file, and its tensors if they are asked for."""
     if not path.is_file():
-        raise InputError(f"a model file at {path}", "no such file", "train one: rootbound train")
+        raise InputError(f"a model file at {path}", "no such file", "train one, or check the path")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -128,7 +128,7 @@ def find_weights(name: str, download: DownloadOptions = DEFAULT_DOWNLOAD) -> Wei
             raise InputError(
                 f"a model file or folder at {name!r}, or OWNER/NAME of the hub",
                 "no such file",
-                "train one: rootbound train",
+                "train one, or check the path",
             )
         path = download_files(name, [*PREFERRED, CONFIG, CARD, *TOKENISER_FILES], download)
         if not find_in_folder(path).is_file():
