@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+import rootbound as rb
 from rootbound import cli
 from rootbound.attacks import Budget
 from rootbound.core.devices import find_device, on
@@ -17,7 +19,7 @@ from rootbound.execution import Pool
 from rootbound.methods import BestResponse, GenericFeatures, Method, Plain
 from rootbound.networks import Classifier, resnet_20
 from rootbound.records import Evaluation, Record
-from rootbound.suites import SUITES, find_suite
+from rootbound.suites import SUITES, Suite, find_suite
 from rootbound.training import Recipe, accuracy
 from rootbound.training.state import TrainingState
 from test_methods import FAST, ROWS
@@ -119,3 +121,14 @@ def _found(found: Evaluation) -> dict[tuple[str, str, str, int | None], float]:
 
 def _key(record: Record) -> tuple[str, str, str, int | None]:
     return record.method, record.stage, str(record.attack), record.labels
+
+
+def test_calls_of_python(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+    """A network on the accelerator is trained and attacked there, and stays there."""
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(784, 3))
+    model = rb.defend(network.to(DEVICE), toy_tasks, Plain(FAST))
+    assert next(model.parameters()).device.type == DEVICE.type
+    suite = toy_suite.with_budgets((Budget(5, 3),))
+    verdict = rb.audit(model, toy_tasks, model, suite=suite, seeds=1)
+    assert {record.error for record in verdict.evaluation.records} == {None}
+    assert next(model.parameters()).device.type == DEVICE.type

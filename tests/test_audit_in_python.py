@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -138,6 +139,12 @@ def test_a_report_is_one_page(verdict: Verdict, tmp_path: Path, no_figures: None
 def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair) -> None:
     with pytest.raises(rb.InputError, match=r"a network: a torch\.nn\.Module"):
         rb.evaluate("model", toy_tasks)  # type: ignore[arg-type]
+    calls: tuple[Any, ...] = (rb.audit, rb.defend)
+    for call in calls:
+        with pytest.raises(rb.InputError, match=r"rootbound\.Classifier; got int; load"):
+            call(3, toy_tasks)
+    with pytest.raises(rb.InputError, match="no such file; train one, or check the path"):
+        rb.audit("nothing.safetensors", toy_tasks)
     with pytest.raises(rb.InputError, match="a head for 3 desirable classes; got one for 4"):
         rb.methods.Plain().fit(Net(4), toy_tasks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,8 +19,9 @@ from rootbound.core.errors import InputError
 from rootbound.data import Scaling, Tasks
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.attacker import count_labels
-from rootbound.execution import Engine
+from rootbound.execution import Engine, engine_for
 from rootbound.networks import Classifier
+from rootbound.networks.given import find_place, require_network
 from rootbound.records import RunFolder
 from rootbound.report.cells import in_words
 from rootbound.report.settings import scaling_in_words
@@ -62,7 +64,8 @@ def audit(  # noqa: PLR0913  # all but three are named
             labels than there are for the attacker are left out, and that is said.
         minutes: Attack for about so long, in place of trying everything.
         seeds: How many seeds of the attacker; the suite's usual number when left out.
-        workers: How many processes; or an engine, such as `rb.execution.Pool(2, device="cuda")`.
+        workers: How many processes, on the device that the model is on; or an engine, such as
+            `rb.execution.Pool(2, device="cuda")`.
         folder: The folder of this run and no other. A run that was interrupted goes on there, and
             `rb.load(folder)` returns its verdict. Nothing is written when it is left out.
 
@@ -77,14 +80,14 @@ def audit(  # noqa: PLR0913  # all but three are named
     network = _loaded(model)
     tasks = _scale_as_trained(tasks, network)
     evaluation = evaluate(
-        network,
+        _on_processor(network),
         tasks,
-        undefended=None if undefended is None else _loaded(undefended),
-        public=None if public is None else _loaded(public),
+        undefended=None if undefended is None else _on_processor(_loaded(undefended)),
+        public=None if public is None else _on_processor(_loaded(public)),
         adaptive=(*find_adaptive(network), *adaptive),
         suite=chosen if minutes is None else chosen.within(minutes),
         seeds=seeds,
-        workers=workers,
+        workers=engine_for(workers, str(find_place(network))),
         folder=None if path is None else RunFolder(path),
     )
     return Verdict(evaluation, path)
@@ -92,12 +95,17 @@ def audit(  # noqa: PLR0913  # all but three are named
 
 def _loaded(model: Model) -> nn.Module:
     if not isinstance(model, Path | str):
-        return model
+        return require_network(model)
     loaded = load(model)
     if isinstance(loaded, Verdict):
         raise InputError("a model", f"the run in {model}", "give the model that was attacked there")
     network: nn.Module = loaded
     return network
+
+
+def _on_processor(network: nn.Module) -> nn.Module:
+    """Return the network, or a copy where it is on another device: engines send it there again."""
+    return network if find_place(network).type == "cpu" else copy.deepcopy(network).cpu()
 
 
 def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
@@ -20,11 +21,25 @@ def as_classifier(network: object, example: Tensor) -> Classifier:
     """
     if isinstance(network, Classifier):
         return network
+    module = require_network(network)
+    return Classifier.wrap(module, example=example.to(find_place(module)))
+
+
+def require_network(network: object) -> nn.Module:
+    """Return a network.
+
+    Raises:
+        InputError: It is none.
+    """
     if isinstance(network, nn.Module):
-        device = next((weight.device for weight in network.parameters()), example.device)
-        return Classifier.wrap(network, example=example.to(device))
+        return network
     raise InputError(
         "a network: a torch.nn.Module, or a rootbound.Classifier",
         repr(network) if isinstance(network, str) else type(network).__name__,
         "load or build it first, as by rootbound.load",
     )
+
+
+def find_place(network: nn.Module) -> torch.device:
+    """Return the device that a network is on; the processor where it has no weights."""
+    return next((weight.device for weight in network.parameters()), torch.device("cpu"))
