@@ -217,6 +217,10 @@ def test_the_leaderboard_is_readable(width: int, board: webdriver.Chrome) -> Non
     assert not board.get_log("browser"), "no console error, no blocked script"
 
 
+def test_scratch_stands_beside_the_exact_last_layer(board: webdriver.Chrome) -> None:
+    assert "on random weights it is 76.7 %" in board.find_element(By.ID, "page").text
+
+
 def first_column(board: webdriver.Chrome) -> list[str]:
     cells = board.find_elements(By.CSS_SELECTOR, "table.sortable tbody tr > :first-child > a")
     return [cell.text for cell in cells]

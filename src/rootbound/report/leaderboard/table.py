@@ -10,8 +10,18 @@ from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.metrics import Estimate
 from rootbound.metrics import measures as metrics
 from rootbound.metrics.standings import Multiple, Worst
+from rootbound.records import EXACT, Evaluation
 from rootbound.report.attack_names import describe_attack
-from rootbound.report.cells import Cell, Table, change, in_words, mark_unreliable, percent, times
+from rootbound.report.cells import (
+    Cell,
+    Table,
+    change,
+    in_percent,
+    in_words,
+    mark_unreliable,
+    percent,
+    times,
+)
 from rootbound.report.doubts import DISQUALIFYING
 from rootbound.report.leaderboard.entries import Entry
 
@@ -30,13 +40,16 @@ SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 """Flags that tell methods apart; those about an attack are raised for nearly all of them."""
 
 
-def table(entries: Sequence[Entry], suite: str, sections: Mapping[str, str] = NOWHERE) -> Table:
+def table(
+    entries: Sequence[Entry], suite: str, sections: Mapping[str, str] = NOWHERE, fresh: str = ""
+) -> Table:
     """Return the rows as a table.
 
     Args:
         entries: The rows.
         suite: Name of the suite.
         sections: Where a reader finds more of each method, if there is more.
+        fresh: What a new last layer reaches on random weights, in a sentence.
     """
     exact = any(entry.standing.exact is not None for entry in entries)
     public = any(entry.standing.over_public is not None for entry in entries)
@@ -45,7 +58,7 @@ def table(entries: Sequence[Entry], suite: str, sections: Mapping[str, str] = NO
         f"Attacked by suite {suite}. Worst advantage: the strongest attack's accuracy minus that "
         "on random weights with the same labels, in points, in the cell where it is largest, "
         "with 95 % interval; below or at zero the weights are worth nothing to this attacker. "
-        f"{OVER_PUBLIC if public else ''}"
+        f"{OVER_PUBLIC if public else ''}{fresh}"
         "Steps and labels: what catching up with scratch takes, as a multiple of scratch's "
         "(median, censored). External: somebody's attack got more than the suite. Unreliable: a "
         "flag says that a low number means nothing. Flags: those that "
@@ -58,6 +71,19 @@ def table(entries: Sequence[Entry], suite: str, sections: Mapping[str, str] = NO
     )
     doubtful = [entry.standing.method for entry in entries if entry.is_doubtful]
     return mark_unreliable(shown, doubtful)
+
+
+def exact_from_scratch(evaluation: Evaluation) -> str:
+    """Return what a new last layer reaches on random weights; nothing where it was not tried."""
+    if not (budgets := metrics.budgets(evaluation)):
+        return ""
+    reached = metrics.points(metrics.attacked(evaluation, "scratch", budgets[-1], EXACT))
+    if reached is None:
+        return ""
+    return (
+        f"Exact last layer: what a new last layer reaches, solved exactly, with "
+        f"{in_words(budgets[-1])}; on random weights it is {in_percent(reached)}. "
+    )
 
 
 def _row(entry: Entry, target: str, *, exact: bool, public: bool) -> tuple[Cell, ...]:

@@ -20,7 +20,7 @@ from rootbound.report.leaderboard.claims import Challenge, papers
 from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
-from rootbound.report.leaderboard.table import table, to_values
+from rootbound.report.leaderboard.table import exact_from_scratch, table, to_values
 from rootbound.report.page import Figure, environment
 from rootbound.report.settings import settings
 from rootbound.report.theme import styled, to_svg
@@ -82,7 +82,7 @@ def write_leaderboard(
     if (folder / REPORT).is_file() and describe_each(evaluation):
         methods = [entry.standing.method for entry in rows]
         sections = {name: f"{REPORT}#{find_section(evaluation, name)}" for name in methods}
-    shown = table(rows, context["suite"], sections)
+    shown = table(rows, context["suite"], sections, exact_from_scratch(evaluation))
     write_atomically(
         folder / "leaderboard.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     )

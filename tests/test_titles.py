@@ -1,0 +1,136 @@
+"""Titles of figures and the first sentence of a leaderboard: their numbers are those of records."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rootbound.metrics import measures as metrics
+from rootbound.records import Evaluation
+from rootbound.report import titles
+from rootbound.report.cases import Case, choose_best, find_cases
+from rootbound.report.figures import draw
+from rootbound.report.leaderboard.entries import entries
+from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
+from rootbound.report.picture_titles import filters_title, grad_cam_title, view_title, words_title
+from rootbound.report.render import load_pictures
+
+GOLDEN = Path(__file__).parent / "golden"
+NUMBER = re.compile(r"[-+]?\d+\.\d")
+
+
+@pytest.fixture(scope="module")
+def golden() -> Evaluation:
+    return Evaluation.load(GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def case(golden: Evaluation) -> Case:
+    best = choose_best(find_cases(golden))
+    assert best is not None
+    return best
+
+
+def changed(evaluation: Evaluation, method: str, accuracy: float) -> Evaluation:
+    """Return the evaluation in which every attack on a method reaches that."""
+    return replace(evaluation, records=tuple(
+        replace(one, accuracy=one.accuracy and accuracy, test=tuple(accuracy for _ in one.test))
+        if one.method == method else one
+        for one in evaluation.records))  # fmt: skip
+
+
+def test_every_figure_of_a_report_has_a_title_of_its_own(golden: Evaluation) -> None:
+    figures = draw(golden, load_pictures(GOLDEN))
+    said = [figure.title for several in figures.values() for figure in several]
+    assert len(set(said)) == len(said) == 8
+    assert all(len(title.split()) > 5 for title in said), said
+
+
+def test_titles_change_with_the_records(golden: Evaluation) -> None:
+    """A title that stood in the code would stay."""
+    before, after = (
+        {figure.name: figure.title for figure in draw(evaluation, {})["curves"]}
+        for evaluation in (golden, changed(golden, "scratch", 0.4))
+    )
+    assert set(before) == set(after)
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_the_highest_end_of_a_curve_is_named(golden: Evaluation) -> None:
+    names = metrics.families(golden)
+    (case, _) = find_cases(changed(golden, "scratch", 0.5))
+    highest = max(
+        gain.mean
+        for labels in metrics.budgets(golden)
+        for name in names
+        if (gain := metrics.advantage(case.evaluation, case.method, labels, name))
+    )
+    said = titles.steps_title(case, names)
+    assert f"{highest:.1f} points above scratch" in said
+    (case, _) = find_cases(changed(golden, "BestResponse", 0.1))
+    assert titles.steps_title(case, names) == (
+        "In none of these panels do attackers of BestResponse end above those of scratch"
+    )
+
+
+def test_what_weights_add_stands_in_the_title_of_labels(case: Case) -> None:
+    first, last = (float(number) for number in NUMBER.findall(titles.labels_title(case)))
+    gains = list(case.gains.values())
+    assert (first, last) == pytest.approx((gains[0].mean, gains[-1].mean), abs=0.05)
+
+
+def test_pictures_are_counted() -> None:
+    dark, bright = np.zeros((2, 3, 3), np.uint8), np.ones((3, 3, 3), np.uint8)
+    name = "cam_retrained_undesirable"
+    pictures = {"A": {name: np.concatenate([dark, bright])}, "Plain": {name: np.ones((5, 3, 3))}}
+    assert grad_cam_title(pictures, ("A", "Plain"), "5-9") == (
+        "Retrained for 5-9, A finds evidence in 3 of 5 images, the undefended model in 5"
+    )
+    assert grad_cam_title(pictures, ("A", None), "5-9").endswith("in 3 of 5 images")
+    assert grad_cam_title({}, ("A", "Plain"), "5-9") == "Where the models look"
+    tiles = np.array([[[1.0]], [[-2.0]], [[0.001]]])
+    assert filters_title({"A": {"filters": tiles}}, ("A", None)) == (
+        "A uses 2 of 3 filters of its first layer"
+    )
+
+
+def test_classes_that_lie_apart_explain_the_spread() -> None:
+    labels = np.array([0, 0, 1, 1])
+    apart = np.array([[0.0, 0.0], [0.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
+    mixed = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
+    pictures = {
+        "A": {"view": mixed, "view_labels": labels},
+        "Plain": {"view": apart, "view_labels": labels},
+    }
+    assert view_title(pictures, ("A", "Plain")) == (
+        "Undesirable classes explain 0 % of the spread in A, 100 % undefended"
+    )
+
+
+def test_words_on_which_both_rest_are_counted() -> None:
+    name = "shares_retrained_undesirable"
+    own, usual = np.array([[0.1, -0.9], [0.8, 0.1]]), np.array([[0.2, 0.7], [0.1, 0.6]])
+    said = words_title({"A": {name: own}, "Plain": {name: usual}}, ("A", "Plain"))
+    assert said == "Retrained, A rests on the undefended model's word in 1 of 2 texts"
+
+
+def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> None:
+    rows = entries(golden, ())
+    best = next(row for row in rows if row.standing.change is not None)
+    said = describe_best(rows)
+    assert said.startswith(f"{best.standing.method} leaves attackers least: ")
+    broken = replace(golden, trainings=tuple(
+        replace(one, desirable_accuracy=0.3) if one.method == best.standing.method else one
+        for one in golden.trainings))  # fmt: skip
+    other = entries(broken, ())
+    assert not describe_best(other).startswith(best.standing.method)
+    assert describe_frontier(other).endswith("; 1 is unreliable")
+    assert describe_frontier(rows).startswith("With 2 of 2 methods attackers gain less than 5")
+    lost = replace(golden, trainings=tuple(
+        replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
+        for one in golden.trainings))  # fmt: skip
+    assert describe_best(entries(lost, ())) == "No method has a reliable number."
