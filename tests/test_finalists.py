@@ -208,3 +208,36 @@ def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path
         assert len(metrics.well_tuned(whole, arm, 5)) == 2
         curve = metrics.best_so_far(whole, arm, 5)
         assert len(curve) == len(SUITE.attacks), "draws that only finalists met do not count"
+
+
+def test_each_model_has_the_strongest_of_its_own_finalists() -> None:
+    """What was chosen on another model says nothing of the attacker of this one."""
+    finals = {0: {"family 0": 0.9, "family 1": 0.8}, 1: {"family 2": 0.7, "family 0": 0.6}}
+    screened = [f"family {number}" for number in range(8)]
+
+    def record(seed: int, attacker: int, family: str, value: float) -> Record:
+        return Record(
+            "defended", "Mine", seed, attacker, "screen" if attacker == seed else "confirm",
+            "fine-tuning", family, Configuration(family, {}), 10, (1,), (0.5,), (0.5,), 0, 1.0,
+            value, 1.0, 1.0, halves=(value, value), balanced=value,
+        )  # fmt: skip
+
+    records = [record(seed, seed, family, 0.5) for seed in finals for family in screened]
+    records += [
+        record(seed, seed + 10_000 * draw, family, value + 0.01 * draw)
+        for seed, families in finals.items()
+        for family, value in families.items()
+        for draw in (1, 2, 3)
+    ]
+    trainings = tuple(
+        Training("defended", "Mine", Configuration("Mine", {}), seed, None, 1.0) for seed in finals
+    )
+    found = Evaluation({}, trainings, tuple(records))
+    expected = {
+        (seed, seed + 10_000 * draw): mean + 0.01 * draw
+        for seed, mean in ((0, 0.85), (1, 0.65))
+        for draw in (1, 2, 3)
+    }
+    assert metrics.well_tuned(found, "Mine", 10) == pytest.approx(expected)
+    assert metrics.balanced(found, "Mine", 10) == pytest.approx(expected)
+    assert metrics.strongest_families(found, "Mine", 10) == ["family 0", "family 1"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,18 +69,20 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
     (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018).
 
     Within a family the attacker chooses by validation. A family counts if it finished in more than
-    half of the draws.
+    half of the draws. Where each model was met by attacks that were chosen on it, the strongest
+    families are found for each model, too.
     """
-    reached = _tabulate(evaluation, method, labels)
-    if not reached.draws:
-        return {}
-    table = reached.accuracies
-    parts = [
-        table[:, reached.find_strongest(table[..., 1 - half]), half].mean(axis=1) for half in (0, 1)
-    ]
-    values = np.ma.mean(parts, axis=0).filled(np.nan)
-    pairs = zip(reached.draws, values, strict=True)
-    return {draw: float(value) for draw, value in pairs if value >= 0}
+    values: dict[Draw, float] = {}
+    for reached in _tabulate(evaluation, method, labels):
+        table = reached.accuracies
+        parts = [
+            table[:, reached.find_strongest(table[..., 1 - half]), half].mean(axis=1)
+            for half in (0, 1)
+        ]
+        means = np.ma.mean(parts, axis=0).filled(np.nan)
+        pairs = zip(reached.draws, means, strict=True)
+        values |= {draw: float(value) for draw, value in pairs if value >= 0}
+    return values
 
 
 def finalists(records: Iterable[Record], count: int) -> list[Configuration]:
@@ -108,15 +110,20 @@ def _on_curve(record: Record) -> float:
 def strongest_families(evaluation: Evaluation, method: str, labels: int | None) -> list[str]:
     """Return the families of the attacker that headlines are about, the strongest first.
 
-    They are those with the highest mean accuracy on the whole test set; of older records, those
-    that most attackers chose.
+    They are those with the highest mean accuracy on the whole test set; where they were found for
+    each model, those that were among the strongest of most models; of older records, those that
+    most attackers chose.
     """
     if not is_well_tuned(evaluation):
         used = Counter(one.family for one in selected(evaluation, method, labels).values())
         return [family for family, _ in used.most_common()]
-    reached = _tabulate(evaluation, method, labels)
-    means = reached.accuracies.mean(-1)
-    return [reached.names[place] for place in reached.find_strongest(means)]
+    several = _tabulate(evaluation, method, labels)
+    ranked: dict[str, list[float]] = {}
+    for reached in several:
+        for name, accuracy in reached.name_strongest().items():
+            ranked.setdefault(name, []).append(accuracy)
+    names = sorted(ranked, key=lambda name: (-len(ranked[name]), -statistics.fmean(ranked[name])))
+    return names[: several[0].count] if several else []
 
 
 def advantage(
@@ -162,29 +169,49 @@ def balanced(evaluation: Evaluation, method: str, labels: int | None) -> dict[Dr
         chosen = selected(evaluation, method, labels)
         return {draw: one.balanced for draw, one in chosen.items() if one.balanced is not None}
     values: dict[Draw, list[float]] = {}
-    by_family = _chosen_by_family(evaluation, method, labels)
-    for family in strongest_families(evaluation, method, labels):
-        for draw, record in by_family[family].items():
-            if record.balanced is not None:
-                values.setdefault(draw, []).append(record.balanced)
+    for reached in _tabulate(evaluation, method, labels):
+        for family in reached.name_strongest():
+            for draw, record in reached.chosen[family].items():
+                if record.balanced is not None:
+                    values.setdefault(draw, []).append(record.balanced)
     return {draw: statistics.fmean(several) for draw, several in values.items()}
 
 
 @dataclass(frozen=True)
 class _Reached:
-    """What families of attacks reach in one cell.
+    """What families of attacks reach in one cell, or on one model of it.
 
     Args:
-        draws: Its draws.
+        chosen: For each family and draw, the trial that the attacker's validation chooses.
+        draws: All draws.
         names: The families that finished in more than half of them.
         accuracies: Accuracies `(draws, names, 2)` on halves of the test set.
         count: How many families the well-tuned attacker is the mean of.
     """
 
+    chosen: dict[str, dict[Draw, Record]]
     draws: list[Draw]
     names: list[str]
     accuracies: Accuracies
     count: int
+
+    @classmethod
+    def of(cls, records: Mapping[Draw, Sequence[Record]], count: int) -> _Reached:
+        """Return what the records of some draws say."""
+        chosen: dict[str, dict[Draw, Record]] = {}
+        for draw, several in records.items():
+            for family in dict.fromkeys(record.family for record in several):
+                best = strongest(record for record in several if record.family == family)
+                if best is not None:
+                    chosen.setdefault(family, {})[draw] = best
+        draws = sorted({draw for found in chosen.values() for draw in found})
+        names = [name for name, found in chosen.items() if 2 * len(found) > len(draws)]
+        table = np.ma.masked_all((len(draws), len(names), 2))
+        for place, name in enumerate(names):
+            for row, draw in enumerate(draws):
+                if draw in chosen[name]:
+                    table[row, place] = chosen[name][draw].halves
+        return cls(chosen, draws, names, table, count)
 
     def find_strongest(self, table: Accuracies) -> list[int]:
         """Return the places of the strongest families, given accuracies `(draws, names)`."""
@@ -192,32 +219,26 @@ class _Reached:
         # Sorting is stable: families that tie stay in the suite's order.
         return [int(place) for place in np.argsort(-means, kind="stable")[: self.count]]
 
+    def name_strongest(self) -> dict[str, float]:
+        """Return the strongest families on the whole test set, with their accuracies."""
+        table = self.accuracies.mean(-1)
+        means = table.mean(axis=0)
+        return {self.names[place]: float(means[place]) for place in self.find_strongest(table)}
 
-def _tabulate(evaluation: Evaluation, method: str, labels: int | None) -> _Reached:
-    chosen = _chosen_by_family(evaluation, method, labels)
-    draws = sorted({draw for records in chosen.values() for draw in records})
-    names = [name for name, records in chosen.items() if 2 * len(records) > len(draws)]
-    table = np.ma.masked_all((len(draws), len(names), 2))
-    for place, name in enumerate(names):
-        for row, draw in enumerate(draws):
-            if draw in chosen[name]:
-                table[row, place] = chosen[name][draw].halves
+
+def _tabulate(evaluation: Evaluation, method: str, labels: int | None) -> list[_Reached]:
+    """Return what families reach: on all models, or on each where attacks were chosen on each."""
+    draws = trials(evaluation, method, labels)
+    is_confirmed = any(one.stage == "confirm" for records in draws.values() for one in records)
+    by_model: dict[int, dict[Draw, list[Record]]] = {}
+    for draw, records in draws.items():
+        by_model.setdefault(records[0].seed if is_confirmed else 0, {})[draw] = records
+    # Of all that were tried: those that only the first draw met count here as well.
     tried = {
         record.family
         for record in evaluation.records
         if (record.method, record.labels) == (method, labels) and competes(record)
     }
-    return _Reached(draws, names, table, max(1, min(STRONGEST, len(tried) // ONE_IN)))
-
-
-def _chosen_by_family(
-    evaluation: Evaluation, method: str, labels: int | None
-) -> dict[str, dict[Draw, Record]]:
-    """Return, for each family and draw, the trial that the attacker's validation chooses."""
-    chosen: dict[str, dict[Draw, Record]] = {}
-    for draw, records in trials(evaluation, method, labels).items():
-        for family in dict.fromkeys(record.family for record in records):
-            best = strongest(record for record in records if record.family == family)
-            if best is not None:
-                chosen.setdefault(family, {})[draw] = best
-    return chosen
+    count = max(1, min(STRONGEST, len(tried) // ONE_IN))
+    several = (_Reached.of(records, count) for records in by_model.values())
+    return [reached for reached in several if reached.draws]
