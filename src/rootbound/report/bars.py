@@ -15,10 +15,12 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cases import Case
 from rootbound.report.cells import in_words
-from rootbound.report.theme import FAINT, INK, assign_colours
+from rootbound.report.theme import FAINT, INK, PUBLIC, SCRATCH
 
 PANEL = (2.7, 1.9)
 """Width and height of a panel, in inches."""
+COLOURS = {"undefended": "#7d8790", "defended": "#a55fd0", "public": PUBLIC, "scratch": SCRATCH}
+"""Colours of the arms: none of them is good news or bad."""
 UNRELIABLE: dict[str, Any] = {"hatch": "////", "alpha": 0.45, "edgecolor": INK, "color": FAINT}
 """How bars look that mean nothing: grey, faint and hatched."""
 
@@ -48,10 +50,13 @@ def bars(case: Case) -> Figure | None:
     figure, panels = plt.subplots(
         1, len(budgets), figsize=size, squeeze=False, sharey=True, layout="constrained"
     )
-    colours = assign_colours(metrics.methods(evaluation))
     for panel, labels in zip(panels[0], budgets, strict=True):
-        own = {arm: colours[method] for arm, method in arms.items()}
-        _draw(panel, reached[labels], own, reliable=not case.why_unreliable)
+        _draw(
+            panel,
+            reached[labels],
+            {arm: COLOURS[arm] for arm in arms},
+            reliable=not case.why_unreliable,
+        )
         panel.set_title(in_words(labels))
         panel.tick_params(labelleft=True)
     majority = 100 * float(evaluation.context["undesirable"]["majority"])
