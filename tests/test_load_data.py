@@ -124,6 +124,19 @@ def test_floating_point_is_taken_as_it_comes(toy: Dataset) -> None:
     assert rb.load_data((values, toy.train.labels), scaling=scaling).test.scaling == scaling
 
 
+def test_labels_may_be_names(toy: Dataset) -> None:
+    animals = np.array(["zebra", "ape", "bee", "cat", "dog", "eel"])
+    names = animals[toy.train.labels.numpy()]
+    data = rb.load_data(
+        (toy.train.inputs, names), (toy.test.inputs, list(animals[toy.test.labels]))
+    )
+    assert data.classes == ("ape", "bee", "cat", "dog", "eel", "zebra")
+    assert [data.classes[label] for label in data.train.labels] == list(names)
+    assert data.split("zebra,ape", "bee,cat").desirable.classes == ("zebra", "ape")
+    with pytest.raises(rb.InputError, match="for the labels are names; got a,b; leave them out"):
+        rb.load_data((toy.train.inputs, names), classes="a,b")
+
+
 @pytest.mark.parametrize("transformed", [False, True], ids=["images of PIL", "tensors"])
 def test_a_data_set_of_torch(transformed: bool, toy: Dataset) -> None:
     source = Pictures(toy, transformed=transformed)

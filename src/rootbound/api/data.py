@@ -35,9 +35,10 @@ def load_data(
 
     Args:
         source: A path (a folder of images, an `.npz` file, a table), `mnist`, or `hf:NAME` of the
-            hub; or what a program has: a pair `(images, labels)` of arrays or tensors, a data set
-            of torch, a `DataLoader`, or one of the library `datasets`. Floating point in memory is
-            taken as it comes; bytes are scaled by mean and deviation of the training samples.
+            hub; or what a program has: a pair `(images, labels)` of arrays or tensors, whose labels
+            may be names; a data set of torch, a `DataLoader`, or one of the library `datasets`.
+            Floating point in memory is taken as it comes; bytes are scaled by mean and deviation of
+            the training samples.
         test: Samples to be judged on, where `source` is in memory and has none; a share of each
             class is held out when left out.
         classes: Names of the classes by their labels, where `source` is in memory: `"cat,dog"`.

@@ -63,8 +63,14 @@ class InMemory:
             return self._read_tables()
         if _holds_images(self.train):
             return self._read_images()
-        parts = [self._read_part(part) for part in (self.train, self.test) if part is not None]
-        names, labels = self._name_classes([labels for _, labels in parts])
+        pairs = [gather(part) for part in (self.train, self.test) if part is not None]
+        named = _number_names([labels for _, labels in pairs])
+        given = [labels for _, labels in pairs] if named is None else named[1]
+        parts = [
+            self._read_part(inputs, labels)
+            for (inputs, _), labels in zip(pairs, given, strict=True)
+        ]
+        names, labels = self._name_classes([one for _, one in parts], named and named[0])
         inputs = [one for one, _ in parts]
         if inputs[0].shape[1:] != inputs[-1].shape[1:]:
             raise InputError(
@@ -87,9 +93,8 @@ class InMemory:
             return build_dataset(self.name, classes, train, test, conversion=remark)
         return Dataset(self.name, classes, Data(*train), Data(*test), conversion=remark)
 
-    def _read_part(self, source: object) -> Samples:
+    def _read_part(self, inputs: object, labels: object) -> Samples:
         """Return inputs, images with their channels first, and labels as they are numbered."""
-        inputs, labels = gather(source)
         if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
             inputs = inputs.numpy(force=True)  # bytes are images, whoever holds them
         if isinstance(inputs, np.ndarray) and not _holds_tokens(inputs):
@@ -97,9 +102,15 @@ class InMemory:
         data = Data(as_inputs(inputs), as_labels(labels).reshape(-1))
         return data.inputs, data.labels
 
-    def _name_classes(self, labels: Sequence[Tensor]) -> tuple[tuple[str, ...], Sequence[Tensor]]:
-        """Return names of classes, as given or as torchvision has them, else the numbers."""
-        given = self.classes or _find_names(self.train)
+    def _name_classes(
+        self, labels: Sequence[Tensor], found: Sequence[str] | None = None
+    ) -> tuple[tuple[str, ...], Sequence[Tensor]]:
+        """Return names of classes as found, given, or in the data set; else the numbers."""
+        if found and self.classes:
+            raise InputError(
+                "no names of classes, for the labels are names", str(self.classes), "leave them out"
+            )
+        given = found or self.classes or _find_names(self.train)
         if given is None:
             return number_classes(*labels)
         names = list_names(given)
@@ -142,6 +153,17 @@ def scaled(data: Dataset, scaling: Scaling) -> Dataset:
     """Return a data set whose samples are scaled otherwise."""
     train, test = (replace(part, scaling=scaling) for part in (data.train, data.test))
     return replace(data, train=train, test=test)
+
+
+def _number_names(labels: Sequence[object]) -> tuple[tuple[str, ...], list[Any]] | None:
+    """Return the names that labels are, sorted, and numbers in their place; None of numbers."""
+    arrays = [np.asarray(part) for part in labels if not isinstance(part, Tensor)]
+    words = all(array.ndim == 1 and len(array) and isinstance(array[0], str) for array in arrays)
+    if len(arrays) < len(labels) or not words:
+        return None
+    names, numbers = np.unique(np.concatenate(arrays).astype(str), return_inverse=True)
+    ends = np.cumsum([len(array) for array in arrays])[:-1]
+    return tuple(map(str, names)), np.split(numbers, ends)
 
 
 def _find_names(source: Any) -> Sequence[str] | None:
