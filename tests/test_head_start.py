@@ -71,11 +71,11 @@ def test_the_attack_that_knows_a_method_is_called_so(kind: str) -> None:
     assert "the attack that knows the method" not in [describe_attack(one, other) for one in known]
 
 
-def test_three_attacks_are_named_at_most() -> None:
-    names = ["all layers", "last 2 layers", "probe, all blocks", "biases only"]
-    assert describe_attacks(names) == (
-        "fine-tuning all layers, fine-tuning the last 2 layers and a probe on all blocks"
-    )
+def test_one_attack_is_named_and_the_others_are_counted() -> None:
+    names = ["all layers", "last 2 layers", "probe, all blocks"]
+    assert describe_attacks(names[:1]) == "fine-tuning all layers"
+    assert describe_attacks(names[:2]) == "fine-tuning all layers, and 1 other attack"
+    assert describe_attacks(names) == "fine-tuning all layers, and 2 other attacks"
 
 
 def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:

@@ -60,8 +60,6 @@ KNOWING = {
     "SpectralDeformation": "BalanceFactors",
 }
 """For a method, the repair by which the attack goes that knows it (`Method.adaptive_attacks`)."""
-NAMED = 3
-"""Attacks that a sentence names, at most."""
 
 
 def describe_attack(family: str, kind: str = "") -> str:
@@ -81,9 +79,11 @@ def describe_attack(family: str, kind: str = "") -> str:
 
 
 def describe_attacks(families: Sequence[str], kind: str = "") -> str:
-    """Return the strongest families in words, three at most."""
-    *first, last = [describe_attack(family, kind) for family in families[:NAMED]]
-    return f"{', '.join(first)} and {last}" if first else last
+    """Return the strongest family in words, and how many others are as good as it."""
+    first, others = describe_attack(families[0], kind), len(families) - 1
+    if not others:
+        return first
+    return f"{first}, and {others} other attack{'s' if others > 1 else ''}"
 
 
 def _describe_plain(family: str) -> str:
