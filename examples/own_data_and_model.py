@@ -17,15 +17,15 @@ def tall_task(name: str, seed: int) -> rb.Task:
     return rb.Task(name, ("a", "b", "c"), train=part(300), test=part(150))
 
 
-def main(suite: rb.Suite | str = "demo-1") -> rb.Evaluation:
+def main(suite: rb.Suite | str = "demo-1") -> rb.Verdict:
     tasks = rb.TaskPair.of(tall_task("tall", 0), tall_task("wide", 1))
     network = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 3))
-    model = rb.Classifier.wrap(network, head="2")
-    defended = rb.methods.BestResponse(undesirable_batch_size=64).fit(model, tasks)
-    return rb.evaluate(defended, tasks, suite=suite, seeds=2)
+    defended = rb.defend(network, tasks, rb.methods.BestResponse(undesirable_batch_size=64))
+    return rb.audit(defended, tasks, suite=suite, seeds=2)
 
 
 if __name__ == "__main__":
     small = (rb.Budget(10, 50), rb.Budget(None, 100))
-    evaluation = main(rb.suites.SUITES["demo-1"].with_budgets(small))
-    rb.report.html(evaluation, "own-data.html")
+    verdict = main(rb.suites.SUITES["demo-1"].with_budgets(small))
+    verdict.report("own-data.html")
+    print(verdict)

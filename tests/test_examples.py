@@ -56,7 +56,7 @@ def test_own_attack(
 
 def test_own_data_and_model(toy_suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("own_data_and_model", monkeypatch)
-    found = module.main(toy_suite.with_budgets((Budget(5, 10),)))
+    found = module.main(toy_suite.with_budgets((Budget(5, 10),))).evaluation
     assert {record.method for record in found.records} == {"defended", "scratch"}
     assert {record.error for record in found.records} == {None}
 
