@@ -200,3 +200,12 @@ def test_data_and_tasks_take_arrays_and_data_sets(toy: Dataset) -> None:
     assert task.classes == tuple("abcdef")
     assert task.train.digest == task.test.digest == rb.Data.of((inputs, labels)).digest
     assert len(repr(task)) < 500
+
+
+def test_readers_take_texts(photos: Path, toy_folder: Path, tmp_path: Path) -> None:
+    assert rb.datasets.image_folder(str(photos)).classes == tuple(COLOURS)
+    assert rb.datasets.idx_folder(str(toy_folder)).train.shape == (1, 16, 16)
+    images, labels = np.arange(72, dtype=np.uint8).reshape(2, 6, 6), np.arange(2)
+    path = tmp_path / "a.npz"
+    np.savez(path, x_train=images, y_train=labels, x_test=images, y_test=labels)
+    assert rb.datasets.npz_file(str(path)).train.shape == (1, 6, 6)

@@ -16,7 +16,7 @@ from rootbound.datasets.classes import number_classes
 from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 
-def idx_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
+def idx_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load `train-…`, `t10k-…` `images-idx3-ubyte` and `labels-idx1-ubyte`, plain or `.gz`.
 
     Pixels are scaled by the mean and the deviation of the training images.
@@ -28,6 +28,7 @@ def idx_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     Raises:
         InputError: A file is missing, damaged, or images and labels do not fit.
     """
+    folder = Path(folder)
     train, test = (
         (
             _read_images(_find(folder, f"{prefix}-images-idx3-ubyte"), layout),

@@ -43,7 +43,7 @@ def is_image_folder(folder: Path) -> bool:
     return any(_is_image(path) for path in folder.glob("*/**/*"))
 
 
-def image_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
+def image_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load images from a folder for each class, in `train` and `test` or without; sorted by name.
 
     Without a part to be judged on, a share of each class is held out. Pixels become bytes, or
@@ -58,6 +58,7 @@ def image_folder(folder: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         InputError: A class to be judged on has no training images, images lie deeper, or an image
             cannot be read as it is or has another size.
     """
+    folder = Path(folder)
     whole = _Place.scan(folder)
     parts = {place.path.name: place for place in whole.folders}
     tests = [name for name in TESTS if name in parts]

@@ -32,7 +32,7 @@ NAMES = (
 log = logging.getLogger(__name__)
 
 
-def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
+def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load inputs and labels for training and testing; nothing in the file is executed.
 
     Images `(N, H, W)` or `(N, H, W, C)` become `(N, C, H, W)`; any other inputs are taken as they
@@ -49,6 +49,7 @@ def npz_file(path: Path, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         InputError: The file is missing, damaged or too large, or an array is missing or not of
             that form, or may be read in two ways.
     """
+    path = Path(path)
     try:
         names, large, unused = _find_names(path, layout)
         with np.load(path, allow_pickle=False) as file:

@@ -30,7 +30,7 @@ ADAPTER = "lora_"
 """Part of the names of weights that are added to those of another model."""
 
 
-def load_weights(module: nn.Module, path: Path, key: str | None = None) -> str:
+def load_weights(module: nn.Module, path: Path | str, key: str | None = None) -> str:
     """Load a file of weights into a network; nothing in the file is executed.
 
     The file is of safetensors or of PyTorch (tensors and plain values: `weights_only`), or the
@@ -51,6 +51,7 @@ def load_weights(module: nn.Module, path: Path, key: str | None = None) -> str:
         InputError: The file is missing, damaged, of another kind or would run code, its weights
             do not fit, several do, or one is NaN or infinite.
     """
+    path = Path(path)
     path = find_in_folder(path) if path.is_dir() else path
     return set_weights(module, read_content(path), key)
 

@@ -168,7 +168,7 @@ def load(
 
 
 def load_checkpoint(
-    name: str, download: DownloadOptions = DEFAULT_DOWNLOAD
+    name: Path | str, download: DownloadOptions = DEFAULT_DOWNLOAD
 ) -> tuple[Classifier, Origin]:
     """Load a model file, a published folder, or what the hub has under that name.
 
@@ -178,7 +178,7 @@ def load_checkpoint(
         InputError: There is nothing of that name, it is damaged, or the card is about other
             weights.
     """
-    model, header = find_weights(name, download).load()
+    model, header = find_weights(str(name), download).load()
     return model, header.origin
 
 

@@ -131,12 +131,13 @@ class Evaluation:
         return cls.read(path)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path | str) -> Self:
         """Read one file of records, compressed or not.
 
         Raises:
             InputError: It is missing, damaged, or of another format.
         """
+        path = Path(path)
         try:
             content = path.read_bytes()
             if content.startswith(b"\x1f\x8b"):

@@ -81,12 +81,13 @@ def write(folder: Path | str) -> Path:
     return folder / "report.html"
 
 
-def load_pictures(folder: Path) -> Pictures:
+def load_pictures(folder: Path | str) -> Pictures:
     """Read the pictures of a run, or those that there are so far; none where there is no file.
 
     Raises:
         InputError: A file is damaged.
     """
+    folder = Path(folder)
     complete = folder / "pictures.npz"
     pictures: dict[str, dict[str, Array]] = {}
     for path in [complete] if complete.is_file() else sorted((folder / PARTS).glob("*.npz")):

@@ -56,6 +56,9 @@ class TrainingState:
     folder: Path
     every: float = 600.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))  # a text will do
+
     @contextlib.contextmanager
     def track(self, training: str, generator: torch.Generator) -> Iterator[None]:
         """Save the phases inside, and take up what is saved of the same training.
