@@ -105,12 +105,18 @@ def lines(methods: Sequence[str], doubtful: Collection[str] = ()) -> dict[str, d
     }
 
 
+@contextmanager
+def missing_letters_allowed() -> Iterator[None]:
+    """Allow letters that the fonts lack, as of some languages: a box is drawn in their place."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
 def to_svg(figure: Figure) -> str:
     """Return the figure as SVG text: no date, no random names."""
     buffer = io.StringIO()
-    with warnings.catch_warnings():
-        # The fonts lack letters of some languages: a box is drawn in their place.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    with missing_letters_allowed():
         figure.savefig(
             buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
         )

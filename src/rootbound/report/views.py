@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
+from rootbound.report.theme import missing_letters_allowed
+
 POINTS = 72.0
 """Points of an inch; an SVG of matplotlib is measured in them."""
 MARGIN = 3.0
@@ -53,7 +55,8 @@ def find_panels(figure: Figure) -> Panels:
 
     Call this when the figure has been drawn: until then nothing has its place.
     """
-    tight = figure.get_tightbbox().padded(float(mpl.rcParams["savefig.pad_inches"]))
+    with missing_letters_allowed():
+        tight = figure.get_tightbbox().padded(float(mpl.rcParams["savefig.pad_inches"]))
     width = round(float(tight.width) * POINTS, 1)
     shown = [panel for panel in figure.axes if panel.get_visible() and panel.axison]
     if len(shown) < 2:
