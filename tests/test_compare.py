@@ -77,7 +77,8 @@ def test_a_method_may_come_with_several_settings(
     leaderboard.write_leaderboard(tmp_path)
     assert "BestResponse(weight=0.3)" in (tmp_path / "leaderboard.md").read_text()
     drawn = (tmp_path / "figures" / "frontier.svg").read_text()
-    assert ">BestResponse<" in drawn and ">weight=0.3<" in drawn
+    # Trained for so short, both lose so much that they are marked.
+    assert ">BestResponse (unreliable)<" in drawn and ">weight=0.3 (unreliable)<" in drawn
 
 
 def test_every_arm_gets_the_same_trials(comparison: tuple[Evaluation, Path]) -> None:
