@@ -47,8 +47,8 @@ def test_no_records_make_a_table_with_columns() -> None:
 def test_columns_are_all_that_a_record_has_and_are_documented() -> None:
     own = {part.name for part in fields(Record)} - {"selected"}
     assert set(COLUMNS) == own | {"step", "attack_class"}
-    page = (Path(__file__).parents[1] / "docs" / "howto" / "runs.md").read_text()
-    table = page.partition("## Records as a table")[2].partition("\n## ")[0]
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "records.md").read_text()
+    table = page.partition("| column |")[2].partition("\n\n")[0]
     first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
     assert set(re.findall(r"`(\w+)`", first)) == set(COLUMNS)
 

@@ -287,7 +287,7 @@ WRONG: dict[str, tuple[Change, Layout, str]] = {
         Layout(),
         "got testing beside train",
     ),
-    "held out beside a part": (lambda _: None, Layout(holdout=0.2), "no --holdout"),
+    "held out beside a part": (lambda _: None, Layout(holdout=0.2), "no `holdout`"),
     "no training part": (
         lambda place: (place / "train").rename(place / "training"),
         Layout(),
@@ -336,7 +336,7 @@ def test_axes_of_arrays(shape: tuple[int, ...], tmp_path: Path) -> None:
         arrays[f"x_{part}"] = RANDOM.integers(256, size=(count, *shape)).astype(np.uint8)
     np.savez(path, **arrays)  # type: ignore[arg-type]
     if AXES[shape] is None:
-        with pytest.raises(InputError, match="--layout NHWC or NCHW"):
+        with pytest.raises(InputError, match="`axes` NHWC or NCHW"):
             datasets.load(str(path))
     else:
         assert datasets.load(str(path)).train.shape == AXES[shape]

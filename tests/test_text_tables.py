@@ -222,7 +222,7 @@ def test_of_two_columns_of_classes_one_is_named(tmp_path: Path) -> None:
         "coarse_label": [row % 20 for row in range(200)],
     }
     folder = parts(tmp_path / "zoo", features, train=rows, test=rows)
-    with pytest.raises(InputError, match=r"fine_label: ClassLabel, coarse.*it by --label-column"):
+    with pytest.raises(InputError, match=r"fine_label: ClassLabel, coarse.*it by `label`"):
         read(folder)
     for column, count in (("fine_label", 100), ("coarse_label", 20)):
         data = read(folder, label=column).tokenised(length=4)

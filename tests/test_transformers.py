@@ -76,7 +76,7 @@ def test_a_text_of_nothing_has_finite_logits(family: str) -> None:
 @texts
 def test_texts_that_the_network_cannot_take_are_refused(family: str) -> None:
     model = ours(family)
-    with pytest.raises(InputError, match="a smaller --length"):
+    with pytest.raises(InputError, match="a smaller `length`"):
         model.check_inputs((17,))
     with pytest.raises(InputError, match="own tokeniser"):
         model(torch.tensor([[3, 40]]))
