@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from rootbound import report
+from rootbound.flags import flags
 from rootbound.methods import METHODS
 from rootbound.metrics import Estimate
 from rootbound.records import Evaluation
+from rootbound.report import gate
 from rootbound.report.attack_names import KNOWING, REPAIRS, describe_attack, describe_attacks
 from rootbound.report.cases import find_cases
 from rootbound.report.first_screen import show_first
@@ -91,6 +93,13 @@ def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
     first = show_first(unseen)
     assert (first.word, first.look) == ("no verdict", "open")
     assert any("would say 'none measured', but" in sentence for sentence in first.sentences)
+    hurried = replace(even, context={**even.context, "time": {"stopped": True}})
+    reason = "The time was over after 4 of at least 12 families of attacks."
+    (case, *_) = find_cases(hurried)
+    assert case.word == "no verdict" and reason in case.doubts
+    assert reason in gate.why_not_to_trust(hurried, case.method, flags(hurried))
+    in_time = replace(even, context={**even.context, "time": {"stopped": False}})
+    assert find_cases(in_time)[0].word == "none measured"
     broken = replace(even, trainings=tuple(
         replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
         for one in even.trainings))  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, Raised, flags
 from rootbound.metrics import measures as metrics
+from rootbound.metrics.attackers import ONE_IN, STRONGEST
 from rootbound.records import Evaluation
 from rootbound.report.public import public_doubts
 
@@ -54,6 +55,20 @@ def scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
     return [ONE_BLOCK] if is_unseen else []
 
 
+def time_doubts(evaluation: Evaluation, method: str) -> list[str]:
+    """Return that time ended before there were attacks enough, if it did.
+
+    The well-tuned attacker is the mean of three families where there are twelve.
+    """
+    if not evaluation.context.get("time", {}).get("stopped", False):
+        return []
+    records = (record for record in evaluation.records if record.method == method)
+    count, least = len({record.family for record in records}), ONE_IN * STRONGEST
+    if count >= least:
+        return []
+    return [f"The time was over after {count} of at least {least} families of attacks."]
+
+
 def doubts(
     evaluation: Evaluation, method: str, raised: Sequence[Raised] | None = None
 ) -> list[str]:
@@ -71,5 +86,6 @@ def doubts(
         *scratch_doubts(raised),
         *public_doubts(evaluation, method, raised),
         *scope_doubts(evaluation, method),
+        *time_doubts(evaluation, method),
         *([NEW_HEAD] if has_new_head else []),
     ]

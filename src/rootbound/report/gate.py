@@ -11,7 +11,7 @@ from rootbound.metrics import measures as metrics
 from rootbound.metrics.gate import RATE
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
-from rootbound.report.doubts import DISQUALIFYING, scope_doubts, scratch_doubts
+from rootbound.report.doubts import DISQUALIFYING, scope_doubts, scratch_doubts, time_doubts
 from rootbound.report.public import SAME_WEIGHTS, TOO_WEAK, is_same_as_public
 
 HIDING = {
@@ -74,6 +74,7 @@ def why_not_to_trust(evaluation: Evaluation, method: str, raised: Sequence[Raise
     return [
         *scratch_doubts(raised),
         *scope_doubts(evaluation, method),
+        *time_doubts(evaluation, method),
         *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
         *_about(method, {*DISQUALIFYING, *HIDING}, raised),
     ]
