@@ -449,8 +449,11 @@ def test_audit_beside_an_undefended_model(
 @pytest.mark.parametrize(
     ("extent", "methods"),
     [
-        (["--seeds", "1"], {"Plain", "BestResponse", "SelectiveDistillation", "Unlearning"}),
-        (["--quick"], {"Plain", "BestResponse"}),
+        (
+            ["--seeds", "1", "--suite", "demo-1"],
+            {"Plain", "BestResponse", "SelectiveDistillation", "Unlearning"},
+        ),
+        (["--quick", "--suite", "demo-1"], {"Plain", "BestResponse"}),
     ],
     ids=["whole", "quick"],
 )

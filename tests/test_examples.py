@@ -84,7 +84,7 @@ def test_quickstart(tmp_path: Path) -> None:
     """As a user runs it: another process, real MNIST (a part of it), two workers, less time."""
     text = (EXAMPLES / "quickstart.py").read_text()
     assert "minutes=1," in text
-    (tmp_path / "shorter.py").write_text(text.replace("minutes=1,", "minutes=0.4,"))
+    (tmp_path / "shorter.py").write_text(text.replace("minutes=1,", "minutes=0.2,"))
     done = subprocess.run(
         [sys.executable, "-c", LESS, "shorter.py"],
         cwd=tmp_path,

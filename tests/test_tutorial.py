@@ -9,6 +9,7 @@ import pytest
 
 PAGE = Path(__file__).parents[1] / "docs" / "tutorial.md"
 NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+STRONGEST = re.compile(r", by [^;]+;")
 
 
 def test_examples_are_shown_on_their_pages() -> None:
@@ -28,8 +29,10 @@ def test_examples_are_shown_on_their_pages() -> None:
 def check_printed(printed: str, shown: str) -> None:
     """Check that the words are those of the page, and the numbers near them.
 
-    Another processor rounds otherwise, and a training goes elsewhere from there.
+    Another processor rounds otherwise, and a training goes elsewhere from there: then other attacks
+    may be the strongest.
     """
+    printed, shown = (STRONGEST.sub(", by some attack;", text) for text in (printed, shown))
     assert NUMBER.sub("#", printed) == NUMBER.sub("#", shown)
     for ours, theirs in zip(NUMBER.findall(printed), NUMBER.findall(shown), strict=True):
         assert float(ours) == pytest.approx(float(theirs), abs=3)
