@@ -3,8 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-# One more than there are cores: long tests wait for browsers, clusters and processes that end.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 .PHONY: help demo test test-all coverage lint docs package format bench torture clean
 
@@ -18,7 +16,7 @@ test: $(STAMP)  ## the tests to run after every change (at most five minutes on 
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: $(STAMP)  ## every test: Ray, torchrun, kills, the browser, every example, other libraries' networks
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 coverage: $(STAMP)  ## the lines and branches that no test of `make test` runs
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" --cov --cov-report=term

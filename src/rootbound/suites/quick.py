@@ -55,7 +55,7 @@ DEMO_1 = Suite(
     budgets=(Budget(10, 60), Budget(100, 80), Budget(None, 100)),
 )
 
-DEMO_2 = replace(DEMO_1, name="demo-2", draws=(6, 4, 3), finalists=2)
+DEMO_2 = replace(DEMO_1, name="demo-2", draws=(6, 4, 3), finalists=3)
 
 PLAIN = FineTune(None, "kept", "adam", 2e-3)
 EARLIER = (Reading(0, "before"), Reading(1), Reading(2), Reading("all"))
@@ -115,5 +115,5 @@ QUICK_1 = Suite(
 )
 
 QUICK_2 = replace(
-    QUICK_1, name="quick-2", attacks=(*QUICK_1.attacks, *INSIDE), draws=(6, 6), finalists=4
+    QUICK_1, name="quick-2", attacks=(*QUICK_1.attacks, *INSIDE), draws=(6, 6), finalists=8
 )

@@ -218,7 +218,7 @@ STANDARD_2 = replace(
     confirmed=0,
     attackers=1,
     draws=(10, 6, 6, 6),
-    finalists=6,
+    finalists=8,
     attacks=(*STANDARD_1.attacks, *INSIDE),
     blind=(
         *BLIND,
