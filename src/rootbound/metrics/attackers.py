@@ -65,8 +65,10 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
 
     `mean over halves h of mean over f in S(1 - h) of A(draw, f, h)`, where `A(draw, f, h)` is the
     accuracy of family `f` on half `h` of the test set and `S(h)` are the families with the highest
-    mean of `A(draw, f, h)` over draws. So no test sample chooses the attack that it judges
-    (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018).
+    mean of `A(draw, f, h)` over draws. So among these no test sample chooses the family that it
+    judges (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018). Which
+    attacks go on from a first draw is chosen on the curve's test samples, which judge the other
+    draws, too: that favours the attacker a little, in the same way on every arm.
 
     Within a family the attacker chooses by validation. A family counts if it finished in more than
     half of the draws. Where each model was met by attacks that were chosen on it, the strongest
@@ -88,8 +90,8 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
 def finalists(records: Iterable[Record], count: int) -> list[Configuration]:
     """Return the settings that are worth further draws of labels, given what the first one found.
 
-    Of each of the strongest families it is the strongest setting, by the auditor's labels, and of
-    those of the last layer alone, which reports single out.
+    These are the strongest settings of the strongest families, by the auditor's labels, one of
+    each, and beside them those of the last layer alone, which reports single out.
     """
     best: dict[str, Record] = {}
     for record in sorted(records, key=lambda one: str(one.attack)):  # they come in any order
@@ -137,7 +139,8 @@ def advantage(
     """Return what the weights are worth to the attacker: accuracy minus scratch's, in points.
 
     Scratch is the attacker of headlines on random weights with the same labels, whatever the
-    family, since weights can always be thrown away. Both sides have equal trials.
+    family, since weights can always be thrown away. The same trials screen both sides; where a
+    first draw chooses, as many of the strongest go on.
 
     Args:
         evaluation: Everything that was measured.
