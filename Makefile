@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+# Dozens of programs that tests start would compile the package again, each for itself.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-all coverage lint docs package format bench torture clean
 
@@ -21,10 +23,9 @@ test-all: $(STAMP)  ## every test: Ray, torchrun, kills, the browser, every exam
 coverage: $(STAMP)  ## the lines and branches that no test of `make test` runs
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" --cov --cov-report=term
 
-lint: $(STAMP)  ## ruff, mypy and one rule of pylint
+lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pylint src/rootbound
 	$(BIN)/mypy
 
 docs: $(STAMP)  ## the documentation, into site/; a warning is an error

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import accumulate
 from pathlib import Path
@@ -35,6 +37,7 @@ WITHOUT_TORCH = (
     "core.errors",
     "core.files",
 )
+WITHOUT_NAMES = ("lambda", "listcomp", "setcomp", "dictcomp", "genexpr")
 LONGEST = 300
 """Lines of a file, at most."""
 
@@ -76,10 +79,10 @@ def arrows(package: Path) -> dict[str, set[str]]:
     return found
 
 
-def upward(graph: dict[str, set[str]]) -> list[str]:
+def upward(imports: dict[str, set[str]]) -> list[str]:
     """Return the arrows of a graph that lead to the same floor or to one above."""
     found = []
-    for module, targets in graph.items():
+    for module, targets in imports.items():
         part = [*module.split("."), ""][1]
         if part in ("", "__main__", "errors"):  # what users see: above every floor
             continue
@@ -92,21 +95,24 @@ def upward(graph: dict[str, set[str]]) -> list[str]:
     return found
 
 
-GRAPH = arrows(PACKAGE)
+@cache
+def graph() -> dict[str, set[str]]:
+    """Return the arrows of the package: whoever asks first reads its files."""
+    return arrows(PACKAGE)
 
 
 def test_imports_point_down() -> None:
-    assert not upward(GRAPH)
+    assert not upward(graph())
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    TopologicalSorter(GRAPH).prepare()
+    TopologicalSorter(graph()).prepare()
 
 
 def test_no_file_imports_the_face_of_its_own_folder() -> None:
     own = [
         f"{module} -> {target}"
-        for module, targets in GRAPH.items()
+        for module, targets in graph().items()
         for target in targets
         if module.startswith(f"{target}.")
     ]
@@ -121,6 +127,53 @@ def test_reports_need_no_torch() -> None:
     }
     heavy = {path for path in light for name in named_imports(path) if name.startswith("torch")}
     assert not heavy
+
+
+def shadows(code: str) -> list[str]:
+    """Return the locals of functions that have the name of what their file imports or defines."""
+    tree = ast.parse(code)
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = [ast.Pass()]  # no such name is there when the program runs
+    file = symtable.symtable(ast.unparse(tree), "file", "exec")
+    outer = {
+        symbol.get_name()
+        for symbol in file.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported()
+    }
+    found, scopes = [], file.get_children()
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        # What a comprehension names is seen nowhere else.
+        if isinstance(scope, symtable.Function) and scope.get_name() not in WITHOUT_NAMES:
+            names = (name for name in scope.get_locals() if not name.startswith("_"))
+            found += [f"{scope.get_name()}: {name}" for name in names if name in outer]
+    return sorted(found)
+
+
+def test_no_local_has_the_name_of_what_its_file_imports_or_defines() -> None:
+    found = {path.name: shadows(path.read_text()) for path in PACKAGE.rglob("*.py")}
+    assert not {name: names for name, names in found.items() if names}
+
+
+def test_shadows_are_seen() -> None:
+    code = """
+import a, b.c
+from d import e as f
+if TYPE_CHECKING: import m
+g = 1
+def h(a): b = 1; f: int = 2; m = 3
+class i:
+    g = 3
+    def k(self):
+        def l():
+            for g in (): pass
+        with b as h: [g for g in ()], lambda a: a
+        global f
+        f = l
+"""
+    assert shadows(code) == ["h: a", "h: b", "h: f", "k: h", "l: g"]
 
 
 def test_files_are_short() -> None:
