@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rootbound.cli import main
 from rootbound.core import progress
 from rootbound.data import TaskPair
 from rootbound.datasets import Dataset, mnist
+from rootbound.evaluation import jobs
 from rootbound.inspection import behaviour
 from rootbound.methods import Plain, Schedule
 from rootbound.networks import Classifier, shallow_cnn
@@ -87,6 +89,22 @@ def _without_waiting_for_the_disk() -> Iterator[None]:
     """Let no write wait until the disk has it: that is for a machine that loses its power."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_find_all_imported() -> Iterator[None]:
+    """Let workers be copies of a process that has what runs need, whichever test needs the first.
+
+    A process starts all its workers from one server, which keeps what the first of them asks for.
+    """
+    ask = ForkServerContext.set_forkserver_preload
+
+    def ask_for_more(context: ForkServerContext, modules: list[str]) -> None:
+        ask(context, [*modules, jobs.__name__, *jobs.PRELOAD])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ForkServerContext, "set_forkserver_preload", ask_for_more)
         yield
 
 

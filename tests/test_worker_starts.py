@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from rootbound.core.errors import InputError
+from rootbound.evaluation import jobs
 from rootbound.execution import Engine, InProcess, Pool, engine_for, program
+from rootbound.execution.worker import Worker
 
 A_FILE = str(Path(__file__))
 PROGRAMS: dict[str, tuple[dict[str, object], bool]] = {
@@ -84,6 +87,36 @@ def test_a_worker_that_runs_the_program_again_ends_there(
 def test_a_failed_start_is_told_with_its_cause(code: int, cause: str) -> None:
     said = str(program.failed_start(code))
     assert cause in said and '`if __name__ == "__main__":`' in said and "limit" not in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are no copies here")
+def test_what_all_workers_need_is_imported_before_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def ask(_: object, modules: list[str]) -> None:
+        asked.extend(modules)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ForkServerContext, "set_forkserver_preload", ask)
+    for function in (jobs.do_job, print):
+        with pytest.raises(KeyboardInterrupt):
+            Worker(function, (), 1)
+    assert asked == ["rootbound.evaluation.jobs", "rootbound.evaluation.preload", "builtins"]
+
+
+def imported(name: str) -> bool:
+    return name in sys.modules
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are no copies here")
+def test_what_is_slow_to_import_is_there() -> None:
+    slow = {name: True for name in ("torch._dynamo", "captum.attr")}
+    with Pool(1).open(imported, ()) as crew:
+        crew.submit(*slow, "rootbound.cli")
+        assert dict(crew.finished()) == slow | {"rootbound.cli": False}
 
 
 STARTS = """

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from faults.small_run import run, timeless
 from rootbound.core.errors import InputError
+from rootbound.evaluation import jobs
 from rootbound.execution import RayCluster
 from rootbound.execution.ray_cluster import SETTINGS
 from rootbound.records import Evaluation
@@ -123,7 +124,7 @@ def start(function: Callable[[Path], object], folder: Path) -> multiprocessing.P
     """Start a run in a process that has no part of this one's state, and torch loaded already."""
     context: ForkServerContext = multiprocessing.get_context("forkserver")
     # Of what is installed: the server does not look where this process does.
-    context.set_forkserver_preload(["rootbound.evaluation", "rootbound.methods"])
+    context.set_forkserver_preload([jobs.__name__, "rootbound.methods", *jobs.PRELOAD])
     process = context.Process(target=function, args=(folder,))
     process.start()
     return process  # type: ignore[return-value]

@@ -26,6 +26,8 @@ from rootbound.records import Configuration, Diagnosis, Record, Training
 from rootbound.training import balanced_accuracy, predict
 from rootbound.training.state import TrainingState
 
+PRELOAD = ("rootbound.evaluation.preload",)
+"""Modules that all workers find imported."""
 MOST_ERRORS = 10_000
 """Test samples that a given model gets wrong and that its record names, at most."""
 

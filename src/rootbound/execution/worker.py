@@ -66,7 +66,8 @@ class Worker(Generic[Job, Result]):
     """A process that was started afresh, and the line to it.
 
     Args:
-        function: Runs a job: `function(job, *shared)`.
+        function: Runs a job: `function(job, *shared)`. Its module is imported once for all
+            processes, and so are the modules that are named in `PRELOAD` there.
         shared: Further arguments, the same for all jobs; sent once.
         threads: Number of torch threads.
     """
@@ -79,7 +80,8 @@ class Worker(Generic[Job, Result]):
             # A copy of a process that has imported what jobs need. That is safe, and what Python
             # does itself from 3.14 on.
             context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([function.__module__])
+            module = sys.modules[function.__module__]
+            context.set_forkserver_preload([module.__name__, *getattr(module, "PRELOAD", ())])
         self.line, far_end = context.Pipe()
         """Ready to be read when a job has ended."""
         self._begun, said = context.Pipe(duplex=False)
