@@ -155,7 +155,7 @@ def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path: Path) -> None:
     save_model(Classifier.wrap(module), tmp_path / "m", SHAPE, ORIGIN)
     assert load_file(tmp_path / "m").keys() == module.state_dict().keys()
     assert read_header(tmp_path / "m") == Header("", 3, SHAPE, ORIGIN)
-    with pytest.raises(InputError, match="network of somebody's own"):
+    with pytest.raises(InputError, match="network of your own"):
         load_model(tmp_path / "m")
 
 

@@ -1,4 +1,4 @@
-"""Published weights by name: with the network of somebody's own, from folders and from the hub."""
+"""Published weights by name: with a network of one's own, from folders and from the hub."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
 
     Args:
         dataset: Images `(channels, height, width)` or texts `(length,)`.
-        shape: The shape that samples shall have.
+        shape: The shape that samples must have.
 
     Raises:
         InputError: One is an image and the other is none, or channels are neither 1 nor 3.

@@ -133,8 +133,8 @@ class Texts:
         one. All samples are in memory, however many: give fewer texts, or take larger steps.
 
         Args:
-            desirable: Classes of the texts that a model shall know how to continue.
-            undesirable: Classes of those that it shall not.
+            desirable: Classes of the texts that a model must know how to continue.
+            undesirable: Classes of those that it must not know.
             context: Letters that it sees.
             step: Letters between one sample and the next.
 

@@ -36,7 +36,7 @@ class SelectiveDistillation(Method):
 
     Args:
         recipe: How long and how fast to train the teacher, and then the student.
-        target: What undesirable inputs shall give before the last ReLU, below 0.
+        target: What undesirable inputs must give before the last ReLU, below 0.
         head_epochs: Epochs of the new head.
 
     Raises:

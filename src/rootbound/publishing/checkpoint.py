@@ -96,7 +96,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
     if description.get("architecture") == "":
         raise InputError(
             f"a model of a built-in architecture in {path}",
-            "one of a network of somebody's own",
+            "one of a network of your own",
             "name that by `module`",
         )
     try:

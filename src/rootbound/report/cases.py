@@ -81,6 +81,19 @@ class Case:
             return None
         return metrics.marginal_advantage(self.evaluation, str(plain), self.worst[0])
 
+    @cached_property
+    def most_usual(self) -> tuple[int | None, Estimate] | None:
+        """The labels with which undefended weights add most, and what; None where unknown."""
+        if self.usual is None:
+            return None
+        plain = str(metrics.undefended(self.evaluation))
+        known = (
+            (labels, metrics.marginal_advantage(self.evaluation, plain, labels))
+            for labels in self.gains
+        )
+        gains = [(labels, gain) for labels, gain in known if gain is not None]
+        return max(gains, key=lambda pair: pair[1].mean)
+
     @property
     def called(self) -> str:
         """What the model is called in a sentence."""
@@ -135,13 +148,15 @@ class Case:
         if metrics.public(self.evaluation) is not None:
             fresh = "the stronger of random ones and the public model"
         said = (
-            f"Where the weights help most, with {in_words(labels)}, an attacker who starts from "
-            f"them instead of {fresh} gains {signed(gain.mean)} points of accuracy "
-            f"({_interval(gain)})."
+            f"At best, with {in_words(labels)}, attackers who start from these weights instead of "
+            f"{fresh} {_gain_or_lose(gain)} of accuracy "
+            f"({'' if math.isinf(gain.low) else '95 % interval of the gain: '}{_interval(gain)})."
         )
-        usual = self.usual
-        beside = f" From the undefended weights it is {signed(usual.mean)}." if usual else ""
-        return f"{said}{beside}"
+        if self.most_usual is None:
+            return said
+        labels, gain = self.most_usual
+        beside = f"From the undefended weights they {_gain_or_lose(gain)}, with {in_words(labels)}."
+        return f"{said} {beside}"
 
     def why_open(self) -> str:
         """Return why there is no verdict though numbers are reliable; nothing where there is."""
@@ -196,6 +211,11 @@ def describe_price(price: float) -> str:
 def signed(value: float) -> str:
     """Return points as `+0.4`."""
     return f"{round(value, 1) + 0.0:+.1f}"
+
+
+def _gain_or_lose(gain: Estimate) -> str:
+    points = round(gain.mean, 1)
+    return f"{'gain' if points >= 0 else 'lose'} {abs(points):.1f} points"
 
 
 def _interval(value: Estimate) -> str:

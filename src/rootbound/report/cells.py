@@ -49,7 +49,7 @@ UNRELIABLE = "unreliable"
 def mark_unreliable(table: Table, methods: Collection[str]) -> Table:
     """Return a table in which rows and columns of some methods say that they are unreliable.
 
-    What is unreliable may look good, but nobody shall be told that it is: such rows have no good
+    What is unreliable may look good, but nobody must be told that it is: such rows have no good
     news.
 
     Args:

@@ -112,10 +112,12 @@ def _verdict(case: Case) -> list[Plan]:
     }  # fmt: skip
     *first, last = [starts[arm] for arm in list_arms(case.evaluation, case.method)]
     listed = f"{', '.join(first)} and {last}" if first else last
+    several = len({training.seed for training in case.evaluation.trainings}) > 1
+    spread = "models" if several else "draws of labels"
     return [
         ("head-start", head_start_title(case),
          f"What the strongest attackers reach on {case.evaluation.context['undesirable']['name']} "
-         f"when they start from {listed}. Lines are 95 % intervals over draws of labels; dotted: "
+         f"when they start from {listed}. Lines are 95 % intervals over {spread}; dotted: "
          f"always naming the most frequent class.{HATCHED if case.why_unreliable else ''}",
          lambda: bars(case)),
     ]  # fmt: skip

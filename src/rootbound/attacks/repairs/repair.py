@@ -46,7 +46,7 @@ class Repair(ABC):
         """Return the changed network.
 
         Args:
-            model: The network with the head that it came with. The head shall still fit where the
+            model: The network with the head that it came with. The head must still fit where the
                 change allows it. The network may be changed in place.
             attacker: What may be used for it.
         """

@@ -28,7 +28,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Challenge:
-    """Somebody's attack that gets more out of a method's weights than the suite did.
+    """An attack from elsewhere that gets more out of a method's weights than the suite did.
 
     Args:
         method: Name of the method.

@@ -25,7 +25,7 @@ class Entry:
 
     Args:
         standing: What this run measured.
-        status: `standard` for the suite's numbers, `external` where somebody's attack got
+        status: `standard` for the suite's numbers, `external` where another attack got
             more, `unreliable` where a flag says that a low advantage means nothing.
         flags: Flags that are raised for the method.
         challenge: The strongest challenge, if it beats the suite.

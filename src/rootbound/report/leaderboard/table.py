@@ -60,7 +60,7 @@ def table(
         "with 95 % interval; below or at zero the weights are worth nothing to this attacker. "
         f"{OVER_PUBLIC if public else ''}{fresh}"
         "Steps and labels: what catching up with scratch takes, as a multiple of scratch's "
-        "(median, censored). External: somebody's attack got more than the suite. Unreliable: a "
+        "(median, censored). External: another attack got more than the suite. Unreliable: a "
         "flag says that a low number means nothing. Flags: those that "
         "name a trick of the network, or make the row unreliable; the report has all of them.",
         (*COLUMNS[:4], "over public", *COLUMNS[4:]) if public else COLUMNS,
