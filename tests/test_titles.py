@@ -77,6 +77,18 @@ def test_the_highest_end_of_a_curve_is_named(golden: Evaluation) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("reached", "said"), [(0.4, "lose 10.0"), (0.5, "gain 0.0"), (0.625, "gain 12.5")]
+)
+def test_the_first_sentence_says_who_gains(golden: Evaluation, reached: float, said: str) -> None:
+    evaluation = golden
+    for name, accuracy in (("scratch", 0.5), ("Plain", 0.75), ("BestResponse", reached)):
+        evaluation = changed(evaluation, name, accuracy)
+    sentence = Case(evaluation, "BestResponse", ()).lead()
+    assert f"of random ones {said} points of accuracy" in sentence
+    assert "From the undefended weights they gain 25.0 points, with" in sentence
+
+
 def test_what_weights_add_stands_in_the_title_of_labels(case: Case) -> None:
     first, last = (float(number) for number in NUMBER.findall(titles.labels_title(case)))
     gains = list(case.gains.values())
