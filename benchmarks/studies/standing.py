@@ -1,61 +1,122 @@
-"""The standing setting for photographs: small enough that two cores tell two settings apart.
+"""The standing setting for photographs: small enough that two cores tell two ways apart.
 
-python -m benchmarks.studies.standing CIFAR10 FOLDER [--classes animals] [--without-norms]
-                                      [--seeds 3] [--epochs 6] [--methods NAME ...] [--workers 2]
+python -m benchmarks.studies.standing CIFAR10 [--classes animals] [--without-norms] [--seeds 0 1]
+                                      [--epochs 6] [--ways NAME ...] [--table]
 
 A ResNet-20 of 8 channels, with or without its norms, on CIFAR-10 of 16x16 pixels. A fifth of the
 training images takes the test set's place, so that settings may be chosen by what this prints.
-Attacks are those of `quick-2` that win on photographs, with its draws of labels. Beside the methods
-named stand the undefended network, random weights, and the floors: features that the same images
-teach without labels (`benchmarks/shared/floors.py`). An interrupted run goes on in FOLDER. A
-Markdown table is printed.
+Each way of `benchmarks/shared/ways.py` is trained and attacked with 100 labels a class by the
+attacks that win on photographs, on three draws of labels, beside random weights drawn each time.
+A row's head start is that of the two strongest attacks by their means over draws, chosen by test
+accuracy, which flatters every row alike. Rows are saved to results/standing.jsonl, where an
+interrupted run goes on; with `--table` nothing is run. A Markdown table is printed.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from benchmarks.shared.floors import Rotations, ShuffledLabels, TwoViews
 from benchmarks.shared.held_out import held_out
+from benchmarks.shared.kept_rows import KeptRows
 from benchmarks.shared.photographs import CLASSES
-from rootbound import metrics
-from rootbound.attacks import Budget, ExactLastLayer, FineTune, Repaired, repairs
-from rootbound.data import Augmentation
+from benchmarks.shared.settings import settings_text
+from benchmarks.shared.ways import list_ways
+from rootbound.attacks import Budget, DiscriminantHead, ExactLastLayer, FineTune, Reading, RidgeHead
+from rootbound.attacks.repairs import Repaired, Truncate
+from rootbound.core.memory import keep_freed_memory
+from rootbound.data import TaskPair
 from rootbound.datasets import fitted, load
-from rootbound.evaluation import compare
-from rootbound.methods import METHODS, Method, Plain
+from rootbound.evaluation.attacker import NO_RESOURCES
+from rootbound.evaluation.harness import run_assignment
+from rootbound.evaluation.plan import Assignment, Subject
+from rootbound.metrics.estimates import estimate
 from rootbound.networks import Classifier, resnet_20
-from rootbound.records import EXACT, Evaluation
-from rootbound.report.cells import in_words
-from rootbound.suites import QUICK_2
-from rootbound.training import Recipe
+from rootbound.training import accuracy
 
 SIDE, WIDTH = 16, 8
 """Pixels of an image's side, and channels of the network's first group."""
 SHARE = 5
 """One training image in so many takes the test set's place."""
-WINNING = replace(
-    QUICK_2,
-    name="quick-2 on photographs",
-    attacks=tuple(
-        attack
-        for attack in QUICK_2.attacks
-        if attack.family in (EXACT, "probe, all blocks")
-        or isinstance(attack, FineTune)
-        or (
-            isinstance(attack, Repaired)
-            and isinstance(attack.repair, repairs.ReinitialiseLast | repairs.Truncate)
-            and not isinstance(attack.attack, ExactLastLayer)
-        )
-    ),
-    budgets=(Budget(10, 60), Budget(100, 120)),
-    controls=False,
-)
+SCRATCH = "random weights"
+BUDGET, DRAWS, STRONGEST = Budget(100, 120), 3, 2
+"""What attackers may spend, their draws of labels, and how many attacks make a head start."""
+ATTACKS = {
+    "exact last layer": ExactLastLayer(1e-3, "standardised"),
+    "ridge, all blocks": RidgeHead(1e-1, "whitened", reading=Reading("all")),
+    "discriminant, all blocks": DiscriminantHead(0.1, reading=Reading("all")),
+    "fine-tuning, slow": FineTune(None, "kept", "adam", 2e-3),
+    "fine-tuning, fast": FineTune(None, "kept", "adam", 8e-3),
+    "last block cut off": Repaired(Truncate(1), FineTune(None, "kept", "adam", 2e-3)),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one model keeps and what it is worth to attackers, in percent.
+
+    Args:
+        way: A key of `list_ways`, or `SCRATCH`.
+        settings: The method and its settings, as text.
+        classes: A key of `CLASSES`.
+        norms: Whether the network has its norms.
+        epochs: Passes over the desirable images.
+        seed: Seed of the training; the draws of labels depend on it.
+        seconds: Seconds that training took.
+        desirable: Accuracy on the desirable classes; None for random weights.
+        reached: What each attack reaches on each draw.
+    """
+
+    way: str
+    settings: str
+    classes: str
+    norms: bool
+    epochs: int
+    seed: int
+    seconds: float
+    desirable: float | None
+    reached: dict[str, list[float]]
+
+    @property
+    def strongest(self) -> float:
+        """Mean of the strongest attacks, each a mean over draws."""
+        means = sorted(statistics.mean(values) for values in self.reached.values())
+        return statistics.mean(means[-STRONGEST:])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all rows of a table have in common; `Row` says what the fields mean."""
+
+    classes: str
+    norms: bool
+    epochs: int
+
+    def network(self, seed: int) -> Classifier:
+        """Return the network with random weights."""
+        classes = len(CLASSES[self.classes][0])
+        model = resnet_20(classes=classes, shape=(3, SIDE, SIDE), width=WIDTH)
+        return (model if self.norms else without_norms(model)).reinitialised(seed)
+
+    def make_row(self, way: str, tasks: TaskPair, seed: int) -> Row:
+        """Train a network in one way, and attack it."""
+        model, started = self.network(seed), time.perf_counter()
+        method = None if way == SCRATCH else list_ways(self.epochs)[way]
+        if method is not None:
+            model = method.fit(model, tasks, seed=seed)
+        seconds = time.perf_counter() - started
+        kept = None if method is None else 100 * accuracy(model, tasks.desirable.test)
+        return Row(
+            way, settings_text(method), self.classes, self.norms, self.epochs, seed, seconds, kept,
+            attack(model, tasks, seed, anew=method is None),
+        )  # fmt: skip
 
 
 def without_norms(model: Classifier) -> Classifier:
@@ -68,66 +129,97 @@ def without_norms(model: Classifier) -> Classifier:
     return Classifier.wrap(nn.Sequential(backbone, model.head))
 
 
-def list_methods(names: list[str], epochs: int) -> list[Method]:
-    """Return the methods to train, all with the same recipe."""
-    recipe = Recipe(epochs, learning_rate=1e-2, augmentation=Augmentation(shift=2, flip=True))
-    own = [replace(METHODS[name](), recipe=recipe) for name in names]
-    return [*own, Plain(recipe), Rotations(recipe), ShuffledLabels(recipe), TwoViews(recipe)]
+def attack(model: Classifier, tasks: TaskPair, seed: int, *, anew: bool) -> dict[str, list[float]]:
+    """Return what each attack reaches on each draw, from weights drawn anew for each if asked."""
+    subject = Subject("defended", "", seed, model)
+    reached: dict[str, list[float]] = {name: [] for name in ATTACKS}
+    for draw in range(DRAWS * seed, DRAWS * (seed + 1)):
+        for name, trial in ATTACKS.items():
+            weights = 77 * draw if anew else None
+            assignment = Assignment(subject, (trial,), (BUDGET,), draw, weights=weights)
+            (record,) = run_assignment(assignment, tasks.undesirable, NO_RESOURCES)
+            if record.accuracy is None:
+                raise RuntimeError(f"{name} failed: {record.error}")
+            reached[name].append(100 * record.accuracy)
+    return reached
 
 
-def describe(evaluation: Evaluation) -> str:
-    """Return the table."""
-    budgets = metrics.budgets(evaluation)
-    titles = ["method", "desirable, %", "price, points"]
-    titles += [f"head start, {in_words(labels)}" for labels in budgets]
-    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
-    for method in metrics.methods(evaluation):
-        if method == "scratch":
+def load_tasks(data: str, classes: str) -> TaskPair:
+    """Return the tasks, with training images in the test set's place."""
+    full = fitted(load(data), (3, SIDE, SIDE))
+    order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(0))
+    judged, learned = order[: len(order) // SHARE], order[len(order) // SHARE :]
+    return held_out(full, learned, judged).split(*CLASSES[classes])
+
+
+def describe(rows: Sequence[Row]) -> str:
+    """Return the table of rows of one setting: means over seeds, with intervals where several."""
+    scratch = {row.seed: row.strongest for row in rows if row.way == SCRATCH}
+    plain = {row.seed: row.desirable for row in rows if row.way == "Plain"}
+    lines = [
+        "| way | seeds | desirable, % | price | head start | " + " | ".join(ATTACKS) + " |",
+        "|" + "---|" * (5 + len(ATTACKS)),
+    ]
+    for way in dict.fromkeys(row.way for row in rows):
+        own = [row for row in rows if row.way == way and row.seed in scratch]
+        if not own:
             continue
-        change = metrics.desirable_change(evaluation, method)
-        cells = [
-            _say(metrics.desirable_accuracy(evaluation, method)),
-            _say(None if change is None else -change),
-            *(_say(metrics.advantage(evaluation, method, labels)) for labels in budgets),
+        gains = [row.strongest - scratch[row.seed] for row in own]
+        prices = [
+            usual - row.desirable
+            for row in own
+            if row.desirable is not None and (usual := plain.get(row.seed)) is not None
         ]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        kept = [row.desirable for row in own if row.desirable is not None]
+        by_attack = (
+            statistics.mean(statistics.mean(row.reached[name]) for row in own) for name in ATTACKS
+        )
+        cells = [
+            way, str(len(own)), f"{statistics.mean(kept):.1f}" if kept else "–",
+            _say(prices) if kept else "–", "–" if way == SCRATCH else _say(gains),
+            *(f"{value:.1f}" for value in by_attack),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _say(value: metrics.Estimate | None) -> str:
-    if value is None:
+def _say(values: Sequence[float]) -> str:
+    if not values:
         return "–"
-    return f"{value.mean:.1f} ({value.low:.1f} to {value.high:.1f})"
+    found = estimate(values)
+    spread = f" ({found.low:.1f} to {found.high:.1f})" if len(values) > 1 else ""
+    return f"{found.mean:+.1f}{spread}"
 
 
 def main() -> None:
     """Run the setting and print what it says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
-    parser.add_argument("folder", type=Path)
     parser.add_argument("--classes", choices=CLASSES, default="animals")
     parser.add_argument("--without-norms", action="store_true")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--methods", nargs="*", default=["BestResponse"])
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ways", nargs="*", default=list(list_ways(1)))
+    parser.add_argument("--table", action="store_true")
     arguments = parser.parse_args()
-    full = fitted(load(arguments.data), (3, SIDE, SIDE))
-    order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(0))
-    judged, learned = order[: len(order) // SHARE], order[len(order) // SHARE :]
-    desirable, undesirable = CLASSES[arguments.classes]
-    tasks = held_out(full, learned, judged).split(desirable, undesirable)
-    model = resnet_20(classes=len(desirable), shape=(3, SIDE, SIDE), width=WIDTH)
-    evaluation = compare(
-        list_methods(arguments.methods, arguments.epochs),
-        tasks,
-        without_norms(model) if arguments.without_norms else model,
-        suite=WINNING,
-        seeds=arguments.seeds,
-        workers=arguments.workers,
-        folder=arguments.folder,
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    setting = Setting(arguments.classes, not arguments.without_norms, arguments.epochs)
+    table = KeptRows(
+        Path(__file__).parents[1] / "results" / "standing.jsonl",
+        Row,
+        lambda row: (row.way, Setting(row.classes, row.norms, row.epochs), row.seed),
     )
-    print(describe(evaluation))
+    if not arguments.table:
+        tasks = load_tasks(arguments.data, arguments.classes)
+        for seed in arguments.seeds:
+            for way in (SCRATCH, *arguments.ways):
+                table.find_or_make(
+                    (way, setting, seed),
+                    lambda way=way, seed=seed: setting.make_row(way, tasks, seed),  # type: ignore[misc]
+                )
+    rows = [row for row in table.rows() if Setting(row.classes, row.norms, row.epochs) == setting]
+    print(describe(rows))
 
 
 if __name__ == "__main__":

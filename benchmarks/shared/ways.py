@@ -1,0 +1,167 @@
+"""Ways to take away what is left of the head start on photographs, tried beside the defaults."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.shared.floors import Rotations, ShuffledLabels, TwoViews
+from benchmarks.shared.settings import vary
+from rootbound.core.fields import PositiveFloat, PositiveInt
+from rootbound.data import Augmentation, Batch, TaskPair
+from rootbound.methods import BestResponse, Method, Plain
+from rootbound.methods.best_response.terms import block_outputs
+from rootbound.methods.shared.batches import draw_pairs
+from rootbound.networks import Classifier
+from rootbound.networks.block_outputs import pool_outputs
+from rootbound.networks.layers import freeze_running_statistics
+from rootbound.training import Recipe, minimise
+from rootbound.training.explained_variance import explained_variance
+
+TEMPERATURE = 0.1
+"""Of the cosines between features and a class's direction."""
+
+
+@dataclass(frozen=True)
+class Collapsed(Method):
+    """Train for features of which classes are single points; no undesirable sample is needed.
+
+    Source: S. Kornblith et al., "Why Do Better Loss Functions Lead to Less Transferable Features?",
+    NeurIPS 2021, https://arxiv.org/abs/2010.16402, for the squared loss and the cosines.
+
+    Args:
+        recipe: How long and how fast to train.
+        loss: `squared` distance to K times the one-hot label; `cosine` between features and
+            classes; or `every block`: the cross-entropy minus the mean over blocks of the share
+            of the labels' variance that a linear head explains.
+    """
+
+    loss: Literal["squared", "cosine", "every block"] = "squared"
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss on desirable samples."""
+        data = tasks.desirable.train
+        steps = self.recipe.steps(len(data))
+        minimise(
+            model,
+            lambda batch, _: self._loss(model, *batch),
+            self.recipe.batches(data, steps, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title=f"collapsed, {self.loss}",
+            changes=(),
+        )
+        if self.loss == "cosine":
+            with torch.no_grad():
+                model.head.bias.zero_()
+                model.head.weight.copy_(functional.normalize(model.head.weight, dim=1))
+
+    def _loss(self, model: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
+        outputs = list(block_outputs(model.blocks, inputs))
+        features = outputs[-1]
+        if self.loss == "squared":
+            wanted = model.classes * functional.one_hot(labels, model.classes)
+            return functional.mse_loss(model.head(features), wanted.to(features.dtype))
+        if self.loss == "cosine":
+            directions = functional.normalize(model.head.weight, dim=1)
+            cosines = functional.normalize(features, dim=1) @ directions.T
+            return functional.cross_entropy(cosines / TEMPERATURE, labels)
+        explained = [
+            explained_variance(pool_outputs(block, output), labels, 1e-2)
+            for block, output in zip(model.blocks, outputs, strict=True)
+        ]
+        task = functional.cross_entropy(model.head(features), labels)
+        return task - torch.stack(explained).mean()
+
+
+@dataclass(frozen=True)
+class Pinned(Method):
+    """Keep what each block makes of undesirable samples at what random weights make of them.
+
+    `CE(desirable) + weight / L * sum_l |h_l(u) - h_l^0(u)|^2 / var(h_l^0(u))`, a mean over places
+    and channels, where `h^0` is the network before training. Where that is 0, probes of any kind
+    read from the blocks what they read from random weights.
+
+    Args:
+        recipe: How long and how fast to train.
+        weight: Weight of what all blocks together changed.
+    """
+
+    weight: PositiveFloat = 1.0
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Descend the loss beside a copy of the network as it is before training."""
+        start = copy.deepcopy(model).requires_grad_(False).train()
+        steps = self.recipe.steps(len(tasks.desirable.train))
+        minimise(
+            model,
+            lambda pair, _: self._loss(model, start, *pair),
+            draw_pairs(self.recipe, tasks, steps, self.recipe.batch_size, generator),
+            steps=steps,
+            learning_rate=self.recipe.learning_rate,
+            title="pinned",
+            changes=(),
+        )
+
+    def _loss(
+        self, model: Classifier, start: Classifier, desirable: Batch, undesirable: Batch
+    ) -> Tensor:
+        task = functional.cross_entropy(model(desirable[0]), desirable[1])
+        with freeze_running_statistics(model), freeze_running_statistics(start):
+            pairs = zip(
+                block_outputs(model.blocks, undesirable[0]),
+                block_outputs(start.blocks, undesirable[0]),
+                strict=True,
+            )
+            changed = [
+                (now - before).square().mean() / before.var().clamp_min(1e-8)
+                for now, before in pairs
+            ]
+        return task + self.weight * torch.stack(changed).mean()
+
+
+@dataclass(frozen=True)
+class FirstBlocksRandom(Method):
+    """Train as another method does, with the first blocks as they were drawn.
+
+    Args:
+        recipe: Not used; the other method has its own.
+        blocks: How many of the first blocks keep their weights.
+        method: The other method.
+    """
+
+    blocks: PositiveInt = 4
+    method: Method = Plain()
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Freeze the blocks, and train the others."""
+        for block in model.blocks[: self.blocks]:
+            block.requires_grad_(False)
+        self.method.train(model, tasks, generator)
+
+
+def list_ways(epochs: int) -> dict[str, Method]:
+    """Return the ways and floors by name, all with the same recipe."""
+    recipe = Recipe(epochs, learning_rate=1e-2, augmentation=Augmentation(shift=2, flip=True))
+    plain, ours = Plain(recipe), BestResponse(recipe)
+    return {
+        "Plain": plain,
+        "BestResponse": ours,
+        "labels shuffled": ShuffledLabels(recipe),
+        "rotations": Rotations(recipe),
+        "two views": TwoViews(recipe),
+        "collapse, squared loss": Collapsed(recipe, "squared"),
+        "collapse, cosines": Collapsed(recipe, "cosine"),
+        "collapse at every block": Collapsed(recipe, "every block"),
+        "pinned": Pinned(recipe, 1.0),
+        "pinned, weight 10": Pinned(recipe, 10.0),
+        "first 4 blocks random": FirstBlocksRandom(recipe, 4, plain),
+        "first 4 blocks random, BestResponse": FirstBlocksRandom(recipe, 4, ours),
+        "depth weight 5": vary(ours, depth_weight=5.0),
+        "weight 0.05": vary(ours, weight=0.05),
+    }
