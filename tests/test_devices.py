@@ -13,7 +13,14 @@ import torch
 from torch import nn
 
 from lookalikes import TimmCait
-from rootbound.core.devices import PRECISIONS, computing_in, find_device, make_generator, on
+from rootbound.core.devices import (
+    PRECISIONS,
+    computing_in,
+    find_device,
+    make_generator,
+    on,
+    set_seed,
+)
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
 from rootbound.evaluation.contenders import Contender
@@ -49,6 +56,18 @@ def test_tensors_are_created_on_the_device() -> None:
         assert nn.Linear(2, 2).weight.is_meta
     assert not torch.zeros(3).is_meta
     assert make_generator(3).initial_seed() == 3
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_a_seed_is_what_it_is_to_torch(is_elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: is_elsewhere)
+    for seed in (0, 5, 2**63, -3):
+        drawn = []
+        for give in (torch.manual_seed, set_seed):
+            torch.rand(3)
+            give(seed)
+            drawn.append(torch.rand(3))
+        assert torch.equal(*drawn)
 
 
 def test_convolutions_elsewhere_are_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,18 @@ def with_float64(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
+def set_seed(seed: int) -> None:
+    """Give torch's global streams a seed, as `torch.manual_seed` does.
+
+    For each kind of accelerator that has not begun yet that writes down who calls it, even where
+    there is none, which takes longer than to build a small network.
+    """
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
 @contextlib.contextmanager
 def on(device: torch.device) -> Iterator[None]:
     """Create tensors on that device unless a call names another.

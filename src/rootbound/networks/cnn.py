@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 
 Shape = tuple[int, int, int]
@@ -75,7 +76,7 @@ def _build(
         normalised: Whether BatchNorm follows each convolution, which then pads the image.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         blocks, channels = [], shape[0]
         for width, stride in layers:
             if normalised:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
 
@@ -83,7 +84,7 @@ def _residual(
 ) -> Classifier:
     """Return a stem and groups of `depth` blocks; every group but the first halves the image."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         inputs = widths[0]
         convolution = nn.Conv2d(shape[0], inputs, 3, padding=1, bias=False)
         stem = nn.Sequential(convolution, nn.BatchNorm2d(inputs), nn.ReLU())

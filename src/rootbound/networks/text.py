@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from rootbound.core.devices import set_seed
 from rootbound.core.errors import InputError
 from rootbound.networks.block_outputs import (
     BAG_SIZE,
@@ -114,7 +115,7 @@ def small_text(
     if len(shape) != 1:
         raise InputError("texts, of (length,) tokens", f"shape {shape}", "choose another model")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         blocks: list[nn.Module] = [MaskedBlock(width, width // 32) for _ in range(depth)]
         last = nn.Sequential(blocks.pop(), MeanOverWords(width))
         backbone = nn.Sequential(Words(vocabulary, shape[0], width), *blocks, last)

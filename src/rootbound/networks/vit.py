@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
 
@@ -117,7 +118,7 @@ def small_vit(
         depth: Number of blocks.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         blocks = [TransformerBlock(width, width // 32) for _ in range(depth)]
         last = nn.Sequential(blocks.pop(), nn.LayerNorm(width), MeanOverPatches())
         backbone = nn.Sequential(Patches(shape, 4, width), *blocks, last)

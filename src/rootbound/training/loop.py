@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core import distributed, progress
-from rootbound.core.devices import PRECISIONS, autocast, computing_in, make_generator
+from rootbound.core.devices import PRECISIONS, autocast, computing_in, make_generator, set_seed
 from rootbound.core.errors import unknown_name
 from rootbound.core.fields import PositiveFloat, PositiveInt, check
 from rootbound.data import Augmentation, Batch, Data
@@ -79,7 +79,7 @@ def seeded(seed: int) -> Iterator[torch.Generator]:
     """Give a generator, and torch's global stream, this seed; restore the stream afterwards."""
     device = torch.get_default_device()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        set_seed(seed)
         yield make_generator(seed)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from rootbound.core.devices import set_seed
 from rootbound.core.errors import InputError
 from rootbound.networks.blocks.code import NotOfTheInputsError
 from rootbound.networks.blocks.head import find_traced_head, make_linear
@@ -178,7 +179,7 @@ def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, 
 def _run(network: nn.Module, samples: Tensor, seed: int) -> tuple[Tensor, set[float]]:
     """Return outputs, and the size of each gradient."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         outputs = network(samples)
         outputs = outputs[0] if isinstance(outputs, tuple | list) else outputs
         weighted = (outputs * torch.randn(outputs.shape).to(outputs)).sum()

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rootbound.core.devices import set_seed
 from rootbound.networks.blocks.recording import (
     Call,
     NotRecordableError,
@@ -92,7 +93,7 @@ def _trace_mode(
     recordings = []
     for batch in batches:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+            set_seed(0)
             recordings.append(record(network, batch, closed))
     return _join(*recordings)
 

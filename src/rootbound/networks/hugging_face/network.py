@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rootbound.core.devices import set_seed
 from rootbound.core.errors import InputError, told_in_one_line
 from rootbound.networks.blocks.passing import Passing
 from rootbound.networks.blocks.repeated import find_repeated_and_head
@@ -46,7 +47,7 @@ def build(name: str, classes: int | None = None, seed: int = 0) -> Classifier:
             else.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        set_seed(seed)
         if name.startswith(CONFIGURED):
             return from_transformers(build_configured(name.removeprefix(CONFIGURED), classes))
         return _load_pretrained(name.removeprefix(PRETRAINED), classes)
