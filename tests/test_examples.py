@@ -84,17 +84,22 @@ def test_quickstart(tmp_path: Path) -> None:
     """As a user runs it: another process, real MNIST (a part of it), two workers, less time."""
     text = (EXAMPLES / "quickstart.py").read_text()
     assert "minutes=1," in text
-    (tmp_path / "shorter.py").write_text(text.replace("minutes=1,", "minutes=0.2,"))
-    done = subprocess.run(
-        [sys.executable, "-c", LESS, "shorter.py"],
-        cwd=tmp_path,
-        check=True,
-        timeout=200,
-        capture_output=True,
-        text=True,
-    )
-    assert (tmp_path / "quickstart" / "report.html").stat().st_size > 100_000
-    verdict = rb.load(tmp_path / "quickstart")
+    # Where other programs keep the processors busy, the first time is over when workers begin.
+    for minutes in ("0.2", "1"):
+        (folder := tmp_path / minutes).mkdir()
+        (folder / "shorter.py").write_text(text.replace("minutes=1,", f"minutes={minutes},"))
+        done = subprocess.run(
+            [sys.executable, "-c", LESS, "shorter.py"],
+            cwd=folder,
+            check=minutes == "1",
+            timeout=200,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode == 0 and rb.load(folder / "quickstart").evaluation.records:
+            break
+    assert (folder / "quickstart" / "report.html").stat().st_size > 100_000
+    verdict = rb.load(folder / "quickstart")
     assert verdict.evaluation.complete
     assert done.stdout.startswith(str(verdict))
 
@@ -108,6 +113,8 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     less = "".join(LESS.splitlines(keepends=True)[:-1])  # all but that it runs a file
     cells[0].source = less + cells[0].source
+    (timed,) = (cell for cell in cells if "minutes=0.5)" in cell.source)
+    timed.source = timed.source.replace("minutes=0.5)", "minutes=0.2)")
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(notebook, timeout=200, resources=resources).execute()
     said = [str(one) for cell in cells for one in cell.outputs]
