@@ -368,16 +368,20 @@ def write_gibibyte(folder: Path) -> None:
 
 
 def write_long_texts(folder: Path) -> None:
-    """Write 0.45 GiB of texts, one of them of so many words that tokens take 0.4."""
+    """Write 0.45 GiB of texts, one of them of so many words that tokens take 0.4.
+
+    A letter takes four bytes, and so a word of many bytes has few letters to be read one by one.
+    """
     names = [f"class{label}" for label in range(6)]
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=names)})
+    letters = "\N{GOTHIC LETTER AHSA}" * 2400
     folder.mkdir()
     for part, count in (("train", 50_000), ("test", 600)):
         schema = features.arrow_schema
         with parquet_file.ParquetWriter(folder / f"{part}.parquet", schema) as file:
             for start in range(0, count, 1000):
                 rows = range(start, min(start + 1000, count))
-                found = [f"class{row % 6} {str(row).zfill(8) * 1200}" for row in rows]
+                found = [f"class{row % 6} {letters}{row}" for row in rows]
                 found[0] = found[0] if start else "class0 " + "and " * 2048
                 columns = {"text": found, "label": [row % 6 for row in rows]}
                 file.write_table(arrow.table(columns, schema=schema))
