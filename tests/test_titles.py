@@ -18,6 +18,7 @@ from rootbound.report.leaderboard.entries import entries
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.picture_titles import filters_title, grad_cam_title, view_title, words_title
 from rootbound.report.render import load_pictures
+from rootbound.report.views import Panels
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBER = re.compile(r"[-+]?\d+\.\d")
@@ -43,6 +44,14 @@ def changed(evaluation: Evaluation, method: str, accuracy: float) -> Evaluation:
         for one in evaluation.records))  # fmt: skip
 
 
+@pytest.fixture
+def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let figures be made, and not be written, which takes longest."""
+    monkeypatch.setattr("rootbound.report.figures.to_svg", lambda _: "")
+    monkeypatch.setattr("rootbound.report.figures.find_panels", lambda _: Panels())
+
+
+@pytest.mark.usefixtures("unwritten")
 def test_every_figure_of_a_report_has_a_title_of_its_own(golden: Evaluation) -> None:
     figures = draw(golden, load_pictures(GOLDEN))
     said = [figure.title for several in figures.values() for figure in several]
@@ -50,6 +59,7 @@ def test_every_figure_of_a_report_has_a_title_of_its_own(golden: Evaluation) -> 
     assert all(len(title.split()) > 5 for title in said), said
 
 
+@pytest.mark.usefixtures("unwritten")
 def test_titles_change_with_the_records(golden: Evaluation) -> None:
     """A title that stood in the code would stay."""
     before, after = (

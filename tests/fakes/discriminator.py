@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +30,12 @@ def discriminator(model: Classifier, tasks: TaskPair) -> tuple[nn.Linear, nn.Lin
         model: whose last features are told apart.
         tasks: with the undesirable samples that the defender knows.
     """
+    return copy.deepcopy(_fit(model, tasks))
+
+
+@lru_cache(maxsize=1)
+def _fit(model: Classifier, tasks: TaskPair) -> tuple[nn.Linear, nn.Linear]:
+    """Several fakes are made of one model after the other, and it is left as it is."""
     desirable = predict(model.backbone, tasks.desirable.train.subset(SAMPLES)).clone()
     undesirable = predict(model.backbone, tasks.known_undesirable.subset(SAMPLES)).clone()
     hidden = _random_layer(desirable)
