@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import torch
 from filelock import FileLock
 from hypothesis import settings
+from torch import nn
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Such a process is a `python -c`, which starts no workers: let it be as `python -m pytest` is.
@@ -28,6 +30,7 @@ from fakes import FAKES, base
 from faults import small_run
 from rootbound import report
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.attacks.repairs.by_training import TrainingRepair
 from rootbound.cli import main
 from rootbound.core import progress
 from rootbound.data import TaskPair
@@ -141,8 +144,10 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let one network of a run be met in other ways, for tests of architectures, and no more.
 
-    It takes a second, and the others of a run are of the same architecture.
+    It takes a second, and the others of a run are of the same architecture. A few inputs do where
+    nothing is measured.
     """
+    monkeypatch.setattr(behaviour, "SAMPLES", 8)
     met = []
 
     def measure(*given: Any) -> dict[str, float]:
@@ -153,15 +158,24 @@ def one_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def few_last_steps() -> Iterator[None]:
-    """Let `BestResponse` end with 3 steps in place of 100, in this process, for all settings."""
-    whole = Schedule.finish
+def few_steps_of_their_own() -> Iterator[None]:
+    """Let the end of `BestResponse` and repairs that train take 3 steps, whatever settings say.
 
-    def finish(schedule: Schedule, *given: Any) -> None:
-        whole(replace(schedule, finishing_steps=min(3, schedule.finishing_steps)), *given)
+    In this process, for tests that do not look at what these steps do: each model that the method
+    made meets such a repair. All steps are taken in `test_attacks.py`, and in other processes.
+    """
+    end, train = Schedule.finish, TrainingRepair.train
+
+    def end_soon(schedule: Schedule, *given: Any) -> None:
+        end(replace(schedule, finishing_steps=min(3, schedule.finishing_steps)), *given)
+
+    def train_shortly(repair: Any, network: nn.Module, loss: Any, batches: Iterator[Any]) -> None:
+        short = replace(repair, steps=min(3, repair.steps))
+        train(short, network, loss, islice(batches, short.steps))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Schedule, "finish", finish)
+        patch.setattr(Schedule, "finish", end_soon)
+        patch.setattr(TrainingRepair, "train", train_shortly)
         yield
 
 

@@ -30,7 +30,7 @@ from rootbound.records import Evaluation
 from rootbound.training import predict
 from tiny import transformers
 
-pytestmark = pytest.mark.usefixtures("few_last_steps")
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
 
 tokenizers = pytest.importorskip("tokenizers")
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")

@@ -32,7 +32,7 @@ from rootbound.records import Configuration, Evaluation
 from rootbound.suites import SUITES, Suite
 from rootbound.training import Recipe
 
-pytestmark = pytest.mark.usefixtures("few_last_steps")
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
 
 SPLIT = ("--desirable", "0-2", "--undesirable", "3-5")
 SHORT_AUDIT = (

@@ -76,7 +76,7 @@ def test_a_price_is_what_the_method_may_cost(
 
 
 def test_its_audit_knows_the_method(
-    toy_tasks: TaskPair, toy_suite: Suite, few_last_steps: None, tmp_path: Path
+    toy_tasks: TaskPair, toy_suite: Suite, few_steps_of_their_own: None, tmp_path: Path
 ) -> None:
     model = pickle.loads(pickle.dumps(rb.defend(Net(), toy_tasks, epochs=1)))
     suite = toy_suite.with_budgets((Budget(5, 2),))

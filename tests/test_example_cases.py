@@ -23,6 +23,8 @@ hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 Image: Any = pytest.importorskip("PIL.Image", reason="the extra `data` is not installed")
 transformers: Any = pytest.importorskip("transformers", reason="the extra is not installed")
 
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
+
 SECTIONS = (
     "games", "science", "sound", "graphics", "text", "net", "admin", "mail", "web", "database"
 )  # fmt: skip
@@ -187,7 +189,12 @@ def test_shell(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """As a user runs it, in folders with blanks in their names, but all in this process."""
+    """As a user runs it, in folders with blanks in their names, but all in this process.
+
+    The figures of photographs are drawn, those of language models in `test_a_language_model`.
+    """
+    if script != "photographs.sh":
+        request.getfixturevalue("no_figures")
     kind = "sections" if script == "language_model.sh" else "photographs"
     data = request.getfixturevalue(kind)
     other = shutil.copytree(data, tmp_path / "my clothes")

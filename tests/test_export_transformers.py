@@ -37,7 +37,7 @@ from rootbound.publishing.transformers_folder import to_transformers_files
 from rootbound.records import Configuration, Evaluation
 from tiny import transformers
 
-pytestmark = pytest.mark.usefixtures("few_last_steps")
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
 
 ORIGIN = Origin(
     Configuration("Plain", {}), "undefended", "toy", "toy", "0-2", "3-5", seed=1, shared=False

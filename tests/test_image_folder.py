@@ -17,7 +17,7 @@ from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.datasets import Dataset, Layout
 
-pytestmark = pytest.mark.usefixtures("few_last_steps")
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
 
 NAMES = ("<b>cat", "dog & co", "eel-é")
 HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "data.md"

@@ -62,7 +62,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_from_nothing_to_a_verdict_in_three_lines(
-    photos: Path, few_last_steps: None, monkeypatch: pytest.MonkeyPatch
+    photos: Path, few_steps_of_their_own: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photos.parent)
     tasks = rb.load_data("photos/").split("cat,dog", "person,bird")

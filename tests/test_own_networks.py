@@ -25,7 +25,7 @@ from rootbound.publishing.checkpoint import read_header
 from rootbound.publishing.hub import CARD, CONFIG, README, WEIGHTS
 from rootbound.records import Evaluation
 
-pytestmark = pytest.mark.usefixtures("few_last_steps")
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
 
 NETWORK = """
 import torch

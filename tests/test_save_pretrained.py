@@ -36,7 +36,7 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def saved(
-    toy_tasks: TaskPair, few_last_steps: None, tmp_path_factory: pytest.TempPathFactory
+    toy_tasks: TaskPair, few_steps_of_their_own: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Give the folder of a model of a built-in architecture."""
     folder = tmp_path_factory.mktemp("saved") / "model"

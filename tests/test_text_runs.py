@@ -24,7 +24,7 @@ from rootbound.suites import Suite
 from rootbound.training import Recipe
 from timeless import timeless
 
-pytestmark = pytest.mark.usefixtures("few_last_steps")
+pytestmark = pytest.mark.usefixtures("few_steps_of_their_own")
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
 
