@@ -16,7 +16,7 @@ from rootbound.networks.blocks.head import restore_head
 from rootbound.networks.blocks.repeated import find_repeated
 from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import let_be_sent, settle
-from rootbound.networks.copying import enter_empty
+from rootbound.networks.copying import copy_parts
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
 from rootbound.networks.origin import Origin
@@ -80,10 +80,11 @@ class Classifier(nn.Module):
 
     def __deepcopy__(self, memory: dict[int, Any]) -> Self:
         """Return a copy that shares nothing."""
-        enter_empty(self, memory)
+        state = self.__getstate__()
+        copy_parts(self, memory)
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
-        copied.__dict__.update(copy.deepcopy(self.__getstate__(), memory))
+        copied.__dict__.update(copy.deepcopy(state, memory))
         return copied
 
     @classmethod

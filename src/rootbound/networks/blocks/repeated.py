@@ -24,7 +24,7 @@ from rootbound.networks.blocks.passing import Passing
 from rootbound.networks.blocks.sequence import MOST_BLOCKS, Block, BlockSequence
 from rootbound.networks.blocks.stand_ins import Ghost, Script, replace_within
 from rootbound.networks.blocks.views import Share, Views
-from rootbound.networks.copying import enter_empty
+from rootbound.networks.copying import copy_parts
 
 CARRIED = "_rootbound_carried"
 """Attribute of what blocks pass on: what the network was given, and it gave to each layer."""
@@ -165,7 +165,8 @@ class RepeatedBlock(Block):
     def __deepcopy__(self, memory: dict[int, Any]) -> RepeatedBlock:
         """Return a copy that shares configurations, which nobody changes."""
         memory.update({id(one): one for one in self._configurations})
-        enter_empty(self, memory)
+        held = (part for module in self._held for part in module.modules())
+        copy_parts(self, memory, (*self._containers, *held))
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
         copied.__dict__.update(

@@ -91,6 +91,10 @@ class Layer:
             raise AttributeError(name)
         return getattr(self.ghost, name)
 
+    def __deepcopy__(self, memory: dict[int, Any]) -> Layer:
+        """Return another one: a network has as many as the square of its layers."""
+        return Layer(copy.deepcopy(self.cell, memory), self.ghost)
+
 
 class Row:
     """Stands in for a `ModuleList` or a `Sequential` that holds layers.

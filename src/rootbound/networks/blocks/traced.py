@@ -14,7 +14,7 @@ from rootbound.networks.blocks.cutting import INPUTS, choose_cuts, find_cuts
 from rootbound.networks.blocks.recording import Ref
 from rootbound.networks.blocks.sequence import Block
 from rootbound.networks.blocks.trace import Trace
-from rootbound.networks.copying import enter_empty
+from rootbound.networks.copying import copy_parts
 
 Shape = tuple[int | None, ...]
 
@@ -64,7 +64,7 @@ class TracedBlock(Block):
 
     def __deepcopy__(self, memory: dict[int, Any]) -> TracedBlock:
         """Return a copy that shares what the block does."""
-        enter_empty(self, memory)
+        copy_parts(self, memory)
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
         shared = {"codes", "functions", "shape"}
