@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,15 @@ from benchmarks.shared.kept_rows import KeptRows
 from benchmarks.shared.photographs import CLASSES
 from benchmarks.shared.settings import settings_text
 from benchmarks.shared.ways import list_ways
-from rootbound.attacks import Budget, DiscriminantHead, ExactLastLayer, FineTune, Reading, RidgeHead
+from rootbound.attacks import (
+    Attack,
+    Budget,
+    DiscriminantHead,
+    ExactLastLayer,
+    FineTune,
+    Reading,
+    RidgeHead,
+)
 from rootbound.attacks.repairs import Repaired, Truncate
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import TaskPair
@@ -48,7 +56,7 @@ SHARE = 5
 SCRATCH = "random weights"
 BUDGET, DRAWS, STRONGEST = Budget(100, 120), 3, 2
 """What attackers may spend, their draws of labels, and how many attacks make a head start."""
-ATTACKS = {
+ATTACKS: dict[str, Attack] = {
     "exact last layer": ExactLastLayer(1e-3, "standardised"),
     "ridge, all blocks": RidgeHead(1e-1, "whitened", reading=Reading("all")),
     "discriminant, all blocks": DiscriminantHead(0.1, reading=Reading("all")),
@@ -115,7 +123,7 @@ class Setting:
         kept = None if method is None else 100 * accuracy(model, tasks.desirable.test)
         return Row(
             way, settings_text(method), self.classes, self.norms, self.epochs, seed, seconds, kept,
-            attack(model, tasks, seed, anew=method is None),
+            attack(model, tasks, seed, ATTACKS, anew=method is None),
         )  # fmt: skip
 
 
@@ -129,12 +137,19 @@ def without_norms(model: Classifier) -> Classifier:
     return Classifier.wrap(nn.Sequential(backbone, model.head))
 
 
-def attack(model: Classifier, tasks: TaskPair, seed: int, *, anew: bool) -> dict[str, list[float]]:
+def attack(
+    model: Classifier,
+    tasks: TaskPair,
+    seed: int,
+    attacks: Mapping[str, Attack],
+    *,
+    anew: bool,
+) -> dict[str, list[float]]:
     """Return what each attack reaches on each draw, from weights drawn anew for each if asked."""
     subject = Subject("defended", "", seed, model)
-    reached: dict[str, list[float]] = {name: [] for name in ATTACKS}
+    reached: dict[str, list[float]] = {name: [] for name in attacks}
     for draw in range(DRAWS * seed, DRAWS * (seed + 1)):
-        for name, trial in ATTACKS.items():
+        for name, trial in attacks.items():
             weights = 77 * draw if anew else None
             assignment = Assignment(subject, (trial,), (BUDGET,), draw, weights=weights)
             (record,) = run_assignment(assignment, tasks.undesirable, NO_RESOURCES)
