@@ -5,6 +5,7 @@ python -m benchmarks.claims.pictures
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ from rootbound.report import load_pictures
 from rootbound.report.theme import FAINT, INK, SCRATCH, assign_colours, styled, to_svg
 
 RESULTS = Path("benchmarks/results")
-ATTACKED = RESULTS / "2026-11-26_e9f5538_standard-1"
+ATTACKED = RESULTS / "2026-11-29_63879d4_quick-2"
 LOOKED_INTO = RESULTS / "2026-11-26_4994245"
 PICTURE = Path("docs/images/summary.svg")
 
-Counts = tuple[int | None, ...]
-LABELS: Counts = (10, 100, None)
-ARMS = {"Plain": "undefended", "BestResponse": "defended", "scratch": "from scratch"}
+LABELS = (10, 100)
+ARMS = {"Plain": "undefended", "BestResponse": "defended", "scratch": "random weights"}
 DIGIT = 3
 """Place of the image that is shown among the five of each task: a 3 and an 8."""
 
@@ -35,8 +35,8 @@ def summary(evaluation: Evaluation, pictures: dict[str, dict[str, NDArray[Any]]]
     """Return what attackers reach from each arm, and beside it where two models look."""
     figure = plt.figure(figsize=(10.2, 3.9), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[3.1, 1.5], squeeze=False)[0]
-    last, whole = left.subplots(1, 2, width_ratios=[1, 3], sharey=True)
-    _draw_bars(last, evaluation, (None,), EXACT)
+    last, whole = left.subplots(1, 2, width_ratios=[1, 2], sharey=True)
+    _draw_bars(last, evaluation, LABELS[-1:], EXACT)
     _draw_bars(whole, evaluation, LABELS, None)
     last.set_title("A new last layer learns\nnext to nothing", fontsize=10)
     whole.set_title(
@@ -60,7 +60,9 @@ def summary(evaluation: Evaluation, pictures: dict[str, dict[str, NDArray[Any]]]
     return figure
 
 
-def _draw_bars(panel: Axes, evaluation: Evaluation, counts: Counts, family: str | None) -> None:
+def _draw_bars(
+    panel: Axes, evaluation: Evaluation, counts: Sequence[int], family: str | None
+) -> None:
     colours = assign_colours(["Plain", "BestResponse"]) | {"scratch": SCRATCH}
     for place, (arm, name) in enumerate(ARMS.items()):
         reached = [
@@ -82,8 +84,7 @@ def _draw_bars(panel: Axes, evaluation: Evaluation, counts: Counts, family: str 
             bars, [f"{mean:.0f}" for mean in means], label_type="center", fontsize=8.5,
             color="white",
         )  # fmt: skip
-    names = ["all labels" if labels is None else f"{labels} labels a class" for labels in counts]
-    panel.set_xticks(range(len(counts)), names)
+    panel.set_xticks(range(len(counts)), [f"{labels} labels a class" for labels in counts])
 
 
 def _draw_looks(figure: Any, pictures: dict[str, dict[str, NDArray[Any]]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -152,6 +152,7 @@ def list_ways(epochs: int) -> dict[str, Method]:
     return {
         "Plain": plain,
         "BestResponse": ours,
+        "BestResponse for 1.5 points": replace(ours, max_desirable_drop=1.5),
         "labels shuffled": ShuffledLabels(recipe),
         "rotations": Rotations(recipe),
         "two views": TwoViews(recipe),
