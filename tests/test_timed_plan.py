@@ -6,7 +6,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,7 +25,7 @@ from rootbound.attacks import (
 from rootbound.cli.main import main
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
-from rootbound.evaluation.plan import BETWEEN_DRAWS
+from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment
 from rootbound.evaluation.timed_plan import FACTOR, TimedPlan
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Configuration, Evaluation, Record
@@ -116,6 +116,30 @@ def test_every_arm_has_the_same_trials_on_every_rung(whole: Evaluation) -> None:
     }
     assert len(expected[5, 0, "benign"]) == DRAWS
     assert {one.stage for one in whole.records} == {"screen"}
+
+
+def test_what_a_verdict_needs_comes_first(
+    toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[list[Assignment]] = []
+    propose = TimedPlan._next_round
+
+    def note(plan: TimedPlan) -> list[Assignment]:
+        proposed = propose(plan)
+        rounds.append(proposed)
+        return proposed
+
+    monkeypatch.setattr(TimedPlan, "_next_round", note)
+    suite = replace(SUITE.within(60.0), controls=True)
+    evaluate(shallow_cnn(classes=3, shape=(1, 16, 16)), toy_tasks, suite=suite)
+    exact, tuned, blind, *others = ([one for one in found if one.trials] for found in rounds)
+    assert {trial for one in exact for trial in one.trials} == {ExactLastLayer(1e-3)}
+    assert {trial for one in tuned for trial in one.trials} == {SUITE.attacks[5]}
+    assert {budget.labels for one in blind for budget in one.budgets} == {1}
+    tasks = [{one.task for one in found} for found in others if found]
+    assert tasks[-1] == {"benign"} and {"benign"} not in tasks[:-1]
+    drawn = {one.attacker for found in rounds for one in found if one.subject.arm == "control"}
+    assert drawn == {0}
 
 
 def test_a_rung_has_four_times_the_steps_of_the_one_below(whole: Evaluation) -> None:

@@ -163,7 +163,8 @@ def screen(subject: Subject, suite: Suite) -> list[Assignment]:
         if draw == 0 or not suite.finalists:
             budgets = [budget for budget in drawn.budgets if budget.labels != 1]
             assignments += assign(subject, suite.attacks, budgets, attacker=attacker)
-        assignments += screen_unselected(subject, drawn, attacker)
+        assignments += screen_blind(subject, drawn, attacker)
+        assignments += screen_benign(subject, drawn, attacker)
     return vary_scratch(assignments) if suite.draws else assignments
 
 
@@ -205,19 +206,16 @@ def draw_again(
     return vary_scratch(assignments) if suite.draws else assignments
 
 
-def screen_unselected(
-    subject: Subject, suite: Suite, attacker: int | None = None
-) -> list[Assignment]:
-    """Return the part of a screening in which no setting is chosen by how well it does.
-
-    These are the settings for one label a class, and those for the benign task.
-    """
+def screen_blind(subject: Subject, suite: Suite, attacker: int | None = None) -> list[Assignment]:
+    """Return the part of a screening with one label a class, where nothing is left to select by."""
     blind = [budget for budget in suite.budgets if budget.labels == 1]
+    return assign(subject, suite.blind, blind, attacker=attacker)
+
+
+def screen_benign(subject: Subject, suite: Suite, attacker: int | None = None) -> list[Assignment]:
+    """Return the part of a screening on the benign task."""
     some = [budget for budget in suite.budgets if budget.labels not in (1, None)]
-    return [
-        *assign(subject, suite.blind, blind, attacker=attacker),
-        *assign(subject, suite.benign, some, attacker=attacker, task="benign"),
-    ]
+    return assign(subject, suite.benign, some, attacker=attacker, task="benign")
 
 
 def select_best(

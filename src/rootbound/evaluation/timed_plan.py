@@ -15,7 +15,8 @@ from rootbound.evaluation.plan import (
     assign,
     bundles,
     list_draws,
-    screen_unselected,
+    screen_benign,
+    screen_blind,
     select_best,
     vary_scratch,
 )
@@ -82,7 +83,10 @@ class TimedPlan:
 
     def begin(self, subject: Subject) -> list[Assignment]:
         """Take a subject that is ready; return the first round when all are."""
-        self._subjects += [(subject, attacker) for attacker in list_draws(subject, self._suite)]
+        draws = list_draws(subject, self._suite)
+        if subject.arm == "control":  # nothing is claimed of controls that needs several draws
+            draws = draws[:1]
+        self._subjects += [(subject, attacker) for attacker in draws]
         self._expected -= 1
         return [] if self._expected else self._next_round()
 
@@ -152,15 +156,25 @@ class TimedPlan:
         return time.monotonic() - self._started + self._before / self._workers
 
     def _propose_rounds(self) -> Iterator[_Round]:
-        """Yield rounds; each follows from the records of all before it."""
+        """Yield rounds; each follows from the records of all before it.
+
+        The first two are a closed form and a fine-tuning: with them every arm has its number. The
+        benign task comes last: the verdict does not need it.
+        """
         yield from self._propose_new()
-        unselected = self._for_all(
-            lambda subject, attacker: screen_unselected(subject, self._suite, attacker)
-        )
-        if unselected:
-            yield _Round(unselected, self._usual_seconds())
+        yield from self._propose_new()
+        yield from self._propose(screen_blind)
         while proposed := next(chain(self._propose_promotions(), self._propose_new()), None):
             yield proposed
+        yield from self._propose(screen_benign)
+
+    def _propose(
+        self, screen: Callable[[Subject, Suite, int], list[Assignment]]
+    ) -> Iterator[_Round]:
+        """Yield the round of one part of the screening, if the suite has it."""
+        assignments = self._for_all(lambda subject, draw: screen(subject, self._suite, draw))
+        if assignments:
+            yield _Round(assignments, self._usual_seconds())
 
     def _propose_new(self) -> Iterator[_Round]:
         """Yield the round of the next settings of the suite, if there are any."""
@@ -212,7 +226,9 @@ class TimedPlan:
 
     def _usual_seconds(self) -> float:
         """Return the seconds that a round of new settings takes, so far as is known."""
-        spent = sum(record.seconds for record in self._records if record.rung == 0)
+        spent = sum(
+            record.seconds for record in self._records if record.rung == 0 and record.labels != 1
+        )
         return spent / self._rounds_of_new if self._rounds_of_new else 0.0
 
     def _promote(self, setting: Attack, budget: Budget, rung: int) -> list[Assignment]:
