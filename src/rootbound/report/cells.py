@@ -49,8 +49,7 @@ UNRELIABLE = "unreliable"
 def mark_unreliable(table: Table, methods: Collection[str]) -> Table:
     """Return a table in which rows and columns of some methods say that they are unreliable.
 
-    What is unreliable may look good, but nobody must be told that it is: such rows have no good
-    news.
+    What is unreliable may look good, but is no good news: such rows show none.
 
     Args:
         table: A table whose rows name a method in their first cell, or whose columns are methods.

@@ -113,7 +113,7 @@ def _verdict(case: Case) -> list[Plan]:
     *first, last = [starts[arm] for arm in list_arms(case.evaluation, case.method)]
     listed = f"{', '.join(first)} and {last}" if first else last
     several = len({training.seed for training in case.evaluation.trainings}) > 1
-    spread = "models" if several else "draws of labels"
+    spread = "seeds" if several else "draws of labels"
     return [
         ("head-start", head_start_title(case),
          f"What the strongest attackers reach on {case.evaluation.context['undesirable']['name']} "
