@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## show these commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP)  ## train, attack, compare; writes rootbound-demo/report.html (minutes)
+demo: $(STAMP)  ## train, attack, compare; writes rootbound-demo/report.html (four minutes)
 	$(BIN)/rootbound demo
 
 test: $(STAMP)  ## the tests to run after every change (at most five minutes on two cores)

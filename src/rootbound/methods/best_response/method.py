@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 LEVEL_BATCHES = 8
 """Undesirable batches on which it is measured what random weights explain."""
-HELD_OUT_PART = 30
-"""One in so many desirable samples is held out to find the weight for a price."""
+HELD_OUT, MOST_HELD_OUT = 2000, 0.1
+"""Desirable samples held out to find the weight for a price, and the largest share of them."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,10 @@ class BestResponse(LossMethod):
         undesirable_batch_size: Undesirable samples in a step; more than `terms.projection` is best.
         weight: The final w.
         max_desirable_drop: Points of desirable accuracy that may be lost. Then w is found along the
-            way, starting at `weight`: a twin is trained on the same batches without the terms, and
-            the two are compared on held-out desirable samples that neither learns from. That takes
-            as much more time as training without intervention takes.
+            way, starting at a fifth of `weight`: a twin is trained on the same batches without the
+            terms, and the two are compared on held-out desirable samples that neither learns from.
+            That takes as much more time as training without intervention takes. A training too
+            short to win back what it lost at first may lose more; then a warning says so.
         terms: How much each term weighs relative to `I(h)`, and how it is measured.
         schedule: When the terms count, when the first block is frozen, and the last steps.
 
@@ -102,10 +103,17 @@ class BestResponse(LossMethod):
         price = None
         if self.max_desirable_drop is not None:
             data = tasks.desirable.train
-            held_out, rest = hold_out(data, max(1, len(data) // HELD_OUT_PART), generator)
+            count = max(1, min(HELD_OUT, round(MOST_HELD_OUT * len(data))))
+            held_out, rest = hold_out(data, count, generator)
             tasks = replace(tasks, desirable=replace(tasks.desirable, train=rest))
-            start = min(1.0, self.schedule.wait + self.schedule.warm_in)
-            price = Price(model, held_out, self.max_desirable_drop, self.weight, start)
+            price = Price(
+                model,
+                held_out,
+                allowed=self.max_desirable_drop,
+                weight=self.weight,
+                start=min(1.0, self.schedule.wait + self.schedule.warm_in),
+                steps=self.recipe.steps(len(rest)),
+            )
 
         def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
             if price is None:
@@ -125,10 +133,9 @@ class BestResponse(LossMethod):
             title=type(self).__name__,
             changes=() if price is None else (price,),
         )
-        if price is not None:
-            lost = price.lost or 0.0
-            log.info("weight %.3g, for %.2f points on held-out samples", price.weight, lost)
         self._finish(model, tasks, self.weight if price is None else price.weight, generator)
+        if price is not None:
+            _tell_price(price)
 
     def _finish(
         self, model: Classifier, tasks: TaskPair, weight: float, generator: torch.Generator
@@ -185,3 +192,18 @@ class BestResponse(LossMethod):
             return task
         with freeze_running_statistics(model):
             return task + weight * self.terms(model.blocks, others, labels, frozen, levels)
+
+
+def _tell_price(price: Price) -> None:
+    """Say what was lost on held-out samples, and warn where it is more than was allowed."""
+    lost, error = price.measure()
+    samples = len(price.held_out)
+    log.info(
+        "weight %.3g; %.2f points lost (standard error %.2f) on %d held-out samples, "
+        "%.3g allowed", price.weight, lost, error, samples, price.allowed,
+    )  # fmt: skip
+    if lost - error > price.allowed:
+        log.warning(
+            "more desirable accuracy was lost than allowed: train longer, or begin with a smaller "
+            "weight"
+        )

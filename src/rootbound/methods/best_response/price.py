@@ -7,16 +7,23 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
 from rootbound.data import Data
 from rootbound.networks import Classifier
-from rootbound.training import accuracy
+from rootbound.training import accuracy, predict
 
 CHECKS = 80
 """How often the price would be measured over the whole of training."""
 RATE = 0.15
-"""The most that the logarithm of the weight moves at a check."""
-MEMORY = 0.7
-"""The share of the running mean that a check keeps."""
+"""The most that the logarithm of the weight rises at a check."""
+STEEPEST_FALL = 4.0
+"""How many times as much it falls at most: what has been taken away comes back slowly."""
+BEGINNING = 0.2
+"""The weight at the start, as a share of the one that is asked for."""
+AVERAGED = 0.04
+"""Share of training over which weights are averaged before they are compared."""
 SMALLEST = 1e-4
 """The smallest weight."""
 
@@ -24,30 +31,49 @@ SMALLEST = 1e-4
 class Price:
     """Move a weight so that the desirable accuracy lost comes to what may be lost.
 
-    Dual ascent: `log w <- log w + RATE * clip((allowed - lost) / allowed, -1, 1)` at each of
-    `CHECKS` times, where `lost` is a running mean of the twin's accuracy less the model's on
-    held-out samples. The twin starts where the model does and takes the same batches without
-    the defence, so that the two share what is random. Most of what is lost while the learning
-    rate is high is won back, so that in the end less is lost, as a rule, than may be.
+    Dual ascent: `log w <- log w + RATE * clip((allowed - lost) / allowed, -STEEPEST_FALL, 1)` at
+    each of `CHECKS` times, where `lost` is the twin's accuracy less the model's on held-out
+    samples. The twin starts where the model does and takes the same batches without the defence,
+    so that the two share what is random. Both are compared with averaged weights, which tell what
+    the model will have lost when the learning rate has fallen; without that, steps of a high rate
+    hide it.
+
+    Averages of weights: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
+    Generalization", UAI 2018, https://arxiv.org/abs/1803.05407. Differs from the paper: the
+    average is exponential, and those of BatchNorm's statistics are averaged in the same way.
 
     Args:
         model: The defended model.
         held_out: Desirable samples that neither learns from.
         allowed: Points of accuracy that may be lost, above 0.
-        weight: The weight at the start, above 0.
+        weight: The usual weight, above 0; a `BEGINNING` of it is the weight at the start.
         start: Progress through training after which the weight moves, in [0, 1].
+        steps: Steps of the whole training.
     """
 
     def __init__(
-        self, model: Classifier, held_out: Data, allowed: float, weight: float, start: float
+        self,
+        model: Classifier,
+        held_out: Data,
+        *,
+        allowed: float,
+        weight: float,
+        start: float,
+        steps: int,
     ) -> None:
         self.model, self.twin = model, copy.deepcopy(model)
-        self.held_out, self.allowed, self.weight = held_out, allowed, weight
-        self.lost: float | None = None
+        self.held_out, self.allowed, self.weight = held_out, allowed, BEGINNING * weight
         self.checks = math.floor(start * CHECKS)
+        share = min(1.0, 1 / max(1.0, AVERAGED * steps))
+        self.averages = [
+            AveragedModel(one, avg_fn=lambda kept, now, _: move(kept, now, share), use_buffers=True)
+            for one in (self.model, self.twin)
+        ]
 
     def at(self, progress: float) -> float:
-        """Return the weight at that progress through training, in [0, 1]."""
+        """Return the weight at that progress through training, in [0, 1], before a step there."""
+        for average, one in zip(self.averages, (self.model, self.twin), strict=True):
+            average.update_parameters(one)
         if progress * CHECKS >= self.checks + 1:
             self.checks = math.floor(progress * CHECKS)
             self._check()
@@ -55,16 +81,34 @@ class Price:
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the weight has moved; the twin is trained, and saved, with the model."""
-        return {"weight": self.weight, "lost": self.lost, "checks": self.checks}
+        averages = [average.state_dict() for average in self.averages]
+        return {"weight": self.weight, "checks": self.checks, "averages": averages}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a state."""
-        self.weight, self.lost = float(state_dict["weight"]), state_dict["lost"]
-        self.checks = int(state_dict["checks"])
+        self.weight, self.checks = float(state_dict["weight"]), int(state_dict["checks"])
+        for average, state in zip(self.averages, state_dict["averages"], strict=True):
+            average.load_state_dict(state)
+
+    def measure(self) -> tuple[float, float]:
+        """Return the points that the model as it is now has lost, and their standard error."""
+        twin, model = (
+            (predict(one, self.held_out).argmax(-1) == self.held_out.labels).double().flatten()
+            for one in (self.twin, self.model)
+        )
+        lost = 100 * (twin - model)
+        return float(lost.mean()), float(lost.std(correction=0)) / math.sqrt(len(lost))
 
     def _check(self) -> None:
-        lost = 100 * (accuracy(self.twin, self.held_out) - accuracy(self.model, self.held_out))
-        self.lost = lost if self.lost is None else MEMORY * self.lost + (1 - MEMORY) * lost
-        slack = (self.allowed - self.lost) / self.allowed
-        moved = math.log(self.weight) + RATE * max(-1.0, min(1.0, slack))
+        model, twin = (accuracy(average, self.held_out) for average in self.averages)
+        slack = (self.allowed - 100 * (twin - model)) / self.allowed
+        moved = math.log(self.weight) + RATE * max(-STEEPEST_FALL, min(1.0, slack))
         self.weight = max(SMALLEST, math.exp(moved))
+
+
+def move(kept: Tensor, now: Tensor, share: float) -> Tensor:
+    """Return an average that has moved a share of its way to a value of now."""
+    if not now.is_floating_point():
+        return now
+    # What is equal stays: masks of minus infinity would become NaN.
+    return kept.where(kept == now, kept.lerp(now, share))
