@@ -114,6 +114,19 @@ def test_multiples_of_what_scratch_needs() -> None:
     assert metrics.multiples(found, "scratch", 10, "steps") == [(1.0, True)]
 
 
+def test_a_draw_in_which_every_trial_failed_has_no_cost() -> None:
+    failed = replace(
+        record("x", None, attacker=1), steps=(), validation=(), test=(), selected=0, error="broken"
+    )
+    found = evaluation(
+        *(record("scratch", 0.8, attacker=draw) for draw in (0, 1)),
+        record("x", 0.8), failed,
+    )  # fmt: skip
+    assert metrics.multiples(found, "x", 10, "steps") == [(1.0, True)]
+    (row,) = metrics.standings(found)
+    assert row.steps == ((1.0, True),)
+
+
 def test_multiples_of_labels() -> None:
     found = evaluation(
         *(record("scratch", value, labels=n) for n, value in ((1, 0.4), (10, 0.78), (100, 0.8))),

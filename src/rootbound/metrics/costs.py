@@ -54,7 +54,8 @@ def multiples(
     """Return, by draw, how many times scratch's cost it takes to come as far as scratch.
 
     The goal is `share` of what the strongest attack on scratch reaches with the same labels. The
-    cost is that of the cheapest trial that reaches it, on either arm.
+    cost is that of the cheapest trial that reaches it, on either arm. A draw in which every trial
+    failed says nothing of costs, and is left out.
 
     Returns:
         Pairs of the multiple and whether the goal was reached. Where it was not, the multiple is
@@ -70,9 +71,10 @@ def multiples(
         if reference is None:
             continue
         reached = _cheapest(own[draw], goal, unit)
-        spent = max(_cost(record, record.steps[-1], unit) for record in own[draw] if record.steps)
-        cost = spent if reached is None else reached
-        pairs.append((cost / reference, reached is not None))
+        spent = [_cost(record, record.steps[-1], unit) for record in own[draw] if record.steps]
+        if spent:
+            cost = max(spent) if reached is None else reached
+            pairs.append((cost / reference, reached is not None))
     return pairs
 
 
