@@ -116,6 +116,7 @@ def test_every_arm_has_the_same_trials_on_every_rung(whole: Evaluation) -> None:
     }
     assert len(expected[5, 0, "benign"]) == DRAWS
     assert {one.stage for one in whole.records} == {"screen"}
+    assert len({one.key for one in whole.records}) == len(whole.records)
 
 
 def test_what_a_verdict_needs_comes_first(

@@ -130,7 +130,8 @@ class Record:
     def key(self) -> tuple[object, ...]:
         """What tells it from every other record of its run."""
         return (
-            self.method, self.seed, self.attacker, self.stage, self.task, self.labels, self.attack
+            self.method, self.seed, self.attacker, self.stage, self.rung, self.task, self.labels,
+            self.attack,
         )  # fmt: skip
 
     @property
