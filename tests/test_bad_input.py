@@ -345,6 +345,10 @@ ROWS = [
     ),
     *(Row(f"{DEMO} --steps {value}", "steps of at least 1.*raise") for value in ("0", "-3")),
     *(Row(f"{DEMO} --steps {value}", "whole number") for value in ("x", "1.5", "all")),
+    Row(
+        f"{DEMO} --labels 5,all,5 --steps 2,3,4",
+        "budgets with different numbers of labels; got 5, all, 5; leave one of them out",
+    ),
     Row(f"{DEMO} --labels 5,all", "as many --steps as --labels; got 1 and 2; give both lists"),
     Row(f"{DEMO} --steps 2,3,4", "as many --steps as --labels; got 3 and 1; give both lists"),
     Row(DEMO.replace("--steps 2", ""), "as many --steps as --labels"),

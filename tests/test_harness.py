@@ -253,6 +253,14 @@ def test_a_failed_trial_is_a_record_not_a_crash(
     assert fine.accuracy is not None
 
 
+def test_a_number_of_labels_is_asked_for_once() -> None:
+    """A record says how many labels there were, but not how many steps there could have been."""
+    budgets = Budget(10, 4), Budget(None, 4), Budget(None, 8)
+    wanted = "budgets with different numbers of labels; got 10, all, all; leave one of them out"
+    with pytest.raises(InputError, match=wanted):
+        Suite("twice", (Scripted(),), budgets)
+
+
 def test_an_attack_is_asked_for_once() -> None:
     """Twice the same would be taken for a bundle of two that train together."""
     with pytest.raises(InputError, match=r"each attack once; got Scripted\(what='raise'\) twice"):

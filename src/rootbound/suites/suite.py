@@ -78,8 +78,8 @@ class Suite:
         until: What further draws of labels are to decide; see `until_decided`.
 
     Raises:
-        InputError: No attack or no budget, an attack twice, a limit that is not positive, or one
-            label a class without `blind`.
+        InputError: No attack or no budget, an attack or a number of labels twice, a limit that is
+            not positive, or one label a class without `blind`.
     """
 
     name: str
@@ -120,6 +120,13 @@ class Suite:
         if len(set(self.attacks)) < len(self.attacks):
             twice = max(self.attacks, key=self.attacks.count)
             raise InputError("each attack once", f"{twice!r} twice", "leave one out")
+        labels = [budget.labels for budget in self.budgets]
+        if len(set(labels)) < len(labels):  # records are told apart by it
+            raise InputError(
+                "budgets with different numbers of labels",
+                ", ".join("all" if one is None else str(one) for one in labels),
+                "leave one of them out",
+            )
         if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
             raise InputError(
                 "a suite with fixed settings for one label a class",
