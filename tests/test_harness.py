@@ -253,6 +253,34 @@ def test_a_failed_trial_is_a_record_not_a_crash(
     assert fine.accuracy is not None
 
 
+class Refuses(nn.Module):
+    """Fails on a single sample, as it might on all that look undesirable."""
+
+    def __init__(self, refused: Tensor) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if bool((inputs == self.refused).flatten(1).all(1).any()):
+            raise KeyError("not this one")
+        return inputs
+
+
+def test_a_network_that_refuses_a_sample_is_a_failed_record(
+    toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the frozen part, or when all test samples are judged: the curve has not that one."""
+    monkeypatch.setattr("rootbound.evaluation.harness.CURVE_SAMPLES", 7)
+    test = toy_tasks.undesirable.test
+    inputs, curve = (data.batch(slice(None))[0] for data in (test, test.subset(7)))
+    refused = next(one for one in inputs if not bool((curve == one).flatten(1).all(1).any()))
+    blocks = [nn.Sequential(Refuses(refused), toy_model.blocks[0]), *toy_model.blocks[1:]]
+    model = Classifier(nn.Sequential(*blocks), toy_model.head)
+    for trial in (LastLayer("adam", 0.1), FineTune(None, "kept", "adam", 1e-2)):
+        (record,) = run(model, toy_tasks, trial)
+        assert (record.error, record.accuracy) == ("KeyError: 'not this one'", None)
+
+
 def test_a_number_of_labels_is_asked_for_once() -> None:
     """A record says how many labels there were, but not how many steps there could have been."""
     budgets = Budget(10, 4), Budget(None, 4), Budget(None, 8)

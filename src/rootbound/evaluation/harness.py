@@ -15,7 +15,6 @@ import torch
 from rootbound.attacks import Attack, Attacker, Budget, StackedAttack
 from rootbound.core import progress
 from rootbound.core.compiler import load_compiler
-from rootbound.core.errors import InputError
 from rootbound.data import Data, Task
 from rootbound.evaluation.attacker import (
     CURVE_SAMPLES,
@@ -87,7 +86,9 @@ def run_assignment(
         part = replace(assignment, trials=trials, budgets=(budget,))
         try:
             draw = drawn.pass_through(frozen, outputs)
-        except (InputError, RuntimeError) as error:
+        except torch.AcceleratorError:  # nothing that follows in this process would work
+            raise
+        except Exception as error:  # the network is anybody's code
             records += failed_records(part, error)
             continue
         attacker = Attacker(
@@ -108,10 +109,19 @@ def run_assignment(
                 rivals = (best.get(record.family, result), result)
                 best[record.family] = max(rivals, key=lambda rival: rival.record.preference)
         for result in best.values():
-            judgement = result.score.judge(draw.test)
-            finished[result.trial] = replace(result.record, **vars(judgement))
+            finished[result.trial] = _judge(result, draw.test)
         records += [finished[trial].as_written() for trial in trials]
     return records
+
+
+def _judge(result: _Result, test: Data) -> Record:
+    """Return a trial's record with its accuracy on all test samples, or why its model fails."""
+    try:
+        return replace(result.record, **vars(result.score.judge(test)))
+    except torch.AcceleratorError:
+        raise
+    except Exception as error:  # the network is anybody's code, and may refuse some samples
+        return replace(result.record, error=_reason(error))
 
 
 def failed_records(assignment: Assignment, error: Exception) -> list[Record]:
