@@ -128,6 +128,25 @@ def test_the_error_of_a_gradient_is_what_is_wrong_with_it(
         assert found[name] == pytest.approx(error, abs=1e-5 if precise else 1e-2)
 
 
+class Trembling(nn.Module):
+    """Changes its outputs from call to call by far less than anybody would see."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * (1 + 1e-6 * torch.randn_like(inputs))
+
+
+@pytest.mark.parametrize(("factor", "error"), [(1.0, 0.0), (-1.0, 2.0)])
+def test_a_network_that_trembles_hides_no_gradient(
+    factor: float, error: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scaled, "factor", factor)
+    with seeded(0):
+        body = nn.Sequential(Doubling(precise=True), Trembling())
+        found = measure_slopes(Classifier(body, nn.Linear(6, 3)).eval(), torch.randn(8, 4))
+    for name in ("gradient_error_features", "gradient_error_weights"):
+        assert found[name] == pytest.approx(error, abs=0.1)
+
+
 def test_inside_calls_gradients_are_those_of_the_outputs() -> None:
     with seeded(0):
         layer, inputs = nn.Linear(4, 6), torch.randn(8, 4)
@@ -341,6 +360,27 @@ def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
         model = Classifier(nn.Sequential(Loose()), nn.Linear(5, 3)).eval()
         found = measure_idle(model, torch.randn(8, 40))
     assert found == {"idle_weights": 30 / 65, "untrained_numbers": 240 / 305}
+
+
+class Switched(nn.Module):
+    """A layer with a switch that has no gradient, and many weights that do nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.switch = nn.Linear(40, 5), nn.Linear(40, 1)
+        self.decoys = nn.ModuleList(nn.Linear(40, 5, bias=False) for _ in range(50))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(inputs) * (self.switch(inputs) > 0)
+        return outputs
+
+
+@pytest.mark.parametrize("after", [nn.Identity, Trembling])
+def test_one_weight_that_matters_hides_no_idle_ones(after: type[nn.Module]) -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(Switched(), after()), nn.Linear(5, 3)).eval()
+        found = measure_idle(model, torch.randn(8, 40))
+    assert found["idle_weights"] == pytest.approx(10_000 / 10_246, abs=1e-3)
 
 
 def test_nothing_crashes_where_nothing_is_finite() -> None:

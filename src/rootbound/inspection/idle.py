@@ -14,8 +14,13 @@ from torch.overrides import TorchFunctionMode
 from rootbound.networks import Classifier
 from rootbound.networks.freshness import is_pattern
 
-MOST_TRIED = 16
-"""Tensors that are changed one by one, the largest first; others count as they look."""
+MOST_HALVED = 32
+"""Groups of tensors that are halved, the largest first, to find those in them that matter; a group
+that is left counts as a whole."""
+TRIES = 3
+"""Random changes of a group that decide whether it matters: a switch may survive one of them."""
+ABOVE_CHANCE = 10.0
+"""How many times as much as from call to call outputs change where a tensor matters."""
 
 
 def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
@@ -131,19 +136,31 @@ def _that_matter(
     model: nn.Module, inputs: Tensor, tensors: list[Tensor], generator: torch.Generator
 ) -> list[Tensor]:
     """Return those of some tensors without which the outputs are others."""
-    usual = model(inputs.clone())
+    usual, again = (model(inputs.clone()).nan_to_num() for _ in range(2))
+    by_chance = ABOVE_CHANCE * (usual - again).abs().max()
 
-    def matters(some: list[Tensor]) -> bool:
+    def changes(some: list[Tensor]) -> bool:
         starts = [one.clone() for one in some]
         for one in some:
             noise = torch.randn(one.shape, generator=generator).to(one)
             one.add_(noise * one.square().mean().sqrt().clamp_min(1e-3))
-        outputs = model(inputs.clone())
+        outputs = model(inputs.clone()).nan_to_num()
         for one, start in zip(some, starts, strict=True):
             one.copy_(start)
-        return not torch.equal(usual.nan_to_num(), outputs.nan_to_num())
+        return bool(((usual - outputs).abs() > by_chance).any())
 
-    if not tensors or not matters(tensors):
-        return []
-    tensors = sorted(tensors, key=lambda one: -one.numel())
-    return [one for one in tensors[:MOST_TRIED] if matters([one])] + tensors[MOST_TRIED:]
+    def matters(some: list[Tensor]) -> bool:
+        return any(changes(some) for _ in range(TRIES if some else 0))
+
+    found: list[Tensor] = []
+    groups = [tensors] if matters(tensors) else []
+    for _ in range(MOST_HALVED):
+        if not groups:
+            break
+        groups.sort(key=lambda group: sum(one.numel() for one in group))
+        largest = groups.pop()
+        if len(largest) == 1:
+            found += largest
+            continue
+        groups += [half for half in (largest[::2], largest[1::2]) if matters(half)]
+    return found + [one for group in groups for one in group]

@@ -23,6 +23,10 @@ LEAST = {torch.float64: 1e-7, torch.float32: 1e-3}
 """Slopes below this share of the outputs say nothing."""
 GOOD = 1e-3
 """Relative error with which no other step is tried."""
+LONG = 1e-2
+"""A step that is tried too where outputs change from call to call, if only a little."""
+ABOVE_CHANCE = 30.0
+"""How many times as large as what that change makes of it a slope is that says something."""
 
 
 def measure_slopes(model: Classifier, inputs: Tensor) -> dict[str, float]:
@@ -37,12 +41,16 @@ def measure_slopes(model: Classifier, inputs: Tensor) -> dict[str, float]:
 
     Returns:
         The errors by their names among the measures; nothing where all slopes are 0, or outputs
-        are not finite or change from call to call.
+        are not finite or change much from call to call.
     """
     try:
         return _Slopes(copy.deepcopy(model).double(), _as_float64(inputs)).measure()
     except Exception:  # code of others may know no float64; then it is less exact
-        return _Slopes(copy.deepcopy(model), inputs).measure()
+        slopes = _Slopes(copy.deepcopy(model), inputs)
+    try:
+        return slopes.measure()
+    except Exception:  # nor have gradients
+        return {"gradient_error_features": 1.0, "gradient_error_weights": 1.0}
 
 
 def _as_float64(inputs: Tensor) -> Tensor:
@@ -58,16 +66,16 @@ class _Slopes:
         self.dtype = model.head.weight.dtype
         self.generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            logits = model(inputs.clone())
-            again = model(inputs.clone())
-        self.usable = torch.equal(logits.nan_to_num(), again.nan_to_num())
-        self.inputs = inputs[logits.isfinite().all(1)].clone()
+            logits, again = (model(inputs.clone()) for _ in range(2))
+        finite = (logits.isfinite() & again.isfinite()).all(1)
+        self.inputs = inputs[finite].clone()
+        self.noise = float((logits[finite] - again[finite]).norm())
         self.weighting = self._draw(logits[: len(self.inputs)])
         self.size = float(logits.nan_to_num(0.0, 0.0, 0.0).std() * math.sqrt(logits.numel()))
 
     def measure(self) -> dict[str, float]:
         """Return the worst errors."""
-        if not self.usable or not len(self.inputs):
+        if not len(self.inputs):
             return {}
         last = len(self.blocks) - 2
         places = sorted({round(last * k / (PLACES - 1)) for k in range(PLACES)})
@@ -137,13 +145,14 @@ class _Slopes:
     def _error(self, slopes: list[float], compute: Callable[[int, float], float]) -> float | None:
         """Return the relative error of slopes along all directions; None where they are 0."""
         best: float | None = None
-        for step in STEPS[self.dtype]:
+        for step in (*STEPS[self.dtype], *([LONG] if self.noise else [])):
             found = [
                 (compute(number, step) - compute(number, -step)) / (2 * step)
                 for number in range(DIRECTIONS)
             ]
             size = max(math.hypot(*found), math.hypot(*slopes))
-            if not math.isfinite(size) or size <= LEAST[self.dtype] * self.size:
+            least = max(LEAST[self.dtype] * self.size, ABOVE_CHANCE * self.noise / step)
+            if not math.isfinite(size) or size <= least:
                 continue
             error = math.dist(found, slopes) / size
             best = error if best is None else min(best, error)
