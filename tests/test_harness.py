@@ -10,7 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rootbound.attacks import Attack, Attacker, Budget, FineTune, LastLayer, Snapshot
+from rootbound.attacks import (
+    Attack,
+    Attacker,
+    Budget,
+    ExactLastLayer,
+    FineTune,
+    LastLayer,
+    Reading,
+    RidgeHead,
+    Snapshot,
+)
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
@@ -279,6 +289,29 @@ def test_a_network_that_refuses_a_sample_is_a_failed_record(
     for trial in (LastLayer("adam", 0.1), FineTune(None, "kept", "adam", 1e-2)):
         (record,) = run(model, toy_tasks, trial)
         assert (record.error, record.accuracy) == ("KeyError: 'not this one'", None)
+
+
+class Closed(nn.Module):
+    """Fails where somebody may be training."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            raise KeyError("closed")
+        return inputs
+
+
+def test_a_network_that_refuses_gradients_is_probed_all_the_same(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    blocks = [nn.Sequential(Closed(), toy_model.blocks[0]), *toy_model.blocks[1:]]
+    model = Classifier(nn.Sequential(*blocks), toy_model.head)
+    tuned, *probed = run(
+        model, toy_tasks,
+        FineTune(None, "kept", "adam", 1e-2), LastLayer("adam", 0.1), ExactLastLayer(1e-3),
+        RidgeHead(reading=Reading(1)),
+    )  # fmt: skip
+    assert (tuned.error, tuned.accuracy) == ("KeyError: 'closed'", None)
+    assert all(one.accuracy is not None for one in probed)
 
 
 def test_a_number_of_labels_is_asked_for_once() -> None:

@@ -25,6 +25,7 @@ from rootbound.data import Data, Task, TaskPair
 from rootbound.flags import flags
 from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
 from rootbound.inspection.behaviour import measure_behaviour
+from rootbound.inspection.diagnosis import diagnose
 from rootbound.inspection.idle import measure_idle
 from rootbound.inspection.slopes import measure_slopes
 from rootbound.methods import Plain
@@ -381,6 +382,41 @@ def test_one_weight_that_matters_hides_no_idle_ones(after: type[nn.Module]) -> N
         model = Classifier(nn.Sequential(Switched(), after()), nn.Linear(5, 3)).eval()
         found = measure_idle(model, torch.randn(8, 40))
     assert found["idle_weights"] == pytest.approx(10_000 / 10_246, abs=1e-3)
+
+
+class Refusing(nn.Module):
+    """Raises an error where somebody may be training, or looking closely."""
+
+    def __init__(self, when: str) -> None:
+        super().__init__()
+        self.layer, self.when = nn.Linear(4, 4), when
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        met = {"gradients": torch.is_grad_enabled(), "training": self.training,
+               "alone": len(inputs) == 1}  # fmt: skip
+        if met.get(self.when, True):
+            raise KeyError(self.when)
+        outputs: Tensor = self.layer(inputs)
+        return outputs
+
+
+@pytest.mark.parametrize(
+    ("when", "flags"),
+    [
+        ("gradients", {"gradients are not the slopes", "other outputs with gradients on"}),
+        ("training", {"other outputs in train mode"}),
+        ("alone", {"outputs depend on the batch"}),
+        ("always", set()),
+    ],
+)
+def test_a_network_that_refuses_to_be_looked_at_is_named_for_it(when: str, flags: set[str]) -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(Refusing(when)), nn.Linear(4, 3)).eval()
+        data = Data(torch.randn(24, 4), torch.arange(24) % 3)
+    values = diagnose(model, pair(data, data))
+    assert raised(values) == flags
+    assert ("feature_scale" in values) == (when != "always")
+    assert ("gradient_ratio" in values) == (when == "alone")
 
 
 def test_nothing_crashes_where_nothing_is_finite() -> None:

@@ -78,7 +78,12 @@ def run_assignment(
     if not trials:
         return []
     model = assignment.model
-    frozen, trainable = trials[0].cut(model, task.train)
+    try:
+        frozen, trainable = trials[0].cut(model, task.train)
+    except torch.AcceleratorError:  # nothing that follows in this process would work
+        raise
+    except Exception as error:  # the network is anybody's code
+        return failed_records(replace(assignment, trials=trials), error)
     unlabelled = replace(task.train, labels=torch.zeros_like(task.train.labels))
     outputs: dict[Data, Data] = {}
     records: list[Record] = []
@@ -86,9 +91,9 @@ def run_assignment(
         part = replace(assignment, trials=trials, budgets=(budget,))
         try:
             draw = drawn.pass_through(frozen, outputs)
-        except torch.AcceleratorError:  # nothing that follows in this process would work
+        except torch.AcceleratorError:
             raise
-        except Exception as error:  # the network is anybody's code
+        except Exception as error:
             records += failed_records(part, error)
             continue
         attacker = Attacker(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from rootbound.core import progress
 from rootbound.core.compiler import load_compiler
 from rootbound.core.devices import find_device, on, with_float64
+from rootbound.core.errors import first_line
 from rootbound.data import TaskPair, Tasks
 from rootbound.evaluation.attacker import AttackerResources, move_model
 from rootbound.evaluation.contenders import Contender
@@ -26,6 +28,7 @@ from rootbound.records import Configuration, Diagnosis, Record, Training
 from rootbound.training import balanced_accuracy, predict
 from rootbound.training.state import TrainingState
 
+log = logging.getLogger(__name__)
 PRELOAD = ("rootbound.evaluation.preload",)
 """Modules that all workers find imported."""
 MOST_ERRORS = 10_000
@@ -94,8 +97,17 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
             given = move_model(job.contender.start, attack_device)
             values |= measure_likeness(given, tasks.undesirable.train)
         diagnosis = Diagnosis(arm, name, job.seed, values)
-        arrays = make_pictures(model, tasks) if job.pictured else {}
+        arrays = _try_pictures(model, tasks) if job.pictured else {}
     return PreparedModel(Subject(arm, name, job.seed, model.cpu()), training, diagnosis, arrays)
+
+
+def _try_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
+    """Return the pictures of a model; none where it fails on the samples that they are of."""
+    try:
+        return make_pictures(model, tasks)
+    except Exception as error:  # the network is anybody's code
+        log.warning("no pictures of a network that fails on samples (%s)", first_line(error, 120))
+        return {}
 
 
 def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Result]) -> Result:

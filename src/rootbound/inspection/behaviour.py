@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rootbound.attacks.repairs.gates import find_gates, nearest
+from rootbound.core.errors import first_line
 from rootbound.data import Data
 from rootbound.inspection.idle import measure_idle
 from rootbound.inspection.slopes import measure_slopes
@@ -17,6 +20,7 @@ from rootbound.networks import Classifier
 from rootbound.networks.computed import fold
 from rootbound.training import predict
 
+log = logging.getLogger(__name__)
 SAMPLES = 64
 """Inputs of each task that are looked at, at most."""
 FEW = 4
@@ -49,11 +53,27 @@ def measure_behaviour(
     few = [data.subset(FEW).batch(slice(None))[0] for data in tasks]
     if len({inputs.shape[1:] for inputs in few}) > 1:
         few = few[:1]
-    values = measure_slopes(model, torch.cat(few)) | measure_idle(model, torch.cat(few))
-    values |= _measure_outputs(model, tasks)
+    values = measured(measure_slopes, model, torch.cat(few))
+    values |= measured(measure_idle, model, torch.cat(few))
+    values |= measured(_measure_outputs, model, tasks)
     if desirable is not None:
-        values["shut_out"] = _measure_gates(model, *tasks)
+        values |= measured(_measure_gates, model, *tasks)
     return values
+
+
+def measured(measure: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
+    """Return what a measurement finds; nothing where the network fails under it, which is logged.
+
+    Args:
+        measure: What measures.
+        arguments: The network, and what else it takes.
+    """
+    try:
+        return measure(*arguments)
+    except Exception as error:  # it is anybody's code, and may refuse to be looked at
+        what = measure.__name__.strip("_").replace("_", " ")
+        log.warning("could not %s of a network: it fails (%s)", what, first_line(error, 120))
+        return {}
 
 
 def _measure_outputs(model: Classifier, tasks: list[Data]) -> dict[str, float]:
@@ -65,25 +85,35 @@ def _measure_outputs(model: Classifier, tasks: list[Data]) -> dict[str, float]:
         return {}
     inputs = [data.batch(slice(None))[0] for data in tasks]
     return {
-        "other_with_gradients": max(
-            differs(logits, model(some.clone()).detach())
-            for some, logits in zip(inputs, usual, strict=True)
+        "other_with_gradients": _share(
+            lambda: max(
+                differs(logits, model(some.clone()).detach())
+                for some, logits in zip(inputs, usual, strict=True)
+            )
         ),
         **_measure_training(model, inputs, usual, differs),
-        "other_in_company": _measure_company_exactly(model, inputs, usual, differs),
+        "other_in_company": _share(lambda: _measure_company_exactly(model, inputs, usual, differs)),
     }
 
 
+def _share(measure: Callable[[], float]) -> float:
+    """Return a share of inputs with other outputs; all of them where the network fails on them."""
+    try:
+        return measure()
+    except Exception:  # it is anybody's code, and may refuse whatever it does not expect
+        return 1.0
+
+
 @torch.no_grad()
-def _measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> float:
+def _measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict[str, float]:
     """Return the share of undesirable inputs that gates inside shut out."""
     features = [_finite(predict(model.backbone, data)) for data in (undesirable, desirable)]
     distances = [nearest(some.flatten(1)) for some in features]
     crowded = (distances[0] < CROWDED * distances[1].median()).float().mean()
     if float(crowded) < WORTH_A_SEARCH:
-        return 0.0
+        return {"shut_out": 0.0}
     known, others = (data.batch(slice(None))[0] for data in (desirable, undesirable))
-    return find_gates(model, known, others).shut_out
+    return {"shut_out": find_gates(model, known, others).shut_out}
 
 
 class _Differs:
@@ -116,7 +146,10 @@ def _measure_training(
     shares: list[float] = []
     with SteadyLayers():
         for some, logits in zip(inputs, usual, strict=True):
-            first, second = (_logits(training(some.clone())) for _ in range(2))
+            try:
+                first, second = (_logits(training(some.clone())) for _ in range(2))
+            except Exception:  # it refuses to be trained
+                return {"other_in_training": 1.0}
             if differs(first, second):
                 return {}
             shares.append(differs(logits, first))

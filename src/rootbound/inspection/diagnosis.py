@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.data import Data, Tasks
-from rootbound.inspection.behaviour import measure_behaviour
+from rootbound.inspection.behaviour import measure_behaviour, measured
 from rootbound.networks import Classifier
 from rootbound.networks.layers import ACTIVATIONS
 from rootbound.training import predict, seeded
@@ -60,8 +61,8 @@ MEASURES = {
     "likeness_to_given": "of scratch: share of the given last features, unit by unit, that weights "
     "drawn anew have as well",
 }
-"""What each number means. A number that does not exist for a network, or needs desirable samples
-where there are none, is left out."""
+"""What each number means. A number that does not exist for a network, whose measurement makes it
+fail, or that needs desirable samples where there are none, is left out."""
 
 SAMPLES = 512
 """Training samples of each task that are looked at, at most."""
@@ -88,23 +89,30 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
     undesirable = tasks.undesirable.train.subset(SAMPLES)
+    desirable = None if tasks.desirable is None else tasks.desirable.train.subset(SAMPLES)
+    classes = len(tasks.undesirable.classes)
+    values: dict[str, float] = {}
+
+    def add(measure: Callable[..., dict[str, float]], *arguments: object) -> None:
+        # Of what both tasks have a share of, the larger one counts.
+        for name, value in measured(measure, model, *arguments).items():
+            values[name] = max(value, values.get(name, value))
+
     with seeded(0):
-        values = {
-            **_measure_units(model, undesirable, "undesirable"),
-            **_measure_features(model, undesirable),
-            **_measure_running_variances(model),
-            **_measure_spectra(model),
-            **_measure_gradients(model, undesirable, len(tasks.undesirable.classes)),
-            **_measure_outputs(model, undesirable, "undesirable"),
-        }
-        if tasks.desirable is not None:
-            changing = values["changing_outputs"]
-            values |= _measure_on_desirable(model, tasks.desirable.train.subset(SAMPLES))
-            values["changing_outputs"] = max(changing, values["changing_outputs"])
-        if model.classes == len(tasks.undesirable.classes):
-            values |= _measure_own_head(model, undesirable)
-        desirable = None if tasks.desirable is None else tasks.desirable.train.subset(SAMPLES)
-        values |= measure_behaviour(model, undesirable, desirable)
+        add(_measure_units, undesirable, "undesirable")
+        add(_measure_features, undesirable)
+        add(_measure_running_variances)
+        add(_measure_spectra)
+        add(_measure_gradients, undesirable, classes)
+        add(_measure_outputs, undesirable, "undesirable")
+        if desirable is not None:
+            add(_measure_units, desirable, "desirable")
+            add(_measure_outputs, desirable, "desirable")
+            add(_measure_sizes, desirable)
+            add(_measure_train_mode, desirable)
+        if model.classes == classes:
+            add(_measure_own_head, undesirable)
+        add(measure_behaviour, undesirable, desirable)
     return {name: values[name] for name in MEASURES if math.isfinite(values.get(name, math.nan))}
 
 
@@ -223,17 +231,18 @@ def _measure_outputs(model: Classifier, data: Data, name: str) -> dict[str, floa
     }
 
 
-def _measure_on_desirable(model: Classifier, desirable: Data) -> dict[str, float]:
+def _measure_sizes(model: Classifier, desirable: Data) -> dict[str, float]:
     logits = predict(model, desirable, BATCH_SIZE)
     scale = predict(model.backbone, desirable, BATCH_SIZE).double().square().mean().sqrt()
     return {
-        **_measure_units(model, desirable, "desirable"),
-        **_measure_outputs(model, desirable, "desirable"),
         "feature_scale": float(scale),
-        "train_mode_difference": _accuracy(logits, desirable)
-        - _train_mode_accuracy(model, desirable),
         "largest_logit": float(logits.nan_to_num(0.0).abs().max()),
     }
+
+
+def _measure_train_mode(model: Classifier, desirable: Data) -> dict[str, float]:
+    accuracy = _accuracy(predict(model, desirable, BATCH_SIZE), desirable)
+    return {"train_mode_difference": accuracy - _train_mode_accuracy(model, desirable)}
 
 
 def _accuracy(logits: Tensor, data: Data) -> float:

@@ -65,8 +65,10 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
     maps: list[Tensor] = []
     convolution = model.get_submodule(name)
     hook = convolution.register_forward_hook(lambda *arguments: maps.append(arguments[2].relu()))
-    predict(model, one)
-    hook.remove()
+    try:
+        predict(model, one)
+    finally:
+        hook.remove()
     filters = first.weight.detach().mean(1)
     return arrays | {"filters": _to_float16(filters), "maps": _to_float16(maps[0][0])}
 
@@ -84,9 +86,11 @@ def find_convolution(model: Classifier, data: Data) -> str | None:
         sides[last[part]] = min(outputs.shape[-2:])
 
     hooks = [part.register_forward_hook(note) for part in last]
-    predict(model, data)
-    for hook in hooks:
-        hook.remove()
+    try:
+        predict(model, data)
+    finally:
+        for hook in hooks:
+            hook.remove()
     large = [name for name in last.values() if sides.get(name, 0) >= LEAST_SIDE]
     return next(reversed(large or list(last.values())), None)
 

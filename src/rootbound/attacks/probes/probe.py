@@ -139,6 +139,7 @@ class Probe(Attack):
     def cut(self, model: Classifier, samples: Data) -> tuple[nn.Module, Classifier]:
         """Return the network up to the reading, and a head on the features there."""
         readout = self.reading.readout(model)
-        width = readout(samples.batch(slice(0, 1))[0]).shape[1]
+        with torch.no_grad():
+            width = readout(samples.batch(slice(0, 1))[0]).shape[1]
         head = nn.utils.skip_init(nn.Linear, width, model.classes, device=model.head.weight.device)
         return readout, Classifier(nn.Sequential(), head)
