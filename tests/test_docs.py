@@ -88,6 +88,21 @@ def test_every_page_has_its_place() -> None:
     assert {path for path in own if not path.startswith("pages/")} | set(made()) == listed
 
 
+def test_links_lead_to_files_that_are_kept() -> None:
+    """Pages are also read as Markdown in the repository, where no page is made."""
+    made_folders = [ROOT / "docs" / folder for folder in MADE]
+    dead = []
+    for page, text in written().items():
+        if page.startswith("docs/pages/"):  # a template; the page that it makes is checked
+            continue
+        for target in re.findall(r"\]\(([^)#\s]+)", CODE.sub("", text)):
+            found = ((ROOT / page).parent / target).resolve()
+            here = found.exists() and not any(found.is_relative_to(one) for one in made_folders)
+            if not here and not re.match(r"\w+:", target):
+                dead.append(f"{page}: {target}")
+    assert dead == []
+
+
 def test_every_method_and_attack_of_a_leaderboard_stands_on_its_page() -> None:
     pages = made()
     for split in GATHERED["splits"]:
