@@ -6,8 +6,9 @@ Random weights are worth what random weights are worth: their head start over sc
 audit has a model of its own, and labels and scratch weights of its own for each of its draws. So
 the share of intervals that hold 0 is their coverage, and the share of audits in which a gate of
 one point says "does not hold" is its error rate. Beside them the undefended model, whose head
-start is not 0: there a gate errs that says "holds". An interrupted run goes on in its folder; what
-is there of it is told with `--audits 0`. A Markdown table is printed.
+start is not 0: there a gate errs that says "holds". Audits are made a few at a time, each few in a
+folder of their own that begins with what the one before has. So an interrupted study goes on, and
+what is complete of it is told with `--audits 0`. A Markdown table is printed.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import torch
 import rootbound as rb
 from rootbound.attacks import Budget
 from rootbound.data import TaskPair
+from rootbound.datasets import Dataset
 from rootbound.evaluation import compare
 from rootbound.methods import Method, Plain
 from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
-from rootbound.records import Evaluation
+from rootbound.records import Evaluation, records_file
+from rootbound.records.run_folder import RunFolder
 from rootbound.report.cells import in_words
 from rootbound.suites import QUICK_2, STANDARD_2
 from rootbound.training import Recipe
@@ -41,6 +44,8 @@ SUITE = replace(
 )
 LIMIT = 1.0
 """Points that the gate allows."""
+AT_ONCE = 4
+"""Audits that are made together."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,9 @@ class RandomWeights(Method):
 
 
 def audits(evaluation: Evaluation) -> list[Evaluation]:
-    """Return each seed as an audit of its own, where everything of it is there."""
+    """Return each seed as an audit of its own."""
     found = []
-    counts: dict[int, int] = {}
-    for record in evaluation.records:
-        counts[record.seed] = counts.get(record.seed, 0) + 1
-    whole = max(counts.values())
-    for seed in sorted(seed for seed, count in counts.items() if count == whole):
+    for seed in range(evaluation.context["seeds"]):
         records = tuple(one for one in evaluation.records if one.seed == seed)
         trainings = tuple(one for one in evaluation.trainings if one.seed == seed)
         found.append(replace(evaluation, records=records, trainings=trainings))
@@ -102,6 +103,22 @@ def describe(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
+def run_audits(folder: Path, data: Dataset, audits: int, workers: int) -> None:
+    """Make audits a few at a time; `folder/8` has the first eight."""
+    channels, height, width = data.train.shape
+    for count in range(AT_ONCE, audits + 1, AT_ONCE):
+        fewer = folder / str(count - AT_ONCE)
+        compare(
+            [Plain(Recipe(epochs=1)), RandomWeights()],
+            data.split(desirable=range(5), undesirable=range(5, 10)),
+            shallow_cnn(classes=5, shape=(channels, height, width)),
+            suite=SUITE,
+            seeds=count,
+            workers=workers,
+            folder=RunFolder(folder / str(count), extends=fewer if count > AT_ONCE else None),
+        )
+
+
 def main() -> None:
     """Run the audits and print what they say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -114,17 +131,9 @@ def main() -> None:
         data = rb.datasets.mnist()
         if arguments.data is not None:
             data = rb.datasets.load(arguments.data)
-        channels, height, width = data.train.shape
-        compare(
-            [Plain(Recipe(epochs=1)), RandomWeights()],
-            data.split(desirable=range(5), undesirable=range(5, 10)),
-            shallow_cnn(classes=5, shape=(channels, height, width)),
-            suite=SUITE,
-            seeds=arguments.audits,
-            workers=arguments.workers,
-            folder=arguments.folder,
-        )
-    print(describe(Evaluation.load(arguments.folder)))
+        run_audits(arguments.folder, data, arguments.audits, arguments.workers)
+    complete = [path for path in arguments.folder.glob("[0-9]*") if records_file(path).exists()]
+    print(describe(Evaluation.load(max(complete, key=lambda path: int(path.name)))))
 
 
 if __name__ == "__main__":
