@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,14 +27,15 @@ from rootbound.cli.main import main
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
 from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment
-from rootbound.evaluation.timed_plan import FACTOR, TimedPlan
+from rootbound.evaluation.timed_plan import FACTOR, TimedPlan, list_rounds
+from rootbound.methods import BestResponse
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Configuration, Evaluation, Record
 from rootbound.records.record import Tier
 from rootbound.report.headline import verdict
 from rootbound.report.settings import settings
 from rootbound.report.summary import summarise
-from rootbound.suites import Suite
+from rootbound.suites import STANDARD_2, Suite
 from rootbound.suites.space import Space
 from rootbound.suites.suite import DRAWS_IN_TIME as DRAWS
 
@@ -117,6 +119,16 @@ def test_every_arm_has_the_same_trials_on_every_rung(whole: Evaluation) -> None:
     assert len(expected[5, 0, "benign"]) == DRAWS
     assert {one.stage for one in whole.records} == {"screen"}
     assert len({one.key for one in whole.records}) == len(whole.records)
+
+
+def test_strong_families_come_early() -> None:
+    known = BestResponse().adaptive_attacks()
+    suite = STANDARD_2.with_attacks(known)
+    rounds = list(list_rounds(suite))
+    assert sorted(map(repr, chain(*rounds))) == sorted(map(repr, suite.attacks))
+    assert known[0] in rounds[2], "the attack that knows the method waits"
+    families = {trial.family for trial in chain(*rounds[:6]) if trial.tier != "probe"}
+    assert len(families) >= 6, "after six rounds there is too little beside probes"
 
 
 def test_what_a_verdict_needs_comes_first(

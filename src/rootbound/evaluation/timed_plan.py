@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice, zip_longest
 from typing import Any
@@ -22,6 +22,8 @@ from rootbound.evaluation.plan import (
 )
 from rootbound.records import EXACT, Configuration, Record
 from rootbound.suites import Suite
+
+Bundle = tuple[Attack, ...]
 
 FACTOR = 4
 """One in so many settings of a rung goes on, with so many times the steps."""
@@ -71,7 +73,7 @@ class TimedPlan:
         self._started, self._before = time.monotonic(), 0.0
         self._expected, self._subjects = subjects, list[tuple[Subject, int]]()
         self._budgets = tuple(budget for budget in suite.budgets if budget.labels != 1)
-        self._untried = _list_rounds(suite.attacks) if self._budgets else iter(())
+        self._untried = list_rounds(suite) if self._budgets else iter(())
         self._settings = {Configuration.of(setting): setting for setting in suite.attacks}
         self._records: list[Record] = []
         self._open: set[int] = set()
@@ -249,12 +251,17 @@ def _on_rung(budget: Budget, rung: int) -> Budget:
     return replace(budget, steps=max(1, budget.steps * FACTOR**rung // FACTOR))
 
 
-def _list_rounds(trials: Sequence[Attack]) -> Iterator[tuple[Attack, ...]]:
-    """Yield the settings of one round after the other.
+def list_rounds(suite: Suite) -> Iterator[tuple[Attack, ...]]:
+    """Yield a suite's settings, round by round.
 
     First what is sure to end: the exact last layer, in closed form; then one fine-tuning. After
-    them a few bundles a round, one of each family after the other.
+    them a few bundles a round: a probe, a fine-tuning and a repair in turn, each of another family
+    than the last one, because an attacker is judged by the three strongest families.
+    Attacks that know the method, which stand at the end of a suite, come before others of their
+    tier.
     """
+    first = len(suite.attacks) - suite.adaptive
+    trials = (*suite.attacks[first:], *suite.attacks[:first])
     firsts = [
         next((bundle for bundle in bundles(trials) if is_first(bundle[0])), ())
         for is_first in (
@@ -262,12 +269,19 @@ def _list_rounds(trials: Sequence[Attack]) -> Iterator[tuple[Attack, ...]]:
             lambda trial: trial.tier == "fine-tuning",
         )
     ]
-    families: dict[str, list[Attack]] = {}
+    tiers: dict[str, dict[str, list[Attack]]] = {}
     for trial in trials:
         if not any(trial in bundle for bundle in firsts):
-            families.setdefault(trial.family, []).append(trial)
-    turns = zip_longest(*map(bundles, families.values()))
-    others = (bundle for turn in turns for bundle in turn if bundle is not None)
+            tiers.setdefault(trial.tier, {}).setdefault(trial.family, []).append(trial)
+    others = _take_turns(
+        _take_turns(map(bundles, families.values())) for families in tiers.values()
+    )
     yield from filter(None, firsts)
     while several := list(islice(others, BUNDLES_PER_ROUND)):
         yield tuple(trial for bundle in several for trial in bundle)
+
+
+def _take_turns(several: Iterable[Iterable[Bundle]]) -> Iterator[Bundle]:
+    """Yield the first of each, then the second of each, and so on."""
+    for turn in zip_longest(*several):
+        yield from (bundle for bundle in turn if bundle is not None)
