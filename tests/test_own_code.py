@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+import rootbound as rb
 from rootbound.cli import main
+from rootbound.data import TaskPair
+from rootbound.evaluation.contenders import Contender
+from rootbound.evaluation.context import specification
+from rootbound.networks import Classifier
 from rootbound.records import Evaluation
+from rootbound.training import seeded
 
 OWN = """
 from collections.abc import Iterator
@@ -63,6 +74,48 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "own.py").write_text(OWN)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.head = nn.Linear(256, 8), nn.Linear(8, 3)
+
+    def forward(self, inputs):
+        return self.head(self.layer(inputs.flatten(1)).relu())
+"""
+
+
+def test_another_network_with_the_same_weights_is_another_run(
+    toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its code is another, or a layer without weights."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    suite = rb.Suite("small", (rb.attacks.ExactLastLayer(1e-3),), (rb.Budget(5, 3),))
+
+    def digest(make: Callable[[], nn.Module]) -> str:
+        with seeded(0):
+            model = Classifier.wrap(make(), example=torch.ones(1, 1, 16, 16))
+        return specification(toy_tasks, suite, 1, [Contender("defended", "x", model)]).digest
+
+    def load(code: str) -> Callable[[], nn.Module]:
+        sys.modules.pop("net_of_a_user", None)
+        (tmp_path / "net_of_a_user.py").write_text(code)
+        importlib.invalidate_caches()
+        net: Callable[[], nn.Module] = importlib.import_module("net_of_a_user").Net
+        return net
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    assert digest(load(NET)) == digest(load(NET)) != digest(load(NET.replace("relu", "tanh")))
+    first, last = nn.Linear(256, 8), nn.Linear(8, 3)
+    usual, again, other = (
+        digest(lambda one=one: nn.Sequential(nn.Flatten(), first, one, last))  # type: ignore[misc]
+        for one in (nn.ReLU(), nn.ReLU(), nn.Tanh())
+    )
+    assert usual == again != other
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -6,14 +6,16 @@ import datetime
 import hashlib
 import os
 import platform
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from rootbound.data import Task, Tasks
 from rootbound.data.transforms import describe_inputs
@@ -110,6 +112,12 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
     # adds draws until a gate is decided.
     digest = replace(suite, attackers=1, until=None).digest
     until = {} if suite.until is None else {"until": vars(suite.until)}
+    # Weights do not say what is computed with them; of other networks their names do.
+    networks = {
+        each.name: each.start.unwrapped()
+        for each in contenders
+        if each.start.head_name and not each.start.architecture
+    }
     return Spec(
         {
             "versions": _versions(),
@@ -129,10 +137,13 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
             "shared_undesirable": tasks.shared,
             "data": {
                 task.name: {"training": task.train.digest, "test": task.test.digest}
-                for task in (tasks.desirable, tasks.undesirable)
+                for task in (tasks.desirable, tasks.undesirable, tasks.benign)
                 if task is not None
             },
-            "code": _digest_foreign_code([each.method for each in contenders], suite),
+            "code": {
+                **_digest_foreign_code([each.method for each in contenders], suite, networks),
+                **{f"network of {name}": _digest_layers(one) for name, one in networks.items()},
+            },
         }
     )
 
@@ -141,17 +152,26 @@ def _versions() -> dict[str, str]:
     return {"rootbound": version("rootbound"), "torch": torch.__version__}
 
 
-def _digest_foreign_code(methods: Sequence[Method | None], suite: Suite) -> dict[str, str]:
-    """Return digests of the files outside this package that define methods and attacks.
+def _digest_foreign_code(
+    methods: Sequence[Method | None], suite: Suite, networks: Mapping[str, nn.Module]
+) -> dict[str, str]:
+    """Return digests of the files outside this package that define methods, attacks and networks.
 
-    Their authors change them between runs; code in the package has a version.
+    Their authors change them between runs; code in the package, and in torch, has a version.
     """
-    parts = [part for part in (*methods, *suite.attacks, *suite.blind) if part is not None]
-    modules = {type(part).__module__ for part in parts}
-    foreign = [sys.modules.get(name) for name in modules if name.partition(".")[0] != "rootbound"]
-    paths = {getattr(module, "__file__", None) for module in foreign}
+    parts: list[object] = [*methods, *suite.attacks, *suite.blind, *suite.benign]
+    parts += [part for network in networks.values() for part in network.modules()]
+    modules = {type(part).__module__ for part in parts if part is not None}
+    foreign = [name for name in modules if name.partition(".")[0] not in ("rootbound", "torch")]
+    paths = {getattr(sys.modules.get(name), "__file__", None) for name in foreign}
     files = [Path(path) for path in sorted(filter(None, paths)) if Path(path).is_file()]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
+
+
+def _digest_layers(network: nn.Module) -> str:
+    """Return a digest of a network's layers and their settings, as the network prints them."""
+    printed = re.sub(r" at 0x[0-9a-f]+", "", repr(network))  # where a function is in memory
+    return hashlib.sha256(printed.encode()).hexdigest()[:16]
 
 
 def _describe_conversions(contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:
