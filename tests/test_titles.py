@@ -70,6 +70,21 @@ def test_titles_change_with_the_records(golden: Evaluation) -> None:
     assert all(before[name] != after[name] for name in before)
 
 
+@pytest.mark.usefixtures("unwritten")
+def test_a_loss_that_is_not_finite_is_left_out(golden: Evaluation) -> None:
+    """A network may give NaN for test samples, and numbers for those that validate."""
+    tokens = {**golden.context["undesirable"], "stratified": False}
+    records = tuple(
+        replace(one, losses=(1.0,) * (len(one.steps) - one.seed) + (None,) * one.seed)
+        if one.steps
+        else one
+        for one in golden.records
+    )
+    found = replace(golden, records=records, context={**golden.context, "undesirable": tokens})
+    (figure,) = (one for one in draw(found, {})["curves"] if one.name == "curves-loss")
+    assert "end at 1.00 nats, those of scratch at 1.00" in figure.title
+
+
 def test_the_highest_end_of_a_curve_is_named(golden: Evaluation) -> None:
     names = metrics.families(golden)
     (case, _) = find_cases(changed(golden, "scratch", 0.5))

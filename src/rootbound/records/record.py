@@ -93,7 +93,8 @@ class Record:
         certificate: Numbers that prove how good the trial is, if the attack gives any.
         error: Why the trial failed, or None.
         task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
-        losses: Cross-entropy on the samples of `test` at the same steps, in nats.
+        losses: Cross-entropy on the samples of `test` at the same steps, in nats; None where it is
+            not finite.
         rung: In a run with a time limit, how often the attack was given four times the steps.
         balanced: `accuracy` where every class counts the same; None where that is, where classes
             are tokens, or where an older record does not say.
@@ -121,7 +122,7 @@ class Record:
     certificate: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     task: TaskName = "undesirable"
-    losses: tuple[float, ...] = ()
+    losses: tuple[float | None, ...] = ()
     rung: int = 0
     balanced: float | None = None
     halves: tuple[float, ...] = ()

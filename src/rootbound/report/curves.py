@@ -129,10 +129,11 @@ def _draw_steps(
     for method, line in looks.items():
         records = metrics.selected(evaluation, method, labels, family).values()
         curves = [
-            dict(zip(record.steps, values, strict=True))
+            {step: value for step, value in zip(record.steps, values, strict=True)
+             if value is not None}
             for record in records
             if (values := record.losses if losses else record.test)
-        ]
+        ]  # fmt: skip
         if curves and (common := sorted(set.intersection(*map(set, curves)))):
             unit = 1 if losses else 100
             values_at = [[unit * curve[step] for curve in curves] for step in common]

@@ -52,10 +52,11 @@ def steps_title(case: Case, families: Sequence[str]) -> str:
 def losses_title(case: Case) -> str:
     """Return the cross-entropy that attackers end with, with the most labels."""
     labels = metrics.budgets(case.evaluation)[-1]
-    ends = []
+    ends: list[list[float]] = []
     for name in (case.method, "scratch"):
         chosen = metrics.selected(case.evaluation, name, labels).values()
-        ends.append([record.losses[record.selected] for record in chosen if record.losses])
+        losses = (record.losses[record.selected] for record in chosen if record.losses)
+        ends.append([loss for loss in losses if loss is not None])
     if not all(ends):
         return "The attackers' cross-entropy over their steps"
     own, fresh = map(statistics.fmean, ends)
