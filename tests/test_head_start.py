@@ -83,9 +83,14 @@ def test_one_attack_is_named_and_the_others_are_counted() -> None:
 def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
     golden = Evaluation.load(GOLDEN)
     # Whoever starts from scratch does as well, to the last sample.
-    even = replace(golden, records=tuple(
+    few = replace(golden, records=tuple(
         replace(one, accuracy=one.accuracy and 0.5, test=tuple(0.5 for _ in one.test))
         for one in golden.records))  # fmt: skip
+    first = show_first(few)
+    assert (first.word, first.look) == ("no verdict", "open")
+    assert any("60 test samples cannot rule out 5 points" in one for one in first.sentences)
+    tested = {**golden.context["undesirable"], "test_samples": 1000}
+    even = replace(few, context={**golden.context, "undesirable": tested})
     first = show_first(even)
     assert (first.word, first.look) == ("none measured", "none")
     unseen = replace(even, context={**even.context, "one_block": {

@@ -10,12 +10,14 @@ from functools import cached_property
 from rootbound.flags import Raised, flags
 from rootbound.metrics import Estimate
 from rootbound.metrics import measures as metrics
+from rootbound.metrics.gain import least_doubt
+from rootbound.metrics.gate import RATE
 from rootbound.records import Configuration, Evaluation
 from rootbound.report.attack_names import describe_attacks
 from rootbound.report.cells import in_words
 from rootbound.report.doubts import no_verdict, why_unreliable
 from rootbound.report.gate import why_not_to_trust
-from rootbound.report.head_start import Word, is_undecided, judge_head_start
+from rootbound.report.head_start import LARGE, Word, is_undecided, judge_head_start
 
 GENERIC = "GenericFeatures"
 """Class of the control that learns from unrelated data, and competes with no method."""
@@ -65,7 +67,13 @@ class Case:
     @cached_property
     def doubts(self) -> list[str]:
         """Why good news cannot be relied on, whatever the intervals show."""
-        return why_not_to_trust(self.evaluation, self.method, self.raised)
+        reasons = why_not_to_trust(self.evaluation, self.method, self.raised)
+        samples = int(self.evaluation.context["undesirable"]["test_samples"])
+        means = [gain.mean for gain in self.gains.values()]
+        if any(mean + least_doubt(mean, samples, RATE) >= LARGE for mean in means):
+            # Draws that are judged on the same samples may agree by chance.
+            reasons.append(f"{samples} test samples cannot rule out {LARGE:g} points.")
+        return reasons
 
     @cached_property
     def price(self) -> Estimate | None:

@@ -24,7 +24,8 @@ MEANINGS: dict[Word, str] = {
     "large": "with some number of labels the whole interval is above zero, and the gain is "
     f"{LARGE:g} points or more",
     "no verdict": "a flag says that a low number would mean nothing; or there is one draw of "
-    f"labels, or an interval reaches from zero to {LARGE:g} points or more: draws are too few",
+    f"labels, or an interval reaches from zero to {LARGE:g} points or more: draws are too few; or "
+    "test samples are too few to rule that out",
 }
 """What each word means, for readers."""
 PREAMBLE = (
