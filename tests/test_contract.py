@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from architectures import ARCHITECTURES, TEXT, PlainCNN, ShallowCNN
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
@@ -184,6 +185,43 @@ def test_a_network_that_only_runs_in_evaluation_mode_is_one_block() -> None:
     model = Classifier.wrap(Deployed().eval(), example=samples("cnn"))
     assert len(model.blocks) == 1
     assert not model.training
+
+
+class TwoFaced(PlainCNN):
+    """Has other layers for where it is looked at than for where it is used."""
+
+    def __init__(self, when: str) -> None:
+        super().__init__()
+        self.other, self.when = nn.Conv2d(3, 8, 3), when
+        if when == "calls":
+            self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.when == "calls":
+            self.calls += 1
+        is_seen = {
+            "gradients": torch.is_grad_enabled(),
+            "inference": not torch.is_inference_mode_enabled(),
+            "one": len(x) == 1,
+            "few": len(x) < 100,
+            "calls": getattr(self, "calls", 0) < 100,
+        }[self.when]
+        x = (self.conv1 if is_seen else self.other)(x).relu()
+        logits: Tensor = self.fc(self.hidden(F.adaptive_avg_pool2d(x, 3).flatten(1)).relu())
+        return logits
+
+
+@pytest.mark.parametrize("when", ["gradients", "inference", "one", "few", "calls"])
+def test_a_network_that_takes_another_course_elsewhere_is_run_as_it_is(when: str) -> None:
+    """Blocks that hold for what was seen would be another network, without some of its weights."""
+    module = TwoFaced(when).eval()
+    model = Classifier.wrap(module, example=samples("cnn", 1)).eval()
+    assert len(list(model.parameters())) == len(list(module.parameters()))
+    inputs = samples("cnn", 128)
+    for mode in (torch.enable_grad(), torch.inference_mode()):
+        with mode:
+            assert torch.equal(model(inputs), copy.deepcopy(module)(inputs))
+            assert torch.equal(model(inputs[:1]), copy.deepcopy(module)(inputs[:1]))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ from rootbound.networks.wrapping import guess_example, replace_module
 
 CHECKS = 3
 """Random batches with which blocks are compared with the network."""
+MANY, MOST_NUMBERS = 256, 2**22
+"""Samples of a large batch, and numbers in it, at most."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,9 @@ def find_point(traces: dict[bool, Trace], name: str) -> dict[bool, Ref]:
 def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, Tensor]) -> bool:
     """Return whether blocks and head compute what the network does, on random samples.
 
-    They do so to the last bit, and so do the gradients, unless something follows the head.
+    They do so to the last bit, and so do the gradients, unless something follows the head; and not
+    only in batches as small as those in which its calls were seen, with gradients on. Calls hold
+    for ever, so that a network which changes itself has no blocks.
     """
     own = copy.deepcopy(network)
     whole = nn.Sequential(*copy.deepcopy((found.backbone, found.head)))
@@ -168,20 +173,52 @@ def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, 
         for training in (True, False) if last else (False,):
             outputs, gradients = _run(own.train(training), samples, seed)
             other_outputs, other_gradients = _run(whole.train(training), samples, seed)
-            if not last:
-                if not torch.allclose(outputs.flatten(1), other_outputs, rtol=1e-4, atol=1e-5):
-                    return False
-            elif not torch.equal(outputs, other_outputs) or gradients != other_gradients:
+            if not _are_same(outputs, other_outputs, exactly=last):
                 return False
-    return True
+            if last and gradients != other_gradients:
+                return False
+    one = batches[0][:1]
+    many = max(1, min(MANY, MOST_NUMBERS // one.numel()))
+    for count, without_gradients in ((1, torch.no_grad()), (many, torch.inference_mode())):
+        samples = random_like(one[torch.zeros(count, dtype=torch.long)], CHECKS + 1)
+        with without_gradients:
+            pair = (_first(part.eval()(samples)) for part in (own, whole))
+            if not _are_same(*pair, exactly=last):
+                return False
+    return not _changes_itself(own, one)
+
+
+def _are_same(outputs: Tensor, others: Tensor, *, exactly: bool) -> bool:
+    if exactly:
+        return torch.equal(outputs, others)
+    return torch.allclose(outputs.flatten(1), others, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def _changes_itself(network: nn.Module, samples: Tensor) -> bool:
+    """Return whether a network is another one after each call: it counts them, say."""
+    seen = []
+    for _ in range(2):
+        network(samples)
+        numbers = [
+            value.double().sum().item() if isinstance(value, Tensor) else value
+            for part in network.modules()
+            for value in (*vars(part).values(), *part.buffers(recurse=False))
+            if isinstance(value, bool | int | float | Tensor)
+        ]
+        seen.append(repr(numbers))
+    return seen[0] != seen[1]
+
+
+def _first(outputs: object) -> Tensor:
+    return cast(Tensor, outputs[0] if isinstance(outputs, tuple | list) else outputs)
 
 
 def _run(network: nn.Module, samples: Tensor, seed: int) -> tuple[Tensor, set[float]]:
     """Return outputs, and the size of each gradient."""
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
-        outputs = network(samples)
-        outputs = outputs[0] if isinstance(outputs, tuple | list) else outputs
+        outputs = _first(network(samples))
         weighted = (outputs * torch.randn(outputs.shape).to(outputs)).sum()
     parameters = [value for value in network.parameters() if value.requires_grad]
     gradients = torch.autograd.grad(weighted, parameters, allow_unused=True)
