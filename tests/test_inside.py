@@ -129,6 +129,23 @@ def test_the_error_of_a_gradient_is_what_is_wrong_with_it(
         assert found[name] == pytest.approx(error, abs=1e-5 if precise else 1e-2)
 
 
+def test_a_number_names_the_same_call_in_train_mode() -> None:
+    layers = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(), nn.Linear(6, 3)
+    network, courses = nn.Sequential(*layers), []
+    for mode in (False, True):
+        names: list[str] = []
+
+        def note(_: int, name: str, tensor: Tensor, names: list[str] = names) -> Tensor:
+            names.append(name)
+            return tensor
+
+        with Calls(note):
+            network.train(mode)(torch.randn(8, 4))
+        courses.append(names)
+    assert courses[0] == courses[1]
+    assert int(network.get_buffer("1.num_batches_tracked")) == 1
+
+
 class Trembling(nn.Module):
     """Changes its outputs from call to call by far less than anybody would see."""
 

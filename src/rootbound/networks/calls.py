@@ -63,11 +63,12 @@ class Calls(TorchFunctionMode):
         if _only_detaches(function, args):
             return args[0]
         changed = _find_changed(function, args, kwargs or {})
+        counts = changed is not None and _is_counter(changed)
         # The gradient of a call may need what it returned, whatever takes its place.
-        own = args if changed is None else (changed.clone(), *args[1:])
+        own = args if changed is None or counts else (changed.clone(), *args[1:])
         outputs = self._call(function, own, kwargs or {})
         # What compiled code calls is seen only while operations are counted as well.
-        if isinstance(function, torch._ops.OpOverload):
+        if counts or isinstance(function, torch._ops.OpOverload):
             return outputs
         if isinstance(outputs, Tensor):
             shown = self._shown(function, outputs)
@@ -122,6 +123,14 @@ def _find_changed(
     else:
         changes = name.endswith("_") and name not in _ONLY_LOOKS
     return args[0] if changes else None
+
+
+def _is_counter(tensor: Tensor) -> bool:
+    """Return whether a tensor is one whole number, as a norm counts its batches with.
+
+    It does so in train mode alone, so that calls after it would have other numbers there.
+    """
+    return tensor.dim() == 0 and not tensor.is_floating_point() and tensor.dtype != torch.bool
 
 
 _INPLACE = {
