@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +214,18 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     return gzip.compress(json.dumps(values).encode())
 
 
+def put(table: str, name: str, value: object, values: dict[str, Any]) -> None:
+    values[table][0][name] = value
+
+
+IMPOSSIBLE: tuple[tuple[str, str, object], ...] = (
+    ("records", "accuracy", math.nan), ("records", "accuracy", 50), ("records", "accuracy", "0.5"),
+    ("records", "halves", [0.5]), ("records", "halves", [math.inf, 0.5]),
+    ("records", "test", None), ("records", "test", []), ("records", "selected", 99),
+    ("records", "labels", "10"), ("records", "stage", "rehearsal"), ("records", "seed", "0"),
+    ("trainings", "desirable_accuracy", -1.0), ("trainings", "arm", "leg"),
+)  # fmt: skip
+"""What no run can have measured, in the first entry of a table."""
 WHOLE = (GOLDEN / "records.json.gz").read_bytes()
 DAMAGED = {
     "empty": b"",
@@ -232,6 +246,10 @@ DAMAGED = {
     "attack of words": changed(lambda values: values["attacks"].__setitem__(0, "FineTune")),
     "attack of another kind": changed(lambda values: values["attacks"].__setitem__(0, {"a": 1})),
     "method of another kind": changed(lambda values: values["methods"].__setitem__(0, 1)),
+    **{
+        f"{name} {value!r}": changed(partial(put, table, name, value))
+        for table, name, value in IMPOSSIBLE
+    },
     "old with hostile text": json.dumps(
         {"format": 2, "complete": True, "context": {}, "trainings": [],
          "records": [{"attack": "A(\n\n"}]}

@@ -185,7 +185,7 @@ def test_published_records_can_be_compared(place: Path, capsys: pytest.CaptureFi
         assert "\n  0 not, 0 in A alone, 0 in B alone\n" in shown
     judged = next(one for one in older.records if one.accuracy is not None)
     others = [one for one in older.records if one is not judged]
-    changed = replace(judged, accuracy=(judged.accuracy or 0.0) + 0.25)
+    changed = replace(judged, accuracy=(judged.accuracy or 0.0) - 0.25)
     context = {**older.context, "versions": {**older.context["versions"], "torch": "0.1"}}
     replace(older, records=(changed, *others), context=context).save(place / "published")
     assert main(["runs", "diff", "published", "first"]) == 0

@@ -19,7 +19,7 @@ from rootbound.core.errors import InputError, first_line
 from rootbound.core.files import write_atomically
 from rootbound.records.configuration import Configuration, from_values, to_values
 from rootbound.records.frame import to_frame
-from rootbound.records.record import Diagnosis, Entry, Record, Training, build, rounded
+from rootbound.records.record import Diagnosis, Entry, Record, Training, build, check, rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ class Evaluation:
             raise TypeError("the context is not a table")
         methods = _rows(values["methods"], Configuration | str)
         attacks = _rows(values["attacks"], Configuration)
-        return cls(
+        found = cls(
             context=values["context"],
             trainings=tuple(
                 build(Training, entry | {"settings": methods[entry["settings"]]})
@@ -174,6 +174,10 @@ class Evaluation:
             complete=bool(values["complete"]),
             diagnoses=tuple(build(Diagnosis, entry) for entry in values.get("diagnoses", ())),
         )
+        entries: list[Training | Record] = [*found.trainings, *found.records]
+        for entry in entries:
+            check(entry)
+        return found
 
     @classmethod
     def _gathered(cls, folder: Path) -> Self:

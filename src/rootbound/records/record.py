@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from rootbound.records.configuration import Configuration
 
@@ -174,3 +174,41 @@ def build(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
     return kind(**arguments)
+
+
+def check(entry: Training | Record) -> None:
+    """Raise an error where an entry that was read says what nothing can have measured.
+
+    Raises:
+        ValueError: A value is none that its field can have; the message names both.
+        TypeError: It is of another type.
+    """
+    if isinstance(entry, Training):
+        shares = {"desirable_accuracy", "desirable_balanced"}
+        wrong = {
+            "arm": entry.arm not in get_args(Arm),
+            "seed": not isinstance(entry.seed, int),
+        }
+    else:
+        shares, steps = {"accuracy", "balanced"}, len(entry.steps)
+        wrong = {
+            "arm": entry.arm not in get_args(Arm),
+            "stage": entry.stage not in get_args(Stage),
+            "task": entry.task not in get_args(TaskName),
+            "seed": not isinstance(entry.seed, int),
+            "attacker": not isinstance(entry.attacker, int),
+            "labels": entry.labels is not None and entry.labels < 1,
+            "selected": not 0 <= entry.selected < max(1, steps),
+            "validation": len(entry.validation) not in (0, steps)
+            or not _are_shares(entry.validation),
+            "test": len(entry.test) != steps or not _are_shares(entry.test),
+            "halves": len(entry.halves) not in (0, 2) or not _are_shares(entry.halves),
+        }
+    wrong |= {name: not _are_shares([getattr(entry, name) or 0.0]) for name in shares}
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise ValueError(f"{name} of {entry.method} is {str(getattr(entry, name))[:80]}")
+
+
+def _are_shares(values: Sequence[float]) -> bool:
+    return all(0.0 <= value <= 1.0 for value in values)
