@@ -49,8 +49,9 @@ def test_it_moves_by_what_is_left_of_the_price(
 ) -> None:
     weights = followed(toy_model, toy_tasks, lost, monkeypatch)
     assert set(weights[:200]) == {BEGINNING}, "it moved before its time"
-    moves = CHECKS // 2 - 1
-    expected = max(SMALLEST, BEGINNING * math.exp(RATE * direction * moves))
+    left = (2 * (1 - check / CHECKS) for check in range(CHECKS // 2 + 1, CHECKS))
+    moved = RATE * sum(min(direction, share) for share in left)
+    expected = max(SMALLEST, BEGINNING * math.exp(moved))
     assert weights[-1] == pytest.approx(expected, rel=1e-6)
 
 

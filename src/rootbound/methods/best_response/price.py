@@ -17,9 +17,9 @@ from rootbound.training import accuracy, predict
 CHECKS = 80
 """How often the price would be measured over the whole of training."""
 RATE = 0.15
-"""The most that the logarithm of the weight rises at a check."""
+"""The most that the logarithm of the weight rises at the first check."""
 STEEPEST_FALL = 4.0
-"""How many times as much it falls at most: what has been taken away comes back slowly."""
+"""How many times `RATE` it falls at most: what has been taken away comes back slowly."""
 BEGINNING = 0.2
 """The weight at the start, as a share of the one that is asked for."""
 AVERAGED = 0.04
@@ -31,12 +31,13 @@ SMALLEST = 1e-4
 class Price:
     """Move a weight so that the desirable accuracy lost comes to what may be lost.
 
-    Dual ascent: `log w <- log w + RATE * clip((allowed - lost) / allowed, -STEEPEST_FALL, 1)` at
-    each of `CHECKS` times, where `lost` is the twin's accuracy less the model's on held-out
-    samples. The twin starts where the model does and takes the same batches without the defence,
-    so that the two share what is random. Both are compared with averaged weights, which tell what
-    the model will have lost when the learning rate has fallen; without that, steps of a high rate
-    hide it.
+    Dual ascent: `log w <- log w + RATE * clip((allowed - lost) / allowed, -STEEPEST_FALL, left)`
+    at each of `CHECKS` times, where `lost` is the twin's accuracy less the model's on held-out
+    samples, and `left` the share that is left of the training in which the weight moves: what a
+    late rise costs shows when it cannot be won back. The twin starts where the model does and takes
+    the same batches without the defence, so that the two share what is random. Both are compared
+    with averaged weights, which tell what the model will have lost when the learning rate has
+    fallen; without that, steps of a high rate hide it.
 
     Averages of weights: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
     Generalization", UAI 2018, https://arxiv.org/abs/1803.05407. Differs from the paper: the
@@ -63,7 +64,7 @@ class Price:
     ) -> None:
         self.model, self.twin = model, copy.deepcopy(model)
         self.held_out, self.allowed, self.weight = held_out, allowed, BEGINNING * weight
-        self.checks = math.floor(start * CHECKS)
+        self.start, self.checks = start, math.floor(start * CHECKS)
         share = min(1.0, 1 / max(1.0, AVERAGED * steps))
         self.averages = [
             AveragedModel(one, avg_fn=lambda kept, now, _: move(kept, now, share), use_buffers=True)
@@ -76,7 +77,7 @@ class Price:
             average.update_parameters(one)
         if progress * CHECKS >= self.checks + 1:
             self.checks = math.floor(progress * CHECKS)
-            self._check()
+            self._check((1 - progress) / (1 - self.start))
         return self.weight
 
     def state_dict(self) -> dict[str, Any]:
@@ -99,10 +100,10 @@ class Price:
         lost = 100 * (twin - model)
         return float(lost.mean()), float(lost.std(correction=0)) / math.sqrt(len(lost))
 
-    def _check(self) -> None:
+    def _check(self, left: float) -> None:
         model, twin = (accuracy(average, self.held_out) for average in self.averages)
         slack = (self.allowed - 100 * (twin - model)) / self.allowed
-        moved = math.log(self.weight) + RATE * max(-STEEPEST_FALL, min(1.0, slack))
+        moved = math.log(self.weight) + RATE * max(-STEEPEST_FALL, min(left, slack))
         self.weight = max(SMALLEST, math.exp(moved))
 
 
