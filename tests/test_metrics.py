@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from rootbound.core.errors import InputError
+from rootbound.flags import Case
 from rootbound.metrics import measures as metrics
 from rootbound.records import Arm, Configuration, Evaluation, Record, Training
 
@@ -139,6 +140,16 @@ def test_desirable_and_names() -> None:
     assert metrics.undefended(found) == "Plain"
     assert metrics.desirable(found, "x") == {(0, 0): 0.9, (1, 1): 0.91, (2, 2): 0.92}
     assert metrics.failures(found, "x") == (0, 1)
+
+
+def test_of_several_undefended_methods_the_first_is_compared_with() -> None:
+    """As flags do."""
+    first = Training("undefended", "Plain", "", 0, 0.9, 1.0)
+    second, own = replace(first, method="Longer"), replace(first, arm="defended", method="x")
+    found = Evaluation({}, (first, second, own), ())
+    assert metrics.undefended(found) == "Plain"
+    reference = Case(found, own).undefended
+    assert reference is not None and reference.training is first
 
 
 def test_a_slip_of_the_pen_is_an_error_and_not_none() -> None:

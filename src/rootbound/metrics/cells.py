@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.metrics.estimates import Draw
-from rootbound.records import EXACT, PRACTICAL, Evaluation, Record
+from rootbound.records import EXACT, PRACTICAL, Arm, Evaluation, Record
 
 MOST_COLUMNS = 8
 """Number of attack families that a table has room for."""
@@ -18,15 +18,17 @@ def methods(evaluation: Evaluation) -> list[str]:
 
 
 def undefended(evaluation: Evaluation) -> str | None:
-    """Return the name of the undefended arm, if there is one."""
-    arms = {training.arm: training.method for training in evaluation.trainings}
-    return arms.get("undefended")
+    """Return the name of the undefended arm, if there is one; of several the first."""
+    return _find_arm(evaluation, "undefended")
 
 
 def public(evaluation: Evaluation) -> str | None:
     """Return the name of the public arm, if there is one."""
-    arms = {training.arm: training.method for training in evaluation.trainings}
-    return arms.get("public")
+    return _find_arm(evaluation, "public")
+
+
+def _find_arm(evaluation: Evaluation, arm: Arm) -> str | None:
+    return next((one.method for one in evaluation.trainings if one.arm == arm), None)
 
 
 def families(evaluation: Evaluation) -> list[str]:
