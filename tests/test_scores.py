@@ -137,6 +137,16 @@ def test_multiples_of_labels() -> None:
     assert metrics.labels_multiples(found, "y") == [(10.0, False)]
 
 
+def test_a_draw_that_was_not_attacked_with_few_labels_says_nothing_of_them() -> None:
+    """Where a gate is decided, numbers of labels get draws of their own."""
+    found = evaluation(
+        *(record("scratch", value, labels=n) for n, value in ((10, 0.78), (100, 0.8))),
+        *(record("x", value, labels=n) for n, value in ((10, 0.5), (100, 0.79))),
+        *(record(name, 0.8, labels=100, attacker=1) for name in ("scratch", "x")),
+    )
+    assert metrics.labels_multiples(found, "x") == [(10.0, True)]
+
+
 def test_confirmed_settings_replace_the_screening() -> None:
     found = evaluation(
         record("x", 0.99, validation=0.9),

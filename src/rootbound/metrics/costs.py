@@ -100,7 +100,8 @@ def labels_multiples(
     """Return, by draw, how many times scratch's labels it takes to come as far as scratch.
 
     The goal is a share of what scratch reaches with the largest number of labels that is not
-    all. Numbers of labels are those of the budgets, so multiples are coarse.
+    all. Numbers of labels are those of the budgets, so multiples are coarse. Only draws that were
+    attacked with all of these numbers count.
     """
     counts = sorted(count for count in budgets(evaluation) if count is not None)
     if not counts:
@@ -108,8 +109,11 @@ def labels_multiples(
     goals = attacked(evaluation, "scratch", counts[-1])
     own = [(count, attacked(evaluation, method, count)) for count in counts]
     fresh = [(count, attacked(evaluation, "scratch", count)) for count in counts]
+    arms = [(name, count) for name in (method, "scratch") for count in counts]
+    drawn = set.intersection(*(set(trials(evaluation, *arm)) for arm in arms))
     pairs = []
-    for draw, best in sorted(goals.items()):
+    for draw in sorted(drawn & goals.keys()):
+        best = goals[draw]
         reference, needed = (
             next((count for count, by_draw in arm if by_draw.get(draw, 0.0) >= share * best), None)
             for arm in (fresh, own)
