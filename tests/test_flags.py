@@ -249,6 +249,18 @@ def test_raised_by_what_it_is_for(name: str) -> None:
         assert found.seed == 0
 
 
+def test_raw_inputs_are_compared_on_the_draw_of_labels_that_they_met() -> None:
+    """Even if another draw was luckier."""
+    found = recorded("", -0.3)(clean())
+    lucky = tuple(
+        replace(one, attacker=10_000, validation=(0.3, 0.9, 0.9))
+        for one in found.records
+        if one.method == "Defence"
+    )
+    found = replace(found, records=found.records + lucky)
+    assert "attacker below raw inputs" in names(flags(found))
+
+
 def exchanged(found: Evaluation) -> Evaluation:
     """Return the evaluation with the public model in the place of the defended one."""
     other = {"Defence": "public", "public": "Defence"}
