@@ -167,7 +167,9 @@ def test_several_models_share_the_other_arms(
         assert first == [one.validation for one in found.records if one.method == new]
 
 
-@pytest.mark.parametrize("names", [(), ("scratch",), ("one", "undefended")], ids=str)
+@pytest.mark.parametrize(
+    "names", [(), ("scratch",), ("one", "undefended"), ("raw inputs",), ("small net",)], ids=str
+)
 def test_names_that_are_taken_are_refused(
     names: tuple[str, ...], toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:

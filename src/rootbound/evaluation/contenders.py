@@ -17,7 +17,7 @@ from rootbound.training import seeded
 
 RAW_INPUTS = "raw inputs"
 SMALL_NET = "small net"
-TAKEN = ("undefended", "public", "scratch")
+TAKEN = ("undefended", "public", "scratch", SMALL_NET, RAW_INPUTS)
 """Names of arms, which no model may have."""
 
 
