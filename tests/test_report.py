@@ -15,6 +15,7 @@ import pytest
 import rootbound as rb
 from rootbound import report
 from rootbound.core.errors import InputError
+from rootbound.publishing.card import resistance_card, to_markdown
 from rootbound.records import Evaluation
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -132,6 +133,17 @@ def test_no_records_yet(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     replace(golden, trainings=(), records=(), complete=False).save(tmp_path)
     assert "not complete" in report.write(tmp_path).read_text()
+
+
+@pytest.mark.parametrize("labels", [[10, 100], [10, None]])
+def test_models_that_time_left_nothing_for(labels: list[int | None], tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    budgets = [{"labels": one, "steps": 60} for one in labels]
+    replace(golden, context={**golden.context, "budgets": budgets}, records=()).save(tmp_path)
+    page = report.write(tmp_path).read_text()
+    assert "No attack finished on every arm" in page
+    card = resistance_card(Evaluation.load(tmp_path), "BestResponse", "0" * 64)
+    assert "No attack was made." in to_markdown(card, "model")
 
 
 def test_without_an_undefended_arm(tmp_path: Path) -> None:

@@ -237,6 +237,8 @@ def _desirable_in_words(desirable: Mapping[str, Any] | None) -> str:
 
 
 def _table(cells: Sequence[Mapping[str, Any]]) -> str:
+    if not cells:
+        return "No attack was made."
     columns = {name: title for name, title in COLUMNS.items() if name in cells[0]}
     lines = [
         f"| labels a class | {' | '.join(columns.values())} |",
