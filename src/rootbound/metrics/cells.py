@@ -55,6 +55,12 @@ def budgets(evaluation: Evaluation) -> list[int | None]:
     return list(dict.fromkeys(record.labels for record in competing))
 
 
+def most_labels(evaluation: Evaluation) -> int | None:
+    """Return the last of these; where no trial has finished, the last that was planned."""
+    planned = (budget["labels"] for budget in evaluation.context.get("budgets", ()))
+    return (budgets(evaluation) or [*planned] or [None])[-1]
+
+
 def desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
     """Return the desirable accuracy of each model: of a given one it is the same for all seeds."""
     given = is_given(evaluation)

@@ -118,9 +118,10 @@ class Case:
     @cached_property
     def strongest_attacks(self) -> str:
         """The strongest attacks in words, with the labels with which the weights add most."""
-        labels = None if self.worst is None else self.worst[0]
-        families = metrics.strongest_families(self.evaluation, self.method, labels)
-        return describe_attacks(families, self.kind) if families else ""
+        if self.worst is None:
+            return ""
+        families = metrics.strongest_families(self.evaluation, self.method, self.worst[0])
+        return describe_attacks(families, self.kind)
 
     @property
     def over(self) -> str:

@@ -151,8 +151,7 @@ def _strongest(case: Case) -> Fact | None:
 def _exact(case: Case) -> Fact | None:
     """Return what a new last layer reaches; random weights stand beside it."""
     evaluation = case.evaluation
-    budgets = metrics.budgets(evaluation)
-    labels = budgets[-1] if budgets else None  # a run that was stopped may have none yet
+    labels = metrics.most_labels(evaluation)
     own = metrics.points(metrics.attacked(evaluation, case.method, labels, EXACT))
     if own is None:
         return None

@@ -65,7 +65,7 @@ def headline(evaluation: Evaluation) -> list[str]:
 
 def _exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:
     """Return what the exact last layer reaches with the most labels, in percent."""
-    labels = metrics.budgets(evaluation)[-1]
+    labels = metrics.most_labels(evaluation)
     return metrics.points(metrics.attacked(evaluation, method, labels, EXACT))
 
 

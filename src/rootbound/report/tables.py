@@ -17,7 +17,7 @@ NOT_FOR_THE_TASK = {"public", "scratch", "control"}
 
 def overview(evaluation: Evaluation) -> Table:
     """Return the table of what each method keeps, and what attackers get from it."""
-    most_labels = _find_most_labels(evaluation)
+    most_labels = metrics.most_labels(evaluation)
     tuned = [name for name in metrics.columns(evaluation) if not name.startswith("last layer")]
     families = (PRACTICAL, EXACT, *tuned)
     rows = []
@@ -72,12 +72,6 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     return accuracy, change(metrics.desirable_change(evaluation, method), wanted="high")
 
 
-def _find_most_labels(evaluation: Evaluation) -> int | None:
-    """Return the most labels that attackers had, or were to have where none has finished."""
-    planned = (budget["labels"] for budget in evaluation.context.get("budgets", ()))
-    return (metrics.budgets(evaluation) or [*planned] or [None])[-1]
-
-
 def steps(evaluation: Evaluation) -> Table:
     """Return the table of steps until an attacker catches up with the undefended model."""
     # What is solved at once, as most probes are, costs operations and no steps.
@@ -86,7 +80,7 @@ def steps(evaluation: Evaluation) -> Table:
     families = [name for name in metrics.columns(evaluation) if name in stepwise]
     columns = [(family, share) for family in families for share in SHARES]
     names = (f"{describe_attack(family)}: {100 * share:.0f} %" for family, share in columns)
-    labels = _find_most_labels(evaluation)
+    labels = metrics.most_labels(evaluation)
     rows = tuple(
         (
             Cell(method),

@@ -51,7 +51,7 @@ def steps_title(case: Case, families: Sequence[str]) -> str:
 
 def losses_title(case: Case) -> str:
     """Return the cross-entropy that attackers end with, with the most labels."""
-    labels = metrics.budgets(case.evaluation)[-1]
+    labels = metrics.most_labels(case.evaluation)
     ends: list[list[float]] = []
     for name in (case.method, "scratch"):
         chosen = metrics.selected(case.evaluation, name, labels).values()
