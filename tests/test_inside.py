@@ -30,7 +30,8 @@ from rootbound.inspection.idle import measure_idle
 from rootbound.inspection.slopes import measure_slopes
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
-from rootbound.networks.calls import Calls, Cut, Fixed
+from rootbound.networks.calls import Calls
+from rootbound.networks.met_inside import Cut, Fixed, goes_alike
 from rootbound.records import Diagnosis, Evaluation, Training
 from rootbound.training import Recipe, seeded
 
@@ -144,6 +145,30 @@ def test_a_number_names_the_same_call_in_train_mode() -> None:
         courses.append(names)
     assert courses[0] == courses[1]
     assert int(network.get_buffer("1.num_batches_tracked")) == 1
+
+
+class StochasticDepth(nn.Module):
+    """Leaves samples out in train mode, by calls that it makes there alone."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            return inputs
+        return inputs * torch.empty(len(inputs), 1).bernoulli_(0.5).div_(0.5)
+
+
+def test_what_makes_other_calls_in_train_mode_is_cut_where_it_was_found() -> None:
+    with seeded(0):
+        network = nn.Sequential(nn.Linear(4, 6), StochasticDepth(), nn.Tanh(), nn.Linear(6, 3))
+        inputs = torch.randn(8, 4)
+    assert goes_alike(network[2:], torch.randn(2, 6))
+    alike = goes_alike(network, inputs)
+    assert not alike
+    for mode in (True, False):
+        cut = Cut(network, 1, pool, alike=alike).train(mode)
+        assert torch.equal(cut(inputs), network[0](inputs).tanh())
+        ones = torch.ones(6)
+        fixed = Fixed(network, {1: ones}, {1: ones.bool()}, alike=alike).train(mode)
+        assert torch.equal(fixed(inputs), network[3](torch.ones(8, 6)))
 
 
 class Trembling(nn.Module):

@@ -187,7 +187,7 @@ def _true_gradients() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _detached_buffers(network: nn.Module) -> Iterator[None]:
+def detached_buffers(network: nn.Module) -> Iterator[None]:
     """Leave no buffer in the graph of a pass: running statistics are kept without gradients."""
     try:
         yield
@@ -195,84 +195,3 @@ def _detached_buffers(network: nn.Module) -> Iterator[None]:
         for buffer in network.buffers():
             if buffer.grad_fn is not None:
                 buffer.detach_()
-
-
-class Fixed(nn.Module):
-    """A network in which some units inside are what they are on the mean of some inputs.
-
-    Args:
-        network: The network.
-        values: By the number of a call, what its units are fixed at, without the batch.
-        chosen: By the same number, which of its units are.
-    """
-
-    def __init__(
-        self, network: nn.Module, values: Mapping[int, Tensor], chosen: Mapping[int, Tensor]
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.numbers = tuple(values)
-        for number in values:
-            self.register_buffer(f"value_{number}", values[number].clone(), persistent=False)
-            self.register_buffer(f"chosen_{number}", chosen[number].clone(), persistent=False)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of the network."""
-        fixing = Calls(lambda number, _, tensor: self.fix(number, tensor))
-        with fixing, _detached_buffers(self.network):
-            outputs: Tensor = self.network(inputs)
-        return outputs
-
-    def fix(self, number: int, tensor: Tensor) -> Tensor:
-        """Return what takes the place of a tensor: itself where nothing of it is fixed."""
-        if number not in self.numbers:
-            return tensor
-        value = self.get_buffer(f"value_{number}")
-        chosen = self.get_buffer(f"chosen_{number}")
-        if tensor.dim() < value.dim() or not _fits(value, tensor):
-            return tensor
-        return torch.where(chosen, value.to(tensor.dtype), tensor)
-
-
-def _fits(value: Tensor, tensor: Tensor) -> bool:
-    shape = tensor.shape[tensor.dim() - value.dim() :]
-    return all(own in (1, other) for own, other in zip(value.shape, shape, strict=True))
-
-
-class Cut(nn.Module):
-    """A network up to one call inside, whose outputs are averaged over a grid of positions.
-
-    Args:
-        network: The network.
-        number: Number of the call.
-        pool: Makes features `(N, D)` of what the call returns.
-    """
-
-    def __init__(self, network: nn.Module, number: int, pool: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.network = network
-        self.number = number
-        self.pool = pool
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features."""
-
-        def stop(number: int, _: str, tensor: Tensor) -> Tensor:
-            if number == self.number:
-                raise _Reached(tensor)
-            return tensor
-
-        try:
-            with Calls(stop), _detached_buffers(self.network):
-                self.network(inputs)
-        except _Reached as reached:
-            return self.pool(reached.tensor)
-        raise RuntimeError(f"call {self.number} was not made: the network took another course")
-
-
-class _Reached(BaseException):
-    """The call was made: no code of the network may take this for an error of its own."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        super().__init__()
-        self.tensor = tensor

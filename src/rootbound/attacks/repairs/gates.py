@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.networks import Classifier
-from rootbound.networks.calls import Calls, Fixed
+from rootbound.networks.calls import Calls
+from rootbound.networks.met_inside import Fixed
 
 FAR = 25.0
 """Mean square distance of undesirable inputs from the mean of desirable ones, over the variance of
@@ -43,9 +44,16 @@ class Gates:
     names: tuple[str, ...] = ()
     shut_out: float = 0.0
 
-    def hold_open(self, backbone: nn.Module) -> nn.Module:
-        """Return the backbone with its gates open; itself where there are none."""
-        return Fixed(backbone, self.values, self.chosen) if self.names else backbone
+    def hold_open(self, backbone: nn.Module, *, alike: bool = True) -> nn.Module:
+        """Return the backbone with its gates open; itself where there are none.
+
+        Args:
+            backbone: The backbone.
+            alike: Whether it makes the same calls in train mode.
+        """
+        if not self.names:
+            return backbone
+        return Fixed(backbone, self.values, self.chosen, alike=alike)
 
     def with_one_more(self, number: int, name: str, value: Tensor, chosen: Tensor) -> Gates:
         """Return the same with one place more."""

@@ -18,7 +18,8 @@ from rootbound.core.fields import PositiveInt
 from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import pool_outputs
-from rootbound.networks.calls import Calls, Cut
+from rootbound.networks.calls import Calls
+from rootbound.networks.met_inside import Cut, goes_alike
 
 LOOKED_AT = 64
 """Inputs of each task by which gates are found."""
@@ -48,7 +49,8 @@ class OpenGates(Repair):
         gates = attacker.find_once(self, lambda: self._find(model, attacker))
         if not gates.names:
             return model
-        return Classifier(nn.Sequential(gates.hold_open(model.backbone)), model.head)
+        alike = _goes_alike(model, attacker)
+        return Classifier(nn.Sequential(gates.hold_open(model.backbone, alike=alike)), model.head)
 
     def _find(self, model: Classifier, attacker: Attacker) -> Gates:
         assert attacker.desirable is not None  # it is needed
@@ -86,11 +88,18 @@ class CutInside(Repair):
             return model
         read = pool_tokens if attacker.train.tokens else pool
         number = ranked[min(self.rank, len(ranked)) - 1]
-        backbone = nn.Sequential(Cut(model.backbone, number, read))
+        alike = _goes_alike(model, attacker)
+        backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike))
         with at_rest(model):
             width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())
+
+
+def _goes_alike(model: Classifier, attacker: Attacker) -> bool:
+    return attacker.find_once(
+        goes_alike, lambda: goes_alike(model.backbone, sample(attacker.train, 2))
+    )
 
 
 def rank_tensors(model: Classifier, train: Data) -> list[int]:

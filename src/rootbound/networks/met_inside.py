@@ -1,0 +1,145 @@
+"""Networks that are met inside, by the numbers of their calls: cut at one, or fixed at some."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from rootbound.networks.calls import Calls, detached_buffers
+
+
+def goes_alike(network: nn.Module, inputs: Tensor) -> bool:
+    """Return whether a network makes the same calls in train mode as in evaluation mode.
+
+    With stochastic depth, say, it does not: then a number names another tensor.
+    """
+    courses: list[list[str]] = [[], []]
+    for mode, names in zip((True, False), courses, strict=True):
+
+        def note(_: int, name: str, tensor: Tensor, names: list[str] = names) -> Tensor:
+            names.append(name)
+            return tensor
+
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), Calls(note):
+                copy.deepcopy(network).train(mode)(inputs.clone())
+        except Exception:  # it is anybody's code, and may refuse to be trained
+            return False
+    return courses[0] == courses[1]
+
+
+class _Inside(nn.Module):
+    """A network that is met at numbers of its calls, which are those of evaluation mode.
+
+    Args:
+        network: The network.
+        alike: Whether it makes the same calls in train mode; else it stays out of that.
+    """
+
+    def __init__(self, network: nn.Module, *, alike: bool) -> None:
+        super().__init__()
+        self.network, self.alike = network, alike
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode."""
+        super().train(mode)
+        if not self.alike:
+            self.network.eval()
+        return self
+
+
+class Fixed(_Inside):
+    """A network in which some units inside are what they are on the mean of some inputs.
+
+    Args:
+        network: The network.
+        values: By the number of a call, what its units are fixed at, without the batch.
+        chosen: By the same number, which of its units are.
+        alike: Whether the network makes the same calls in train mode.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        values: Mapping[int, Tensor],
+        chosen: Mapping[int, Tensor],
+        *,
+        alike: bool = True,
+    ) -> None:
+        super().__init__(network, alike=alike)
+        self.numbers = tuple(values)
+        for number in values:
+            self.register_buffer(f"value_{number}", values[number].clone(), persistent=False)
+            self.register_buffer(f"chosen_{number}", chosen[number].clone(), persistent=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the outputs of the network."""
+        fixing = Calls(lambda number, _, tensor: self.fix(number, tensor))
+        with fixing, detached_buffers(self.network):
+            outputs: Tensor = self.network(inputs)
+        return outputs
+
+    def fix(self, number: int, tensor: Tensor) -> Tensor:
+        """Return what takes the place of a tensor: itself where nothing of it is fixed."""
+        if number not in self.numbers:
+            return tensor
+        value = self.get_buffer(f"value_{number}")
+        chosen = self.get_buffer(f"chosen_{number}")
+        if tensor.dim() < value.dim() or not _fits(value, tensor):
+            return tensor
+        return torch.where(chosen, value.to(tensor.dtype), tensor)
+
+
+def _fits(value: Tensor, tensor: Tensor) -> bool:
+    shape = tensor.shape[tensor.dim() - value.dim() :]
+    return all(own in (1, other) for own, other in zip(value.shape, shape, strict=True))
+
+
+class Cut(_Inside):
+    """A network up to one call inside, whose outputs are averaged over a grid of positions.
+
+    Args:
+        network: The network.
+        number: Number of the call.
+        pool: Makes features `(N, D)` of what the call returns.
+        alike: Whether the network makes the same calls in train mode.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        number: int,
+        pool: Callable[[Tensor], Tensor],
+        *,
+        alike: bool = True,
+    ) -> None:
+        super().__init__(network, alike=alike)
+        self.number = number
+        self.pool = pool
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the features."""
+
+        def stop(number: int, _: str, tensor: Tensor) -> Tensor:
+            if number == self.number:
+                raise _Reached(tensor)
+            return tensor
+
+        try:
+            with Calls(stop), detached_buffers(self.network):
+                self.network(inputs)
+        except _Reached as reached:
+            return self.pool(reached.tensor)
+        raise RuntimeError(f"call {self.number} was not made: the network took another course")
+
+
+class _Reached(BaseException):
+    """The call was made: no code of the network may take this for an error of its own."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__()
+        self.tensor = tensor
