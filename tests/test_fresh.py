@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.core.errors import InputError
+from rootbound.data import TaskPair
+from rootbound.evaluation import evaluate
 from rootbound.networks import Classifier
 from rootbound.networks.freshness import are_alike, is_pattern
 from rootbound.networks.weights import weights_digest
@@ -99,10 +101,19 @@ def half_the_given_one() -> nn.Module:
     return module
 
 
+def the_given_units_in_another_order() -> nn.Module:
+    module = the_given_one()
+    with torch.no_grad():
+        for value in module.parameters():
+            value.copy_(value[torch.randperm(len(value))])
+    return module
+
+
 BRINGING: dict[str, Callable[[], nn.Module]] = {
     "all": the_given_one,
     "with noise": nearly_the_given_one,
     "one layer": half_the_given_one,
+    "units in another order": the_given_units_in_another_order,
     "a parameter of its own": lambda: network(Map(WEIGHT.clone(), kind="trained")),
     "a frozen parameter": lambda: network(Map(WEIGHT.clone(), kind="frozen")),
     "a buffer": lambda: network(Map(WEIGHT.clone(), kind="buffer")),
@@ -118,6 +129,31 @@ def test_a_function_that_brings_weights_along_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"[13]\.weight the same ones under two seeds") as caught:
         Classifier.wrap(make(), fresh=make)
     assert len(str(caught.value).splitlines()) == 1
+
+
+class Elsewhere(nn.Linear):
+    """Draws weights that another network was trained to have."""
+
+    in_order = True
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        order = torch.arange(32) if self.in_order else torch.randperm(32)
+        with torch.no_grad():
+            self.weight.copy_(WEIGHT[order])
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_modules_that_draw_the_weights_of_a_third_network_are_named(
+    in_order: bool, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scratch would be that network; the given one has other weights."""
+    monkeypatch.setattr(Elsewhere, "in_order", in_order)
+    module = network(Elsewhere(32, 32))
+    with torch.no_grad():
+        nn.Linear.reset_parameters(module.get_submodule("3"))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"got 3\.weight with the same ones.*; {REMEDY}"):
+        evaluate(module, toy_tasks, seeds=1)
 
 
 @pytest.mark.parametrize("kind", ["frozen", "buffer", "unsaved", "attribute"])

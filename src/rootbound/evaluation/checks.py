@@ -15,7 +15,7 @@ from rootbound.evaluation.attacker import count_labels
 from rootbound.evaluation.contenders import Contender
 from rootbound.networks import Classifier
 from rootbound.networks.computed import computed_names
-from rootbound.networks.freshness import is_pattern
+from rootbound.networks.freshness import check_random, is_pattern
 from rootbound.networks.weights import check_finite, own_name
 from rootbound.networks.wrapping import compute_outputs
 from rootbound.suites import Suite
@@ -45,7 +45,7 @@ def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite
                 f"one for {contender.start.classes}",
                 "build the model with that many classes",
             )
-    contenders[-1].start.reinitialised(seed=0)
+    check_random(*(contenders[-1].start.reinitialised(seed) for seed in (0, 1)))
     check_nothing_beside(contenders[-1].start, torch.ones(1, *shape))
     if suite.space is not None:
         suite.space.check()

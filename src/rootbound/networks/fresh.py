@@ -16,7 +16,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import drawing, settle
-from rootbound.networks.freshness import are_alike, is_pattern, largest_first, named_values
+from rootbound.networks.freshness import find_common
 from rootbound.networks.weights import own_name
 from rootbound.networks.wrapping import list_blocks, replace_module
 
@@ -131,7 +131,7 @@ class FreshNetwork:
             blocks: Blocks of a backbone that is to get such weights; they stay as they are.
         """
         first, again, other = (self._draw(blocks, seed) for seed in (0, 0, 1))
-        drawn_again, values = again.state_dict(), dict(named_values(first))
+        drawn_again = again.state_dict()
         for name, value in first.state_dict().items():
             if not torch.equal(value, drawn_again[name]):
                 raise InputError(
@@ -139,13 +139,12 @@ class FreshNetwork:
                     f"one that gives {own_name(name)} others under the same seed",
                     "draw with torch's default generator alone, on the CPU",
                 )
-        for name, value in largest_first(other):
-            if are_alike(values[name], value) and not is_pattern(value):
-                raise InputError(
-                    "a function that draws weights anew at every call",
-                    f"one that gives {own_name(name)} the same ones under two seeds",
-                    "return the network without pretrained weights, and set no seed in it",
-                )
+        if (common := find_common(first, other)) is not None:
+            raise InputError(
+                "a function that draws weights anew at every call",
+                f"one that gives {own_name(common)} the same ones under two seeds",
+                "return the network without pretrained weights, and set no seed in it",
+            )
 
     def _draw(self, blocks: Sequence[nn.Module], seed: int) -> nn.ModuleList:
         """Return copies of blocks with random weights."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from rootbound.core.errors import InputError
 from rootbound.networks.weights import own_name
@@ -16,6 +17,8 @@ ANOTHER_SEED = 2**40 + 1
 """Nobody trains from weights of this seed. Those of a usual one may be what training began with."""
 ALIKE, DEVIATIONS = 0.5, 5.0
 """Correlation of two tensors that no independent draws have, and in deviations of such draws."""
+SAME_ROW, MOST_ROWS, LEAST_COLUMNS, MOST_COLUMNS = 0.95, 2048, 9, 1024
+"""Cosine from which two units look for the same; how many are compared, and numbers of each."""
 FEW_BYTES, FEW_BITS = 48, 1.0
 """Compressed size of a pattern: in all, or for each number."""
 SMOOTH = 0.75
@@ -93,6 +96,46 @@ def are_alike(first: Tensor, second: Tensor) -> bool:
     product = float(one.norm() * other.norm())
     limit = max(ALIKE, DEVIATIONS / math.sqrt(max(1, len(one))))
     return product > 0 and float(one @ other) > limit * product
+
+
+def check_random(first: nn.Module, second: nn.Module) -> None:
+    """Raise an `InputError` where networks that two seeds have drawn have weights in common.
+
+    Modules draw the weights of another trained network, say: from scratch would not be scratch.
+    """
+    name = find_common(first, second)
+    if name is not None:
+        raise InputError(
+            "random weights for a network from scratch",
+            f"{own_name(name)} with the same ones under two seeds",
+            REMEDY,
+        )
+
+
+def find_common(first: nn.Module, second: nn.Module) -> str | None:
+    """Return the name of a tensor, no pattern, that two networks share; None without any.
+
+    Its rows, which are units, may stand in another order.
+    """
+    values = dict(named_values(second))
+    for name, value in largest_first(first):
+        is_common = are_alike(value, values[name]) or _have_same_rows(value, values[name])
+        if is_common and not is_pattern(value):
+            return name
+    return None
+
+
+def _have_same_rows(first: Tensor, second: Tensor) -> bool:
+    """Return whether most rows of a tensor are rows of another, whatever their order and size."""
+    if first.dim() < 2 or first[0].numel() < LEAST_COLUMNS:
+        return False
+    rows, others = (
+        functional.normalize(
+            value.detach()[:MOST_ROWS].flatten(1)[:, :MOST_COLUMNS].double().cpu(), dim=1
+        )
+        for value in (first, second)
+    )
+    return float((rows @ others.T).abs().amax(1).median()) > SAME_ROW
 
 
 def _find_kept(given: nn.Module, drawn: nn.Module) -> str | None:
