@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -269,6 +270,16 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, store: Path) -> 
     with pytest.raises(InputError, match="finite"):
         loaded(path, ON_DISK)
     assert not list(store.iterdir())
+
+
+def test_other_axes_are_other_samples(tmp_path: Path, store: Path) -> None:
+    path = tmp_path / "cubes.npz"
+    samples = np.arange(8 * 6**3, dtype=np.uint8).reshape(8, 6, 6, 6)
+    labels = np.arange(8) % 2
+    np.savez(path, x_train=samples, y_train=labels, x_test=samples, y_test=labels)
+    for axes in ("NHWC", "NCHW"):
+        in_file, in_memory = (loaded(path, replace(one, axes=axes)) for one in (ON_DISK, IN_MEMORY))
+        same(in_file.train, in_memory.train)
 
 
 def test_what_was_left_out_stays_left_out(tmp_path: Path) -> None:

@@ -123,4 +123,5 @@ def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
             if file.read(1):  # reading to the end checks the checksum, too
                 raise ValueError(f"{name} is longer than its head says")
 
-        return collect(shape[0], parts(), f"{describe_files([path])} {name}", layout)[0]
+        source = f"{describe_files([path])} {name} {layout.axes}"
+        return collect(shape[0], parts(), source, layout)[0]
