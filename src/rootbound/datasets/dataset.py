@@ -5,6 +5,7 @@ A `Layout` says what the files of a collection do not say themselves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -256,7 +257,15 @@ def build_dataset(
     count = min(len(inputs), enough if most is None else most)
     spaced = torch.linspace(0, len(inputs) - 1, count).long()
     measured = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
-    scaling = Scaling(divisor, float(measured.mean()), max(float(measured.std()), 1e-6))
+    mean, deviation = float(measured.mean()), float(measured.std())
+    if math.isinf(mean) or math.isinf(deviation) or (count > 1 and math.isnan(deviation)):
+        raise InputError(
+            f"samples of {name} whose mean and deviation are finite",
+            f"numbers from {float(measured.min() * divisor):g} to "
+            f"{float(measured.max() * divisor):g}",
+            "scale them down first",
+        )
+    scaling = Scaling(divisor, mean, max(deviation, 1e-6))
     data = Data(*train, scaling), Data(*test, scaling)
     if len(measured) > 1 and bool((measured == measured[0]).all()):
         raise InputError(
