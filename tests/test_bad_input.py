@@ -277,6 +277,10 @@ ROWS = [
     Row(f"{AUDIT} --undesirable 2-5", "remove the overlap"),
     # Names.
     Row(f"{TRAIN} --data mnsit", "did you mean 'mnist'"),
+    Row(
+        f"{TRAIN} --data {'a' * 300}",
+        "can be read at a{200}; got File name too long; check the path",
+    ),
     Row(f"{TRAIN} --data nowhere/at/all", "nowhere/at/all; got no such folder; check the path"),
     Row(f"{TRAIN} --data ''", r"data set \(or a folder"),
     Row(f"{TRAIN} --data own.py", "an .npz file at own.py; got another file; give its folder"),

@@ -114,6 +114,15 @@ def test_one_corrupt_image_is_named_and_left_out_only_if_asked(
     assert shown.tolist() == data["train"].labels.tolist(), "a label went to another image"
 
 
+@pytest.mark.parametrize(
+    ("link", "target", "said"),
+    [("9.png", "missing.png", r"a readable image at .*9\.png"), ("loop", "..", "remove the link")],
+)
+def test_links_that_lead_nowhere_are_named(link: str, target: str, said: str, zoo: Path) -> None:
+    (zoo / "train" / NAMES[0] / link).symlink_to(target)
+    refused(zoo, said)
+
+
 def test_an_image_larger_than_any_memory_is_not_opened(
     zoo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,14 @@ def load(
         InputError: There is none, or its files cannot be used.
     """
     with torch.device("cpu"):
-        return as_dataset(_read(str(name), layout), tokeniser, layout)
+        try:
+            content = _read(str(name), layout)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise InputError(
+                f"a data set that can be read at {str(name)[:200]}", reason, "check the path"
+            ) from None
+        return as_dataset(content, tokeniser, layout)
 
 
 def as_dataset(

@@ -123,9 +123,16 @@ def make_once(source: str, make: Callable[[], Tensor]) -> Tensor:
 
 
 def describe_files(paths: Iterable[Path]) -> str:
-    """Return a text that changes when one of the files does."""
-    states = [(str(path.resolve()), path.stat()) for path in paths]
-    return repr([(name, state.st_size, state.st_mtime_ns) for name, state in states])
+    """Return a text that changes when one of the files does; a link may lead to none."""
+    return repr([_describe_file(path) for path in paths])
+
+
+def _describe_file(path: Path) -> tuple[str, int, int]:
+    try:
+        state = path.stat()
+    except OSError:  # whoever opens it says what is wrong
+        return str(path), 0, 0
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
 
 
 def _cached(source: str, suffix: str) -> Path:

@@ -98,8 +98,16 @@ class _Place:
 
     @classmethod
     def scan(cls, path: Path) -> _Place:
-        """Look into a folder and those inside it, once."""
+        """Look into a folder and those inside it, once.
+
+        Raises:
+            InputError: A link leads back to a folder that it is in.
+        """
         place = cls(path, [], [], [])
+        if path.resolve() in (above.resolve() for above in path.parents):
+            raise InputError(
+                f"a folder at {path}", "a link to a folder that it is in", "remove the link"
+            )
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
