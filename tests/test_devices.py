@@ -40,6 +40,8 @@ def test_names() -> None:
     assert find_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(InputError, match="did you mean 'cuda'"):
         find_device("cude")
+    with pytest.raises(InputError, match="a number after cpu:; got 'cpu:first'"):
+        find_device("cpu:first")
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])

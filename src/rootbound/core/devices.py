@@ -41,7 +41,10 @@ def find_device(name: str) -> torch.device:
         raise InputError(f"a machine with {kind}", "none here", "pass `device` auto")
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise InputError(f"a number after {kind}:", repr(name), "correct `device`") from None
 
 
 def with_float64(device: torch.device) -> torch.device:
