@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from torch import nn
 
 import rootbound as rb
 from rootbound.cli import main
+from rootbound.core.errors import InputError
+from rootbound.core.user_code import load_code, load_named
 from rootbound.data import TaskPair
 from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.context import specification
@@ -148,3 +151,30 @@ def test_all_means_all_and_more_may_follow(
     assert "every method once" in capsys.readouterr().err
     assert main([*command, "--methods", "NTL,own.py:Shrink", "--out", "run"]) == 0
     assert "Shrink" in (place / "run" / "leaderboard.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["net.py", "my-net.v2.py"])
+def test_files_of_one_name_stay_apart(name: str, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(f"class Here:\n    place = {folder!r}\n")
+    kinds = [load_named(f"{tmp_path / folder / name}:Here") for folder in ("a", "b")]
+    sent = [pickle.loads(pickle.dumps(kind)) for kind in kinds]
+    assert [kind.place for kind in sent] == ["a", "b"]
+    assert load_named(f"{tmp_path / 'b' / name}:Here") is kinds[1], "it was run again"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise ValueError('one\\ntwo')", "got ValueError: one; correct"),
+        ("exit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_file_that_cannot_be_run_is_told_in_one_line(
+    code: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "faulty.py").write_text(code)
+    with pytest.raises(InputError, match=said) as caught:
+        load_code(tmp_path / "faulty.py")
+    assert "\n" not in str(caught.value)

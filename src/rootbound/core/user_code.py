@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from rootbound.core.errors import InputError
+from rootbound.core.errors import InputError, first_line
 
 PREFIX = "rootbound_user_"
 """Begins the names that these files have as modules; no import finds them."""
@@ -21,8 +23,8 @@ def load_code(path: str | Path) -> ModuleType:
         InputError: There is no such file, or it cannot be run.
     """
     path = Path(path).resolve()
-    name = f"{PREFIX}{path.stem}"
-    if (known := sys.modules.get(name)) is not None and known.__file__ == str(path):
+    name = _name_module(path)
+    if (known := sys.modules.get(name)) is not None:
         return known
     specification = importlib.util.spec_from_file_location(name, path)
     if specification is None or specification.loader is None or not path.is_file():
@@ -31,12 +33,20 @@ def load_code(path: str | Path) -> ModuleType:
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except Exception as error:  # a file of the user may raise anything
+    except (Exception, SystemExit) as error:  # a file of the user may raise anything
         del sys.modules[name]
-        raise InputError(
-            f"to be able to run {path}", f"{type(error).__name__}: {error}", "correct the file"
-        ) from None
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"to be able to run {path}", reason, "correct the file") from None
     return module
+
+
+def _name_module(path: Path) -> str:
+    """Return the name that a file has as a module; another one where two files are called alike."""
+    name = PREFIX + re.sub(r"\W", "_", path.stem)
+    known = sys.modules.get(name)
+    if known is None or known.__file__ == str(path):
+        return name
+    return f"{name}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
 
 
 def load_named(name: str) -> object | None:
