@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
 
 from rootbound.attacks import Attacker
 from rootbound.attacks.repairs import BalanceFactors
@@ -58,6 +59,30 @@ def test_the_function_stays(toy_model: Classifier, toy_tasks: TaskPair) -> None:
         rtol=1e-6,
         atol=1e-8,
     )
+
+
+def network_of_odd_parts() -> nn.Module:
+    """Return one with a shared layer, a computed weight, and layers that their owner reads."""
+    shared = nn.Linear(16, 16)
+    return nn.Sequential(
+        nn.Flatten(),
+        weight_norm(nn.Linear(256, 16)),
+        nn.Sequential(shared, nn.Tanh(), shared),
+        nn.Sequential(shared, nn.Unflatten(1, (2, 8))),
+        nn.TransformerEncoderLayer(8, 2, 8, dropout=0.0, batch_first=True),
+        nn.Flatten(),
+        nn.Linear(16, 3),
+    )
+
+
+def test_the_function_of_odd_networks_stays(toy_tasks: TaskPair) -> None:
+    torch.manual_seed(0)
+    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
+    model = Classifier.wrap(network_of_odd_parts(), example=inputs[:1]).eval()
+    before = model(inputs).detach()
+    changed = defended(model, toy_tasks, alpha=10.0)
+    torch.testing.assert_close(changed(inputs), before, atol=1e-4, rtol=0)
+    assert sum(1 for _ in changed.modules()) > sum(1 for _ in model.modules())
 
 
 def curvature(model: nn.Module, inputs: Tensor, labels: Tensor) -> float:

@@ -15,8 +15,11 @@ from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import TaskPair
 from rootbound.methods.base import AfterTraining
 from rootbound.networks import Classifier
+from rootbound.networks.computed import fold
 
 Layer = nn.Linear | nn.Conv2d
+READ_BY_OWNER = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
+"""Modules that read the weights of their layers themselves, where nothing can be put behind."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ class SpectralDeformation(AfterTraining):
     undoes it by multiplying the factors again, as `BalanceFactors` does.
     Differs from the paper: all linear and convolutional layers of the backbone, where it
     picks some layers of a large network; a convolution `(O, I, h, w)` counts as the matrix
-    `(O, I h w)`, and what is put behind it is a 1x1 convolution. The workshop's version was
-    iterative and could not be read.
+    `(O, I h w)`, and what is put behind it is a 1x1 convolution. Weights that layers compute
+    from others become ordinary ones first. Layers whose weights torch's own attention reads
+    itself stay as they are. The workshop's version was iterative and could not be read.
 
     The network has more layers afterwards: `save_model` refuses it, `state_dict()` works.
 
@@ -60,10 +64,12 @@ class SpectralDeformation(AfterTraining):
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Put two factors in the place of every layer of the backbone."""
+        fold(model.backbone)
         holders = [
             (module, name, part)
             for module in model.backbone.modules()
-            for name, part in module.named_children()
+            if not isinstance(module, READ_BY_OWNER)
+            for name, part in module._modules.items()
             if isinstance(part, Layer) and (isinstance(part, nn.Linear) or part.groups == 1)
         ]
         if not holders:
@@ -72,8 +78,11 @@ class SpectralDeformation(AfterTraining):
                 type(model.backbone).__name__,
                 "choose another model or another method",
             )
+        deformed: dict[Layer, nn.Sequential] = {}
         for module, name, layer in holders:
-            setattr(module, name, self._deformed(layer))
+            if layer not in deformed:  # it may stand in several places
+                deformed[layer] = self._deformed(layer)
+            setattr(module, name, deformed[layer])
         # No such network any more: its name, or its function, would promise other weights.
         model.architecture, model.fresh = "", None
 
