@@ -47,7 +47,7 @@ class MLAC(AfterTraining):
         attack_batch_size: Undesirable samples in a step of the adversary.
         head: The adversary's head at the start of each trajectory: `learned` so far, or `fresh`.
         adversary_rate: Learning rate of what the adversary learns from one trajectory to the next:
-            its head, and its learning rate, relative to itself.
+            its head, and its learning rate, which stays between 1e-6 and 1e-2.
         adapted_weight: Weight of the adapted loss, which has no upper bound.
         recalibrated_weight: Weight of the recalibrated loss, which is at most log C.
         gradient_weight: Weight of the norm of the gradients.
