@@ -224,6 +224,14 @@ def test_a_network_that_takes_another_course_elsewhere_is_run_as_it_is(when: str
             assert torch.equal(model(inputs[:1]), copy.deepcopy(module)(inputs[:1]))
 
 
+def test_tensors_of_any_kind_beside_the_weights_are_no_obstacle() -> None:
+    module = PlainCNN()
+    module.register_buffer("phases", torch.randn(4, dtype=torch.complex64))
+    module.register_buffer("sparse", torch.eye(3).to_sparse())
+    module.register_buffer("mask", torch.ones(3, dtype=torch.bool))
+    assert len(Classifier.wrap(module, example=samples("cnn", 1)).blocks) > 1
+
+
 @pytest.mark.slow
 def test_a_published_network_is_cut_at_many_points() -> None:
     """EfficientNet-Lite0 as others wrote it, whose layers are classes of their own."""
