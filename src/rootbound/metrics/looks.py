@@ -7,6 +7,10 @@ by the time that a share of the draws is there. Ours is their second one, which 
 Pocock. Errors of single looks are added up, so that t-intervals of normal draws keep to the rate
 exactly; it costs a few draws against boundaries that know how looks depend on each other, and
 those are wrong with as few draws as there are here (3.2 in place of 2.5 %, in our simulation).
+
+Looks at a run of a fixed number of draws do not count here. Whoever judges such a run with its
+whole error rate, and goes on with the same draws because it is undecided, is wrong more often: in
+up to twice as many cases (3.8 %, in our simulation of three draws that go on to forty).
 """
 
 from __future__ import annotations
