@@ -158,6 +158,11 @@ def test_ranges_are_not_guessed(
         as_trained(of_floats(toy, black, white), replace(OF_HALF, range=said))
 
 
+def test_a_range_alone_is_refused(toy: Dataset) -> None:
+    with pytest.raises(InputError, match="got it alone"):
+        as_trained(tasks_of(toy, FOUND), ScalingOptions(range="0,255"))
+
+
 def test_bytes_have_a_range_of_their_own(toy: Dataset) -> None:
     with pytest.raises(InputError, match="no --range"):
         as_trained(tasks_of(toy, FOUND), replace(OF_HALF, range="0,255"))

@@ -64,6 +64,8 @@ def as_trained(
 
 def _given(options: ScalingOptions) -> Scaling | None:
     if options.mean is None and options.deviation is None:
+        if options.range is not None:
+            raise InputError("--range with --mean and --deviation", "it alone", "give them, too")
         return None
     if options.mean is None or options.deviation is None:
         raise InputError("--mean and --deviation", "one of them", "give both")
