@@ -160,6 +160,7 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "broken.py").write_text("class Own(:\n")
     (root / "raises.py").write_text("raise KeyError('of its own')\n")
     (root / "list.yaml").write_text("- 1\n- 2\n")
+    (root / "binary.yaml").write_bytes(b"\xff\xfe")
     (root / "broken.yaml").write_text("data: [unclosed\nseed: {\n")
     (root / "unknown.yaml").write_text("modle: shallow_cnn\n")
     (root / "type.yaml").write_text("seed: first\n")
@@ -323,6 +324,7 @@ ROWS = [
     *(Row(f"{AUDIT} --workers {value}", "worker") for value in ("0", "-1", "x")),
     Row(f"{DEMO.replace('--quick', '')} --seeds 0", "at least 1 seed"),
     *(Row(f"{AUDIT} --minutes {value}", "minutes") for value in ("0", "-1", "x", "nan", "inf")),
+    Row(f"{AUDIT} --trial-limit=-1", "--trial-limit above 0; got -1.0; raise it"),
     Row(f"{DEMO} --workers 0", "at least 1 worker.*raise"),
     *(
         Row(
@@ -367,7 +369,8 @@ ROWS = [
         "a suite that confirms.*demo-1.*more seeds.*standard-2",
     ),
     *(
-        Row(f"{AUDIT} --suite standard-1 --attackers {value}", "attacker")
+        Row(f"{AUDIT} --suite {suite} --attackers {value}", "attackers.*raise it|attackers.*int")
+        for suite in ("standard-1", "quick-2")
         for value in ("0", "-1", "x")
     ),
     Row(f"{AUDIT} --suite own.py:Missing", "Missing in own.py.*check the name"),
@@ -408,6 +411,7 @@ ROWS = [
     Row(f"{TRAIN} --config nothing.yaml", "nothing.yaml"),
     Row(f"{TRAIN} --config broken.yaml", "config"),
     Row(f"{TRAIN} --config list.yaml", "config"),
+    Row(f"{TRAIN} --config binary.yaml", "UTF-8 in --config; got .*0xff.*; convert the file"),
     Row(f"{TRAIN} --config unknown.yaml", "modle"),
     Row(f"{TRAIN} --config type.yaml", "seed"),
     Row(f"{TRAIN} --config no_file.yaml", "nothing.py; got no such file; check the path"),

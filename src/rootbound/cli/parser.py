@@ -63,6 +63,8 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
         parsed = parser.parse_args(getattr(command, "prepare", list)(rest))
     except ArgumentError as error:
         raise explain(error, known) from None
+    except UnicodeDecodeError as error:
+        raise InputError("text in UTF-8 in --config", str(error), "convert the file") from None
     except (OverflowError, RecursionError) as error:  # which the parser lets through
         raise InputError("options of a usual size", str(error), "correct them") from None
     values = {**vars(parser.instantiate(parsed)), "command": tuple(words)}

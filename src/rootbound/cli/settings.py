@@ -69,6 +69,8 @@ def _read_suite(options: AttackOptions) -> Suite:
         raise InputError(
             f"a rootbound.Suite from {options.suite}", type(suite).__name__, "correct --suite"
         )
+    if options.trial_limit <= 0:
+        raise InputError("minutes of --trial-limit above 0", str(options.trial_limit), "raise it")
     suite = replace(suite, trial_limit=60 * options.trial_limit)
     if options.attackers is not None:
         suite = suite.with_attackers(options.attackers)

@@ -174,6 +174,8 @@ class Suite:
         Raises:
             InputError: Less than 1, or the suite confirms nothing.
         """
+        if count < 1:
+            raise InputError("at least 1 seed of attackers", str(count), "raise it")
         if self.finalists:
             draws = tuple(count if budget.labels == 1 else count + 1 for budget in self.budgets)
             name = f"{self.name} on {count} attackers"
