@@ -22,6 +22,7 @@ from rootbound.datasets.dataset import Layout
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.datasets.tokenisers import WORD, pad
 from rootbound.datasets.tokens import Tokens
+from rootbound.networks.hugging_face.tokeniser import PretrainedTokeniser
 
 STRANGE = ("", " \n\t", "a" * 100_000, "word " * 25_000, "<b>&</b>", "Ünï 漢字 🌱", "\ud800", "\0")
 NAMES = ("games", "<script>alert(1)</script>", "müsli & co")
@@ -125,6 +126,21 @@ def test_letters_are_numbered_as_given() -> None:
     assert letters(["abz", "b"], 64).tolist() == [[2, 3, 1], [3, 0, 0]]
     assert letters(["abz"], 2).tolist() == [[2, 3]]
     assert letters.vocabulary()[2:] == ("a", "b")
+
+
+class ThreePieces:
+    """Has what is asked of a tokeniser of `transformers` that knows three pieces."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def convert_ids_to_tokens(self, numbers: range) -> list[str]:
+        return [f"piece {number}" for number in numbers]
+
+
+def test_padding_may_lie_beyond_what_a_tokeniser_knows() -> None:
+    pieces = PretrainedTokeniser(ThreePieces(), padding=4).vocabulary()
+    assert pieces == ("", "piece 1", "piece 2", "", "piece 0")
 
 
 def test_rows_are_filled_up() -> None:

@@ -60,6 +60,8 @@ class PretrainedTokeniser:
     def vocabulary(self, texts: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the piece that each number stands for, which does not depend on the texts."""
         pieces = list(self.pieces)
+        # A model may have more numbers than its tokeniser, and one of them for padding.
+        pieces += [""] * (self.padding + 1 - len(pieces))
         pieces[PADDING], pieces[self.padding] = pieces[self.padding], pieces[PADDING]
         return tuple(pieces)
 
