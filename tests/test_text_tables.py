@@ -122,7 +122,8 @@ def test_configurations_splits_and_names_of_classes(
 @pytest.mark.parametrize(
     ("columns", "layout", "message"),
     [
-        ({"label": [1, 2, 3] * 4}, {"label": "label", "label_names": ("a", "b")}, "classes of the"),
+        ({"label": [1, 2, 3] * 4}, {"label": "label", "label_names": ("a", "b")}, "name all"),
+        ({"label": ["a", "b", "c"] * 4}, {"label": "text", "inputs": "text"}, "'text' for both"),
         (
             {"label": ["a", "b", "c"] * 4},
             {"label": "label", "label_names": ("x", "y")},

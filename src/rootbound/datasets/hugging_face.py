@@ -115,7 +115,7 @@ def read_parts(
     column, label_column = _find_columns(name, train.features, layout)
     classes = _find_classes(name, train, label_column, layout.label_names)
     names = layout.label_names or classes
-    labels = _read_labels(name, train, label_column, classes)
+    labels = _read_labels(name, train, label_column, classes, layout)
     remarks: list[str] = []
     if test_name is None:
         rows, held, remark = hold_out(labels, names, layout)
@@ -124,7 +124,7 @@ def read_parts(
     else:
         refuse_holdout(layout, test_name)
         test = by_name[test_name]
-        parts = [(train, labels), (test, _read_labels(name, test, label_column, classes))]
+        parts = [(train, labels), (test, _read_labels(name, test, label_column, classes, layout))]
         unused = [part for part in by_name if part not in (TRAIN, test_name)]
         remarks += [f"the part {part} not used" for part in unused]
     for remark in remarks:
@@ -217,6 +217,12 @@ def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
                 kinds.get(column) or f"no such column among {', '.join(kinds)}",
                 "name another column, or cast it with `datasets`",
             )
+    if samples == label:
+        raise InputError(
+            f"two columns of {name}, one of samples and one of classes",
+            f"{label!r} for both",
+            "name another by `inputs` or `label`",
+        )
     return samples, label
 
 
@@ -248,7 +254,9 @@ def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) ->
     return tuple(str(value) for value in sorted(values))
 
 
-def _read_labels(name: str, part: Any, column: str, classes: tuple[str, ...]) -> Tensor:
+def _read_labels(
+    name: str, part: Any, column: str, classes: tuple[str, ...], layout: Layout
+) -> Tensor:
     values = Column(part, column)
     if type(part.features[column]).__name__ == CLASSES:
         # A row without a class has None, or -1.
@@ -259,9 +267,11 @@ def _read_labels(name: str, part: Any, column: str, classes: tuple[str, ...]) ->
     try:
         return torch.tensor([numbers[str(value)] for value in values], dtype=torch.int64)
     except KeyError as error:
-        raise InputError(
-            f"classes of the training part in all of {name}", str(error), "remove those rows"
-        ) from None
+        if layout.label_names:
+            expected, fix = f"numbers below {len(classes)}, which `label_names` name,", "name all"
+        else:
+            expected, fix = "classes of the training part", "remove those rows"
+        raise InputError(f"{expected} in all of {name}", str(error), fix) from None
 
 
 def _as_files(name: str, part: Any, column: str, labels: Tensor, folder: Path) -> ImageFiles:
