@@ -179,7 +179,8 @@ def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
     code, lines, values = judge(str(limit))
     assert code == 3
     command = values["models"][0]["gate"]["command"]
-    assert lines[-1].endswith(f" more would do: {command}")
+    rate = "then wrong in 5 % of cases at most"
+    assert lines[-1].endswith(f" more would do ({rate}): {command}")
     words = shlex.split(command)[1:]
     assert words[-4:] == ["--extends", str(tmp_path / "run"), "--out", str(tmp_path / "run-2")]
     # Fewer draws than it asks for, to be quick.

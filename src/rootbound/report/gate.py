@@ -47,8 +47,8 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
 
     A limit is never shown to hold where attacks on the method were less than they could be, the
     comparison with scratch is doubtful, or the network hides something: there is no interval for
-    that. It is never shown not to hold where attacks on scratch or on the public model were too
-    weak.
+    that. It is never shown not to hold where attacks on scratch failed, or where those on the
+    public model failed or were too weak.
 
     Args:
         evaluation: Everything that was measured.
@@ -145,7 +145,11 @@ def _describe_need(decision: Decision, command: str) -> str:
     about = "at least" if any(cell.high is None for cell in open_cells) else "about"
     things = "seed" if decision.of_models else "draw"
     words = f"{about} {more} {things}{'' if more == 1 else 's'} more would do"
-    return f"{words}: {command}" if command else words
+    if not command:
+        return words
+    # This look had the whole error rate, and those that follow share as much among them.
+    rate = f" (then wrong in {200 * RATE:g} % of cases at most)" if not decision.looks else ""
+    return f"{words}{rate}: {command}"
 
 
 def _signed(value: float | None) -> str:
