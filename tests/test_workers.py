@@ -58,6 +58,8 @@ def test_a_number_of_workers_is_an_engine() -> None:
     assert [engine_for(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
     with pytest.raises(InputError, match="at least 1 worker"):
         engine_for(0)
+    with pytest.raises(InputError, match="workers of at least 1; got 0; raise it"):
+        Pool(0)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from rootbound.core.alarm import raise_after
+from rootbound.core.fields import PositiveInt, check
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -122,10 +123,16 @@ class Engine(ABC):
     Args:
         threads: Number of torch threads of each job.
         device: The device for its tensors: `cpu`, `cuda`, `mps`, or `auto`.
+
+    Raises:
+        InputError: A number is below 1.
     """
 
-    threads: int = 1
+    threads: PositiveInt = 1
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     @abstractmethod

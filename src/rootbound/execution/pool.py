@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Any
 
+from rootbound.core.fields import PositiveInt
 from rootbound.execution.engine import (
     Crew,
     Engine,
@@ -34,7 +35,7 @@ class Pool(Engine):
         patience: Seconds beyond its limit after which a hung trial's process is ended.
     """
 
-    workers: int
+    workers: PositiveInt
     patience: float | None = 60.0
 
     @property
