@@ -305,6 +305,14 @@ def test_last_layers_apply_where_some_are_left_frozen(layers: int, plain: Classi
     assert attack.family == f"last {layers} layers"
 
 
+def test_weights_that_blocks_share_are_trained_once() -> None:
+    shared = nn.Linear(4, 4)
+    blocks = [nn.Sequential(shared, nn.ReLU()) for _ in range(2)]
+    model = Classifier(nn.Sequential(*blocks, nn.Linear(4, 4)), nn.Linear(4, 2))
+    trained = PartialFineTune(part="first", count=2).trained_parameters(model)
+    assert list(map(id, trained)) == list(map(id, [*shared.parameters(), *model.head.parameters()]))
+
+
 def test_frozen_layers_stay_frozen(plain: Classifier) -> None:
     prefix, rest = plain.split(FineTune(2).trained_blocks(plain))
     assert len(list(prefix.children())) == 2

@@ -53,7 +53,8 @@ class PartialFineTune(FineTune):
 
     def _chosen(self, model: Classifier) -> list[nn.Parameter]:
         if self.part == "first":
-            return [value for block in model.blocks[: self.count] for value in block.parameters()]
+            # Blocks may share weights, and each is trained once.
+            return list(nn.ModuleList(model.blocks[: self.count]).parameters())
         if self.part == "norms":
             norms = (part for part in model.backbone.modules() if isinstance(part, NORMS))
             return [parameter for norm in norms for parameter in norm.parameters()]
