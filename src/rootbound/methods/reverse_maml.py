@@ -31,7 +31,8 @@ class ReverseMAML(LossMethod):
     Fast Adaptation of Deep Networks", ICML 2017, https://arxiv.org/abs/1703.03400, Eq. 1.
     Differs from the paper: the first term, since the network is used without adapting it. The
     undesirable task has a fresh head in each step, and nothing is gained beyond its loss by
-    chance, `log C`, unless `capped` is off. One task of either kind instead of many.
+    chance, `log C`, unless `capped` is off; C counts the classes up to the last one in the batch.
+    One task of either kind instead of many.
 
     Args:
         recipe: How long and how fast to train.
