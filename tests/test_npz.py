@@ -124,6 +124,16 @@ def test_a_claim_of_too_much_is_refused(path: Path, monkeypatch: pytest.MonkeyPa
         datasets.load(str(path))
 
 
+@pytest.mark.parametrize("twin", ["x_train", "x_train.npy"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_arrays_of_one_name_are_refused(path: Path, twin: str) -> None:
+    np.savez(path, **arrays())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(twin, archive.read("x_train.npy"))
+    with pytest.raises(InputError, match="two arrays of one name"):
+        datasets.load(str(path))
+
+
 def test_a_header_that_claims_more_than_there_is(path: Path) -> None:
     header = b"\x93NUMPY\x01\x00v\x00" + (
         b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999, 28, 28), }".ljust(117)

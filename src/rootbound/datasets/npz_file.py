@@ -87,9 +87,10 @@ def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
 def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str], list[str]]:
     """Return the names of the four arrays, of inputs too large for memory, and of other arrays."""
     with zipfile.ZipFile(path) as archive:
-        sizes = {
-            member.filename.removesuffix(".npy"): member.file_size for member in archive.infolist()
-        }
+        members = archive.infolist()
+    sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members}
+    if len(sizes) < len(members):  # NumPy might read the one whose size was not looked at
+        raise ValueError("two arrays of one name")
     names = next((names for names in NAMES if set(names) <= set(sizes)), None)
     if names is None:
         wanted = " or ".join(", ".join(names) for names in NAMES)
