@@ -177,7 +177,7 @@ class InProcess(Engine):
         self,
         function: Callable[..., Result],
         shared: tuple[Any, ...],
-        _on_death: OnDeath[Any, Result] = give_up,
+        on_death: OnDeath[Any, Result] = give_up,
     ) -> Iterator[Crew[Any, Result]]:
         """Set the number of threads, and set it back. What ends this process ends all."""
         before = torch.get_num_threads()
