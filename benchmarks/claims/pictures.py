@@ -22,7 +22,7 @@ from rootbound.report.theme import FAINT, INK, SCRATCH, assign_colours, styled, 
 
 RESULTS = Path("benchmarks/results")
 ATTACKED = RESULTS / "2026-11-29_63879d4_quick-2"
-LOOKED_INTO = RESULTS / "2026-11-26_4994245"
+LOOKED_INTO = RESULTS / "2026-11-29_20dc079_demo-2"
 PICTURE = Path("docs/images/summary.svg")
 
 LABELS = (10, 100)
