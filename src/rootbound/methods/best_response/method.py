@@ -76,8 +76,8 @@ class BestResponse(LossMethod):
         max_desirable_drop: Points of desirable accuracy that may be lost. Then w is found along the
             way, starting at a fifth of `weight`: a twin is trained on the same batches without the
             terms, and the two are compared on held-out desirable samples that neither learns from.
-            That takes as much more time as training without intervention takes. A training too
-            short to win back what it lost at first may lose more; then a warning says so.
+            That takes as much more time as training without intervention takes. On photographs more
+            may be lost; then a warning says so.
         terms: How much each term weighs relative to `I(h)`, and how it is measured.
         schedule: When the terms count, when the first block is frozen, and the last steps.
 
@@ -203,7 +203,4 @@ def _tell_price(price: Price) -> None:
         "%.3g allowed", price.weight, lost, error, samples, price.allowed,
     )  # fmt: skip
     if lost - error > price.allowed:
-        log.warning(
-            "more desirable accuracy was lost than allowed: train longer, or begin with a smaller "
-            "weight"
-        )
+        log.warning("more desirable accuracy was lost than allowed: begin with a smaller weight")
