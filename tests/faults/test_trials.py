@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -154,6 +155,19 @@ def test_an_alarm_goes_on_after_one_inside() -> None:
                 _spin(nn.Identity())
         _spin(nn.Identity())
     time.sleep(0.15)  # nothing rings any more
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
+def test_kept_memory_leaves_room_for_a_file_that_is_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(bytes(2**16))
+    status = Path("/proc/self/status").read_text()
+    held = 1024 * int(status.split("VmData:")[1].split()[0])
+    monkeypatch.setattr(limits, "count_kept_bytes", lambda: held // 2)
+    with limits.Limits(memory=1e-3).enforce(1):
+        assert len(np.memmap(path, mode="c")) == 2**16
 
 
 def test_limits_end_with_what_they_were_for() -> None:

@@ -17,6 +17,10 @@ if sys.platform == "linux":
     import resource
 
 
+ROOM = 2**26
+"""Bytes that may always be asked for: kept memory is no room for a file that is mapped."""
+
+
 class TrialStopped(BaseException):
     """A trial was stopped. No `Exception`: an attack that catches those must not catch this."""
 
@@ -78,8 +82,9 @@ def _limit_memory(share: float) -> Iterator[None]:
     # What the process keeps for the next tensor is not used now. To give it back would cost more
     # than to ask: a trial's first steps would get all of it again.
     kept = count_kept_bytes()
-    used = 1024 * _read_kibibytes("/proc/self/status", "VmData") - kept
-    most = used + int(share * (1024 * _read_kibibytes("/proc/meminfo", "MemAvailable") + kept))
+    held = 1024 * _read_kibibytes("/proc/self/status", "VmData")
+    free = 1024 * _read_kibibytes("/proc/meminfo", "MemAvailable") + kept
+    most = max(held - kept + int(share * free), held + ROOM)
     allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     try:
