@@ -103,11 +103,11 @@ def describe(evaluation: Evaluation) -> str:
     return "\n".join(lines)
 
 
-def run_audits(folder: Path, data: Dataset, audits: int, workers: int) -> None:
+def run_audits(folder: Path, data: Dataset, wanted: int, workers: int) -> None:
     """Make audits a few at a time; `folder/8` has the first eight."""
     channels, height, width = data.train.shape
-    for count in range(AT_ONCE, audits + 1, AT_ONCE):
-        fewer = folder / str(count - AT_ONCE)
+    fewer: Path | None = None
+    for count in (*range(AT_ONCE, wanted, AT_ONCE), wanted):
         compare(
             [Plain(Recipe(epochs=1)), RandomWeights()],
             data.split(desirable=range(5), undesirable=range(5, 10)),
@@ -115,8 +115,9 @@ def run_audits(folder: Path, data: Dataset, audits: int, workers: int) -> None:
             suite=SUITE,
             seeds=count,
             workers=workers,
-            folder=RunFolder(folder / str(count), extends=fewer if count > AT_ONCE else None),
+            folder=RunFolder(folder / str(count), extends=fewer),
         )
+        fewer = folder / str(count)
 
 
 def main() -> None:

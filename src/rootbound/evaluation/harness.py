@@ -80,8 +80,6 @@ def run_assignment(
     model = assignment.model
     try:
         frozen, trainable = trials[0].cut(model, task.train)
-    except torch.AcceleratorError:  # nothing that follows in this process would work
-        raise
     except Exception as error:  # the network is anybody's code
         return failed_records(replace(assignment, trials=trials), error)
     unlabelled = replace(task.train, labels=torch.zeros_like(task.train.labels))
@@ -91,8 +89,6 @@ def run_assignment(
         part = replace(assignment, trials=trials, budgets=(budget,))
         try:
             draw = drawn.pass_through(frozen, outputs)
-        except torch.AcceleratorError:
-            raise
         except Exception as error:
             records += failed_records(part, error)
             continue
@@ -123,8 +119,6 @@ def _judge(result: _Result, test: Data) -> Record:
     """Return a trial's record with its accuracy on all test samples, or why its model fails."""
     try:
         return replace(result.record, **vars(result.score.judge(test)))
-    except torch.AcceleratorError:
-        raise
     except Exception as error:  # the network is anybody's code, and may refuse some samples
         return replace(result.record, error=_reason(error))
 
@@ -176,12 +170,11 @@ class _Bench:
                 else:
                     snapshots = first.transfer(model, attacker)
                 scores = score(counter.count(snapshots), len(bundle), self.draw, budget.steps)
-        except torch.AcceleratorError:  # nothing that follows in this process would work
-            raise
         except (Exception, SystemExit, TrialStopped) as error:  # an attack is anybody's code
+            reason = _reason(error)
             if len(bundle) > 1:
                 return [result for trial in bundle for result in self.run((trial,))]
-            scores = [Score(error=_reason(error))]
+            scores = [Score(error=reason)]
         seconds = (time.perf_counter() - started) / len(bundle)
         flops = counter.flops / len(bundle)
         return [
@@ -191,6 +184,13 @@ class _Bench:
 
 
 def _reason(error: BaseException) -> str:
+    """Return in a line why a trial failed.
+
+    Raises:
+        torch.AcceleratorError: It is one: nothing that follows in this process would work.
+    """
+    if isinstance(error, torch.AcceleratorError):
+        raise error
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
