@@ -115,5 +115,5 @@ QUICK_1 = Suite(
 )
 
 QUICK_2 = replace(
-    QUICK_1, name="quick-2", attacks=(*QUICK_1.attacks, *INSIDE), draws=(6, 6), finalists=8
+    QUICK_1, name="quick-2", attacks=(*QUICK_1.attacks, *INSIDE), draws=(11, 6), finalists=8
 )
