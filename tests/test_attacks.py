@@ -343,7 +343,7 @@ def test_suites_are_frozen() -> None:
         "demo-1": "58c2021b8970",
         "demo-2": "47916a5343a3",
         "quick-1": "d8c8acacd7e9",
-        "quick-2": "c9890640ff65",
+        "quick-2": "790f17f08093",
         "standard-1": "810a9a19aca0",
         "standard-2": "b0d080737c2d",
     }

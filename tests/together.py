@@ -36,7 +36,7 @@ def precisely(batch: Batch) -> Batch:
 class Watched(BestResponse):
     """The method with its finishing steps left out, as their losses are not seen here."""
 
-    undesirable_batch_size: PositiveInt = 48
+    undesirable_batch_size: PositiveInt | None = 48
     schedule: Schedule = Schedule(wait=0.0, warm_in=0.0, finishing_steps=0)
     seen: list[float] = field(default_factory=list)
 
@@ -52,9 +52,10 @@ class Watched(BestResponse):
         undesirable: Batch,
         progress: float,
         levels: Sequence[float] = (),
+        teacher: Classifier | None = None,
     ) -> Tensor:
         batches = precisely(desirable), precisely(undesirable)
-        found = super().loss(model, *batches, progress, levels)
+        found = super().loss(model, *batches, progress, levels, teacher)
         self.seen.append(float(found.detach()))
         return found
 

@@ -149,10 +149,18 @@ def list_ways(epochs: int) -> dict[str, Method]:
     """Return the ways and floors by name, all with the same recipe."""
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=Augmentation(shift=2, flip=True))
     plain, ours = Plain(recipe), BestResponse(recipe)
+    untaught = replace(ours, undesirable_batch_size=256, taught=0.0)
     return {
         "Plain": plain,
         "BestResponse": ours,
         "BestResponse for 1.5 points": replace(ours, max_desirable_drop=1.5),
+        "weight 0.4": replace(ours, weight=0.4),
+        "untaught": untaught,
+        "untaught, for 1.5 points": replace(untaught, max_desirable_drop=1.5),
+        "untaught, weight 0.05": replace(untaught, weight=0.05),
+        "untaught, depth weight 5": vary(untaught, depth_weight=5.0),
+        "untaught, batches of 512": replace(untaught, undesirable_batch_size=512),
+        "taught, batches of 256": replace(ours, undesirable_batch_size=256),
         "labels shuffled": ShuffledLabels(recipe),
         "rotations": Rotations(recipe),
         "two views": TwoViews(recipe),
@@ -162,7 +170,5 @@ def list_ways(epochs: int) -> dict[str, Method]:
         "pinned": Pinned(recipe, 1.0),
         "pinned, weight 10": Pinned(recipe, 10.0),
         "first 4 blocks random": FirstBlocksRandom(recipe, 4, plain),
-        "first 4 blocks random, BestResponse": FirstBlocksRandom(recipe, 4, ours),
-        "depth weight 5": vary(ours, depth_weight=5.0),
-        "weight 0.05": vary(ours, weight=0.05),
+        "first 4 blocks random, untaught": FirstBlocksRandom(recipe, 4, untaught),
     }

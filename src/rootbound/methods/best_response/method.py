@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +15,24 @@ from torch.nn import functional
 from rootbound.attacks import Attack, ExactLastLayer, Repaired
 from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.core.errors import InputError
-from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
+from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import LossMethod
+from rootbound.methods.base import Method, learn
 from rootbound.methods.best_response.price import Price
 from rootbound.methods.best_response.schedule import Schedule
+from rootbound.methods.best_response.teacher import learn_or_copy
 from rootbound.methods.best_response.terms import Terms, block_outputs
 from rootbound.methods.shared.batches import draw_pairs, hold_out
 from rootbound.networks import Classifier
-from rootbound.networks.layers import freeze_running_statistics
+from rootbound.networks.layers import find_batch_norms, freeze_running_statistics
 from rootbound.training import Recipe, minimise
 
 log = logging.getLogger(__name__)
 
+BATCH, BATCH_WITH_NORMS = 256, 512
+"""Undesirable samples in a step where nothing is said: without batch norms, and with them."""
+TAUGHT_WITH_NORMS = 0.5
+"""Share of the desirable loss that a teacher gives where nothing is said, with batch norms."""
 LEVEL_BATCHES = 8
 """Undesirable batches on which it is measured what random weights explain."""
 HELD_OUT, MOST_HELD_OUT = 2000, 0.1
@@ -33,7 +40,7 @@ HELD_OUT, MOST_HELD_OUT = 2000, 0.1
 
 
 @dataclass(frozen=True)
-class BestResponse(LossMethod):
+class BestResponse(Method):
     """Train against the attacker's best linear head, which has a closed form.
 
     Loss: `CE(desirable) + w(progress) * (I(h) + b I(z) + sum_l w_l relu(R2(P h_l) - r_l))`.
@@ -63,6 +70,9 @@ class BestResponse(LossMethod):
     Undesirable samples pass through the network by themselves, so that BatchNorm scales them as
     it does when somebody fine-tunes; its running statistics are the desirable task's.
 
+    A teacher keeps the price low on hard tasks: the same network, trained first without the terms.
+    A share `taught` of the cross-entropy gives way to copying what it says of each sample.
+
     A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps train the last block
     alone, on far larger batches; its inputs are computed once.
 
@@ -72,12 +82,16 @@ class BestResponse(LossMethod):
     Args:
         recipe: How long and how fast to train.
         undesirable_batch_size: Undesirable samples in a step; more than `terms.projection` is best.
+            None: 256, or 512 where the network has batch norms, as networks for photographs do.
         weight: The final w.
         max_desirable_drop: Points of desirable accuracy that may be lost. Then w is found along the
             way, starting at a fifth of `weight`: a twin is trained on the same batches without the
             terms, and the two are compared on held-out desirable samples that neither learns from.
             That takes as much more time as training without intervention takes. On photographs more
             may be lost; then a warning says so.
+        taught: Share of the desirable loss that a teacher gives, in [0, 1]; its training comes
+            first, and takes as much time as training without intervention. None: 0, or a half
+            where the network has batch norms.
         terms: How much each term weighs relative to `I(h)`, and how it is measured.
         schedule: When the terms count, when the first block is frozen, and the last steps.
 
@@ -86,9 +100,10 @@ class BestResponse(LossMethod):
     """
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
-    undesirable_batch_size: PositiveInt = 256
+    undesirable_batch_size: PositiveInt | None = None
     weight: NonNegativeFloat = 0.15
     max_desirable_drop: PositiveFloat | None = None
+    taught: Share | None = None
     terms: Terms = Terms()
     schedule: Schedule = Schedule()
 
@@ -99,6 +114,19 @@ class BestResponse(LossMethod):
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Descend the loss, with the weight as it is or as its price allows, and finish."""
+        self.suited_to(model)._train(model, tasks, generator)
+
+    def suited_to(self, model: Classifier) -> Self:
+        """Return the method with what was left open chosen: by whether there are batch norms."""
+        norms = bool(find_batch_norms(model))
+        size, taught = self.undesirable_batch_size, self.taught
+        return replace(
+            self,
+            undesirable_batch_size=size or (BATCH_WITH_NORMS if norms else BATCH),
+            taught=taught if taught is not None else TAUGHT_WITH_NORMS * norms,
+        )
+
+    def _train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         levels = self.random_levels(model, tasks, generator)
         price = None
         if self.max_desirable_drop is not None:
@@ -114,20 +142,21 @@ class BestResponse(LossMethod):
                 start=min(1.0, self.schedule.wait + self.schedule.warm_in),
                 steps=self.recipe.steps(len(rest)),
             )
+        teacher = self._train_teacher(model, tasks, generator)
 
         def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
             if price is None:
-                return self.loss(model, *pair, progress, levels)
+                return self.loss(model, *pair, progress, levels, teacher)
             weighed = replace(self, weight=price.at(progress))
             (inputs, labels), _ = pair
-            defended = weighed.loss(model, *pair, progress, levels)
+            defended = weighed.loss(model, *pair, progress, levels, teacher)
             return defended + functional.cross_entropy(price.twin(inputs), labels)
 
         steps = self.recipe.steps(len(tasks.desirable.train))
         minimise(
             model if price is None else nn.ModuleList([model, price.twin]),
             loss,
-            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
+            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size or BATCH, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
@@ -136,6 +165,16 @@ class BestResponse(LossMethod):
         self._finish(model, tasks, self.weight if price is None else price.weight, generator)
         if price is not None:
             _tell_price(price)
+
+    def _train_teacher(
+        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
+    ) -> Classifier | None:
+        """Return the network after training without the terms, or None where nothing is copied."""
+        if not self.taught:
+            return None
+        teacher = copy.deepcopy(model)
+        learn(teacher, tasks.desirable.train, self.recipe, generator, title="teacher")
+        return teacher.eval().requires_grad_(False)
 
     def _finish(
         self, model: Classifier, tasks: TaskPair, weight: float, generator: torch.Generator
@@ -163,7 +202,7 @@ class BestResponse(LossMethod):
         used = self.weight and (terms.first_weight or terms.depth_weight)
         if not (used and terms.spared and len(model.blocks) > 1):
             return ()
-        size = self.undesirable_batch_size
+        size = self.undesirable_batch_size or BATCH
         batches = tasks.known_undesirable.batches(size, LEVEL_BATCHES, generator)
         levels = terms.random_levels(model, batches, generator)
         log.debug("random weights explain %s", ", ".join(f"{level:.3f}" for level in levels))
@@ -181,12 +220,13 @@ class BestResponse(LossMethod):
         undesirable: Batch,
         progress: float,
         levels: Sequence[float] = (),
+        teacher: Classifier | None = None,
     ) -> Tensor:
-        """Return the desirable cross-entropy plus the weighted terms; `levels` are the `r_l`."""
+        """Return the desirable loss plus the weighted terms; `levels` are the `r_l`."""
         (inputs, wanted), (others, labels) = desirable, undesirable
         frozen = self.schedule.frozen_blocks(model, progress)
         *_, features = block_outputs(model.blocks, inputs, frozen)
-        task = functional.cross_entropy(model.head(features), wanted)
+        task = learn_or_copy(model.head(features), inputs, wanted, teacher, self.taught or 0.0)
         weight = self.weight * self.schedule.factor(progress)
         if not weight:
             return task

@@ -1,0 +1,71 @@
+"""A teacher for the desirable task, and what is chosen by the network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rootbound.data import TaskPair
+from rootbound.methods import BestResponse, Plain, Schedule
+from rootbound.methods.best_response.teacher import TEMPERATURE, learn_or_copy
+from rootbound.networks import Classifier, resnet_20
+from rootbound.training import Recipe, predict
+
+RECIPE = Recipe(epochs=4, batch_size=30, learning_rate=1e-2)
+
+
+def softened(logits: np.ndarray) -> np.ndarray:
+    raised = np.exp(logits / TEMPERATURE)
+    return np.asarray(raised / raised.sum(1, keepdims=True))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_loss_is_hintons(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, inputs = (torch.randn(9, 4, generator=generator, dtype=torch.float64) for _ in "ab")
+    labels = torch.arange(9) % 4
+    teacher = Classifier(nn.Identity(), nn.Linear(4, 4)).double()
+    with torch.no_grad():
+        said = softened(teacher(inputs).numpy())
+    own = softened(logits.numpy())
+    copied = TEMPERATURE**2 * (said * np.log(said / own)).sum(1).mean()
+    chances = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
+    task = -np.log(chances[np.arange(9), labels.numpy()]).mean()
+    found = float(learn_or_copy(logits, inputs, labels, teacher, share))
+    assert found == pytest.approx((1 - share) * task + share * copied, rel=1e-10)
+
+
+def test_without_a_teacher_labels_are_learned() -> None:
+    logits = torch.tensor([[0.0, 1.0]])
+    found = learn_or_copy(logits, torch.zeros(1, 3), torch.tensor([1]), None, 0.5)
+    assert float(found) == pytest.approx(float(np.log1p(np.exp(-1.0))))
+
+
+def test_a_network_with_batch_norms_gets_a_teacher_and_larger_batches(
+    toy_model: Classifier,
+) -> None:
+    photographs = resnet_20(classes=3, shape=(3, 16, 16), width=4)
+    chosen = BestResponse().suited_to(photographs)
+    assert (chosen.undesirable_batch_size, chosen.taught) == (512, 0.5)
+    chosen = BestResponse().suited_to(toy_model)
+    assert (chosen.undesirable_batch_size, chosen.taught) == (256, 0.0)
+    said = BestResponse(undesirable_batch_size=64, taught=0.0)
+    assert said.suited_to(photographs) == said
+
+
+def test_who_copies_everything_says_what_plain_training_says(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    """With all of the loss from the teacher, and labels that say nothing, the task is learned."""
+    train = toy_tasks.desirable.train
+    plain = Plain(RECIPE).fit(toy_model, toy_tasks)
+    copying = BestResponse(RECIPE, weight=0.0, taught=1.0, schedule=Schedule(finishing_steps=0))
+    copied = copying.fit(toy_model, toy_tasks)
+    known, said = (predict(one, train).argmax(-1) for one in (plain, copied))
+    assert float((known == said).double().mean()) > 0.95
+    without = BestResponse(RECIPE, weight=0.0, taught=0.0, schedule=Schedule(finishing_steps=0))
+    assert not torch.equal(copied.head.weight, without.fit(toy_model, toy_tasks).head.weight), (
+        "the teacher changed nothing"
+    )
