@@ -1,4 +1,4 @@
-"""A teacher for the desirable task, and what is chosen by the network."""
+"""A teacher for the desirable task, fewer undesirable batches, and what the network decides."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from rootbound.data import TaskPair
 from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.methods.best_response.teacher import TEMPERATURE, learn_or_copy
+from rootbound.methods.shared.batches import draw_some_pairs
 from rootbound.networks import Classifier, resnet_20
 from rootbound.training import Recipe, predict
 
@@ -48,11 +49,35 @@ def test_a_network_with_batch_norms_gets_a_teacher_and_larger_batches(
 ) -> None:
     photographs = resnet_20(classes=3, shape=(3, 16, 16), width=4)
     chosen = BestResponse().suited_to(photographs)
-    assert (chosen.undesirable_batch_size, chosen.taught) == (512, 0.5)
+    assert chosen == BestResponse(undesirable_batch_size=512, undesirable_every=2, taught=0.5)
     chosen = BestResponse().suited_to(toy_model)
-    assert (chosen.undesirable_batch_size, chosen.taught) == (256, 0.0)
-    said = BestResponse(undesirable_batch_size=64, taught=0.0)
+    assert chosen == BestResponse(undesirable_batch_size=256, undesirable_every=1, taught=0.0)
+    said = BestResponse(undesirable_batch_size=64, undesirable_every=3, taught=0.0)
     assert said.suited_to(photographs) == said
+
+
+def test_undesirable_samples_come_in_every_so_many_steps_and_weigh_as_many_times_more(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    """Nine steps with a batch in every fourth: three batches, none of their samples twice."""
+    generator = torch.Generator().manual_seed(0)
+    pairs = list(draw_some_pairs(RECIPE, toy_tasks, 9, 20, 4, generator))
+    drawn = [others for _, others in pairs if others is not None]
+    assert [others is None for _, others in pairs] == [bool(step % 4) for step in range(9)]
+    assert [len(labels) for _, labels in drawn] == [20, 20, 20]
+    rows = torch.cat([inputs.flatten(1) for inputs, _ in drawn])
+    assert len(rows.unique(dim=0)) == 60
+
+    method = BestResponse(RECIPE, weight=0.3, undesirable_every=4)
+    heavy = BestResponse(RECIPE, weight=1.2)
+    desirable, others = pairs[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        found = float(method.loss(toy_model, desirable, others, 1.0))
+        torch.manual_seed(0)
+        assert float(heavy.loss(toy_model, desirable, others, 1.0)) == found
+    task = torch.nn.functional.cross_entropy(toy_model(desirable[0]), desirable[1])
+    assert float(method.loss(toy_model, desirable, None, 1.0)) == pytest.approx(float(task))
 
 
 def test_who_copies_everything_says_what_plain_training_says(

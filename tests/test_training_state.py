@@ -40,7 +40,7 @@ SHORT = Recipe(epochs=1, batch_size=30)
 METHODS: tuple[Method, ...] = (
     Plain(SHORT),
     BestResponse(SHORT, schedule=Schedule(finishing_steps=4)),
-    BestResponse(SHORT, taught=0.5, schedule=Schedule(finishing_steps=4)),
+    BestResponse(SHORT, undesirable_every=2, taught=0.5, schedule=Schedule(finishing_steps=4)),
     BestResponse(SHORT, max_desirable_drop=1.0, schedule=Schedule(finishing_steps=4, warm_in=0.2)),
     SelectiveDistillation(SHORT, head_epochs=1),
     Unlearning(SHORT, noise_images=4, noise_steps=2, retained=20),

@@ -49,12 +49,12 @@ class Watched(BestResponse):
         self,
         model: Classifier,
         desirable: Batch,
-        undesirable: Batch,
+        undesirable: Batch | None,
         progress: float,
         levels: Sequence[float] = (),
         teacher: Classifier | None = None,
     ) -> Tensor:
-        batches = precisely(desirable), precisely(undesirable)
+        batches = precisely(desirable), undesirable and precisely(undesirable)
         found = super().loss(model, *batches, progress, levels, teacher)
         self.seen.append(float(found.detach()))
         return found

@@ -149,18 +149,19 @@ def list_ways(epochs: int) -> dict[str, Method]:
     """Return the ways and floors by name, all with the same recipe."""
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=Augmentation(shift=2, flip=True))
     plain, ours = Plain(recipe), BestResponse(recipe)
-    untaught = replace(ours, undesirable_batch_size=256, taught=0.0)
+    untaught = replace(ours, undesirable_batch_size=256, undesirable_every=1, taught=0.0)
     return {
         "Plain": plain,
         "BestResponse": ours,
         "BestResponse for 1.5 points": replace(ours, max_desirable_drop=1.5),
-        "weight 0.4": replace(ours, weight=0.4),
+        "weight 0.3": replace(ours, weight=0.3),
         "untaught": untaught,
         "untaught, for 1.5 points": replace(untaught, max_desirable_drop=1.5),
         "untaught, weight 0.05": replace(untaught, weight=0.05),
         "untaught, depth weight 5": vary(untaught, depth_weight=5.0),
         "untaught, batches of 512": replace(untaught, undesirable_batch_size=512),
-        "taught, batches of 256": replace(ours, undesirable_batch_size=256),
+        "untaught, batches of 512 in every second step": replace(ours, taught=0.0),
+        "taught, batches of 256": replace(untaught, taught=None),
         "labels shuffled": ShuffledLabels(recipe),
         "rotations": Rotations(recipe),
         "two views": TwoViews(recipe),

@@ -22,7 +22,7 @@ from rootbound.methods.best_response.price import Price
 from rootbound.methods.best_response.schedule import Schedule
 from rootbound.methods.best_response.teacher import learn_or_copy
 from rootbound.methods.best_response.terms import Terms, block_outputs
-from rootbound.methods.shared.batches import draw_pairs, hold_out
+from rootbound.methods.shared.batches import draw_some_pairs, hold_out
 from rootbound.networks import Classifier
 from rootbound.networks.layers import find_batch_norms, freeze_running_statistics
 from rootbound.training import Recipe, minimise
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 BATCH, BATCH_WITH_NORMS = 256, 512
 """Undesirable samples in a step where nothing is said: without batch norms, and with them."""
+EVERY_WITH_NORMS = 2
+"""Steps from one undesirable batch to the next where nothing is said, with batch norms."""
 TAUGHT_WITH_NORMS = 0.5
 """Share of the desirable loss that a teacher gives where nothing is said, with batch norms."""
 LEVEL_BATCHES = 8
@@ -73,8 +75,9 @@ class BestResponse(Method):
     A teacher keeps the price low on hard tasks: the same network, trained first without the terms.
     A share `taught` of the cross-entropy gives way to copying what it says of each sample.
 
-    A batch flatters the attacker, by `D / (N - 1)` of R2. So the last steps train the last block
-    alone, on far larger batches; its inputs are computed once.
+    A batch flatters the attacker, by `D / (N - 1)` of R2, and its gradients are the noisier for
+    it. So larger batches in fewer steps do better on hard tasks, at the same cost, and the last
+    steps train the last block alone, on far larger batches; its inputs are computed once.
 
     Paper: none; ours. R2 is the Pillai trace of discriminant analysis (K. Pillai, "Some new
     test criteria in multivariate analysis", 1955) with a ridge, I comes from Wilks' lambda (1932).
@@ -83,6 +86,8 @@ class BestResponse(Method):
         recipe: How long and how fast to train.
         undesirable_batch_size: Undesirable samples in a step; more than `terms.projection` is best.
             None: 256, or 512 where the network has batch norms, as networks for photographs do.
+        undesirable_every: Steps from one undesirable batch to the next; the terms weigh as many
+            times more. None: 1, or 2 where the network has batch norms.
         weight: The final w.
         max_desirable_drop: Points of desirable accuracy that may be lost. Then w is found along the
             way, starting at a fifth of `weight`: a twin is trained on the same batches without the
@@ -101,6 +106,7 @@ class BestResponse(Method):
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: PositiveInt | None = None
+    undesirable_every: PositiveInt | None = None
     weight: NonNegativeFloat = 0.15
     max_desirable_drop: PositiveFloat | None = None
     taught: Share | None = None
@@ -123,6 +129,7 @@ class BestResponse(Method):
         return replace(
             self,
             undesirable_batch_size=size or (BATCH_WITH_NORMS if norms else BATCH),
+            undesirable_every=self.undesirable_every or (EVERY_WITH_NORMS if norms else 1),
             taught=taught if taught is not None else TAUGHT_WITH_NORMS * norms,
         )
 
@@ -144,7 +151,7 @@ class BestResponse(Method):
             )
         teacher = self._train_teacher(model, tasks, generator)
 
-        def loss(pair: tuple[Batch, Batch], progress: float) -> Tensor:
+        def loss(pair: tuple[Batch, Batch | None], progress: float) -> Tensor:
             if price is None:
                 return self.loss(model, *pair, progress, levels, teacher)
             weighed = replace(self, weight=price.at(progress))
@@ -156,7 +163,14 @@ class BestResponse(Method):
         minimise(
             model if price is None else nn.ModuleList([model, price.twin]),
             loss,
-            draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size or BATCH, generator),
+            draw_some_pairs(
+                self.recipe,
+                tasks,
+                steps,
+                self.undesirable_batch_size or BATCH,
+                self.undesirable_every or 1,
+                generator,
+            ),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
             title=type(self).__name__,
@@ -217,19 +231,20 @@ class BestResponse(Method):
         self,
         model: Classifier,
         desirable: Batch,
-        undesirable: Batch,
+        undesirable: Batch | None,
         progress: float,
         levels: Sequence[float] = (),
         teacher: Classifier | None = None,
     ) -> Tensor:
         """Return the desirable loss plus the weighted terms; `levels` are the `r_l`."""
-        (inputs, wanted), (others, labels) = desirable, undesirable
+        inputs, wanted = desirable
         frozen = self.schedule.frozen_blocks(model, progress)
         *_, features = block_outputs(model.blocks, inputs, frozen)
         task = learn_or_copy(model.head(features), inputs, wanted, teacher, self.taught or 0.0)
-        weight = self.weight * self.schedule.factor(progress)
-        if not weight:
+        weight = self.weight * self.schedule.factor(progress) * (self.undesirable_every or 1)
+        if not weight or undesirable is None:
             return task
+        others, labels = undesirable
         with freeze_running_statistics(model):
             return task + weight * self.terms(model.blocks, others, labels, frozen, levels)
 

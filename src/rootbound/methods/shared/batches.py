@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -30,6 +31,24 @@ def draw_pairs(
         tasks.known_undesirable.batches(size, steps, generator),
         strict=True,
     )
+
+
+def draw_some_pairs(
+    recipe: Recipe, tasks: TaskPair, steps: int, size: int, every: int, generator: torch.Generator
+) -> Iterator[tuple[Batch, Batch | None]]:
+    """Yield what `draw_pairs` does, with an undesirable batch in every so many steps alone.
+
+    Args:
+        recipe: Desirable samples in a step, and how they are augmented.
+        tasks: The tasks whose samples are drawn.
+        steps: How many pairs.
+        size: Undesirable samples in a step that has any.
+        every: Steps from one undesirable batch to the next.
+        generator: Draws the order of the samples.
+    """
+    others = tasks.known_undesirable.batches(size, math.ceil(steps / every), generator)
+    for step, desirable in enumerate(recipe.batches(tasks.desirable.train, steps, generator)):
+        yield desirable, None if step % every else next(others)
 
 
 def draw_union(
