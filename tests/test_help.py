@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from rootbound.cli import help as shown
 from rootbound.cli import main
 from rootbound.cli.described import Described, describe
 from rootbound.cli.main import COMMANDS, load_command
+from rootbound.methods import METHODS
 
 each = pytest.mark.parametrize("command", COMMANDS)
 
@@ -86,3 +89,47 @@ def test_examples_are_commands_with_options_that_there_are() -> None:
 def test_a_misspelt_option_is_told_of_the_longer_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "x", "--help-al"]) == 2
     assert "--help-all" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_help_of_a_method_explains_each_of_its_settings(
+    method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(capsys, "train", "--method.help", method)
+    assert text == said(capsys, "train", f"--method.help={method}")
+    assert text.startswith(f"{method}: ")
+    assert not re.search(r"\(type|null|None|MISSING|<", text)
+    assert max(map(len, text.splitlines())) <= 80
+    plain = METHODS[method]()
+    for part in fields(plain):
+        value = getattr(plain, part.name)
+        if not is_dataclass(value):
+            (entry,) = re.findall(rf"--method\.{part.name} .*?(?=\n  --|\n\n|\Z)", text, re.S)
+            assert "efault" in entry or value is None, entry
+            assert len(entry.split()) > 4, entry
+
+
+def test_the_help_of_a_method_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(
+        "from dataclasses import dataclass\n"
+        "import rootbound as rb\n"
+        "@dataclass(frozen=True)\n"
+        "class Own(rb.LossMethod):\n"
+        "    strength: float = 0.5\n"
+        "    def loss(self, model, desirable, undesirable, progress):\n"
+        "        return model(desirable[0]).sum()\n"
+    )
+    text = said(capsys, "train", "--method.help", f"{path}:Own")
+    assert re.search(r"--method.strength NUMBER\s+Default: 0\.5\.", text)
+    assert "Undesirable samples in a step (default: 128)." in " ".join(text.split())
+    assert said(capsys, "train", "--method.help").startswith("BestResponse: ")
+
+
+@pytest.mark.parametrize("named", ["BestRespons", "own.py:Nothing", f"{__file__}:narrow"])
+def test_help_of_what_is_no_method(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--method.help", named]) != 0
+    said_of_it = capsys.readouterr().err
+    assert said_of_it.count("\n") == 1 and "expected" in said_of_it

@@ -37,14 +37,14 @@ def brief_help(name: str, command: ModuleType) -> str:
     everything = full_help(name, command)
     if everything.count("\n") <= SCREEN:
         return everything
-    width = _width()
+    width = width_of_help()
     lines = _head(name, command, width)
     for title, several in group(command):
         lines.append(f"options of {title}:")
         for one in several:
             if one.brief:
                 names = synopsis(one, first_name=True)
-                lines += _entry(names, _with_default(one, one.brief), width)
+                lines += entry(names, _with_default(one, one.brief), width)
         if others := [one.flag for one in several if not one.brief]:
             lines += textwrap.wrap(
                 f"more: {', '.join(others)}", width, initial_indent="  ",
@@ -56,16 +56,16 @@ def brief_help(name: str, command: ModuleType) -> str:
 
 def full_help(name: str, command: ModuleType) -> str:
     """Return all that there is to say about the options of a command."""
-    width = _width()
+    width = width_of_help()
     lines = _head(name, command, width)
     for title, several in group(command):
         lines.append(f"options of {title}:")
         for one in several:
-            lines += _entry(synopsis(one), _with_default(one, one.text), width)
+            lines += entry(synopsis(one), _with_default(one, one.text), width)
         lines.append("")
     lines.append("options of every command:")
     for words, text in EVERYWHERE:
-        lines += _entry(words, text, width)
+        lines += entry(words, text, width)
     return "\n".join(lines) + "\n"
 
 
@@ -98,7 +98,7 @@ def _head(name: str, command: ModuleType, width: int) -> list[str]:
     return [usage, "", *about, "", *examples, *([""] if examples else [])]
 
 
-def _entry(words: str, text: str, width: int) -> Iterator[str]:
+def entry(words: str, text: str, width: int) -> Iterator[str]:
     """Yield the lines of an option: its names, and beside or below them what it is."""
     lines: Sequence[str] = textwrap.wrap(text, width - COLUMN, break_on_hyphens=False)
     if len(words) + 4 > COLUMN:
@@ -120,6 +120,7 @@ def _with_default(one: Described, text: str) -> str:
     return f"{text.removesuffix('.')} (default: {value}){end}"
 
 
-def _width() -> int:
+def width_of_help() -> int:
+    """Return how many characters a line of help has, by the terminal's width."""
     least, most = WIDTHS
     return min(most, max(least, shutil.get_terminal_size().columns)) - 1

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, get_loader, set_loader
 from yaml import YAMLError
 
+from rootbound.cli.method_help import find_method_for_help, method_help
 from rootbound.cli.misspelt import check_settings
 from rootbound.cli.options import RecipeOptions
 from rootbound.core.devices import emulates_bfloat16, find_device
@@ -33,7 +35,11 @@ def with_importable_method(words: Sequence[str]) -> list[str]:
 
     Raises:
         InputError: There is no such method or file.
+        SystemExit: The words ask for a method's settings, which have been printed.
     """
+    if (asked_for := find_method_for_help(words)) is not None:
+        sys.stdout.write(method_help(asked_for))
+        raise SystemExit(0)
     set_loader("yaml", _load_settings, (YAMLError,))
     flags = [word.partition("=")[0] for word in words]
     if "--method" not in flags:

@@ -48,8 +48,8 @@ class ConditionNumber(AfterTraining):
         undesirable_batch_size: Undesirable samples in a step.
         well_weight: Weight of R_well.
         ill_weight: Weight of R_ill.
-        trained_blocks: How many of the last blocks the defence trains, besides the head; None for
-            all.
+        trained_blocks: How many of the last blocks the defence trains, besides the head; all of
+            them by default.
         preconditioner: `features`, or `none` to leave the dummy layer out.
         ridge: Added to what is inverted, relative to its mean eigenvalue.
 
