@@ -74,6 +74,17 @@ def test_work_that_is_found_later_and_work_done_before_count(clock: list[float])
         assert progress.describe("train", 10.0).startswith("train for 10 s; training, 6 of 20")
 
 
+def test_the_time_left_is_guessed_from_what_was_done_of_late(clock: list[float]) -> None:
+    """Ten parts of a minute each, and then parts of a second."""
+    with progress.step("attacking", 50) as one:
+        for seconds, parts in ((60, 10), (1, 10)):
+            for _ in range(parts):
+                clock[0] += seconds
+                one.advance()
+        one.advance(0)
+        assert progress.describe("demo", 610.0).endswith("20 of 50; about 30 s left")
+
+
 def test_a_time_limit_says_when_the_end_is(clock: list[float]) -> None:
     with progress.step("attacking", 10, until=clock[0] + 600):
         clock[0] += 120

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,10 +48,13 @@ class Step:
     until: float | None = None
     started: float = field(init=False)
     _before: int = field(init=False)
+    _reached: deque[tuple[float, int]] = field(init=False)
     _bar: Any = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.started, self._before = time.monotonic(), self.done
+        self.started = time.monotonic()
+        self._before = self.done
+        self._reached = deque([(self.started, self.done)])
         if _shows_bars():
             counted = {} if self.total > 1 else {"bar_format": "{desc} ({elapsed})"}
             # What is over within a second would only flicker.
@@ -65,9 +69,14 @@ class Step:
     def reach(self, done: int) -> None:
         """Say how many parts are done."""
         done = min(done, self.total)
+        if done <= self.done:
+            return
         if self._bar is not None:
             self._bar.update(done - self.done)
         self.done = done
+        self._reached.append((time.monotonic(), done))
+        while self._reached[1][1] - self._before <= (done - self._before) / 2:
+            self._reached.popleft()
 
     def expect(self, more: int) -> None:
         """Say that there are so many parts more."""
@@ -88,16 +97,20 @@ class Step:
     def seconds_left(self, within: Sequence[Step]) -> float | None:
         """Return a guess at the seconds until the end; None where it is too early for one.
 
+        Parts are not alike, and those of late tell most of those to come. So the guess is made
+        from how long the second half of what is done has taken.
+
         Args:
             within: The steps that its current part consists of, from the outside in.
         """
         now = time.monotonic()
         if self.until is not None:
             return max(0.0, self.until - now)
-        share, before = _share_done((self, *within)), self._before / max(1, self.total)
-        if share - before < LEAST_SHARE:
+        share, total = _share_done((self, *within)), max(1, self.total)
+        if share - self._before / total < LEAST_SHARE:
             return None
-        return (now - self.started) * (1 - share) / (share - before)
+        since, done = self._reached[0]
+        return (now - since) * (1 - share) / (share - done / total)
 
     def __str__(self) -> str:
         return f"{self.title}, {self.done} of {self.total}" if self.total > 1 else self.title
