@@ -155,6 +155,7 @@ def list_ways(epochs: int) -> dict[str, Method]:
         "BestResponse": ours,
         "BestResponse for 1.5 points": replace(ours, max_desirable_drop=1.5),
         "weight 0.3": replace(ours, weight=0.3),
+        "weight 0.5": replace(ours, weight=0.5),
         "untaught": untaught,
         "untaught, for 1.5 points": replace(untaught, max_desirable_drop=1.5),
         "untaught, weight 0.05": replace(untaught, weight=0.05),
