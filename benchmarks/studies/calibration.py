@@ -3,22 +3,30 @@
 python -m benchmarks.studies.calibration FOLDER [--data mnist] [--audits 40] [--workers 2]
 
 Random weights are worth what random weights are worth: their head start over scratch is 0. Each
-audit has a model of its own, and labels and scratch weights of its own for each of its draws. So
-the share of intervals that hold 0 is their coverage, and the share of audits in which a gate of
-one point says "does not hold" is its error rate. Beside them the undefended model, whose head
-start is not 0: there a gate errs that says "holds". Audits are made a few at a time, each few in a
-folder of their own that begins with what the one before has. So an interrupted study goes on, and
-what is complete of it is told with `--audits 0`. A Markdown table is printed.
+audit has a model of its own, and labels and scratch weights of its own for each of its draws. The
+share of audits in which a gate of one point says "does not hold" is its error rate. Beside them
+the undefended model, whose head start is not 0: there a gate errs that says "holds".
+
+An audit's interval is that of its own weights, and some random weights are better than others. So
+0 is in fewer of them than 95 %. Whether the intervals are right is told by two audits of the same
+weights: draws of labels are divided into two halves, and their means are to differ by no more than
+the half-width of their difference in 95 % of cases.
+
+Audits are made a few at a time, each few in a folder of their own that begins with what the one
+before has. So an interrupted study goes on, and what is complete of it is told with `--audits 0`.
+A Markdown table is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from scipy.stats import t
 
 import rootbound as rb
 from rootbound.attacks import Budget
@@ -44,6 +52,8 @@ SUITE = replace(
 )
 LIMIT = 1.0
 """Points that the gate allows."""
+LEAST_IN_HALF = 4
+"""Draws that each half has at least."""
 AT_ONCE = 4
 """Audits that are made together."""
 
@@ -68,12 +78,36 @@ def audits(evaluation: Evaluation) -> list[Evaluation]:
     return found
 
 
+def agree(audit: Evaluation, method: str, labels: int | None) -> bool | None:
+    """Return whether two halves of an audit's draws say the same; None where they are too few."""
+    drawn = sorted({one.attacker for one in audit.records if one.labels == labels})
+    # The first draw chooses the attacks, except with one label a class.
+    choosing, counted = ([], drawn) if labels == 1 else (drawn[:1], drawn[1:])
+    if len(counted) < 2 * LEAST_IN_HALF:
+        return None
+    gains = []
+    for half in (counted[::2], counted[1::2]):
+        kept = {*choosing, *half}
+        records = tuple(one for one in audit.records if one.attacker in kept)
+        gains.append(metrics.advantage(replace(audit, records=records), method, labels))
+    first, second = gains
+    if first is None or second is None:
+        return None
+    sizes = [len(counted[::2]), len(counted[1::2])]
+    errors = [
+        (gain.high - gain.low) / 2 / float(t.ppf(0.975, size - 1))
+        for gain, size in zip((first, second), sizes, strict=True)
+    ]
+    factor = float(t.ppf(0.975, sum(sizes) - 2))
+    return abs(first.mean - second.mean) <= factor * math.hypot(*errors)
+
+
 def describe(evaluation: Evaluation) -> str:
     """Return the table."""
     lines = [
         "| model | labels | audits | mean head start | median half-width | intervals with 0 "
-        f"| gate at {LIMIT:g}: holds | does not | undecided |",
-        "|" + "---|" * 9,
+        f"| halves that agree | gate at {LIMIT:g}: holds | does not | undecided |",
+        "|" + "---|" * 10,
     ]
     several = audits(evaluation)
     for method in ("RandomWeights", "Plain"):
@@ -88,16 +122,19 @@ def describe(evaluation: Evaluation) -> str:
             ]
             halves = statistics.median((gain.high - gain.low) / 2 for gain in known)
             holding = sum(gain.low <= 0 <= gain.high for gain in known)
+            agreeing = [agree(one, method, labels) for one in several]
+            told = [one for one in agreeing if one is not None]
             mean = metrics.estimate([gain.mean for gain in known])
+            alike = f"{sum(told)} of {len(told)}" if told else ""
             lines.append(
                 f"| {method} | {in_words(labels)} | {len(known)} | {mean.mean:+.2f} "
                 f"({mean.low:.2f} to {mean.high:.2f}) | {halves:.2f} | {holding} "
-                f"| {ends.count('holds')} | {ends.count('does not hold')} "
+                f"| {alike} | {ends.count('holds')} | {ends.count('does not hold')} "
                 f"| {ends.count('undecided')} |"
             )
         ends = [metrics.decide(one, method, LIMIT).end for one in several]
         lines.append(
-            f"| {method} | all together | {len(several)} | | | | {ends.count('holds')} "
+            f"| {method} | all together | {len(several)} | | | | | {ends.count('holds')} "
             f"| {ends.count('does not hold')} | {ends.count('undecided')} |"
         )
     return "\n".join(lines)
