@@ -2,7 +2,7 @@
 
 python -m benchmarks.studies.calibration FOLDER [--data mnist] [--audits 40] [--workers 2]
 
-Random weights are worth what random weights are worth: their head start over scratch is 0. Each
+Random weights are worth what random weights are worth: on average, their head start is 0. Each
 audit has a model of its own, and labels and scratch weights of its own for each of its draws. The
 share of audits in which a gate of one point says "does not hold" is its error rate. Beside them
 the undefended model, whose head start is not 0: there a gate errs that says "holds".

@@ -79,6 +79,10 @@ class BestResponse(Method):
     it. So larger batches in fewer steps do better on hard tasks, at the same cost, and the last
     steps train the last block alone, on far larger batches; its inputs are computed once.
 
+    Terms in some steps alone: T. Karras et al., "Analyzing and Improving the Image Quality of
+    StyleGAN", CVPR 2020, https://arxiv.org/abs/1912.04958, "lazy regularization". The teacher:
+    see `teacher.learn_or_copy`.
+
     Paper: none; ours. R2 is the Pillai trace of discriminant analysis (K. Pillai, "Some new
     test criteria in multivariate analysis", 1955) with a ridge, I comes from Wilks' lambda (1932).
 
