@@ -345,7 +345,7 @@ def test_suites_are_frozen() -> None:
         "quick-1": "d8c8acacd7e9",
         "quick-2": "790f17f08093",
         "standard-1": "810a9a19aca0",
-        "standard-2": "b0d080737c2d",
+        "standard-2": "8bc63a2ff374",
     }
     for suite in SUITES.values():
         for trials in (suite.attacks, suite.blind, suite.benign):

@@ -178,7 +178,7 @@ class AttackOptions:
     )
     attackers: int | None = option(
         "Attacker seeds that the best settings are confirmed on, in place of the suite's, for "
-        "narrower intervals (standard-2: 5).",
+        "narrower intervals (standard-2: 10 with up to 10 labels a class, 5 with more).",
         metavar="NUMBER",
     )
     workers: int | None = option(
