@@ -15,12 +15,10 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cases import Case
 from rootbound.report.cells import in_words
-from rootbound.report.theme import FAINT, INK, PUBLIC, SCRATCH
+from rootbound.report.theme import FAINT, INK, assign_colours
 
 PANEL = (2.7, 1.9)
 """Width and height of a panel, in inches."""
-COLOURS = {"undefended": "#7d8790", "defended": "#a55fd0", "public": PUBLIC, "scratch": SCRATCH}
-"""Colours of the arms: none of them is good news or bad."""
 UNRELIABLE: dict[str, Any] = {"hatch": "////", "alpha": 0.45, "edgecolor": INK, "color": FAINT}
 """How bars look that mean nothing: grey, faint and hatched."""
 
@@ -50,11 +48,12 @@ def bars(case: Case) -> Figure | None:
     figure, panels = plt.subplots(
         1, len(budgets), figsize=size, squeeze=False, sharey=True, layout="constrained"
     )
+    colours = assign_colours(metrics.methods(evaluation))
     for panel, labels in zip(panels[0], budgets, strict=True):
         _draw(
             panel,
             reached[labels],
-            {arm: COLOURS[arm] for arm in arms},
+            {arm: colours[method] for arm, method in arms.items()},
             reliable=not case.why_unreliable,
         )
         panel.set_title(in_words(labels))

@@ -18,7 +18,8 @@ INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
 """Colours of text, of grid and notes, and of the background; a page has its reader's own."""
 SCRATCH, PUBLIC = "#4c8dd6", "#8c5a3c"
 """Colours of the arms that are in no competition."""
-PALETTE = ("#7d8790", "#12a150", "#e08a1e", "#a55fd0", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
+PALETTE = ("#7d8790", "#a55fd0", "#e08a1e", "#12a150", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
+"""Colours of methods, in their order; the undefended one comes first."""
 DASHES = ("-", "-.", ":")
 """Line styles: of the methods until the colours are used up, of as many after them, and so on."""
 OWN: dict[str, tuple[str, Any]] = {
