@@ -9,7 +9,12 @@ from torch import nn
 
 from rootbound.data import TaskPair
 from rootbound.methods import BestResponse, Plain, Schedule
-from rootbound.methods.best_response.teacher import TEMPERATURE, learn_or_copy
+from rootbound.methods.best_response.teacher import (
+    TEMPERATURE,
+    does_task,
+    find_teacher,
+    learn_or_copy,
+)
 from rootbound.methods.shared.batches import draw_some_pairs
 from rootbound.networks import Classifier, resnet_20
 from rootbound.training import Recipe, predict
@@ -96,3 +101,21 @@ def test_who_copies_everything_says_what_plain_training_says(
     assert not torch.equal(copied.head.weight, without.fit(toy_model, toy_tasks).head.weight), (
         "the teacher changed nothing"
     )
+
+
+def test_a_network_that_does_the_task_is_its_own_teacher_and_another_is_trained(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    train = toy_tasks.desirable.train
+    plain = Plain(RECIPE).fit(toy_model, toy_tasks)
+    assert does_task(plain, train)
+    assert not does_task(toy_model, train)
+    own, trained = (
+        find_teacher(one, train, RECIPE, torch.Generator().manual_seed(0))
+        for one in (plain, toy_model)
+    )
+    assert all(map(torch.equal, own.state_dict().values(), plain.state_dict().values()))
+    assert own is not plain
+    assert does_task(trained, train)
+    assert not any(one.training or any(p.requires_grad for p in one.parameters())
+                   for one in (own, trained))  # fmt: skip

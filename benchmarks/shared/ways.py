@@ -145,11 +145,29 @@ class FirstBlocksRandom(Method):
         self.method.train(model, tasks, generator)
 
 
+@dataclass(frozen=True)
+class Given(Method):
+    """Train without intervention; then another method makes what there is resistant.
+
+    Args:
+        recipe: How the given model is trained.
+        method: The method that goes on from it.
+    """
+
+    method: Method = BestResponse()
+
+    def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
+        """Train the given model, and go on from it."""
+        Plain(self.recipe).train(model, tasks, generator)
+        self.method.train(model, tasks, generator)
+
+
 def list_ways(epochs: int) -> dict[str, Method]:
     """Return the ways and floors by name, all with the same recipe."""
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=Augmentation(shift=2, flip=True))
     plain, ours = Plain(recipe), BestResponse(recipe)
     untaught = replace(ours, undesirable_batch_size=256, undesirable_every=1, taught=0.0)
+    tenth = replace(recipe, epochs=max(1, round(epochs / 10)))
     return {
         "Plain": plain,
         "BestResponse": ours,
@@ -163,6 +181,10 @@ def list_ways(epochs: int) -> dict[str, Method]:
         "untaught, batches of 512": replace(untaught, undesirable_batch_size=512),
         "untaught, batches of 512 in every second step": replace(ours, taught=0.0),
         "taught, batches of 256": replace(untaught, taught=None),
+        "a given model, in a tenth of its epochs": Given(recipe, replace(ours, recipe=tenth)),
+        "a given model, in a tenth of its epochs, untaught": Given(
+            recipe, replace(untaught, recipe=tenth)
+        ),
         "labels shuffled": ShuffledLabels(recipe),
         "rotations": Rotations(recipe),
         "two views": TwoViews(recipe),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +16,10 @@ from rootbound.attacks.repairs import LeakyActivations, SeparateClasses
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt, Share
 from rootbound.data import Batch, TaskPair
-from rootbound.methods.base import Method, learn
+from rootbound.methods.base import Method
 from rootbound.methods.best_response.price import Price
 from rootbound.methods.best_response.schedule import Schedule
-from rootbound.methods.best_response.teacher import learn_or_copy
+from rootbound.methods.best_response.teacher import find_teacher, learn_or_copy
 from rootbound.methods.best_response.terms import Terms, block_outputs
 from rootbound.methods.shared.batches import draw_some_pairs, hold_out
 from rootbound.networks import Classifier
@@ -72,8 +71,9 @@ class BestResponse(Method):
     Undesirable samples pass through the network by themselves, so that BatchNorm scales them as
     it does when somebody fine-tunes; its running statistics are the desirable task's.
 
-    A teacher keeps the price low on hard tasks: the same network, trained first without the terms.
-    A share `taught` of the cross-entropy gives way to copying what it says of each sample.
+    A teacher keeps the price low on hard tasks: the same network, trained first without the terms,
+    or as it is given if it does the desirable task already. A share `taught` of the cross-entropy
+    gives way to copying what it says of each sample.
 
     A batch flatters the attacker, by `D / (N - 1)` of R2, and its gradients are the noisier for
     it. So larger batches in fewer steps do better on hard tasks, at the same cost, and the last
@@ -98,9 +98,10 @@ class BestResponse(Method):
             terms, and the two are compared on held-out desirable samples that neither learns from.
             That takes as much more time as training without intervention takes. On photographs more
             may be lost; then a warning says so.
-        taught: Share of the desirable loss that a teacher gives, in [0, 1]. Its training comes
-            first, and takes as much time as training without intervention. By default 0, or a
-            half where the network has batch norms.
+        taught: Share of the desirable loss that a teacher gives, in [0, 1]. Unless the network
+            does the task already, the teacher is trained first, which takes as much time as
+            training without intervention. By default 0, or a half where the network has batch
+            norms.
         terms: How much each term weighs relative to `I(h)`, and how it is measured.
         schedule: When the terms count, when the first block is frozen, and the last steps.
 
@@ -153,7 +154,8 @@ class BestResponse(Method):
                 start=min(1.0, self.schedule.wait + self.schedule.warm_in),
                 steps=self.recipe.steps(len(rest)),
             )
-        teacher = self._train_teacher(model, tasks, generator)
+        desirable = tasks.desirable.train
+        teacher = find_teacher(model, desirable, self.recipe, generator) if self.taught else None
 
         def loss(pair: tuple[Batch, Batch | None], progress: float) -> Tensor:
             if price is None:
@@ -163,7 +165,7 @@ class BestResponse(Method):
             defended = weighed.loss(model, *pair, progress, levels, teacher)
             return defended + functional.cross_entropy(price.twin(inputs), labels)
 
-        steps = self.recipe.steps(len(tasks.desirable.train))
+        steps = self.recipe.steps(len(desirable))
         minimise(
             model if price is None else nn.ModuleList([model, price.twin]),
             loss,
@@ -183,16 +185,6 @@ class BestResponse(Method):
         self._finish(model, tasks, self.weight if price is None else price.weight, generator)
         if price is not None:
             _tell_price(price)
-
-    def _train_teacher(
-        self, model: Classifier, tasks: TaskPair, generator: torch.Generator
-    ) -> Classifier | None:
-        """Return the network after training without the terms, or None where nothing is copied."""
-        if not self.taught:
-            return None
-        teacher = copy.deepcopy(model)
-        learn(teacher, tasks.desirable.train, self.recipe, generator, title="teacher")
-        return teacher.eval().requires_grad_(False)
 
     def _finish(
         self, model: Classifier, tasks: TaskPair, weight: float, generator: torch.Generator

@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import copy
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rootbound.data import Data
+from rootbound.methods.base import learn
 from rootbound.networks import Classifier
+from rootbound.training import Recipe, predict
 
 TEMPERATURE = 2.0
 """What logits are divided by before they are compared."""
+TRAINED_BELOW, LOOKED_AT = 0.75, 1000
+"""A network does a task already if its cross-entropy on so many samples, or on all if there are
+fewer, is below this share of what a network has that knows nothing."""
+
+
+def find_teacher(
+    model: Classifier, data: Data, recipe: Recipe, generator: torch.Generator
+) -> Classifier:
+    """Return the model as it is if it does the task already, else after training on the data.
+
+    Args:
+        model: The network that will be taught; it is left as it is.
+        data: Desirable training samples.
+        recipe: How long and how fast to train, if it is trained.
+        generator: Draws the batches.
+    """
+    teacher = copy.deepcopy(model)
+    if not does_task(teacher, data):
+        learn(teacher, data, recipe, generator, title="teacher")
+    return teacher.eval().requires_grad_(False)
+
+
+def does_task(model: Classifier, data: Data) -> bool:
+    """Return whether a model does the task of some data: see `TRAINED_BELOW`."""
+    looked_at = data.subset(LOOKED_AT)
+    logits = predict(model, looked_at).double().flatten(0, -2)
+    loss = float(functional.cross_entropy(logits, looked_at.labels.flatten()))
+    return loss < TRAINED_BELOW * math.log(model.classes)
 
 
 def learn_or_copy(
