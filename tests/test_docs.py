@@ -74,6 +74,32 @@ def test_words_are_plain() -> None:
     assert UNCLEAR.search("nobody shall")
 
 
+def test_commands_have_the_options_that_there_are() -> None:
+    """On every page, each command could be typed as it stands there."""
+    everywhere = {"--config", "--print_config", "--help", "--help-all"}
+    shown = 0
+    for path, text in {**written(), **made()}.items():
+        for name, words in re.findall(r"\brootbound (\w+) ((?:[^`\n#]|\\\n)*)", text):
+            if name not in COMMANDS:
+                continue
+            known = describe(load_command(name).Options)
+            flags = {flag for one in known for flag in (one.flag, *one.names)} | everywhere
+            given = set(re.findall(r"(?<!\S)--[a-z][a-z_-]*", words))
+            assert given <= flags, f"{path}: {name} {given - flags}"
+            assert ("--labels" in given) == ("--steps" in given), f"{path}: {words}"
+            shown += 1
+    assert shown > 100
+
+
+def test_pages_of_commands_say_what_may_be_left_out() -> None:
+    rows = made()["commands/runs.md"].splitlines()
+    (action,), (folders,) = (
+        [row for row in rows if row.startswith(f"| `{name}")] for name in ("{list", "[FOLDERS")
+    )
+    assert action.endswith("| must be given |") and "(default: this one)" in action
+    assert folders.endswith("|  |")
+
+
 def test_how_to_pages_begin_with_what_to_type_and_end_with_what_is_seen() -> None:
     pages = {path: text for path, text in written().items() if path.startswith("docs/howto/")}
     assert len(pages) > 10

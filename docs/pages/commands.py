@@ -10,10 +10,12 @@ from pathlib import Path
 import yaml
 
 from docs.pages.gathered import to_table
-from rootbound.cli.described import Described
+from rootbound.cli.described import Described, describe
 from rootbound.cli.help import OWN, group, synopsis
 from rootbound.cli.main import COMMANDS, load_command
 
+NETWORK = "the network"
+"""Title of the options that name one."""
 WORDS = yaml.safe_load(Path(__file__).with_name("commands.yml").read_text("utf-8"))
 INDEX = """# Commands
 
@@ -52,7 +54,7 @@ def pages() -> Iterator[tuple[str, str]]:
         parts = [f"# rootbound {name}", WORDS["intro"][name]]
         for title, several in group(command):
             example = WORDS["examples"][title]
-            example = example[name] if title == OWN else example.replace("COMMAND", _begun(name))
+            example = example[name] if title == OWN else _adapted(example, name, title)
             heading = "Options of its own" if title == OWN else title.capitalize()
             parts.append(f"## {heading}\n```\n{example}\n```\n\n{_options(several)}")
         if name == "list":
@@ -60,9 +62,16 @@ def pages() -> Iterator[tuple[str, str]]:
         yield f"commands/{name}.md", "\n\n".join(parts) + "\n"
 
 
-def _begun(name: str) -> str:
-    """Return the command with the arguments that it needs."""
-    return {"audit": "audit weights.pt", "export": "export weights.pt RUN"}.get(name, name)
+def _adapted(example: str, name: str, title: str) -> str:
+    """Return the lines of an example with options that a command has, and its arguments."""
+    flags = {
+        flag for one in describe(load_command(name).Options) for flag in (one.flag, *one.names)
+    }
+    lines = [line for line in example.splitlines() if set(re.findall(r"--[a-z-]+", line)) <= flags]
+    # Only of a stranger's weights must the network be named.
+    weights = "weights.pt" if title == NETWORK else "defended.safetensors"
+    arguments = {"audit": f" {weights}", "export": f" {weights} rootbound-audit"}.get(name, "")
+    return "\n".join(lines).replace("COMMAND", f"{name}{arguments}")
 
 
 def _options(several: list[Described]) -> str:
@@ -75,10 +84,10 @@ def _options(several: list[Described]) -> str:
 def _in_two(one: Described) -> tuple[str, str]:
     """Return what there is to say of an option, and its default."""
     text = re.sub(r"([|\[])", r"\\\1", one.text)  # which Markdown would take for its own
+    if one.default is MISSING:
+        return text, "" if one.settings.get("nargs") == "*" else "must be given"
     if found := re.search(r"^(.*?) \(default: (.*?)\)(\.?)(.*)$", text):
         return f"{found[1]}{found[3]}{found[4]}", found[2]
-    if one.default is MISSING:
-        return text, "must be given"
     if one.hint is bool:
         return text, "no"
     value = f"{one.default:g}" if isinstance(one.default, float) else one.default

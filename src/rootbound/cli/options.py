@@ -41,11 +41,11 @@ class TaskOptions:
 
     title: ClassVar[str] = "the tasks and their data"
     data: str | None = option(
-        f"Data set: {', '.join(DATASETS)}, a folder of IDX, image or parquet files, FILE.npz, or "
-        "hf:NAME[:CONFIGURATION][@REVISION] of the hub (default: the one that the model's file "
-        "names, or mnist).",
+        f"Data set: {', '.join(DATASETS)}, a folder of IDX files, images or tables, FILE.npz, a "
+        "table such as FILE.csv, or hf:NAME[:CONFIGURATION][@REVISION] of the hub (default: the "
+        "one that the model's file names, or mnist).",
         "--desirable-data",
-        brief="mnist, a folder, FILE.npz or hf:NAME",
+        brief="mnist, a folder, FILE.npz, FILE.csv or hf:NAME",
     )
     undesirable_data: str | None = option(
         "Data set of the undesirable classes, made to fit (default: the same).", metavar="DATA"
@@ -161,8 +161,8 @@ class AttackOptions:
         brief="such as quick-2, or file.py:name",
     )
     labels: str | None = option(
-        "Labelled samples per class, in place of the suite's, such as 10,100,all.",
-        brief="labels a class, in place of the suite's: 10,100,all",
+        "Labelled samples per class, in place of the suite's, such as 10,100,all; with --steps.",
+        brief="labels a class, with --steps: 10,100,all",
     )
     steps: str | None = None
     """Optimiser steps for each of --labels, in place of the suite's, such as 60,100,160."""
