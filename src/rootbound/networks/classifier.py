@@ -24,6 +24,7 @@ from rootbound.networks.wrapping import (
     check_head,
     compute_outputs,
     find_head,
+    find_sizes,
     list_blocks,
     part_from,
     replace_module,
@@ -122,6 +123,8 @@ class Classifier(nn.Module):
         settle(module)
         module = copy.deepcopy(getattr(module, "_orig_mod", module)).float()
         outputs = None if example is None else compute_outputs(module, example)
+        if example is not None:
+            find_sizes(module, example)
         found = find_blocks(module, example, head, blocks)
         if found is None:
             wrapped = cls._wrap_by_layers(module, head, example, outputs)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from rootbound.core.errors import InputError, first_line
 
@@ -50,6 +52,15 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
             "take out what is random or counts its calls",
         )
     return again
+
+
+def find_sizes(module: nn.Module, example: Tensor) -> None:
+    """Let layers that are still to find out their sizes do so, as `nn.LazyLinear` does."""
+    if any(map(is_lazy, chain(module.parameters(), module.buffers()))):
+        was_training = module.training
+        with torch.no_grad():
+            module.eval()(example)
+        module.train(was_training)
 
 
 def require_tensor(outputs: object) -> Tensor:

@@ -228,6 +228,8 @@ def _run(network: nn.Module, samples: Tensor, seed: int) -> tuple[Tensor, set[fl
         outputs = _first(network(samples))
         weighted = (outputs * torch.randn(outputs.shape).to(outputs)).sum()
     parameters = [value for value in network.parameters() if value.requires_grad]
+    if not parameters:  # all are frozen
+        return outputs.detach(), set()
     gradients = torch.autograd.grad(weighted, parameters, allow_unused=True)
     sizes = {float(value.double().abs().sum()) for value in gradients if value is not None}
     return outputs.detach(), sizes

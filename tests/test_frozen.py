@@ -1,0 +1,51 @@
+"""Networks as they come: with frozen weights, or with layers that do not know their sizes yet."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import rootbound as rb
+from rootbound.data import TaskPair
+from rootbound.suites import Suite
+
+
+class Net(nn.Module):
+    """A network whose first layer may be frozen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3)
+        self.head = nn.Linear(4 * 14 * 14, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
+        return logits
+
+
+@pytest.mark.parametrize("frozen", [["convolution"], ["convolution", "head"]], ids=len)
+def test_attackers_thaw_what_was_frozen(
+    frozen: list[str], toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    network = Net()
+    cold = copy.deepcopy(network)
+    for name in frozen:
+        cold.get_submodule(name).requires_grad_(False)
+    found = [rb.evaluate(one, toy_tasks, suite=toy_suite, seeds=1) for one in (network, cold)]
+    reached = [[(one.attack, one.accuracy, one.error) for one in run.records] for run in found]
+    assert reached[0] == reached[1]
+    assert [one.requires_grad for one in cold.convolution.parameters()] == [False, False]
+
+
+def test_nothing_can_be_trained_where_all_is_frozen(toy_tasks: TaskPair) -> None:
+    with pytest.raises(rb.InputError, match="got one whose weights are all frozen; call its requi"):
+        rb.defend(Net().requires_grad_(False), toy_tasks, "Plain", epochs=1)
+
+
+def test_layers_find_out_their_sizes(toy_tasks: TaskPair) -> None:
+    layers = nn.Flatten(), nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(3)
+    model = rb.defend(nn.Sequential(*layers), toy_tasks, "Plain", epochs=1)
+    assert [tuple(weight.shape) for weight in model.parameters()][::2] == [(16, 256), (3, 16)]
