@@ -135,17 +135,30 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
                 for each in contenders
             },
             "shared_undesirable": tasks.shared,
-            "data": {
-                task.name: {"training": task.train.digest, "test": task.test.digest}
-                for task in (tasks.desirable, tasks.undesirable, tasks.benign)
-                if task is not None
-            },
+            "data": _digest_data(tasks, trains=any(each.method for each in contenders)),
             "code": {
                 **_digest_foreign_code([each.method for each in contenders], suite, networks),
                 **{f"network of {name}": _digest_layers(one) for name, one in networks.items()},
             },
         }
     )
+
+
+def _digest_data(tasks: Tasks, *, trains: bool) -> dict[str, Any]:
+    """Return digests of the samples of each task, by its name, and of those that defenders use."""
+    roles = ("desirable", "undesirable", "benign")
+    known = {role: task for role in roles if (task := getattr(tasks, role)) is not None}
+    names = [task.name for task in known.values()]
+    digests: dict[str, Any] = {
+        task.name if names.count(task.name) == 1 else f"{task.name} ({role})": {
+            "training": task.train.digest,
+            "test": task.test.digest,
+        }
+        for role, task in known.items()
+    }
+    if trains and tasks.known_undesirable is not None:
+        digests["known_undesirable"] = tasks.known_undesirable.digest
+    return digests
 
 
 def _versions() -> dict[str, str]:

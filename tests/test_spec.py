@@ -1,0 +1,48 @@
+"""The spec of a run: with other data it is another run, whoever made the data and named them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import rootbound as rb
+from rootbound.data import TaskPair
+from rootbound.evaluation.contenders import Contender
+from rootbound.evaluation.context import specification
+from rootbound.methods import Plain
+from rootbound.networks import Classifier
+from rootbound.suites import Suite
+
+
+def digest(tasks: TaskPair, suite: Suite, model: Classifier, *, trains: bool = True) -> str:
+    method = Plain() if trains else None
+    contenders = [
+        Contender("defended", "it", model, method),
+        Contender("scratch", "scratch", model),
+    ]
+    return specification(tasks, suite, 1, contenders).digest
+
+
+def test_other_samples_of_the_defender_are_another_run(
+    toy_tasks: TaskPair, toy_suite: Suite, toy_model: Classifier
+) -> None:
+    fewer = replace(toy_tasks, known_undesirable=toy_tasks.known_undesirable.subset(20))
+    assert digest(fewer, toy_suite, toy_model) != digest(toy_tasks, toy_suite, toy_model)
+    # They decide nothing where nobody is trained.
+    given = [digest(one, toy_suite, toy_model, trains=False) for one in (fewer, toy_tasks)]
+    assert given[0] == given[1]
+
+
+@pytest.mark.parametrize("role", ["desirable", "undesirable"])
+def test_other_samples_are_another_run_though_both_tasks_have_one_name(
+    role: str, toy_tasks: TaskPair, toy_suite: Suite, toy_model: Classifier
+) -> None:
+    named = replace(
+        toy_tasks,
+        desirable=replace(toy_tasks.desirable, name="data"),
+        undesirable=replace(toy_tasks.undesirable, name="data"),
+    )
+    task: rb.Task = getattr(named, role)
+    fewer = replace(named, **{role: replace(task, train=task.train.subset(60))})
+    assert digest(fewer, toy_suite, toy_model) != digest(named, toy_suite, toy_model)
