@@ -282,3 +282,12 @@ def test_names_with_marks_of_patterns_are_plain_text(tmp_path: Path) -> None:
     assert ClassNames(tmp_path.name, names).find(r"[a-b],c++") == (1, 0)
     with pytest.raises(InputError, match=re.escape("c++, [a-b], x|y")):
         ClassNames("zoo", names).find("c+")
+
+
+def test_names_with_blanks_or_lines_are_found_and_told_in_a_line() -> None:
+    names = ClassNames("odd", (" lead", "two\nlines", "a , b"))
+    assert [names.find_one(name) for name in names.names] == [0, 1, 2]
+    assert names.find("lead,a,b") == (0, 2)
+    with pytest.raises(InputError, match="out of") as caught:
+        names.find("nothing")
+    assert len(str(caught.value).splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -78,6 +79,17 @@ def test_every_page_shows_names_as_words(tmp_path: Path) -> None:
             assert "](http" not in page.read_text(), page.name
     for name in ("report.html", "leaderboard.html", "summary.md", "leaderboard.md", "README.md"):
         assert "&lt;img src=x" in (tmp_path / name).read_text(), name
+
+
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    """Records, reports and cards could not be written with it."""
+    for name in (b"caf\xe9", b"dog"):
+        folder = tmp_path / "zoo" / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        for row in range(3):
+            Image.fromarray(np.full((4, 4), row, np.uint8)).save(folder / f"{row}.png")
+    with pytest.raises(InputError, match=r"in UTF-8 in .*zoo; got 'caf\\udce9'; rename it"):
+        datasets.load(tmp_path / "zoo")
 
 
 def origin() -> Origin:

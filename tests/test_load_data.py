@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 import rootbound as rb
@@ -48,6 +49,23 @@ class Pictures(TorchDataset[tuple[Any, int]]):
         if self.transformed:
             return image.float() / 255, label
         return Image.fromarray(image[0].numpy()), label
+
+
+class Unreadable(TorchDataset[Any]):
+    """A data set with a mistake in it."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, row: int) -> Any:
+        raise KeyError("weights")
+
+
+class Stream(IterableDataset[tuple[Tensor, int]]):
+    """Samples that come one after the other: nobody knows how many."""
+
+    def __iter__(self) -> Iterator[tuple[Tensor, int]]:
+        return ((torch.full((2,), float(row)), row % 2) for row in range(20))
 
 
 @pytest.fixture
@@ -112,6 +130,21 @@ def test_arrays_of_bytes_are_images(toy: Dataset) -> None:
     assert tasks.undesirable.classes == ("3", "4", "5")
 
 
+def test_a_list_of_images_is_an_array_of_them(toy: Dataset) -> None:
+    labels, colours = toy.train.labels.tolist(), toy.train.inputs.expand(-1, 3, -1, -1)
+    grey = [image[0].numpy() for image in toy.train.inputs]
+    rgb = [image.permute(1, 2, 0).numpy() for image in colours]
+    for images, expected in (
+        (grey, toy.train.inputs), (tuple(rgb), colours), ([*colours], colours),
+        ([Image.fromarray(image) for image in grey], toy.train.inputs),
+        ([Image.fromarray(image) for image in rgb], colours),
+    ):  # fmt: skip
+        data = rb.load_data((images, labels), (images, labels))
+        assert torch.equal(data.train.inputs, expected)
+    with pytest.raises(rb.InputError, match=r"all of a size; got .*; resize them"):
+        rb.load_data(([np.zeros((4, 4)), np.zeros((4, 5))], [0, 1]))
+
+
 def test_floating_point_is_taken_as_it_comes(toy: Dataset) -> None:
     values = np.asarray(toy.train.inputs, dtype=np.float64) / 255
     data = rb.load_data((values, toy.train.labels.numpy()), classes="a,b,c,d,e,f")
@@ -122,6 +155,16 @@ def test_floating_point_is_taken_as_it_comes(toy: Dataset) -> None:
     assert len(data.test) == len(values) // 5 and "held out" in data.conversion
     scaling = rb.Scaling(1.0, 0.5, 0.25)
     assert rb.load_data((values, toy.train.labels), scaling=scaling).test.scaling == scaling
+
+
+def test_what_is_stated_in_another_type(toy: Dataset) -> None:
+    pair = toy.train.inputs, toy.train.labels
+    for name in ("holdout", "in_memory", "length"):
+        with pytest.raises(rb.InputError, match=r"expected .*; got .*; "):
+            rb.load_data(pair, **{name: "1"})  # type: ignore[arg-type]
+    with pytest.raises(rb.InputError, match=r"a rootbound\.Scaling; got 'imagenet'; write"):
+        rb.load_data(pair, scaling="imagenet")  # type: ignore[arg-type]
+    assert rb.load_data(pair, classes=range(6)).classes == tuple("012345")  # type: ignore[arg-type]
 
 
 def test_labels_may_be_names(toy: Dataset) -> None:
@@ -150,12 +193,47 @@ def test_a_data_set_of_torch(transformed: bool, toy: Dataset) -> None:
     assert part.classes == Pictures.classes and len(part.train) + len(part.test) == 180
 
 
+def test_labels_of_a_data_set_of_torch_may_be_names(toy: Dataset) -> None:
+    names = ["ape", "bee", "cat", "dog", "eel", "fox"]
+
+    class Named(Pictures):
+        classes = ()  # type: ignore[assignment]
+
+        def __getitem__(self, row: int) -> tuple[Any, Any]:
+            image, label = super().__getitem__(row)
+            return image, names[label]
+
+    for transformed in (False, True):
+        data = rb.load_data(Named(toy, transformed=transformed))
+        assert data.classes == tuple(names)
+        assert data.train.labels.bincount().tolist() == [48] * 6
+
+
 def test_a_loader_is_read_in_the_order_of_its_data(toy: Dataset) -> None:
     source = TensorDataset(toy.train.inputs.float(), toy.train.labels)
     shuffled = rb.load_data(DataLoader(source, batch_size=7, shuffle=True, drop_last=True))
     plain = rb.load_data(source)
     assert shuffled.train.digest == plain.train.digest
     assert len(plain.train) + len(plain.test) == len(source)
+
+
+def test_a_stream_is_read_to_its_end() -> None:
+    data = rb.load_data(Stream())
+    assert len(data.train) + len(data.test) == 20 and data.classes == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        (3, "classes in one text or in a list; got 3; write a list"),
+        ([0, 1.5], "from 0 to 5; got 1.5; correct the label"),
+        ([0, None], "from 0 to 5; got None; correct the label"),
+    ],
+)
+def test_what_is_no_class_is_told_in_a_line(chosen: Any, says: str, toy: Dataset) -> None:
+    with pytest.raises(rb.InputError, match=says):
+        toy.split(chosen, [3, 4])
+    assert toy.split(torch.tensor([0, 1]), np.array([3, 4])).undesirable.classes == ("3", "4")  # type: ignore[arg-type]
 
 
 def test_a_table_of_datasets() -> None:
@@ -182,9 +260,32 @@ def test_a_table_of_datasets() -> None:
         ((np.zeros((4, 2)), np.zeros(3)), "as many labels as samples"),
         ((np.zeros((4, 2)), np.array([0.5, 1, 1, 0])), "labels that are whole numbers from 0"),
         ((np.array(["a", "b"]), [0, 1]), "bytes or floating point"),
+        (None, "a loader of one; got NoneType"),
+        ((np.zeros((2, 2)), None), "labels as an array .*; got objects of shape"),
+        (((np.zeros((2, 2)), np.zeros(2)),) * 2, "two of them in one; pass what .*, as `test`"),
+        ((TensorDataset(torch.zeros(3, 2)),) * 2, "two of them in one; pass what .*, as `test`"),
+        ((torch.zeros(2, 2) + 1j, [0, 1]), "plain numbers as inputs; got complex64"),
+        ((torch.zeros(2, 2).to_sparse(), [0, 1]), "plain numbers as inputs; got sparse_coo"),
+        ((np.zeros((2, 2)), ["a", None]), "a name in every label.*; got None in row 1; leave out"),
         (TensorDataset(torch.zeros(3, 2)), "pairs of a tensor and a label"),
+        (Unreadable(), "samples of Unreadable that are pairs .*; got KeyError: 'weights'"),
     ],
-    ids=["a number", "no labels", "few labels", "halves", "words", "no pairs"],
+    ids=[
+        "a number",
+        "no labels",
+        "few labels",
+        "halves",
+        "words",
+        "nothing",
+        "labels of nothing",
+        "two pairs",
+        "two data sets",
+        "complex",
+        "sparse",
+        "no name",
+        "no pairs",
+        "unreadable",
+    ],
 )
 def test_what_is_no_data_is_told_in_a_line(source: object, says: str) -> None:
     with pytest.raises(rb.InputError, match=says):

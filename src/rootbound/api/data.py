@@ -53,6 +53,10 @@ def load_data(
         InputError: There are no such data, they cannot be read, or an option does not fit them.
     """
     settings = _read_layout(layout)
+    if not isinstance(scaling, Scaling | None):
+        raise InputError(
+            "a rootbound.Scaling", repr(scaling), "write rb.Scaling(255, 0.5, 0.5), say"
+        )
     if isinstance(tokeniser, str):
         tokeniser = partial(pretrained_tokeniser, tokeniser.removeprefix(PRETRAINED))
     if isinstance(source, Path | str):

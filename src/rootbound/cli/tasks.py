@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,7 +11,17 @@ from typing import Any
 from rootbound.cli.options import TaskOptions
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
-from rootbound.datasets import ALL, Dataset, HashedWords, Layout, Tokeniser, fitted, load
+from rootbound.datasets import (
+    ALL,
+    Dataset,
+    HashedWords,
+    Layout,
+    Tokeniser,
+    fitted,
+    list_stated,
+    load,
+    settings_of,
+)
 from rootbound.datasets.classes import counted, describe_names, write_names
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
@@ -22,6 +33,16 @@ DATA = "mnist"
 DEFAULT_CLASSES = 10
 """Number of classes of one data set that are divided where none are named: one half is desirable,
 the other is not. Of any other number nobody could guess what is meant."""
+STATED = {
+    "inputs": "input_column",
+    "label": "label_column",
+    "label_names": "label_names",
+    "train_split": "train_split",
+    "test_split": "test_split",
+    "holdout": "holdout",
+    "axes": "layout",
+}
+"""The option for each setting of a layout that says how some kind of data is read."""
 Fit = Callable[[Dataset], Dataset]
 """Changes a data set so that a network can take it."""
 
@@ -94,8 +115,8 @@ class UndesirableSource:
         """Return False: there is one data set."""
         return False
 
-    def _load(self, name: str, fit: Fit | None = None) -> Dataset:
-        data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=self.layout)
+    def _load(self, name: str, fit: Fit | None = None, layout: Layout | None = None) -> Dataset:
+        data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=layout or self.layout)
         return data if fit is None else fit(data)
 
 
@@ -130,10 +151,12 @@ class TaskSource(UndesirableSource):
 
     def read_named(self, fit: Fit | None = None) -> tuple[TaskPair, TaskSource]:
         """Return both tasks as `read` does, and where they come from with all classes named."""
-        data = self._load(self.data, fit)
+        names = self.data, self.undesirable_data
+        data = self._load(self.data, fit, self._layout_beside(*names))
         second = data
         if self.has_second:
-            second = fitted(self._load(self.undesirable_data), data.train.shape)
+            layout = self._layout_beside(*reversed(names))
+            second = fitted(self._load(self.undesirable_data, layout=layout), data.train.shape)
         wanted, unwanted = self.desirable.find(data), self.undesirable.find(second)
         named = replace(
             self,
@@ -144,6 +167,15 @@ class TaskSource(UndesirableSource):
             return data.split(wanted, unwanted, share_undesirable=self.shared), named
         pair = data.task(wanted), second.task(unwanted)
         return TaskPair.of(*pair, share_undesirable=self.shared), named
+
+    def _layout_beside(self, name: str, other: str) -> Layout:
+        """Return the layout for one data set, which need not use what the other one does."""
+        if not self.has_second or not list_stated(self.layout):
+            return self.layout
+        with contextlib.suppress(OSError):  # whoever reads it says what is wrong
+            used = set(settings_of(other)).difference(settings_of(name))
+            return replace(self.layout, optional=self.layout.optional | used)
+        return self.layout
 
 
 def resolve_tasks(
@@ -226,7 +258,10 @@ def _resolve_classes(
 
 
 def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
-    """Return how files are read: as the options say, else as the data of models were read."""
+    """Return how files are read: as the options say, else as the data of models were read.
+
+    Other data than the model's own may make no use of what its file states.
+    """
 
     def resolve(name: str) -> Any:
         return _first(getattr(options, name), *(getattr(origin, name, None) for origin in origins))
@@ -243,6 +278,9 @@ def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
         holdout=resolve("holdout") or None,
         axes=resolve("layout") or None,
         label_names=tuple(name.strip() for name in names if name.strip()),
+        optional=frozenset(
+            setting for setting, option in STATED.items() if getattr(options, option) is None
+        ),
     )
 
 

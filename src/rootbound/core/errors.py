@@ -14,7 +14,8 @@ class InputError(ValueError):
     """
 
     def __init__(self, expected: str, got: str, fix: str) -> None:
-        super().__init__(f"expected {expected}; got {got}; {fix}")
+        # Names of strangers, as of classes, may have several lines.
+        super().__init__(" ".join(f"expected {expected}; got {got}; {fix}".splitlines()))
         self._parts = expected, got, fix
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
@@ -30,7 +31,9 @@ def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(expected, first_line(error), fix) from None
+        # The message of a KeyError is a name alone.
+        kind = "KeyError: " if isinstance(error, KeyError) else ""
+        raise InputError(expected, kind + first_line(error), fix) from None
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Sized
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -27,6 +28,11 @@ def as_inputs(values: object) -> Tensor:
     if isinstance(values, MappedRows):
         return cast(Tensor, values)  # which it stands for
     tensor = _as_tensor(values, "inputs as an array or a tensor of numbers")
+    if tensor.is_complex() or tensor.layout != torch.strided:
+        kind = str(tensor.dtype if tensor.is_complex() else tensor.layout)
+        raise InputError(
+            "plain numbers as inputs", kind.removeprefix("torch."), "convert them first"
+        )
     is_array = not isinstance(values, Tensor)
     return tensor.float() if is_array and tensor.dtype == torch.float64 else tensor
 
@@ -46,7 +52,7 @@ def list_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return names one by one; a text holds several, as `cat,dog`."""
     if isinstance(names, str):
         return tuple(name.strip() for name in names.split(","))
-    return tuple(names)
+    return tuple(map(str, names))
 
 
 def gather(source: object) -> tuple[object, object]:
@@ -59,6 +65,10 @@ def gather(source: object) -> tuple[object, object]:
         InputError: It is nothing of that kind, or its samples cannot be put together.
     """
     if isinstance(source, tuple | list) and len(source) == 2:
+        if all(_holds_both(one) for one in source):
+            raise InputError(
+                EXPECTED, "two of them in one", "pass what is to be judged on by itself, as `test`"
+            )
         return source[0], source[1]
     if isinstance(source, torch_data.DataLoader):
         loader: Iterable[Any] = _in_order(source)
@@ -70,8 +80,25 @@ def gather(source: object) -> tuple[object, object]:
         f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
         "give the data set a transform that makes tensors of one size",
     ):
-        pairs = [(as_inputs(inputs), as_labels(labels)) for inputs, labels in loader]
-        return torch.cat([inputs for inputs, _ in pairs]), torch.cat([one for _, one in pairs])
+        pairs = [
+            (as_inputs(inputs), list(labels) if _are_names(labels) else as_labels(labels))
+            for inputs, labels in loader
+        ]
+        several = [labels for _, labels in pairs]
+        joined = [*chain(*several)] if _are_names(several[0]) else torch.cat(several)
+        return torch.cat([inputs for inputs, _ in pairs]), joined
+
+
+def _holds_both(source: object) -> bool:
+    """Return whether something holds inputs and labels, and so is neither of them."""
+    if isinstance(source, tuple) and len(source) == 2:
+        return all(isinstance(one, Tensor | np.ndarray) for one in source)
+    return isinstance(source, torch_data.DataLoader | torch_data.Dataset)
+
+
+def _are_names(labels: object) -> bool:
+    """Return whether labels are words, as a loader puts them together."""
+    return isinstance(labels, list | tuple) and bool(labels) and isinstance(labels[0], str)
 
 
 def is_torch_dataset(source: object) -> bool:
@@ -93,4 +120,8 @@ def _as_tensor(values: object, expected: str) -> Tensor:
     if isinstance(values, Tensor):
         return values
     with told_in_one_line(expected, "convert them first"):
-        return torch.tensor(np.asarray(values))  # in memory of its own: arrays may be read-only
+        array = np.asarray(values)
+        if array.dtype.kind in "OSU":
+            words = "objects" if array.dtype.kind == "O" else "words"
+            raise InputError(expected, f"{words} of shape {array.shape}", "convert them first")
+        return torch.tensor(array)  # in memory of its own: arrays may be read-only

@@ -17,6 +17,7 @@ from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
 from rootbound.datasets.texts import Texts
 from rootbound.datasets.tokenisers import HashedWords, Letters, Predicted, Tokeniser
+from rootbound.datasets.unused import OF_TABLES, list_stated, refuse_unused
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"mnist": mnist}
 HUB = "hf:"
@@ -39,10 +40,13 @@ def load(
         layout: What the files do not say themselves.
 
     Raises:
-        InputError: There is none, or its files cannot be used.
+        InputError: There is none, its files cannot be used, or the layout states what they make no
+            use of.
     """
     with torch.device("cpu"):
         try:
+            if list_stated(layout):
+                refuse_unused(layout, str(name), settings_of(name))
             content = _read(str(name), layout)
         except OSError as error:
             reason = error.strerror or type(error).__name__
@@ -75,7 +79,7 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
         return DATASETS[name]()
     if name.startswith(HUB):
         return hugging_face(name.removeprefix(HUB), layout)
-    if name.endswith(".npz"):
+    if name.lower().endswith(".npz"):
         return npz_file(Path(name), layout)
     if name and Path(name).is_dir():
         return _read_folder(Path(name), layout)
@@ -97,8 +101,28 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
     )
 
 
+def settings_of(name: str | Path) -> tuple[str, ...]:
+    """Return which settings of a layout say how data of that name are read.
+
+    Raises:
+        OSError: The path is none that can be looked up.
+    """
+    if name in DATASETS:
+        return ()
+    if str(name).lower().endswith(".npz"):
+        return ("axes",)
+    folder = Path(name)
+    if str(name).startswith(HUB) or not folder.is_dir():
+        return OF_TABLES
+    return () if _holds_idx(folder) else ("holdout",) if is_image_folder(folder) else OF_TABLES
+
+
+def _holds_idx(folder: Path) -> bool:
+    return any(folder.glob("*-ubyte*"))
+
+
 def _read_folder(folder: Path, layout: Layout) -> Dataset | Texts:
-    if any(folder.glob("*-ubyte*")):
+    if _holds_idx(folder):
         return idx_folder(folder, layout)
     if is_image_folder(folder):
         return image_folder(folder, layout)
@@ -119,8 +143,10 @@ __all__ = [
     "hugging_face",
     "idx_folder",
     "image_folder",
+    "list_stated",
     "load",
     "mnist",
     "npz_file",
     "parse_classes",
+    "settings_of",
 ]

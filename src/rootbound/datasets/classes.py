@@ -64,7 +64,7 @@ class ClassNames:
         Raises:
             InputError: There is none, or several.
         """
-        found = self._by_name.get(name)
+        found = self._by_name.get(_stripped(name))
         if found is None and _is_number(name):
             found = self._by_number.get(_number(name))
         if found is None:
@@ -78,7 +78,7 @@ class ClassNames:
         return found[0]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._by_name
+        return isinstance(name, str) and _stripped(name) in self._by_name
 
     def offer(self) -> str:
         """Return what there is to choose from, in words."""
@@ -86,8 +86,7 @@ class ClassNames:
 
     @cached_property
     def _by_name(self) -> Mapping[str, list[int]]:
-        stripped = (",".join(map(str.strip, name.split(","))) for name in self.names)
-        return _grouped(enumerate(stripped))
+        return _grouped(enumerate(map(_stripped, self.names)))
 
     @cached_property
     def _by_number(self) -> Mapping[int, list[int]]:
@@ -208,6 +207,11 @@ def _grouped(pairs: Iterable[tuple[int, Key]]) -> dict[Key, list[int]]:
     for label, key in pairs:
         groups.setdefault(key, []).append(label)
     return groups
+
+
+def _stripped(name: str) -> str:
+    """Return a name as it stands in a list: without blanks around it, or around its commas."""
+    return ",".join(map(str.strip, name.split(",")))
 
 
 def _is_number(name: str) -> bool:

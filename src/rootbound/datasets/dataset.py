@@ -5,9 +5,11 @@ A `Layout` says what the files of a collection do not say themselves.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from typing import ClassVar
 
 import torch
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling, Task, TaskPair
+from rootbound.data.arrays import list_names
 from rootbound.datasets.classes import ClassNames, describe_names
 
 ENOUGH = 2**25
@@ -42,11 +45,13 @@ class Layout:
         train_split: What to learn from, as the library `datasets` writes it: `train[:90%]`; the
             part named train when left out.
         test_split: What to be judged on, likewise; the part named test, or validation.
-        label_names: Names of classes that are the numbers from 0 in the column; found when left
-            out.
+        label_names: Names of classes that are the numbers from 0 in the column, one by one or in a
+            text, `cat,dog`; found when left out.
         holdout: Share of each class to hold out to be judged on where there is no test part, above
             0 and below 1; a fifth when left out.
         axes: Order of the axes of arrays of images, `NHWC` or `NCHW`; by their sides when left out.
+        optional: Names of settings that are passed over, without an error, where data make no use
+            of them.
 
     Raises:
         InputError: A number is too small or too large, one split is missing, a name is there twice,
@@ -63,15 +68,18 @@ class Layout:
     label_names: tuple[str, ...] = ()
     holdout: float | None = None
     axes: str | None = None
+    optional: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
-        if self.length < 1:
+        object.__setattr__(self, "label_names", list_names(self.label_names or ()))
+        if not isinstance(self.length, int) or self.length < 1:
             raise InputError("at least 1 token of a text", str(self.length), "raise it")
-        if not self.in_memory >= 0:
+        if not isinstance(self.in_memory, int | float) or not self.in_memory >= 0:
             raise InputError("at least 0 GiB in memory", str(self.in_memory), "raise it")
-        if self.holdout is not None and not 0 < self.holdout < 1:
+        share = self.holdout
+        if share is not None and (not isinstance(share, int | float) or not 0 < share < 1):
             raise InputError(
-                "a share to hold out above 0 and below 1", str(self.holdout), "correct `holdout`"
+                "a share to hold out above 0 and below 1", repr(share), "correct `holdout`"
             )
         if self.axes not in (None, *AXES):
             raise InputError(" or ".join(AXES), repr(self.axes), "correct `axes`")
@@ -159,6 +167,8 @@ class Dataset:
             labels = self.chosen(chosen)
         else:
             known = ClassNames(self.name, self.classes)
+            if not isinstance(chosen, Iterable):
+                raise InputError("classes in one text or in a list", repr(chosen), "write a list")
             labels = tuple(
                 known.find_one(one) if isinstance(one, str) else self._check_label(one)
                 for one in chosen
@@ -172,13 +182,14 @@ class Dataset:
         return labels
 
     def _check_label(self, label: int) -> int:
-        if not 0 <= label < len(self.classes):
-            raise InputError(
-                f"labels of the classes of {self.name}, from 0 to {len(self.classes) - 1}",
-                str(label),
-                "correct the label, or give the name as a text",
-            )
-        return int(label)
+        with contextlib.suppress(TypeError):  # what is no whole number
+            if 0 <= (number := index(label)) < len(self.classes):
+                return number
+        raise InputError(
+            f"labels of the classes of {self.name}, from 0 to {len(self.classes) - 1}",
+            str(label),
+            "correct the label, or give the name as a text",
+        )
 
     def split(
         self,
@@ -257,6 +268,7 @@ def build_dataset(
     count = min(len(inputs), enough if most is None else most)
     spaced = torch.linspace(0, len(inputs) - 1, count).long()
     measured = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
+    Data(*train)  # of NaN it says so, which mean and deviation would not
     mean, deviation = float(measured.mean()), float(measured.std())
     if math.isinf(mean) or math.isinf(deviation) or (count > 1 and math.isnan(deviation)):
         raise InputError(

@@ -14,7 +14,7 @@ SHARE = 0.2
 
 def refuse_holdout(layout: Layout, test: str) -> None:
     """Raise an `InputError` where a share is to be held out although there is a test part."""
-    if layout.holdout is not None:
+    if layout.holdout is not None and "holdout" not in layout.optional:
         raise InputError("no `holdout`, for there is a test part", test, "leave `holdout` out")
 
 

@@ -67,6 +67,11 @@ def image_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset
         raise InputError(f"a folder {TRAIN} in {folder}", f"{tests[0]} alone", "add it")
     places = [place for place in top.folders if top is not whole or place.has_images]
     classes = tuple(place.path.name for place in places)
+    for place in places:
+        if not _is_text(place.path.name):
+            raise InputError(
+                f"names of classes in UTF-8 in {top.path}", ascii(place.path.name), "rename it"
+            )
     if not any(place.has_images for place in places):
         raise InputError(f"folders of images in {top.path}, one a class", "none", "check the path")
     train = _gather(top, classes)
@@ -224,6 +229,11 @@ def _refuse_other_parts(folder: _Place, train: _Place, layout: Layout) -> None:
 def _is_own(path: Path) -> bool:
     """Return whether a file or folder is a user's, not one that a system leaves behind."""
     return not path.name.startswith(".") and path.name not in SYSTEM
+
+
+def _is_text(name: str) -> bool:
+    """Return whether the name of a file is text, and not bytes of another encoding."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _is_image(path: Path) -> bool:

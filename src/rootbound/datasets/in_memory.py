@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from rootbound.core.errors import InputError, told_in_one_line
 from rootbound.data import Data, Scaling
@@ -20,11 +21,12 @@ from rootbound.data.arrays import as_inputs, as_labels, gather, is_torch_dataset
 from rootbound.datasets.arrays import read_inputs
 from rootbound.datasets.classes import number_classes
 from rootbound.datasets.dataset import Dataset, Layout, Samples, build_dataset
-from rootbound.datasets.holdout import hold_out
+from rootbound.datasets.holdout import hold_out, refuse_holdout
 from rootbound.datasets.hugging_face import read_parts
 from rootbound.datasets.image_folder import TRAIN
 from rootbound.datasets.images import ImageFiles, build_from_images
 from rootbound.datasets.texts import Texts
+from rootbound.datasets.unused import OF_ROWS, refuse_unused
 
 log = logging.getLogger(__name__)
 LIBRARY = "datasets"
@@ -57,13 +59,21 @@ class InMemory:
         floating point is taken as it comes, for it is what a network was made for.
 
         Raises:
-            InputError: Samples or labels are of no known kind, or do not fit together.
+            InputError: Samples or labels are of no known kind, or do not fit together; or the
+                layout states what they make no use of.
         """
         if _is_table(self.train):
+            refuse_unused(self.layout, "a table in memory", OF_ROWS)
             return self._read_tables()
-        if _holds_images(self.train):
+        holds_images = _holds_images(self.train)
+        refuse_unused(
+            self.layout, "data in memory", ("holdout",) if holds_images else ("holdout", "axes")
+        )
+        if self.test is not None:
+            refuse_holdout(self.layout, "one in memory")
+        if holds_images:
             return self._read_images()
-        pairs = [gather(part) for part in (self.train, self.test) if part is not None]
+        pairs = [gather(self.train), *([] if self.test is None else [gather(self.test)])]
         named = _number_names([labels for _, labels in pairs])
         given = [labels for _, labels in pairs] if named is None else named[1]
         parts = [
@@ -95,8 +105,12 @@ class InMemory:
 
     def _read_part(self, inputs: object, labels: object) -> Samples:
         """Return inputs, images with their channels first, and labels as they are numbered."""
+        if isinstance(inputs, list | tuple) and len(inputs):
+            inputs = _stack(inputs)
         if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
             inputs = inputs.numpy(force=True)  # bytes are images, whoever holds them
+        if isinstance(inputs, Tensor) and self.layout.axes is not None:
+            inputs = as_inputs(inputs).float().numpy(force=True)
         if isinstance(inputs, np.ndarray) and not _holds_tokens(inputs):
             inputs = read_inputs("the array of inputs", np.array(inputs), self.layout.axes)
         data = Data(as_inputs(inputs), as_labels(labels).reshape(-1))
@@ -138,8 +152,10 @@ class InMemory:
     def _read_images(self) -> Dataset:
         """Return images of PIL, as data sets of torchvision hold them without a transform."""
         sources: list[Any] = [one for one in (self.train, self.test) if one is not None]
-        labels = [_read_labels(source) for source in sources]
-        names, numbered = self._name_classes(labels)
+        read = [_read_labels(source) for source in sources]
+        named = _number_names(read)
+        labels = [as_labels(part) for part in (read if named is None else named[1])]
+        names, numbered = self._name_classes(labels, named and named[0])
         files = [_as_files(*pair) for pair in zip(sources, numbered, strict=True)]
         remarks = []
         if self.test is None:
@@ -155,12 +171,31 @@ def scaled(data: Dataset, scaling: Scaling) -> Dataset:
     return replace(data, train=train, test=test)
 
 
+def _stack(samples: Sequence[Any]) -> Tensor | np.ndarray[Any, Any]:
+    """Return samples one by one, tensors, arrays or images of PIL, as one tensor or array."""
+    with told_in_one_line(
+        "a list of inputs that are all of a size", "resize them, or pass an array"
+    ):
+        if isinstance(samples[0], Tensor):
+            return torch.stack(list(samples))
+        return np.stack([np.asarray(sample) for sample in samples])
+
+
 def _number_names(labels: Sequence[object]) -> tuple[tuple[str, ...], list[Any]] | None:
     """Return the names that labels are, sorted, and numbers in their place; None of numbers."""
-    arrays = [np.asarray(part) for part in labels if not isinstance(part, Tensor)]
+    with told_in_one_line("one label a sample", "pass them as an array"):
+        arrays = [np.asarray(part) for part in labels if not isinstance(part, Tensor)]
     words = all(array.ndim == 1 and len(array) and isinstance(array[0], str) for array in arrays)
     if len(arrays) < len(labels) or not words:
         return None
+    for array in arrays:
+        others = [row for row, label in enumerate(array) if not isinstance(label, str)]
+        if others:
+            raise InputError(
+                "a name in every label, where the first is one",
+                f"{array[others[0]]!r} in row {others[0]}",
+                "leave out samples without a class",
+            )
     names, numbers = np.unique(np.concatenate(arrays).astype(str), return_inverse=True)
     ends = np.cumsum([len(array) for array in arrays])[:-1]
     return tuple(map(str, names)), np.split(numbers, ends)
@@ -184,19 +219,20 @@ def _holds_tokens(inputs: np.ndarray[Any, Any]) -> bool:
 
 
 def _holds_images(source: object) -> bool:
-    if not is_torch_dataset(source) or not len(source):  # type: ignore[arg-type]
+    if not is_torch_dataset(source) or isinstance(source, IterableDataset):
         return False
-    first: Any = source[0]  # type: ignore[index]
+    try:
+        first: Any = source[0]  # type: ignore[index]
+    except Exception:  # it is anybody's code; whoever reads it all says what is wrong
+        return False
     return isinstance(first, tuple) and isinstance(first[0], Image)
 
 
-def _read_labels(source: Any) -> Tensor:
+def _read_labels(source: Any) -> Any:
     """Return the labels of a data set; torchvision has them apart, so that no image is opened."""
     targets = getattr(source, "targets", None)
     with told_in_one_line("samples that are pairs of an image and a label", "correct the data set"):
-        return as_labels(
-            [source[row][1] for row in range(len(source))] if targets is None else targets
-        )
+        return [source[row][1] for row in range(len(source))] if targets is None else targets
 
 
 def _as_files(source: Any, labels: Tensor) -> ImageFiles:
