@@ -92,17 +92,18 @@ class BestResponse(Method):
             By default 256, or 512 where the network has batch norms, as those for photographs do.
         undesirable_every: Steps from one undesirable batch to the next; the terms weigh as many
             times more. By default 1, or 2 where the network has batch norms.
-        weight: The final w.
-        max_desirable_drop: Points of desirable accuracy that may be lost. Then w is found along the
-            way, starting at a fifth of `weight`: a twin is trained on the same batches without the
-            terms, and the two are compared on held-out desirable samples that neither learns from.
-            That takes as much more time as training without intervention takes. On photographs more
-            may be lost; then a warning says so.
+        weight: Weight of all undesirable terms together, once they count in full (`w`).
+        max_desirable_drop: Points of desirable accuracy that may be lost. Then the weight is found
+            along the way, starting at a fifth of `weight`: a twin is trained on the same batches
+            without the terms, and the two are compared on held-out desirable samples that neither
+            learns from. That takes as much more time as training without intervention takes. On
+            photographs more may be lost; then a warning says so.
         taught: Share of the desirable loss that a teacher gives, in [0, 1]. Unless the network
             does the task already, the teacher is trained first, which takes as much time as
             training without intervention. By default 0, or a half where the network has batch
             norms.
-        terms: How much each term weighs relative to `I(h)`, and how it is measured.
+        terms: How much each term weighs relative to that of the last features, and how it is
+            measured.
         schedule: When the terms count, when the first block is frozen, and the last steps.
 
     Raises:

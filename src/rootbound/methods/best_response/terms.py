@@ -26,13 +26,14 @@ class Terms:
     those of `BestResponse`.
 
     Args:
-        before_activation: Weight of `I(z)`.
-        first_weight: `w_l` of the first block.
-        depth_weight: `w_l` of the blocks between the first and the last.
+        before_activation: Weight of the term before the last activation, `I(z)`.
+        first_weight: Weight of the first block's term.
+        depth_weight: Weight of the terms of the blocks between the first and the last.
         spared: Share of what a block with random weights explains, beyond chance, that costs
-            nothing; with 0 every `r_l` is 0.
-        projection: Dimensions that wider outputs are projected to.
-        ridge: The ridge in e, relative to the mean variance of the features.
+            nothing; with 0 all that a block explains costs something.
+        projection: Numbers that wider outputs are projected to.
+        ridge: What steadies the attacker's regression, relative to the mean variance of the
+            features.
 
     Raises:
         InputError: A value is out of range.
