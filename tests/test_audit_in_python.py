@@ -16,6 +16,7 @@ from rootbound import metrics
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Budget
 from rootbound.data import TaskPair
+from rootbound.datasets import Dataset
 from rootbound.records import Evaluation
 from rootbound.report.verdicts import first_sentence
 from rootbound.suites import Suite
@@ -136,7 +137,7 @@ def test_a_report_is_one_page(verdict: Verdict, tmp_path: Path, no_figures: None
     assert "BestResponse" in (tmp_path / "page.html").read_text()
 
 
-def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair) -> None:
+def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair, tmp_path: Path) -> None:
     with pytest.raises(rb.InputError, match=r"a network: a torch\.nn\.Module"):
         rb.evaluate("model", toy_tasks)  # type: ignore[arg-type]
     calls: tuple[Any, ...] = (rb.audit, rb.defend)
@@ -145,8 +146,20 @@ def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair) -> None:
             call(3, toy_tasks)
     with pytest.raises(rb.InputError, match="no such file; train one, or check the path"):
         rb.audit("nothing.safetensors", toy_tasks)
+    torch.save(Net().state_dict(), tmp_path / "net.pt")
+    with pytest.raises(rb.InputError, match=r"net\.pt; load them into it, as by rb\.load\("):
+        rb.audit(tmp_path / "net.pt", toy_tasks)
     with pytest.raises(rb.InputError, match="a head for 3 desirable classes; got one for 4"):
         rb.methods.Plain().fit(Net(4), toy_tasks)
+
+
+def test_what_is_no_pair_of_tasks_is_told_in_a_line(toy: Dataset, toy_tasks: TaskPair) -> None:
+    calls: tuple[Any, ...] = (rb.audit, rb.defend)
+    for call in calls:
+        with pytest.raises(rb.InputError, match="makes; got Dataset; split the data by their"):
+            call(Net(), toy)
+    with pytest.raises(rb.InputError, match=r"TaskPair, what .*; got Tasks; split"):
+        rb.defend(Net(), rb.Tasks.alone(toy_tasks.undesirable))  # type: ignore[arg-type]
 
 
 def test_methods_may_be_named(toy_tasks: TaskPair, toy_suite: Suite) -> None:

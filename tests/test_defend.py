@@ -73,6 +73,9 @@ def test_a_price_is_what_the_method_may_cost(
         rb.defend(Net(), toy_tasks, "NTL", price=0.5)
     with pytest.raises(rb.InputError, match="did you mean 'BestResponse'"):
         rb.defend(Net(), toy_tasks, "best response")
+    for price in (0, -1.0, float("nan"), "1"):
+        with pytest.raises(rb.InputError, match="expected a price above 0 points; got "):
+            rb.defend(Net(), toy_tasks, price=price)  # type: ignore[arg-type]
 
 
 def test_its_audit_knows_the_method(

@@ -45,6 +45,7 @@ class Settings:
 VALUES: list[tuple[dict[str, object], str]] = [
     ({"count": 0}, "expected count of at least 1; got 0; raise it"),
     ({"count": -5}, "expected count of at least 1; got -5; raise it"),
+    ({"count": 2.5}, "expected a whole number for count; got 2.5; write one"),
     ({"extra": -1}, "expected extra of at least 0; got -1; raise it"),
     ({"rate": 0.0}, "expected rate above 0; got 0.0; raise it"),
     ({"rate": math.nan}, "expected rate above 0; got nan; correct it"),

@@ -73,9 +73,12 @@ def audit(  # noqa: PLR0913  # all but three are named
         InputError: A model cannot be loaded or does not fit the tasks, the suite is unknown, a
             number is not positive, or the folder holds another run.
     """
+    tasks = Tasks.require(tasks)
     chosen = find_suite(suite)
     if isinstance(suite, str):
         chosen = _fit_budgets(chosen, tasks)
+    if folder == "":
+        raise InputError("the path of a folder", "an empty one", "name one, or leave it out")
     path = None if folder is None else Path(folder)
     network = _loaded(model)
     tasks = _scale_as_trained(tasks, network)
@@ -96,7 +99,16 @@ def audit(  # noqa: PLR0913  # all but three are named
 def _loaded(model: Model) -> nn.Module:
     if not isinstance(model, Path | str):
         return require_network(model)
-    loaded = load(model)
+    try:
+        loaded = load(model)
+    except InputError as reason:
+        if "`module`" not in str(reason):
+            raise
+        raise InputError(
+            "a model whose file says which network it is",
+            f"weights of another network at {model}",
+            "load them into it, as by rb.load(path, network), and audit that",
+        ) from None
     if isinstance(loaded, Verdict):
         raise InputError("a model", f"the run in {model}", "give the model that was attacked there")
     network: nn.Module = loaded

@@ -49,6 +49,7 @@ def defend(
         InputError: There is no such method, it has no price, or the network does not fit the
             tasks or cannot be wrapped.
     """
+    tasks = TaskPair.require(tasks)
     chosen = _at_price(find_method(method), price)
     chosen = chosen if epochs is None else chosen.for_epochs(epochs)
     device = find_place(require_network(network))
@@ -65,6 +66,8 @@ def defend(
 def _at_price(method: Method, price: float | None) -> Method:
     if price is None:
         return method
+    if not isinstance(price, int | float) or not price > 0:
+        raise InputError("a price above 0 points", repr(price), "raise it, or leave it out")
     if not _has_price(type(method)):
         named = ", ".join(name for name, kind in METHODS.items() if _has_price(kind))
         raise InputError(

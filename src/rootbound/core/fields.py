@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import cache
+from numbers import Integral
 from typing import Annotated, Any, get_args, get_type_hints
 
 from rootbound.core.errors import InputError, unknown_name
@@ -64,10 +65,11 @@ def check(settings: object) -> None:
     A range holds for each number of a tuple. None passes it.
 
     Raises:
-        InputError: A number is out of its range, or a word is none of those that may be.
+        InputError: A number is out of its range, or not whole where it is to be, or a word is none
+            of those that may be.
     """
     kind: Any = type(settings)
-    for name, (ranges, words) in _limits(kind).items():
+    for name, (ranges, words, whole) in _limits(kind).items():
         value = getattr(settings, name)
         if isinstance(value, str):
             if words and value not in words:
@@ -79,11 +81,13 @@ def check(settings: object) -> None:
                 for allowed in ranges:
                     if number not in allowed:
                         raise InputError(f"{name} {allowed}", str(value), allowed.fix(number))
+                if whole and not isinstance(number, Integral):
+                    raise InputError(f"a whole number for {name}", str(value), "write one")
 
 
 @cache
-def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str]]]:
-    """Return the ranges and the words in the types of a dataclass's fields."""
+def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
+    """Return the ranges and the words in the types of fields, and whether numbers are whole."""
     hints: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         with suppress(NameError):  # its types have names that only its author's function knows
@@ -94,7 +98,7 @@ def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str]]]:
         ranges = [part for part in parts if isinstance(part, Range)]
         words = [part for part in parts if isinstance(part, str)]
         if ranges or words:
-            limits[field.name] = ranges, words
+            limits[field.name] = ranges, words, int in parts and float not in parts
     return limits
 
 

@@ -133,6 +133,21 @@ class Tasks:
         known = {name: part for name in names if (part := getattr(self, name)) is not None}
         return replace(self, **{name: part.to(device) for name, part in known.items()})
 
+    @classmethod
+    def require(cls, tasks: object) -> Self:
+        """Return tasks of this kind.
+
+        Raises:
+            InputError: They are something else, such as data that have not been split.
+        """
+        if isinstance(tasks, cls):
+            return tasks
+        raise InputError(
+            f"{cls.__name__}, what `data.split(desirable, undesirable)` makes",
+            type(tasks).__name__,
+            "split the data by their classes first",
+        )
+
     @staticmethod
     def alone(undesirable: Task) -> Tasks:
         """Return the tasks where only the undesirable one is known: all of its data attack."""

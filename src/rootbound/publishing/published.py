@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
+from rootbound.networks.given import require_network
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.network import build
 from rootbound.networks.weights import own_weights, weights_digest
@@ -162,6 +163,8 @@ def load(
         InputError: There is no such model, it is damaged, it does not fit the module, it needs a
             module that was not given, or its card describes other weights.
     """
+    if module is not None:
+        require_network(module)
     location = replace(find_weights(str(name), DownloadOptions(**download)), key=key)
     model = location.load()[0] if module is None else location.load_into(module, head, None, fresh)
     return model.eval()

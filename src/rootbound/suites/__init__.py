@@ -1,6 +1,6 @@
 """Suites: frozen, named lists of attacks and budgets."""
 
-from rootbound.core.errors import unknown_name
+from rootbound.core.errors import InputError, unknown_name
 from rootbound.suites.quick import DEMO_1, DEMO_2, QUICK_1, QUICK_2
 from rootbound.suites.standard import STANDARD_1, STANDARD_2
 from rootbound.suites.suite import Suite
@@ -12,10 +12,12 @@ def find_suite(suite: Suite | str) -> Suite:
     """Return the suite of that name, or the suite itself.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: There is none of that name, or it is no suite.
     """
     if isinstance(suite, Suite):
         return suite
+    if not isinstance(suite, str):
+        raise InputError("a suite or the name of one", str(suite), "write 'quick-2', say")
     if suite not in SUITES:
         raise unknown_name("suite", suite, SUITES)
     return SUITES[suite]
