@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -558,3 +560,33 @@ def test_compare_ranks_methods_and_goes_on_where_it_was(
     assert main([*command, "--external", str(external)]) == 0
     assert "nothing is done again" in capsys.readouterr().err
     assert "+77.00" in (tmp_path / "leaderboard.html").read_text()
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_paths_may_hold_bytes_that_are_no_text(
+    toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    (tmp_path / odd).mkdir()
+    (tmp_path / odd / "toy").symlink_to(toy_folder)
+    monkeypatch.chdir(tmp_path)
+    split = ["--desirable", "0-2", "--undesirable", "3-5", "--epochs", "1", "--method", "Plain"]
+    assert main(["train", "--data", f"{odd}/toy", *split, "--out", "m.safetensors"]) == 0
+    few = ["--suite", "demo-1", "--labels", "5", "--steps", "2", "--seeds", "1", "--workers", "1"]
+    assert main(["audit", "m.safetensors", *few, "--out", f"{odd}/run"]) == 0
+    for command in (["report", f"{odd}/run"], ["runs", "show", f"{odd}/run"]):
+        assert main(command) == 0
+    export = ["export", "m.safetensors", f"{odd}/run", "--out", f"{odd}/published"]
+    assert main(export) == 0
+
+
+def test_letters_that_a_terminal_does_not_have_are_written_as_codes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "é").mkdir()
+    (tmp_path / "é" / "spec.json").write_text("{}")
+    stdout = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert main(["runs", "list", str(tmp_path)]) == 0
+    stdout.flush()
+    assert rb"\xe9" in stdout.buffer.getvalue()  # type: ignore[attr-defined]

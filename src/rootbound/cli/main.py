@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from rootbound.core.memory import keep_freed_memory
 COMMANDS = {
     "demo": "train with and without a defence, attack everything, and show it (minutes)",
     "train": "train a model with one method and save it",
-    "audit": "attack a saved model beside fresh weights, and report",
+    "audit": "attack a saved model beside random weights, and report",
     "compare": "train with several methods, attack them all, and rank them",
     "export": "publish a model with its resistance card",
     "report": "make the report of a run folder again from its records",
@@ -41,6 +42,7 @@ class Terminated(KeyboardInterrupt):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and those that it names to be run next; return the exit code."""
     outcome: int | Sequence[str] = list(sys.argv[1:] if arguments is None else arguments)
+    _write_all_letters()
     try:
         with _termination_heard():
             while not isinstance(outcome, int):
@@ -59,6 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return READ_ENOUGH
     except (RuntimeError, OSError, MemoryError) as error:
         return _complain(f"{type(error).__name__}: {error}", FAILED)
+
+
+def _write_all_letters() -> None:
+    """Let names with letters that a terminal does not have be written as codes, not be errors."""
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
+        stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
     Raises:
         InputError: The folder cannot be written.
     """
-    encoded = content.encode() if isinstance(content, str) else content
+    encoded = encode(content) if isinstance(content, str) else content
     make_folder(path.parent)
     temporary: str | None = None
     try:
@@ -61,6 +61,11 @@ def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def encode(text: str) -> bytes:
+    """Return a text in UTF-8; bytes of paths that are no text as codes, which JSON reads again."""
+    return text.encode(errors="backslashreplace")
 
 
 def make_folder(folder: Path) -> None:

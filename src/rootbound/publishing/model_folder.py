@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rootbound.core.errors import InputError
-from rootbound.core.files import write_atomically
+from rootbound.core.files import encode, write_atomically
 from rootbound.data.transforms import describe_inputs
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import CONFIGURED, PRETRAINED
@@ -70,4 +70,4 @@ def to_files(model: Classifier, header: Header, classes: Sequence[str] | None) -
 
 def to_json(content: object) -> bytes:
     """Return the content of a file of JSON for people to read."""
-    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+    return encode(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.core.files import write_atomically
+from rootbound.core.files import encode, write_atomically
 from rootbound.records.configuration import Configuration, from_values, to_values
 from rootbound.records.frame import to_frame
 from rootbound.records.record import Diagnosis, Entry, Record, Training, build, check, rounded
@@ -112,7 +112,7 @@ class Evaluation:
         """Write `records.json.gz` into a folder, whole or not at all; the same bytes each time."""
         compressed = io.BytesIO()
         with gzip.GzipFile("", "wb", fileobj=compressed, mtime=0) as file:
-            file.write(self.to_json().encode())
+            file.write(encode(self.to_json()))
         write_atomically(Path(folder) / RECORDS, compressed.getvalue())
         if (plain := Path(folder) / PLAIN_RECORDS).is_file():
             plain.unlink()

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import escape
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.core.files import write_atomically
+from rootbound.core.files import encode, write_atomically
 from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
 from rootbound.report import curves
@@ -43,7 +43,7 @@ def notebook(evaluation: Evaluation) -> str:
     if evaluation.records:
         with styled():
             plot = curves.of_strongest(evaluation)
-            picture = base64.b64encode(to_svg(plot).encode()).decode()
+            picture = base64.b64encode(encode(to_svg(plot))).decode()
             plt.close(plot)
         # As a picture of its own, so that names in it are not those of another cell.
         parts.append(
