@@ -164,6 +164,7 @@ def prepared(toy: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "broken.yaml").write_text("data: [unclosed\nseed: {\n")
     (root / "unknown.yaml").write_text("modle: shallow_cnn\n")
     (root / "type.yaml").write_text("seed: first\n")
+    (root / "listed.yaml").write_text("desirable: ['0', '1']\n")
     (root / "no_file.yaml").write_text("method:\n  class_path: nothing.py:Own\n")
     (root / "no_method.yaml").write_text("method: Plane\n")
     (root / "null_method.yaml").write_text("method: null\n")
@@ -369,7 +370,10 @@ ROWS = [
         "a suite that confirms.*demo-1.*more seeds.*standard-2",
     ),
     *(
-        Row(f"{AUDIT} --suite {suite} --attackers {value}", "attackers.*raise it|attackers.*int")
+        Row(
+            f"{AUDIT} --suite {suite} --attackers {value}",
+            "attackers.*raise it|a whole number in --attackers; got x; correct it",
+        )
         for suite in ("standard-1", "quick-2")
         for value in ("0", "-1", "x")
     ),
@@ -413,7 +417,9 @@ ROWS = [
     Row(f"{TRAIN} --config list.yaml", "config"),
     Row(f"{TRAIN} --config binary.yaml", "UTF-8 in --config; got .*0xff.*; convert the file"),
     Row(f"{TRAIN} --config unknown.yaml", "modle"),
-    Row(f"{TRAIN} --config type.yaml", "seed"),
+    Row(f"{TRAIN} --config type.yaml", "a whole number in --seed; got first; correct it"),
+    Row(f"{TRAIN} --config listed.yaml", r"one text in --desirable; got \['0', '1'\]; put it in"),
+    Row(f"{AUDIT} --fail-if-advantage-over x", "a number in --fail-if-advantage-over; got x"),
     Row(f"{TRAIN} --config no_file.yaml", "nothing.py; got no such file; check the path"),
     Row(f"{TRAIN} --config no_method.yaml", "a method out of .*got 'Plane'"),
     Row(f"{TRAIN} --config null_method.yaml", "expected a method; got none; name one of"),
@@ -430,6 +436,15 @@ ROWS = [
     Row(f"{AUDIT} --out own.py", "able to write own.py.*pass another --out"),
     Row(f"{TRAIN} --out empty", "a file name in --out.*add a name"),
     Row(f"{TRAIN} --out ''", "a file name in --out.*add a name"),
+    Row(f"{DEMO} --out ''", "a folder in --out; got nothing; name one, or leave it out"),
+    Row(f"{AUDIT} --out ''", "a folder in --out; got nothing; name one, or leave it out"),
+    Row("export model.safetensors run --out ''", "a folder in --out; got nothing; name one"),
+    # Options that another option, or a file, leaves without a use.
+    Row(f"{DEMO} --seeds 3", "--quick, which is of one seed, or --seeds; got both; leave one out"),
+    Row(f"{TRAIN} --head fc", "--head with --model file.py:function; got it alone; leave it out"),
+    Row(f"{AUDIT} --head fc", "--head with --model file.py:function; got it alone; leave it out"),
+    Row("audit hf:net --model resnet_20", "no --model with hf:net, which says it itself"),
+    Row("export hf:net run --head fc", "no --head with hf:net, which says it itself; got fc"),
     Row(f"{TRAIN} --out /proc/x/y", "able to write /proc/x.*pass another --out"),
     # Images that the model cannot take.
     Row(f"{TRAIN} --data small", "choose another model or resize the data"),

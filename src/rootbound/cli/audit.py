@@ -1,4 +1,4 @@
-"""Attack a saved model beside fresh weights of its architecture, and report what that gains."""
+"""Attack a saved model beside random weights of its architecture, and report what that gains."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from rootbound.cli import options as shared
 from rootbound.cli.gate import CODES, SHOWN_TO_HOLD, command_for_more
-from rootbound.cli.networks import NetworkSource, resolve_network, resolve_transformers
+from rootbound.cli.networks import (
+    NetworkSource,
+    refuse_network,
+    resolve_network,
+    resolve_transformers,
+)
 from rootbound.cli.public import build_public, resolve_public
 from rootbound.cli.report import present
 from rootbound.cli.scaling import as_trained
@@ -164,6 +169,9 @@ def _resolve(options: Options) -> Audit:
             limit, MOST_DRAWS if options.draws is None else options.draws
         )
         settings = replace(settings, suite=suite)
+    others = filter(None, (options.undefended, options.public))
+    if all(path.startswith(PRETRAINED) for path in (options.checkpoint, *others)):
+        refuse_network(options.network, options.checkpoint)
     network = _resolve_model(options, options.checkpoint)
     other = options.undefended
     undefended = None if other is None else _resolve_model(options, other)

@@ -55,6 +55,8 @@ def run(options: Options) -> int:
     """Run the comparison and write its report."""
     with progress.step("reading the data"):
         tasks = resolve_tasks(options.tasks).read()
+    if options.quick and options.attack.seeds is not None:
+        raise InputError("--quick, which is of one seed, or --seeds", "both", "leave one out")
     settings = resolve_settings(options.attack, options.folder)
     methods = QUICK if options.quick else METHODS
     if options.epochs is not None:

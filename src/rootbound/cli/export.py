@@ -12,12 +12,13 @@ import torch
 from rootbound.cli.networks import (
     NetworkSource,
     is_own,
+    refuse_network,
     resolve_network,
     resolve_transformers,
 )
 from rootbound.cli.options import NetworkOptions, option
 from rootbound.core.errors import InputError
-from rootbound.core.files import write_atomically
+from rootbound.core.files import encode, write_atomically
 from rootbound.data import Scaling
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face.configuration import PRETRAINED, find_auto_class
@@ -59,6 +60,8 @@ class Options:
 
 def run(options: Options) -> int:
     """Write the folder, and send it to the hub if that is asked for."""
+    if not options.out.strip():
+        raise InputError("a folder in --out", "nothing", "name one, or leave it out")
     path, folder = options.checkpoint, Path(options.out)
     evaluation = Evaluation.load(Path(options.run))
     network = _resolve(options)
@@ -70,7 +73,7 @@ def run(options: Options) -> int:
     files = to_files(model, header, card["desirable"] and card["desirable"]["classes"])
     reader = find_auto_class(model.architecture) or ("torch" if model.head_name else "")
     title = options.push_to_hub or folder.resolve().name
-    files[README] = to_markdown(card, title, reader).encode()
+    files[README] = encode(to_markdown(card, title, reader))
     # Last, because it vouches for the others.
     files[CARD] = to_json(card)
     for file, content in files.items():
@@ -94,6 +97,7 @@ def _resolve(options: Options) -> NetworkSource:
     """Return where the model comes from; what our own file says of its network is believed."""
     path, named = options.checkpoint, options.network
     if path.startswith(PRETRAINED):
+        refuse_network(named, path)
         return resolve_transformers(path)
     header = read_header(find_weights(path).weights)
     described = header is not None and bool(header.architecture)

@@ -18,6 +18,19 @@ REFUSED = re.compile(
     r"|unrecognized arguments: (?P<argument>-+\w[^\s=]+)"
 )
 """What the parser says of a name that it does not know."""
+WRONG_TYPE = re.compile(
+    r"Parser key \"(?P<key>\w+)\":\s+Expected a <class '(?P<kind>\w+)'>\. "
+    r"Got value: (?P<value>.*)",
+    re.DOTALL,
+)
+"""What the parser says of a value of another type."""
+KINDS = {
+    "int": ("a whole number", "correct it"),
+    "float": ("a number", "correct it"),
+    "str": ("one text", "put it in quotes, as in 'cat,dog'"),
+    "bool": ("true or false", "correct it"),
+}
+"""What a type is to a user, and what to do about another value."""
 CLASS = re.compile(r"class_path '(?P<path>[\w.]+)'")
 
 
@@ -39,6 +52,9 @@ def explain(error: ArgumentError, known: Iterable[str]) -> Exception:
         error: What the parser says.
         known: All options of the command, with their dashes.
     """
+    if (wrong := WRONG_TYPE.search(str(error))) is not None and wrong["kind"] in KINDS:
+        (kind, fix), option = KINDS[wrong["kind"]], wrong["key"].replace("_", "-")
+        return InputError(f"{kind} in --{option}", wrong["value"], fix)
     if (found := REFUSED.search(str(error))) is None:
         return error
     name = ".".join(filter(None, (found["group"], found["option"], found["argument"])))

@@ -210,6 +210,22 @@ def _known(header: Header | None) -> Origin | None:
     return header.origin if header is not None and header.origin.is_known else None
 
 
+def refuse_network(options: NetworkOptions, path: str) -> None:
+    """Raise an `InputError` where options name a network although its weights say which it is.
+
+    Args:
+        options: The network.
+        path: The weights.
+    """
+    for option, value in (
+        ("--model", options.model), ("--head", options.head), ("--weights", options.weights)
+    ):  # fmt: skip
+        if value is not None:
+            raise InputError(
+                f"no {option} with {path}, which says it itself", value, "leave it out"
+            )
+
+
 def resolve_transformers(name: str) -> NetworkSource:
     """Return a model of `transformers` as a source, with the head that it came with.
 
@@ -243,6 +259,8 @@ def resolve_network(options: NetworkOptions, path: str | None = None) -> Network
         raise InputError(
             "--weights with --model and a file of weights", "it alone", "leave it out, or name both"
         )
+    if options.head is not None and not is_own(options.model):
+        raise InputError("--head with --model file.py:function", "it alone", "leave it out")
     if path is None:
         return NetworkSource(name, options.head, name if pretrained else "")
     if pretrained:

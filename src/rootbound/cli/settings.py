@@ -56,6 +56,8 @@ def resolve_settings(
                 "leave one out: in a limited time nothing is confirmed",
             )
         suite = suite.within(minutes)
+    if folder.out is not None and not folder.out.strip():
+        raise InputError("a folder in --out", "nothing", "name one, or leave it out")
     path = Path(folder.out if folder.out is not None else f"rootbound-{folder.command[0]}")
     smaller = None if folder.extends is None else Path(folder.extends)
     run = RunFolder(path, folder.command, beside=folder.out is None, extends=smaller)
