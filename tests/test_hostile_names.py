@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -79,6 +80,29 @@ def test_every_page_shows_names_as_words(tmp_path: Path) -> None:
             assert "](http" not in page.read_text(), page.name
     for name in ("report.html", "leaderboard.html", "summary.md", "leaderboard.md", "README.md"):
         assert "&lt;img src=x" in (tmp_path / name).read_text(), name
+
+
+@pytest.mark.filterwarnings("error")
+def test_signs_of_control_do_not_break_a_drawing(tmp_path: Path) -> None:
+    odd = "a\x00b\x1bc\td"
+
+    def named(one: Any) -> Any:
+        return replace(one, method=odd) if one.method == "BestResponse" else one
+
+    golden = Evaluation.load(GOLDEN)
+    golden = replace(
+        golden,
+        trainings=tuple(map(named, golden.trainings)),
+        records=tuple(map(named, golden.records)),
+        diagnoses=tuple(map(named, golden.diagnoses)),
+    )
+    golden.save(tmp_path)
+    write(tmp_path)
+    write_leaderboard(tmp_path)
+    drawings = list(tmp_path.rglob("*.svg"))
+    assert len(drawings) > 3
+    for drawing in drawings:
+        ElementTree.parse(drawing)
 
 
 def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:

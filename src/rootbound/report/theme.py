@@ -28,6 +28,8 @@ OWN: dict[str, tuple[str, Any]] = {
 }
 """Colours and line styles of those, which no other line has."""
 CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Letters that XML does not allow (https://www.w3.org/TR/xml/#charsets)."""
 PIXELS_PER_POINT = 1.9
 """Most pixels on a page for a point of a figure."""
 STYLE: dict[str, Any] = {
@@ -121,7 +123,8 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(
             buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
         )
-    text = buffer.getvalue()
+    # Some signs of control may stand in names, and in no XML.
+    text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
     # Equal pictures would have the same name, which nobody uses.
     text = re.sub(r' id="image[0-9a-f]+"', "", text)
     # XML headers and trailing blanks mean nothing inside a page.

@@ -18,7 +18,7 @@ from rootbound.records import Configuration
 from rootbound.records.configuration import named
 from rootbound.report.cases import GENERIC
 from rootbound.report.leaderboard.entries import Entry
-from rootbound.report.theme import FAINT, assign_colours
+from rootbound.report.theme import FAINT, assign_colours, missing_letters_allowed
 
 DOUBT = " (unreliable)"
 """What is written behind a name whose point means nothing."""
@@ -142,7 +142,8 @@ def write_names(
             "fontsize": 8, "color": colours[number],
         }  # fmt: skip
         trial = panel.annotate(xytext=LABEL_OFFSET, **look)
-        box, down = trial.get_window_extent(), 0.0
+        with missing_letters_allowed():
+            box, down = trial.get_window_extent(), 0.0
         trial.remove()
         while any(box.overlaps(other) for other in taken):
             box, down = box.translated(0, -LABEL_STEP * pixels), down + LABEL_STEP
