@@ -589,4 +589,4 @@ def test_letters_that_a_terminal_does_not_have_are_written_as_codes(
     monkeypatch.setattr(sys, "stdout", stdout)
     assert main(["runs", "list", str(tmp_path)]) == 0
     stdout.flush()
-    assert rb"\xe9" in stdout.buffer.getvalue()  # type: ignore[attr-defined]
+    assert rb"\xe9" in stdout.buffer.getvalue()

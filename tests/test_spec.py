@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -44,5 +45,6 @@ def test_other_samples_are_another_run_though_both_tasks_have_one_name(
         undesirable=replace(toy_tasks.undesirable, name="data"),
     )
     task: rb.Task = getattr(named, role)
-    fewer = replace(named, **{role: replace(task, train=task.train.subset(60))})
+    changed: dict[str, Any] = {role: replace(task, train=task.train.subset(60))}
+    fewer = replace(named, **changed)
     assert digest(fewer, toy_suite, toy_model) != digest(named, toy_suite, toy_model)

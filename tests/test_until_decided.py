@@ -241,7 +241,7 @@ def test_the_command_keeps_what_was_given_but_for_what_it_changes(
     ("words", "says"),
     [
         (("--until-decided",), "--fail-if-advantage-over with --until-decided"),
-        (("--fail-if-advantage-over", "nan"), "Got value: nan"),
+        (("--fail-if-advantage-over", "nan"), "a number in --fail-if-advantage-over; got nan"),
         (("--fail-if-advantage-over", ".nan"), "a number of points; got nan"),
         (("--fail-if-advantage-over", ".inf"), "a number of points; got inf"),
         (("--fail-if-advantage-over", "1", "--draws", "9"), "--draws with --until-decided"),

@@ -32,7 +32,7 @@ def place(tmp_path: Path, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "idx").symlink_to(toy_folder)
     toy = rb.load_data(toy_folder)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, part in (("train", toy.train), ("test", toy.test)):
         arrays |= {f"x_{name}": part.inputs.numpy(), f"y_{name}": part.labels.numpy()}
     np.savez(tmp_path / "toy.npz", **arrays)

@@ -53,8 +53,8 @@ def explain(error: ArgumentError, known: Iterable[str]) -> Exception:
         known: All options of the command, with their dashes.
     """
     if (wrong := WRONG_TYPE.search(str(error))) is not None and wrong["kind"] in KINDS:
-        (kind, fix), option = KINDS[wrong["kind"]], wrong["key"].replace("_", "-")
-        return InputError(f"{kind} in --{option}", wrong["value"], fix)
+        (wanted, fix), option = KINDS[wrong["kind"]], wrong["key"].replace("_", "-")
+        return InputError(f"{wanted} in --{option}", wrong["value"], fix)
     if (found := REFUSED.search(str(error))) is None:
         return error
     name = ".".join(filter(None, (found["group"], found["option"], found["argument"])))

@@ -80,13 +80,11 @@ def gather(source: object) -> tuple[object, object]:
         f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
         "give the data set a transform that makes tensors of one size",
     ):
-        pairs = [
-            (as_inputs(inputs), list(labels) if _are_names(labels) else as_labels(labels))
-            for inputs, labels in loader
-        ]
-        several = [labels for _, labels in pairs]
-        joined = [*chain(*several)] if _are_names(several[0]) else torch.cat(several)
-        return torch.cat([inputs for inputs, _ in pairs]), joined
+        pairs = [(as_inputs(inputs), labels) for inputs, labels in loader]
+        several, inputs = [labels for _, labels in pairs], torch.cat([one for one, _ in pairs])
+        if all(map(_are_names, several)):
+            return inputs, list(chain.from_iterable(several))
+        return inputs, torch.cat([as_labels(labels) for labels in several])
 
 
 def _holds_both(source: object) -> bool:
