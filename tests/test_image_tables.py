@@ -118,3 +118,22 @@ def test_an_image_that_is_not_there_is_named(
     folder = write(tmp_path / "zoo", cell)
     with pytest.raises(InputError, match=message):
         datasets.load(str(folder), layout=NAMED)
+
+
+def test_an_image_of_one_table_is_named_by_its_row_there(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Samples that are held out count their rows anew, but a user looks for them in the file."""
+    (tmp_path / "pictures").mkdir()
+    lines = ["file,kind", *(f"pictures/{number % 9}.png,{number % 3}" for number in range(60))]
+    for number in range(9):
+        (tmp_path / "pictures" / f"{number}.png").write_bytes(png(number))
+    lines[58] = "pictures/no.png,0"
+    (tmp_path / "one.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"row 57 of .*one\.csv; got .*no\.png"):
+        datasets.load(tmp_path / "one.csv", layout=Layout("file", "kind"))
+    (tmp_path / "one.csv").write_text('a,b\n1\n"x')
+    capfd.readouterr()
+    with pytest.raises(InputError, match="can load at"):
+        datasets.load(tmp_path / "one.csv", layout=Layout("a", "b"))
+    assert "Failed to read" not in capfd.readouterr().err

@@ -157,6 +157,7 @@ def _load_parts(
         raise InputError(
             f"the library `datasets`, to read {name}", "none", "pip install 'rootbound[data]'"
         ) from None
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is told in a line
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     split = None
@@ -279,18 +280,21 @@ def _as_files(name: str, part: Any, column: str, labels: Tensor, folder: Path) -
     return ImageFiles(
         labels,
         make_opener(part, column, folder),
-        lambda row: f"row {row} of {name}",
+        lambda row: f"row {_find_row(part, row)} of {name}",
         f"{part._fingerprint} {column}",
     )
+
+
+def _find_row(part: Any, row: int) -> int:
+    """Return the row of the file; a part that was held out counts its rows anew."""
+    known = part._indices
+    return row if known is None else int(known.column(0)[row].as_py())
 
 
 def _read_texts(name: str, part: Any, column: str) -> Column:
     texts = Column(part, column)
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            # A part that was held out counts its rows anew.
-            known = part._indices
-            place = row if known is None else known.column(0)[row].as_py()
-            where = f"row {place} of {part.split or 'the data'} in {name}"
+            where = f"row {_find_row(part, row)} of {part.split or 'the data'} in {name}"
             raise InputError(f"a text in {where}", str(text), "remove that row")
     return texts
