@@ -356,9 +356,8 @@ ROWS = [
         f"{DEMO} --labels 5,all,5 --steps 2,3,4",
         "budgets with different numbers of labels; got 5, all, 5; leave one of them out",
     ),
-    Row(f"{DEMO} --labels 5,all", "as many --steps as --labels; got 1 and 2; give both lists"),
-    Row(f"{DEMO} --steps 2,3,4", "as many --steps as --labels; got 3 and 1; give both lists"),
-    Row(DEMO.replace("--steps 2", ""), "as many --steps as --labels"),
+    Row(f"{DEMO} --labels 5,all", "as many --steps as --labels.*got 1 and 2; correct one"),
+    Row(f"{DEMO} --steps 2,3,4", "as many --steps as --labels.*got 3 and 1; correct one"),
     Row(DEMO.replace("--labels 5", ""), "as many --steps as --labels"),
     Row(f"{DEMO} --labels '' --steps ''", "budgets"),
     Row(

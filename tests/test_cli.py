@@ -20,11 +20,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from few import FEW
-from rootbound.attacks import ATTACKS
+from rootbound.attacks import ATTACKS, Budget
 from rootbound.cli import main
 from rootbound.cli.main import COMMANDS
 from rootbound.cli.methods import with_recipe
-from rootbound.cli.options import RecipeOptions
+from rootbound.cli.options import AttackOptions, FolderOptions, RecipeOptions
+from rootbound.cli.settings import resolve_settings
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
 from rootbound.metrics import measures as metrics
@@ -305,6 +306,16 @@ def test_a_suite_that_draws_labels_itself_has_one_seed(
 ) -> None:
     assert suite.usual_seeds(of_one_model=True) == of_one_model
     assert suite.usual_seeds(of_one_model=False) == of_methods
+
+
+def test_other_numbers_of_labels_have_the_steps_and_draws_of_the_next_fewer() -> None:
+    chosen = resolve_settings(
+        AttackOptions(labels="5,10,50,all"), FolderOptions(command=("audit",))
+    ).suite
+    assert chosen.budgets == (Budget(5, 60), Budget(10, 60), Budget(50, 60), Budget(None, 80))
+    assert chosen.draws == (11, 11, 11, 6)
+    assert SUITES["standard-2"].steps_for(100) == 250
+    assert SUITES["standard-2"].steps_for(None) == 300
 
 
 def test_printed_config_gives_the_same_model(

@@ -161,11 +161,11 @@ class AttackOptions:
         brief="such as quick-2, or file.py:name",
     )
     labels: str | None = option(
-        "Labelled samples per class, in place of the suite's, such as 10,100,all; with --steps.",
-        brief="labels a class, with --steps: 10,100,all",
+        "Labelled samples per class, in place of the suite's, such as 10,100,all.",
+        brief="labels a class, in place of the suite's: 10,100,all",
     )
     steps: str | None = None
-    """Optimiser steps for each of --labels, in place of the suite's, such as 60,100,160."""
+    """Optimiser steps for each of --labels, such as 60,100,160; by default the suite's."""
     trial_limit: float = option(
         "Minutes that one trial may take; then it counts as failed.", default=60.0,
         metavar="MINUTES",

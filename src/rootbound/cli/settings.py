@@ -79,10 +79,15 @@ def _read_suite(options: AttackOptions) -> Suite:
     if options.labels is None and options.steps is None:
         return suite
     labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]
-    steps = [_whole(text) for text in _parts(options.steps)]
+    if options.steps is None:
+        steps = [suite.steps_for(count) for count in labels]
+    else:
+        steps = [_whole(text) for text in _parts(options.steps)]
     if len(labels) != len(steps):
         raise InputError(
-            "as many --steps as --labels", f"{len(steps)} and {len(labels)}", "give both lists"
+            "as many --steps as --labels, or --labels alone",
+            f"{len(steps)} and {len(labels)}",
+            "correct one of the lists",
         )
     return suite.with_budgets(tuple(map(Budget, labels, steps)))
 

@@ -139,15 +139,19 @@ class Suite:
         name = f"{self.name} with own budgets"
         return replace(self, name=name, budgets=budgets, draws=self._draws_for(budgets))
 
+    def steps_for(self, labels: int | None) -> int:
+        """Return the steps that the suite allows with so many labels, or with the next fewer."""
+        return self.budgets[self._nearest(labels)].steps
+
     def _draws_for(self, budgets: tuple[Budget, ...]) -> tuple[int, ...]:
-        """Return as many draws as the suite has with so few labels, or with the next fewer."""
-        many = {inf if own.labels is None else own.labels: draws
-                for own, draws in zip(self.budgets, self.draws, strict=False)}  # fmt: skip
-        if not many:
-            return ()
-        numbers = [inf if budget.labels is None else budget.labels for budget in budgets]
-        nearest = [max((own for own in many if own <= n), default=min(many)) for n in numbers]
-        return tuple(many[own] for own in nearest)
+        """Return as many draws as the suite has with so many labels, or with the next fewer."""
+        return tuple(self.draws[self._nearest(one.labels)] for one in budgets) if self.draws else ()
+
+    def _nearest(self, labels: int | None) -> int:
+        """Return which of the budgets has so many labels, or the next fewer, or the fewest."""
+        many = [inf if own.labels is None else own.labels for own in self.budgets]
+        fewer = [own for own in many if own <= (inf if labels is None else labels)]
+        return many.index(max(fewer, default=min(many)))
 
     def budgets_of(self, draw: int) -> tuple[Budget, ...]:
         """Return the budgets that have more than so many draws of labels."""
