@@ -26,7 +26,8 @@ from rootbound.attacks import (
 from rootbound.cli.main import main
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
-from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment
+from rootbound.evaluation.harness import failed_records
+from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment, Subject
 from rootbound.evaluation.timed_plan import FACTOR, TimedPlan, list_rounds
 from rootbound.methods import BestResponse
 from rootbound.networks import Classifier, shallow_cnn
@@ -206,6 +207,30 @@ def test_where_the_time_ends_nothing_else_changes(
     assert timeless(longer.records) == known
     assert not longer.context["time"]["stopped"]
     assert longer.context["time"]["rungs"] == whole.context["time"]["rungs"]
+
+
+def test_a_round_is_expected_to_take_what_such_rounds_took(
+    toy_model: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials = tuple(FineTune(None, "kept", "adam", rate / 1e4) for rate in range(1, 22))
+    suite = Suite("many", (ExactLastLayer(1e-3), *trials), (Budget(5, 8),)).within(60.0)
+    expected: list[float] = []
+
+    def fits(_: TimedPlan, proposed: Any) -> bool:
+        expected.append(proposed.seconds)
+        return True
+
+    monkeypatch.setattr(TimedPlan, "_fits", fits)
+    plan = TimedPlan(suite, workers=1, subjects=1, is_done=lambda _: False)
+    coming, took = plan.begin(Subject("defended", "defended", 0, toy_model)), list[float]()
+    while coming:
+        took.append(sum(len(one.trials) for one in coming))
+        done = [(one, failed_records(one, ValueError("no matter"))) for one in coming]
+        coming = []
+        for one, failed in done:
+            coming += plan.advance(one, [replace(record, seconds=1.0) for record in failed])
+    assert len(took) == 7
+    assert expected == [statistics.fmean(took[:count]) for count in range(1, 7)]
 
 
 def test_an_interrupted_run_goes_on(

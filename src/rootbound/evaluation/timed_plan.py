@@ -186,8 +186,10 @@ class TimedPlan:
             assignments = self._for_all(
                 lambda subject, attacker: assign(subject, trials, budgets, attacker=attacker)
             )
-            yield _Round(assignments, self._usual_seconds())
+            seconds = self._usual_seconds()
+            # Counted before it is handed out: who takes one round alone never comes back here.
             self._rounds_of_new += 1
+            yield _Round(assignments, seconds)
 
     def _propose_promotions(self) -> Iterator[_Round]:
         """Yield rounds of one setting that is due for the next rung, from the highest rung down.
