@@ -9,6 +9,7 @@ import torch
 
 from rootbound import metrics
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, LastLayer
+from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation import evaluate
@@ -102,3 +103,25 @@ def test_what_is_no_square_image_has_no_way_up(toy_tasks: TaskPair) -> None:
     task = toy_tasks.desirable
     other = Task(task.name, task.classes, flat(task.train), flat(task.test))
     assert rotation_task(other) is None
+
+
+def few(samples: Data, count: int) -> Data:
+    return samples.per_class(count, torch.Generator().manual_seed(0))[0]
+
+
+def test_what_is_too_small_for_the_benign_task_goes_without(toy_tasks: TaskPair) -> None:
+    suite = Suite("x", (ExactLastLayer(1e-3),), (Budget(20, 3),), benign=(ExactLastLayer(1e-2),))
+    task = toy_tasks.desirable
+    model = shallow_cnn(3, (1, 16, 16))
+    # Too few images that are turned each way, and no image at all that is turned one of the ways.
+    for smaller in (
+        replace(task, train=few(task.train, 15)),
+        replace(task, test=few(task.test, 1)),
+    ):
+        found = evaluate(model, replace(toy_tasks, desirable=smaller), suite=suite, seeds=1)
+        assert {one.task for one in found.records} == {"undesirable"}
+    given = replace(task, name="third", train=few(task.train, 15))
+    with pytest.raises(
+        InputError, match="than the attacker's 15; got 20; ask for fewer or bring more benign"
+    ):
+        evaluate(model, replace(toy_tasks, benign=given), suite=suite, seeds=1)

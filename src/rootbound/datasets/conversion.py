@@ -118,13 +118,16 @@ def rotation_task(task: Task, seed: int = 0) -> Task | None:
         seed: Seed of the turns.
 
     Returns:
-        The task, or None where samples are no square images.
+        The task, or None where samples are no square images, or so few that nobody is turned in
+        one of the ways.
     """
     shape = task.train.shape
     if len(shape) != 3 or shape[1] != shape[2]:
         return None
     generator = torch.Generator().manual_seed(seed)
     train, test = (_turn(data, generator) for data in (task.train, task.test))
+    if any(len(data.labels.unique()) < 4 for data in (train, test)):
+        return None
     names = ("upright", "a quarter", "a half", "three quarters")
     return Task(f"which way up {task.name} is", names, train, test)
 

@@ -49,13 +49,20 @@ def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite
     check_nothing_beside(contenders[-1].start, torch.ones(1, *shape))
     if suite.space is not None:
         suite.space.check()
-    fewest, rarest = count_labels(tasks.undesirable.train), _name_rarest(tasks.undesirable)
+    _check_labels(tasks.undesirable, suite, "undesirable")
+    if suite.benign and tasks.benign is not None:
+        _check_labels(tasks.benign, suite, "benign")
+
+
+def _check_labels(task: Task, suite: Suite, role: str) -> None:
+    """Raise an `InputError` where a budget asks for more labels of a task than there are."""
+    fewest, rarest = count_labels(task.train), _name_rarest(task)
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:
             raise InputError(
                 f"fewer labels a class than the attacker's {fewest}{rarest}",
                 str(budget.labels),
-                "ask for fewer or bring more undesirable data",
+                f"ask for fewer or bring more {role} data",
             )
 
 

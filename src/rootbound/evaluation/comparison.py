@@ -14,9 +14,9 @@ from torch import nn
 from rootbound.attacks import Attack
 from rootbound.core import progress
 from rootbound.core.errors import InputError
-from rootbound.data import TaskPair, Tasks
+from rootbound.data import Task, TaskPair, Tasks
 from rootbound.datasets.conversion import rotation_task
-from rootbound.evaluation.attacker import AttackerResources
+from rootbound.evaluation.attacker import AttackerResources, count_labels
 from rootbound.evaluation.checks import check_comparison
 from rootbound.evaluation.contenders import TAKEN, Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
@@ -184,9 +184,7 @@ def _run(
     if suite.controls:
         controls = make_controls(contenders[-1].start, tasks.undesirable.train)
         contenders = [*contenders, *controls]
-    desirable = tasks.desirable
-    if suite.benign and tasks.benign is None and desirable is not None:
-        tasks = replace(tasks, benign=rotation_task(desirable))
+    desirable, tasks = tasks.desirable, replace(tasks, benign=_find_benign(tasks, suite))
     limits = Limits(suite.trial_limit, Limits.memory / engine.together, engine.patience)
     samples = None if desirable is None else desirable.train
     resources = AttackerResources(samples, sibling, limits)
@@ -247,6 +245,18 @@ def _advance(plan: Plan, job: Job, result: Result) -> Sequence[Job]:
         return plan.begin(result.subject)
     assert isinstance(job, Assignment)  # nothing else has records
     return plan.advance(job, result)
+
+
+def _find_benign(tasks: Tasks, suite: Suite) -> Task | None:
+    """Return the benign task: the given one, or to tell how the desirable images are turned.
+
+    None where there is no such task, or with too few samples for the suite's numbers of labels.
+    """
+    if tasks.benign is not None or tasks.desirable is None or not suite.benign:
+        return tasks.benign
+    turned = rotation_task(tasks.desirable)
+    most = max((budget.labels or 0 for budget in suite.budgets), default=0)
+    return None if turned is None or count_labels(turned.train) <= most else turned
 
 
 def _leave_out(suite: Suite, resources: AttackerResources, *, benign: bool) -> Suite:
