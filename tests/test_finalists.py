@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, LastLayer, NearestNeighbours
+from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, evaluate
 from rootbound.evaluation.deciding_plan import DecidingPlan
@@ -208,6 +209,12 @@ def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path
         assert len(metrics.well_tuned(whole, arm, 5)) == 2
         curve = metrics.best_so_far(whole, arm, 5)
         assert len(curve) == len(SUITE.attacks), "draws that only finalists met do not count"
+
+
+def test_where_nothing_is_chosen_one_draw_is_enough() -> None:
+    assert SUITE.with_attackers(1).draws == (1, 2, 2)
+    with pytest.raises(InputError, match="at least two draws of labels with finalists"):
+        replace(SUITE, draws=(3, 1, 2))
 
 
 def test_each_model_has_the_strongest_of_its_own_finalists() -> None:

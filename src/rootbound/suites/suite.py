@@ -107,7 +107,8 @@ class Suite:
             raise InputError(
                 "a positive number of draws for each budget", str(self.draws), "correct `draws`"
             )
-        if self.finalists and min(self.draws, default=1) < 2:
+        drawn_once = set(self.budgets) - set(self.budgets_of(1))
+        if self.finalists and any(budget.labels != 1 for budget in drawn_once):
             raise InputError(
                 "at least two draws of labels with finalists: one to choose them, one to count",
                 str(self.draws or 1), "correct `draws`",
