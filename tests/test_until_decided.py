@@ -24,6 +24,7 @@ from rootbound.evaluation import evaluate, jobs
 from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation, RunFolder, Spec
+from rootbound.report.gate import in_a_sentence
 from rootbound.report.gate import judge as judge_gate
 from rootbound.report.limits import FURTHER_DRAWS
 from rootbound.report.settings import settings
@@ -205,16 +206,13 @@ def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
     assert timeless(Evaluation.load(tmp_path / "run-2")) == whole
 
 
-@pytest.mark.parametrize("is_timed", [False, True])
-def test_the_command_keeps_what_was_given_but_for_what_it_changes(
-    is_timed: bool, run: Run, tmp_path: Path
-) -> None:
-    found = run[0]
+def undecided(found: Evaluation, more: dict[str, Any]) -> Evaluation:
+    """Return a run of three draws of labels, with another context, that do not decide a gate."""
     context = {name: one for name, one in found.context.items() if name != "until"}
     three = {one.attacker for one in found.records if one.labels == 5}
-    found = replace(
+    return replace(
         found,
-        context=context | ({"time": {}} if is_timed else {}),
+        context=context | more,
         records=tuple(
             replace(one, accuracy=0.5, halves=(0.5, 0.5), attacker=attacker)
             if one.arm == "scratch"
@@ -224,6 +222,25 @@ def test_the_command_keeps_what_was_given_but_for_what_it_changes(
             for attacker, value in zip(sorted(three)[:3], (0.4, 0.5, 0.9), strict=False)
         ),
     )
+
+
+@pytest.mark.parametrize("has_looked", [False, True])
+def test_who_goes_on_from_an_undecided_gate_is_told_the_rate_of_both(
+    has_looked: bool, run: Run
+) -> None:
+    until = {"limit": 25.0, "draws": 3, "looks": [{"labels": 5, "draws": [3]}]}
+    found = undecided(run[0], {"until": until} if has_looked else {})
+    judgement = judge_gate(found, "defended", 25.0, [])
+    assert judgement.end == "undecided" and judgement.decision.looks == has_looked
+    said = in_a_sentence(judgement, found, "do")
+    assert said.endswith("more would do (then wrong in 5 % of cases at most): do")
+
+
+@pytest.mark.parametrize("is_timed", [False, True])
+def test_the_command_keeps_what_was_given_but_for_what_it_changes(
+    is_timed: bool, run: Run, tmp_path: Path
+) -> None:
+    found = undecided(run[0], {"time": {}} if is_timed else {})
     judgement = judge_gate(found, "defended", 25.0, [])
     assert judgement.end == "undecided" and judgement.decision.needed is not None
     given = FolderOptions(

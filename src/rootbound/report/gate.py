@@ -147,9 +147,8 @@ def _describe_need(decision: Decision, command: str) -> str:
     words = f"{about} {more} {things}{'' if more == 1 else 's'} more would do"
     if not command:
         return words
-    # This look had the whole error rate, and those that follow share as much among them.
-    rate = f" (then wrong in {200 * RATE:g} % of cases at most)" if not decision.looks else ""
-    return f"{words}{rate}: {command}"
+    # What was looked at had the whole error rate, and looks that follow share as much among them.
+    return f"{words} (then wrong in {200 * RATE:g} % of cases at most): {command}"
 
 
 def _signed(value: float | None) -> str:
