@@ -132,9 +132,7 @@ def _below_raw_inputs(case: Case) -> Iterator[str]:
     controls = [record for record in case.evaluation.records if record.arm == "control"]
     majority = case.evaluation.context.get("undesirable", {}).get("majority", 0.0)
     for labels, records in case.screened().items():
-        # Controls meet the first draw of labels alone: they are compared on that one.
-        drawn = {record.attacker for record in controls if record.labels == labels}
-        chosen = strongest([one for one in records if one.attacker in drawn] or records)
+        chosen = strongest(records)
         if chosen is None or chosen.accuracy is None:
             continue
         without = strongest(

@@ -59,10 +59,15 @@ class Case:
         return self.undefended.values if self.undefended else {}
 
     def screened(self) -> dict[int | None, list[Record]]:
-        """Return, by labels, the trials in which everything was tried on one draw of labels."""
+        """Return, by labels, the trials in which everything was tried on the first draw of labels.
+
+        In a limited time, and with one label a class, all draws are met by everything: the best of
+        one draw against the best of another would say more of the draws than of attacks.
+        """
         by_labels: dict[int | None, list[Record]] = {}
         for record in self.records:
-            if record.stage in ("screen", "search") and record.tier != "control":
+            is_first = record.attacker == record.seed
+            if is_first and record.stage in ("screen", "search") and record.tier != "control":
                 by_labels.setdefault(record.labels, []).append(record)
         return by_labels
 
