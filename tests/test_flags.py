@@ -379,6 +379,17 @@ def test_a_flat_maximum_at_the_edge_is_none() -> None:
     assert flags(recorded("'adam', learning_rate=1.0", 0.045)(clean())) == []
 
 
+def test_what_won_more_steps_is_not_compared_with_what_did_not() -> None:
+    found = clean()
+    longer = tuple(
+        replace(one, rung=1, steps=(40, 400, 800), validation=(0.99,) * 3, accuracy=0.99)
+        for one in found.records
+        if one.arm != "control" and "'adam', learning_rate=1.0" in str(one.attack)
+    )
+    assert longer
+    assert flags(replace(found, records=found.records + longer)) == []
+
+
 def test_whitening_somewhere_else_is_no_gap() -> None:
     found = recorded("whitened", 0.07)(clean())
     moved = [

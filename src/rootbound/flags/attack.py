@@ -72,7 +72,12 @@ def _on_the_edge(case: Case) -> Iterator[str]:
             chosen = best(of_tier)
             if chosen is None:
                 continue
-            grid = [record for record in of_tier if _kind(record) == _kind(chosen)]
+            # Of equally many steps: in a limited time those that win are given more of them.
+            grid = [
+                record
+                for record in of_tier
+                if (_kind(record), record.rung) == (_kind(chosen), chosen.rung)
+            ]
             rates, rate = sorted({_rate(record) or 0.0 for record in grid}), _rate(chosen)
             if len(rates) < 3 or rate not in (rates[0], rates[-1]):
                 continue
