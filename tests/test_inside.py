@@ -435,6 +435,7 @@ class Refusing(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         met = {"gradients": torch.is_grad_enabled(), "training": self.training,
+               "both": torch.is_grad_enabled() and self.training,
                "alone": len(inputs) == 1}  # fmt: skip
         if met.get(self.when, True):
             raise KeyError(self.when)
@@ -447,6 +448,7 @@ class Refusing(nn.Module):
     [
         ("gradients", {"gradients are not the slopes", "other outputs with gradients on"}),
         ("training", {"other outputs in train mode"}),
+        ("both", {"other outputs in train mode"}),
         ("alone", {"outputs depend on the batch"}),
         ("always", set()),
     ],

@@ -140,7 +140,8 @@ def _measure_training(
 ) -> dict[str, float]:
     """Return the share of inputs with other outputs in train mode, norms and dropout at rest.
 
-    Nothing where two calls in train mode differ: chance plays a part, as in stochastic depth.
+    With gradients off and on: a trap may wait for both. Nothing where two calls in train mode
+    differ: chance plays a part, as in stochastic depth.
     """
     training = copy.deepcopy(model).train()
     shares: list[float] = []
@@ -153,7 +154,23 @@ def _measure_training(
             if differs(first, second):
                 return {}
             shares.append(differs(logits, first))
+            shares.append(_measure_training_with_gradients(model, training, some, differs))
     return {"other_in_training": max(shares)}
+
+
+@torch.enable_grad()
+def _measure_training_with_gradients(
+    model: Classifier, training: Classifier, inputs: Tensor, differs: _Differs
+) -> float:
+    """Return the share of inputs with other outputs in train mode while gradients are on.
+
+    0 where the network refuses gradients in evaluation mode, too: that has a name of its own.
+    """
+    try:
+        usual = _logits(model(inputs.clone())).detach()
+    except Exception:  # it is anybody's code
+        return 0.0
+    return _share(lambda: differs(usual, _logits(training(inputs.clone())).detach()))
 
 
 def _logits(outputs: Any) -> Tensor:
