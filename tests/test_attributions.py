@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import tiny
 from rootbound import report
-from rootbound.data import Data, TaskPair
+from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets import Dataset, Letters
 from rootbound.datasets.texts import Labelled, Texts
 from rootbound.inspection.attributions import token_attributions
@@ -165,3 +165,12 @@ def test_no_figure_without_words() -> None:
     assert (
         words({"Plain": {"view": np.zeros((3, 2))}}, {"desirable": [], "undesirable": []}) is None
     )
+
+
+def test_the_view_knows_every_class_of_many() -> None:
+    labels = torch.arange(300)
+    data = Data(torch.randn(300, 4), labels)
+    task = Task("many", tuple(map(str, range(300))), data, data)
+    model = Classifier(nn.Sequential(nn.Linear(4, 3)), nn.Linear(3, 300)).eval()
+    found = make_pictures(model, TaskPair(task, task, data))
+    assert np.array_equal(found["view_labels"], labels.numpy())

@@ -38,7 +38,7 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         `cam_original_desirable`, `cam_original_undesirable`, `cam_retrained_undesirable`:
         Grad-CAM maps in [0, 1] as uint8 `(C, H, W)`, absent without a convolution.
         `view`, `view_labels`: The undesirable test features on their first two principal
-        axes, float16 `(N, 2)`, and their classes.
+        axes, float16 `(N, 2)`, and their classes, int32 `(N,)`.
         `filters`, `maps`: The first layer's filters, and outputs of the convolution of the maps.
         For texts there are `words_desirable`, `words_undesirable`, in place of images; how much
         each word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; and
@@ -180,7 +180,7 @@ def _view_features(model: Classifier, data: Data) -> dict[str, Array]:
     points = centred @ directions[:2].T
     # The sign of a principal axis is arbitrary: fix it, so that figures can be compared.
     points *= torch.where(points.abs().amax(0) == points.amax(0), 1.0, -1.0)
-    return {"view": _to_float16(points), "view_labels": data.labels.byte().cpu().numpy()}
+    return {"view": _to_float16(points), "view_labels": data.labels.int().cpu().numpy()}
 
 
 def _to_float16(values: Tensor) -> Array:
