@@ -167,6 +167,17 @@ def test_several_models_share_the_other_arms(
         assert first == [one.validation for one in found.records if one.method == new]
 
 
+@pytest.mark.parametrize("arm", ["defended", "undefended"])
+def test_scratch_has_the_architecture_of_all(
+    arm: str, toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
+    other = rb.models.deep_cnn(classes=3, shape=(1, 16, 16))
+    models = {"one": toy_model, **({"other": other} if arm == "defended" else {})}
+    undefended = other if arm == "undefended" else None
+    with pytest.raises(InputError, match="models of one architecture"):
+        evaluate(models, toy_tasks, undefended=undefended, suite=toy_suite, seeds=1)
+
+
 @pytest.mark.parametrize(
     "names", [(), ("scratch",), ("one", "undefended"), ("raw inputs",), ("small net",)], ids=str
 )

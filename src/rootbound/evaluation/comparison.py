@@ -38,6 +38,7 @@ from rootbound.execution import Crew, Engine, engine_for
 from rootbound.methods import Method, find_method
 from rootbound.methods.base import name_methods
 from rootbound.networks import Classifier, as_classifier
+from rootbound.networks.registry import short_name
 from rootbound.records import Evaluation, RunFolder
 from rootbound.suites import Suite, find_suite
 
@@ -133,7 +134,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
 
     Raises:
         InputError: The folder holds another run, the suite is unknown, a number is not positive,
-            or there is no model.
+            there is no model, or there are several of different architectures.
     """
     given = defended if isinstance(defended, Mapping) else {"defended": defended}
     models = {name: as_classifier(model, tasks.example) for name, model in given.items()}
@@ -144,6 +145,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
             ", ".join(models) or "none",
             "rename it",
         )
+    _check_alike([*models.values(), *([] if undefended is None else [undefended])])
     contenders = [Contender("defended", name, model) for name, model in models.items()]
     if undefended is not None:
         contenders.insert(0, Contender("undefended", "undefended", undefended))
@@ -153,6 +155,17 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     full_suite = find_suite(suite).with_attacks(tuple(adaptive))
     many = full_suite.usual_seeds(of_one_model=True) if seeds is None else seeds
     return _run(contenders, tasks, full_suite, undefended, many, workers, folder)
+
+
+def _check_alike(models: Sequence[Classifier]) -> None:
+    """Raise an `InputError` where models are surely of several architectures: scratch has one."""
+    names = dict.fromkeys(short_name(one.architecture) for one in models if one.architecture)
+    if len(names) > 1:
+        raise InputError(
+            "models of one architecture, which scratch has random weights of",
+            " and ".join(names),
+            "evaluate each of them by itself",
+        )
 
 
 def _wrapped(model: nn.Module | None, tasks: Tasks) -> Classifier | None:
