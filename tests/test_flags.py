@@ -328,6 +328,16 @@ def test_what_the_undefended_model_has_as_well_is_no_trick(name: str) -> None:
     assert "Defence" not in {one.method for one in flags(found) if one.flag == name}
 
 
+@pytest.mark.parametrize(("trained", "things"), [(True, "seeds"), (False, "draws of labels")])
+def test_a_spread_is_said_to_be_between_what_it_is_between(trained: bool, things: str) -> None:
+    found = RAISING["seed spread above the effect"](clean())
+    settings = Configuration("BestResponse", {}) if trained else "as given"
+    models = tuple(replace(one, settings=settings) for one in found.trainings)
+    raised = flags(replace(found, trainings=models))
+    (said,) = {one.evidence for one in raised if one.flag == "seed spread above the effect"}
+    assert said.endswith(f"between 2 {things}")
+
+
 def test_a_small_network_that_is_about_as_good_is_no_doubt() -> None:
     assert flags(with_small_net(0.77)(clean())) == []
 

@@ -15,17 +15,16 @@ def _spread(case: Case) -> Iterator[str]:
         return
     methods = case.training.method, case.undefended.training.method
     for labels in case.screened():
-        own, usual = (
-            list(attacked(case.evaluation, method, labels).values()) for method in methods
-        )
+        own, usual = (attacked(case.evaluation, method, labels) for method in methods)
         if len(own) < 2 or not usual:
             continue
-        spread = 100 * statistics.stdev(own)
-        effect = 100 * (statistics.fmean(usual) - statistics.fmean(own))
+        spread = 100 * statistics.stdev(own.values())
+        effect = 100 * (statistics.fmean(usual.values()) - statistics.fmean(own.values()))
+        things = "seeds" if len({model for model, _ in own}) == len(own) else "draws of labels"
         if spread > abs(effect):
             yield (
                 f"{effect:+.1f} points less than undefended {with_labels(labels)}, "
-                f"with a deviation of {spread:.1f} between {len(own)} seeds"
+                f"with a deviation of {spread:.1f} between {len(own)} {things}"
             )
 
 
