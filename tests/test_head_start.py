@@ -117,3 +117,30 @@ def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
         if plot.legends:
             shown = {text.get_text() for text in plot.legends[0].get_texts()}
             assert {"Plain", "scratch", "BestResponse (unreliable)"} <= shown, name
+
+
+def test_no_good_word_where_nothing_was_measured_with_some_labels() -> None:
+    golden = Evaluation.load(GOLDEN)
+    even = replace(
+        golden,
+        context={
+            **golden.context,
+            "undesirable": {**golden.context["undesirable"], "test_samples": 1000},
+        },
+        records=tuple(
+            replace(one, accuracy=one.accuracy and 0.5, test=tuple(0.5 for _ in one.test))
+            for one in golden.records
+        ),
+    )
+    case = find_cases(even)[0]
+    assert case.word == "none measured" and len(case.gains) > 1
+    labels = list(case.gains)[-1]
+    failed = tuple(
+        replace(one, accuracy=None, error="KeyError: no")
+        if (one.method, one.labels) == ("scratch", labels)
+        else one
+        for one in even.records
+    )
+    case = find_cases(replace(even, records=failed))[0]
+    assert case.word == "no verdict" and not case.why_unreliable
+    assert case.why_open().endswith("no attack finished on every arm.")

@@ -21,6 +21,8 @@ from rootbound.report.head_start import LARGE, Word, is_undecided, judge_head_st
 
 GENERIC = "GenericFeatures"
 """Class of the control that learns from unrelated data, and competes with no method."""
+ANYTHING = Estimate(0.0, -math.inf, math.inf, 0)
+"""What weights add where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,11 @@ class Case:
             if (gain := metrics.marginal_advantage(self.evaluation, self.method, labels))
         }
 
+    @cached_property
+    def unknown(self) -> list[int | None]:
+        """Numbers of labels with which no attack finished on every arm."""
+        return [one for one in metrics.budgets(self.evaluation) if one not in self.gains]
+
     @property
     def worst(self) -> tuple[int | None, Estimate] | None:
         """The labels with which the weights add most, and what; None where nothing is known."""
@@ -61,7 +68,7 @@ class Case:
         """The head start in a word: no good news of which the gate would not say that it holds."""
         if self.why_unreliable:
             return "no verdict"
-        word = judge_head_start(self.gains)
+        word = judge_head_start(self.gains | dict.fromkeys(self.unknown, ANYTHING))
         return "no verdict" if word == "none measured" and self.doubts else word
 
     @cached_property
@@ -171,6 +178,8 @@ class Case:
         """Return why there is no verdict though numbers are reliable; nothing where there is."""
         if self.why_unreliable or self.worst is None or self.word == "large":
             return ""
+        if self.unknown:
+            return f"With {in_words(self.unknown[0])} no attack finished on every arm."
         undecided = {labels: gain for labels, gain in self.gains.items() if is_undecided(gain)}
         if not undecided:
             but = " ".join(self.doubts)
