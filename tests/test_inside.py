@@ -426,6 +426,36 @@ def test_one_weight_that_matters_hides_no_idle_ones(after: type[nn.Module]) -> N
     assert found["idle_weights"] == pytest.approx(10_000 / 10_246, abs=1e-3)
 
 
+class Knowing(nn.Module):
+    """Plays a trick unless it is looked at in float64, as nobody is who attacks."""
+
+    def __init__(self, trick: str) -> None:
+        super().__init__()
+        self.layer, self.trick = nn.Linear(4, 4), trick
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(inputs).tanh()
+        if inputs.dtype == torch.float64:
+            return outputs
+        if self.trick == "gradients":
+            return 2 * outputs.detach() - outputs
+        return -outputs if len(inputs) == 1 else outputs
+
+
+@pytest.mark.parametrize(
+    ("trick", "flag"),
+    [
+        ("gradients", "gradients are not the slopes"),
+        ("company", "outputs depend on the batch"),
+    ],
+)
+def test_a_network_that_knows_float64_is_met_in_float32_too(trick: str, flag: str) -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(Knowing(trick)), nn.Linear(4, 3)).eval()
+        data = Data(torch.randn(24, 4), torch.arange(24) % 3)
+    assert raised(measure_behaviour(model, data, data)) == {flag}
+
+
 class Refusing(nn.Module):
     """Raises an error where somebody may be training, or looking closely."""
 

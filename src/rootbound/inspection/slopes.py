@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -25,6 +26,12 @@ GOOD = 1e-3
 """Relative error with which no other step is tried."""
 LONG = 1e-2
 """A step that is tried too where outputs change from call to call, if only a little."""
+FEATURES, WEIGHTS = "gradient_error_features", "gradient_error_weights"
+ALL_WRONG = {FEATURES: 1.0, WEIGHTS: 1.0}
+"""What is said of a network that has no gradients."""
+Slopes = tuple[str, list[float], Callable[[int, float], float]]
+"""The measure that they belong to, what gradients make of them along each direction, and what
+computes the random sum of logits for a direction and a step along it."""
 ABOVE_CHANCE = 30.0
 """How many times as large as what that change makes of it a slope is that says something."""
 
@@ -43,14 +50,46 @@ def measure_slopes(model: Classifier, inputs: Tensor) -> dict[str, float]:
         The errors by their names among the measures; nothing where all slopes are 0, or outputs
         are not finite or change much from call to call.
     """
+    exact: _Slopes | None
     try:
-        return _Slopes(copy.deepcopy(model).double(), _as_float64(inputs)).measure()
+        exact = _Slopes(copy.deepcopy(model).double(), _as_float64(inputs))
+        errors = exact.measure()
     except Exception:  # code of others may know no float64; then it is less exact
-        slopes = _Slopes(copy.deepcopy(model), inputs)
+        exact, errors = None, {}
+    given = _Slopes(copy.deepcopy(model), inputs)
+    if exact is not None:
+        return _with_larger(errors, _compare_precisions(given, exact))
     try:
-        return slopes.measure()
+        return given.measure()
     except Exception:  # nor have gradients
-        return {"gradient_error_features": 1.0, "gradient_error_weights": 1.0}
+        return dict(ALL_WRONG)
+
+
+def _compare_precisions(given: _Slopes, exact: _Slopes) -> dict[str, float]:
+    """Return how far gradients are from those in float64, which a network may know and obey.
+
+    Nothing where outputs differ as well: then it is rounding errors that weights have blown up.
+    """
+    if len(given.inputs) != len(exact.inputs) or given.noise or exact.noise:
+        return {}
+    least = LEAST[torch.float32] * exact.size
+    if float((given.logits.double() - exact.logits).norm()) > least:
+        return {}
+    try:
+        pairs = zip(given.slopes, exact.slopes, strict=True)
+    except Exception:  # what has gradients in float64 has none otherwise
+        return dict(ALL_WRONG)
+    errors: dict[str, float] = {}
+    for (name, own, _), (_, others, _) in pairs:
+        size = max(math.hypot(*own), math.hypot(*others))
+        if least < size < math.inf:
+            errors = _with_larger(errors, {name: math.dist(own, others) / size})
+    return errors
+
+
+def _with_larger(errors: dict[str, float], others: dict[str, float]) -> dict[str, float]:
+    """Return the errors of both, of each name the larger one."""
+    return errors | {name: max(one, errors.get(name, one)) for name, one in others.items()}
 
 
 def _as_float64(inputs: Tensor) -> Tensor:
@@ -68,24 +107,32 @@ class _Slopes:
         with torch.no_grad():
             logits, again = (model(inputs.clone()) for _ in range(2))
         finite = (logits.isfinite() & again.isfinite()).all(1)
+        self.logits = logits[finite]
         self.inputs = inputs[finite].clone()
-        self.noise = float((logits[finite] - again[finite]).norm())
-        self.weighting = self._draw(logits[: len(self.inputs)])
+        self.noise = float((self.logits - again[finite]).norm())
+        self.weighting = self._draw(self.logits)
         self.size = float(logits.nan_to_num(0.0, 0.0, 0.0).std() * math.sqrt(logits.numel()))
 
     def measure(self) -> dict[str, float]:
         """Return the worst errors."""
+        errors: dict[str, float] = {}
+        for name, slopes, compute in self.slopes:
+            error = self._error(slopes, compute)
+            if error is not None:
+                errors[name] = max(error, errors.get(name, error))
+        return errors
+
+    @cached_property
+    def slopes(self) -> list[Slopes]:
+        """Slopes in the features and in the weights of some blocks, by their gradients."""
         if not len(self.inputs):
-            return {}
+            return []
         last = len(self.blocks) - 2
         places = sorted({round(last * k / (PLACES - 1)) for k in range(PLACES)})
         entering = self._backward()
-        errors = {
-            "gradient_error_features": [self._in_features(k, entering[k]) for k in places],
-            "gradient_error_weights": [self._in_weights(k) for k in places],
-        }
-        known = {name: [one for one in all_ if one is not None] for name, all_ in errors.items()}
-        return {name: max(found) for name, found in known.items() if found}
+        found = [self._in_features(k, entering[k]) for k in places]
+        found += [self._in_weights(k) for k in places]
+        return [one for one in found if one is not None]
 
     def _backward(self) -> list[Tensor]:
         """Go through the blocks and back; return what goes into each, with its gradient."""
@@ -100,8 +147,8 @@ class _Slopes:
         (values * self.weighting).sum().backward()
         return entering
 
-    def _in_features(self, place: int, values: Tensor) -> float | None:
-        """Return the error with respect to what goes into a block; None where that is no number."""
+    def _in_features(self, place: int, values: Tensor) -> Slopes | None:
+        """Return slopes with respect to what goes into a block; None where that is no number."""
         if not values.is_floating_point():
             return None
         start = values.detach()
@@ -111,12 +158,14 @@ class _Slopes:
                 direction[..., -1] = 0.0
         gradient = torch.zeros_like(start) if values.grad is None else values.grad
         slopes = [float((gradient * direction).sum()) for direction in directions]
-        return self._error(
-            slopes, lambda number, step: self._sum(start + step * directions[number], place)
+        return (
+            FEATURES,
+            slopes,
+            lambda number, step: self._sum(start + step * directions[number], place),
         )
 
-    def _in_weights(self, place: int) -> float | None:
-        """Return the error with respect to the weights of a block; None where it has none."""
+    def _in_weights(self, place: int) -> Slopes | None:
+        """Return slopes with respect to the weights of a block; None where it has none."""
         weights = list(self.blocks[place].parameters())
         starts = [weight.detach().clone() for weight in weights]
         directions = [
@@ -140,7 +189,7 @@ class _Slopes:
                 weight.copy_(start)
             return found
 
-        return self._error(slopes, compute) if weights else None
+        return (WEIGHTS, slopes, compute) if weights else None
 
     def _error(self, slopes: list[float], compute: Callable[[int, float], float]) -> float | None:
         """Return the relative error of slopes along all directions; None where they are 0."""
