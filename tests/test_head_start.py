@@ -18,6 +18,7 @@ from rootbound.report.attack_names import KNOWING, REPAIRS, describe_attack, des
 from rootbound.report.cases import find_cases
 from rootbound.report.first_screen import show_first
 from rootbound.report.head_start import LARGE, MEANINGS, judge_head_start
+from rootbound.report.titles import head_start_title
 from rootbound.suites import SUITES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -144,3 +145,4 @@ def test_no_good_word_where_nothing_was_measured_with_some_labels() -> None:
     case = find_cases(replace(even, records=failed))[0]
     assert case.word == "no verdict" and not case.why_unreliable
     assert case.why_open().endswith("no attack finished on every arm.")
+    assert head_start_title(case).endswith("no attack finished on every arm")

@@ -23,12 +23,16 @@ def head_start_title(case: Case) -> str:
         return f"No number of labels gives attackers a measurable gain over {case.over}"
     if case.word != "no verdict":
         return f"With {in_words(labels)}, attackers gain {gain.mean:.1f} points over {case.over}"
-    if any(map(is_undecided, case.gains.values())):
+    if case.unknown:
+        said = f"With {in_words(case.unknown[0])} no attack finished on every arm"
+    elif any(map(is_undecided, case.gains.values())):
         why = (
             "One draw of labels cannot" if gain.seeds == 1 else "Draws of labels differ too much to"
         )
-        return f"{why} tell {case.called} from {case.over}"
-    return f"A warning says not to trust that {case.called} looks like {case.over}"
+        said = f"{why} tell {case.called} from {case.over}"
+    else:
+        said = f"A warning says not to trust that {case.called} looks like {case.over}"
+    return said
 
 
 def steps_title(case: Case, families: Sequence[str]) -> str:
