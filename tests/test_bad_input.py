@@ -434,6 +434,10 @@ ROWS = [
     Row(f"{DEMO} --out own.py", "able to write own.py.*pass another --out"),
     Row(f"{AUDIT} --out own.py", "able to write own.py.*pass another --out"),
     Row(f"{TRAIN} --out empty", "a file name in --out.*add a name"),
+    Row(
+        f"{TRAIN} --from model.safetensors --out model.safetensors",
+        "another file in --out than in --from; got model.safetensors; name another",
+    ),
     Row(f"{TRAIN} --out ''", "a file name in --out.*add a name"),
     Row(f"{DEMO} --out ''", "a folder in --out; got nothing; name one, or leave it out"),
     Row(f"{AUDIT} --out ''", "a folder in --out; got nothing; name one, or leave it out"),

@@ -101,6 +101,9 @@ def run(options: Options) -> int:
         path = Path(options.out)
         if path.is_dir():
             raise InputError("a file name in --out", f"the folder {path}", "add a name to it")
+        given = Path(options.from_ or "")
+        if given.is_file() and path.exists() and path.samefile(given):
+            raise InputError("another file in --out than in --from", str(path), "name another")
         if not options.checkpoint_every >= 0:
             raise InputError("minutes of at least 0", str(options.checkpoint_every), "correct it")
         if not -(2**63) <= options.seed < 2**63:
