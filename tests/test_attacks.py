@@ -59,7 +59,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import Data, Task, TaskPair
 from rootbound.evaluation.scoring import measure
 from rootbound.methods import Plain
-from rootbound.networks import Classifier, deep_cnn, shallow_cnn
+from rootbound.networks import Classifier, batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.suites import SUITES, Suite
 from rootbound.training import Recipe, predict, seeded
 
@@ -350,3 +350,16 @@ def test_suites_are_frozen() -> None:
     for suite in SUITES.values():
         for trials in (suite.attacks, suite.blind, suite.benign):
             assert len(set(trials)) == len(trials)
+
+
+@pytest.mark.parametrize("layers", [2, None])
+def test_all_steps_of_fine_tuning_are_in_train_mode(
+    layers: int | None, toy_tasks: TaskPair
+) -> None:
+    """Models come in evaluation mode, where batch norms do not adapt to what is learned."""
+    model = batch_norm_cnn(classes=3, shape=(1, 16, 16)).eval()
+    attack = FineTune(layers, "kept", "adam", 1e-2)
+    train, rest, _ = cut(attack, model, toy_tasks.undesirable.train)
+    attacker = Attacker(train, 2, torch.Generator().manual_seed(0))
+    for snapshot in attack.transfer(rest, attacker):
+        assert all(part.training for part in snapshot.model.modules())

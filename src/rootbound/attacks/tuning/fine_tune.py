@@ -121,7 +121,8 @@ class FineTune(Attack):
         elif self.head == "probe":
             features = Data(predict(model.backbone, attacker.train).clone(), attacker.train.labels)
             model = Classifier(model.backbone, best_head(features, model.classes))
-        return model
+        # A network put together of parts says that it is in train mode, whatever its parts are in.
+        return model.train()
 
     def _augmented(self, batch: Batch, classes: int, attacker: Attacker) -> tuple[Tensor, Tensor]:
         """Return the inputs, and labels `(N,)` or targets `(N, C)`."""
