@@ -86,7 +86,7 @@ def test_commands_have_the_options_that_there_are() -> None:
             flags = {flag for one in known for flag in (one.flag, *one.names)} | everywhere
             given = set(re.findall(r"(?<!\S)--[a-z][a-z_-]*", words))
             assert given <= flags, f"{path}: {name} {given - flags}"
-            assert ("--labels" in given) == ("--steps" in given), f"{path}: {words}"
+            assert "--labels" in given or "--steps" not in given, f"{path}: {words}"
             shown += 1
     assert shown > 100
 
