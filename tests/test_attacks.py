@@ -363,3 +363,4 @@ def test_all_steps_of_fine_tuning_are_in_train_mode(
     attacker = Attacker(train, 2, torch.Generator().manual_seed(0))
     for snapshot in attack.transfer(rest, attacker):
         assert all(part.training for part in snapshot.model.modules())
+        predict(snapshot.model, train)  # as the harness does, which leaves the mode as it was

@@ -5,32 +5,19 @@ from __future__ import annotations
 import copy
 
 import pytest
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 import rootbound as rb
+from architectures import OneConvolution
 from rootbound.data import TaskPair
 from rootbound.suites import Suite
-
-
-class Net(nn.Module):
-    """A network whose first layer may be frozen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(1, 4, 3)
-        self.head = nn.Linear(4 * 14 * 14, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
-        return logits
 
 
 @pytest.mark.parametrize("frozen", [["convolution"], ["convolution", "head"]], ids=len)
 def test_attackers_thaw_what_was_frozen(
     frozen: list[str], toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
-    network = Net()
+    network = OneConvolution()
     cold = copy.deepcopy(network)
     for name in frozen:
         cold.get_submodule(name).requires_grad_(False)
@@ -42,7 +29,7 @@ def test_attackers_thaw_what_was_frozen(
 
 def test_nothing_can_be_trained_where_all_is_frozen(toy_tasks: TaskPair) -> None:
     with pytest.raises(rb.InputError, match="got one whose weights are all frozen; call its requi"):
-        rb.defend(Net().requires_grad_(False), toy_tasks, "Plain", epochs=1)
+        rb.defend(OneConvolution().requires_grad_(False), toy_tasks, "Plain", epochs=1)
 
 
 def test_layers_find_out_their_sizes(toy_tasks: TaskPair) -> None:

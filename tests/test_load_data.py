@@ -10,27 +10,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
 import rootbound as rb
+from architectures import OneConvolution
 from rootbound.datasets import Dataset
 
 COLOURS = {"bird": 40, "cat": 90, "dog": 150, "person": 210}
-
-
-class Net(nn.Module):
-    """A network of a user's own, written as most are."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(1, 4, 3)
-        self.head = nn.Linear(4 * 14 * 14, 2)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
-        return logits
 
 
 class Pictures(TorchDataset[tuple[Any, int]]):
@@ -84,9 +72,9 @@ def test_from_nothing_to_a_verdict_in_three_lines(
 ) -> None:
     monkeypatch.chdir(photos.parent)
     tasks = rb.load_data("photos/").split("cat,dog", "person,bird")
-    model = rb.defend(Net(), tasks)
+    model = rb.defend(OneConvolution(classes=2), tasks)
     verdict = rb.audit(model, tasks, minutes=0.1)
-    assert type(model) is Net
+    assert type(model) is OneConvolution
     assert tasks.desirable.classes == ("cat", "dog")
     assert "10 labels a class" in str(verdict)
     assert verdict.advantage(labels=10) == verdict.advantage()
@@ -98,10 +86,10 @@ def test_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> No
         if int(path.stem) >= 15:
             path.unlink()
     tasks = rb.load_data(photos).split("cat,dog", "person,bird")
-    verdict = rb.audit(Net(), tasks, minutes=0.01)
+    verdict = rb.audit(OneConvolution(classes=2), tasks, minutes=0.01)
     assert [one["labels"] for one in verdict.evaluation.context["budgets"]] == [None]
     with pytest.raises(rb.InputError, match="fewer labels a class than the attacker's 6; got 10"):
-        rb.audit(Net(), tasks, suite=rb.suites.QUICK_2)
+        rb.audit(OneConvolution(classes=2), tasks, suite=rb.suites.QUICK_2)
 
 
 def test_paths_are_texts_or_paths(photos: Path) -> None:

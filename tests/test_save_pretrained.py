@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
 
 import rootbound as rb
+from architectures import OneConvolution
 from rootbound.api.adaptive import find_adaptive
 from rootbound.attacks import Budget
 from rootbound.data import TaskPair
@@ -21,17 +21,6 @@ from rootbound.suites import Suite
 from rootbound.training import Recipe
 
 SHORT = Recipe(epochs=1, batch_size=60)
-
-
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(1, 4, 3)
-        self.head = nn.Linear(4 * 14 * 14, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head(torch.relu(self.convolution(images)).flatten(1))
-        return logits
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +68,10 @@ def test_an_audit_scales_inputs_as_the_model_was_trained(
 
 
 def test_a_network_of_ones_own(toy_tasks: TaskPair, tmp_path: Path) -> None:
-    fitted = rb.methods.Plain(SHORT).fit(Net(), toy_tasks)
+    fitted = rb.methods.Plain(SHORT).fit(OneConvolution(), toy_tasks)
     fitted.save_pretrained(tmp_path)
-    Net().load_state_dict(load_file(tmp_path / "model.safetensors"))
-    loaded = rb.load(tmp_path, Net())
+    OneConvolution().load_state_dict(load_file(tmp_path / "model.safetensors"))
+    loaded = rb.load(tmp_path, OneConvolution())
     samples, _ = toy_tasks.desirable.test.batch(slice(0, 8))
     assert torch.equal(loaded(samples), fitted.eval()(samples))
     assert loaded.origin == fitted.origin and loaded.shape == (1, 16, 16)

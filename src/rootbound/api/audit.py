@@ -22,6 +22,7 @@ from rootbound.evaluation.attacker import count_labels
 from rootbound.execution import Engine, engine_for
 from rootbound.networks import Classifier
 from rootbound.networks.given import find_place, require_network
+from rootbound.publishing.checkpoint import UnknownNetwork
 from rootbound.records import RunFolder
 from rootbound.report.cells import in_words
 from rootbound.report.settings import scaling_in_words
@@ -101,9 +102,7 @@ def _loaded(model: Model) -> nn.Module:
         return require_network(model)
     try:
         loaded = load(model)
-    except InputError as reason:
-        if "`module`" not in str(reason):
-            raise
+    except UnknownNetwork:
         raise InputError(
             "a model whose file says which network it is",
             f"weights of another network at {model}",

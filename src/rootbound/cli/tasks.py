@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from rootbound.cli.options import TaskOptions
+from rootbound.cli.words import OPTIONS
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair, Tasks
 from rootbound.datasets import (
@@ -23,6 +24,7 @@ from rootbound.datasets import (
     settings_of,
 )
 from rootbound.datasets.classes import counted, describe_names, write_names
+from rootbound.datasets.unused import STATED
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
 from rootbound.publishing import Origin
@@ -33,16 +35,6 @@ DATA = "mnist"
 DEFAULT_CLASSES = 10
 """Number of classes of one data set that are divided where none are named: one half is desirable,
 the other is not. Of any other number nobody could guess what is meant."""
-STATED = {
-    "inputs": "input_column",
-    "label": "label_column",
-    "label_names": "label_names",
-    "train_split": "train_split",
-    "test_split": "test_split",
-    "holdout": "holdout",
-    "axes": "layout",
-}
-"""The option for each setting of a layout that says how some kind of data is read."""
 Fit = Callable[[Dataset], Dataset]
 """Changes a data set so that a network can take it."""
 
@@ -279,7 +271,7 @@ def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
         axes=resolve("layout") or None,
         label_names=tuple(name.strip() for name in names if name.strip()),
         optional=frozenset(
-            setting for setting, option in STATED.items() if getattr(options, option) is None
+            name for name in STATED if getattr(options, _field_of(OPTIONS[name])) is None
         ),
     )
 
@@ -293,3 +285,8 @@ def _tokeniser(name: str) -> Callable[[], Tokeniser]:
 def _first(given: Any, *stated: Any) -> Any:
     """Return what a user gave, even if it is empty; else the first of the rest that is not."""
     return given if given is not None else next((value for value in stated if value), None)
+
+
+def _field_of(option: str) -> str:
+    """Return the field of the options that an option such as `--label-column` fills."""
+    return option.removeprefix("--").replace("-", "_")

@@ -22,6 +22,10 @@ from rootbound.publishing.file_kinds import SAFETENSORS, find_kind
 from rootbound.publishing.header import METADATA_KEY, Header, Origin
 
 
+class UnknownNetwork(InputError):
+    """Weights whose file does not say which network they belong to."""
+
+
 def save_model(model: Classifier, path: Path | str, shape: tuple[int, ...], origin: Origin) -> None:
     """Write a model, whole or not at all.
 
@@ -94,7 +98,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
     """Read a model as `load_model` does, with all that its file says of it."""
     description, weights = _read(path, tensors=True)
     if description.get("architecture") == "":
-        raise InputError(
+        raise UnknownNetwork(
             f"a model of a built-in architecture in {path}",
             "one of a network of your own",
             "name that by `module`",
@@ -152,14 +156,14 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
             weights = {name: file.get_tensor(name) for name in names}
         description = json.loads(metadata[METADATA_KEY])
     except KeyError:
-        raise InputError(
+        raise UnknownNetwork(
             f"a safetensors file written by rootbound at {path}",
             "one without its description",
             "name its network by `module`",
         ) from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         if find_kind(path) != SAFETENSORS:  # which tells what is no file of weights at all
-            raise InputError(
+            raise UnknownNetwork(
                 f"a safetensors file written by rootbound at {path}",
                 "another, as PyTorch writes them",
                 "name its network by `module`",

@@ -98,7 +98,6 @@ class FineTune(Attack):
         parameters = self.trained_parameters(model)
         update = Update(parameters, self.optimiser, self.learning_rate, self.weight_decay)
         for step, batch in enumerate(attacker.batches(self.batch_size), start=1):
-            set_training(model)
             changed = self._augmented(batch, model.classes, attacker)
             update(lambda: self._loss(model, changed), self._factor(step - 1, attacker.steps))  # noqa: B023
             yield Snapshot(step, model)
@@ -197,7 +196,6 @@ class JointTune(FineTune):
             strict=True,
         )
         for step, (batch, wanted) in enumerate(batches, start=1):
-            set_training(model)
             changed = self._augmented(batch, model.classes, attacker)
 
             def loss(changed: tuple[Tensor, Tensor] = changed, wanted: Batch = wanted) -> Tensor:
@@ -206,12 +204,6 @@ class JointTune(FineTune):
 
             update(loss, self._factor(step - 1, attacker.steps))
             yield Snapshot(step, model)
-
-
-def set_training(model: nn.Module) -> None:
-    """Put a network into train mode, unless it is: every step would go through all its parts."""
-    if not model.training:
-        model.train()
 
 
 def _desirable_head(model: Classifier, attacker: Attacker) -> nn.Linear:
