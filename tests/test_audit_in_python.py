@@ -12,6 +12,7 @@ from markupsafe import escape
 from torch import Tensor, nn
 
 import rootbound as rb
+from architectures import OneConvolution
 from rootbound import metrics
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Budget
@@ -167,3 +168,11 @@ def test_methods_may_be_named(toy_tasks: TaskPair, toy_suite: Suite) -> None:
         rb.compare(["Plane"], toy_tasks, Net(), suite=toy_suite)
     with pytest.raises(rb.InputError, match="a method or the name of one"):
         rb.compare([rb.methods.Plain], toy_tasks, Net())  # type: ignore[list-item]
+
+
+def test_weights_that_say_nothing_of_their_network_are_answered_with_the_call_to_make(
+    toy_tasks: TaskPair, tmp_path: Path
+) -> None:
+    torch.save(OneConvolution().state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(rb.InputError, match=r"weights of another network.*rb\.load\(path, network"):
+        rb.audit(tmp_path / "weights.pt", toy_tasks)
