@@ -150,8 +150,9 @@ def _ended(function: Callable[[Path], object], folder: Path, seconds: float, tal
     """Run for so long, then kill; return whether the run came to its end before."""
     process = start(function, folder)
     process.join(seconds)
-    if process.is_alive() and process.pid is not None:
-        os.kill(process.pid, signal.SIGKILL)
+    if process.is_alive():
+        # It may end by itself between the two lines; kill() allows for that, os.kill() does not.
+        process.kill()
         wait_for(process)
     if process.exitcode == -signal.SIGKILL:
         tally.kills += 1
