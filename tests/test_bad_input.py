@@ -323,10 +323,10 @@ ROWS = [
     Row(f"{TRAIN} --seed 99999999999999999999999", "seed"),
     *(Row(f"{AUDIT} --seeds {value}", "seed") for value in ("0", "-1", "x")),
     *(Row(f"{AUDIT} --workers {value}", "worker") for value in ("0", "-1", "x")),
-    Row(f"{DEMO.replace('--quick', '')} --seeds 0", "at least 1 seed"),
+    Row(f"{DEMO.replace('--quick', '')} --seeds 0", "seeds of at least 1"),
     *(Row(f"{AUDIT} --minutes {value}", "minutes") for value in ("0", "-1", "x", "nan", "inf")),
     Row(f"{AUDIT} --trial-limit=-1", "--trial-limit above 0; got -1.0; raise it"),
-    Row(f"{DEMO} --workers 0", "at least 1 worker.*raise"),
+    Row(f"{DEMO} --workers 0", "workers of at least 1.*raise"),
     *(
         Row(
             f"{command} --labels {value}",

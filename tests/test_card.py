@@ -289,6 +289,18 @@ def test_a_run_of_other_weights_is_refused(
     assert not published.folder.exists()
 
 
+def test_a_file_that_no_export_wrote_is_left(
+    published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published.folder = tmp_path / "mine"
+    published.folder.mkdir()
+    (published.folder / "README.md").write_text("my notes")
+    assert published.export() == 2
+    assert "README.md, which would be lost" in capsys.readouterr().err
+    assert [path.name for path in published.folder.iterdir()] == ["README.md"]
+    assert (published.folder / "README.md").read_text() == "my notes"
+
+
 def test_pushing_sends_the_four_files(
     published: Published, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,8 +208,10 @@ def test_what_was_finished_stays_when_a_run_is_stopped(
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({"seeds": 0}, "at least 1 seed"),
-        ({"workers": 0}, "at least 1 worker"),
+        ({"seeds": 0}, "seeds of at least 1"),
+        ({"seeds": 1.5}, "a whole number for seeds; got 1.5"),
+        ({"workers": 0}, "workers of at least 1"),
+        ({"workers": "2"}, "a whole number for workers; got '2'"),
         ({"suite": "demo-9"}, "did you mean 'demo-2'"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import rootbound as rb
 from rootbound.api.adaptive import find_adaptive
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Budget
+from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
@@ -91,3 +93,9 @@ def test_its_audit_knows_the_method(
     with pytest.raises(rb.InputError, match="a model; got the run in"):
         rb.audit(tmp_path / "run", toy_tasks)
     assert not find_adaptive(Net())
+
+
+@pytest.mark.parametrize("seed", [1.5, "0", -1, 2**63])
+def test_a_seed_that_is_none_is_refused(toy_tasks: TaskPair, seed: Any) -> None:
+    with pytest.raises(InputError, match="seed"):
+        rb.defend(Net(), toy_tasks, "Plain", epochs=1, seed=seed)

@@ -56,7 +56,7 @@ def test_a_failure_reaches_the_caller(engine: Engine) -> None:
 
 def test_a_number_of_workers_is_an_engine() -> None:
     assert [engine_for(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
-    with pytest.raises(InputError, match="at least 1 worker"):
+    with pytest.raises(InputError, match="workers of at least 1"):
         engine_for(0)
     with pytest.raises(InputError, match="workers of at least 1; got 0; raise it"):
         Pool(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,7 @@ def run(options: Options) -> int:
     files[README] = encode(to_markdown(card, title, reader))
     # Last, because it vouches for the others.
     files[CARD] = to_json(card)
+    _refuse_foreign_files(folder, list(files))
     for file, content in files.items():
         write_atomically(folder / file, content)
     sys.stdout.write(f"model and card: {folder}\n")
@@ -91,6 +93,17 @@ def run(options: Options) -> int:
         )
         sys.stdout.write(f"hub: {address}\n")
     return 0
+
+
+def _refuse_foreign_files(folder: Path, names: Sequence[str]) -> None:
+    """Raise an `InputError` where a file would be lost that no export has written."""
+    lost = [name for name in names if (folder / name).exists()]
+    if lost and not (folder / CARD).exists():
+        raise InputError(
+            "an empty folder in --out, or one that an export wrote",
+            f"{folder / lost[0]}, which would be lost",
+            "name another",
+        )
 
 
 def _resolve(options: Options) -> NetworkSource:

@@ -20,10 +20,12 @@ from rootbound.cli.tasks import resolve_tasks
 from rootbound.core import distributed, progress
 from rootbound.core.devices import find_device, on
 from rootbound.core.errors import InputError
+from rootbound.core.fields import require_whole
 from rootbound.core.files import make_folder
 from rootbound.data import Data, TaskPair
 from rootbound.flags import ONE_BLOCK
 from rootbound.methods import METHODS, Method
+from rootbound.methods.base import SEEDS
 from rootbound.networks import Classifier
 from rootbound.networks.one_block import layers_in_one_block
 from rootbound.publishing import Origin, save_model
@@ -106,10 +108,7 @@ def run(options: Options) -> int:
             raise InputError("another file in --out than in --from", str(path), "name another")
         if not options.checkpoint_every >= 0:
             raise InputError("minutes of at least 0", str(options.checkpoint_every), "correct it")
-        if not -(2**63) <= options.seed < 2**63:
-            raise InputError(
-                "a seed of at most 63 bits", str(options.seed), "pass a smaller --seed"
-            )
+        require_whole("seed", options.seed, SEEDS)
         with progress.step("reading model and data"):
             training = _resolve(options)
         if layers_in_one_block(training.model) is not None and distributed.is_main_process():

@@ -85,6 +85,20 @@ def check(settings: object) -> None:
                     raise InputError(f"a whole number for {name}", str(value), "write one")
 
 
+def require_whole(name: str, value: object, allowed: Range) -> int:
+    """Return a whole number that somebody gave.
+
+    Raises:
+        InputError: It is not whole, or out of its range.
+    """
+    if not isinstance(value, Integral):
+        raise InputError(f"a whole number for {name}", repr(value), "write one")
+    number = int(value)
+    if number not in allowed:
+        raise InputError(f"{name} {allowed}", str(number), allowed.fix(number))
+    return number
+
+
 @cache
 def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
     """Return the ranges and the words in the types of fields, and whether numbers are whole."""

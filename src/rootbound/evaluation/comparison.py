@@ -14,6 +14,7 @@ from torch import nn
 from rootbound.attacks import Attack
 from rootbound.core import progress
 from rootbound.core.errors import InputError
+from rootbound.core.fields import Range, require_whole
 from rootbound.data import Task, TaskPair, Tasks
 from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation.attacker import AttackerResources, count_labels
@@ -188,8 +189,7 @@ def _run(
     folder: RunFolder | Path | str | None,
 ) -> Evaluation:
     """Prepare and attack every contender, unless that was done; the last is from scratch."""
-    if seeds < 1:
-        raise InputError("at least 1 seed", str(seeds), "raise it")
+    seeds = require_whole("seeds", seeds, Range(at_least=1))
     engine = engine_for(workers)
     check_comparison(contenders, tasks, suite)
     spec = specification(tasks, suite, seeds, contenders)

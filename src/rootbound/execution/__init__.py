@@ -4,7 +4,7 @@ An `Engine` opens a `Crew`, which takes jobs and yields their results; what a jo
 function knows. A job whose process dies is run once more, alone, and then left to the caller.
 """
 
-from rootbound.core.errors import InputError
+from rootbound.core.fields import Range, require_whole
 from rootbound.execution.engine import Crew, Engine, InProcess, WorkerDied
 from rootbound.execution.pool import Pool
 from rootbound.execution.program import can_be_run_again, end_unguarded_worker, say_why_one_worker
@@ -19,12 +19,11 @@ def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:
     Where the program is no file that other processes could run, one worker is used, and said.
 
     Raises:
-        InputError: The number is below 1.
+        InputError: The number is not whole, or below 1.
     """
     end_unguarded_worker()
     if not isinstance(workers, Engine):
-        if workers < 1:
-            raise InputError("at least 1 worker", str(workers), "raise it")
+        workers = require_whole("workers", workers, Range(at_least=1))
         workers = InProcess(device=device) if workers == 1 else Pool(workers, device=device)
     if isinstance(workers, Pool) and not can_be_run_again():
         say_why_one_worker()

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
-from rootbound.core.fields import PositiveInt, check
+from rootbound.core.fields import PositiveInt, Range, check, require_whole
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.methods.shared.batches import draw_pairs
 from rootbound.networks import Classifier, as_classifier
@@ -29,6 +29,9 @@ from rootbound.training.loop import check_finite
 from rootbound.training.state import TrainingState, UnusableTrainingState
 
 log = logging.getLogger(__name__)
+
+SEEDS = Range(at_least=0, below=2**63)
+"""Seeds that torch takes."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ class Method(ABC):
                 goes on there, to the same weights on the same machine with as many threads.
 
         Raises:
-            InputError: The model does not fit the desirable task.
+            InputError: The model does not fit the desirable task, or the seed is none.
             TrainingDiverged: Weights became NaN or infinite.
         """
+        seed = require_whole("seed", seed, SEEDS)
         model = as_classifier(model, tasks.example)
         if model.classes != len(tasks.desirable.classes):
             raise InputError(
