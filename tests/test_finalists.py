@@ -17,6 +17,7 @@ from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.plan import Assignment, Plan
 from rootbound.metrics import measures as metrics
+from rootbound.metrics.attackers import finalists
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import EXACT, PRACTICAL, Arm, Configuration, Evaluation, Record, Training
 from rootbound.suites import Suite
@@ -120,6 +121,19 @@ def test_the_strongest_setting_of_a_finalist_goes_on(toy_model: Classifier) -> N
     again = [one for one in done if one.subject.arm == "defended" and one.attacker == 30_000]
     settings = {trial for one in again for trial in one.trials if one.task == "undesirable"}
     assert settings & set(FAMILIES["all layers"]) == {best}
+
+
+def test_a_setting_is_worth_what_its_selected_step_reaches() -> None:
+    """Not its last step, which no attacker would offer, and not its best one on test samples."""
+    curves = {"a": (0.1, 0.5, 0.9), "b": (0.1, 0.6, 0.2), "c": (0.9, 0.4, 0.4)}
+    records = [
+        Record(
+            "defended", "x", 0, 0, "screen", "fine-tuning", family, Configuration(family, {}), 10,
+            (1, 3, 9), (0.1, 0.9, 0.2), curve, 1, 1.0, None, 1.0, 1.0,
+        )
+        for family, curve in curves.items()
+    ]  # fmt: skip
+    assert [setting.kind for setting in finalists(records, 2)] == ["b", "a"]
 
 
 def test_each_family_meets_scratch_weights_of_its_own(toy_model: Classifier) -> None:

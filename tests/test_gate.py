@@ -122,6 +122,11 @@ def test_the_least_doubt_is_positive_and_falls_with_samples(
     assert least_doubt(gain, 2 * samples, rate) < doubt
 
 
+@pytest.mark.parametrize("gain", [0.5, 7.0, 60.0])
+def test_a_loss_is_as_much_in_doubt_as_a_gain(gain: float) -> None:
+    assert least_doubt(-gain, 400, RATE) == least_doubt(gain, 400, RATE)
+
+
 def test_a_test_set_has_as_much_doubt_at_least() -> None:
     """Models that disagree as little as they can, on test sets that are drawn again and again."""
     generator = np.random.default_rng(0)
@@ -171,6 +176,21 @@ def test_errors_are_shared_among_numbers_of_labels() -> None:
     # Three deviations of so many runs.
     assert ends.count("does not hold") / len(ends) <= RATE + 0.0075
     assert ends.count(True) / len(ends) <= RATE
+
+
+def test_errors_are_shared_among_what_there_is_without_the_weights() -> None:
+    """Both gains are at the limit: either upper end could be below it by chance."""
+    generator, gains = np.random.default_rng(4), [0.0, 1.0, 2.0]
+    rates = decide({10: gains}, over_public={10: gains}).cells[0]
+    ends = [
+        show(
+            [Gain.of(normal(generator, 1.0, 4)) for _ in range(2)],
+            SAMPLES, 1.0, (rates.low_rate, rates.high_rate),
+        )[0]
+        for _ in range(3_000)
+    ]  # fmt: skip
+    assert ends.count("holds") / len(ends) <= RATE + 0.0085  # three deviations of so many runs
+    assert (rates.low_rate, rates.high_rate) == (RATE, RATE / 2)
 
 
 def test_what_is_public_counts_where_it_leaves_less() -> None:

@@ -82,6 +82,8 @@ def test_intervals_over_three_models_hold_the_truth_as_often_as_they_say(spread:
         ([], None),
         # 1 - 1/4 = .75 at 1; the censored leave at 2; then 0 at 3.
         ([(1.0, True), (2.0, False), (2.0, False), (3.0, True)], 3.0),
+        # 1 - 1/3 at 1, for the censored one was still at risk; then 0 at 2.
+        ([(1.0, False), (1.0, True), (2.0, True)], 2.0),
     ],
 )
 def test_kaplan_meier(times: list[tuple[float, bool]], median: float | None) -> None:
@@ -100,6 +102,17 @@ def test_resistance_and_when_it_means_nothing() -> None:
     assert metrics.resistance(evaluation(record("x", 0.8)), "x", 10) is None
 
 
+def test_resistance_is_that_of_the_draws_that_all_arms_have() -> None:
+    found = evaluation(
+        *(record(name, value) for name, value in (("Plain", 0.9), ("x", 0.8), ("scratch", 0.7))),
+        record("Plain", 0.1, attacker=1), record("x", 0.1, attacker=1),
+        record("scratch", 0.1, attacker=2),
+    )  # fmt: skip
+    score = metrics.resistance(found, "x", 10)
+    assert score is not None
+    assert (score.mean, score.seeds) == (pytest.approx(0.5), 1)
+
+
 def test_multiples_of_what_scratch_needs() -> None:
     slow = (0.1, 0.3, 0.79)
     found = evaluation(
@@ -112,6 +125,32 @@ def test_multiples_of_what_scratch_needs() -> None:
     assert (round(multiple, 6), reached) == (40.0, True)
     assert metrics.multiples(found, "y", 10, "steps") == [(10.0, False)]
     assert metrics.multiples(found, "scratch", 10, "steps") == [(1.0, True)]
+
+
+def test_the_cheapest_trial_that_gets_there_counts_else_the_most_expensive() -> None:
+    late, early, never = (0.1, 0.3, 0.8), (0.8, 0.8, 0.8), (0.1, 0.2, 0.3)
+    found = evaluation(
+        *(record("scratch", 0.8, test=late, attacker=draw) for draw in (0, 1)),
+        record("x", 0.8, test=early, flops=5e7), record("x", 0.8, test=late, flops=2e7, attack="b"),
+        record("x", 0.3, test=never, flops=3e6, attacker=1),
+        record("x", 0.3, test=never, flops=7e6, attacker=1, attack="b"),
+    )  # fmt: skip
+    assert metrics.multiples(found, "x", 10, "steps") == [(0.01, True), (1.0, False)]
+    (first, second) = metrics.multiples(found, "x", 10, "flops")
+    assert first == (pytest.approx(0.5), True)
+    assert second == (pytest.approx(7.0), False)
+
+
+def test_steps_to_a_share_of_what_the_undefended_model_reaches() -> None:
+    found = evaluation(
+        *(record("Plain", 0.8, attacker=draw) for draw in (0, 1)),
+        record("x", 0.9, test=(0.1, 0.73, 0.9)), record("x", 0.9, test=(0.1, 0.2, 0.9), attack="b"),
+        record("x", 0.3, test=(0.1, 0.2, 0.3), attacker=1),
+    )  # fmt: skip
+    reached = metrics.steps_to_reach(found, "x", 10, "all layers", 0.9)
+    assert reached == [10, None]
+    assert metrics.median_steps(reached) is None
+    assert metrics.median_steps([10, None, 3]) == 10.0
 
 
 def test_a_draw_in_which_every_trial_failed_has_no_cost() -> None:
