@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -67,6 +68,7 @@ class Scripted(Attack):
 
 
 SEEN: list[Attacker] = []
+HEADS: list[Tensor] = []
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Spy(Attack):
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         SEEN.append(attacker)
+        HEADS.append(model.head.weight.detach().clone())
         yield Snapshot(attacker.steps, model)
 
 
@@ -214,6 +217,18 @@ def test_each_of_several_trials_has_its_own_score() -> None:
         assert loss == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize("broken", ["validation", "curve"])
+def test_a_trial_fails_by_what_the_attacker_sees(broken: str) -> None:
+    """Outputs that are not finite on test samples alone are not the attacker's to know."""
+    fine, wrong = (Data(torch.full((4, 1), one), torch.zeros(4).long()) for one in (1.0, 3e38))
+    drawn = Draw(fine, wrong if broken == "validation" else fine,
+                 wrong if broken == "curve" else fine, fine)  # fmt: skip
+    overflows = nn.Linear(1, 3)
+    nn.init.constant_(overflows.weight, 10.0)
+    (found,) = score(iter([Snapshot(3, overflows)]), 1, drawn, steps=3)
+    assert (found.error is not None) == (broken == "validation")
+
+
 def test_both_halves_hold_every_class_whatever_the_order() -> None:
     says_first = nn.Linear(1, 2)
     with torch.no_grad():
@@ -242,6 +257,37 @@ def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: T
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+    longer = draw_labels(task, task.test, Budget(5, 100), 0).train.inputs
+    assert torch.equal(first, longer), "more steps are no other labels"
+
+
+def test_every_arm_begins_with_the_same_new_head(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    HEADS.clear()
+    SEEN.clear()
+    suite = Suite("spy", (Spy(),), (Budget(5, 3),))
+    others = toy_model.reinitialised(8)
+    for arm, model in (("defended", toy_model), ("undefended", others), ("scratch", others)):
+        attack(Subject(arm, arm, 0, model), toy_tasks.undesirable, suite)
+    first, *heads = HEADS
+    assert len(heads) == 2 and all(torch.equal(first, head) for head in heads)
+    draws = [torch.rand(4, generator=seen.generator.clone_state()).tolist() for seen in SEEN]
+    assert draws[0] == draws[1] == draws[2]
+
+
+def test_trials_that_are_trained_together_share_what_they_cost(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    rates = (0.01, 0.1, 0.03, 0.3)
+    several = [LastLayer("adam", rate) for rate in rates]
+    started = time.perf_counter()
+    together = run(toy_model, toy_tasks, *several)
+    taken = time.perf_counter() - started
+    assert 0 < sum(one.seconds for one in together) <= taken
+    (alone,) = run(toy_model, toy_tasks, several[0])
+    for one in together:
+        assert one.flops == pytest.approx(alone.flops)
 
 
 @pytest.mark.parametrize(
