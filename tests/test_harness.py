@@ -25,12 +25,12 @@ from rootbound.attacks import (
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.evaluation import Subject, attack
-from rootbound.evaluation.attacker import NO_RESOURCES, Draw, draw_labels
+from rootbound.evaluation.attacker import NO_RESOURCES, VALIDATION_SHARE, Draw, draw_labels
 from rootbound.evaluation.harness import run_assignment
-from rootbound.evaluation.plan import list_draws, screen
+from rootbound.evaluation.plan import assign, list_draws, screen
 from rootbound.evaluation.scoring import Judgement, Score, checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
-from rootbound.records import Record
+from rootbound.records import Arm, Record
 from rootbound.records.record import build
 from rootbound.suites import Suite
 from rootbound.training import predict
@@ -127,6 +127,8 @@ def test_labels_validation_and_test_never_mix(toy_tasks: TaskPair) -> None:
         assert not set.union(*parts) & rows(toy_tasks.known_undesirable)
         if budget.labels is not None:
             assert len(drawn.train) + len(drawn.validation) == 3 * budget.labels
+            chosen_by = max(1, round(VALIDATION_SHARE * budget.labels))
+            assert drawn.validation.labels.bincount().tolist() == [chosen_by] * 3
         assert int(drawn.train.labels.bincount().min()) >= 1
         assert int(drawn.validation.labels.bincount().min()) >= 1
 
@@ -167,6 +169,15 @@ def test_each_draw_of_labels_meets_scratch_weights_of_its_own(toy_model: Classif
         assert len(distinct) == (3 if arm == "scratch" else 1)
     budgets = [one.budgets for one in screen(subject, suite)]
     assert budgets == [suite.budgets, suite.budgets[1:], suite.budgets[1:]]
+
+
+@pytest.mark.parametrize(("arm", "weights"), [("scratch", [None, 3, 7]), ("defended", [None] * 3)])
+def test_each_attacker_meets_scratch_weights_of_its_own(
+    arm: Arm, weights: list[int | None], toy_model: Classifier
+) -> None:
+    subject = Subject(arm, "x", 2, toy_model)
+    met = [assign(subject, [Spy()], [Budget(5, 3)], attacker=one) for one in (None, 3, 7)]
+    assert [one.weights for (one,) in met] == weights
 
 
 def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:
@@ -408,6 +419,20 @@ def test_the_step_is_chosen_on_validation_whatever_the_test_samples_say() -> Non
     assert (found.validation, found.test) == ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert found.selected == 1
     assert found.judge(samples(1)) == Judgement(1.0, 1.0, (1.0, 1.0))
+
+
+def test_the_model_is_that_of_the_selected_step_though_its_training_went_on() -> None:
+    data = Data(torch.zeros(6, 1), torch.ones(6).long())
+    model = Constant(0)
+
+    def train() -> Iterator[Snapshot]:
+        for step, label in ((3, 0), (10, 1), (12, 2)):
+            model.label = label
+            yield Snapshot(step, model)
+
+    (found,) = score(train(), 1, Draw(data, data, data, data), steps=12)
+    assert found.selected == 1
+    assert found.judge(data).accuracy == 1.0
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rootbound import methods
 from rootbound.core.errors import InputError
@@ -39,7 +39,7 @@ from rootbound.methods import (
     Unlearning,
 )
 from rootbound.networks import Classifier, batch_norm_cnn, deep_cnn, shallow_cnn
-from rootbound.training import Recipe, TrainingDiverged, accuracy
+from rootbound.training import Recipe, TrainingDiverged, accuracy, predict
 
 FAST = Recipe(epochs=6, batch_size=30, learning_rate=1e-2)
 BRIEF = 5
@@ -173,6 +173,30 @@ def test_best_response_freezes_the_first_block(
     defended = BestResponse(FAST, schedule=schedule).fit(toy_model, toy_tasks)
     start, end = toy_model.blocks[0].state_dict(), defended.blocks[0].state_dict()
     assert all(torch.equal(start[name], end[name]) for name in start) is left
+
+
+def test_the_last_steps_meet_each_task_with_its_own_labels(
+    toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
+    recipe = replace(FAST, augmentation=Augmentation(shift=0))
+    model, met = copy.deepcopy(toy_model), []
+
+    def loss(*batches: Tensor) -> Tensor:
+        met.append(batches)
+        return model.head.weight.sum()
+
+    generator = torch.Generator().manual_seed(0)
+    Schedule(finishing_steps=3, finishing_batch_size=20).finish(
+        model, toy_tasks, recipe, loss, generator
+    )
+    prefix = nn.Sequential(*toy_model.blocks[:-1])
+    tasks = (toy_tasks.desirable.train, toy_tasks.known_undesirable)
+    for own, wanted, others, labels in met:
+        assert (len(own), len(others)) == (2 * recipe.batch_size, 20)
+        for outputs, names, data in zip((own, others), (wanted, labels), tasks, strict=True):
+            near = torch.cdist(outputs.flatten(1), predict(prefix, data).flatten(1)).min(1)
+            assert float(near.values.max()) < 1e-3
+            assert torch.equal(data.labels[near.indices], names)
 
 
 def test_batch_norm_remembers_the_desirable_task_alone(toy_tasks: TaskPair) -> None:
