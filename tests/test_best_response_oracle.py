@@ -251,7 +251,7 @@ def test_what_is_spared_is_what_random_weights_explain(
 
 
 def test_random_weights_are_met_in_train_mode_as_terms_meet_them(toy_tasks: TaskPair) -> None:
-    model, known = batch_norm_cnn(3, shape=(1, 16, 16)), toy_tasks.known_undesirable
+    model, known = batch_norm_cnn(3, shape=(1, 16, 16)).eval(), toy_tasks.known_undesirable
     whole, generator = known.batch(slice(None)), torch.Generator().manual_seed(0)
     terms = Terms(projection=4096)
     levels = terms.random_levels(model, [whole], generator)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -214,6 +216,8 @@ def test_more_neighbours_than_a_class_has_do_not_outvote_the_nearest(metric: str
     new = problem(60).inputs
     reached = (logits(rule, data, new).argmax(1) == torch.arange(60) % CLASSES).float().mean()
     assert reached > 0.7
+    # As many vote as there are of a class.
+    assert torch.equal(logits(rule, data, new), logits(replace(rule, count=2), data, new))
 
 
 def test_of_classes_with_equal_votes_the_nearest_is_chosen() -> None:
