@@ -108,6 +108,12 @@ def test_gradients_are_compared_between_layers(cloud: Tensor) -> None:
     assert ratio(1e3) < 1e-10
 
 
+def test_a_new_head_with_small_gradients_hides_nothing(cloud: Tensor) -> None:
+    small = linear(1e-6 * torch.eye(4))
+    values = diagnose(Classifier(nn.Sequential(small), nn.Linear(4, 2)), pair(cloud, cloud))
+    assert values["gradient_ratio"] == 1.0
+
+
 def test_running_variances_and_train_mode() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(64, 4, generator=generator)

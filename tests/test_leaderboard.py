@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pytest
 
 from rootbound.core.errors import InputError
 from rootbound.methods import METHODS
 from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
+from rootbound.report.cases import GENERIC
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
 from rootbound.report.leaderboard.claims import papers
 from rootbound.report.leaderboard.entries import entries
+from rootbound.report.leaderboard.frontier import frontier
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -66,6 +69,30 @@ def test_a_model_that_lost_its_task_is_unreliable(evaluation: Evaluation) -> Non
     found = entries(replace(evaluation, trainings=broken), ())
     assert found[-1].standing.method == "BestResponse"
     assert found[-1].status == "unreliable"
+
+
+def test_points_of_the_frontier_are_the_rows_and_hollow_where_they_mean_nothing(
+    evaluation: Evaluation,
+) -> None:
+    broken = tuple(
+        replace(one, desirable_accuracy=0.3) if one.method == "BestResponse" else one
+        for one in evaluation.trainings
+    )
+    rows = [
+        one for one in entries(replace(evaluation, trainings=broken), ()) if one.kind != GENERIC
+    ]
+    assert {row.is_doubtful for row in rows} == {True, False}
+    figure = frontier(rows)
+    assert figure is not None
+    plt.close(figure)
+    for row, drawn in zip(rows, figure.axes[0].containers, strict=True):
+        line, _, bars = drawn.lines  # type: ignore[attr-defined]
+        assert line.get_xydata().tolist() == [[row.loss, row.worst]]
+        assert (line.get_markerfacecolor() == "none") == row.is_doubtful
+        assert row.standing.worst is not None
+        (vertical,) = bars[-1].get_segments()
+        gain = row.standing.worst.advantage
+        assert vertical[:, 1].tolist() == pytest.approx([gain.low, gain.high])
 
 
 @pytest.mark.parametrize(("advantage", "status"), [(1000.0, "external"), (-1000.0, "standard")])
