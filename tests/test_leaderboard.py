@@ -14,7 +14,7 @@ import pytest
 from rootbound.core.errors import InputError
 from rootbound.methods import METHODS
 from rootbound.metrics import measures as metrics
-from rootbound.records import EXACT, Evaluation
+from rootbound.records import EXACT, Evaluation, Record
 from rootbound.report.cases import GENERIC
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
 from rootbound.report.leaderboard.claims import papers
@@ -78,9 +78,17 @@ def test_points_of_the_frontier_are_the_rows_and_hollow_where_they_mean_nothing(
         replace(one, desirable_accuracy=0.3) if one.method == "BestResponse" else one
         for one in evaluation.trainings
     )
-    rows = [
-        one for one in entries(replace(evaluation, trainings=broken), ()) if one.kind != GENERIC
-    ]
+    help_of = {"BestResponse": 0.05, "SelectiveDistillation": 0.1}
+
+    def helped(one: Record) -> Record:
+        if one.accuracy is None or one.method not in help_of:
+            return one
+        reached = 0.4 + help_of[one.method] * (1 + one.seed)
+        return replace(one, accuracy=reached, halves=(reached, reached))
+
+    records = tuple(map(helped, evaluation.records))
+    changed = replace(evaluation, trainings=broken, records=records)
+    rows = [one for one in entries(changed, ()) if one.kind != GENERIC]
     assert {row.is_doubtful for row in rows} == {True, False}
     figure = frontier(rows)
     assert figure is not None
@@ -92,6 +100,7 @@ def test_points_of_the_frontier_are_the_rows_and_hollow_where_they_mean_nothing(
         assert row.standing.worst is not None
         (vertical,) = bars[-1].get_segments()
         gain = row.standing.worst.advantage
+        assert gain.low < gain.high or row.standing.method == "Plain"
         assert vertical[:, 1].tolist() == pytest.approx([gain.low, gain.high])
 
 

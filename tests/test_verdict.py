@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import matplotlib.pyplot as plt
 import pytest
+from matplotlib.patches import Rectangle
 
 import rootbound as rb
-from rootbound import metrics, report
+from rootbound import report
 from rootbound.core.errors import InputError
 from rootbound.flags import flags
+from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation, Record
+from rootbound.report.bars import bars
+from rootbound.report.cases import find_cases
+from rootbound.report.gate import Judgement, in_a_sentence
 from rootbound.report.headline import headline
 from rootbound.report.leaderboard.claims import Challenge
 from rootbound.report.leaderboard.entries import entries
@@ -166,6 +172,41 @@ def test_nothing_is_said_where_all_are_unreliable(golden: Evaluation) -> None:
     assert first_sentence(broken).startswith("No verdict on ")
     assert all(sentence.startswith("No verdict on ") for sentence in headline(broken))
     assert len(headline(broken)) == 2
+
+
+def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> None:
+    for evaluation, hatched in ((golden, False), (failing(golden, METHODS[0]), True)):
+        case = next(one for one in find_cases(evaluation) if one.method == METHODS[0])
+        figure = bars(case)
+        assert figure is not None
+        plt.close(figure)
+        for panel in figure.axes:
+            places = [label.get_text() for label in panel.get_xticklabels()]
+            looks = {
+                places[round(bar.get_x() + bar.get_width() / 2)]: bool(bar.get_hatch())
+                for bar in panel.patches
+                if isinstance(bar, Rectangle)
+            }
+            assert {arm for arm, is_hatched in looks.items() if is_hatched} == (
+                {"defended"} if hatched else set()
+            )
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ("holds", "shown to hold: over random weights the weights add +0.90 points at most, "
+                  "with 100 labels a class"),
+        ("does not hold", "shown not to hold: over random weights the weights add +0.30 points at "
+                          "least, with 100 labels a class"),
+    ],
+)  # fmt: skip
+def test_a_gate_states_the_end_that_is_the_worst(end: metrics.End, says: str) -> None:
+    few = metrics.CellEnd(10, end, mean=0.2, low=-0.2, high=0.6, draws=5)
+    many = metrics.CellEnd(100, end, mean=0.6, low=0.3, high=0.9, draws=5)
+    decision = metrics.Decision("x", 1.0, end, (few, many))
+    sentence = in_a_sentence(Judgement(decision, end, ()), Evaluation({}, (), ()))
+    assert sentence.startswith(says)
 
 
 def good(rows: Any, name: str) -> list[str]:
