@@ -102,6 +102,7 @@ def test_the_digest_knows_names_types_shapes_and_values(dtype: torch.dtype) -> N
     same = {"b": torch.tensor(1.0), "a": value.clone()}
     others: list[dict[str, torch.Tensor]] = [
         {"b": torch.tensor(1.0), "c": value},
+        {"b": torch.tensor(1.0), "aa": value},  # in the same order
         {"b": torch.tensor(1.0), "a": value.view(3, 2)},
         {"b": torch.tensor(1.0), "a": value.double()},
         {"b": torch.tensor(2.0), "a": value},

@@ -172,6 +172,9 @@ def test_a_gate_draws_again_with_finalists(finalists: int, toy_model: Classifier
     assert further, "three or four draws are too few to look"
     families = {one.family for one in further if one.method == "defended"}
     assert families == ({STRONG["defended"], PRACTICAL, EXACT} if finalists else set(FAMILIES))
+    assert len({one.key for one in records}) == len(records), "a draw was taken twice"
+    met_by = {one.attacker for one in records if (one.method, one.labels) == ("defended", 5)}
+    assert met_by == {10_000 * draw for draw in range(len(met_by))}
 
 
 def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> None:

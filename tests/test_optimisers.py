@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +13,12 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from rootbound.attacks import FineTune
+from rootbound.attacks.tuning.objective import LossName, classification_loss, one_hot
 from rootbound.attacks.tuning.optimisers import WITHOUT_COMPILER, OptimiserName, Update
 from rootbound.suites import QUICK_2
 from rootbound.training import seeded
@@ -50,6 +55,42 @@ def test_steps_are_those_of_torch(name: OptimiserName) -> None:
 def _loss(network: nn.Sequential, inputs: Tensor, depth: int) -> Tensor:
     outputs: Tensor = network[:depth](inputs)
     return outputs.square().mean()
+
+
+def test_sam_descends_from_where_it_was_by_the_slope_of_the_worst_place_near_by() -> None:
+    weight = nn.Parameter(torch.tensor([3.0, -4.0], dtype=torch.float64))
+    scale = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    start, slope = weight.detach().clone(), scale * weight.detach()
+    Update([weight], "sam", 0.1)(lambda: (scale * weight.square()).sum() / 2)
+    worst = start + 0.05 * slope / slope.norm()
+    torch.testing.assert_close(weight.detach(), start - 0.1 * scale * worst)
+
+
+def test_losses_are_those_of_torch_or_of_their_papers() -> None:
+    with seeded(0):
+        logits, labels = torch.randn(9, 4), torch.randint(4, (9,))
+    targets, rows = one_hot(labels, 4), torch.arange(9)
+    shares, own = logits.softmax(1), logits[rows, labels]
+    others = logits.masked_fill(targets.bool(), -math.inf).max(1).values
+    expected: dict[LossName, Tensor] = {
+        "cross-entropy": functional.cross_entropy(logits, labels),
+        "smoothed": functional.cross_entropy(logits, labels, label_smoothing=0.1),
+        "squared": 4 * functional.mse_loss(logits, targets),
+        "hinge": (1 + others - own).clamp_min(0).mean(),
+        "focal": -((1 - shares).square() * shares.log())[rows, labels].mean(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(classification_loss(name, logits, targets), value)
+
+
+def test_half_a_cosine_is_that_of_torch() -> None:
+    theirs = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule, rates = CosineAnnealingLR(theirs, 7), []
+    for _ in range(7):
+        rates.append(theirs.param_groups[0]["lr"])
+        theirs.step()
+        schedule.step()
+    assert [FineTune()._factor(done, 7) for done in range(7)] == pytest.approx(rates)
 
 
 STEPS = """
