@@ -279,7 +279,8 @@ def test_every_arm_begins_with_the_same_new_head(
     SEEN.clear()
     suite = Suite("spy", (Spy(),), (Budget(5, 3),))
     others = toy_model.reinitialised(8)
-    for arm, model in (("defended", toy_model), ("undefended", others), ("scratch", others)):
+    arms: dict[Arm, Classifier] = {"defended": toy_model, "undefended": others, "scratch": others}
+    for arm, model in arms.items():
         attack(Subject(arm, arm, 0, model), toy_tasks.undesirable, suite)
     first, *heads = HEADS
     assert len(heads) == 2 and all(torch.equal(first, head) for head in heads)

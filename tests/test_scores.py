@@ -110,7 +110,7 @@ def test_resistance_is_that_of_the_draws_that_all_arms_have() -> None:
     )  # fmt: skip
     score = metrics.resistance(found, "x", 10)
     assert score is not None
-    assert (score.mean, score.seeds) == (pytest.approx(0.5), 1)
+    assert score.mean == pytest.approx(0.5) and score.seeds == 1
 
 
 def test_multiples_of_what_scratch_needs() -> None:
@@ -136,9 +136,8 @@ def test_the_cheapest_trial_that_gets_there_counts_else_the_most_expensive() -> 
         record("x", 0.3, test=never, flops=7e6, attacker=1, attack="b"),
     )  # fmt: skip
     assert metrics.multiples(found, "x", 10, "steps") == [(0.01, True), (1.0, False)]
-    (first, second) = metrics.multiples(found, "x", 10, "flops")
-    assert first == (pytest.approx(0.5), True)
-    assert second == (pytest.approx(7.0), False)
+    multiples, reached = zip(*metrics.multiples(found, "x", 10, "flops"), strict=True)
+    assert multiples == pytest.approx((0.5, 7.0)) and reached == (True, False)
 
 
 def test_steps_to_a_share_of_what_the_undefended_model_reaches() -> None:
