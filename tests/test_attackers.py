@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rootbound.metrics import measures as metrics
-from rootbound.metrics.attackers import ONE_IN, STRONGEST
+from rootbound.metrics.attackers import FAMILIES_PER_STRONGEST, STRONGEST
 from rootbound.records import Configuration, Evaluation, Record, Training
 
 Halves = tuple[float, float]
@@ -43,7 +43,7 @@ def evaluation(tables: Mapping[str, Sequence[Sequence[Halves]]]) -> Evaluation:
 def compute_plainly(table: Sequence[Sequence[Halves]]) -> list[float]:
     """Return the accuracy of each draw: chosen on a half by hand, scored on the other."""
     families = range(len(table[0]))
-    count = max(1, min(STRONGEST, len(families) // ONE_IN))
+    count = max(1, min(STRONGEST, len(families) // FAMILIES_PER_STRONGEST))
     values = []
     for row in table:
         parts = []

@@ -1,9 +1,9 @@
-"""Who attacks: the well-tuned attacker, whom headlines are about, and the realistic one.
+"""The two attackers: the well-tuned one, which headlines report, and the realistic one.
 
-The realistic attacker chooses by its own validation samples. With few labels that is a lottery: a
-headline about it is mostly noise, and a defence that breaks one attack in two halves it. The
-well-tuned attacker is the mean of the strongest families of attacks. Which they are is found by
-the auditor's labels, in the same way for every arm.
+The realistic attacker chooses by its own validation samples. With few labels this choice is mostly
+luck: a headline about it would be mostly noise, and a defence that breaks half of the attacks would
+halve it. The well-tuned attacker is the mean of the strongest families of attacks. The auditor's
+labels decide which families these are, in the same way for every arm.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from rootbound.metrics.estimates import Draw, Estimate, paired
 from rootbound.records import EXACT, PRACTICAL, Configuration, Evaluation, Record
 
 STRONGEST = 3
-"""Families that the well-tuned attacker is the mean of, at most."""
+"""Largest number of families that the well-tuned attacker is the mean of."""
 Accuracies = np.ma.MaskedArray[Any, np.dtype[np.float64]]
 """Accuracies, masked where no trial finished."""
-ONE_IN = 4
-"""Families of a suite for each of them: of fewer than eight, the strongest one counts alone."""
+FAMILIES_PER_STRONGEST = 4
+"""One in so many families of a suite counts; with fewer than eight, only the strongest does."""
 
 
 def is_well_tuned(evaluation: Evaluation) -> bool:
-    """Return whether headlines are about the well-tuned attacker: older records cannot say.
+    """Return whether headlines can report the well-tuned attacker.
 
-    They do not have the accuracies on the two halves of the test set.
+    It needs the accuracies on the two halves of the test set, which older records do not have.
     """
     judged = [record for record in evaluation.records if record.accuracy is not None]
     return bool(judged) and all(record.halves for record in judged)
@@ -40,7 +40,7 @@ def is_well_tuned(evaluation: Evaluation) -> bool:
 def attacked(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, float]:
-    """Return the test accuracy by draw: of the attacker that headlines are about, or of a family.
+    """Return the test accuracy by draw, of the attacker that headlines report or of one family.
 
     Args:
         evaluation: Everything that was measured.
@@ -56,23 +56,23 @@ def attacked(
 def realistic(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, float]:
-    """Return the accuracy by draw of the trial that the attacker's validation samples choose."""
+    """Return, by draw, the accuracy of the trial with the best validation accuracy."""
     return accuracies(selected(evaluation, method, labels, family))
 
 
 def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw, float]:
-    """Return the accuracy by draw of the mean of the strongest families of attacks.
+    """Return, by draw, the mean accuracy of the strongest families of attacks.
 
     `mean over halves h of mean over f in S(1 - h) of A(draw, f, h)`, where `A(draw, f, h)` is the
     accuracy of family `f` on half `h` of the test set and `S(h)` are the families with the highest
-    mean of `A(draw, f, h)` over draws. So among these no test sample chooses the family that it
-    judges (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018). Which
-    attacks go on from a first draw is chosen on the curve's test samples, which judge the other
-    draws, too: that favours the attacker a little, in the same way on every arm.
+    mean of `A(draw, f, h)` over draws. So no test sample chooses the family that it judges
+    (cross-fitting: Chernozhukov et al., "Double/debiased machine learning", 2018). The finalists of
+    a first draw are chosen on the curve's test samples, which also judge the other draws. That
+    favours the attacker a little, in the same way on every arm.
 
     Within a family the attacker chooses by validation. A family counts if it finished in more than
-    half of the draws. Where each model was met by attacks that were chosen on it, the strongest
-    families are found for each model, too.
+    half of the draws. Where attacks were chosen for each model by itself, so are the strongest
+    families.
     """
     values: dict[Draw, float] = {}
     for reached in _tabulate(evaluation, method, labels):
@@ -88,33 +88,33 @@ def well_tuned(evaluation: Evaluation, method: str, labels: int | None) -> dict[
 
 
 def finalists(records: Iterable[Record], count: int) -> list[Configuration]:
-    """Return the settings that are worth further draws of labels, given what the first one found.
+    """Return the settings that go on to further draws of labels, given the records of the first.
 
-    These are the strongest settings of the strongest families, by the auditor's labels, one of
-    each, and beside them those of the last layer alone, which reports single out.
+    These are the best setting of each of the strongest families, by the auditor's labels. Settings
+    that train the last layer alone are added, because reports show them by themselves.
     """
     best: dict[str, Record] = {}
     for record in sorted(records, key=lambda one: str(one.attack)):  # they come in any order
         known = competes(record) and record.error is None
         rival = best.get(record.family)
-        if known and (rival is None or _on_curve(record) > _on_curve(rival)):
+        if known and (rival is None or _get_curve_accuracy(record) > _get_curve_accuracy(rival)):
             best[record.family] = record
-    ranked = sorted(best.values(), key=_on_curve, reverse=True)
+    ranked = sorted(best.values(), key=_get_curve_accuracy, reverse=True)
     others = [one for one in ranked[count:] if one.family in (PRACTICAL, EXACT)]
     return [record.attack for record in (*ranked[:count], *others)]
 
 
-def _on_curve(record: Record) -> float:
+def _get_curve_accuracy(record: Record) -> float:
     """Return the accuracy on the curve's test samples, which every trial has."""
     return record.test[record.selected]
 
 
 def strongest_families(evaluation: Evaluation, method: str, labels: int | None) -> list[str]:
-    """Return the families of the attacker that headlines are about, the strongest first.
+    """Return the families behind the attacker that headlines report, the strongest first.
 
-    They are those with the highest mean accuracy on the whole test set; where they were found for
-    each model, those that were among the strongest of most models; of older records, those that
-    most attackers chose.
+    They have the highest mean accuracy on the whole test set. Where the strongest families were
+    found for each model, these are the ones that most models have in common. For older records
+    they are the ones that most attackers chose.
     """
     if not is_well_tuned(evaluation):
         used = Counter(one.family for one in selected(evaluation, method, labels).values())
@@ -138,26 +138,26 @@ def advantage(
 ) -> Estimate | None:
     """Return what the weights are worth to the attacker: accuracy minus scratch's, in points.
 
-    Scratch is the attacker of headlines on random weights with the same labels, whatever the
-    family, since weights can always be thrown away. The same trials screen both sides; where a
-    first draw chooses, as many of the strongest go on.
+    Scratch is the same attacker on random weights with the same labels. It may use any family,
+    since weights can always be thrown away. Both sides are screened with the same trials, and the
+    same number of finalists goes on.
 
     Args:
         evaluation: Everything that was measured.
         method: Name of the method.
         labels: Labels per class, None for all.
         family: Family or tier of the attacks on the method; None for all that compete.
-        over: Name of the arm in the place of scratch, such as the public one.
+        over: Name of the arm to compare with instead of scratch, such as the public one.
     """
     return paired(attacked(evaluation, method, labels, family), attacked(evaluation, over, labels))
 
 
 def marginal_advantage(evaluation: Evaluation, method: str, labels: int | None) -> Estimate | None:
-    """Return what the weights add to the attacker's means: the advantage over the best of those.
+    """Return what the weights add to what the attacker has anyway.
 
-    Without the weights an attacker has the stronger of two: random weights, and the public model
-    where one was attacked; the advantage over that one is the smaller on average. None where
-    scratch was not attacked, or the method.
+    Without them an attacker has random weights, and the public model where one was attacked. The
+    marginal advantage is the smaller of the advantages over these two. None where the method or
+    scratch was not attacked.
     """
     over_scratch, known = advantage(evaluation, method, labels), public(evaluation)
     over_public = None if known is None else advantage(evaluation, method, labels, over=known)
@@ -200,7 +200,7 @@ class _Reached:
 
     @classmethod
     def of(cls, records: Mapping[Draw, Sequence[Record]], count: int) -> _Reached:
-        """Return what the records of some draws say."""
+        """Summarise the records of some draws."""
         chosen: dict[str, dict[Draw, Record]] = {}
         for draw, several in records.items():
             for family in dict.fromkeys(record.family for record in several):
@@ -230,18 +230,18 @@ class _Reached:
 
 
 def _tabulate(evaluation: Evaluation, method: str, labels: int | None) -> list[_Reached]:
-    """Return what families reach: on all models, or on each where attacks were chosen on each."""
+    """Return what families reach: on all models, or by model where attacks were chosen by model."""
     draws = trials(evaluation, method, labels)
     is_confirmed = any(one.stage == "confirm" for records in draws.values() for one in records)
     by_model: dict[int, dict[Draw, list[Record]]] = {}
     for draw, records in draws.items():
         by_model.setdefault(records[0].seed if is_confirmed else 0, {})[draw] = records
-    # Of all that were tried: those that only the first draw met count here as well.
+    # This counts all families that were tried, including those that only met the first draw.
     tried = {
         record.family
         for record in evaluation.records
         if (record.method, record.labels) == (method, labels) and competes(record)
     }
-    count = max(1, min(STRONGEST, len(tried) // ONE_IN))
+    count = max(1, min(STRONGEST, len(tried) // FAMILIES_PER_STRONGEST))
     several = (_Reached.of(records, count) for records in by_model.values())
     return [reached for reached in several if reached.draws]

@@ -38,9 +38,9 @@ def families(evaluation: Evaluation) -> list[str]:
 
 
 def columns(evaluation: Evaluation) -> list[str]:
-    """Return what a table has columns for: the families, or the tiers where families are many.
+    """Return the columns of a table: the families, or the tiers where there are many families.
 
-    The last layer, practical and exact, has columns in any case.
+    The last layer, practical and exact, always has its columns.
     """
     names = families(evaluation)
     if len(names) <= MOST_COLUMNS:
@@ -56,13 +56,13 @@ def budgets(evaluation: Evaluation) -> list[int | None]:
 
 
 def most_labels(evaluation: Evaluation) -> int | None:
-    """Return the last of these; where no trial has finished, the last that was planned."""
+    """Return the largest number of labels per class, of the plan where no trial finished."""
     planned = (budget["labels"] for budget in evaluation.context.get("budgets", ()))
     return (budgets(evaluation) or [*planned] or [None])[-1]
 
 
 def desirable(evaluation: Evaluation, method: str) -> dict[Draw, float]:
-    """Return the desirable accuracy of each model: of a given one it is the same for all seeds."""
+    """Return the desirable accuracy by draw; for a given model it is the same for all seeds."""
     given = is_given(evaluation)
     return {
         (0, 0) if given else (training.seed, training.seed): training.desirable_accuracy
@@ -113,9 +113,9 @@ def trials(
 
 
 def check_cell(evaluation: Evaluation, method: str, labels: int | None) -> None:
-    """Raise an `InputError` where a run has no such method or number of labels: a slip of the pen.
+    """Raise an `InputError` where a run has no such method or number of labels.
 
-    Whoever asks for scratch may be told that nothing is known of it.
+    Scratch is always a valid name, though a run may know nothing about it.
     """
     known = methods(evaluation)
     if method not in known and method != "scratch":
@@ -126,7 +126,7 @@ def check_cell(evaluation: Evaluation, method: str, labels: int | None) -> None:
         raise InputError(
             f"labels a class out of {', '.join(map(str, numbers))} (None is all)",
             repr(labels),
-            "ask for one of these",
+            "choose one of these",
         )
 
 
@@ -156,7 +156,7 @@ def competes(record: Record) -> bool:
 def strongest(records: Iterable[Record]) -> Record | None:
     """Return the trial that the attacker would choose by validation alone; None if all failed.
 
-    Without validation samples (one label a class) it is the first that works.
+    Without validation samples (one label per class) it is the first that works.
     """
     judged = (record for record in records if record.accuracy is not None)
     return max(judged, key=lambda record: record.preference, default=None)
@@ -175,7 +175,7 @@ def _strongest_of_each(draws: Mapping[Draw, Sequence[Record]]) -> dict[Draw, Rec
 
 
 def accuracies(records: Mapping[Draw, Record]) -> dict[Draw, float]:
-    """Return the accuracies of records that were judged on the whole test set."""
+    """Return the accuracies of those records that were scored on the whole test set."""
     return {
         draw: record.accuracy for draw, record in records.items() if record.accuracy is not None
     }

@@ -1,4 +1,7 @@
-"""What an attacker must spend to get somewhere: steps, operations, labels. Costs are censored."""
+"""What an attacker must spend to reach a goal: steps, operations, labels.
+
+Costs are censored: where the goal was not reached, only a lower bound is known.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Unit = Literal["steps", "flops"]
 def steps_to_reach(
     evaluation: Evaluation, method: str, labels: int | None, family: str, share: float
 ) -> list[int | None]:
-    """Return, by draw, the fewest steps to a share of what the undefended model reaches.
+    """Return, by draw, the fewest steps to reach a share of the undefended model's accuracy.
 
     The fastest trial counts, judged on the test curve, which favours the attacker. None means
     that the share was not reached within the budget.
@@ -40,7 +43,7 @@ def _first_step(record: Record, goal: float) -> int | None:
 
 
 def median_steps(reached: Sequence[int | None]) -> float | None:
-    """Return the median over draws, `not reached` being above all; None if it is the median."""
+    """Return the median over draws; None if the goal was not reached in half of them or more."""
     if not reached:
         return None
     ordered = sorted(math.inf if step is None else step for step in reached)
@@ -51,15 +54,15 @@ def median_steps(reached: Sequence[int | None]) -> float | None:
 def multiples(
     evaluation: Evaluation, method: str, labels: int | None, unit: Unit, share: float = 0.95
 ) -> list[tuple[float, bool]]:
-    """Return, by draw, how many times scratch's cost it takes to come as far as scratch.
+    """Return, by draw, the cost of reaching scratch's accuracy as a multiple of scratch's cost.
 
     The goal is `share` of what the strongest attack on scratch reaches with the same labels. The
     cost is that of the cheapest trial that reaches it, on either arm. A draw in which every trial
-    failed says nothing of costs, and is left out.
+    failed is left out: it says nothing about costs.
 
     Returns:
-        Pairs of the multiple and whether the goal was reached. Where it was not, the multiple is
-        a lower bound: that of the most expensive trial.
+        Pairs: the multiple, and whether the goal was reached. Where it was not, the multiple is a
+        lower bound, computed from the most expensive trial.
     """
     goals = realistic(evaluation, "scratch", labels)
     own = trials(evaluation, method, labels)
@@ -97,10 +100,10 @@ def _cost(record: Record, step: int, unit: Unit) -> float:
 def labels_multiples(
     evaluation: Evaluation, method: str, share: float = 0.95
 ) -> list[tuple[float, bool]]:
-    """Return, by draw, how many times scratch's labels it takes to come as far as scratch.
+    """Return, by draw, the labels needed to reach scratch's accuracy as a multiple of scratch's.
 
-    The goal is a share of what scratch reaches with the largest number of labels that is not
-    all. Numbers of labels are those of the budgets, so multiples are coarse. Only draws that were
+    The goal is a share of what scratch reaches with the largest number of labels short of all.
+    Only the budgets' numbers of labels are known, so multiples are coarse. Only draws that were
     attacked with all of these numbers count.
     """
     counts = sorted(count for count in budgets(evaluation) if count is not None)
@@ -124,7 +127,7 @@ def labels_multiples(
 
 
 def kaplan_meier_median(times: Sequence[tuple[float, bool]]) -> float | None:
-    """Return the median of times of which some are only known to be longer; None if beyond.
+    """Return the median of censored times; None if it is above all observed times.
 
     The median is the first time at which at most half are estimated to remain (E. Kaplan,
     P. Meier, "Nonparametric Estimation from Incomplete Observations", 1958).

@@ -1,7 +1,7 @@
-"""What models are worth for the task that they are meant for, and what a defence costs of it.
+"""How well models do the desirable task, and how much of that a defence costs.
 
-Over several models that were trained, intervals are over models. One model that was given has none
-to be compared with: there they are over the test samples, on which both models are right or wrong.
+Where several models were trained, intervals are over models. Where a single model was given, they
+are over the test samples, on each of which both models are right or wrong.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def desirable_change(evaluation: Evaluation, method: str) -> Estimate | None:
 
 
 def _find_wrong(evaluation: Evaluation, method: str) -> frozenset[int] | None:
-    """Return which test samples a given model gets wrong; None of several, or where not known."""
+    """Return which test samples a given model gets wrong; None for several models or if unknown."""
     if not is_given(evaluation):
         return None
     errors = (one.desirable_errors for one in evaluation.trainings if one.method == method)

@@ -1,4 +1,4 @@
-"""How far the mean of a few differences of accuracies may be off."""
+"""The uncertainty of a mean of a few differences of accuracies."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scipy.special import betaincinv, stdtrit
 
 @dataclass(frozen=True)
 class Gain:
-    """Independent values of an advantage in points, in short.
+    """Summary of independent values of an advantage in points.
 
     Args:
         mean: Their mean.
-        deviation: Their standard deviation; 0 of one value.
+        deviation: Their standard deviation; 0 for one value.
         draws: Their number.
     """
 
@@ -26,16 +26,16 @@ class Gain:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Gain:
-        """Return values in short."""
+        """Summarise values."""
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         return cls(statistics.fmean(values), deviation, len(values))
 
     def half_width(self, samples: int, rate: float) -> float:
         """Return how far the mean may be off, on one side, in points.
 
-        There are two sources of doubt, independent of each other, so that their squares add up: the
-        draws, by Student's t; and the test samples, see `least_doubt`. Without the second, draws
-        that tie would show anything.
+        There are two independent sources of uncertainty, whose squares add up: the draws, by
+        Student's t; and the test samples, see `least_doubt`. Without the second, draws that happen
+        to agree exactly would leave no uncertainty at all.
 
         Args:
             samples: Number of test samples.
@@ -46,13 +46,13 @@ class Gain:
 
 
 def least_doubt(gain: float, samples: int, rate: float) -> float:
-    """Return how far a difference of two accuracies may be off at least, in points, on one side.
+    """Return the least uncertainty of a difference of two accuracies, in points, on one side.
 
-    A difference of `d` needs models that disagree on a share of `d` of the test samples, or more:
-    the least doubt is where they disagree on no others. Then `d` is a share of independent samples,
-    and its interval the exact one (C. J. Clopper and E. S. Pearson, "The use of confidence or
-    fiducial limits", Biometrika 26, 1934). Models that agree on all of 60 samples may so differ by
-    6 points on others, on all of 5,000 by less than a tenth.
+    For a difference of `d`, two models disagree on at least a share `d` of the test samples. The
+    uncertainty is least where they disagree on no others. Then `d` is a share of independent
+    samples, with the exact interval (C. J. Clopper and E. S. Pearson, "The use of confidence or
+    fiducial limits", Biometrika 26, 1934). So models that agree on all of 60 samples may still
+    differ by 6 points on others; if they agree on all of 5,000, by less than a tenth of a point.
     """
     share = min(1.0, abs(gain) / 100)
     hits = min(share, 1 - share) * samples

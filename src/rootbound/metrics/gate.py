@@ -1,14 +1,14 @@
-"""The gate: is what weights add to an attacker's means shown to be within a limit, or above it?
+"""The gate: does the data show that the marginal advantage is within a limit, or above it?
 
-With few draws of labels neither is shown, and the gate says so: "undecided" is an end of its own.
-Each of the other two is wrong in at most 2.5 % of cases, over all numbers of labels and all looks.
+With few draws of labels it shows neither, and the gate says "undecided". Each of the other two
+outcomes is wrong in at most 2.5 % of cases, over all numbers of labels and all looks.
 
-A limit *holds* where the upper end of the marginal advantage is at or below it with every number of
-labels. If it did not, one of these would have to be wrong, so that each may have the whole error
-rate. It *does not hold* where a lower end is above it with some number of labels; any of them could
-be that one by chance, so they share the error rate equally (Bonferroni). Likewise the marginal
-advantage is the smaller of those over scratch and over the public model: both lower ends have to be
-above the limit, but one upper end below it is enough, so upper ends share.
+A limit *holds* if the upper end of the interval is at or below it with every number of labels. All
+of them must agree, so each may have the whole error rate. A limit *does not hold* if a lower end is
+above it with some number of labels. Any one of them is enough, and could be so by chance, so they
+share the error rate equally (Bonferroni). The same reasoning applies to the two comparisons. The
+marginal advantage is the smaller of those over scratch and over the public model: both lower ends
+have to be above the limit, but one upper end below it is enough, so the upper ends share.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from rootbound.records import Evaluation
 
 End = Literal["holds", "does not hold", "undecided"]
 RATE = 0.025
-"""Error rate of either end that shows something."""
+"""Error rate of "holds", and of "does not hold"."""
 MOST_NEEDED = 10_000
-"""Draws up to which it is worth saying how many would do."""
+"""Largest number of draws that the gate proposes; beyond it, it says that none would do."""
 
 
 @dataclass(frozen=True)
 class CellEnd:
-    """What is shown with one number of labels.
+    """The gate's outcome for one number of labels.
 
     Args:
         labels: Labels per class, None for all.
         end: Whether the limit holds with so many labels.
         mean: Marginal advantage in points; None where nothing was measured.
-        low: Lower end of its interval, as the gate takes it; None where there is none.
-        high: Upper end likewise.
+        low: Lower end of the gate's interval; None where there is none.
+        high: Upper end of the gate's interval; None where there is none.
         draws: Number of independent values: draws of labels, or models where there are several.
-        needed: Number of them that would do if mean and spread stay; None if none would.
+        needed: Number of values that would decide it if mean and spread stay; None if none would.
         low_rate: Error rate of the lower end.
         high_rate: Error rate of the upper end.
     """
@@ -63,15 +63,15 @@ class CellEnd:
 
 @dataclass(frozen=True)
 class Decision:
-    """Where a gate ends for one method.
+    """The gate's outcome for one method.
 
     Args:
         method: Name of the method.
         limit: What the marginal advantage may be at most, in points.
-        end: Whether that is shown to hold, shown not to hold, or undecided.
-        cells: What is shown with each number of labels.
-        looks: Whether draws were added until it was decided, so that ends allow for several looks.
-        of_models: Whether what is counted are models, of which several were trained, not draws.
+        end: Whether the data shows that the limit holds, shows that it does not, or neither.
+        cells: The outcome for each number of labels.
+        looks: Whether draws were added until it was decided; the ends then allow for several looks.
+        of_models: Whether `draws` and `needed` count models, because several were trained.
     """
 
     method: str
@@ -83,9 +83,9 @@ class Decision:
 
     @property
     def needed(self) -> int | None:
-        """Number of draws that would decide it if means and spreads stay; None if none would.
+        """Number of draws that would decide it if means and spreads stay.
 
-        None, too, where it is decided.
+        None if no number would, and where it is decided already.
         """
         if self.end != "undecided":
             return None
@@ -101,8 +101,8 @@ class Decision:
 def decide(evaluation: Evaluation, method: str, limit: float) -> Decision:
     """Return whether the marginal advantage of a method's weights is within a limit.
 
-    In a run that adds draws until this is decided, the looks are gone through one by one, each with
-    the draws that there were, and the first one that shows something counts.
+    A run that adds draws until this is decided had several looks at the data. They are repeated
+    in order, each with the draws it had, and the first that decides counts.
 
     Args:
         evaluation: Everything that was measured.
@@ -113,7 +113,7 @@ def decide(evaluation: Evaluation, method: str, limit: float) -> Decision:
         InputError: The limit is not a finite number.
     """
     check_limit(limit)
-    looked = _looks(evaluation)
+    looked = _list_looks(evaluation)
     labels = budgets(evaluation)
     cells = tuple(
         _decide_cell(evaluation, method, one, limit, len(labels), looked) for one in labels
@@ -135,8 +135,11 @@ def check_limit(limit: float) -> None:
         raise InputError("a number of points", str(limit), "correct the limit of the advantage")
 
 
-def _looks(evaluation: Evaluation) -> Mapping[int | None, Sequence[tuple[int, float]]] | None:
-    """Return draws and share of the error rate of each look by labels; None with one look."""
+def _list_looks(evaluation: Evaluation) -> Mapping[int | None, Sequence[tuple[int, float]]] | None:
+    """Return, by labels, the draws and the share of the error rate of each look.
+
+    None if the run was not made to look more than once.
+    """
     until: Mapping[str, Any] | None = evaluation.context.get("until")
     if until is None:
         return None
@@ -156,12 +159,12 @@ def _decide_cell(
     cells: int,
     looked: Mapping[int | None, Sequence[tuple[int, float]]] | None,
 ) -> CellEnd:
-    """Return what a cell shows at the first look that shows something, else at the last one."""
+    """Return the outcome of the first look that decides a cell, else that of the last one."""
     if looked is None:
         return _look(evaluation, method, labels, limit, cells, 1.0)
     found = CellEnd(labels, "undecided")
     for draws, share in looked.get(labels, ()):
-        seen = _first_draws(evaluation, method, labels, draws)
+        seen = _keep_first_draws(evaluation, method, labels, draws)
         found = _look(seen, method, labels, limit, cells, share)
         if found.end != "undecided":
             break
@@ -171,9 +174,9 @@ def _decide_cell(
 def _look(
     evaluation: Evaluation, method: str, labels: int | None, limit: float, cells: int, share: float
 ) -> CellEnd:
-    """Return what a cell shows in one look, with that share of the error rate."""
+    """Return the outcome of one look at a cell, with this share of the error rate."""
     names = [name for name in ("scratch", public(evaluation)) if name is not None]
-    values = [_values(evaluation, method, labels, over=name) for name in names]
+    values = [_list_values(evaluation, method, labels, over=name) for name in names]
     rates = share * RATE / cells, share * RATE / len(names)
     found = CellEnd(labels, "undecided", low_rate=rates[0], high_rate=rates[1])
     if not all(values):
@@ -189,11 +192,13 @@ def _look(
     return replace(found, end=end, low=low, high=high, needed=needed)
 
 
-def _values(evaluation: Evaluation, method: str, labels: int | None, *, over: str) -> list[float]:
+def _list_values(
+    evaluation: Evaluation, method: str, labels: int | None, *, over: str
+) -> list[float]:
     """Return the independent values of an advantage in points.
 
-    Draws of labels on one model are independent; where there are several models, each is a value,
-    because draws on one of them say little of the others.
+    Where there is one model, these are its draws of labels. Where there are several, each model is
+    one value, because draws on one of them say little about the others.
     """
     first, second = attacked(evaluation, method, labels), attacked(evaluation, over, labels)
     models: dict[int, list[float]] = {}
@@ -207,7 +212,7 @@ def _values(evaluation: Evaluation, method: str, labels: int | None, *, over: st
 def show(
     gains: Sequence[Gain], samples: int, limit: float, rates: tuple[float, float]
 ) -> tuple[End, float, float]:
-    """Return what advantages show, and the lower and the upper end of the smaller of them.
+    """Return what the advantages show, and the interval of the smaller of them.
 
     Args:
         gains: The advantage over scratch, and over the public model where there is one.
@@ -231,15 +236,17 @@ def _count_needed(
         more = [replace(gain, draws=draws) for gain in gains]
         return show(more, samples, limit, rates)[0] != "undecided"
 
-    # Intervals get narrower with every draw: what one number of draws shows, more of them show.
+    # Intervals get narrower with every draw: if some number of draws decides, so does a larger one.
     there = min(gain.draws for gain in gains)
     counts = range(there + 1, max(there + 2, MOST_NEEDED))
     place = bisect.bisect_left(counts, True, key=is_decided)
     return counts[place] if place < len(counts) else None
 
 
-def _first_draws(evaluation: Evaluation, method: str, labels: int | None, count: int) -> Evaluation:
-    """Return the evaluation with the first so many counted draws of each seed with these labels."""
+def _keep_first_draws(
+    evaluation: Evaluation, method: str, labels: int | None, count: int
+) -> Evaluation:
+    """Return the evaluation with only the first `count` draws of each seed with these labels."""
     attackers: dict[int, set[int]] = {}
     for records in trials(evaluation, method, labels).values():
         for record in records:

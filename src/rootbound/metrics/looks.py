@@ -1,16 +1,16 @@
-"""Looking at a result more than once: how often, and with how little doubt each time.
+"""Looking at a result more than once: how often, and with which error rate each time.
 
-Who adds draws of labels until something is shown has more than one chance of being wrong. The
-error rate is therefore divided among the looks, as Lan and DeMets do it ("Discrete sequential
-boundaries for clinical trials", Biometrika 70, 1983): a function says how much of it may be spent
-by the time that a share of the draws is there. Ours is their second one, which spends early, after
-Pocock. Errors of single looks are added up, so that t-intervals of normal draws keep to the rate
-exactly; it costs a few draws against boundaries that know how looks depend on each other, and
-those are wrong with as few draws as there are here (3.2 in place of 2.5 %, in our simulation).
+If draws of labels are added until something is shown, there is more than one chance of being wrong.
+The error rate is therefore divided among the looks, after Lan and DeMets ("Discrete sequential
+boundaries for clinical trials", Biometrika 70, 1983): a spending function says how much of it may
+be spent by the time that a share of the draws is there. We use their second one, which spends early
+(after Pocock). We add up the errors of single looks, so t-intervals of normal draws never exceed
+the rate. Boundaries that account for the dependence between looks would need a few draws fewer, but
+with as few draws as here they exceed the rate (3.2 instead of 2.5 %, in our simulation).
 
-Looks at a run of a fixed number of draws do not count here. Whoever judges such a run with its
-whole error rate, and goes on with the same draws because it is undecided, is wrong more often: in
-up to twice as many cases (3.8 %, in our simulation of three draws that go on to forty).
+This covers only looks within one run. If you judge a run with a fixed number of draws at the whole
+error rate, and then go on with the same draws because it is undecided, you are wrong up to twice as
+often (3.8 %, in our simulation of three draws that go on to forty).
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import math
 from collections.abc import Sequence
 
 LEAST_DRAWS = 3
-"""Draws below which nothing is shown: of one the spread is not known, and of two hardly."""
+"""Fewest draws that can show anything: two draws hardly tell their spread."""
 FIRST_LOOK = 5
-"""Draws at the first of several looks: with fewer, t-intervals are so wide that it is wasted."""
+"""Draws at the first of several looks: with fewer, t-intervals are too wide to decide anything."""
 GROWTH = 1.5
-"""How many times as many draws there are at the next look."""
+"""Draws at a look, as a multiple of those at the look before."""
 
 
 def next_look(draws: int, most: int) -> int:
-    """Return at how many draws to look next, given those that there are and the most allowed."""
+    """Return the number of draws at the next look, given the present and the largest number."""
     return min(most, max(FIRST_LOOK, draws + 1, math.ceil(GROWTH * draws)))
 
 
 def is_look(draws: int, most: int) -> bool:
-    """Return whether so many draws are enough to look at."""
+    """Return whether to look at this many draws."""
     return draws >= min(FIRST_LOOK, most)
 
 

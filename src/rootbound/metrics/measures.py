@@ -1,4 +1,4 @@
-"""Every measure, for the floors above. Those that users need are in `rootbound.metrics` itself."""
+"""All measures, for use within the package. Those for users are in `rootbound.metrics` itself."""
 
 from rootbound.metrics.attackers import (
     advantage,

@@ -1,4 +1,4 @@
-"""Scores of a defence, and how far they rest on the attacker's luck and diligence."""
+"""Scores of a defence, and how much they depend on the attacker's luck and effort."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from rootbound.metrics.estimates import Draw, Estimate, over_draws, points
 from rootbound.records import Evaluation, Record
 
 LEAST_HELP = 1.0
-"""Points by which the undefended weights must help for a resistance score to mean anything."""
+"""Fewest points by which undefended weights must beat scratch for a resistance to be reported."""
 
 
 def resistance(evaluation: Evaluation, method: str, labels: int | None) -> Estimate | None:
-    """Return the share of transfer's help that a defence takes away, in one cell.
+    """Return the share of the undefended model's advantage that a defence removes, in one cell.
 
-    `R = (A_undefended - A_defended) / (A_undefended - A_scratch)`, of mean accuracies: 0 is no
-    defence, 1 is as from scratch, more is worse than scratch. None where the undefended weights
-    help by less than one point, or an arm is missing.
+    `R = (A_undefended - A_defended) / (A_undefended - A_scratch)`, from mean accuracies: 0 is no
+    defence, at 1 the attacker is as good as from scratch, above 1 worse. None where the undefended
+    advantage is below one point, or an arm is missing.
     """
     plain = undefended(evaluation)
     if plain is None:
@@ -42,7 +42,7 @@ def resistance(evaluation: Evaluation, method: str, labels: int | None) -> Estim
 
 
 def mean_resistance(evaluation: Evaluation, method: str) -> float | None:
-    """Return the mean resistance over the cells where it means something; None if in none."""
+    """Return the mean resistance over the cells that have one; None if no cell has."""
     cells = [resistance(evaluation, method, labels) for labels in budgets(evaluation)]
     values = [cell.mean for cell in cells if cell is not None]
     return statistics.fmean(values) if values else None
@@ -79,8 +79,8 @@ def best_so_far(evaluation: Evaluation, method: str, labels: int | None) -> list
     """Return the accuracy of the attacker's choice after one trial, two, and so on.
 
     The attacker of each draw takes the trials of the screening in the suite's order and chooses
-    by validation. The accuracy is that on the curve's test samples, as a mean over draws. Draws
-    that only finalists met do not count.
+    by validation. Accuracies are on the curve's test samples, averaged over draws. Draws that
+    only finalists met do not count.
     """
     screened = (
         record
@@ -107,7 +107,7 @@ def best_so_far(evaluation: Evaluation, method: str, labels: int | None) -> list
 
 
 def longer_run(evaluation: Evaluation, method: str, labels: int | None) -> float | None:
-    """Return the best accuracy with many times the steps, in percent; None if there was no run."""
+    """Return the best accuracy of the longer run, in percent; None if there was none."""
     cell = (method, labels, "longer")
     best = strongest(
         record

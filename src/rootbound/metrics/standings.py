@@ -1,4 +1,4 @@
-"""Where each method stands among the others: one row of a leaderboard, in numbers."""
+"""Standings: for each method, the numbers of its row on a leaderboard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Multiple = tuple[float, bool]
 
 @dataclass(frozen=True)
 class Worst:
-    """The cell in which a method's weights are worth most to an attacker.
+    """The number of labels with which a method's weights help an attacker most.
 
     Args:
         advantage: Advantage in points, over scratch unless another is named.
@@ -72,16 +72,16 @@ def standings(evaluation: Evaluation) -> list[Standing]:
     arms = {training.method: training.arm for training in evaluation.trainings}
     names = [name for name, arm in arms.items() if arm in ("defended", "undefended")]
     return sorted(
-        (_standing(evaluation, name) for name in names),
+        (_build_standing(evaluation, name) for name in names),
         key=lambda row: math.inf if row.worst is None else row.worst.advantage.mean,
     )
 
 
-def _standing(evaluation: Evaluation, method: str) -> Standing:
+def _build_standing(evaluation: Evaluation, method: str) -> Standing:
     plain = cells.undefended(evaluation)
     budgets = cells.budgets(evaluation)
     exact = attackers.attacked(evaluation, method, budgets[-1], EXACT) if budgets else {}
-    worst, known = _worst(evaluation, method, attackers.advantage), cells.public(evaluation)
+    worst, known = _find_worst(evaluation, method, attackers.advantage), cells.public(evaluation)
     over_public = None if known is None else partial(attackers.advantage, over=known)
     steps = [] if worst is None else multiples(evaluation, method, worst.labels, "steps")
     settings = {training.method: training.settings for training in evaluation.trainings}
@@ -94,14 +94,14 @@ def _standing(evaluation: Evaluation, method: str) -> Standing:
         worst=worst,
         steps=tuple(steps),
         labels=tuple(labels_multiples(evaluation, method)),
-        benign=_benign(evaluation, method, plain),
-        cost=_cost(evaluation, method, plain),
-        over_public=None if over_public is None else _worst(evaluation, method, over_public),
-        marginal=_worst(evaluation, method, attackers.marginal_advantage),
+        benign=_find_benign_loss(evaluation, method, plain),
+        cost=_compare_seconds(evaluation, method, plain),
+        over_public=None if over_public is None else _find_worst(evaluation, method, over_public),
+        marginal=_find_worst(evaluation, method, attackers.marginal_advantage),
     )
 
 
-def _worst(
+def _find_worst(
     evaluation: Evaluation,
     method: str,
     measure: Callable[[Evaluation, str, int | None], Estimate | None],
@@ -115,7 +115,7 @@ def _worst(
     return max(candidates, key=lambda cell: cell.advantage.mean, default=None)
 
 
-def _benign(evaluation: Evaluation, method: str, plain: str | None) -> Estimate | None:
+def _find_benign_loss(evaluation: Evaluation, method: str, plain: str | None) -> Estimate | None:
     if plain in (None, method):
         return None
     budgets = {record.labels for record in evaluation.records if record.task == "benign"}
@@ -129,7 +129,7 @@ def _benign(evaluation: Evaluation, method: str, plain: str | None) -> Estimate 
     return min(known, key=lambda change: change.mean, default=None)
 
 
-def _cost(evaluation: Evaluation, method: str, plain: str | None) -> float | None:
+def _compare_seconds(evaluation: Evaluation, method: str, plain: str | None) -> float | None:
     seconds: dict[str, dict[int, float]] = {}
     for training in evaluation.trainings:
         seconds.setdefault(training.method, {})[training.seed] = training.seconds

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, Raised, flags
 from rootbound.metrics import measures as metrics
-from rootbound.metrics.attackers import ONE_IN, STRONGEST
+from rootbound.metrics.attackers import FAMILIES_PER_STRONGEST, STRONGEST
 from rootbound.records import Evaluation
 from rootbound.report.public import public_doubts
 
@@ -63,7 +63,7 @@ def time_doubts(evaluation: Evaluation, method: str) -> list[str]:
     if not evaluation.context.get("time", {}).get("stopped", False):
         return []
     records = (record for record in evaluation.records if record.method == method)
-    count, least = len({record.family for record in records}), ONE_IN * STRONGEST
+    count, least = len({record.family for record in records}), FAMILIES_PER_STRONGEST * STRONGEST
     if count >= least:
         return []
     return [f"The time was over after {count} of at least {least} families of attacks."]
