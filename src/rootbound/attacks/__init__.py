@@ -64,7 +64,7 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Return what was here once and is in `rootbound.suites` now."""
+        """Return names that have moved to `rootbound.suites`."""
         if name in ("SUITES", "Suite", "find_suite"):
             return getattr(rootbound.suites, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

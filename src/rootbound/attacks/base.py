@@ -1,4 +1,4 @@
-"""What an attack is: a way to make models for the undesirable task out of a given one."""
+"""The base class of attacks: ways to turn a given model into one for the undesirable task."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ class Snapshot:
         model: Maps inputs `(N, *shape)` to logits `(N, C)`, or to `(N, T, C)` for T trials trained
             together.
         certificates: For each trial, numbers that prove how good it is.
-        flops: Floating-point operations so far that torch has not seen, those of all trials
-            together.
+        flops: Floating-point operations so far that torch does not count, of all trials together.
     """
 
     step: int
@@ -50,12 +49,12 @@ class Attack(ABC):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the attacker must hold besides labels: `desirable`, `unlabelled`, `sibling`."""
+        """What the attacker must have besides labels: `desirable`, `unlabelled`, `sibling`."""
         return ()
 
     @property
     def loads_compiler(self) -> bool:
-        """Whether it may use an optimiser of torch, which loads torch's compiler, for seconds."""
+        """Whether its optimiser may make torch load its compiler, which takes seconds."""
         return True
 
     @property
@@ -72,13 +71,13 @@ class Attack(ABC):
         return self.trained_blocks(model) <= len(model.blocks)
 
     def cut_key(self, model: Classifier) -> Hashable:
-        """Return what decides where `cut` cuts: equal keys, equal frozen parts."""
+        """Return a key that decides where `cut` cuts: equal keys mean equal frozen parts."""
         return self.trained_blocks(model)
 
     def cut(self, model: Classifier, samples: Data) -> tuple[nn.Module, Classifier]:
-        """Return the part that stays frozen, and the rest with a head of any kind.
+        """Return the part that stays frozen, and the rest with some head.
 
-        The frozen part is run once, and `transfer` is given its outputs and the rest.
+        The frozen part is run once; `transfer` gets its outputs and the rest.
 
         Args:
             model: The model under attack; it is not changed.
@@ -88,7 +87,7 @@ class Attack(ABC):
 
     @property
     def bundle(self) -> Hashable:
-        """Trials with equal bundles are run together, where their class can."""
+        """Key of the trials that are run together, where their class can do that."""
         return self
 
     @abstractmethod

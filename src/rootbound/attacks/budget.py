@@ -1,4 +1,4 @@
-"""What an attacker may spend, and the samples that it holds."""
+"""What an attacker may spend, and the samples that it has."""
 
 from __future__ import annotations
 
@@ -48,8 +48,7 @@ class Attacker:
         desirable: Labelled samples of the desirable task, in the model's own classes.
         unlabelled: More samples of the undesirable task; their labels are all 0.
         sibling: The same network trained without intervention, where the attacker has one.
-        known: What trials have found out about the given network by these samples, and others need
-            not find out again.
+        known: What earlier trials found out about the given network with these samples.
     """
 
     train: Data
@@ -62,14 +61,14 @@ class Attacker:
     known: dict[Hashable, Any] = field(default_factory=dict)
 
     def find_once(self, question: Hashable, find: Callable[[], Answer]) -> Answer:
-        """Return what is known of the given network and these samples, or find it out.
+        """Return a fact about the given network and these samples, computed at most once.
 
-        The first trial that asks bears the cost. Answers must not depend on chance, nor hold the
-        network, of which every trial has a copy of its own.
+        The first trial that asks bears the cost. An answer must not depend on chance. It must not
+        hold the network either, because every trial has a copy of its own.
 
         Args:
-            question: Names the answer.
-            find: Returns it.
+            question: Key of the answer.
+            find: Computes the answer.
         """
         if question not in self.known:
             self.known[question] = find()
@@ -78,8 +77,8 @@ class Attacker:
 
     @property
     def desirable_classes(self) -> int:
-        """For how many classes a head is to be that reads all desirable labels."""
-        assert self.desirable is not None  # attacks say that they need it
+        """Number of classes of a head that covers all desirable labels."""
+        assert self.desirable is not None  # attacks declare that they need it
         return int(self.desirable.labels.max()) + 1
 
     def batches(self, size: int) -> Iterator[Batch]:

@@ -1,8 +1,9 @@
 """Evaluation: arms, attacks, budgets and seeds in; records out.
 
 `comparison` begins a run and hands out jobs. A plan (`full_plan`, `timed_plan` or `deciding_plan`)
-decides from records what comes next, a worker does it (`jobs`; the attacks themselves: `harness`),
-and the `journal` keeps every result in the run's folder, so that an interrupted run goes on.
+decides from records what comes next. A worker does each job (`jobs`) and runs the attacks
+(`harness`). The `journal` keeps every result in the run's folder, so that an interrupted run can
+continue.
 """
 
 from rootbound.evaluation.attacker import AttackerResources

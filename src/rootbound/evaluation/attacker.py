@@ -1,4 +1,4 @@
-"""What an attacker gets: seeds, labels, and what else it has in hand."""
+"""What an attacker gets: seeds, labels and other resources."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rootbound.records.configuration import plain
 from rootbound.training import predict
 
 VALIDATION_SHARE = 0.2
-"""Share of the attacker's labels of a class that select settings."""
+"""Share of the attacker's labels of each class that are used to select settings."""
 VALIDATION_LIMIT = 100
-"""Labels of a class that select settings, at most."""
+"""Most labels of each class that are used to select settings."""
 CURVE_SAMPLES = 500
 """Test samples behind each point of a curve; selected trials are scored on all test samples."""
 
 
 def stable_seed(*parts: object) -> int:
-    """Return a seed below 2**31 made of the parts' representations.
+    """Return a seed below 2**31 computed from the parts' `repr`.
 
-    It depends on these values alone: not on the process, the order of trials or the arm.
+    It depends on these values alone, not on the process, the order of trials or the arm.
     """
     return int(hashlib.sha256(repr(plain(parts)).encode()).hexdigest()[:8], 16) >> 1
 
@@ -42,7 +42,7 @@ def move_model(model: Classifier, device: torch.device) -> Classifier:
 
 @dataclass(frozen=True, eq=False)
 class AttackerResources:
-    """What every attacker has besides labels, and what one trial may take of the machine.
+    """What every attacker has besides labels, and the limits of one trial.
 
     Args:
         desirable: Labelled samples of the desirable task.
@@ -87,12 +87,12 @@ class Draw:
     test: Data
 
     def pass_through(self, frozen: nn.Module, outputs: dict[Data, Data]) -> Draw:
-        """Return the same samples as a frozen network passes them on.
+        """Return the same samples as the outputs of a frozen network.
 
         Args:
-            frozen: The network; an empty one passes on what it is fed.
-            outputs: What the network made of samples so far. What is missing is added, so that
-                no sample passes twice.
+            frozen: The network; an empty one returns its inputs.
+            outputs: Outputs that were computed before. New ones are added, so that no sample is
+                passed through twice.
 
         Raises:
             InputError: The network's outputs are not finite.
@@ -100,19 +100,19 @@ class Draw:
         is_empty = isinstance(frozen, nn.Sequential) and not len(frozen)
         for data in (self.train, self.validation, self.curve, self.test):
             if data is not None and data not in outputs:
-                outputs[data] = data.scaled() if is_empty else _features(frozen, data)
+                outputs[data] = data.scaled() if is_empty else _compute_features(frozen, data)
         validation = None if self.validation is None else outputs[self.validation]
         return Draw(outputs[self.train], validation, outputs[self.curve], outputs[self.test])
 
 
-def _features(frozen: nn.Module, data: Data) -> Data:
+def _compute_features(frozen: nn.Module, data: Data) -> Data:
     return Data(predict(frozen, data).clone(), data.labels, stratified=data.stratified)
 
 
 def count_labels(data: Data) -> int:
-    """Return how many labels there are of the rarest class.
+    """Return the number of labels of the rarest class.
 
-    Where draws are not stratified: of a class that occurs, on average.
+    Where draws are not stratified, return the average over the classes that occur.
     """
     counts = data.labels.bincount()
     return int(counts.min()) if data.stratified else len(data) // int((counts > 0).sum())

@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a comparison before hours of work."""
+"""Checks of a comparison that find mistakes before hours of work."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rootbound.networks.wrapping import compute_outputs
 from rootbound.suites import Suite
 
 PUBLIC_SAMPLES = 64
-"""Samples that the public model is tried with: of texts, tokens that it does not know show."""
+"""Samples that the public model is tried on: enough to meet tokens that it does not know."""
 
 
 def check_comparison(contenders: Sequence[Contender], tasks: Tasks, suite: Suite) -> None:
-    """Raise an `InputError` where a comparison would come to nothing.
+    """Raise an `InputError` where a comparison could not succeed.
 
     Args:
         contenders: What is compared; the last is from scratch.
@@ -91,7 +91,7 @@ def check_public(model: Classifier, task: Task) -> None:
 
 
 def _name_rarest(task: Task) -> str:
-    """Return which class the attacker has fewest samples of, where one has fewer than others."""
+    """Return words that name the rarest class; nothing where all are equally frequent."""
     counts = task.train.labels.bincount()
     rarest = int(counts.argmin())
     is_other = task.train.stratified and int(counts[rarest]) < int(counts.max())
@@ -101,18 +101,18 @@ def _name_rarest(task: Task) -> str:
 def check_nothing_beside(model: Classifier, samples: Tensor) -> None:
     """Raise an `InputError` where a network computes with tensors that cannot be drawn anew.
 
-    Those are what modules hold beside parameters and buffers, and use: a tensor that the last
-    forward left is no such, and neither is a pattern.
+    These are tensors that modules hold as plain attributes, neither parameters nor buffers, and
+    that change the outputs. Regular patterns, and what the last forward pass left, do not count.
 
     Args:
         model: The network.
         samples: Inputs to run it with.
     """
-    held = [name for name, value in _held(model) if not is_pattern(value)]
+    held = [name for name, value in _list_plain_tensors(model) if not is_pattern(value)]
     expected = compute_outputs(model, samples) if held else samples
     for name in held:
         changed = copy.deepcopy(model)
-        dict(_held(changed))[name].fill_(math.nan)
+        dict(_list_plain_tensors(changed))[name].fill_(math.nan)
         outputs = compute_outputs(changed, samples)
         if not torch.allclose(outputs, expected, equal_nan=True):
             raise InputError(
@@ -123,8 +123,8 @@ def check_nothing_beside(model: Classifier, samples: Tensor) -> None:
             )
 
 
-def _held(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield tensors of floating point that are attributes of modules, and no others' memory."""
+def _list_plain_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield floating-point tensors that are plain attributes of modules and own their memory."""
     own = {value.data_ptr() for value in (*module.parameters(), *module.buffers())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():

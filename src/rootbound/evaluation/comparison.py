@@ -45,7 +45,7 @@ from rootbound.suites import Suite, find_suite
 
 log = logging.getLogger(__name__)
 ARMS = ("defended", "undefended", "public", "scratch", "control")
-"""The arms, those first that take longest to prepare."""
+"""The arms, with those first that take longest to prepare."""
 
 
 def compare(  # noqa: PLR0913  # all but three are named
@@ -63,29 +63,29 @@ def compare(  # noqa: PLR0913  # all but three are named
     """Train with each method and seed, attack everything, and return what was measured.
 
     Args:
-        methods: The methods, or names of them, each once; several of a class need different
-            settings. Those that do not defend are the undefended arm.
+        methods: The methods or their names, each once; a class may occur several times with
+            different settings. Those that do not defend are the undefended arm.
         tasks: What is desirable and what is not.
         model: The architecture: a classifier, or any network as `Classifier.wrap` takes it. Its
             weights are drawn anew for every seed, the same for every method, unless they are
             `pretrained`.
         public: The best starting point that anyone can download, as in `evaluate`.
-        suite: Attacks and budgets, or the name of them.
-        seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels. None: 3,
-            or 1 with a suite that confirms on attacker seeds of its own.
+        suite: Attacks and budgets, or the name of a suite.
+        seeds: How many seeds; seed `i` draws weights, batches and the attacker's labels. None means
+            3, or 1 with a suite that confirms on attacker seeds of its own.
         workers: How many processes; or an engine: `rb.execution.RayCluster()`,
             `Pool(2, device="cuda")`.
-        folder: The folder of this run and no other. Records go there as they come, and pictures;
-            a run that was interrupted goes on. Nothing is written when it is left out.
-        pretrained: Whether every method trains from the model's own weights. Scratch is random
-            all the same: a method that keeps the given weights shows what they are worth.
+        folder: The folder of this run alone. Records and pictures are saved there as they come, and
+            an interrupted run continues. Nothing is written when it is left out.
+        pretrained: Whether every method trains from the model's own weights. Scratch is random even
+            then, so that a method that keeps the given weights shows what they are worth.
 
     Raises:
         InputError: The folder holds another run, a method comes twice, the suite is unknown, or
             a number is not positive.
     """
     found = [find_method(method) for method in methods]
-    model, public = as_classifier(model, tasks.example), _wrapped(public, tasks)
+    model, public = as_classifier(model, tasks.example), _wrap_if_given(public, tasks)
     called = name_methods(found)
     if len(set(called)) != len(called) or not called:
         raise InputError(
@@ -114,24 +114,24 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     workers: int | Engine = 1,
     folder: RunFolder | Path | str | None = None,
 ) -> Evaluation:
-    """Attack models that exist, beside fresh weights of their architecture.
+    """Attack given models, beside fresh weights of their architecture.
 
     Args:
         defended: The model that is claimed to resist, a classifier or any network as
             `Classifier.wrap` takes it; or several of them by name, which share the other arms.
-        tasks: What is desirable and what is not; or `Tasks.alone(task)`, where only the undesirable
-            task is known. Then attacks that need desirable samples are left out.
+        tasks: What is desirable and what is not; or `Tasks.alone(task)` if only the undesirable
+            task is known. Attacks that need desirable samples are then left out.
         undefended: The same model without intervention, for comparison.
         public: The best starting point that anyone can download, of any architecture that takes the
             tasks' samples, with any head. What the models add to it is their marginal risk.
         adaptive: Attacks that know the defence, besides the suite's; every arm meets them.
-        suite: Attacks and budgets, or the name of them.
-        seeds: How many seeds of the attacker, and of the fresh weights. None: 3, or 1 with a suite
-            that draws labels several times itself.
+        suite: Attacks and budgets, or the name of a suite.
+        seeds: How many seeds of the attacker, and of the fresh weights. None means 3, or 1 with a
+            suite that draws labels several times itself.
         workers: How many processes; or an engine: `rb.execution.RayCluster()`,
             `Pool(2, device="cuda")`.
-        folder: The folder of this run and no other. Records go there as they come, and pictures;
-            a run that was interrupted goes on. Nothing is written when it is left out.
+        folder: The folder of this run alone. Records and pictures are saved there as they come, and
+            an interrupted run continues. Nothing is written when it is left out.
 
     Raises:
         InputError: The folder holds another run, the suite is unknown, a number is not positive,
@@ -139,7 +139,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     """
     given = defended if isinstance(defended, Mapping) else {"defended": defended}
     models = {name: as_classifier(model, tasks.example) for name, model in given.items()}
-    undefended, public = _wrapped(undefended, tasks), _wrapped(public, tasks)
+    undefended, public = _wrap_if_given(undefended, tasks), _wrap_if_given(public, tasks)
     if not models or set(TAKEN) & set(models):
         raise InputError(
             f"defended models by name, none called {', '.join(TAKEN)}",
@@ -150,7 +150,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     contenders = [Contender("defended", name, model) for name, model in models.items()]
     if undefended is not None:
         contenders.insert(0, Contender("undefended", "undefended", undefended))
-    # What a defence has added to the network (a gate, say) is no part of starting afresh.
+    # Scratch leaves out what a defence has added to the network, such as a gate.
     fresh = undefended or next(iter(models.values()))
     contenders += _public_and_scratch(public, fresh)
     full_suite = find_suite(suite).with_attacks(tuple(adaptive))
@@ -159,22 +159,22 @@ def evaluate(  # noqa: PLR0913  # all but two are named
 
 
 def _check_alike(models: Sequence[Classifier]) -> None:
-    """Raise an `InputError` where models are surely of several architectures: scratch has one."""
+    """Raise an `InputError` where models certainly differ in architecture: scratch has only one."""
     names = dict.fromkeys(short_name(one.architecture) for one in models if one.architecture)
     if len(names) > 1:
         raise InputError(
-            "models of one architecture, which scratch has random weights of",
+            "models of one architecture, as scratch is random weights of that architecture",
             " and ".join(names),
             "evaluate each of them by itself",
         )
 
 
-def _wrapped(model: nn.Module | None, tasks: Tasks) -> Classifier | None:
+def _wrap_if_given(model: nn.Module | None, tasks: Tasks) -> Classifier | None:
     return None if model is None else as_classifier(model, tasks.example)
 
 
 def _public_and_scratch(public: Classifier | None, fresh: Classifier) -> list[Contender]:
-    """Return what an attacker has without the weights: the public model, if any, and none."""
+    """Return the arms of an attacker without the weights: the public model, if any, and scratch."""
     given = [] if public is None else [Contender("public", "public", public)]
     return [*given, Contender("scratch", "scratch", fresh)]
 
@@ -188,7 +188,7 @@ def _run(
     workers: int | Engine,
     folder: RunFolder | Path | str | None,
 ) -> Evaluation:
-    """Prepare and attack every contender, unless that was done; the last is from scratch."""
+    """Prepare and attack every contender where not done yet; the last contender is scratch."""
     seeds = require_whole("seeds", seeds, Range(at_least=1))
     engine = engine_for(workers)
     check_comparison(contenders, tasks, suite)
@@ -209,7 +209,7 @@ def _run(
     if folder is not None and completed is not None:
         log.info("%s holds this run, complete: nothing is done again", folder.path)
         return completed
-    # The longest preparations first, so that no worker ends with one.
+    # The longest preparations come first, so that no worker ends with one.
     by_length = sorted(contenders, key=lambda contender: ARMS.index(contender.arm))
     preparations = [
         Preparation(contender, seed, journal.training_state(contender.name, seed))
@@ -239,7 +239,7 @@ def _run(
 
 
 def _submit(jobs: Iterable[Job], crew: Crew[Job, Result], plan: Plan, journal: Journal) -> int:
-    """Submit jobs and return how many; the plan takes those that were done before at once."""
+    """Submit jobs and return how many; pass the results of earlier runs to the plan at once."""
     coming, submitted = deque(jobs), 0
     while coming:
         job = coming.popleft()
@@ -253,7 +253,7 @@ def _submit(jobs: Iterable[Job], crew: Crew[Job, Result], plan: Plan, journal: J
 
 
 def _advance(plan: Plan, job: Job, result: Result) -> Sequence[Job]:
-    """Return what the plan makes of a result."""
+    """Give a result to the plan; return the next jobs."""
     if isinstance(result, PreparedModel):
         return plan.begin(result.subject)
     assert isinstance(job, Assignment)  # nothing else has records
@@ -261,9 +261,9 @@ def _advance(plan: Plan, job: Job, result: Result) -> Sequence[Job]:
 
 
 def _find_benign(tasks: Tasks, suite: Suite) -> Task | None:
-    """Return the benign task: the given one, or to tell how the desirable images are turned.
+    """Return the benign task: the given one, or the task to tell how desirable images are rotated.
 
-    None where there is no such task, or with too few samples for the suite's numbers of labels.
+    None if there is neither, or if it has too few samples for the suite's numbers of labels.
     """
     if tasks.benign is not None or tasks.desirable is None or not suite.benign:
         return tasks.benign
@@ -273,7 +273,7 @@ def _find_benign(tasks: Tasks, suite: Suite) -> Task | None:
 
 
 def _leave_out(suite: Suite, resources: AttackerResources, *, benign: bool) -> Suite:
-    """Return the suite without trials that need what no attacker here has, or a task."""
+    """Return the suite without the trials that need resources or tasks that are missing here."""
     return replace(
         suite,
         attacks=tuple(trial for trial in suite.attacks if resources.satisfy(trial.needs)),

@@ -1,4 +1,4 @@
-"""Who enters a comparison: methods to train, models that exist, and control arms."""
+"""Contenders of a comparison: methods to train, given models, and control arms."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TAKEN = ("undefended", "public", "scratch", SMALL_NET, RAW_INPUTS)
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A method to train with, or weights that exist.
+    """A method to train with, or given weights.
 
     Args:
         arm: `defended`, `undefended`, `public`, `scratch` or `control`.
@@ -40,22 +40,22 @@ class Contender:
     pretrained: bool = False
 
     def draw_start(self, seed: int) -> Classifier:
-        """Return the weights that the contender begins with: random ones, unless they are given."""
+        """Return the model that the contender starts from, with random weights unless given."""
         trained_afresh = self.method is not None and not self.pretrained
         random = trained_afresh or self.arm == "scratch"
         return self.start.reinitialised(seed) if random else self.start
 
 
 def make_controls(model: Classifier, samples: Data) -> list[Contender]:
-    """Return the arms that no defender has a part in: what an attacker gets without the weights.
+    """Return the control arms: what an attacker can use without the weights.
 
-    There are random weights of a small network, where the model is not that network itself: an
-    attacker need not take the architecture it is offered. And there are the inputs themselves (of
-    texts, the words without their order), for probes: features that are worth less than those are
-    worth nothing.
+    One is a small network with random weights, unless the model is that network itself: an
+    attacker is free to choose another architecture. The other, for probes, is the inputs themselves
+    (for texts, the words without their order): features that do worse than raw inputs are worth
+    nothing.
 
     Args:
-        model: What is defended.
+        model: The defended model.
         samples: Samples of the kind that it takes.
     """
     classes, shape = model.classes, samples.shape
@@ -63,7 +63,7 @@ def make_controls(model: Classifier, samples: Data) -> list[Contender]:
     if samples.tokens:
         small = small_text(classes, shape)
     elif len(shape) == 3:
-        with contextlib.suppress(RuntimeError):  # there is no such arm for images too small for it
+        with contextlib.suppress(RuntimeError):  # images may be too small for that network
             small = shallow_cnn(classes, (shape[0], shape[1], shape[2]))
     # An attack may rename the outputs of the given head, so its weights must always be the same.
     with seeded(0):

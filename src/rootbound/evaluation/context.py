@@ -1,4 +1,4 @@
-"""What a run was: tasks, threat model, settings, versions and machine, as plain values."""
+"""The context of a run: tasks, threat model, settings, versions and machine, as plain values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_run(
 ) -> dict[str, Any]:
     """Return the context that a report needs beside the records.
 
-    What nobody said of the desirable task, and so of the defender, is None.
+    Where the desirable task is not known, its entries and those of the defender are None.
     """
     model, desirable, known = contenders[-1].start, tasks.desirable, tasks.known_undesirable
     used = [trial for trial in suite.attacks if trial.applies_to(model)]
@@ -91,7 +91,7 @@ def describe_run(
         "validation_limit": VALIDATION_LIMIT,
         "curve_samples": CURVE_SAMPLES,
         "seeds": seeds,
-        "versions": {**_versions(), "python": platform.python_version()},
+        "versions": {**_list_versions(), "python": platform.python_version()},
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
@@ -106,13 +106,13 @@ def _count_parameters(model: Classifier) -> int:
 
 
 def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:
-    """Return everything that decides what the run finds: with another value it is another run."""
+    """Return everything that decides the results of a run: if a value differs, so does the run."""
     weights = {id(each.start): weights_digest(own_weights(each.start)) for each in contenders}
-    # Without the number of attackers: a run of more of them extends one of fewer. Likewise one that
-    # adds draws until a gate is decided.
+    # The number of attackers is left out, because a run with more of them extends one with fewer.
+    # So is `until`: a run that adds draws until a gate is decided extends one that does not.
     digest = replace(suite, attackers=1, until=None).digest
     until = {} if suite.until is None else {"until": vars(suite.until)}
-    # Weights do not say what is computed with them; of other networks their names do.
+    # Weights do not say what is computed with them. For built-in networks, their names do.
     networks = {
         each.name: each.start.unwrapped()
         for each in contenders
@@ -120,7 +120,7 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
     }
     return Spec(
         {
-            "versions": _versions(),
+            "versions": _list_versions(),
             "suite": {"name": suite.name, "digest": digest, "attackers": suite.attackers, **until},
             "budgets": [repr(budget) for budget in suite.budgets],
             "trial_limit": suite.trial_limit,
@@ -145,7 +145,7 @@ def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[C
 
 
 def _digest_data(tasks: Tasks, *, trains: bool) -> dict[str, Any]:
-    """Return digests of the samples of each task, by its name, and of those that defenders use."""
+    """Return digests of the samples of each task, by its name, and of the defender's samples."""
     roles = ("desirable", "undesirable", "benign")
     known = {role: task for role in roles if (task := getattr(tasks, role)) is not None}
     names = [task.name for task in known.values()]
@@ -161,7 +161,7 @@ def _digest_data(tasks: Tasks, *, trains: bool) -> dict[str, Any]:
     return digests
 
 
-def _versions() -> dict[str, str]:
+def _list_versions() -> dict[str, str]:
     return {"rootbound": version("rootbound"), "torch": torch.__version__}
 
 
@@ -188,7 +188,7 @@ def _digest_layers(network: nn.Module) -> str:
 
 
 def _describe_conversions(contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:
-    """Return what was done to the weights of files; nothing where they were as they should be."""
+    """Return how weights from files were converted; nothing where they needed no conversion."""
     done = {
         contender.name: contender.start.conversion
         for contender in contenders

@@ -16,14 +16,14 @@ from rootbound.suites import Suite
 
 
 class DecidingPlan:
-    """Takes every subject through a suite; then adds draws where the gate is still undecided.
+    """Takes every subject through a suite, then adds draws where the gate is still undecided.
 
-    A round adds draws for all arms alike, scratch drawn anew with each, with those numbers of
-    labels whose end is still open. The gate is looked at when a round is complete; its ends allow
-    for all looks (`metrics/looks.py`). Records alone decide what comes next, so that an interrupted
-    run goes on and ends the same.
+    A round adds draws for all arms alike, with those numbers of labels that are undecided; scratch
+    gets new random weights with each draw. The gate is evaluated when a round is complete, and its
+    error rate allows for all looks (`metrics/looks.py`). Records alone decide what comes next, so
+    an interrupted run continues and ends the same.
 
-    Where a suite confirms its best settings, further draws are further attackers who meet those.
+    Where a suite confirms its best settings, each further draw is one more attacker with these.
 
     Args:
         suite: Attacks and budgets, and what is to be decided.
@@ -42,7 +42,7 @@ class DecidingPlan:
         self._records: list[Record] = []
         first = suite.draws or (suite.attackers if suite.confirmed else 1,) * len(suite.budgets)
         given = dict(zip(suite.budgets, first, strict=True))
-        self._draws = {budget: n - self._uncounted(budget) for budget, n in given.items()}
+        self._draws = {budget: n - self._count_choosing(budget) for budget, n in given.items()}
         self._looks: dict[Budget, list[int]] = {budget: [] for budget in suite.budgets}
         self._trials: dict[Configuration, Attack] = {}
 
@@ -60,15 +60,15 @@ class DecidingPlan:
         return self._submit(coming)
 
     def unfinished(self) -> list[Record]:
-        """Return nothing: every round is waited for."""
+        """Return nothing: every round is finished."""
         return []
 
     def summary(self) -> dict[str, Any]:
-        """Return how often was looked, and with how many draws of each seed."""
+        """Return the looks at the gate, with the draws of each seed at each look."""
         return {"until": self._describe()}
 
     def _submit(self, coming: list[Assignment]) -> list[Assignment]:
-        """Return what comes next: of the suite, or where that is done, a round of further draws."""
+        """Return the suite's next assignments; once there are none, a round of further draws."""
         if not coming and not self._open and len(self._subjects) == self._expected:
             self._is_full = False
             coming = self._next_round()
@@ -109,25 +109,27 @@ class DecidingPlan:
             attacker = subject.seed + draw + 1
             trials = self._find_confirmed(subject, budget)
             return assign(subject, trials, (budget,), attacker=attacker, stage="confirm")
-        draw += self._uncounted(budget)
-        return draw_again(subject, self._suite, budget, draw, self._of(subject), self._trials)
+        draw += self._count_choosing(budget)
+        return draw_again(
+            subject, self._suite, budget, draw, self._list_records(subject), self._trials
+        )
 
-    def _uncounted(self, budget: Budget) -> int:
-        """Return how many draws only choose: the first, where there are finalists to choose."""
+    def _count_choosing(self, budget: Budget) -> int:
+        """Return how many draws only choose finalists: 1 if the suite has finalists, else 0."""
         return 1 if self._suite.finalists and budget.labels != 1 else 0
 
     def _find_confirmed(self, subject: Subject, budget: Budget) -> tuple[Attack, ...]:
         """Return the settings that a subject's first attackers were given, in a fixed order."""
         confirmed = [
             record
-            for record in self._of(subject)
+            for record in self._list_records(subject)
             if (record.labels, record.stage) == (budget.labels, "confirm")
         ]
         ordered = sorted(confirmed, key=self._find_order().place)
         in_order = dict.fromkeys(one.attack for one in ordered)
         return tuple(self._trials[setting] for setting in in_order)
 
-    def _of(self, subject: Subject) -> list[Record]:
+    def _list_records(self, subject: Subject) -> list[Record]:
         whose = (subject.method, subject.seed)
         return [record for record in self._records if (record.method, record.seed) == whose]
 
@@ -135,7 +137,7 @@ class DecidingPlan:
         return RecordOrder(sorted({one.method for one in self._subjects}), self._suite)
 
     def _evaluate(self) -> Evaluation:
-        """Return what there is so far, in an order that does not depend on how it came."""
+        """Return the results so far, in an order that does not depend on when they came."""
         trainings = tuple(
             Training(
                 one.arm, one.method,

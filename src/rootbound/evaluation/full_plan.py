@@ -41,11 +41,11 @@ class FullPlan:
         return [] if course.open else course.next_stage()
 
     def unfinished(self) -> list[Record]:
-        """Return nothing: time does not end."""
+        """Return nothing: there is no time limit."""
         return []
 
     def summary(self) -> dict[str, Any]:
-        """Return nothing: the suite says it all."""
+        """Return nothing: the suite already says everything."""
         return {}
 
 
@@ -72,8 +72,8 @@ class _Course:
     def _propose_stages(self) -> Iterator[list[Assignment]]:
         yield screen(self._subject, self._suite)
         for stage in (self._search, self._repeat, self._confirm, self._lengthen):
-            # What is proposed next and how ties end depend on the order of records. It must not
-            # depend on the number of workers, nor on where a run was interrupted.
+            # The next proposals, and which of several tied settings wins, depend on the order of
+            # records. So this order must not depend on the number of workers or on interruptions.
             position = {setting: number for number, setting in enumerate(self._tried)}
             self.records.sort(
                 key=lambda record: (
@@ -97,7 +97,7 @@ class _Course:
         ]
 
     def _search(self, budget: Budget) -> list[Assignment]:
-        """Return the assignments with the settings that are proposed from what was screened."""
+        """Return the assignments with the settings that a search proposes after the screening."""
         if self._suite.space is None or budget.labels == 1:
             return []
         known = [
@@ -110,10 +110,10 @@ class _Course:
         return assign(self._subject, proposed, (budget,), stage="search")
 
     def _confirm(self, budget: Budget) -> list[Assignment]:
-        """Return the assignments that show the best settings to new attacker seeds.
+        """Return the assignments that repeat the best settings with new attacker seeds.
 
-        They are the best settings of each tier, and the best of the last layer alone. Those of the
-        last layer are confirmed though others may be better: reports single them out.
+        These are the best settings of each tier, and the best that train the last layer alone. The
+        latter are confirmed even if others are better, because reports show them by themselves.
         """
         if not self._suite.confirmed:
             return []

@@ -1,7 +1,7 @@
-"""The harness: attacks of a suite on one model.
+"""The harness: it runs the attacks of a suite on one model.
 
-An attack yields models; the harness draws the labels and scores what it yields. So no
-attack sees test data or grades itself, and every arm gets the same labels, steps and trials.
+An attack yields models; the harness draws the labels and scores these models. So no attack sees
+test data or grades itself, and every arm gets the same labels, steps and trials.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rootbound.training import seeded
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """A finished trial: its record so far, and the score with the model that it offers."""
+    """A finished trial: its record so far, and its score with the selected model."""
 
     trial: Attack
     record: Record
@@ -103,7 +103,7 @@ def run_assignment(
         )
         bench = _Bench(part, trainable, len(task.classes), draw, attacker, resources.limits)
         finished: dict[Attack, Record] = {}
-        best: dict[str, _Result] = {}  # by family; of all others the models are no longer needed
+        best: dict[str, _Result] = {}  # by family; the models of all other trials can be freed
         for result in bench.run_all(bundles(trials)):
             record = finished[result.trial] = result.record
             if record.error is None:
@@ -120,13 +120,13 @@ def _judge(result: _Result, test: Data) -> Record:
     try:
         return replace(result.record, **vars(result.score.judge(test)))
     except Exception as error:  # the network is anybody's code, and may refuse some samples
-        return replace(result.record, error=_reason(error))
+        return replace(result.record, error=_describe_failure(error))
 
 
 def failed_records(assignment: Assignment, error: Exception) -> list[Record]:
     """Return the records of trials that failed before they had begun, or with their process."""
     return [
-        _record(assignment, budget, trial, Score(error=_reason(error)))
+        _make_record(assignment, budget, trial, Score(error=_describe_failure(error)))
         for budget in assignment.budgets
         for trial in assignment.trials
     ]
@@ -134,7 +134,7 @@ def failed_records(assignment: Assignment, error: Exception) -> list[Record]:
 
 @dataclass(frozen=True, eq=False)
 class _Bench:
-    """What the trials with one frozen part and one budget have in common."""
+    """Runs the trials that share one frozen part and one budget."""
 
     assignment: Assignment
     trainable: Classifier
@@ -153,15 +153,15 @@ class _Bench:
                 shown.advance()
 
     def run(self, bundle: Sequence[Attack]) -> list[_Result]:
-        """Run trials together; when that fails, each alone, so that one failure stays one."""
+        """Run trials together; if that fails, each alone, so that one failure fails one trial."""
         if any(trial.loads_compiler for trial in bundle):
             load_compiler()
         started = time.perf_counter()
         (budget,), first = self.assignment.budgets, bundle[0]
-        # The arm has no part in the seed: every arm's new head starts from the same weights.
+        # The seed does not depend on the arm: every arm's new head starts from the same weights.
         seed = stable_seed(str(plain(first.bundle)), budget, self.assignment.attacker)
         model = self.trainable.with_head(self.classes, seed)
-        for weight in model.parameters():  # what somebody froze is free to whoever has it
+        for weight in model.parameters():  # an attacker can unfreeze whatever was frozen
             weight.requires_grad_(weight.is_floating_point())
         counter = FlopCounter()
         try:
@@ -173,30 +173,32 @@ class _Bench:
                     snapshots = first.transfer(model, attacker)
                 scores = score(counter.count(snapshots), len(bundle), self.draw, budget.steps)
         except (Exception, SystemExit, TrialStopped) as error:  # an attack is anybody's code
-            reason = _reason(error)
+            reason = _describe_failure(error)
             if len(bundle) > 1:
                 return [result for trial in bundle for result in self.run((trial,))]
             scores = [Score(error=reason)]
         seconds = (time.perf_counter() - started) / len(bundle)
         flops = counter.flops / len(bundle)
         return [
-            _Result(trial, _record(self.assignment, budget, trial, points, seconds, flops), points)
+            _Result(
+                trial, _make_record(self.assignment, budget, trial, points, seconds, flops), points
+            )
             for trial, points in zip(bundle, scores, strict=True)
         ]
 
 
-def _reason(error: BaseException) -> str:
-    """Return in a line why a trial failed.
+def _describe_failure(error: BaseException) -> str:
+    """Return one line that says why a trial failed.
 
     Raises:
-        torch.AcceleratorError: It is one: nothing that follows in this process would work.
+        torch.AcceleratorError: The error is one; nothing would work in this process afterwards.
     """
     if isinstance(error, torch.AcceleratorError):
         raise error
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
-def _record(
+def _make_record(
     assignment: Assignment,
     budget: Budget,
     trial: Attack,

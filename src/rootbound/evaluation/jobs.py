@@ -30,9 +30,9 @@ from rootbound.training.state import TrainingState
 
 log = logging.getLogger(__name__)
 PRELOAD = ("rootbound.evaluation.preload",)
-"""Modules that all workers find imported."""
+"""Modules that every worker has imported before its first job."""
 MOST_ERRORS = 10_000
-"""Test samples that a given model gets wrong and that its record names, at most."""
+"""Most wrongly classified test samples that the record of a given model names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Preparation:
 
 @dataclass(frozen=True, eq=False)
 class PreparedModel:
-    """A subject, with what is known of it before any attack."""
+    """A subject, with what is measured before any attack."""
 
     subject: Subject
     training: Training
@@ -76,10 +76,10 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
         job: What is to be done.
         tasks: What is desirable and what is not.
         resources: What attackers have besides labels.
-        device: Where to train; and to attack, where it has float64.
+        device: Where to train, and to attack if it supports float64.
     """
     training_device = find_device(device)
-    with progress.step(_in_words(job)), on(attack_device := with_float64(training_device)):
+    with progress.step(_describe_job(job)), on(attack_device := with_float64(training_device)):
         tasks, resources = _move_once(tasks, resources, attack_device)
         if isinstance(job, Assignment):
             task = tasks.benign if job.task == "benign" else tasks.undesirable
@@ -91,7 +91,7 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
             model, training = _train(job, tasks.to(training_device))
         model = move_model(model, attack_device)
         arm, name = job.contender.arm, job.contender.name
-        # What is public is nobody's defence: there is no trick to look for.
+        # The public model is not defended, so there is no trick to look for.
         values = {} if arm == "public" else diagnose(model, tasks)
         if name == "scratch":
             given = move_model(job.contender.start, attack_device)
@@ -102,7 +102,7 @@ def do_job(job: Job, tasks: Tasks, resources: AttackerResources, device: str) ->
 
 
 def _try_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
-    """Return the pictures of a model; none where it fails on the samples that they are of."""
+    """Return the pictures of a model; none where it fails on their samples."""
     try:
         return make_pictures(model, tasks)
     except Exception as error:  # the network is anybody's code
@@ -111,12 +111,12 @@ def _try_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
 
 
 def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Result]) -> Result:
-    """Return the records of an assignment that ends its process.
+    """Return the records of an assignment that killed its worker process.
 
-    Each trial is run in a process that does nothing else; one that ends it is a failed record.
+    Each trial is run again in a process of its own; if that dies too, its record is a failure.
 
     Args:
-        job: What was to be done.
+        job: What the worker was doing.
         death: How its process ended.
         run_alone: Does a job in a process of its own.
 
@@ -125,7 +125,7 @@ def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Resul
     """
     if isinstance(job, Preparation):
         name = job.contender.name
-        raise RuntimeError(f"{name}, seed {job.seed}, was not made ready in two attempts: {death}")
+        raise RuntimeError(f"{name}, seed {job.seed}, could not be prepared in two tries: {death}")
     parts = split_assignment(job)
     if not parts:
         return failed_records(job, death)
@@ -140,10 +140,10 @@ def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Resul
     return records
 
 
-def _in_words(job: Job) -> str:
+def _describe_job(job: Job) -> str:
     if isinstance(job, Preparation):
         contender = job.contender
-        return f"making {contender.name} (seed {job.seed}) ready"
+        return f"preparing {contender.name} (seed {job.seed})"
     subject, tiers = job.subject, dict.fromkeys(trial.tier for trial in job.trials)
     return f"{' and '.join(tiers)} on {subject.method} (seed {subject.seed})"
 
@@ -152,7 +152,7 @@ def _in_words(job: Job) -> str:
 def _move_once(
     tasks: Tasks, resources: AttackerResources, device: torch.device
 ) -> tuple[Tasks, AttackerResources]:
-    """Return what every job of a process needs on a device: it is moved there once."""
+    """Return the tasks and resources on a device; they are moved once for all jobs of a process."""
     return tasks.to(device), resources.to(device)
 
 
@@ -166,7 +166,7 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
         load_compiler()
         started = time.perf_counter()
         if training_state is not None and not training_state.folder.parents[1].is_dir():
-            training_state = None  # on a host that does not see the folder
+            training_state = None  # this host does not see the folder
         model = contender.method.fit(model, tasks, seed=seed, training_state=training_state)
         seconds, settings = time.perf_counter() - started, Configuration.of(contender.method)
     desirable, is_meant = tasks.desirable, contender.arm in ("defended", "undefended")
@@ -180,7 +180,7 @@ def _train(job: Preparation, tasks: Tasks) -> tuple[Classifier, Training]:
     return model, replace(
         training,
         desirable_accuracy=float(correct.float().mean()),
-        # Where labels are the next tokens, classes are not to count the same.
+        # Where labels are the next tokens, classes should not count the same.
         desirable_balanced=balanced if desirable.test.stratified else None,
         desirable_errors=errors if is_short else None,
     )

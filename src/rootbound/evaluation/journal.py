@@ -1,4 +1,4 @@
-"""What a run has found: kept as it comes, recalled when an interrupted run goes on."""
+"""The journal of a run: it saves every result, and recalls them when an interrupted run goes on."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Value = TypeVar("Value")
 
 
 class Journal:
-    """Keeps what is found, in a fixed order whatever the order it comes in.
+    """Keeps results in a fixed order, whatever order they come in.
 
-    Each piece of work is a small file of its own, written once: what a killed run has finished
-    stays, and costs no more to keep the more there is.
+    The result of each job is a small file of its own, written once. So the finished jobs of a
+    killed run are not lost, and saving takes no longer as a run grows.
 
     Args:
         context: What reports say of the run.
         methods: Names, in the order of the report.
-        suite: The suite in whose order trials come.
-        folder: Where everything is kept, claimed already; None keeps it in memory alone.
+        suite: The suite, whose order the trials follow.
+        folder: The run's folder, already claimed; None keeps everything in memory only.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Journal:
         self._records: dict[Position, Record] = {}
 
     def completed(self) -> Evaluation | None:
-        """Return the run, if it was completed before, or by another process.
+        """Return the run if it is complete already, here or by another process.
 
-        One that a limit of time has stopped is not complete where there is more time now.
+        A run that stopped at its time limit is not complete if there is more time now.
         """
         run = None if self._folder is None else self._folder.read_complete()
         if run is None or not run.complete:
@@ -62,7 +62,7 @@ class Journal:
         return None if more and self._minutes > limited["minutes"] else run
 
     def recall(self, job: Job) -> Result | None:
-        """Return the result of a job that was done before; None if it is to be done (again)."""
+        """Return the result of a job that was done before; None if it has to be done (again)."""
         part = self._read(job)
         if part is None:
             return None
@@ -74,7 +74,7 @@ class Journal:
         return result
 
     def holds(self, assignment: Assignment) -> bool:
-        """Return whether there are records of an assignment from before."""
+        """Return whether an earlier run left records of an assignment."""
         part = self._read(assignment)
         return part is not None and len(part.records) > 0
 
@@ -89,11 +89,11 @@ class Journal:
             part = Evaluation(context, (result.training,), (), False, (result.diagnosis,))
         else:
             part = Evaluation(context, (), tuple(result), complete=False)
-        # The last file of a model, because it vouches for the others.
+        # This file is written last: if it is there, so are the model's other files.
         self._folder.write_part(_name_file(job), part.to_json())
 
     def training_state(self, method: str, seed: int) -> TrainingState | None:
-        """Return where a training is saved while it goes on."""
+        """Return where a training saves its state while it runs."""
         if self._folder is None:
             return None
         return TrainingState(self._folder.weights_file(method, seed).with_suffix(".unfinished"))
@@ -106,19 +106,19 @@ class Journal:
         Args:
             seconds: How long it took.
             workers: How many processes worked.
-            unfinished: Records that are no part of it, because other arms have none beside them.
-                They stay for a run with more time.
-            more: What else the context says.
+            unfinished: Records to leave out, because other arms have no counterpart yet. They stay
+                in the folder for a run with more time.
+            more: Further entries of the context.
         """
         if (run := self.completed()) is not None:
             return run
-        models = _in_order(self._models)
+        models = _sort_by_position(self._models)
         left_out = set(map(id, unfinished))
         records = {at: one for at, one in self._records.items() if id(one) not in left_out}
         run = Evaluation(
             {**self._context, "seconds": seconds, "workers": workers, **more},
             tuple(model.training for model in models),
-            _in_order(records),
+            _sort_by_position(records),
             diagnoses=tuple(model.diagnosis for model in models),
         )
         if self._folder is not None:
@@ -132,7 +132,7 @@ class Journal:
         return run
 
     def _enter(self, result: Result) -> list[Position]:
-        """Remember a result; return where what it holds belongs."""
+        """Remember a result; return the positions of its parts."""
         if isinstance(result, PreparedModel):
             position = self._order.place_model(result.training.method, result.training.seed)
             self._models[position] = result
@@ -156,7 +156,7 @@ class Journal:
             folder.write_part(_name_file(job), as_npz(_name_pictures(model)), "npz")
 
     def _restore(self, job: Preparation, part: Evaluation) -> PreparedModel | None:
-        """Return a model as it was prepared, None if one of its files is lost or damaged."""
+        """Return a prepared model from its files; None if one of them is lost or damaged."""
         assert self._folder is not None
         contender, seed = job.contender, job.seed
         path = self._folder.parts / f"{_name_file(job)}.npz"
@@ -182,12 +182,12 @@ def _name_pictures(prepared: PreparedModel) -> dict[str, Array]:
     return {prefix + name: array for name, array in prepared.pictures.items()}
 
 
-def _in_order(values: Mapping[Position, Value]) -> tuple[Value, ...]:
+def _sort_by_position(values: Mapping[Position, Value]) -> tuple[Value, ...]:
     return tuple(values[position] for position in sorted(values))
 
 
 def _name_file(job: Job) -> str:
-    """Return the name of a job's file, made of what tells it from every other of the run."""
+    """Return the name of a job's file, which no other job of the run has."""
     keys: list[tuple[str | int | None, ...]] | tuple[str, str, int]
     if isinstance(job, Preparation):
         keys = ("model", job.contender.name, job.seed)

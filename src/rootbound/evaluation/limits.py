@@ -1,4 +1,4 @@
-"""What one trial may take of the machine: an attack that hangs or eats is one failed record."""
+"""Limits of time and memory for one trial: an attack that exceeds them is one failed record."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if sys.platform == "linux":
 
 
 ROOM = 2**26
-"""Bytes that may always be asked for: kept memory is no room for a file that is mapped."""
+"""Bytes that may always be allocated: a mapped file does not fit into memory that torch keeps."""
 
 
 class TrialStopped(BaseException):
-    """A trial was stopped. No `Exception`: an attack that catches those must not catch this."""
+    """A trial was stopped. An attack that catches every `Exception` does not catch this one."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """How long a trial may take, and how much memory.
 
-    An alarm keeps the time: in the main thread of a process, on systems that have alarms, and
-    between steps of Python. A single compiled call that never returns ends only with its process,
-    and only a worker process may be ended. Memory is limited on Linux.
+    An alarm stops a trial that takes too long. It works in the main thread of a process, on systems
+    that have alarms, and between steps of Python. A single compiled call that never returns can
+    only be stopped by ending its process, which only a worker may do. Memory is limited on Linux.
 
     Args:
         seconds: Time of one trial, above 0.
@@ -45,7 +45,7 @@ class Limits:
 
     @contextlib.contextmanager
     def enforce(self, trials: int) -> Iterator[None]:
-        """Stop what runs inside when so many trials should have been over.
+        """Stop the code inside once it takes longer than this number of trials may.
 
         Raises:
             TrialStopped: It takes too long.
@@ -65,8 +65,8 @@ class Limits:
 
 @contextlib.contextmanager
 def _end_process_after(seconds: float) -> Iterator[None]:
-    """End the process, with exit code 1, where what runs inside heeds no alarm."""
-    # faulthandler has a thread that needs no Python: the call may hold the interpreter's lock.
+    """End the process with exit code 1 where the code inside ignores the alarm."""
+    # faulthandler has a thread that runs even while the call holds the interpreter's lock.
     with Path(os.devnull).open("w") as nowhere:
         faulthandler.dump_traceback_later(min(seconds, LONGEST), exit=True, file=nowhere)
         try:
@@ -77,10 +77,10 @@ def _end_process_after(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _limit_memory(share: float) -> Iterator[None]:
-    """Refuse allocations beyond what is used now and a share of what is left."""
+    """Refuse allocations beyond the memory in use now and a share of the free memory."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    # What the process keeps for the next tensor is not used now. To give it back would cost more
-    # than to ask: a trial's first steps would get all of it again.
+    # Memory that the process keeps for later tensors is not in use now. Releasing it would be slow:
+    # the first steps of a trial would allocate all of it again.
     kept = count_kept_bytes()
     held = 1024 * _read_kibibytes("/proc/self/status", "VmData")
     free = 1024 * _read_kibibytes("/proc/meminfo", "MemAvailable") + kept

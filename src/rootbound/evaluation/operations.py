@@ -1,4 +1,4 @@
-"""Counting the floating-point operations of an attack, in little more time than they take."""
+"""Counting the floating-point operations of an attack, with little overhead."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from rootbound.attacks import Snapshot
 
 
 class _Counting(_FlopCounterMode):
-    """Counts as torch does, which asks at every call whether an operation is made of others.
+    """Counts as torch's own mode does, but faster.
 
-    Torch's module tracker is left out: it breaks down where parametrized layers are run. So is what
-    keeps torch's compiler away at every call, and loads it first: nothing is compiled here.
+    Torch asks at every call whether an operation decomposes into others; here the answer is kept.
+    Torch's module tracker is left out, because it fails on parametrized layers. So is the check
+    that skips torch's compiler, because it loads the compiler first, and nothing is compiled here.
     """
 
     simple: ClassVar[set[object]] = set()
-    """Operations that are known not to be."""
+    """Operations that are known not to decompose into others."""
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -30,7 +31,7 @@ class _Counting(_FlopCounterMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Do what is asked, and count it."""
+        """Run an operation and count it."""
         if func in self.simple:
             given = kwargs or {}
             outputs, packet = func(*args, **given), func._overloadpacket
@@ -51,8 +52,8 @@ class FlopCounter:
     """Counts the floating-point operations of an attack, scoring excluded.
 
     Matrix products and convolutions of the first two steps are counted as they happen
-    (multiplications and additions both); every further step is taken to cost as much as the
-    second. Work that torch does not see is what the attack says it is.
+    (multiplications and additions both). Every further step is taken to cost as much as the
+    second. For work that torch does not see, the attack's own figure is added.
     """
 
     def __init__(self) -> None:
@@ -61,7 +62,7 @@ class FlopCounter:
         self._stated = 0.0
 
     def count(self, snapshots: Iterator[Snapshot]) -> Iterator[Snapshot]:
-        """Pass snapshots on and count what it takes to make them."""
+        """Pass snapshots on and count the operations that made them."""
         while True:
             if len(self._counted) < 2:
                 counter = FlopCounterMode(display=False)

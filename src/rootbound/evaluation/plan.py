@@ -1,4 +1,4 @@
-"""What is attacked with what, and when: assignments, and what a plan of them is."""
+"""Assignments, the unit of work of an evaluation; and plans, which decide what comes next."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rootbound.records import Arm, Configuration, Record, Stage, TaskName
 from rootbound.suites import Suite
 
 BETWEEN_DRAWS = 10_000
-"""Step from the attacker of one draw to that of the next: those of other models are between."""
+"""Step between the attacker numbers of two draws, so large that other models' fit in between."""
 BUNDLES_PER_ASSIGNMENT = 8
-"""Bundles of trials in one assignment, at most: small enough to share among processes."""
+"""Most bundles of trials in one assignment: so few that processes can share the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +33,8 @@ class Subject:
 class Assignment:
     """Trials of one attacker on one model that share a frozen part: the unit of work.
 
-    Random weights are drawn where the trials run, if `weights` is their seed; they are the
-    subject's own if it is None.
+    If `weights` is a seed, the worker draws random weights with it; if it is None, the subject's
+    own weights are attacked.
     """
 
     subject: Subject
@@ -56,21 +56,21 @@ class Assignment:
 class Plan(Protocol):
     """Decides from records what comes next.
 
-    It is told of each subject once, when its model is ready, and of each assignment once, when
-    its records are there. Whether they were made just now or by an earlier run is no matter.
+    It is told about each subject once, when its model is ready, and about each assignment once,
+    when its records are there. It makes no difference whether an earlier run made them.
     """
 
     def begin(self, subject: Subject) -> Sequence[Assignment]:
-        """Take a new subject; return what is to be done now."""
+        """Take a new subject; return the assignments to run next."""
 
     def advance(self, done: Assignment, records: Sequence[Record]) -> Sequence[Assignment]:
-        """Take the records of an assignment; return what is to be done now."""
+        """Take the records of an assignment; return the assignments to run next."""
 
     def unfinished(self) -> Sequence[Record]:
-        """Return records that count for nothing, because time ended before other arms had them."""
+        """Return records that do not count, because time ran out before all arms had them."""
 
     def summary(self) -> dict[str, Any]:
-        """Return what the run's context says of the plan at the end."""
+        """Return the plan's entries in the context of the finished run."""
 
 
 def bundles(trials: Iterable[Attack]) -> list[tuple[Attack, ...]]:
@@ -102,7 +102,7 @@ def assign(
         # A control has no network to train: only new heads on its outputs make sense.
         if subject.arm == "control" and trial.cut_key(subject.model) != 0:
             continue
-        # Who begins with what is public holds no sibling of our weights.
+        # An attacker who starts from the public model has no sibling of our weights.
         if subject.arm == "public" and "sibling" in trial.needs:
             continue
         if trial.applies_to(subject.model):
@@ -120,9 +120,9 @@ def assign(
 
 
 def vary_scratch(assignments: Iterable[Assignment]) -> list[Assignment]:
-    """Let each family of attacks meet random weights of its own.
+    """Give each family of attacks random weights of its own.
 
-    What an attacker reaches from scratch is a mean over families, and so one over more weights.
+    The attacker's accuracy from scratch is a mean over families, so it then covers more weights.
     """
     varied = []
     for one in assignments:
@@ -137,7 +137,7 @@ def vary_scratch(assignments: Iterable[Assignment]) -> list[Assignment]:
 
 
 def split_assignment(assignment: Assignment) -> list[Assignment]:
-    """Return an assignment for each bundle and budget; of one bundle, for each trial.
+    """Split an assignment by bundle and budget; if there is one of each, by trial.
 
     The list is empty where there is a single trial, which cannot be split.
     """
@@ -155,7 +155,7 @@ def split_assignment(assignment: Assignment) -> list[Assignment]:
 def screen(subject: Subject, suite: Suite) -> list[Assignment]:
     """Return the assignments that try every trial of a suite on a subject, draw by draw.
 
-    Where a suite has finalists, whatever is chosen by how well it does meets the first draw alone.
+    Where a suite has finalists, only trials that need no choosing meet the draws after the first.
     """
     assignments = []
     for draw, attacker in enumerate(list_draws(subject, suite)):
@@ -183,17 +183,17 @@ def draw_again(
 ) -> list[Assignment]:
     """Return the assignments of one more draw of labels: with the finalists, if a suite has some.
 
-    Finalists confirm what they showed; the draw that chose them does not count.
+    The draw that chose the finalists does not count, so these draws confirm them.
 
     Args:
-        subject: Who is attacked.
-        suite: Whose trials they are.
-        budget: With how many labels.
-        draw: Number of the draw; that of the first is 0.
-        records: What the first draw has found on this subject, at least.
+        subject: The model under attack.
+        suite: The suite of the trials.
+        budget: The number of labels and steps.
+        draw: Number of the draw; the first is 0.
+        records: The subject's records, at least those of the first draw.
         tried: The attacks of these records, by their settings.
     """
-    if subject.arm == "control":  # nothing is claimed of controls that needs several draws
+    if subject.arm == "control":  # no claim about controls needs several draws
         return []
     trials = suite.blind if budget.labels == 1 else suite.attacks
     stage: Stage = "screen"
@@ -207,7 +207,7 @@ def draw_again(
 
 
 def screen_blind(subject: Subject, suite: Suite, attacker: int | None = None) -> list[Assignment]:
-    """Return the part of a screening with one label a class, where nothing is left to select by."""
+    """Return the part of a screening with one label per class, where validation is impossible."""
     blind = [budget for budget in suite.budgets if budget.labels == 1]
     return assign(subject, suite.blind, blind, attacker=attacker)
 

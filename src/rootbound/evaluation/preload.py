@@ -1,4 +1,4 @@
-"""What workers come to need and is slow to import: each is a copy of a process that has it."""
+"""Imports that workers need and that are slow: workers are forked from a process that has them."""
 
 import contextlib
 
@@ -6,6 +6,6 @@ from rootbound.core.compiler import load_compiler
 from rootbound.inspection.attributions import import_captum
 
 for load in (load_compiler, import_captum):
-    # A worker that needs it meets the same error, and says so.
+    # A worker that needs it will meet and report the same error.
     with contextlib.suppress(Exception):
         load()

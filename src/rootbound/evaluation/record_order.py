@@ -1,4 +1,4 @@
-"""In which order records stand, whatever the order they come in."""
+"""The order of records, which does not depend on when they came."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from rootbound.records import Configuration, Record
 from rootbound.suites import Suite
 
 Position = tuple[int | str, ...]
-"""Where a model or a record belongs among the others: they are sorted by it."""
+"""Sort key of a model or a record."""
 
 
 class RecordOrder:
-    """Method by method and draw by draw, then in the suite's order of settings.
+    """Sorts by method, then by draw, then by the suite's order of settings.
 
-    With one label a class the first setting that works is the attacker's choice, so that the order
-    of the fixed settings decides.
+    With one label per class the attacker chooses the first setting that works, so the order of the
+    fixed settings matters.
 
     Args:
         methods: Names, in the order of the report.
-        suite: The suite whose trials they are.
+        suite: The suite of the trials.
     """
 
     def __init__(self, methods: Sequence[str], suite: Suite) -> None:
@@ -43,7 +43,7 @@ class RecordOrder:
             record.attacker,
             self._labels[record.labels],
             record.rung,
-            # A setting that a search has proposed is in no list: all of them come last, by name.
+            # Settings that a search proposed are not in the suite: they come last, by name.
             settings.get(record.attack, len(self._settings)),
             str(record.attack),
         )

@@ -1,4 +1,4 @@
-"""Scoring what attacks yield: accuracy at checkpoints and the model of each trial."""
+"""Scoring the models that attacks yield: accuracy at checkpoints, and the best model of a trial."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Judgement:
 
     Args:
         accuracy: Share of the samples that it classifies correctly.
-        balanced: The same where every class counts the same; None where the label is the next
-            token, as classes are not to count the same there.
-        halves: Accuracy on the samples with even and with odd places.
+        balanced: Balanced accuracy, in which every class counts the same; None where labels are
+            the next tokens, whose classes should not count the same.
+        halves: Accuracy on the samples at even and at odd positions.
     """
 
     accuracy: float
@@ -46,12 +46,12 @@ class Score:
         position: The trial's place among those that are trained together.
         trials: How many are trained together.
         steps: The steps at which the trial was scored.
-        validation: Accuracy on the validation samples at these steps, where there are any.
+        validation: Accuracy on the validation samples at these steps, if there are such samples.
         test: Accuracy on the curve's samples at these steps.
         losses: Cross-entropy on the curve's samples at these steps.
         selected: Index of the selected step.
         loss: Cross-entropy on the validation samples at the selected step.
-        model: The model at the selected step; it answers for all trials trained together.
+        model: The model at the selected step; its outputs are those of all trials trained together.
         certificate: Numbers that prove how good the trial is.
         error: Why the trial failed.
     """
@@ -75,7 +75,7 @@ class Score:
 
         Args:
             step: The attack's step.
-            validation: Accuracy and loss on the validation samples, where there are any.
+            validation: Accuracy and loss on the validation samples, if there are any.
             test: Accuracy and loss on the curve's samples.
         """
         self.steps += (step,)
@@ -110,7 +110,7 @@ def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) ->
     """Score the snapshots at the checkpoints; one score for each trial trained together."""
     scores = [Score(position, trials) for position in range(trials)]
     scored_steps = checkpoints(steps)
-    for snapshot in _counted(snapshots, steps):
+    for snapshot in _show_progress(snapshots, steps):
         if snapshot.step and snapshot.step not in scored_steps:
             continue
         held_out = draw.validation
@@ -133,8 +133,8 @@ def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) ->
     return scores
 
 
-def _counted(snapshots: Iterator[Snapshot], steps: int) -> Iterator[Snapshot]:
-    """Yield the snapshots, and show how far the attack is."""
+def _show_progress(snapshots: Iterator[Snapshot], steps: int) -> Iterator[Snapshot]:
+    """Yield the snapshots, and show the attack's progress."""
     with progress.step("step", steps) as shown:
         for snapshot in snapshots:
             shown.reach(snapshot.step)
@@ -155,7 +155,7 @@ def _compute_logits(model: nn.Module, data: Data, trials: int) -> Tensor:
     """Return the outputs `(N, trials, classes)`."""
     logits = predict(model, data).view(len(data), trials, -1)
     outputs, classes = logits.shape[-1], 1 + int(data.labels.max())
-    if classes > outputs:  # an accelerator would end the whole process over it
+    if classes > outputs:  # on an accelerator, this would end the whole process
         raise ValueError(f"a model of {outputs} outputs for {classes} classes")
     return logits
 

@@ -26,20 +26,20 @@ from rootbound.suites import Suite
 Bundle = tuple[Attack, ...]
 
 FACTOR = 4
-"""One in so many settings of a rung goes on, with so many times the steps."""
+"""One in this many settings of a rung goes on to the next, with this many times the steps."""
 LAST_RUNG = 3
 """The first rung, 0, has a quarter of the budget's steps; this one has 16 times as many."""
 BUNDLES_PER_ROUND = 4
-"""Bundles of new settings in a round: few, because a round that has begun is finished."""
+"""Bundles of new settings in a round: few, because a round that has begun must be finished."""
 
 
 @dataclass(frozen=True)
 class _Round:
-    """The same trials for every subject: a round that is begun is finished, or counts for nothing.
+    """The same trials for every subject. A round that is not finished does not count.
 
     Args:
-        assignments: What is to be done.
-        seconds: How long that is expected to take, all processes together.
+        assignments: The assignments of the round.
+        seconds: Expected time, summed over all processes.
     """
 
     assignments: list[Assignment]
@@ -47,20 +47,20 @@ class _Round:
 
 
 class TimedPlan:
-    """Gives every setting a few steps, and those that win more and more.
+    """Gives every setting a few steps, and the best ones more and more.
 
-    Asynchronous successive halving: where a setting is among the best quarter of its rung on
-    any subject, by the attacker's validation samples, all subjects meet it with four times the
-    steps; where none is, they meet further settings of the suite, a family after the other. So
-    every arm has the same trials whenever the time is over. Records alone decide what comes next;
-    the clock decides only where it ends.
+    Asynchronous successive halving: if a setting is in the best quarter of its rung on any subject,
+    by the attacker's validation samples, it is run on all subjects with four times the steps. If
+    there is none, further settings of the suite are run, with families taking turns. So every arm
+    has the same trials whenever the time runs out. Records alone decide what comes next; the clock
+    only decides when to stop.
 
     Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020,
-    https://arxiv.org/abs/1810.05934, algorithm 2. Differs from the paper: the end of a round is
-    waited for, so that arms stay equal.
+    https://arxiv.org/abs/1810.05934, algorithm 2. Differs from the paper: each round is finished
+    before the next, so that arms stay equal.
 
     Args:
-        suite: Attacks and budgets. After its minutes nothing is waited for.
+        suite: Attacks and budgets. After its minutes the plan stops.
         workers: Number of processes, to turn their seconds into minutes.
         subjects: How many subjects there will be.
         is_done: Whether an assignment has records from an interrupted run.
@@ -86,7 +86,7 @@ class TimedPlan:
     def begin(self, subject: Subject) -> list[Assignment]:
         """Take a subject that is ready; return the first round when all are."""
         draws = list_draws(subject, self._suite)
-        if subject.arm == "control":  # nothing is claimed of controls that needs several draws
+        if subject.arm == "control":  # no claim about controls needs several draws
             draws = draws[:1]
         self._subjects += [(subject, attacker) for attacker in draws]
         self._expected -= 1
@@ -109,23 +109,25 @@ class TimedPlan:
         return self._next_round()
 
     def unfinished(self) -> list[Record]:
-        """Return the records of a round that time has ended."""
+        """Return the records of a round that was not finished in time."""
         return self._of_this_round if self._open else []
 
     def summary(self) -> dict[str, Any]:
-        """Return what was spent, and on what."""
+        """Return how much time was spent, and on what."""
         rungs = [
             {
                 "labels": budget.labels,
                 "steps": [_on_rung(budget, rung).steps for rung in range(LAST_RUNG + 1)],
-                "settings": [len(self._tried(budget, rung)) for rung in range(LAST_RUNG + 1)],
+                "settings": [
+                    len(self._group_by_setting(budget, rung)) for rung in range(LAST_RUNG + 1)
+                ],
             }
             for budget in self._budgets
         ]
         return {
             "time": {
                 "minutes": self._suite.minutes,
-                "spent": self._spent(),
+                "spent": self._count_seconds(),
                 "rounds": self._round_count,
                 "stopped": self._stopped or bool(self._open) or self._expected > 0,
                 "rungs": rungs,
@@ -148,20 +150,20 @@ class TimedPlan:
         return []
 
     def _fits(self, proposed: _Round) -> bool:
-        """Return whether a round is likely to end in time, as earlier rounds took theirs."""
+        """Return whether a round is likely to end in time, judging by earlier rounds."""
         assert self._suite.minutes is not None
         slowness = self._wall / self._work if self._work else 1 / self._workers
-        return self._spent() + slowness * proposed.seconds <= 60 * self._suite.minutes
+        return self._count_seconds() + slowness * proposed.seconds <= 60 * self._suite.minutes
 
-    def _spent(self) -> float:
-        """Return the seconds so far, those of an interrupted run included."""
+    def _count_seconds(self) -> float:
+        """Return the seconds spent so far, including those of an interrupted run."""
         return time.monotonic() - self._started + self._before / self._workers
 
     def _propose_rounds(self) -> Iterator[_Round]:
-        """Yield rounds; each follows from the records of all before it.
+        """Yield rounds; each depends on the records of all before it.
 
-        The first two are a closed form and a fine-tuning: with them every arm has its number. The
-        benign task comes last: the verdict does not need it.
+        The first two are an attack in closed form and a fine-tuning: after them every arm has an
+        accuracy. The benign task comes last, because the verdict does not need it.
         """
         yield from self._propose_new()
         yield from self._propose_new()
@@ -176,7 +178,7 @@ class TimedPlan:
         """Yield the round of one part of the screening, if the suite has it."""
         assignments = self._for_all(lambda subject, draw: screen(subject, self._suite, draw))
         if assignments:
-            yield _Round(assignments, self._usual_seconds())
+            yield _Round(assignments, self._estimate_seconds())
 
     def _propose_new(self) -> Iterator[_Round]:
         """Yield the round of the next settings of the suite, if there are any."""
@@ -186,27 +188,30 @@ class TimedPlan:
             assignments = self._for_all(
                 lambda subject, attacker: assign(subject, trials, budgets, attacker=attacker)
             )
-            seconds = self._usual_seconds()
-            # Counted before it is handed out: who takes one round alone never comes back here.
+            seconds = self._estimate_seconds()
+            # Count before the yield: a caller that takes only one round never resumes here.
             self._rounds_of_new += 1
             yield _Round(assignments, seconds)
 
     def _propose_promotions(self) -> Iterator[_Round]:
         """Yield rounds of one setting that is due for the next rung, from the highest rung down.
 
-        One setting a round: so little time is left over where the next round takes too long.
+        Each round has one setting, so that little time is left unused when the next does not fit.
         """
         for rung in reversed(range(LAST_RUNG)):
             for budget in self._budgets:
-                tried = self._tried(budget, rung)
-                for setting in self._due(budget, rung):
+                tried = self._group_by_setting(budget, rung)
+                for setting in self._find_best(budget, rung):
                     seconds = FACTOR * sum(record.seconds for record in tried[setting])
                     yield _Round(self._promote(setting, budget, rung + 1), seconds)
 
-    def _due(self, budget: Budget, rung: int) -> list[Attack]:
-        """Return the best quarter of a rung on any subject, without what was promoted before."""
-        tried, promoted = self._tried(budget, rung), self._tried(budget, rung + 1)
-        # An attack that is solved at once has no use for steps.
+    def _find_best(self, budget: Budget, rung: int) -> list[Attack]:
+        """Return the unpromoted settings of a rung that are in the best quarter on some subject."""
+        tried, promoted = (
+            self._group_by_setting(budget, rung),
+            self._group_by_setting(budget, rung + 1),
+        )
+        # An attack in closed form has no use for more steps.
         trained = [
             setting
             for setting in self._suite.attacks
@@ -219,7 +224,7 @@ class TimedPlan:
             best |= set(select_best(trained, own, budget, len(trained) // FACTOR))
         return [setting for setting in trained if setting in best and setting not in promoted]
 
-    def _tried(self, budget: Budget, rung: int) -> dict[Attack, list[Record]]:
+    def _group_by_setting(self, budget: Budget, rung: int) -> dict[Attack, list[Record]]:
         """Return the records of a rung by setting."""
         by_setting: dict[Attack, list[Record]] = {}
         for record in self._records:
@@ -228,8 +233,8 @@ class TimedPlan:
                 by_setting.setdefault(self._settings[record.attack], []).append(record)
         return by_setting
 
-    def _usual_seconds(self) -> float:
-        """Return the seconds that a round of new settings takes, so far as is known."""
+    def _estimate_seconds(self) -> float:
+        """Return the seconds that a round of new settings takes, estimated from earlier ones."""
         spent = sum(
             record.seconds for record in self._records if record.rung == 0 and record.labels != 1
         )
@@ -256,11 +261,10 @@ def _on_rung(budget: Budget, rung: int) -> Budget:
 def list_rounds(suite: Suite) -> Iterator[tuple[Attack, ...]]:
     """Yield a suite's settings, round by round.
 
-    First what is sure to end: the exact last layer, in closed form; then one fine-tuning. After
-    them a few bundles a round: a probe, a fine-tuning and a repair in turn, each of another family
-    than the last one, because an attacker is judged by the three strongest families.
-    Attacks that know the method, which stand at the end of a suite, come before others of their
-    tier.
+    The exact last layer comes first, because it is sure to end in time; then one fine-tuning. Each
+    further round has a few bundles: probes, fine-tunings and repairs in turn, each of another
+    family than the one before, because an attacker is judged by the three strongest families.
+    Attacks that know the method stand at the end of a suite, but come first in their tier.
     """
     first = len(suite.attacks) - suite.adaptive
     trials = (*suite.attacks[first:], *suite.attacks[:first])

@@ -1,4 +1,4 @@
-"""Probes by distance: what is near in feature space has the same label."""
+"""Probes by distance: samples that are near in feature space get the same label."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class NearestNeighbours(Probe):
     vote counts a millionth more, which breaks ties.
 
     Args:
-        count: How many vote; at most as many as a class has samples on average, because more would
-            outvote the nearest with all the others.
+        count: How many samples vote; at most the mean number of samples per class, because with
+            more of them other classes would outvote the nearest samples.
         metric: `whitened` for Euclidean distance in whitened coordinates (standardised ones with
             fewer samples than features), or `cosine` of the features as they are.
     """
@@ -65,17 +65,17 @@ class _Vote(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.coordinates, self.rule = coordinates, rule
-        self.register_buffer("samples", self._transformed(features))
+        self.register_buffer("samples", self._transform(features))
         self.register_buffer("targets", functional.one_hot(labels, classes).double())
 
-    def _transformed(self, features: Tensor) -> Tensor:
+    def _transform(self, features: Tensor) -> Tensor:
         samples: Tensor = self.coordinates(features)
-        # Only the order of the distances counts, for which single precision is enough from here on.
+        # From here on only the order of the distances counts: single precision is enough.
         return (functional.normalize(samples) if self.rule.metric == "cosine" else samples).float()
 
     def forward(self, features: Tensor) -> Tensor:
         """Return logits `(N, C)`."""
-        nearness = self._transformed(features) @ self.samples.T
+        nearness = self._transform(features) @ self.samples.T
         if self.rule.metric == "whitened":
             nearness = nearness - 0.5 * self.samples.square().sum(dim=1)
         classes = self.targets.shape[1]
@@ -96,7 +96,7 @@ class KernelRidge(Probe):
     Args:
         width: Width of the kernel, relative to the median distance.
         penalty: Added to the diagonal of the kernel.
-        samples: Most samples that are used; they are drawn at random.
+        samples: Largest number of samples used; they are drawn at random.
         coordinates: Coordinates of the features: `standardised`, or `whitened` where there are more
             samples than features.
     """

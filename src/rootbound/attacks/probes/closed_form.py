@@ -19,13 +19,13 @@ from rootbound.core.fields import PositiveFloat, Range
 from rootbound.networks import Classifier
 
 EIGENVALUE_FLOPS = 9.0
-"""An eigenvalue decomposition costs about so many times the cube of the width."""
+"""Cost of an eigenvalue decomposition, in cubes of the width."""
 ABSENT = -1e4
 """Logit of a class without samples: never chosen, and finite."""
 
 
 class ClosedForm(Probe, StackedAttack):
-    """Probes whose trials share one decomposition, if they differ in the regularisation alone."""
+    """Probes whose trials share one decomposition if they differ only in their regularisation."""
 
     coordinates: CoordinatesName
 
@@ -40,8 +40,8 @@ class RidgeHead(ClosedForm):
     """Regress one-hot labels on features: `W = (Z'Z / N + penalty I)^-1 Z'Y / N`.
 
     Z are features `(N, R)` of unit variance, Y centred one-hot labels `(N, C)`. All penalties
-    share one decomposition. Logits are the regression's values times ten, so that
-    differences of one between classes are certainties for a cross-entropy.
+    share one decomposition. Logits are the regression's values times ten, so that a difference
+    of one between classes is near certainty in a cross-entropy.
 
     Args:
         penalty: Penalty of the squared weights, where 1 is the variance of a feature.
@@ -104,14 +104,14 @@ class DiscriminantHead(ClosedForm):
         means = members.T @ inputs / counts.clamp_min(1.0).unsqueeze(1)
         values, vectors, flops = _decompose(inputs - means[labels])
         values = values.clamp_min(0.0)
-        # With one sample a class nothing varies within: then every direction counts the same.
+        # With one sample per class nothing varies within classes: all directions count the same.
         typical = float(values.sum()) / width if width and float(values.sum()) > 0 else 1.0
         rotated = means @ vectors
         heads = torch.empty(len(trials), model.classes, width + 1, dtype=torch.float64)
         for position, trial in enumerate(trials):
             least = trial.shrinkage * typical
             spread = (1 - trial.shrinkage) * values + least
-            # In directions along which nothing varies within, S is its least.
+            # In directions along which nothing varies within classes, S has its least eigenvalue.
             scaled = means / least + (rotated * (1 / spread - 1 / least)) @ vectors.T
             heads[position, :, :-1] = scaled
             heads[position, :, -1] = -0.5 * (scaled * means).sum(dim=1)
@@ -120,10 +120,10 @@ class DiscriminantHead(ClosedForm):
 
 
 def _decompose(samples: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Return eigenvalues `(K,)` of `Z'Z / N`, their vectors `(R, K)`, and about what they cost.
+    """Return eigenvalues `(K,)` of `Z'Z / N`, their vectors `(R, K)`, and their approximate cost.
 
-    With fewer samples Z `(N, R)` than features K is N, and the other eigenvalues are 0: in the
-    coordinates of `Z' = QT`, with T a triangle, there are no others.
+    If Z `(N, R)` has fewer samples than features, K is N and the other eigenvalues are 0. The
+    decomposition is then done in the coordinates of `Z' = QT`, with T a triangle.
     """
     count, width = samples.shape
     if count >= width:

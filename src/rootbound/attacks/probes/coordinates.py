@@ -1,4 +1,4 @@
-"""Coordinates in which scale and mixture of features hide nothing: standardised, whitened."""
+"""Coordinates in which features cannot hide by scale or by mixing: standardised and whitened."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 CoordinatesName = Literal["whitened", "standardised"]
 
 ROWS = 4096
-"""Samples converted to float64 at a time: memory stays near that of the features themselves."""
+"""Samples converted to float64 at a time; few, so that they take little memory."""
 ROUNDING = 1e-12
 """Directions with less than this share of the largest singular value are rounding errors."""
 
@@ -21,7 +21,7 @@ class Coordinates(nn.Module):
     Args:
         mean: `(D,)`.
         basis: `(D, R)`.
-        flops: About what it took to find them, as far as torch does not count it.
+        flops: Approximate operations to find them that torch does not count.
     """
 
     mean: Tensor
@@ -48,7 +48,7 @@ class Coordinates(nn.Module):
 
 
 class Scales(Coordinates):
-    """Coordinates that are features times a number each: no product of matrices is needed.
+    """Coordinates that multiply each feature by a number, without a product of matrices.
 
     Args:
         mean: `(D,)`.
@@ -89,12 +89,12 @@ def find_coordinates(
     scale = torch.where(alive, 1.0 / deviation.clamp_min(1e-300), 0.0)
     flops = decomposition_flops(features) if name == "whitened" else 0.0
     if not bool(alive.any()):
-        # One constant coordinate, so that no caller has to deal with none.
+        # Return one constant coordinate, so that callers never have to handle zero coordinates.
         return Coordinates(mean, torch.zeros(len(mean), 1, dtype=mean.dtype), flops)
     if name == "standardised":
         return Scales(mean, scale)
     _, singular, directions = torch.linalg.svd(
-        _triangle(features, mean, scale), full_matrices=False
+        _find_triangle(features, mean, scale), full_matrices=False
     )
     chosen = singular > kept * singular[0]
     stretch = len(features) ** 0.5 / singular[chosen]
@@ -110,13 +110,13 @@ def find_supported_coordinates(features: Tensor, name: CoordinatesName) -> Coord
     return find_coordinates(features, name if enough else "standardised")
 
 
-def _triangle(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+def _find_triangle(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     """Return the triangular factor `(min(N, D), D)` of the standardised features.
 
-    It has their singular values and directions, to the last digits. The other factor, which is as
-    tall as there are samples, is not needed. Factors of parts, one above the other, have the
-    factor of the whole (J. Demmel et al., "Communication-optimal Parallel and Sequential QR",
-    2012), so that no copy of all features in float64 is made.
+    It has the same singular values and directions, up to rounding. The other factor, with a row for
+    each sample, is not needed. The factors of parts of the samples, stacked, have the same factor
+    as the whole (J. Demmel et al., "Communication-optimal Parallel and Sequential QR", 2012), so no
+    copy of all features in float64 is made.
     """
     triangle = torch.empty(0, features.shape[1], dtype=torch.float64)
     for rows in features.split(max(ROWS, 4 * features.shape[1])):
@@ -126,7 +126,7 @@ def _triangle(features: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
 
 
 def decomposition_flops(features: Tensor) -> float:
-    """Return about what it costs to whiten features `(N, D)`, which torch does not count.
+    """Return the approximate operations to whiten features `(N, D)`, which torch does not count.
 
     `2 n m^2 + 11 m^3` with m the smaller of N and D and n the larger: the triangular factor,
     then its singular values and directions (G. Golub, C. Van Loan, "Matrix Computations").

@@ -40,9 +40,9 @@ class ExactLastLayer(Probe, StackedAttack):
         penalty: Penalty of the squared weights; the bias is penalised as well.
         coordinates: `whitened`, or `standardised` (each feature to unit variance), which is better
             with fewer labels than features.
-        iterations: Most iterations of L-BFGS.
+        iterations: Largest number of iterations of L-BFGS.
         kept: Whitened directions with less than this share of the largest singular value are left
-            out: with 1e-12 rounding errors, with 1e-2 whatever is rare as well.
+            out. 1e-12 leaves out rounding errors, 1e-2 also rare directions.
     """
 
     penalty: PositiveFloat = 1e-5
@@ -113,7 +113,7 @@ class LinearHeads(nn.Module):
 
 
 def best_head(features: Data, classes: int, penalty: float = 1e-3) -> nn.Linear:
-    """Return the optimal linear layer on standardised features, as a layer on them as they are.
+    """Return the linear layer that is optimal on standardised features, applied to raw features.
 
     Args:
         features: `(N, D)` with labels.

@@ -28,9 +28,9 @@ class LastLayer(Probe, StackedAttack):
         optimiser: `sgd` (momentum 0.9), `adam` (0.9, 0.999), or `adamw` (decay 1e-4).
         learning_rate: The learning rate; it is constant.
         batch_size: Samples in a step, shared by the trials that are trained together.
-        unit: Unit of the learning rate: `absolute`, or `curvature` for multiples of one over the
-            largest eigenvalue of the second moments of the features, beyond which (about 4 with
-            momentum) descent diverges: the scale of the features then hides nothing.
+        unit: Unit of the learning rate: `absolute`; or `curvature` for multiples of one over the
+            largest eigenvalue of the features' second moments, so that their scale hides nothing.
+            In this unit descent diverges above about 4 with momentum.
     """
 
     optimiser: Literal["sgd", "adam", "adamw"] = "adam"

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 Matrix = NDArray[np.float64]
 
 GAP = 1e-6
-"""The most nats by which the objective may exceed its minimum."""
+"""Largest gap between the objective and its minimum, in nats."""
 ROUND = 40
 """Steps of L-BFGS after which the coordinates are chosen anew."""
 BLOCK = 1024
@@ -56,7 +56,7 @@ class LogisticProblem:
             weights, steps = self._round(weights, penalty, min(ROUND, iterations - done))
             loss, gradient = self.objective(weights, penalty)
             if not steps:
-                break  # what is left is rounding
+                break  # the rest is rounding error
             done += steps
         certificate = {
             "training_loss": loss - 0.5 * penalty * float((weights**2).sum()),

@@ -27,10 +27,10 @@ from rootbound.training import seeded
 
 @dataclass(frozen=True)
 class PerceptronProbe(Probe):
-    """Train two layers by AdamW, the learning rate falling like half a cosine.
+    """Train two layers with AdamW; the learning rate falls along half a cosine.
 
-    Whitened coordinates are unique but for a rotation, and AdamW works on each by itself: they
-    are turned at random, so that the frame which a linear map leaves behind hides nothing.
+    Whitened coordinates are unique up to a rotation, but AdamW treats each one by itself. So they
+    are rotated at random: a defence cannot choose coordinates in which AdamW is slow.
 
     Args:
         hidden: Units between the layers.

@@ -29,7 +29,7 @@ class Reading:
         side: `after` the block's last activation, or `before` it.
 
     Raises:
-        InputError: A block after the last.
+        InputError: The block would be after the last.
     """
 
     blocks_before_last: NonNegativeInt | Literal["all"] = 0
@@ -116,7 +116,7 @@ class Probe(Attack):
 
     @property
     def loads_compiler(self) -> bool:
-        """Whether it loads torch's compiler: never."""
+        """False: it never loads torch's compiler."""
         return False
 
     @property

@@ -1,9 +1,10 @@
-"""Tier R: the network is changed first, or met in another way than by its gradient.
+"""Tier R: attacks that change the network first, or that do without its gradient.
 
-Repairs by what they change: `normalisations`, `weights`, `activations` (and gates), `reinitialise`
-(or thrown away), `balance_layers` and `balance_factors` (the same function in other scales),
-`insert_whitening`, `inside` (gates and cuts within blocks, by `gates`), and `by_training`. Attacks:
-`Repaired` (in `repair`), `gradient_free` and `reassign_head`.
+Repairs by what they change: `normalisations`, `weights`, `activations` (also gates that are
+modules), `reinitialise` (parts drawn anew or thrown away), `balance_layers` and `balance_factors`
+(the same function in other scales), `insert_whitening`, `inside` (gates and cuts within blocks,
+found by `gates`), and `by_training`. Attacks: `Repaired` (in `repair`), and `GradientFree` and
+`ReassignHead` (in `without_gradients`).
 """
 
 from rootbound.attacks.repairs.activations import BypassGates, LeakyActivations, Sanitise, ShiftBias

@@ -1,4 +1,4 @@
-"""Repairs of activations and of what blocks gradients: flat places, dead units, gates, NaN."""
+"""Repairs of activations and of what blocks gradients: flat intervals, dead units, gates, NaN."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from rootbound.networks import Classifier
 FLAT = (nn.ReLU, nn.ReLU6, nn.Threshold, nn.Hardshrink, nn.Softshrink)
 """Activations that are 0, with gradient 0, on an interval."""
 ENTRIES = 10_000
-"""How many samples and positions decide a quantile."""
+"""Largest number of samples and positions that a quantile is estimated from."""
 
 
 @dataclass(frozen=True)
 class LeakyActivations(Repair):
-    """Put `max(x, slope * x)` in the place of every ReLU and of its kin with a dead zone.
+    """Replace every ReLU, and similar activations with a dead zone, by `max(x, slope * x)`.
 
-    So gradients reach units that are off (A. Maas et al., "Rectifier Nonlinearities", 2013).
+    Gradients then reach units that are off (A. Maas et al., "Rectifier Nonlinearities", 2013).
     Only activations that are modules are replaced.
 
     Args:
@@ -56,9 +56,9 @@ class ShiftBias(Repair):
     """Move each bias so that its unit is above 0 on a given share of the attacker's inputs.
 
     `b <- b - quantile(a, 1 - share)` over samples and positions, with `a` the output of the
-    unit before its activation; layer by layer, from the first. Nothing but biases (of layers or
-    of normalisations) in front of activations that are modules is moved; the weights, and so
-    what a unit looks for, stay.
+    unit before its activation; layer by layer, from the first. Only biases (of layers or
+    normalisations) in front of activations that are modules are moved. The weights, and so what a
+    unit detects, stay as they are.
 
     Args:
         share: Share of the inputs for which a unit is above 0, in (0, 1).
@@ -86,11 +86,11 @@ class ShiftBias(Repair):
 
 @dataclass(frozen=True)
 class BypassGates(Repair):
-    """Put the identity in the place of modules that are not torch's own and hold no parameters.
+    """Replace modules that are not torch's own and have no parameters by the identity.
 
-    Such code computes something that cannot be trained: a gate whose gradient is not that of
-    what it computes, a dead zone, a trap for unknown inputs. It is bypassed where it returns
-    one tensor of the shape that it was given. An activation written by hand is bypassed too.
+    Such code computes something that cannot be trained: a gate with a false gradient, a dead zone,
+    a trap for unknown inputs. It is bypassed if it returns one tensor of the shape that it was
+    given. An activation written by hand is bypassed too.
     """
 
     def applies_to(self, model: Classifier) -> bool:
@@ -121,7 +121,7 @@ class BypassGates(Repair):
 
 
 def _find_gates(model: Classifier) -> dict[str, nn.Module]:
-    """Return the outermost such modules of the backbone by their dotted names."""
+    """Return the outermost modules of the backbone that may be gates, by their dotted names."""
     gates: dict[str, nn.Module] = {}
     for path, part in model.named_modules(remove_duplicate=False):
         inside = any(path.startswith(f"{gate}.") for gate in gates)
@@ -137,10 +137,10 @@ def _is_gate(part: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class Sanitise(Repair):
-    """Turn NaN into 0 and clamp what is too large, after each part of the backbone's sequences.
+    """Turn NaN into 0 and clamp large values, after each part of the backbone's sequences.
 
-    Gradients that are not finite become 0 on their way back as well: the derivative of a
-    masked NaN is NaN again. Where all is finite and small enough, nothing changes.
+    Gradients that are not finite become 0 as well, because the derivative of a masked NaN is NaN
+    again. Where everything is finite and small enough, nothing changes.
 
     Args:
         largest: Largest absolute value that passes.
@@ -150,12 +150,12 @@ class Sanitise(Repair):
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with every part wrapped."""
-        blocks = [self._wrapped(block) for block in model.blocks]
+        blocks = [self._wrap(block) for block in model.blocks]
         return Classifier(nn.Sequential(*blocks), model.head)
 
-    def _wrapped(self, part: nn.Module) -> nn.Module:
+    def _wrap(self, part: nn.Module) -> nn.Module:
         if type(part).forward is nn.Sequential.forward:
-            return nn.Sequential(*(self._wrapped(inner) for inner in part.children()))
+            return nn.Sequential(*(self._wrap(inner) for inner in part.children()))
         return Finite(part, self.largest)
 
 
@@ -175,21 +175,21 @@ class Finite(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of the part, with 0 for NaN."""
         if inputs.requires_grad:
-            inputs.register_hook(_without_infinities)
+            inputs.register_hook(_zero_where_not_finite)
         outputs: Tensor = self.part(inputs)
         if _is_within(outputs, self.largest):
             return outputs
         return torch.nan_to_num(outputs, nan=0.0).clamp(-self.largest, self.largest)
 
 
-def _without_infinities(gradient: Tensor) -> Tensor:
+def _zero_where_not_finite(gradient: Tensor) -> Tensor:
     if _is_within(gradient, torch.finfo(gradient.dtype).max):
         return gradient
     return torch.nan_to_num(gradient, 0.0, 0.0, 0.0)
 
 
 def _is_within(values: Tensor, largest: float) -> bool:
-    """Return whether all values are numbers, of that size at most."""
-    # A look at the extremes, which are NaN where any value is: most of the time it is enough.
+    """Return whether all values are finite and of that size at most."""
+    # The extremes are NaN where any value is, so that they usually tell everything.
     seen = values.detach()
     return float(seen.amax()) <= largest and float(seen.amin()) >= -largest

@@ -18,20 +18,20 @@ from rootbound.networks import Classifier
 
 Map = nn.Linear | nn.Conv2d
 Pair = tuple[nn.Module, Map, Map]
-"""A sequence, and two of its parts that follow each other."""
+"""A sequence, and two neighbouring parts of it."""
 FEW = 8
-"""Samples that show how often each part runs."""
+"""Samples that are run to count how often each part runs."""
 
 
 @dataclass(frozen=True)
 class BalanceFactors(Repair):
     """Split the product of two linear maps evenly: `W2 W1 = U S V' = (U sqrt(S)) (sqrt(S) V')`.
 
-    An ill-conditioned matrix and its inverse, put between two layers, are gone then. Before
+    This removes an ill-conditioned matrix and its inverse that were put between two layers. Before
     the head, `W1 = (U S U') (U V')`: the backbone keeps the rotation `U V'`, whose condition
     number is 1, and the given head takes the rest. The function stays the same, computed in
-    float64. A convolution counts as the first map, and a 1x1 convolution as the second; inside a
-    residual block, too.
+    float64. A convolution counts as a first map and a 1x1 convolution as a second one, also inside
+    residual blocks.
 
     The balanced split is that of S. Arora et al., "On the Optimization of Deep Networks",
     2018, equation 6. Differs from the paper: it is imposed once, not met at initialisation.
@@ -39,26 +39,26 @@ class BalanceFactors(Repair):
 
     def applies_to(self, model: Classifier) -> bool:
         """Return whether two linear maps follow each other anywhere, the head included."""
-        return bool(_pairs(model))
+        return bool(_list_pairs(model))
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the same function with balanced factors."""
         calls = count_executions(model, sample(attacker.train, FEW))
         with torch.no_grad():
-            for sequence, first, second in _pairs(model):
+            for sequence, first, second in _list_pairs(model):
                 if second is model.head:
                     _rotate(first, model.head)
-                # Code may take a sequence for a list, and do something between its parts.
+                # The owner's code may use a sequence as a list and compute something in between.
                 elif calls[sequence] == calls[first] == calls[second]:
                     _split(first, second)
         return model
 
 
-def _pairs(model: Classifier) -> list[Pair]:
-    """Return neighbours in all sequences, with the outermost one; a shared part has none."""
+def _list_pairs(model: Classifier) -> list[Pair]:
+    """Return neighbouring linear maps in all sequences, leaving out parts that are shared."""
     sequences = [
         (model.backbone, [*list_parts(model.backbone), model.head]),
-        *_within(model.backbone),
+        *_list_inner_sequences(model.backbone),
     ]
     uses = Counter(part for _, parts in sequences for part in parts)
     return [
@@ -69,16 +69,16 @@ def _pairs(model: Classifier) -> list[Pair]:
     ]
 
 
-def _within(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
-    """Yield the sequences inside those parts of one that have code of their own."""
+def _list_inner_sequences(module: nn.Module) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
+    """Yield the sequences inside those parts of a module that have code of their own."""
     for part in list_parts(module):
         for child in part.children():
             yield child, list_parts(child)
-            yield from _within(child)
+            yield from _list_inner_sequences(child)
 
 
 def _is_pair(parts: tuple[nn.Module, nn.Module]) -> TypeGuard[tuple[Map, Map]]:
-    """Return whether the two are linear maps, one on the other's units; and nothing else."""
+    """Return whether both are plain linear maps, the second on the units of the first."""
     first, second = parts
     if type(first) is nn.Linear:
         return type(second) is nn.Linear
@@ -91,11 +91,11 @@ def _is_pair(parts: tuple[nn.Module, nn.Module]) -> TypeGuard[tuple[Map, Map]]:
 
 
 def _split(first: Map, second: Map) -> None:
-    """Set both factors of a product to its balanced ones; the second takes the biases."""
+    """Replace both factors by the balanced ones; the second takes the biases."""
     product = _matrix(second) @ _matrix(first)
     bias = _bias(second) + _matrix(second) @ _bias(first)
     left, singular, right = torch.linalg.svd(product, full_matrices=False)
-    # A hidden width above the rank of any such product would be dead units.
+    # Hidden units beyond the largest possible rank of the product would be dead.
     rank = min(len(singular), len(first.weight))
     root = singular[:rank].sqrt()
     _set(first, root.unsqueeze(1) * right[:rank], torch.zeros_like(root))
@@ -103,7 +103,7 @@ def _split(first: Map, second: Map) -> None:
 
 
 def _rotate(first: Map, head: nn.Linear) -> None:
-    """Leave the rotation of a last layer in place; the head takes its stretches and its bias."""
+    """Keep the rotation in the last layer; move its stretching and its bias into the head."""
     left, singular, right = torch.linalg.svd(_matrix(first), full_matrices=False)
     weight, shift = _matrix(head), _bias(first)
     _set(first, left @ right, torch.zeros_like(shift))

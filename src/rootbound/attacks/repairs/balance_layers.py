@@ -1,4 +1,4 @@
-"""BalanceLayers: layers whose scales differ wildly, brought to one scale; the function stays."""
+"""BalanceLayers: brings layers with very different scales to one scale; the function stays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POOLING = (
     nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
 )  # fmt: skip
 HOMOGENEOUS = (*ELEMENTWISE, *POOLING, nn.Flatten)
-"""What lets a positive factor through: `f(c x) = c f(x)`."""
+"""Modules that a positive factor passes through: `f(c x) = c f(x)`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Link:
 
     @property
     def lines_up(self) -> bool:
-        """Whether each unit of the source reaches inputs of the target that are its own."""
+        """Whether each unit of the source has inputs of the target to itself."""
         flat = any(isinstance(part, nn.Flatten) for part in self.between)
         pooled = any(isinstance(part, POOLING) for part in self.between)
         if isinstance(self.source, nn.Linear):
@@ -47,15 +47,15 @@ class Link:
         return flat if isinstance(self.target, nn.Linear) else isinstance(self.target, CONVOLUTIONS)
 
     def move(self, factor: Tensor) -> None:
-        """Divide the source's outputs by a factor, for all units or for each, in place.
+        """Divide the source's outputs by one factor or one per unit, in place.
 
-        The target makes up for it.
+        The target's weights are multiplied by it in return.
         """
         for value in self.source.parameters(recurse=False):
             units = factor.expand(len(value)).view(-1, *[1] * (value.dim() - 1))
             value.div_(units.to(value.dtype))
         if isinstance(self.target, Weights):
-            factors = _of_inputs(self.target, factor)
+            factors = _shape_for_inputs(self.target, factor)
             self.target.weight.mul_(factors.to(self.target.weight.dtype))
             return
         assert self.target.running_mean is not None and self.target.running_var is not None
@@ -84,16 +84,16 @@ def find_links(model: Classifier) -> list[Link]:
 
 
 def _is_layer(part: nn.Module) -> TypeGuard[Layer]:
-    """Return whether a part is linear, or affine in evaluation mode, and surely nothing else."""
-    # Exactly these types: a subclass may compute something else.
+    """Return whether a part is certainly linear, or affine in evaluation mode."""
+    # Only exactly these types, because a subclass may compute something else.
     if type(part) in LAYERS:
         return True
     batch_norm = type(part) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     return batch_norm and bool(part.affine) and bool(part.track_running_stats)
 
 
-def _of_inputs(target: Weights, factor: Tensor) -> Tensor:
-    """Return what to multiply the target's weight by, in a shape that fits it."""
+def _shape_for_inputs(target: Weights, factor: Tensor) -> Tensor:
+    """Return the factor in a shape that fits the target's weight."""
     if factor.dim() == 0:
         return factor
     weight = target.weight
@@ -115,10 +115,10 @@ def power_of_two(scale: Tensor) -> Tensor:
 class BalanceLayers(Repair):
     """Divide each layer's weight and bias by its scale `c`, and multiply the next weight by it.
 
-    The function stays the same, since `c f(x / c) = f(x)` for what lies between (ReLUs,
-    pooling, flattening); every `c` is rounded to a power of two, so that not even a digit is
-    lost. The head takes the last one. A layer whose outputs meet anything else before the
-    next layer is left as it is, and so is a network that is no nested sequence.
+    The function stays the same, since `c f(x / c) = f(x)` for everything in between (ReLUs,
+    pooling, flattening). Every `c` is rounded to a power of two, so that no digit is lost. The
+    head takes the last one. A layer is left as it is if anything else follows before the next
+    layer, and so is a network that is no nested sequence.
 
     The invariance is that of B. Neyshabur et al., "Path-SGD", 2015, section 2. Differs from
     the paper: scales are set once, from data or from singular values.
@@ -152,7 +152,7 @@ class BalanceLayers(Repair):
 def _measure_scales(
     links: list[Link], model: Classifier, inputs: Tensor, by_unit: bool
 ) -> list[Tensor]:
-    """Return the deviation of each source's outputs, or of each of its units'."""
+    """Return the standard deviation of each source's outputs, of all units or of each unit."""
     by_units: dict[nn.Module, bool] = {link.source: by_unit and link.lines_up for link in links}
     scales: dict[nn.Module, Tensor] = {}
 

@@ -1,4 +1,4 @@
-"""Repairs by training: on the desirable task, on turned images, on R2, or after a teacher."""
+"""Repairs by training: on the desirable task, on rotated images, on R2, or from a teacher."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 
 
 class TrainingRepair(Repair):
-    """A repair that trains, besides the steps of the budget; subclasses are the dataclasses."""
+    """A repair that trains, for steps that do not count against the budget."""
 
     loads_compiler: ClassVar[bool] = True
 
@@ -47,9 +47,9 @@ class TrainingRepair(Repair):
 
 @dataclass(frozen=True)
 class TuneOnDesirable(TrainingRepair):
-    """Go on training the given network on its own task, with noise on the inputs.
+    """Continue training the given network on its own task, with noise on the inputs.
 
-    A defence is a point in weight space that is good for the task and bad for others; few
+    A defence is a point in weight space that is good for the task and bad for others; a few
     steps on the task alone lead away from it. Z. Hong et al., "Your Transferability Barrier
     is Fragile", 2024 (TransNTL). Differs from the paper: Gaussian noise only in place of many
     corruptions, no self-distillation, and Adam in place of sharpness-aware descent.
@@ -57,7 +57,8 @@ class TuneOnDesirable(TrainingRepair):
     Args:
         steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
         learning_rate: Peak learning rate.
-        noise: Deviation of the noise, relative to that of each batch of inputs; tokens have none.
+        noise: Standard deviation of the noise, relative to that of each batch of inputs; tokens get
+            none.
         batch_size: Samples in a step.
     """
 
@@ -88,12 +89,12 @@ class TuneOnDesirable(TrainingRepair):
 
 @dataclass(frozen=True)
 class SelfSupervise(TrainingRepair):
-    """Train the backbone to tell by how many quarter turns an unlabelled image was turned.
+    """Train the backbone to tell by how many quarter turns an unlabelled image was rotated.
 
     S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations",
-    2018, section 2. Differs from the paper: each image is turned once a step, at random.
-    Images that are not square are turned by half turns only; where samples are no images, the
-    network stays as it is.
+    2018, section 2. Differs from the paper: each image is rotated once per step, at random.
+    Images that are not square get half turns only. Where samples are no images, the network stays
+    as it is.
 
     Args:
         steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
@@ -132,7 +133,7 @@ class SelfSupervise(TrainingRepair):
 
 
 def rotate(images: Tensor, turned: Tensor, turns: int) -> Tensor:
-    """Return each image turned so many times by a full turn over `turns`."""
+    """Return each image rotated `turned` times by a full turn divided by `turns`."""
     rotated = images.clone()
     for turn in range(1, turns):
         rotated[turned == turn] = images[turned == turn].rot90(turn * 4 // turns, dims=(2, 3))
@@ -144,8 +145,8 @@ class SeparateClasses(TrainingRepair):
     """Train the backbone so that the optimal linear head explains as much as it can.
 
     Loss: `-R2(features)`, with `R2 = tr(C' (S + e I)^-1 C) / tr(Var Y)` over a batch (see
-    `explained_variance`). It climbs what `BestResponse` descends, and needs no head of its own:
-    the attack that knows that method.
+    `explained_variance`). It ascends what `BestResponse` descends, and needs no head: this is the
+    attack that knows that method.
 
     Args:
         steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
@@ -174,11 +175,11 @@ class SeparateClasses(TrainingRepair):
 class Distil(TrainingRepair):
     """Regress the given network's features with a network of fresh weights.
 
-    Loss: `mean |student(x) - z(x) / s|^2` with z the given features and s the deviation of
-    each, so that scale hides nothing. The student stands on other weights, where traps for
-    gradients are not; the given head is stretched by s to fit it. FitNets: A. Romero et al.,
-    2015, equation 3. Differs from the paper: the last features only, and the inputs are
-    unlabelled undesirable ones, half of them desirable where the attacker holds such.
+    Loss: `mean |student(x) - z(x) / s|^2` with z the given features and s their standard
+    deviations, so that scale hides nothing. The student has other weights, without traps for
+    gradients; the given head is multiplied by s to fit it. FitNets: A. Romero et al., 2015,
+    equation 3. Differs from the paper: only the last features are copied, and the inputs are
+    unlabelled undesirable ones, half of them desirable if the attacker has such.
 
     Args:
         steps: Steps of Adam under a one-cycle learning rate, besides those of the budget.
@@ -202,17 +203,17 @@ class Distil(TrainingRepair):
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the student with the given head."""
-        deviation = _deviation(model, attacker)
+        deviation = _measure_deviation(model, attacker)
         student = model.reinitialised(attacker.seed(), len(model.blocks))
         teacher = model.backbone.eval().requires_grad_(False)
 
-        sources = _sources(attacker)
+        sources = _list_sources(attacker)
         size = max(1, self.batch_size // len(sources))
         streams = [data.batches(size, self.steps, attacker.generator) for data in sources]
         batches = (torch.cat([part[0] for part in parts]) for parts in zip(*streams, strict=True))
 
         def loss(inputs: Tensor, _: float) -> Tensor:
-            wanted = _finite(teacher(inputs)) / deviation
+            wanted = _zero_where_not_finite(teacher(inputs)) / deviation
             return functional.mse_loss(student.backbone(inputs), wanted)
 
         self.train(student.backbone, loss, batches)
@@ -221,17 +222,17 @@ class Distil(TrainingRepair):
         return Classifier(student.backbone, model.head)
 
 
-def _sources(attacker: Attacker) -> list[Data]:
+def _list_sources(attacker: Attacker) -> list[Data]:
     return [data for data in (attacker.unlabelled, attacker.desirable) if data is not None]
 
 
-def _deviation(model: Classifier, attacker: Attacker) -> Tensor:
-    """Return the deviation `(D,)` of each feature, 1 where it never changes."""
-    inputs = torch.cat([sample(data) for data in _sources(attacker)])
+def _measure_deviation(model: Classifier, attacker: Attacker) -> Tensor:
+    """Return the standard deviation `(D,)` of each feature, 1 where it is constant."""
+    inputs = torch.cat([sample(data) for data in _list_sources(attacker)])
     with at_rest(model):
-        deviation = _finite(model.backbone(inputs)).double().std(dim=0).float()
+        deviation = _zero_where_not_finite(model.backbone(inputs)).double().std(dim=0).float()
     return torch.where(deviation > 0, deviation, 1.0)
 
 
-def _finite(features: Tensor) -> Tensor:
+def _zero_where_not_finite(features: Tensor) -> Tensor:
     return torch.nan_to_num(features, 0.0, 0.0, 0.0)

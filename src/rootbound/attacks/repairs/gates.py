@@ -1,4 +1,4 @@
-"""Gates inside a network: what stays nearly the same for desirable inputs, and shuts others out."""
+"""Gates inside a network: units that hardly vary for desirable inputs, and shut others out."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from rootbound.networks.calls import Calls
 from rootbound.networks.met_inside import Fixed
 
 FAR = 25.0
-"""Mean square distance of undesirable inputs from the mean of desirable ones, over the variance of
-those, from which a unit may belong to a gate; of a whole tensor `NEAR`."""
+"""A unit may belong to a gate from this distance on: the mean square distance of undesirable inputs
+from the mean of desirable ones, divided by the variance of the latter. For a whole tensor it is
+`NEAR`."""
 NEAR = 4.0
 KEPT = 0.1
-"""Relative change of desirable logits up to which they are as they were."""
+"""Largest relative change of desirable logits that counts as no change."""
 APART = 5.0
-"""How many times as far from the next ones features are that were shut out before."""
+"""Inputs were shut out if opening a gate moves their features apart by this factor."""
 MOST_TRIED, MOST_GATES = 12, 3
-"""Places tried in a round, and rounds."""
+"""Most places tried in a round, and most rounds."""
 ROUNDING = 1e-6
 """Deviations below this share of a tensor's size are rounding errors."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gates:
-    """Units inside a network that are fixed at what they are for desirable inputs.
+    """Units inside a network that are fixed at their values for desirable inputs.
 
     Args:
-        values: By the number of a call, what its units are fixed at.
-        chosen: By the same number, which of its units are.
-        names: What each gate is computed by.
+        values: The values at which units are fixed, by the number of the call.
+        chosen: Which units are fixed, by the number of the call.
+        names: Names of the modules or functions that compute each gate.
         shut_out: Share of undesirable inputs that were shut out: with gates closed their features
-            are as good as those of another input, or not finite, and with gates open they are not.
+            equal those of another input or are not finite, and with gates open they do not.
     """
 
     values: dict[int, Tensor] = field(default_factory=dict)
@@ -49,14 +50,14 @@ class Gates:
 
         Args:
             backbone: The backbone.
-            alike: Whether it makes the same calls in train mode.
+            alike: Whether the backbone makes the same calls in train mode.
         """
         if not self.names:
             return backbone
         return Fixed(backbone, self.values, self.chosen, alike=alike)
 
     def with_one_more(self, number: int, name: str, value: Tensor, chosen: Tensor) -> Gates:
-        """Return the same with one place more."""
+        """Return these gates and one more."""
         if number in self.values:
             value = torch.where(self.chosen[number], self.values[number], value)
             chosen = chosen | self.chosen[number]
@@ -66,7 +67,7 @@ class Gates:
 
 
 def measure_freed(closed: Tensor, opened: Tensor) -> float:
-    """Return the share of inputs whose features are as good as another's while a gate is closed."""
+    """Return the share of inputs whose features differ from all others' only with open gates."""
     return float((nearest(opened) > APART * nearest(closed)).float().mean())
 
 
@@ -77,19 +78,19 @@ def find_gates(
     undesirable: Tensor,
     gain: Callable[[Tensor, Tensor], float] = measure_freed,
 ) -> Gates:
-    """Look for tensors inside that are gates, to be fixed at their mean over desirable inputs.
+    """Find tensors inside the network that are gates, to be fixed at their desirable mean.
 
-    A gate hardly varies over desirable inputs, and is elsewhere for undesirable ones. Fixed at
-    its desirable mean it leaves desirable logits as they are, and changes undesirable features.
-    Places are tried by how far undesirable inputs are from desirable ones; the one that gains
-    most is kept, and the next is sought.
+    A gate hardly varies over desirable inputs, and has other values for undesirable ones. If it is
+    fixed at its desirable mean, desirable logits stay and undesirable features change. Candidates
+    are tried in order of the distance between undesirable and desirable inputs. The one that gains
+    most is kept; then the next is searched for.
 
     Args:
         model: The network with the head that it came with, in evaluation mode.
         desirable: Inputs `(N, *shape)` of the desirable task.
-        undesirable: Inputs of the other.
-        gain: Says what is gained by having the second features in place of the first, for
-            undesirable inputs; nothing at 0.
+        undesirable: Inputs of the undesirable task.
+        gain: Takes the features of undesirable inputs with a gate closed and open, and returns what
+            opening it gains; 0 is nothing.
     """
     found = Gates()
     logits = model(desirable)
@@ -111,7 +112,7 @@ def find_gates(
 
 
 def nearest(features: Tensor) -> Tensor:
-    """Return how far each sample's features are from those of the sample nearest to it."""
+    """Return the distance of each sample's features from those of its nearest neighbour."""
     distances = torch.cdist(features.double(), features.double())
     distances.fill_diagonal_(math.inf)
     closest: Tensor = distances.amin(1)
@@ -125,12 +126,12 @@ def _finite(features: Tensor) -> Tensor:
 def _list_places(
     model: Classifier, found: Gates, desirable: Tensor, undesirable: Tensor
 ) -> list[Gates]:
-    """Return what may be fixed beside what is fixed already, the most suspicious first."""
+    """Return the present gates with each further candidate added, the most suspicious first."""
     means: dict[int, tuple[str, Tensor, Tensor, float]] = {}
     places: list[tuple[float, Gates]] = []
 
     def remember(number: int, name: str, tensor: Tensor) -> Tensor:
-        values = _by_sample(tensor, len(desirable))
+        values = _as_rows(tensor, len(desirable))
         if values is not None:
             mean = values.mean(0)
             variance = (values - mean).square().mean(0)
@@ -138,7 +139,7 @@ def _list_places(
         return tensor
 
     def compare(number: int, name: str, tensor: Tensor) -> Tensor:
-        values = _by_sample(tensor, len(undesirable))
+        values = _as_rows(tensor, len(undesirable))
         if values is None or number not in means or means[number][0] != name:
             return tensor
         _, mean, variance, size = means[number]
@@ -167,14 +168,14 @@ def _list_places(
 def _watch(
     model: Classifier, found: Gates, inputs: Tensor, watch: Callable[[int, str, Tensor], Tensor]
 ) -> None:
-    """Run the backbone with what is fixed already, and show every tensor to a function."""
+    """Run the backbone with the present gates open, and call a function on every tensor."""
     fixed = Fixed(model.backbone, found.values, found.chosen)
     with Calls(lambda number, name, tensor: watch(number, name, fixed.fix(number, tensor))):
         model.backbone(inputs)
 
 
-def _by_sample(tensor: Tensor, samples: int) -> Tensor | None:
-    """Return what a call returned as numbers `(N, …)`, a row for each sample; None without any."""
+def _as_rows(tensor: Tensor, samples: int) -> Tensor | None:
+    """Return a tensor as floats `(N, …)`, a row for each sample; None where that is impossible."""
     if tensor.dtype.is_complex or not tensor.numel():
         return None
     values = tensor.float()
@@ -184,12 +185,12 @@ def _by_sample(tensor: Tensor, samples: int) -> Tensor | None:
         return None
     if len(tensor) % samples:
         return None
-    # Positions of a text are as many as it has words.
+    # Texts have as many positions as words, so that each position counts as a row.
     return values.flatten(0, 1) if tensor.dim() == 3 else values
 
 
 def _is_kept(before: Tensor, after: Tensor) -> bool:
-    """Return whether logits are as they were, but for small changes."""
+    """Return whether logits have hardly changed."""
     if not bool(after.isfinite().all()):
         return False
     spread = (before - before.mean(0)).norm()

@@ -17,9 +17,9 @@ from rootbound.networks import Classifier
 from rootbound.training import predict
 
 WIDEST = 2048
-"""Wider features take minutes to decompose."""
+"""Most features that are decomposed; wider ones would take minutes."""
 ENOUGH = 10
-"""Samples for each feature below which unlabelled inputs are looked at as well."""
+"""Samples per feature that are enough; with fewer, unlabelled inputs are used as well."""
 ROUNDING = torch.finfo(torch.float32).eps
 """Directions with less than this share of the largest singular value are rounding errors."""
 FINE_ROUNDING = 1e-12
@@ -31,18 +31,18 @@ class InsertWhitening(Repair):
     """Features `z` become `(z - mean) T`, whose covariance is the identity.
 
     `T = diag(1 / deviation) V diag(1 / s)` from a float64 singular value decomposition of the
-    standardised features on the attacker's inputs, labels not looked at. T is invertible
-    (directions that never vary are passed on as they are) and the given head takes its
-    inverse, so that the function stays the same. Mean and T are computed once and not
-    trained. Where the backbone ends in a linear layer, they become one with it, and are
-    trained: steps on an ill-conditioned layer would otherwise be multiplied by T.
+    standardised features on the attacker's inputs, without their labels. T is invertible
+    (constant directions are passed on as they are) and the given head is multiplied by its
+    inverse, so that the function stays the same. Mean and T are computed once and not trained. If
+    the backbone ends in a linear layer, they are merged into it and trained with it: otherwise T
+    would multiply the steps of an ill-conditioned layer.
 
     Args:
         floor: Directions below this share of the largest deviation are stretched as if they were
-            that large; 0 whitens whatever is more than a rounding error. A step of a fine-tuning
-            moves the features along the weakest direction too, and T multiplies that by up to 1 /
-            `ROUNDING`: with 0, the loss may rise to hundreds in the first steps, by an amount that
-            rounding decides, before it falls (ten steps or so).
+            that large; 0 whitens everything above rounding errors. A step of fine-tuning also moves
+            the features along the weakest direction, and T multiplies that by up to 1 / `ROUNDING`.
+            So with 0 the loss may rise to hundreds, by an amount that depends on rounding, before
+            it falls after ten steps or so.
     """
 
     floor: NonNegativeFloat = 0.0
@@ -53,8 +53,8 @@ class InsertWhitening(Repair):
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
         """Return the network with the layer at the end of its last block."""
-        last = _linear_end(model.backbone)
-        features = _features(model, last, attacker)
+        last = _find_linear_end(model.backbone)
+        features = _compute_features(model, last, attacker)
         kept = ROUNDING if last is None else FINE_ROUNDING
         mean, forth, back = whitening(features, self.floor, kept)
         head = model.head
@@ -67,7 +67,7 @@ class InsertWhitening(Repair):
         if last is not None:
             _fold(last, mean, forth)
             return Classifier(model.backbone, whole)
-        return Classifier(_appended(model.backbone, Whitening(mean, forth)), whole)
+        return Classifier(_append(model.backbone, Whitening(mean, forth)), whole)
 
 
 class Whitening(nn.Module):
@@ -107,7 +107,7 @@ def whitening(features: Tensor, floor: float, kept: float) -> tuple[Tensor, Tens
     return mean, forth, back
 
 
-def _linear_end(backbone: nn.Module) -> nn.Linear | None:
+def _find_linear_end(backbone: nn.Module) -> nn.Linear | None:
     """Return the linear layer that the backbone ends in, used nowhere else."""
     parts = list_parts(backbone)
     last = parts[-1] if parts else None
@@ -115,8 +115,8 @@ def _linear_end(backbone: nn.Module) -> nn.Linear | None:
     return last if type(last) is nn.Linear and alone else None
 
 
-def _features(model: Classifier, last: nn.Linear | None, attacker: Attacker) -> Tensor:
-    """Return features `(N, D)` of the training inputs, and of unlabelled ones where few.
+def _compute_features(model: Classifier, last: nn.Linear | None, attacker: Attacker) -> Tensor:
+    """Return features `(N, D)` of the training inputs; if these are few, of unlabelled ones too.
 
     A last linear layer is computed in float64: float32 would round its weak directions away.
     """
@@ -126,24 +126,24 @@ def _features(model: Classifier, last: nn.Linear | None, attacker: Attacker) -> 
         data.append(attacker.unlabelled.subset(wanted))
     with contextlib.ExitStack() as hooks:
         if last is not None:
-            hooks.callback(last.register_forward_hook(_in_float64).remove)
+            hooks.callback(last.register_forward_hook(_compute_in_float64).remove)
         return torch.cat([predict(model.backbone, part).double() for part in data])
 
 
-def _in_float64(layer: nn.Linear, arguments: tuple[Tensor, ...], _: Tensor) -> Tensor:
+def _compute_in_float64(layer: nn.Linear, arguments: tuple[Tensor, ...], _: Tensor) -> Tensor:
     bias = None if layer.bias is None else layer.bias.double()
     return functional.linear(arguments[0].double(), layer.weight.double(), bias)
 
 
 def _fold(last: nn.Linear, mean: Tensor, forth: Tensor) -> None:
-    """Make one layer of a linear layer and the whitening of its outputs."""
+    """Merge the whitening of a linear layer's outputs into the layer."""
     bias = 0.0 if last.bias is None else last.bias.detach().double()
     last.bias = nn.Parameter((forth.T @ (bias - mean)).to(last.weight.dtype))
     with torch.no_grad():
         last.weight.copy_(forth.T @ last.weight.double())
 
 
-def _appended(backbone: nn.Module, layer: nn.Module) -> nn.Module:
+def _append(backbone: nn.Module, layer: nn.Module) -> nn.Module:
     """Return the backbone with a layer at the end of its last block."""
     if isinstance(backbone, nn.Sequential) and len(backbone):
         *first, end = backbone

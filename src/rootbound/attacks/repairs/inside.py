@@ -1,4 +1,4 @@
-"""Repairs inside blocks: gates held open, and a cut at the tensor that tells classes apart best."""
+"""Repairs inside blocks: gates held open, and a cut at the tensor that separates classes best."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from rootbound.networks.calls import Calls
 from rootbound.networks.met_inside import Cut, goes_alike
 
 LOOKED_AT = 64
-"""Inputs of each task by which gates are found."""
+"""Inputs of each task that are used to find gates."""
 SCREENED = 256
-"""Labelled samples by which a tensor is judged, at most."""
+"""Most labelled samples that are used to judge a tensor."""
 LEAST_GAIN = 0.02
-"""Explained variance that a gate must have hidden."""
+"""Least explained variance that opening a gate must gain."""
 RIDGE = 1e-1
-"""Relative to the mean square of the features."""
+"""Ridge penalty, relative to the mean square of the features."""
 
 
 @dataclass(frozen=True)
 class OpenGates(Repair):
-    """Hold what lets desirable inputs pass where it is for them, for every input.
+    """Fix gates at the values that they have for desirable inputs.
 
-    Every tensor inside counts, whatever module or block computes it. A gate hardly varies over
-    desirable inputs and is elsewhere for undesirable ones; fixed at its desirable mean it leaves
-    the desirable task alone, and the attacker's classes are told apart better than before, by
-    ridge regression with each sample left out in turn. Gradients that the network makes up go
-    with it. A network in which nothing is found stays as it is.
+    Every tensor inside is a candidate, whatever module or block computes it. A gate hardly varies
+    over desirable inputs and has other values for undesirable ones. Fixed at its desirable mean, it
+    leaves the desirable task alone, and ridge regression with each sample left out in turn tells
+    the attacker's classes apart better than before. A false gradient of the gate disappears with
+    it. A network without gates stays as it is.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("desirable",)
@@ -53,13 +53,15 @@ class OpenGates(Repair):
         return Classifier(nn.Sequential(gates.hold_open(model.backbone, alike=alike)), model.head)
 
     def _find(self, model: Classifier, attacker: Attacker) -> Gates:
-        assert attacker.desirable is not None  # it is needed
+        assert attacker.desirable is not None  # `needs` says so
         known = sample(attacker.desirable, LOOKED_AT)
         wanted, labels = attacker.train.subset(2 * LOOKED_AT).batch(slice(None))
         targets = _as_targets(labels)
 
         def gain(closed: Tensor, opened: Tensor) -> float:
-            before, after = (_explained(some.double(), targets) for some in (closed, opened))
+            before, after = (
+                _explained_variance(some.double(), targets) for some in (closed, opened)
+            )
             return 0.0 if after is None else after - max(0.0, before or 0.0) - LEAST_GAIN
 
         with at_rest(model):
@@ -68,21 +70,21 @@ class OpenGates(Repair):
 
 @dataclass(frozen=True)
 class CutInside(Repair):
-    """Put a fresh head on the tensor inside that tells the attacker's classes apart best.
+    """Put a fresh head on the tensor inside that separates the attacker's classes best.
 
     Every tensor that a call returns is judged, wherever blocks end, by ridge regression on the
-    attacker's labels with each sample left out in turn, in closed form. What comes after it is
-    thrown away. Maps are averaged over a grid, as for probes; what belongs to tokens over all of
-    them, and a tensor as wide as the longest text of a batch is left out.
+    attacker's labels with each sample left out in turn, in closed form. The layers after the chosen
+    one are thrown away. Feature maps are averaged over a grid, as for probes, and outputs for
+    tokens over all tokens. A tensor whose width depends on the longest text of a batch is left out.
 
     Args:
-        rank: Which of the tensors, the best being 1; of those that are judged alike, the first.
+        rank: Rank of the chosen tensor; 1 is the best. Equally good tensors count as one.
     """
 
     rank: PositiveInt = 1
 
     def repair(self, model: Classifier, attacker: Attacker) -> Classifier:
-        """Return the network up to there, as one block, with a head of random weights."""
+        """Return the network up to that tensor, as one block, with a head of random weights."""
         ranked = attacker.find_once(type(self), lambda: rank_tensors(model, attacker.train))
         if not ranked:
             return model
@@ -103,7 +105,7 @@ def _goes_alike(model: Classifier, attacker: Attacker) -> bool:
 
 
 def rank_tensors(model: Classifier, train: Data) -> list[int]:
-    """Return the numbers of the calls whose tensors tell classes apart, the best first."""
+    """Return the numbers of the calls whose tensors separate classes, the best first."""
     data = train.subset(SCREENED)
     inputs, labels = data.batch(slice(None))
     with at_rest(model):
@@ -119,16 +121,16 @@ def rank_tensors(model: Classifier, train: Data) -> list[int]:
 def judge_tensors(
     backbone: nn.Module, inputs: Tensor, labels: Tensor, read: Callable[[Tensor], Tensor]
 ) -> dict[int, float]:
-    """Return, by the number of the call, how well a tensor inside tells classes apart.
+    """Return, by the number of the call, how well a tensor inside separates the classes.
 
-    Tensors of which the same is said are one: only the first of them is returned.
+    Of several tensors with the same value only the first is returned.
     """
     scores: dict[int, float] = {}
     targets = _as_targets(labels)
 
     def judge(number: int, _: str, tensor: Tensor) -> Tensor:
         if tensor.is_floating_point() and tensor.dim() > 1 and len(tensor) == len(inputs):
-            score = _explained(read(tensor).double(), targets)
+            score = _explained_variance(read(tensor).double(), targets)
             if score is not None and not any(abs(score - one) < 1e-9 for one in scores.values()):
                 scores[number] = score
         return tensor
@@ -140,21 +142,21 @@ def judge_tensors(
 
 @torch.no_grad()
 def find_alike(backbone: nn.Module, tokens: Tensor) -> set[int]:
-    """Return the numbers of calls that are the same, and as wide, however long texts are."""
+    """Return the numbers of the calls that have the same name and width for any text length."""
     shorter = tokens.clone()
     shorter[:, max(1, tokens.shape[1] // 2) :] = 0
     courses = [_list_calls(backbone, some) for some in (tokens, shorter, tokens.clamp(min=1))]
     alike = set()
     for number, calls in enumerate(zip(*courses, strict=False)):
         if len({name for name, _ in calls}) > 1:
-            break  # from here on a number is another call
+            break  # from here on the numbers belong to different calls
         if len(set(calls)) == 1:
             alike.add(number)
     return alike
 
 
 def _list_calls(backbone: nn.Module, inputs: Tensor) -> list[tuple[str, int]]:
-    """Return the name of each call, and how many features it makes; none where it makes none."""
+    """Return the name and the number of features of each call that returns features."""
     calls: list[tuple[str, int]] = []
 
     def note(_: int, name: str, tensor: Tensor) -> Tensor:
@@ -173,12 +175,12 @@ def _as_targets(labels: Tensor) -> Tensor:
 
 
 def pool_tokens(outputs: Tensor) -> Tensor:
-    """Return features `(N, D)`, averaged over all that stands between samples and features."""
+    """Return features `(N, D)`, averaged over all dimensions between samples and features."""
     return outputs.flatten(1, -2).mean(1) if outputs.dim() > 2 else outputs
 
 
 def pool(outputs: Tensor) -> Tensor:
-    """Return features `(N, D)` of any tensor that has a row for each sample."""
+    """Reduce any tensor with a row for each sample to features `(N, D)`."""
     outputs = outputs.flatten(1, outputs.dim() - 3) if outputs.dim() > 4 else outputs
     return pool_outputs(_NO_BLOCK, outputs)
 
@@ -186,8 +188,10 @@ def pool(outputs: Tensor) -> Tensor:
 _NO_BLOCK = nn.Identity()
 
 
-def _explained(features: Tensor, targets: Tensor) -> float | None:
-    """Return the share of the targets' variance explained, each sample left out; None if none is.
+def _explained_variance(features: Tensor, targets: Tensor) -> float | None:
+    """Return the share of the targets' variance explained with each sample left out in turn.
+
+    Return None if none of it is.
 
     `e_i = (G + n r I)^-1 y / diag((G + n r I)^-1)` with G the Gram matrix of standardised
     features, centred (R. Rifkin, R. Lippert, "Notes on Regularized Least Squares", 2007).

@@ -18,7 +18,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 LAYERS = (*CONVOLUTIONS, nn.Linear)
 """Layers of weights whose rows are units."""
 SAMPLES = 512
-"""The most inputs that are looked at."""
+"""Largest number of inputs that repairs run the network on."""
 
 
 def sample(data: Data, most: int = SAMPLES) -> Tensor:
@@ -29,8 +29,8 @@ def sample(data: Data, most: int = SAMPLES) -> Tensor:
 def list_parts(module: nn.Module) -> list[nn.Module]:
     """Return a network's parts in the order in which it runs them.
 
-    Sequences are opened. Any other module is one part, since nobody can know what its code does
-    with its own parts.
+    Sequences are opened. Any other module is one part, since its code may do anything with its own
+    parts.
     """
     if type(module).forward is not nn.Sequential.forward:
         return [module]
@@ -38,7 +38,7 @@ def list_parts(module: nn.Module) -> list[nn.Module]:
 
 
 def replace_part(model: nn.Module, path: str, part: nn.Module) -> None:
-    """Replace the part of this dotted name."""
+    """Replace the part with this dotted name."""
     parent, _, name = path.rpartition(".")
     setattr(model.get_submodule(parent), name, part)
 
@@ -71,8 +71,8 @@ def observe(
 def list_layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.Module]]:
     """Return the backbone's layers in order of execution, each with its activation.
 
-    A layer is a convolution, a linear map or a normalisation; where no activation follows
-    it at once, the layer stands for it.
+    A layer is a convolution, a linear map or a normalisation. If no activation follows it directly,
+    it is paired with itself.
     """
     activations: dict[nn.Module, nn.Module] = {}
     latest: list[tuple[nn.Module, Tensor]] = []
@@ -118,7 +118,8 @@ def unit_outputs(model: Classifier, part: nn.Module, layer: nn.Module, inputs: T
     Args:
         model: The network.
         part: The layer, or the activation after it.
-        layer: The layer whose units these are: they are last for a linear map, else second.
+        layer: The layer of these units: they are its last dimension for a linear map, else the
+            second.
         inputs: `(N, *shape)`.
     """
     seen: list[Tensor] = []

@@ -40,8 +40,8 @@ class RecomputeStatistics(Repair):
 class ResetNorms(Repair):
     """Set scales to 1 and shifts to 0, then measure the statistics of batch normalisation.
 
-    The constants become torch's own as well: a huge `eps` or a momentum of 0 would hide in
-    them. Every kind of normalisation is reset, not only that of batches.
+    The constants get torch's defaults too, because a huge `eps` or a momentum of 0 may be part of
+    the defence. Every kind of normalisation is reset, not only batch normalisation.
     """
 
     def applies_to(self, model: Classifier) -> bool:
@@ -75,7 +75,7 @@ def recompute_statistics(model: Classifier, data: Data) -> None:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    # Batches of equal size: a rest of one sample has no variance.
+    # Batches have equal sizes, because a last batch of one sample would have no variance.
     count = -(-len(data) // BATCH)
     with torch.no_grad():
         for index in torch.arange(len(data)).tensor_split(count):

@@ -46,9 +46,9 @@ class ReinitialiseLast(Repair):
 class ReinitialiseDead(Repair):
     """Draw fresh incoming weights for units whose outputs are the same for all inputs.
 
-    Layer by layer, because what comes after a dead layer is constant as well. The outputs of
-    the activation decide, so that saturated units count as dead. The bias of a fresh unit makes
-    its mean 0 before the activation: about half of the attacker's inputs reach it. Only
+    This goes layer by layer, because everything after a dead layer is constant as well. The outputs
+    of the activation decide, so saturated units count as dead. The bias of a fresh unit makes its
+    mean 0 before the activation, so that about half of the attacker's inputs activate it. Only
     activations that are modules are seen.
     """
 
@@ -85,8 +85,8 @@ def _revive(model: Classifier, layer: nn.Module, dead: Tensor, inputs: Tensor) -
 class Truncate(Repair):
     """Throw the last blocks away and put a fresh head on the outputs of the others.
 
-    Against gates, dead zones and traps at the end of a network, which no training gets
-    around. Feature maps are averaged over a grid, as for probes, so that the head stays small.
+    This works against gates, dead zones and traps at the end of a network that no training can
+    overcome. Feature maps are averaged over a grid, as for probes, so that the head stays small.
 
     Args:
         blocks: How many blocks; fewer than there are.

@@ -30,9 +30,9 @@ class Repair(ABC):
     tier: ClassVar[Tier] = "repair"
     """`control` if no attacker could do it; such trials do not count as attacks."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """What the attacker must hold besides labels: `desirable`, `unlabelled` or `sibling`."""
+    """What the attacker must have besides labels: `desirable`, `unlabelled` or `sibling`."""
     loads_compiler: ClassVar[bool] = False
-    """Whether it uses an optimiser of torch, which loads torch's compiler, for seconds."""
+    """Whether it uses an optimiser that makes torch load its compiler, which takes seconds."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -46,9 +46,9 @@ class Repair(ABC):
         """Return the changed network.
 
         Args:
-            model: The network with the head that it came with. The head must still fit where the
-                change allows it. The network may be changed in place.
-            attacker: What may be used for it.
+            model: The network with the head that it came with. It may be changed in place. The head
+                should still fit afterwards if the change allows it.
+            attacker: The samples and other resources that the repair may use.
         """
 
 
@@ -71,12 +71,12 @@ class Repaired(Attack):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """What the attacker must hold besides labels."""
+        """What the attacker must have besides labels."""
         return (*self.repair.needs, *self.attack.needs)
 
     @property
     def loads_compiler(self) -> bool:
-        """Whether the repair or the attack does."""
+        """Whether the repair or the attack loads torch's compiler."""
         return self.repair.loads_compiler or self.attack.loads_compiler
 
     @property
@@ -92,7 +92,7 @@ class Repaired(Attack):
         """Yield the models that the attack makes of the repaired network."""
         given = attacker.given_head
         head = model.head if given is None else copy.deepcopy(given)
-        # Repairs change the weights that layers use: norms and other computed ones are no defence.
+        # Computed weights become ordinary ones first, so that repairs can change them.
         plain = Classifier(fold(model.backbone), head, fresh=model.fresh)
         repaired = self.repair.repair(plain, attacker)
         if repaired.head.in_features == model.head.in_features:
@@ -102,7 +102,7 @@ class Repaired(Attack):
         frozen, rest = self.attack.cut(start, attacker.train)
         if self.attack.cut_key(start) != len(start.blocks):
             rest = rest.with_head(model.classes, attacker.seed())
-        # It is another network, of which nothing is known.
+        # What earlier trials found out is about the given network, not the repaired one.
         equipped = replace(attacker, given_head=None if given is None else repaired.head, known={})
         if list(frozen.children()):
             features = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
@@ -113,13 +113,13 @@ class Repaired(Attack):
 
 @dataclass(frozen=True)
 class Restart(Repair):
-    """Change nothing: the attack that follows draws everything random anew.
+    """Change nothing: the attack that follows runs again with other random numbers.
 
-    The harness seeds every trial by its settings, of which the number is one. Validation
-    chooses among the restarts, as among any settings.
+    The harness seeds every trial by its settings, and `number` is one of them. Validation chooses
+    among the restarts, as among any settings.
 
     Args:
-        number: Number of the try.
+        number: Number of the restart.
     """
 
     number: int = 1

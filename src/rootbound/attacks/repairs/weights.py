@@ -1,4 +1,4 @@
-"""Repairs of weights: small ones pruned, all shrunk and shaken, or moved towards a sibling."""
+"""Repairs of weights: prune small ones, shrink and perturb all, or move towards a sibling."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rootbound.records import Tier
 class Prune(Repair):
     """Set the smallest weights of every layer of the backbone to zero, by magnitude.
 
-    S. Han et al., "Learning both Weights and Connections", 2015. Differs from the paper: once,
-    and without a mask: fine-tuning may grow them back. A defence that lives in many small
-    weights is gone; what large ones do stays.
+    S. Han et al., "Learning both Weights and Connections", 2015. Differs from the paper: weights
+    are pruned once and without a mask, so that fine-tuning may grow them back. This removes a
+    defence that consists of many small weights, and keeps what large ones do.
 
     Args:
         share: Share of each layer's weights that are set to zero, in (0, 1).
@@ -55,7 +55,7 @@ class ShrinkAndPerturb(Repair):
 
     Args:
         share: Factor of the weights, in [0, 1].
-        noise: Deviation of the noise, relative to that of the weights.
+        noise: Standard deviation of the noise, relative to that of the weights.
     """
 
     share: Share = 0.5
@@ -75,9 +75,9 @@ class ShrinkAndPerturb(Repair):
 class Interpolate(Repair):
     """`(1 - share) w + share w'` for weights w and those of the undefended sibling, w'.
 
-    A control, since whoever holds the sibling has no need of the defended network: it shows
-    how far the two are apart. Running statistics move along; the head does where the two
-    have equally many classes.
+    This is a control, since an attacker with the sibling does not need the defended network. It
+    shows how far the two are apart. Running statistics are interpolated too, and the head if both
+    have the same number of classes.
 
     Args:
         share: Share of the sibling, in [0, 1].
@@ -94,7 +94,7 @@ class Interpolate(Repair):
         Raises:
             InputError: The sibling has other weights.
         """
-        assert attacker.sibling is not None  # it is needed
+        assert attacker.sibling is not None  # `needs` says so
         own, sibling = model.state_dict(), attacker.sibling.state_dict()
         for name, value in own.items():
             moves = name in sibling and value.shape == sibling[name].shape

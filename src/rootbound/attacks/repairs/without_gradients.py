@@ -1,4 +1,4 @@
-"""Attacks without gradients: evolution of the weights, and the given head under other names."""
+"""Attacks without gradients: evolution of the weights, and reassigned outputs of the given head."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rootbound.records import Tier
 
 @dataclass(frozen=True)
 class GradientFree(Attack):
-    """Move a fresh head and the last blocks by how well random changes of them do.
+    """Train a fresh head and the last blocks by trying random changes of their weights.
 
     `g = mean_i (L(w + s e_i) - L(w - s e_i)) / 2s * e_i` over pairs of opposite changes, all
     on one batch, `e_i` normal; `w` then goes `rate` along `-g / |g|`, with momentum. Changes
     and steps are relative to the root mean square of each tensor, so that layers of all
     scales move alike. T. Salimans et al., "Evolution Strategies", 2017, section 2.1. Differs
-    from the paper: the length of the step is set, and losses in place of ranks.
+    from the paper: the length of the step is fixed, and losses are used instead of ranks.
 
     Args:
         blocks: How many of the last blocks are changed besides the head.
@@ -39,7 +39,7 @@ class GradientFree(Attack):
         batch_size: Samples in a step.
 
     Raises:
-        InputError: A negative number of blocks.
+        InputError: The number of blocks is negative.
     """
 
     tier: ClassVar[Tier] = "repair"
@@ -77,7 +77,7 @@ class GradientFree(Attack):
             rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - 1) / attacker.steps))
             for weight, size, velocity, part in zip(weights, sizes, momentum, slope, strict=True):
                 share = 1.0 if step == 1 else 0.1
-                # Where every change does as well as its opposite there is nothing to follow.
+                # If every change is as good as its opposite, there is no slope to follow.
                 velocity.lerp_(part / (root_mean_square or 1.0), share)
                 weight.sub_(velocity, alpha=rate * size)
             yield Snapshot(step, model)
@@ -91,7 +91,7 @@ class GradientFree(Attack):
         batch: Batch,
         generator: torch.Generator,
     ) -> list[Tensor]:
-        """Return the estimated gradient with respect to relative changes; weights come back."""
+        """Return the estimated gradient with respect to relative changes; restore the weights."""
         start = [weight.clone() for weight in weights]
         slope = [torch.zeros_like(weight) for weight in weights]
         for _ in range(self.pairs):
@@ -112,7 +112,7 @@ class GradientFree(Attack):
 
 
 def _sizes(weights: Sequence[Tensor]) -> list[float]:
-    """Return the root mean square of each tensor; the smallest of them for what is all 0."""
+    """Return the root mean square of each tensor; for a tensor of zeros, the smallest of these."""
     sizes = [float(weight.double().square().mean().sqrt()) for weight in weights]
     smallest = min((size for size in sizes if size > 0), default=1.0)
     return [size or smallest for size in sizes]
@@ -123,8 +123,8 @@ class ReassignHead(Attack):
     """Give each class one of the outputs of the given head, so that they fit the labels best.
 
     `max sum_c mean_{x in c} log softmax(given(x))[p(c)]` over assignments p of classes to
-    different outputs (H. Kuhn, "The Hungarian Method", 1955). Nothing is trained: what this
-    reaches, the network knew before. Against heads whose outputs are quietly permuted.
+    different outputs (H. Kuhn, "The Hungarian Method", 1955). Nothing is trained: the network
+    already knew what this attack finds. It works against heads with secretly permuted outputs.
     """
 
     tier: ClassVar[Tier] = "repair"
@@ -147,7 +147,7 @@ class ReassignHead(Attack):
         """Yield the best assignment, once.
 
         Raises:
-            InputError: There is no given head with at least one output a class.
+            InputError: There is no given head with at least one output per class.
         """
         given_head = attacker.given_head
         if given_head is None or given_head.out_features < model.classes:

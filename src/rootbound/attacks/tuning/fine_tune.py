@@ -1,4 +1,4 @@
-"""Fine-tuning of the last k layers or of all, alone or with the desirable task kept alive."""
+"""Fine-tuning of the last k layers or of all, alone or together with the desirable task."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class FineTune(Attack):
 
     Args:
         layers: How many layers are trained, the head included, at least 2; None for all.
-        start: `kept` weights, or `re-initialised` ones (of the layers that are trained).
+        start: Start of the trained layers: the `kept` weights, or `re-initialised` ones.
         optimiser: `sgd` (momentum 0.9), `adam`, or another of `optimisers.py`.
         learning_rate: The largest learning rate.
         batch_size: Samples in a step.
         schedule: Half a `cosine` down to 0, `constant`, or `one-cycle` (up over the first 30 % of
             the steps, then down to 0).
-        warm_up: Share of the steps over which the learning rate rises from 0 besides, in [0, 1].
-        head: `fresh` weights; the `given` ones, where the numbers of classes agree; `zero`; or the
-            optimum on the frozen features (`probe`; A. Kumar et al., "Fine-Tuning can Distort
-            Pretrained Features", 2022).
+        warm_up: Share of the steps over which the learning rate first rises from 0, in [0, 1].
+        head: Start of the head: `fresh` weights; the `given` ones, if the numbers of classes agree;
+            `zero`; or the optimum on the frozen features (`probe`; A. Kumar et al., "Fine-Tuning
+            can Distort Pretrained Features", 2022).
         loss: The loss that is descended.
         augmentation: What is done to the inputs.
         weight_decay: Weight decay.
@@ -81,7 +81,7 @@ class FineTune(Attack):
 
     @property
     def loads_compiler(self) -> bool:
-        """Whether the optimiser is one of torch's own."""
+        """Whether the optimiser makes torch load its compiler."""
         return self.optimiser not in WITHOUT_COMPILER
 
     def trained_blocks(self, model: Classifier) -> int:
@@ -89,24 +89,24 @@ class FineTune(Attack):
         return len(model.blocks) if self.layers is None else self.layers - 1
 
     def applies_to(self, model: Classifier) -> bool:
-        """Return whether `layers` leaves some block frozen; training all is a family of its own."""
+        """Return whether `layers` leaves a block frozen; training all layers is another family."""
         return self.layers is None or self.layers - 1 < len(model.blocks)
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the model after every step."""
-        model = self._started(model, attacker)
+        model = self._prepare(model, attacker)
         parameters = self.trained_parameters(model)
         update = Update(parameters, self.optimiser, self.learning_rate, self.weight_decay)
         for step, batch in enumerate(attacker.batches(self.batch_size), start=1):
-            changed = self._augmented(batch, model.classes, attacker)
-            update(lambda: self._loss(model, changed), self._factor(step - 1, attacker.steps))  # noqa: B023
+            changed = self._augment(batch, model.classes, attacker)
+            update(lambda: self._loss(model, changed), self._rate_factor(step - 1, attacker.steps))  # noqa: B023
             yield Snapshot(step, model)
 
     def trained_parameters(self, model: Classifier) -> list[nn.Parameter]:
         """Return what is trained: everything, unless a subclass says otherwise."""
         return list(model.parameters())
 
-    def _started(self, model: Classifier, attacker: Attacker) -> Classifier:
+    def _prepare(self, model: Classifier, attacker: Attacker) -> Classifier:
         if self.start == "re-initialised":
             model = model.reinitialised(attacker.seed(), len(model.blocks))
         given = attacker.given_head
@@ -120,10 +120,10 @@ class FineTune(Attack):
         elif self.head == "probe":
             features = Data(predict(model.backbone, attacker.train).clone(), attacker.train.labels)
             model = Classifier(model.backbone, best_head(features, model.classes))
-        # A network put together of parts says that it is in train mode, whatever its parts are in.
+        # A network assembled from parts claims to be in train mode, whatever mode its parts are in.
         return model.train()
 
-    def _augmented(self, batch: Batch, classes: int, attacker: Attacker) -> tuple[Tensor, Tensor]:
+    def _augment(self, batch: Batch, classes: int, attacker: Attacker) -> tuple[Tensor, Tensor]:
         """Return the inputs, and labels `(N,)` or targets `(N, C)`."""
         if self.augmentation == "none" and self.loss == "cross-entropy":
             return batch
@@ -137,8 +137,8 @@ class FineTune(Attack):
             return functional.cross_entropy(logits, targets)
         return classification_loss(self.loss, logits, targets)
 
-    def _factor(self, done: int, steps: int) -> float:
-        """Return the share of the learning rate after so many steps."""
+    def _rate_factor(self, done: int, steps: int) -> float:
+        """Return the factor of the learning rate after a number of steps."""
         factor = min(1.0, (done + 1) / (self.warm_up * steps)) if self.warm_up else 1.0
         if self.schedule == "constant":
             return factor
@@ -154,16 +154,15 @@ class FineTune(Attack):
 class JointTune(FineTune):
     """Descend `loss(undesirable) + retain * cross-entropy(desirable)` with a head for each.
 
-    A defence that destroys itself under fine-tuning destroys the desirable task first. An
-    attacker who goes on training that task is safe from it. The head for it is the given one.
-    Against coupled gradients, as in SEAM (2025, https://arxiv.org/abs/2505.12186).
+    A defence that destroys itself under fine-tuning destroys the desirable task first. An attacker
+    who keeps training that task, with the given head, avoids this. The attack is meant for coupled
+    gradients, as in SEAM (2025, https://arxiv.org/abs/2505.12186).
 
     Args:
         retain: Weight of the desirable loss.
 
     Raises:
-        InputError: Only some of the layers are to be trained; desirable samples would have to
-            pass through the frozen ones.
+        InputError: Only some layers are trained: desirable samples cannot pass the frozen ones.
     """
 
     retain: PositiveFloat = field(default=1.0, kw_only=True)
@@ -185,9 +184,9 @@ class JointTune(FineTune):
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the model after every step; the head for the desirable task is left out."""
-        assert attacker.desirable is not None  # it is needed
-        model = self._started(model, attacker)
-        head = _desirable_head(model, attacker)
+        assert attacker.desirable is not None  # `needs` says so
+        model = self._prepare(model, attacker)
+        head = _make_desirable_head(model, attacker)
         parameters = [*self.trained_parameters(model), *head.parameters()]
         update = Update(parameters, self.optimiser, self.learning_rate, self.weight_decay)
         batches = zip(
@@ -196,18 +195,18 @@ class JointTune(FineTune):
             strict=True,
         )
         for step, (batch, wanted) in enumerate(batches, start=1):
-            changed = self._augmented(batch, model.classes, attacker)
+            changed = self._augment(batch, model.classes, attacker)
 
             def loss(changed: tuple[Tensor, Tensor] = changed, wanted: Batch = wanted) -> Tensor:
                 retained = functional.cross_entropy(head(model.backbone(wanted[0])), wanted[1])
                 return self._loss(model, changed) + self.retain * retained
 
-            update(loss, self._factor(step - 1, attacker.steps))
+            update(loss, self._rate_factor(step - 1, attacker.steps))
             yield Snapshot(step, model)
 
 
-def _desirable_head(model: Classifier, attacker: Attacker) -> nn.Linear:
-    """Return a copy of the head that the model came with; a fresh one where it does not fit."""
+def _make_desirable_head(model: Classifier, attacker: Attacker) -> nn.Linear:
+    """Return a copy of the given head, or a fresh one if that does not fit."""
     given, classes = attacker.given_head, attacker.desirable_classes
     if given is not None and given.out_features >= classes:
         return copy.deepcopy(given).requires_grad_(True)

@@ -1,4 +1,4 @@
-"""What fine-tuning descends: augmented samples, mixed targets, and a loss."""
+"""The objective of fine-tuning: augmented samples, mixed targets, and a loss."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def augment(
 
     `shift` moves every image by up to a tenth of its side; `mixup` blends each sample and
     its target with another's (H. Zhang et al., 2018; one weight a batch, uniform).
-    What is not an image is not shifted, and tokens are not blended.
+    Only images are shifted, and tokens are not blended.
     """
     if name == "shift":
         reach = max(1, round(0.1 * max(inputs.shape[2:], default=0)))

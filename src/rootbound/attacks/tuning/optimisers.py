@@ -18,11 +18,11 @@ OptimiserName = Literal[
 ]
 Closure = Callable[[], Tensor]
 WITHOUT_COMPILER = ("sgd", "sam", "adam", "adamw")
-"""Optimisers with which torch does not load its compiler, which takes it seconds."""
+"""Optimisers that do not make torch load its compiler, which takes seconds."""
 
 
 class Steps(Protocol):
-    """What takes steps: an optimiser of torch, or one that is like it."""
+    """Anything that takes steps: an optimiser of torch, or a similar one."""
 
     param_groups: list[dict[str, Any]]
 
@@ -73,7 +73,7 @@ class Update:
 
     @torch.no_grad()
     def _climb(self, radius: float = 0.05) -> list[tuple[nn.Parameter, Tensor]]:
-        """Go to the worst place near by; P. Foret et al., "SAM", 2021, equation 2."""
+        """Move to the worst weights near by; P. Foret et al., "SAM", 2021, equation 2."""
         moved = [(one, one.grad) for one in self.parameters if one.grad is not None]
         norm = math.sqrt(sum(float(gradient.square().sum()) for _, gradient in moved))
         shift = []
@@ -96,7 +96,7 @@ def _build(
         built: list[Steps] = [Muon(matrices, rate, weight_decay=decay)] if matrices else []
         adamw = torch.optim.AdamW
         return [*built, adamw(others, rate, weight_decay=decay)] if others else built
-    # torch fuses the steps of this one on processors alone.
+    # Torch fuses the steps of this one only on CPUs.
     fused = all(one.device.type == "cpu" for one in parameters)
     builders: dict[str, Callable[..., Steps]] = {
         "sgd": Momentum,
@@ -110,7 +110,7 @@ def _build(
 
 
 class Momentum:
-    """SGD with momentum 0.9: what torch's own computes, without all that it does around a step.
+    """SGD with momentum 0.9: it computes the same as torch's, with less overhead per step.
 
     Args:
         parameters: What is trained.
@@ -138,13 +138,13 @@ class Momentum:
 
 
 class Adam:
-    """Adam with 0.9 and 0.999: what torch's own computes, without all that it does around a step.
+    """Adam with betas 0.9 and 0.999: it computes the same as torch's, with less overhead per step.
 
     Args:
         parameters: What is trained.
         lr: The learning rate.
         weight_decay: Weight decay, added to the gradient.
-        decoupled: Whether weights decay by themselves, as in AdamW.
+        decoupled: Whether weight decay is decoupled from the gradient, as in AdamW.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class ScheduleFree(Optimizer):
 
     Args:
         parameters: What is trained.
-        learning_rate: The learning rate; constant, apart from what the caller makes of it.
+        learning_rate: The learning rate; constant unless the caller changes it.
         mixing: b.
     """
 

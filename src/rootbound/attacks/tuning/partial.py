@@ -1,4 +1,4 @@
-"""Fine-tuning that leaves most weights as they are: some parameters, or low-rank changes."""
+"""Fine-tuning that changes few weights: some parameters only, or low-rank changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PartialFineTune(FineTune):
     Args:
         part: `norms` (scales and shifts of normalisations), `biases`, or `first` (the first `count`
             blocks).
-        count: How many of the first blocks.
+        count: Number of first blocks that are trained.
     """
 
     part: Literal["norms", "biases", "first"] = field(default="biases", kw_only=True)
@@ -38,20 +38,20 @@ class PartialFineTune(FineTune):
         return f"first {self.count} blocks" if self.part == "first" else f"{self.part} only"
 
     def applies_to(self, model: Classifier) -> bool:
-        """Return whether there are such parameters, and others that stay."""
+        """Return whether there are such parameters, and others that stay frozen."""
         if self.part == "first":
             return self.count < len(model.blocks)
-        return bool(self._chosen(model))
+        return bool(self._choose_parameters(model))
 
     def trained_parameters(self, model: Classifier) -> list[nn.Parameter]:
         """Return the chosen parameters and the head's."""
-        chosen = self._chosen(model)
+        chosen = self._choose_parameters(model)
         trained = {id(parameter) for parameter in chosen}
         for parameter in model.backbone.parameters():
             parameter.requires_grad_(id(parameter) in trained)
         return [*chosen, *model.head.parameters()]
 
-    def _chosen(self, model: Classifier) -> list[nn.Parameter]:
+    def _choose_parameters(self, model: Classifier) -> list[nn.Parameter]:
         if self.part == "first":
             # Blocks may share weights, and each is trained once.
             return list(nn.ModuleList(model.blocks[: self.count]).parameters())
@@ -67,9 +67,9 @@ class LoRA(FineTune):
     """Train a new head, and a change of low rank to each weight: `W + B A`.
 
     E. Hu et al., "LoRA", 2021, section 4. Differs from the paper: convolutions have adapters
-    too, with the weight seen as a matrix of outputs by everything else; and no scale `alpha`,
-    which is one with the learning rate. The library `peft` trains the same change, but finds
-    what to adapt by the names of whole models; here it is everything after the frozen part.
+    too, with the weight seen as a matrix of outputs by everything else; and there is no scale
+    `alpha`, which amounts to the learning rate. The library `peft` trains the same change, but
+    selects layers by the names of known models; here all layers after the frozen part are adapted.
 
     Args:
         rank: Rank of the change.
@@ -87,7 +87,7 @@ class LoRA(FineTune):
         model.backbone.requires_grad_(False)
         added: list[nn.Parameter] = []
         for part in list(model.backbone.modules()):
-            weight = _map(part)
+            weight = _find_linear_weight(part)
             if weight is not None:
                 adapter = _LowRank(weight, self.rank)
                 parametrize.register_parametrization(part, "weight", adapter)
@@ -95,13 +95,13 @@ class LoRA(FineTune):
         return [*added, *model.head.parameters()]
 
 
-def _map(part: nn.Module) -> nn.Parameter | None:
+def _find_linear_weight(part: nn.Module) -> nn.Parameter | None:
     """Return the matrix or the filters of a module; None if it has none of its own.
 
-    The class does not matter, because linear maps of `transformers` are not all torch's. A table
-    of words is no linear map.
+    The class does not matter, because not all linear maps of `transformers` are torch's. An
+    embedding of words is no linear map.
     """
-    weight = part._parameters.get("weight")  # its own: blocks answer for their layers
+    weight = part._parameters.get("weight")  # its own one: blocks may have a property of this name
     if isinstance(part, (nn.Embedding, nn.EmbeddingBag, *NORMS)):
         return None
     return weight if weight is not None and weight.dim() > 1 else None
