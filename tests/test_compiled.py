@@ -134,7 +134,7 @@ def test_nothing_of_it_is_left(toy_model: Classifier) -> None:
 @pytest.mark.slow
 def test_what_differentiates_twice_is_refused(toy_tasks: TaskPair) -> None:
     method: LossMethod = ReverseMAML(SHORT, undesirable_batch_size=30)
-    with pytest.raises(InputError, match=r"differentiates once.*leave `compiled` out"):
+    with pytest.raises(InputError, match=r"differentiates only once.*leave `compiled` out"):
         method.when_compiled().fit(two_blocks(), toy_tasks)
 
 

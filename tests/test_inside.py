@@ -31,7 +31,7 @@ from rootbound.inspection.slopes import measure_slopes
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
-from rootbound.networks.met_inside import Cut, Fixed, goes_alike
+from rootbound.networks.cut_and_fix import Cut, Fixed, makes_same_calls
 from rootbound.records import Diagnosis, Evaluation, Training
 from rootbound.training import Recipe, seeded
 
@@ -160,8 +160,8 @@ def test_what_makes_other_calls_in_train_mode_is_cut_where_it_was_found() -> Non
     with seeded(0):
         network = nn.Sequential(nn.Linear(4, 6), StochasticDepth(), nn.Tanh(), nn.Linear(6, 3))
         inputs = torch.randn(8, 4)
-    assert goes_alike(network[2:], torch.randn(2, 6))
-    alike = goes_alike(network, inputs)
+    assert makes_same_calls(network[2:], torch.randn(2, 6))
+    alike = makes_same_calls(network, inputs)
     assert not alike
     for mode in (True, False):
         cut = Cut(network, 1, pool, alike=alike).train(mode)
@@ -339,7 +339,7 @@ def test_the_best_tensor_inside_is_cut_at() -> None:
     scores = judge_tensors(network, inputs, labels, pool)
     best = max(scores, key=lambda number: scores[number])
     assert torch.equal(Cut(network, best, pool)(inputs), torch.tanh(network[0](inputs)))
-    with pytest.raises(RuntimeError, match="took another course"):
+    with pytest.raises(RuntimeError, match="made other calls"):
         Cut(network, 99, pool)(inputs)
 
 

@@ -298,7 +298,7 @@ def test_a_function_draws_the_last_blocks_alone(last: int | None) -> None:
         (lookalikes.TimmCait, "the same network.*got"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(256, 3)), "the same network.*got"),
         (Nested, "the same network.*got"),
-        (lambda: None, "got NoneType in place of a torch.nn.Module; correct"),
+        (lambda: None, "got NoneType instead of a torch.nn.Module; correct"),
     ],
 )
 def test_a_function_that_draws_no_such_weights_is_refused(

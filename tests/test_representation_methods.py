@@ -17,7 +17,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import Batch, Data, Task, TaskPair
 from rootbound.methods import CUTI, HNTL, NTL, AdversarialHead, GradientAscent, Method, RepNoise
 from rootbound.methods.cuti import make_restylings
-from rootbound.methods.hntl import Disentanglement, distillation_loss, join
+from rootbound.methods.hntl import Disentanglement, distillation_loss, join_pair
 from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
 from rootbound.methods.shared.trained_heads import TrainedHeads
 from rootbound.networks import Classifier
@@ -289,7 +289,7 @@ def test_rep_noise_equals_a_naive_computation(noise: Any) -> None:
 def test_hntl_takes_apart_as_a_naive_computation_does() -> None:
     parts = Disentanglement(network(), 7, (1, 6, 6), latent=2, hidden=5)
     pair = batch(9, 3), batch(8, 4)
-    inputs, labels, domains = join(pair, 3)
+    inputs, labels, domains = join_pair(pair, 3)
     assert domains.tolist() == [0] * 9 + [1] * 8 and int(labels[9:].min()) == 3
     torch.manual_seed(5)
     found = float(parts.loss(inputs, labels, domains, 0.2, 0.3).detach())

@@ -21,7 +21,7 @@ from rootbound.evaluation import evaluate
 from rootbound.evaluation.attacker import count_labels
 from rootbound.execution import Engine, engine_for
 from rootbound.networks import Classifier
-from rootbound.networks.given import find_place, require_network
+from rootbound.networks.given import find_device_of, require_network
 from rootbound.publishing.checkpoint import UnknownNetwork
 from rootbound.records import RunFolder
 from rootbound.report.cells import in_words
@@ -91,7 +91,7 @@ def audit(  # noqa: PLR0913  # all but three are named
         adaptive=(*find_adaptive(network), *adaptive),
         suite=chosen if minutes is None else chosen.within(minutes),
         seeds=seeds,
-        workers=engine_for(workers, str(find_place(network))),
+        workers=engine_for(workers, str(find_device_of(network))),
         folder=None if path is None else RunFolder(path),
     )
     return Verdict(evaluation, path)
@@ -116,7 +116,7 @@ def _loaded(model: Model) -> nn.Module:
 
 def _on_processor(network: nn.Module) -> nn.Module:
     """Return the network, or a copy where it is on another device: engines send it there again."""
-    return network if find_place(network).type == "cpu" else copy.deepcopy(network).cpu()
+    return network if find_device_of(network).type == "cpu" else copy.deepcopy(network).cpu()
 
 
 def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:

@@ -13,7 +13,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.methods import METHODS, Method, find_method
 from rootbound.networks import Classifier
-from rootbound.networks.given import find_place, require_network
+from rootbound.networks.given import find_device_of, require_network
 
 PRICE = "max_desirable_drop"
 """The setting of a method that is its price."""
@@ -52,7 +52,7 @@ def defend(
     tasks = TaskPair.require(tasks)
     chosen = _at_price(find_method(method), price)
     chosen = chosen if epochs is None else chosen.for_epochs(epochs)
-    device = find_place(require_network(network))
+    device = find_device_of(require_network(network))
     with on(device):
         trained = chosen.fit(network, tasks.to(device), seed=seed)
     given_back: Any = trained

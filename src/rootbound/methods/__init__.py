@@ -45,10 +45,10 @@ METHODS: dict[str, type[Method]] = {
 
 
 def find_method(method: Method | str) -> Method:
-    """Return the method of that name, with its usual settings, or the method itself.
+    """Return the method of that name with its default settings, or the given method itself.
 
     Raises:
-        InputError: There is none of that name, or it is no method.
+        InputError: There is no method of that name, or the object is no method.
     """
     if isinstance(method, Method):
         return method
@@ -57,7 +57,7 @@ def find_method(method: Method | str) -> Method:
     if isinstance(method, str):
         raise unknown_name("method", method, METHODS)
     raise InputError(
-        "a method or the name of one", str(method), "write BestResponse() or 'BestResponse', say"
+        "a method or the name of one", str(method), "write BestResponse() or 'BestResponse'"
     )
 
 

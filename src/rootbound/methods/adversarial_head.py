@@ -1,4 +1,4 @@
-"""Adversarial heads: the features descend what the best of several learning heads can read."""
+"""Adversarial heads: the features unlearn what the best of several trained heads can read."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class AdversarialHead(Method):
     2015, https://arxiv.org/abs/1409.7495, Eq. 4 and the schedule of its experiments; to hide
     labels, and with several heads, Y. Elazar, Y. Goldberg, "Adversarial Removal of Demographic
     Attributes from Text Data", EMNLP 2018, https://arxiv.org/abs/1808.06640.
-    Differs from the paper: heads take several steps of their own instead of one along with the
-    features, and nothing is gained beyond the loss by chance, unless `capped` is off.
+    Differs from the paper: heads take several steps of their own for each step of the features, and
+    a loss above that of chance counts no more, unless `capped` is off.
 
     Args:
         recipe: How long and how fast to train.

@@ -1,4 +1,4 @@
-"""What a method is: a way to train a model that does one task and resists another."""
+"""The base classes of methods: ways to train a model that does one task and resists another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Method(ABC):
     defends: ClassVar[bool] = True
     """False for the control without intervention."""
     changes_inputs: ClassVar[bool] = False
-    """Whether it makes, changes or rebuilds inputs as numbers, which tokens of texts are not."""
+    """Whether it generates or changes inputs as real numbers, which is impossible with tokens."""
 
     recipe: Recipe = Recipe()
 
@@ -68,11 +68,12 @@ class Method(ABC):
                 takes it. It is left as it is.
             tasks: The desirable task, and the undesirable samples that the defender knows.
             seed: Seed of everything random.
-            training_state: Where the state of this training is saved, so that one that was killed
-                goes on there, to the same weights on the same machine with as many threads.
+            training_state: Where the state of this training is saved. A training that was killed
+                resumes from it, and ends with the same weights on the same machine with the same
+                number of threads.
 
         Raises:
-            InputError: The model does not fit the desirable task, or the seed is none.
+            InputError: The model does not fit the desirable task, or the seed is invalid.
             TrainingDiverged: Weights became NaN or infinite.
         """
         seed = require_whole("seed", seed, SEEDS)
@@ -104,11 +105,11 @@ class Method(ABC):
             training_state.clear()
             fitted = self._train_copy(model, tasks, seed, training_state)
         check_finite(fitted)
-        fitted.shape, fitted.origin = tasks.desirable.train.shape, self._origin(tasks, seed)
+        fitted.shape, fitted.origin = tasks.desirable.train.shape, self._make_origin(tasks, seed)
         return fitted.eval().requires_grad_(True)
 
-    def _origin(self, tasks: TaskPair, seed: int) -> Origin:
-        """Return what is known of a model that was trained here; not where its data lie."""
+    def _make_origin(self, tasks: TaskPair, seed: int) -> Origin:
+        """Return how and on what data a model was trained, without the paths of the data."""
         return Origin(
             method=Configuration.of(self),
             arm="defended" if self.defends else "undefended",
@@ -140,7 +141,7 @@ class Method(ABC):
         return fitted
 
     def _describe(self, model: Classifier, tasks: TaskPair, seed: int) -> str:
-        """Return text that differs when anything does that decides the weights."""
+        """Return a text that differs whenever anything differs that the weights depend on."""
         data = (tasks.desirable.train, tasks.known_undesirable)
         parts = [
             f"{self!r} {seed} torch {torch.__version__} with {torch.get_num_threads()} threads",
@@ -156,7 +157,7 @@ class Method(ABC):
     def adaptive_attacks(self) -> tuple[Attack, ...]:
         """Return the attacks that know this method; every arm meets them besides the suite's.
 
-        Without any, a result of the method is not called verified.
+        Without such attacks, results of the method are not called verified.
         """
         return ()
 
@@ -194,7 +195,7 @@ class LossMethod(Method):
     ) -> Tensor:
         """Return the loss to descend; `progress` runs from 0 to 1 over training.
 
-        It changes nothing but the gradients, and what the model itself keeps count of.
+        It may change only gradients, and statistics that the model itself keeps.
         """
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
@@ -213,7 +214,7 @@ class LossMethod(Method):
 
 @dataclass(frozen=True)
 class AfterTraining(Method):
-    """A method that begins where `Plain` ends; its author writes `defend`.
+    """A method that starts from a model trained by `Plain`; its author writes `defend`.
 
     Args:
         recipe: How long and how fast to learn the desirable task, before the defence begins.
@@ -247,29 +248,31 @@ def learn(
 
 
 def name_methods(methods: Sequence[Method]) -> list[str]:
-    """Return a name for each method: its class, and what tells it from others of that class.
+    """Return a name for each method: its class, and settings that distinguish it within the class.
 
-    `BestResponse` beside `BestResponse(weight=0.3)`: settings that are the class's defaults, or
-    the same in all of them, are left out. Equal methods have equal names.
+    Settings that are the class's defaults, or the same in all of its methods, are left out, as in
+    `BestResponse` and `BestResponse(weight=0.3)`. Equal methods have equal names.
     """
     names = []
     for method in methods:
         kind = type(method).__name__
-        siblings = [_changed(other) for other in methods if type(other).__name__ == kind]
+        siblings = [
+            _list_changed_settings(other) for other in methods if type(other).__name__ == kind
+        ]
         telling = [
             f"{name}={value!r}"
-            for name, value in _changed(method).items()
+            for name, value in _list_changed_settings(method).items()
             if any(sibling.get(name, MISSING) != value for sibling in siblings)
         ]
         names.append(f"{kind}({', '.join(telling)})" if telling else kind)
     return names
 
 
-def _changed(method: Method) -> dict[str, Any]:
-    """Return the settings that are not the defaults; those of a group as `recipe.epochs`."""
+def _list_changed_settings(method: Method) -> dict[str, Any]:
+    """Return the settings that differ from the defaults; nested ones are named `recipe.epochs`."""
     changed = {}
     for part in fields(method):
-        value, usual = getattr(method, part.name), _default(part)
+        value, usual = getattr(method, part.name), _find_default(part)
         if is_dataclass(value) and type(value) is type(usual):
             for entry in fields(value):
                 if getattr(value, entry.name) != getattr(usual, entry.name):
@@ -279,5 +282,5 @@ def _changed(method: Method) -> dict[str, Any]:
     return changed
 
 
-def _default(part: Field[Any]) -> Any:
+def _find_default(part: Field[Any]) -> Any:
     return part.default if part.default_factory is MISSING else part.default_factory()

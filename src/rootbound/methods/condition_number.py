@@ -20,7 +20,7 @@ from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 
 FLOOR = 1e-18
-"""Least of what R_ill divides by: where all directions are equal it is flat, not infinite."""
+"""Smallest denominator of R_ill: if all directions are equal, R_ill is constant, not infinite."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The controls: training without intervention, and features of data that neither task knows."""
+"""The controls: training without intervention, and features of an unrelated data set."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Plain(Method):
 class GenericFeatures(Method):
     """Learn features from a third, unrelated data set; then a last layer for the desirable task.
 
-    Loss: `CE` of the third data set; then, features frozen, `CE(desirable)` over the head.
-    What an attacker gains from such features is not the desirable task's doing, and no defence
-    that keeps features of any kind can be asked to fall far below it. It is not in `METHODS`,
-    because it needs to be told which data are unrelated.
+    Loss: `CE` of the third data set; then `CE(desirable)` over the head, with frozen features.
+    What an attacker gains from such features does not come from the desirable task. So no defence
+    that keeps useful features can be expected to do much better. It is not in `METHODS`, because
+    you have to say which data are unrelated.
 
     Args:
-        recipe: How long and how fast to train, both times.
+        recipe: How long and how fast to train, in both stages.
         data: Name of the third data set, as `rootbound.datasets.load` takes it; its images are
             resized to those of the tasks.
 

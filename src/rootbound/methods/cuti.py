@@ -19,7 +19,7 @@ from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise
 
 FLATTEST = 1e-5
-"""Added to a channel's variance under the root, where it has a gradient even at 0."""
+"""Added to a channel's variance under the root, so that the gradient is finite at 0."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CUTI(Method):
     Paper: L. Wang, M. Wang, D. Zhang, H. Fu, "Model Barrier: A Compact Un-Transferable
     Isolation Domain for Model Intellectual Property Protection", CVPR 2023,
     https://arxiv.org/abs/2303.11078, Eq. 2 to 6.
-    Differs from the paper: a head of its own for the undesirable classes, which learns along.
+    Differs from the paper: the undesirable classes have a head of their own, which keeps learning.
     A and B are trained with the network; the code draws them anew in every step and never
     trains them (`style="random"`). Adam under a one-cycle rate. The paper's alpha is 0.1.
 
@@ -42,7 +42,7 @@ class CUTI(Method):
         recipe: How long and how fast to train.
         undesirable_batch_size: Undesirable samples in a step.
         alpha: Weight of the undesirable loss.
-        beta: The most that the undesirable term gains.
+        beta: Upper bound of the undesirable term.
         style: Whether A and B are `learned`, or `random` and drawn anew in each step.
         head_steps: Steps that the head takes before a step of the network.
         head_rate: Learning rate of the head.
@@ -51,7 +51,7 @@ class CUTI(Method):
         InputError: A value is out of range.
     """
 
-    changes_inputs = True  # of blocks, which for texts have a mask among them
+    changes_inputs = True  # it restyles outputs of blocks, which for texts contain a mask
 
     recipe: Recipe = Recipe(learning_rate=1e-2)
     undesirable_batch_size: PositiveInt = 128
@@ -93,7 +93,7 @@ class CUTI(Method):
         desirable: Batch,
         undesirable: Batch,
     ) -> Tensor:
-        """Return the loss of two batches, restyled behind those blocks."""
+        """Return the loss of two batches, restyled after the given blocks."""
         (inputs, wanted), (others, labels) = desirable, undesirable
         outputs, count = torch.cat([inputs, others]), len(wanted)
         for position, block in enumerate(model.blocks):
@@ -121,7 +121,7 @@ class Restyling(nn.Module):
         self.mean = nn.Linear(channels, channels, bias=False)
 
     def forward(self, outputs: Tensor, style: Tensor) -> Tensor:
-        """Return outputs `(N, C, ...)` in the style of others `(M, C, ...)`, taken in turn."""
+        """Return outputs `(N, C, ...)` in the style of others `(M, C, ...)`, which take turns."""
         flat = style.flatten(2)[torch.arange(len(outputs)) % len(style)]
         deviation = (flat.var(2, correction=0) + FLATTEST).sqrt()
         shape = (*outputs.shape[:2], *[1] * (outputs.dim() - 2))
@@ -136,10 +136,10 @@ class Restyling(nn.Module):
 
 
 def make_restylings(model: Classifier, shape: tuple[int, ...]) -> dict[int, Restyling]:
-    """Return one for each block whose outputs have channels and places, by its position.
+    """Return a `Restyling` for each block whose outputs are feature maps, by its position.
 
     Args:
-        model: The network; it is put into evaluation mode while its outputs are looked at.
+        model: The network; it is run in evaluation mode to see its outputs.
         shape: Shape of a sample.
     """
     restylers: dict[int, Restyling] = {}

@@ -1,4 +1,4 @@
-"""Gradient ascent: climb the cross-entropy of undesirable samples, up to a limit."""
+"""Gradient ascent: raise the cross-entropy of undesirable samples, up to a limit."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from rootbound.training import minimise
 
 @dataclass(frozen=True)
 class GradientAscent(AfterTraining):
-    """Reverse the cross-entropy of undesirable samples, and keep the desirable one.
+    """Ascend the cross-entropy of undesirable samples, and descend that of desirable ones.
 
     Loss: `CE(desirable) - weight * mean_i min(limit, CE(g(f(x_i)), y_i))` over undesirable
     samples, with `f` the features and `g` a head of the undesirable classes, fitted to the
     features before the ascent begins.
 
-    Paper: the baseline of most of the others ("gradient ascent", "reverse cross-entropy"); on
-    its own in J. Jang et al., "Knowledge Unlearning for Mitigating Privacy Risks in Language
-    Models", ACL 2023, https://arxiv.org/abs/2210.01504, Eq. 1.
-    Differs from the paper: a head of its own, since the undesirable classes may be others, and
-    a limit, without which the loss has no lower bound. The head may go on learning (`along`):
-    then features are climbed in place of one head's mistakes.
+    Paper: most other papers have this as a baseline ("gradient ascent", "reverse cross-entropy");
+    it is the method of J. Jang et al., "Knowledge Unlearning for Mitigating Privacy Risks in
+    Language Models", ACL 2023, https://arxiv.org/abs/2210.01504, Eq. 1.
+    Differs from the paper: the undesirable task has a head of its own, since its classes may be
+    others. The limit is new, because the loss would have no lower bound without it. The head may
+    keep learning (`along`), so that features have to change and not only fool one head.
 
     Args:
         recipe: How long and how fast to learn the desirable task; the defence takes batches of its
@@ -41,9 +41,9 @@ class GradientAscent(AfterTraining):
         head_rate: Learning rate of the head.
         undesirable_batch_size: Undesirable samples in a step.
         weight: Weight of the ascent.
-        limit: Cross-entropy above which a sample is climbed no further. 3 is about twice the loss
-            by chance of 5 classes; 10 cost the desirable task more and left a last layer more to
-            read.
+        limit: Cross-entropy above which a sample counts no more. 3 is about twice the loss of
+            chance with 5 classes. With 10, the desirable accuracy was lower and a new last layer
+            could read more.
         learning_rate: Peak learning rate of the defence.
 
     Raises:
@@ -60,7 +60,7 @@ class GradientAscent(AfterTraining):
     learning_rate: PositiveFloat = 1e-2
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Fit a head to the features as they are, then climb through it."""
+        """Fit a head to the features, then ascend its loss."""
         width, classes = model.head.in_features, len(tasks.undesirable.classes)
         heads = TrainedHeads([width], classes, self.head_rate)
         size = self.undesirable_batch_size

@@ -21,7 +21,7 @@ Pair = tuple[Batch, Batch]
 
 @dataclass(frozen=True)
 class HNTL(Method):
-    """Harnessing the spurious: undesirable samples are learned by what tells the domains apart.
+    """H-NTL: undesirable samples are mapped to their style, which only tells the domains apart.
 
     Stage 1 trains a content encoder c, a style encoder s and a decoder:
     `CE(A c, y) + CE(B s, domain) + variational * (KL_c + KL_s) + reconstruction * MSE(D(c, s), x)`,
@@ -31,10 +31,9 @@ class HNTL(Method):
 
     Paper: Z. Hong et al., "Improving Non-Transferable Representation Learning by Harnessing
     Content and Style", ICLR 2024, https://openreview.net/forum?id=FYKVPOHCpE, Eq. 6 to 11.
-    Differs from the paper: y is out of the classes of both tasks, and the model keeps the
-    desirable rows of the last layer at the end. Its code leaves out the term that keeps labels
-    and domains apart, and so does this. Adam under a one-cycle rate; the decoder has a hidden
-    layer.
+    Differs from the paper: y is one of the classes of both tasks, and at the end the model keeps
+    only the desirable rows of the last layer. As in the paper's code, the term that separates
+    labels from domains is left out. Adam under a one-cycle rate; the decoder has a hidden layer.
 
     Args:
         recipe: How long and how fast to train, in either stage.
@@ -57,14 +56,16 @@ class HNTL(Method):
     reconstruction: NonNegativeFloat = 1.0
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Take samples apart into content and style, then distil."""
+        """Separate samples into content and style, then distil."""
         wanted = len(tasks.desirable.classes)
         classes = wanted + len(tasks.undesirable.classes)
         steps, shape = self.recipe.steps(len(tasks.desirable.train)), tasks.desirable.train.shape
         parts = Disentanglement(model, classes, shape, self.latent, self.hidden)
         minimise(
             parts,
-            lambda pair, _: parts.loss(*join(pair, wanted), self.variational, self.reconstruction),
+            lambda pair, _: parts.loss(
+                *join_pair(pair, wanted), self.variational, self.reconstruction
+            ),
             draw_pairs(self.recipe, tasks, steps, self.undesirable_batch_size, generator),
             steps=steps,
             learning_rate=self.recipe.learning_rate,
@@ -110,7 +111,7 @@ class Disentanglement(nn.Module):
 
     Args:
         model: The network whose architecture both encoders have, with random weights.
-        classes: Number of classes that the content tells apart.
+        classes: Number of classes that the content encoder distinguishes.
         shape: Shape of a sample.
         latent: Dimensions of the content, and of the style.
         hidden: Units of the hidden layer of the decoder.
@@ -150,7 +151,7 @@ class Disentanglement(nn.Module):
         return total + reconstruction * functional.mse_loss(decoded, inputs.flatten(1))
 
 
-def join(pair: Pair, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
+def join_pair(pair: Pair, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return inputs, labels out of all classes, and domains (0 desirable, 1 undesirable)."""
     (first, own), (second, other) = pair
     domains = torch.cat([torch.zeros_like(own), torch.ones_like(other)])
@@ -158,8 +159,8 @@ def join(pair: Pair, wanted: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def distillation_loss(model: Classifier, parts: Disentanglement, pair: Pair, wanted: int) -> Tensor:
-    """Return the loss of stage 2: what either encoder's latent gives is to be copied."""
-    inputs, _, _ = join(pair, wanted)
+    """Return the loss of stage 2: the model copies the logits of the two encoders."""
+    inputs, _, _ = join_pair(pair, wanted)
     count = len(pair[0][1])
     outputs = model(inputs)
     content, style = parts.content(inputs[:count])[0], parts.style(inputs[count:])[0]

@@ -26,10 +26,11 @@ class IMMA(AfterTraining):
 
     Paper: A. Zheng, R. Yeh, "IMMA: Immunizing text-to-image Models against Malicious
     Adaptation", ECCV 2024, https://arxiv.org/abs/2311.18815, Algorithm 1.
-    Differs from the paper: for a classifier, as in A. Zheng et al., "Model Immunization from a
-    Condition Number Perspective", ICML 2025: what adapts is a head, and what is immunised is
-    the whole extractor. The desirable task is trained along, which a diffusion model's few
-    immunised layers do without. Several lower steps instead of one, on the same features.
+    Differs from the paper: this version is for classifiers, as in A. Zheng et al., "Model
+    Immunization from a Condition Number Perspective", ICML 2025: a head adapts, and the whole
+    extractor is immunised. The desirable task is trained at the same time, which is not needed for
+    the few immunised layers of a diffusion model. The lower level takes several steps instead of
+    one, on the same features.
 
     Args:
         recipe: How long and how fast to learn the desirable task; the defence takes batches of its
@@ -39,7 +40,8 @@ class IMMA(AfterTraining):
         inner_rate: Learning rate of the lower level.
         undesirable_batch_size: Undesirable samples in a step of either level.
         weight: Weight of the ascent.
-        fresh_head: Whether the lower level begins anew each time, as an option of the code does.
+        fresh_head: Whether the head is drawn anew for each step of the upper level, as an option of
+            the paper's code does.
         learning_rate: Peak learning rate of the upper level.
 
     Raises:

@@ -1,4 +1,4 @@
-"""MLAC: learn weights from which an adapting adversary gets nowhere, by second-order gradients."""
+"""MLAC: learn weights from which an adversary cannot adapt, by second-order gradients."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class MLAC(AfterTraining):
 
     Paper: P. Henderson et al., "Self-Destructing Models: Increasing the Costs of Harmful Dual
     Uses of Foundation Models", AIES 2023, https://arxiv.org/abs/2211.14946, Algorithm 1.
-    Differs from the paper: a head of its own for the undesirable task, which may also be
-    `fresh` in each trajectory, as a real attacker's is. Adam under a one-cycle rate, without
-    clipping. Rates are for small networks and fewer steps; the paper's are 50,000 outer steps
-    at 1e-5, an attacker's rate of 3e-4, learned at 1e-4 between 1e-6 and 1e-2.
+    Differs from the paper: the undesirable task has a head of its own, which may also be `fresh` in
+    each trajectory, as a real attacker's is. Adam under a one-cycle rate, without clipping. Rates
+    are for small networks and fewer steps; the paper has 50,000 outer steps at 1e-5, and an
+    attacker's rate of 3e-4, learned at 1e-4 between 1e-6 and 1e-2.
 
     Args:
         recipe: How long and how fast to learn the desirable task; the defence takes batches of its
@@ -46,8 +46,8 @@ class MLAC(AfterTraining):
         attack_rate: The adversary's learning rate at the start.
         attack_batch_size: Undesirable samples in a step of the adversary.
         head: The adversary's head at the start of each trajectory: `learned` so far, or `fresh`.
-        adversary_rate: Learning rate of what the adversary learns from one trajectory to the next:
-            its head, and its learning rate, which stays between 1e-6 and 1e-2.
+        adversary_rate: Learning rate at which the adversary's head and its learning rate are
+            learned over trajectories; the latter stays between 1e-6 and 1e-2.
         adapted_weight: Weight of the adapted loss, which has no upper bound.
         recalibrated_weight: Weight of the recalibrated loss, which is at most log C.
         gradient_weight: Weight of the norm of the gradients.
@@ -84,7 +84,7 @@ class MLAC(AfterTraining):
             if self.head == "fresh":
                 head.reset_parameters()
             batches = list(itertools.islice(known, self.attack_steps + 1))
-            # A copy of the rate, since the rate itself changes before the gradient is taken.
+            # Copy the rate, because it changes before the gradient is taken.
             adapted, censored = self.adversarial(adversary, rate.clone(), batches)
             gradients = torch.autograd.grad(adapted, learned, retain_graph=True)
             for parameter, gradient in zip(learned, gradients, strict=True):
@@ -106,12 +106,12 @@ class MLAC(AfterTraining):
     def adversarial(
         self, adversary: Classifier, rate: Tensor, batches: list[Batch]
     ) -> tuple[Tensor, Tensor]:
-        """Return the adversary's loss, and what the model descends besides that of its task.
+        """Return the adversary's loss, and the undesirable part of the model's loss.
 
         Args:
             adversary: The model with the adversary's head.
             rate: The adversary's learning rate.
-            batches: The batch that judges, then those to adapt to.
+            batches: First the batch that losses are measured on, then those to adapt to.
         """
         (inputs, labels), *rest = batches
         attacked = Unrolled(adversary)
@@ -130,9 +130,10 @@ class MLAC(AfterTraining):
 def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> Tensor:
     """Return the mean over K sets of logits of `min_W CE(z W)`, W in `[-1, 1]^(C x C)`.
 
-    At most `log C`, which `W = 0` reaches: a network cannot look bad by a permutation or a
-    sign that any head would undo. The problem is convex. Where it is solved, W's own change
-    has no part in the gradient (envelope theorem), so none flows through the solver.
+    It is at most `log C`, the value at `W = 0`. So a network cannot look bad because of a
+    permutation or a sign that any new head would undo. The problem is convex. At its solution the
+    change of W does not contribute to the gradient (envelope theorem), so no gradient flows through
+    the solver.
 
     Args:
         logits: K sets of logits, `(K, N, C)`.

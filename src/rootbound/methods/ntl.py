@@ -32,20 +32,20 @@ class NTL(Method):
     Paper: L. Wang, S. Xu, R. Xu, X. Wang, Q. Zhu, "Non-Transferable Learning: A New Approach
     for Model Ownership Verification and Applicability Authorization", ICLR 2022,
     https://arxiv.org/abs/2106.06916, Eq. 3 to 5.
-    Differs from the paper: a head of its own for the undesirable classes, which learns along;
-    one network would else only ruin a head that every attacker throws away. Features are those
+    Differs from the paper: the undesirable classes have a head of their own, which keeps learning;
+    otherwise the method would only ruin a head that every attacker throws away. Features are those
     of the last block, or of one before; the code takes an early one in networks without
     BatchNorm. Adam under a one-cycle rate. The paper's alpha and distance_alpha are 0.1, beta
-    and distance_beta 1: for its networks, which are pretrained.
+    and distance_beta 1; these are for pretrained networks.
 
     Args:
         recipe: How long and how fast to train.
         form: Form of the loss: the `paper`'s, or the `code`'s.
         undesirable_batch_size: Undesirable samples in a step, at least 2.
         alpha: Weight of the undesirable loss.
-        beta: The most that the second term gains; the code's is 1.
+        beta: Upper bound of the second term; the code's is 1.
         distance_alpha: Weight of the MMD.
-        distance_beta: The most that the distance counts.
+        distance_beta: Upper bound of the distance.
         depth: How many blocks before the last the MMD is taken; 0 for the last features.
         head_steps: Steps that the head takes before a step of the network.
         head_rate: Learning rate of the head.
@@ -66,7 +66,7 @@ class NTL(Method):
     head_rate: PositiveFloat = 1e-2
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Descend the loss on fresh pairs of batches, the head along with it."""
+        """Descend the loss on fresh pairs of batches, and train the head."""
         width, classes = model.head.in_features, len(tasks.undesirable.classes)
         heads = TrainedHeads([width], classes, self.head_rate)
         steps = self.recipe.steps(len(tasks.desirable.train))

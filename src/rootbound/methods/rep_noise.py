@@ -1,4 +1,4 @@
-"""RepNoise: what undesirable samples look like inside is driven towards noise."""
+"""RepNoise: representations of undesirable samples are driven towards noise."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class RepNoise(AfterTraining):
 
     Paper: D. Rosati et al., "Representation Noising: A Defence Mechanism Against Harmful
     Finetuning", NeurIPS 2024, https://arxiv.org/abs/2405.14577, Eq. 3 to 5.
-    Differs from the paper: for a classifier. Each block has a head of its own, where a language
-    model reads all layers by the one it has; heads go on learning (`along`). alpha and beta are
-    named as in the code, where they are 1 and 0.001; the paper writes alpha for the noise and
-    beta for the ascent. Outputs of a ReLU are never negative: `noise="rectified"` asks for what
-    they can be. Rates and weights are for small networks.
+    Differs from the paper: this version is for classifiers. Each block has a head of its own,
+    while a language model has one head for all layers; heads keep learning (`along`). alpha and
+    beta are named as in the code, where they are 1 and 0.001; the paper writes alpha for the noise
+    and beta for the ascent. Outputs of a ReLU are never negative: `noise="rectified"` takes that
+    into account. Rates and weights are for small networks.
 
     Args:
         recipe: How long and how fast to learn the desirable task; the defence takes batches of its

@@ -20,7 +20,7 @@ from rootbound.training import Recipe
 
 @dataclass(frozen=True)
 class ReverseMAML(LossMethod):
-    """Second-order MAML, descended for the desirable task and ascended for the undesirable.
+    """Second-order MAML that descends the desirable loss and ascends the undesirable one.
 
     Loss: `CE_d(theta) + CE_d(theta - sum grad CE_d) - weight * min(CE_u(theta - sum grad CE_u),
     log C)`: each task takes `inner_steps` of gradient descent from `theta` on one half of its
@@ -29,10 +29,10 @@ class ReverseMAML(LossMethod):
     Paper: R. Yang, E. Seeyave, "Transfer-resistant model training", MIT 6.s898 deep-learning
     blog, 2023 (no equation numbers), after C. Finn et al., "Model-Agnostic Meta-Learning for
     Fast Adaptation of Deep Networks", ICML 2017, https://arxiv.org/abs/1703.03400, Eq. 1.
-    Differs from the paper: the first term, since the network is used without adapting it. The
-    undesirable task has a fresh head in each step, and nothing is gained beyond its loss by
-    chance, `log C`, unless `capped` is off; C counts the classes up to the last one in the batch.
-    One task of either kind instead of many.
+    Differs from the paper: the first term is new, since the network is used without adapting it.
+    The undesirable task has a fresh head in each step. Its loss counts up to that of chance,
+    `log C`, unless `capped` is off; C counts the classes up to the last one in the batch. There is
+    one task of either kind instead of many.
 
     Args:
         recipe: How long and how fast to train.
@@ -65,13 +65,13 @@ class ReverseMAML(LossMethod):
     ) -> Tensor:
         """Return the desirable losses less the weighted undesirable one."""
         head = nn.Linear(model.head.in_features, int(undesirable[1].max()) + 1)
-        gained = self._adapted(Classifier(model.backbone, head), undesirable)
+        gained = self._adapt_and_evaluate(Classifier(model.backbone, head), undesirable)
         if self.capped:
             gained = gained.clamp(max=math.log(head.out_features))
         task = functional.cross_entropy(model(desirable[0]), desirable[1])
-        return task + self._adapted(model, desirable) - self.weight * gained
+        return task + self._adapt_and_evaluate(model, desirable) - self.weight * gained
 
-    def _adapted(self, network: Classifier, batch: Batch) -> Tensor:
+    def _adapt_and_evaluate(self, network: Classifier, batch: Batch) -> Tensor:
         """Return the loss on every other sample after learning from the rest."""
         (inputs, labels), learner = batch, Unrolled(network)
         support = [(inputs[::2], labels[::2])] * self.inner_steps

@@ -31,12 +31,12 @@ class SelectiveDistillation(Method):
     Paper: R. Yang, E. Seeyave, "Transfer-resistant model training", MIT 6.s898
     deep-learning blog, 2023 (no equation numbers).
     Differs from the paper: Adam under a one-cycle rate in every stage (the post names no
-    optimiser for them); the student starts from fresh weights, as the post's does. The
-    post's target is -100, which costs a small network much of the desirable task.
+    optimiser). As in the post, the student starts from fresh weights. The post's target is -100,
+    which costs a small network much desirable accuracy.
 
     Args:
         recipe: How long and how fast to train the teacher, and then the student.
-        target: What undesirable inputs must give before the last ReLU, below 0.
+        target: Target for undesirable inputs before the last ReLU, below 0.
         head_epochs: Epochs of the new head.
 
     Raises:
@@ -49,7 +49,7 @@ class SelectiveDistillation(Method):
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Train the teacher, distil it into the model, and give the model a new head."""
-        relu = _last_relu(model)
+        relu = _find_last_relu(model)
         teacher = copy.deepcopy(model)
         learn(teacher, tasks.desirable.train, self.recipe, generator, title="teacher")
         fresh = model.reinitialised(seed=int(torch.randint(2**31, (), generator=generator)))
@@ -111,7 +111,7 @@ class SelectiveDistillation(Method):
         )
 
 
-def _last_relu(model: Classifier) -> nn.ReLU:
+def _find_last_relu(model: Classifier) -> nn.ReLU:
     leaves = [part for part in model.backbone.modules() if not any(part.children())]
     if not leaves or not isinstance(leaves[-1], nn.ReLU):
         raise InputError(

@@ -1,4 +1,4 @@
-"""SOPHON: at every step of a simulated attacker's fine-tuning, what it gains is suppressed."""
+"""SOPHON: the gains of a simulated attacker are suppressed at every step of its fine-tuning."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class SOPHON(AfterTraining):
 
     Paper: J. Deng et al., "SOPHON: Non-Fine-Tunable Learning to Restrain Task Transferability
     for Pre-trained Models", IEEE S&P 2024, https://arxiv.org/abs/2404.12699.
-    Differs from the paper: a fresh head in every trajectory, since the undesirable classes may
-    be others. When the desirable accuracy is below its bound, the last weights above it are
-    taken back and both Adams begin anew; the code does so after every step by the whole test
-    set, and stops. Rates are for small networks and fewer steps: the paper's are 800 steps, an
-    attacker at 1e-4 with batches of 150, and Adams at 3e-4 and 5e-4 with one NTR step each.
+    Differs from the paper: every trajectory has a fresh head, since the undesirable classes may be
+    others. When the desirable accuracy is below its bound, the last weights above it are restored
+    and both Adams start anew; the code checks the whole test set after every step, and stops.
+    Rates are for small networks and fewer steps: the paper has 800 steps, an attacker at 1e-4 with
+    batches of 150, and Adams at 3e-4 and 5e-4 with one NTR step each.
 
     Args:
         recipe: How long and how fast to learn the desirable task; NTR takes batches of its size.
@@ -58,9 +58,9 @@ class SOPHON(AfterTraining):
         reinforcement_rate: Learning rate of NTR's Adam.
         reinforcement_steps: Steps of NTR after each step of FTS.
         clip: The largest norm of FTS's gradient.
-        check_every: Outer steps between two looks at the desirable accuracy.
-        checked: Desirable training samples held out from NTR to look at it.
-        allowed_drop: The most that this accuracy may drop, from 0 to 1.
+        check_every: Outer steps between two checks of the desirable accuracy.
+        checked: Desirable training samples held out from NTR for these checks.
+        allowed_drop: Largest allowed drop of this accuracy, from 0 to 1.
 
     Raises:
         InputError: A value is out of range.
@@ -84,7 +84,7 @@ class SOPHON(AfterTraining):
         """Alternate the two, and end with weights that keep the desirable accuracy."""
         checked, retained = hold_out(tasks.desirable.train, self.checked, generator)
         roll_back = RollBack(model, checked, self.allowed_drop)
-        suppressing, reinforcing = self._optimisers(model)
+        suppressing, reinforcing = self._make_optimisers(model)
         with progress.step("SOPHON", self.outer_steps) as shown:
             for step in range(1, self.outer_steps + 1):
                 model.train()
@@ -96,16 +96,16 @@ class SOPHON(AfterTraining):
                 reinforcing.zero_grad(set_to_none=True)
                 due = step % self.check_every == 0 or step == self.outer_steps
                 if due and not roll_back.check():
-                    suppressing, reinforcing = self._optimisers(model)
+                    suppressing, reinforcing = self._make_optimisers(model)
                 shown.advance()
 
     def suppress(
         self, model: Classifier, tasks: TaskPair, optimiser: Optimizer, generator: torch.Generator
     ) -> None:
-        """Take one step of FTS: play an attack, and descend what judges it."""
+        """Take one step of FTS: simulate an attack, and descend its suppression loss."""
         head = nn.Linear(model.head.in_features, len(tasks.undesirable.classes))
         steps = self._steps(Classifier(model.backbone, head), tasks.known_undesirable, generator)
-        shared = _trained(model.backbone)
+        shared = _list_trained_parameters(model.backbone)
         network = nn.ModuleList([model.backbone, head])
         gradients = trajectory_gradient(
             network, shared, steps, self.attack_optimiser, self.attack_rate
@@ -121,7 +121,7 @@ class SOPHON(AfterTraining):
     ) -> Iterator[Step]:
         batches = self.recipe.batches(known, self.attack_steps, generator, self.attack_batch_size)
         for inputs, labels in batches:
-            # Two at least: BatchNorm cannot do with one.
+            # At least two, because BatchNorm fails with one.
             cut = min(max(2, len(labels) // 10), len(labels) - 1)
             yield (
                 partial(cross_entropy, attacked, inputs[cut:], labels[cut:]),
@@ -131,18 +131,23 @@ class SOPHON(AfterTraining):
     def _judge(self, attacked: Classifier, inputs: Tensor, labels: Tensor) -> Tensor:
         return suppression_loss(self.suppression, attacked(inputs), labels) / self.attack_steps
 
-    def _optimisers(self, model: Classifier) -> tuple[Adam, Adam]:
-        suppressing = Adam(_trained(model.backbone), self.suppression_rate, fused=True)
-        return suppressing, Adam(_trained(model), self.reinforcement_rate, fused=True)
+    def _make_optimisers(self, model: Classifier) -> tuple[Adam, Adam]:
+        suppressing = Adam(
+            _list_trained_parameters(model.backbone), self.suppression_rate, fused=True
+        )
+        return suppressing, Adam(
+            _list_trained_parameters(model), self.reinforcement_rate, fused=True
+        )
 
 
 class RollBack:
-    """Keep a model's last weights with which it is accurate enough.
+    """Keeps the last weights with which a model was accurate enough.
 
     Args:
-        model: The model; it is put into evaluation mode while it is judged.
-        checked: Samples that it is judged on.
-        allowed_drop: The most that the accuracy on them may drop from what it is now, in [0, 1].
+        model: The model; it is checked in evaluation mode.
+        checked: Samples that it is checked on.
+        allowed_drop: Largest allowed drop of the accuracy on them from its present value, in
+            [0, 1].
     """
 
     def __init__(self, model: Classifier, checked: Data, allowed_drop: float) -> None:
@@ -151,7 +156,7 @@ class RollBack:
         self.weights = copy.deepcopy(model.state_dict())
 
     def check(self) -> bool:
-        """Keep the weights if they are accurate enough, else go back to the last that were."""
+        """Keep the weights if they are accurate enough, else restore the last that were."""
         accurate = accuracy(self.model, self.checked) >= self.bound
         if accurate:
             self.weights = copy.deepcopy(self.model.state_dict())
@@ -160,5 +165,5 @@ class RollBack:
         return accurate
 
 
-def _trained(network: nn.Module) -> list[nn.Parameter]:
+def _list_trained_parameters(network: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -1,4 +1,4 @@
-"""Spectral deformation: split layers into an inflated factor and the one that makes up for it."""
+"""Spectral deformation: split layers into an inflated factor and one that compensates for it."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from rootbound.networks.computed import fold
 
 Layer = nn.Linear | nn.Conv2d
 READ_BY_OWNER = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
-"""Modules that read the weights of their layers themselves, where nothing can be put behind."""
+"""Modules that read the weights of their layers directly, so that no layer can be added there."""
 
 
 @dataclass(frozen=True)
 class SpectralDeformation(AfterTraining):
-    """Multiply singular values by alpha, and divide by alpha in a layer put behind (SpecDef).
+    """Multiply singular values by alpha, and divide by alpha in an added layer (SpecDef).
 
-    No loss. A trained layer's matrix `W = U S V'` becomes `C W~` with `W~ = U S~ V'`, where
-    the first `directions` entries of `S~` are `alpha` times those of S, and `C = U S S~^-1 U'`.
-    The function stays as it was; the curvature of any loss grows with `sigma_1(W~)`
-    (Theorem 3), so that gradient descent needs rates alpha times smaller. No undesirable
-    sample is used: every other task is held off as well.
+    There is no loss. A trained layer's matrix `W = U S V'` becomes `C W~` with `W~ = U S~ V'`,
+    where the first `directions` entries of `S~` are `alpha` times those of S, and
+    `C = U S S~^-1 U'`. The function stays the same. The curvature of any loss grows with
+    `sigma_1(W~)` (Theorem 3), so that gradient descent needs rates alpha times smaller. No
+    undesirable samples are used, so the defence is against every other task.
 
     Paper: D. Rosati, X. Zeng, H. Huang, S. Dionicio, S. Majumdar, F. Rudzicz, H. Sajjad,
     "Limits of Convergence-Rate Control for Open-Weight Safety", ICML 2026,
     https://arxiv.org/abs/2602.18868, section 4; first as "Locking Open Weight Models with
-    Spectral Deformation", ICML 2025 workshop TAIG. The paper shows as well that an attacker
-    undoes it by multiplying the factors again, as `BalanceFactors` does.
-    Differs from the paper: all linear and convolutional layers of the backbone, where it
-    picks some layers of a large network; a convolution `(O, I, h, w)` counts as the matrix
-    `(O, I h w)`, and what is put behind it is a 1x1 convolution. Weights that layers compute
-    from others become ordinary ones first. Layers whose weights torch's own attention reads
-    itself stay as they are. The workshop's version was iterative and could not be read.
+    Spectral Deformation", ICML 2025 workshop TAIG. The paper also shows that an attacker can undo
+    it by multiplying the factors again, as `BalanceFactors` does.
+    Differs from the paper: it deforms all linear and convolutional layers of the backbone, where
+    the paper picks some layers of a large network. A convolution `(O, I, h, w)` counts as the
+    matrix `(O, I h w)`, and the layer added after it is a 1x1 convolution. Weights that layers
+    compute from others become ordinary ones first. Layers whose weights torch's own attention
+    reads directly stay as they are. The workshop's version was iterative; we had no access to it.
 
-    The network has more layers afterwards: `save_model` refuses it, `state_dict()` works.
+    The network has more layers afterwards, so `save_model` refuses it; `state_dict()` works.
 
     Args:
         recipe: How long and how fast to learn the desirable task, before the defence begins.
         alpha: Factor of the largest singular values, above 1. The paper has 1e3 to 1e9, mostly
-            1e4; float32 keeps about 7 digits, of which alpha takes as many as it has zeros.
+            1e4. Float32 has about 7 digits; alpha = 10^n costs n of them.
         directions: How many singular values are multiplied (the paper's k, 25).
 
     Raises:
@@ -63,7 +63,7 @@ class SpectralDeformation(AfterTraining):
         return (Repaired(BalanceFactors(), FineTune(None, "kept", "adam", 2e-3)),)
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Put two factors in the place of every layer of the backbone."""
+        """Replace every layer of the backbone by two factors."""
         fold(model.backbone)
         holders = [
             (module, name, part)
@@ -80,13 +80,13 @@ class SpectralDeformation(AfterTraining):
             )
         deformed: dict[Layer, nn.Sequential] = {}
         for module, name, layer in holders:
-            if layer not in deformed:  # it may stand in several places
-                deformed[layer] = self._deformed(layer)
+            if layer not in deformed:  # a layer may be used in several places
+                deformed[layer] = self._deform_layer(layer)
             setattr(module, name, deformed[layer])
-        # No such network any more: its name, or its function, would promise other weights.
+        # It is no longer that architecture: its name or function would promise other weights.
         model.architecture, model.fresh = "", None
 
-    def _deformed(self, layer: Layer) -> nn.Sequential:
+    def _deform_layer(self, layer: Layer) -> nn.Sequential:
         """Return the inflated layer, without a bias, and the compensation, with the layer's."""
         inflated, compensation = deform(layer.weight.detach(), self.alpha, self.directions)
         if isinstance(layer, nn.Linear):

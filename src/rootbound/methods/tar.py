@@ -29,7 +29,7 @@ from rootbound.training import minimise
 
 @dataclass(frozen=True)
 class TAR(AfterTraining):
-    """Tampering attack resistance: raise the entropy along the way of a sampled attacker.
+    """Tampering attack resistance: raise the entropy along the trajectory of a sampled attacker.
 
     Loss: `tamper_weight * sum_i exp(growth * (i - K)) * -H(softmax(z(phi_i)))`, with `phi_i`
     the weights after i of K steps of an attacker and `z` its logits on other undesirable
@@ -38,12 +38,12 @@ class TAR(AfterTraining):
 
     Paper: R. Tamirisa et al., "Tamper-Resistant Safeguards for Open-Weight LLMs", ICLR 2025,
     https://arxiv.org/abs/2408.00761, Algorithm 1.
-    Differs from the paper: for a classifier. The attacker trains a fresh head on the
-    undesirable samples with Adam; every third one trains on the desirable task first and
-    changes over at a share of the steps drawn from Beta(6, 3), as in the code. No safeguard
-    comes before, since a model without undesirable classes refuses them already. Adam under a
-    one-cycle rate, and rates for small networks; the code has 750 steps of schedule-free AdamW
-    at 2e-5 and attackers at 2e-6, 2e-5 or 4e-5. Its other values are the defaults.
+    Differs from the paper: this version is for classifiers. The attacker trains a fresh head on the
+    undesirable samples with Adam; every third one trains on the desirable task first and switches
+    after a share of the steps drawn from Beta(6, 3), as in the code. There is no safeguard before,
+    since a model without undesirable classes already refuses them. Adam under a one-cycle rate,
+    and rates for small networks; the code has 750 steps of schedule-free AdamW at 2e-5 and
+    attackers at 2e-6, 2e-5 or 4e-5. Its other values are the defaults.
 
     Args:
         recipe: How long and how fast to learn the desirable task; the retained batches have its
@@ -54,7 +54,7 @@ class TAR(AfterTraining):
         attack_rates: Learning rates of the attackers; one is drawn at each outer step.
         attack_batch_size: Undesirable samples in a step, and in a term.
         tamper_weight: Weight of the sum along an attack.
-        retain_weight: Weight of what retains the desirable task.
+        retain_weight: Weight of the term that retains the desirable task.
         growth: How fast the weight of a term grows with the step; 0 weighs all terms alike.
         learning_rate: Peak learning rate of the defence.
 
@@ -84,13 +84,13 @@ class TAR(AfterTraining):
             )
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Descend what judges the attacks, and what retains the desirable task."""
+        """Descend the tampering loss and the loss that retains the desirable task."""
         start = copy.deepcopy(model).train().requires_grad_(False)
         shared = [one for one in model.backbone.parameters() if one.requires_grad]
 
         def loss(batch: Batch, _: float) -> Tensor:
             head = nn.Linear(model.head.in_features, len(tasks.undesirable.classes))
-            rate = self.attack_rates[_drawn(len(self.attack_rates), generator)]
+            rate = self.attack_rates[_draw_samples(len(self.attack_rates), generator)]
             steps = self._steps(model, head, tasks, generator)
             network = nn.ModuleList([model, head])
             tampering = with_gradient(
@@ -112,7 +112,7 @@ class TAR(AfterTraining):
     ) -> Iterator[Step]:
         """Yield an attack: some of it on the desirable task, the rest on the undesirable one."""
         before = 0
-        if _drawn(3, generator) == 0:
+        if _draw_samples(3, generator) == 0:
             # The sixth smallest of eight uniform numbers follows Beta(6, 3).
             share = float(torch.rand(8, generator=generator).sort().values[5])
             before = round(share * self.attack_steps)
@@ -144,5 +144,5 @@ def _tampered(network: Classifier, batch: Batch, weight: float) -> Tensor:
     return weight * suppression_loss("entropy", network(batch[0]), batch[1])
 
 
-def _drawn(count: int, generator: torch.Generator) -> int:
+def _draw_samples(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))

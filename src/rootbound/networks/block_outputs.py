@@ -1,7 +1,7 @@
-"""What blocks pass on: features of a moderate size, or the states of a text and their mask.
+"""The outputs of blocks: pooled features, or the states of a text and their mask.
 
-Between the blocks of a text model goes one tensor `(N, L, D + 1)`: the states, and in the last
-channel the mask, 1 where a token counts.
+The blocks of a text model pass one tensor `(N, L, D + 1)` from each to the next: the states, and in
+the last channel the mask, 1 where a token counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch.nn import functional
 from rootbound.data import PADDING
 
 MOST_FEATURES = 512
-"""Maps and tokens are averaged over the finest grid that leaves at most so many numbers."""
+"""Maps and tokens are averaged over the finest grid that leaves at most this many features."""
 BAG_SIZE = 1024
 """Size of a bag of tokens: wide enough to tell words apart, narrow enough for exact probes."""
 
@@ -58,8 +58,8 @@ class PooledBlock(nn.Module):
 def trim_padding(tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Return tokens `(N, L)` as int64 and their mask, as long as the longest text of the batch.
 
-    A batch then takes no longer because others are longer. At least one column stays, and the
-    first token of a text counts even where it is padding.
+    Batches of short texts are then fast. At least one column stays, and the first token of a text
+    counts even where it is padding.
 
     Args:
         tokens: Tokens `(N, L)`, with padding at the end.
@@ -74,10 +74,7 @@ def trim_padding(tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def exchange_padding(tokens: Tensor, padding: int) -> Tensor:
-    """Return tokens in which 0, our padding, and a model's own number for it are exchanged.
-
-    A second exchange undoes the first.
-    """
+    """Exchange 0, our padding, with a model's own number for padding; twice changes nothing."""
     if padding == PADDING:
         return tokens
     swapped = torch.where(tokens == padding, PADDING, tokens)
@@ -85,16 +82,16 @@ def exchange_padding(tokens: Tensor, padding: int) -> Tensor:
 
 
 def join_mask(states: Tensor, mask: Tensor) -> Tensor:
-    """Return states and mask as one tensor `(N, L, D + 1)`, states that do not count as zeros.
+    """Return states and mask as one tensor `(N, L, D + 1)`, with zeros where states do not count.
 
-    Zeros appended to it change nothing.
+    Zeros may be appended to it without changing its meaning.
     """
     counted = mask.unsqueeze(2).to(states.dtype)
     return torch.cat([states * counted, counted], dim=2)
 
 
 def split_mask(outputs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the states `(N, L, D)` and the mask `(N, L)` that `join_mask` made one."""
+    """Return the states `(N, L, D)` and the mask `(N, L)` that `join_mask` joined."""
     return outputs[..., :-1], outputs[..., -1] > 0.5
 
 
@@ -116,7 +113,7 @@ def bag_tokens(tokens: Tensor, size: int = BAG_SIZE) -> Tensor:
 
     Args:
         tokens: Tokens `(N, L)`; padding does not count.
-        size: Size of the bag; tokens whose numbers differ by a multiple of it are one.
+        size: Size of the bag; tokens whose numbers differ by a multiple of it count as one.
     """
     mask = (tokens != PADDING).float()
     shares = mask.new_zeros(len(tokens), size).scatter_add_(1, tokens.long() % size, mask)

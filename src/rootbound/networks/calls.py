@@ -1,8 +1,8 @@
-"""Inside a forward pass: every tensor that a call of torch returns, whatever module calls it.
+"""Watching a forward pass: every tensor that a call of torch returns, whatever module calls it.
 
-Where blocks end says little of what happens within one. Calls are counted in the order in which a
-forward pass makes them, so that a number names a tensor inside any network whose course is the
-same for all inputs.
+The ends of blocks say little about what happens within one. Calls are numbered in the order in
+which a forward pass makes them. So a number names a tensor inside any network that makes the same
+calls for all inputs.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode, resolve_name
 
 Watcher = Callable[[int, str, Tensor], Tensor]
-"""Given a call's number, its name and a tensor that it returned; returns what takes its place."""
+"""Takes a call's number, its name and a tensor that it returned, and returns a replacement."""
 
 
 class Calls(TorchFunctionMode):
-    """While it is entered, a function is shown every tensor that a call returns.
+    """While it is entered, a function is called with every tensor that a call returns.
 
-    Gradients flow as the outputs do: what is detached, or computed without gradients, or has a
-    gradient of its own making (`torch.autograd.Function`), is differentiated as it is computed.
+    Gradients follow the computation: what is detached, computed without gradients, or has a
+    gradient of its own (`torch.autograd.Function`) is differentiated as it is computed.
 
     Args:
-        watch: What is called with each tensor.
+        watch: The function that is called with each tensor.
     """
 
     def __init__(self, watch: Watcher) -> None:
@@ -39,15 +39,15 @@ class Calls(TorchFunctionMode):
 
     def __enter__(self) -> Calls:
         """Begin to count."""
-        self._true_gradients = _true_gradients()
-        self._true_gradients.__enter__()
+        self._use_true_gradients = _use_true_gradients()
+        self._use_true_gradients.__enter__()
         super().__enter__()
         return self
 
     def __exit__(self, *problem: Any) -> None:
-        """Let all be as before."""
+        """Restore everything."""
         super().__exit__(*problem)
-        self._true_gradients.__exit__(*problem)
+        self._use_true_gradients.__exit__(*problem)
 
     def __torch_function__(
         self,
@@ -56,7 +56,7 @@ class Calls(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call the function and show what it returns."""
+        """Call the function and pass what it returns to the watcher."""
         if function is torch._C._set_grad_enabled:
             self.wants_gradients = args[0]
             return None
@@ -67,15 +67,15 @@ class Calls(TorchFunctionMode):
         # The gradient of a call may need what it returned, whatever takes its place.
         own = args if changed is None or counts else (changed.clone(), *args[1:])
         outputs = self._call(function, own, kwargs or {})
-        # What compiled code calls is seen only while operations are counted as well.
+        # Calls of compiled code are visible only while operations are counted too: leave them out.
         if counts or isinstance(function, torch._ops.OpOverload):
             return outputs
         if isinstance(outputs, Tensor):
-            shown = self._shown(function, outputs)
+            shown = self._show(function, outputs)
             return shown if changed is None else self._call(Tensor.copy_, (changed, shown), {})
         if isinstance(outputs, list | tuple) and any(isinstance(one, Tensor) for one in outputs):
             return type(outputs)(
-                self._shown(function, one) if isinstance(one, Tensor) else one for one in outputs
+                self._show(function, one) if isinstance(one, Tensor) else one for one in outputs
             )
         return outputs
 
@@ -93,25 +93,25 @@ class Calls(TorchFunctionMode):
             with torch.no_grad():
                 return function(*args, **kwargs)
 
-    def _shown(self, function: Callable[..., Any], tensor: Tensor) -> Tensor:
+    def _show(self, function: Callable[..., Any], tensor: Tensor) -> Tensor:
         number, self.count = self.count, self.count + 1
         name = resolve_name(function) or getattr(function, "__name__", "?")
         return self.watch(number, name, tensor)
 
 
 def _only_detaches(function: Callable[..., Any], args: tuple[Any, ...]) -> bool:
-    """Return whether a call hides from gradients where its result comes from, and does no more."""
+    """Return whether a call only detaches its result from the graph."""
     if function in (Tensor.detach, torch.detach):
         return True
     is_data = function is Tensor.data.__get__  # type: ignore[attr-defined]
-    # Weights are changed by way of their data.
+    # Code that changes weights uses their `data`.
     return is_data and args[0].grad_fn is not None
 
 
 def _find_changed(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Tensor | None:
-    """Return the tensor whose values a call changes in place; None where it changes none."""
+    """Return the tensor that a call changes in place; None where it changes none."""
     if not args or not isinstance(args[0], Tensor):
         return None
     name = getattr(function, "__name__", "")
@@ -126,9 +126,9 @@ def _find_changed(
 
 
 def _is_counter(tensor: Tensor) -> bool:
-    """Return whether a tensor is one whole number, as a norm counts its batches with.
+    """Return whether a tensor is a single integer, with which a normalisation counts its batches.
 
-    It does so in train mode alone, so that calls after it would have other numbers there.
+    It counts only in train mode, so that later calls would have other numbers there.
     """
     return tensor.dim() == 0 and not tensor.is_floating_point() and tensor.dtype != torch.bool
 
@@ -138,7 +138,7 @@ _INPLACE = {
     for function in vars(functional).values()
     if inspect.isfunction(function) and "inplace" in inspect.signature(function).parameters
 }
-"""Functions that are told whether to work in place, and which of their parameters tells them."""
+"""Functions that can work in place, with the position of the parameter that says so."""
 _ONLY_LOOKS = {
     "requires_grad_",
     "detach_",
@@ -155,11 +155,11 @@ _ONLY_LOOKS = {
     "swapaxes_",
     "swapdims_",
 }
-"""Calls that change how a tensor is seen, and none of its values."""
+"""Calls that change the view of a tensor, but none of its values."""
 
 
 class _Context:
-    """Takes what a function with a gradient of its own keeps for it, which is not needed."""
+    """Stands in for the context of a function with its own gradient, and keeps nothing."""
 
     needs_input_grad = (True,) * 64
 
@@ -171,8 +171,8 @@ class _Context:
 
 
 @contextlib.contextmanager
-def _true_gradients() -> Iterator[None]:
-    """Have functions with a gradient of their own differentiated as they compute."""
+def _use_true_gradients() -> Iterator[None]:
+    """Differentiate functions that have a gradient of their own by what they compute."""
     given = torch.autograd.Function.__dict__["apply"]
 
     def apply(kind: Any, *args: Any, **kwargs: Any) -> Any:
@@ -188,7 +188,7 @@ def _true_gradients() -> Iterator[None]:
 
 @contextlib.contextmanager
 def detached_buffers(network: nn.Module) -> Iterator[None]:
-    """Leave no buffer in the graph of a pass: running statistics are kept without gradients."""
+    """Detach all buffers after a forward pass: running statistics are kept without gradients."""
     try:
         yield
     finally:

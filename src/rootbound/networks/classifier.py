@@ -43,19 +43,19 @@ class Classifier(nn.Module):
         head: The last layer.
         architecture: Name in `MODELS` that builds this network, if there is one.
         head_name: Dotted name of the head in a network that was wrapped, such as `fc`.
-        fresh: Source of random weights for the last blocks, where these do not draw their own.
+        fresh: Source of random weights for the last blocks, if they cannot draw their own.
     """
 
     new_head = False
-    """Whether the head is random, since the weights came without one for their task."""
+    """Whether the head is random, because the weights had none for this task."""
     conversion = ""
-    """What was done to make the weights of a file fit, in words."""
+    """A description of how the weights of a file were converted."""
     shape: tuple[int, ...] = ()
     """Shape of the samples that it was trained on; empty where that is not known."""
     origin: Origin | None = None
-    """How it was trained, where that is known."""
+    """How it was trained, if that is known."""
     saver: ClassVar[Callable[[Classifier, Path], None] | None] = None
-    """What writes a model. Networks do not know how files are laid out: the package sets it."""
+    """The function that writes a model. `publishing`, which knows the layout of files, sets it."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Classifier(nn.Module):
         let_be_sent(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what copies are made of, and what is sent to other processes."""
+        """Return the state for copies and for other processes."""
         settle(self)
         state: dict[str, Any] = super().__getstate__()
         return state
@@ -99,26 +99,25 @@ class Classifier(nn.Module):
     ) -> Classifier:
         """Make a classifier of any network whose output comes straight from a linear layer.
 
-        The network is run with the example to see what it does, and is cut into blocks at the
-        points through which everything flows. One whose course depends on the values of its inputs
-        is cut between its repeated layers, or else is one block.
+        The network is run with the example to record its calls, and is cut into blocks at the
+        points through which everything flows. If its calls depend on the values of its inputs, it
+        is cut between its repeated layers; if it has none, it is one block.
 
         Args:
             module: The network; it is copied, with half-precision weights as float32.
-            head: Dotted name of its last linear layer, such as `fc` or `classifier.1`. When left
-                out, the layer whose output is the network's, by the example; without an example,
-                the last layer of the network if that is linear.
-            example: Inputs that the network takes. When left out, inputs of some usual shapes are
+            head: Dotted name of its last linear layer, such as `fc` or `classifier.1`. If left
+                out, it is the layer whose output is the network's output for the example; without
+                an example, the last layer of the network if that is linear.
+            example: Inputs that the network takes. If left out, inputs of some common shapes are
                 tried.
-            fresh: Function that makes the same network with random weights, out of torch's default
-                generator. It serves the from-scratch arm of networks whose modules cannot all draw
-                their weights anew.
-            blocks: Dotted names of the modules after which to cut, in place of the points found.
+            fresh: Function that makes the same network with random weights from torch's default
+                generator. The scratch arm needs it if some module cannot draw its weights anew.
+            blocks: Dotted names of the modules after which to cut, instead of the points found.
 
         Raises:
             InputError: There is no such linear layer, something follows it, the output is no
                 tensor, the network cannot be cut where `blocks` says, or `fresh` makes another
-                network, or one whose weights are not random or do not depend on the seed alone.
+                network, or one whose weights are not random or depend on more than the seed.
         """
         settle(module)
         module = copy.deepcopy(getattr(module, "_orig_mod", module)).float()
@@ -154,11 +153,11 @@ class Classifier(nn.Module):
         """Take random weights from a function that makes the same network.
 
         Args:
-            function: Makes the network that was wrapped, out of torch's default generator.
+            function: Makes the wrapped network, with weights from torch's default generator.
 
         Raises:
-            InputError: It makes another network, or one whose weights are not random or do not
-                depend on the seed alone; then they are drawn as before.
+            InputError: It makes another network, or one whose weights are not random or depend on
+                more than the seed; then they are drawn as before.
         """
         fresh = FreshNetwork(function, self.head_name)
         fresh.check(self.blocks)
@@ -183,18 +182,18 @@ class Classifier(nn.Module):
         )
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write weights and what is known of them into a folder, which `rootbound.load` reads.
+        """Write the weights and their description into a folder, which `rootbound.load` reads.
 
-        A network of your own is written so that its own `load_state_dict` reads it, and is loaded
-        with it: `rb.load(folder, network)`.
+        The weights of your own network can also be read by its `load_state_dict`; to load it here,
+        pass the network: `rb.load(folder, network)`.
 
         Raises:
-            InputError: The model was not trained here, so that it is not known for what samples it
-                is; or the folder cannot be written.
+            InputError: The model was not trained here, so the shape of its samples is not known; or
+                the folder cannot be written.
         """
         save = type(self).saver
         if save is None:
-            raise InputError("what writes models", "nothing yet", "import rootbound.publishing")
+            raise InputError("a way to write models", "none yet", "import rootbound.publishing")
         save(self, Path(folder))
 
     @property
@@ -218,7 +217,7 @@ class Classifier(nn.Module):
     def split(self, trained: int) -> tuple[nn.Sequential, Classifier]:
         """Cut before the last `trained` blocks; return a frozen prefix and a copy of the rest.
 
-        `rest(prefix(x))` computes what the whole does.
+        `rest(prefix(x))` computes the same as the whole classifier.
 
         Raises:
             InputError: There are not so many blocks.
@@ -247,20 +246,20 @@ class Classifier(nn.Module):
 
         Args:
             seed: Seed of the new weights.
-            last: Number of blocks before the head to draw anew, as far as their modules do it;
-                when left out it is a network from scratch, in which nothing of this one is left.
+            last: Number of blocks before the head to draw anew, as far as their modules can. If
+                left out, the result is a network from scratch, with nothing left of this one.
 
         Raises:
-            InputError: There are not so many blocks, a module with weights of its own cannot
-                draw them anew and no function does, or something is left.
+            InputError: There are not so many blocks, a module with weights of its own cannot draw
+                them anew and there is no `fresh`, or something of this network is left.
         """
         if last is None:
-            drawn = self._drawn(seed, len(self.blocks))
-            check_drawn(self, drawn, lambda other: self._drawn(other, len(self.blocks)))
+            drawn = self._redraw(seed, len(self.blocks))
+            check_drawn(self, drawn, lambda other: self._redraw(other, len(self.blocks)))
             return drawn
-        return self._drawn(seed, last)
+        return self._redraw(seed, last)
 
-    def _drawn(self, seed: int, last: int) -> Classifier:
+    def _redraw(self, seed: int, last: int) -> Classifier:
         copied = copy.deepcopy(self).cpu()
         blocks = copied.blocks
         if not 0 <= last <= len(blocks):
@@ -279,7 +278,7 @@ class Classifier(nn.Module):
             if not any(copied.head.weight is weight for weight in copied.backbone.parameters()):
                 reset([copied.head])
             elif last < len(blocks):
-                # The head shares its weights with a block that stays as it is, and so they part.
+                # The head shares its weights with a block that stays as it is: separate them.
                 # (Where every block is drawn anew, the backbone has drawn the head's weights.)
                 bias = self.head.bias is not None
                 copied.head = nn.Linear(self.head.in_features, self.head.out_features, bias)
@@ -287,5 +286,5 @@ class Classifier(nn.Module):
 
     def check_inputs(self, shape: Sequence[int]) -> None:
         """Raise an `InputError` when the network cannot take samples of this shape."""
-        # Ones, because zeros would be nothing but padding to a text model.
+        # Use ones, because a text model would take zeros as padding.
         compute_outputs(self, torch.ones(1, *shape))

@@ -1,4 +1,4 @@
-"""Networks that `torch.compile` makes faster for as long as a training takes."""
+"""Compiling a network with `torch.compile` for the duration of a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
 
 MOST_COMPILATIONS = 1024
-"""Most compilations: one for each block, mode, and size of a batch."""
+"""Largest number of compilations: one for each block, mode, and size of a batch."""
 SETTINGS = {
     # torch counts the compilations of a function, and all blocks are called by the same one.
     "recompile_limit": MOST_COMPILATIONS,
@@ -21,7 +21,7 @@ SETTINGS = {
     # Otherwise a later hook, such as one that reads before an activation, is never called.
     "skip_nnmodule_hook_guards": False,
 }
-# Some methods go through a graph again.
+# Some methods go backward through a graph more than once.
 GRADIENT_SETTINGS = {"donated_buffer": False}
 
 
@@ -33,8 +33,8 @@ def compiled(model: Classifier) -> Iterator[None]:
     one; the network as a whole is faster.
 
     Raises:
-        InputError: A loss is differentiated twice, which compiled code cannot be, or there is no
-            compiler.
+        InputError: A loss is differentiated twice, which is impossible with compiled code, or there
+            is no compiler.
     """
     parts = [model, *model.blocks, model.head]
     for part in parts:
@@ -46,7 +46,7 @@ def compiled(model: Classifier) -> Iterator[None]:
         if isinstance(error, torch._dynamo.exc.BackendCompilerFailed):
             expected = "a machine on which torch.compile works, with a C++ compiler"
         elif "double backward" in str(error):
-            expected = "a method that differentiates once, where it is to be compiled"
+            expected = "a method that differentiates only once, since it is compiled"
         else:
             raise
         lines = [line for line in str(error).splitlines() if line and not line.endswith("raised:")]

@@ -1,8 +1,8 @@
 """Weights that a layer computes from others before each call: normed, pruned, parametrized.
 
-`torch.nn.utils` has two ways. A hook of the layer puts the computed weight where the layer looks
-for it, a tensor that belongs to a graph: such a layer can be neither copied nor sent to another
-process. A parametrization computes it when it is read: such a layer cannot be sent.
+`torch.nn.utils` has two ways. A hook of the layer stores the computed weight as a plain attribute,
+a tensor that belongs to a graph: such a layer can be neither copied nor sent to another process. A
+parametrization computes the weight when it is read: such a layer cannot be sent.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 Hook = WeightNorm | SpectralNorm | BasePruningMethod
 POWER_ITERATIONS = 15
-"""With which `torch` begins a spectral norm that is a parametrization."""
+"""Power iterations with which `torch` initialises a spectral norm that is a parametrization."""
 
 
 def settle(module: nn.Module) -> None:
-    """Let a network be copied and sent: no tensor that it holds belongs to a graph.
+    """Make a network fit for copying and sending: detach all its tensors from graphs.
 
-    What hooks compute is computed once more, and what else a forward has left is detached.
+    Weights of hooks are computed again, and other tensors that a forward pass left are detached.
     """
     for part in module.modules():
         for name, value in vars(part).items():
-            # Most of what a module holds is neither, or empty.
+            # Most attributes of a module are neither, or empty.
             if isinstance(value, Tensor) or (type(value) in (list, tuple, dict) and value):
-                vars(part)[name] = _detached(value)
-        for hook in _hooks(part):
+                vars(part)[name] = _detach(value)
+        for hook in _list_hooks(part):
             with torch.no_grad():
-                vars(part)[_name(hook)] = _compute(hook, part)
+                vars(part)[_name_weight(hook)] = _compute(hook, part)
 
 
 def let_be_sent(module: nn.Module) -> None:
-    """Let the parametrized layers of a network pass to other processes."""
+    """Make the parametrized layers of a network picklable, to send them to other processes."""
     for part in module.modules():
         if parametrize.is_parametrized(part):
             cast(Any, type(part)).__reduce__ = _reduce
@@ -50,19 +50,19 @@ def let_be_sent(module: nn.Module) -> None:
 
 def computed_names(part: nn.Module) -> list[str]:
     """Return the names of the weights that hooks of a layer compute."""
-    return [_name(hook) for hook in _hooks(part)]
+    return [_name_weight(hook) for hook in _list_hooks(part)]
 
 
 @contextlib.contextmanager
 def drawing(part: nn.Module) -> Iterator[None]:
-    """Let the layer draw its weights as if it computed none; then go back to what they come from.
+    """Let a layer draw ordinary weights; then set what it computes them from accordingly.
 
     Raises:
-        NotImplementedError: A parametrization has no inverse for what was drawn.
-        ValueError: The same.
+        NotImplementedError: A parametrization has no inverse for the drawn weight.
+        ValueError: As above.
     """
-    hooks, lists, own_class = _hooks(part), _parametrized(part), type(part)
-    names = [*map(_name, hooks), *lists]
+    hooks, lists, own_class = _list_hooks(part), _list_parametrizations(part), type(part)
+    names = [*map(_name_weight, hooks), *lists]
     with torch.no_grad():
         values = [getattr(part, name).detach().clone() for name in names]
     if lists:
@@ -81,28 +81,28 @@ def drawing(part: nn.Module) -> Iterator[None]:
         part.__class__ = own_class
     with torch.no_grad():
         for hook in hooks:
-            _go_back(hook, part, drawn[_name(hook)])
-            vars(part)[_name(hook)] = _compute(hook, part)
+            _set_sources(hook, part, drawn[_name_weight(hook)])
+            vars(part)[_name_weight(hook)] = _compute(hook, part)
         for name, parametrizations in lists.items():
             _invert(parametrizations, drawn[name])
 
 
 def fold(module: nn.Module) -> nn.Module:
-    """Make ordinary weights of those that layers compute, in place; return the network."""
+    """Turn computed weights into ordinary ones, in place; return the network."""
     settle(module)
     for part in list(module.modules()):
-        hooks, lists = _hooks(part), _parametrized(part)
-        names = [*map(_name, hooks), *lists]
+        hooks, lists = _list_hooks(part), _list_parametrizations(part)
+        names = [*map(_name_weight, hooks), *lists]
         with torch.no_grad():
             values = [getattr(part, name).detach().clone() for name in names]
         for hook in hooks:
-            for source in _sources(hook):
+            for source in _name_sources(hook):
                 part._parameters.pop(source, None)
                 part._buffers.pop(source, None)
         for key in [key for key, hook in part._forward_pre_hooks.items() if hook in hooks]:
             del part._forward_pre_hooks[key]
         if lists:
-            # Not by torch's own function, which changes the class, and so the copies of the layer.
+            # Torch's own function would change the class, and so all copies of the layer.
             part.__class__ = type(part).__bases__[0]
             del part.parametrizations
         for name, value in zip(names, values, strict=True):
@@ -111,35 +111,35 @@ def fold(module: nn.Module) -> nn.Module:
     return module
 
 
-def _detached(value: Any) -> Any:
-    """Return a tensor without the graph that it belongs to; so of lists; all else as it is."""
+def _detach(value: Any) -> Any:
+    """Return a tensor, or a list of them, without its graph; anything else as it is."""
     if isinstance(value, Tensor):
         return value if value.grad_fn is None else value.detach()
     if type(value) in (list, tuple):
-        parts = [_detached(part) for part in value]
+        parts = [_detach(part) for part in value]
         same = all(one is other for one, other in zip(parts, value, strict=True))
         return value if same else type(value)(parts)
     if type(value) is dict:
-        pairs = {key: _detached(part) for key, part in value.items()}
+        pairs = {key: _detach(part) for key, part in value.items()}
         return value if all(pairs[key] is value[key] for key in value) else pairs
     return value
 
 
-def _hooks(part: nn.Module) -> list[Hook]:
+def _list_hooks(part: nn.Module) -> list[Hook]:
     return [hook for hook in part._forward_pre_hooks.values() if isinstance(hook, Hook)]
 
 
-def _parametrized(part: nn.Module) -> dict[str, Any]:
+def _list_parametrizations(part: nn.Module) -> dict[str, Any]:
     """Return by name the parametrizations that weights of a layer are computed with."""
     return dict(cast(Any, part.parametrizations)) if parametrize.is_parametrized(part) else {}
 
 
-def _name(hook: Hook) -> str:
+def _name_weight(hook: Hook) -> str:
     """Return the name of the weight that a hook computes."""
     return str(hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name)
 
 
-def _sources(hook: Hook) -> list[str]:
+def _name_sources(hook: Hook) -> list[str]:
     """Return the names of parameters and buffers that a hook computes its weight from."""
     endings: tuple[str, ...]
     if isinstance(hook, WeightNorm):
@@ -148,7 +148,7 @@ def _sources(hook: Hook) -> list[str]:
         endings = ("_orig", "_u", "_v")
     else:
         endings = ("_orig", "_mask")
-    return [f"{_name(hook)}{ending}" for ending in endings]
+    return [f"{_name_weight(hook)}{ending}" for ending in endings]
 
 
 def _compute(hook: Hook, part: nn.Module) -> Tensor:
@@ -161,9 +161,9 @@ def _compute(hook: Hook, part: nn.Module) -> Tensor:
     return value.detach()
 
 
-def _go_back(hook: Hook, part: nn.Module, value: Tensor) -> None:
+def _set_sources(hook: Hook, part: nn.Module, value: Tensor) -> None:
     """Set what a hook computes its weight from, as for a new layer with that weight."""
-    sources = [getattr(part, name) for name in _sources(hook)]
+    sources = [getattr(part, name) for name in _name_sources(hook)]
     if isinstance(hook, WeightNorm):
         length, direction = sources
         direction.copy_(value)
@@ -173,7 +173,7 @@ def _go_back(hook: Hook, part: nn.Module, value: Tensor) -> None:
         original.copy_(value)
         for vector in vectors:
             vector.copy_(functional.normalize(vector.normal_(), dim=0, eps=hook.eps))
-        # A layer has its true norm after some batches only: until then its outputs may explode.
+        # The norm is only exact after some batches; until then outputs may explode.
         for _ in range(POWER_ITERATIONS):
             hook.compute_weight(part, do_power_iteration=True)
     else:
@@ -186,7 +186,7 @@ def _invert(parametrizations: Any, value: Tensor) -> None:
     """Set what parametrizations compute a weight from, as `torch` does for a new layer."""
     wanted: Any = value
     for parametrization in reversed(parametrizations):
-        # Where there is no inverse, torch begins with the weight itself.
+        # Without an inverse, torch starts from the weight itself.
         if hasattr(parametrization, "right_inverse"):
             wanted = parametrization.right_inverse(wanted)
         if isinstance(parametrization, _SpectralNorm) and hasattr(parametrization, "_u"):
@@ -200,7 +200,7 @@ def _invert(parametrizations: Any, value: Tensor) -> None:
     for name, tensor in zip(names, originals, strict=True):
         target = getattr(parametrizations, name)
         if target.shape != tensor.shape:
-            raise ValueError(f"{name} of another shape")
+            raise ValueError(f"{name} has another shape")
         target.copy_(tensor)
 
 

@@ -1,4 +1,4 @@
-"""Copies of networks in less time than `deepcopy` needs to find out how each part is copied."""
+"""Fast copies of networks: `deepcopy` is slow at finding out how to copy each part."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch import nn
 UNCHANGING = (type(None), bool, int, float, str)
 """Types of attributes that a copy shares."""
 CONTAINERS = (OrderedDict, dict, set)
-"""Types of attributes of which a module has a dozen, mostly empty: of hooks."""
+"""Types of a module's dozen attributes for hooks, which are mostly empty."""
 
 
 def copy_parts(
     network: nn.Module, memory: dict[int, Any], hidden: Iterable[nn.Module] = ()
 ) -> None:
-    """Enter copies of the parts of a network, as `deepcopy` would make them.
+    """Put copies of a network's parts into the memory of `deepcopy`, as it would make them.
 
     Args:
         network: The network that is about to be copied.
         memory: What `deepcopy` has copied so far.
-        hidden: Modules that the network holds beside its parts.
+        hidden: Further modules that the network holds outside of its parts.
     """
-    # It may be a part of one that was entered.
+    # The network may be a part of one whose parts are in the memory already.
     parts = [] if id(network._forward_hooks) in memory else list(network.modules())
     parts += hidden
     copies: list[tuple[nn.Module, dict[str, Any]]] = []
@@ -40,7 +40,7 @@ def copy_parts(
         elif id(part) not in memory:
             memory[id(part)] = copied = object.__new__(kind)
             copies.append((part, vars(copied)))
-    # Inner parts come first: a part with a way of its own may look into the copies.
+    # Inner parts come first, because a part with its own way of copying may need their copies.
     for part, attributes in reversed(copies):
         for name, value in part.__getstate__().items():
             if type(value) in UNCHANGING:
@@ -53,7 +53,7 @@ def copy_parts(
 
 @cache
 def _is_copied_by_attributes(kind: Any) -> bool:
-    """Return whether modules of a class say nothing of how they are copied."""
+    """Return whether modules of a class are copied in the default way."""
     states = ("__getstate__", "__setstate__")
     usual = ("__new__", "__reduce__", "__reduce_ex__")
     special = ("__deepcopy__", "__getnewargs__", "__getnewargs_ex__", "__slots__")

@@ -21,26 +21,26 @@ from rootbound.networks.weights import own_name
 from rootbound.networks.wrapping import list_blocks, replace_module
 
 RESET_METHODS = ("reset_parameters", "_reset_parameters", "init_weights")
-"""Methods that draw weights anew, as torch, its attention, and timm call them."""
+"""Names of methods that draw weights anew, in torch, its attention, and timm."""
 
 
 @contextlib.contextmanager
 def draw_on_cpu(seed: int) -> Iterator[None]:
-    """Draw from a stream with this seed: the same weights, whatever device they are for."""
+    """Draw weights with this seed, the same ones for all devices."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
         yield
 
 
 def reset(modules: Sequence[nn.Module]) -> None:
-    """Let every module draw its weights anew; one that says `resets_children` does it for all.
+    """Let every module draw its weights anew; a module with `resets_children` does it for its own.
 
     Raises:
         InputError: A module holds weights of its own and has no method for that.
     """
     for part in modules:
         if isinstance(part, ParametrizationList):
-            # Its weights are those that the layer draws, which comes before it.
+            # The layer, which comes before, has drawn these weights already.
             reset(list(part.children()))
             continue
         holds_weights = next(part.parameters(recurse=False), None) is not None
@@ -75,7 +75,7 @@ def reset_blocks(backbone: BlockSequence, blocks: Sequence[Block]) -> None:
     """
     codes = [code for block in blocks for code in getattr(block, "codes", {}).values()]
     if any(code.weights for code in codes):
-        # Weights lie beside modules: it is for the network's own method to draw them.
+        # There are weights outside of modules, which only the network's own method can draw.
         network = copy.deepcopy(backbone).give_back()
         reset([network])
         for block in blocks:
@@ -89,8 +89,8 @@ class FreshNetwork:
     """A source of random weights: the function that makes the network.
 
     Args:
-        function: Makes the network, with weights out of torch's default generator.
-        head_name: Dotted name of its last linear layer, which is not taken from it.
+        function: Makes the network, with weights from torch's default generator.
+        head_name: Dotted name of its last linear layer, which is not used.
     """
 
     function: Callable[[], nn.Module]
@@ -112,7 +112,7 @@ class FreshNetwork:
             else:
                 new_blocks = list_blocks(new)
                 if len(blocks) > len(new_blocks):
-                    raise ValueError(f"{len(new_blocks)} blocks in place of {len(blocks)}")
+                    raise ValueError(f"{len(new_blocks)} blocks instead of {len(blocks)}")
                 for block, new_block in zip(blocks, new_blocks[-len(blocks) :], strict=True):
                     block.load_state_dict(new_block.state_dict())
                     _take_values(new_block, block)
@@ -158,25 +158,25 @@ class FreshNetwork:
     def _make_network(self) -> nn.Module:
         module: object = self.function()
         if not isinstance(module, nn.Module):
-            raise TypeError(f"{type(module).__name__} in place of a torch.nn.Module")
+            raise TypeError(f"{type(module).__name__} instead of a torch.nn.Module")
         settle(module)
-        # A copy, because the function may keep what it returns.
+        # Copy it, because the function may keep what it returns.
         network = copy.deepcopy(module).cpu().float()
         return replace_module(network, self.head_name, nn.Identity())
 
     def __deepcopy__(self, _: dict[int, Any]) -> FreshNetwork:
-        """Return the same object, in which nothing changes."""
+        """Return the same object, because it never changes."""
         return self
 
     def __reduce__(self) -> tuple[type[FreshNetwork], tuple[Callable[[], nn.Module], str]]:
-        """Let it pass to worker processes, where its function can.
+        """Pickle it for worker processes.
 
         Raises:
-            InputError: The function cannot.
+            InputError: The function cannot be pickled.
         """
         try:
             pickle.dumps(self.function)
-        except Exception as error:  # what cannot be pickled raises anything
+        except Exception as error:  # pickling may raise anything
             raise InputError(
                 "a function for random weights that can be sent to worker processes",
                 " ".join(str(error).split())[:160],
@@ -186,10 +186,10 @@ class FreshNetwork:
 
 
 def _take_values(source: nn.Module, target: nn.Module) -> None:
-    """Copy parameters and all buffers by their names, those too that the source has as attributes.
+    """Copy parameters and buffers by name, also where the source has them as plain attributes.
 
     Raises:
-        ValueError: The source has not all of them, or one of another shape.
+        ValueError: The source lacks one of them, or has one of another shape.
     """
     new = {
         **dict(source.named_parameters(remove_duplicate=False)),

@@ -1,4 +1,4 @@
-"""Whether weights that were drawn anew are new: nothing of the given network may be left."""
+"""Checks that weights drawn anew are really new: nothing of the given network may be left."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from rootbound.core.errors import InputError
 from rootbound.networks.weights import own_name
 
 ANOTHER_SEED = 2**40 + 1
-"""Nobody trains from weights of this seed. Those of a usual one may be what training began with."""
+"""A seed that nobody trains from. A training may have started from the weights of a common seed."""
 ALIKE, DEVIATIONS = 0.5, 5.0
-"""Correlation of two tensors that no independent draws have, and in deviations of such draws."""
+"""Two tensors are alike above this correlation, and above so many standard deviations of it."""
 SAME_ROW, MOST_ROWS, LEAST_COLUMNS, MOST_COLUMNS = 0.95, 2048, 9, 1024
-"""Cosine from which two units look for the same; how many are compared, and numbers of each."""
+"""Least cosine of two equal units; most units compared; fewest and most numbers of each."""
 FEW_BYTES, FEW_BITS = 48, 1.0
-"""Compressed size of a pattern: in all, or for each number."""
+"""Largest compressed size of a pattern: in total, or bits per number."""
 SMOOTH = 0.75
-"""Correlation of neighbours along an axis from which values are a pattern."""
+"""Least correlation of neighbours along an axis that makes values a pattern."""
 REMEDY = (
     "draw it in reset_parameters(), or in a function that makes the network, by `fresh`, out of "
     "torch's default generator"
@@ -32,17 +32,17 @@ REMEDY = (
 def check_drawn(given: nn.Module, drawn: nn.Module, draw: Callable[[int], nn.Module]) -> None:
     """Raise an `InputError` where a network that was drawn anew still has weights of the given one.
 
-    Every parameter and every buffer of floating point must have changed, or be a pattern that says
-    nothing of any training: zeros, ones, a mask, positions as waves.
+    Every parameter and every floating-point buffer must have changed, or be a pattern that no
+    training leaves: zeros, ones, a mask, positions as waves.
 
     Args:
-        given: The network.
-        drawn: The same with weights that were drawn anew.
-        draw: Draws others with another seed.
+        given: The given network.
+        drawn: The same network with weights drawn anew.
+        draw: Draws weights with another seed.
     """
     if _find_kept(given, drawn) is None:
         return
-    # Training may have begun with these very weights.
+    # Training may have started from exactly these weights.
     kept = _find_kept(given, draw(ANOTHER_SEED))
     if kept is not None:
         raise InputError(
@@ -53,7 +53,7 @@ def check_drawn(given: nn.Module, drawn: nn.Module, draw: Callable[[int], nn.Mod
 
 
 def named_values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield parameters and buffers of floating point, each once."""
+    """Yield floating-point parameters and buffers, each once."""
     yield from module.named_parameters()
     for name, value in module.named_buffers():
         if value.is_floating_point():
@@ -61,14 +61,14 @@ def named_values(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 
 def largest_first(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return the same as a list, what holds most first: an error names that."""
+    """Return them as a list, the largest first, because an error names that one."""
     return sorted(named_values(module), key=lambda item: -item[1].numel())
 
 
 def is_pattern(values: Tensor) -> bool:
-    """Return whether values are a pattern that can be said in few words, as no training leaves.
+    """Return whether values are a regular pattern, which no training leaves.
 
-    Few numbers are, too: they cannot hold a network.
+    A few numbers count as a pattern too, because they cannot hold a network.
     """
     values = values.detach().float().cpu()
     values = values.nan_to_num(0.0, 0.0, -1.0) if not bool(values.isfinite().all()) else values
@@ -99,9 +99,10 @@ def are_alike(first: Tensor, second: Tensor) -> bool:
 
 
 def check_random(first: nn.Module, second: nn.Module) -> None:
-    """Raise an `InputError` where networks that two seeds have drawn have weights in common.
+    """Raise an `InputError` where networks drawn with two seeds have weights in common.
 
-    Modules draw the weights of another trained network, say: from scratch would not be scratch.
+    For example, modules may draw the weights of another trained network; then scratch would not be
+    random.
     """
     name = find_common(first, second)
     if name is not None:
@@ -113,9 +114,9 @@ def check_random(first: nn.Module, second: nn.Module) -> None:
 
 
 def find_common(first: nn.Module, second: nn.Module) -> str | None:
-    """Return the name of a tensor, no pattern, that two networks share; None without any.
+    """Return the name of a tensor that two networks share and that is no pattern; None if none.
 
-    Its rows, which are units, may stand in another order.
+    Its rows, which are units, may be in another order.
     """
     values = dict(named_values(second))
     for name, value in largest_first(first):
@@ -139,7 +140,7 @@ def _have_same_rows(first: Tensor, second: Tensor) -> bool:
 
 
 def _find_kept(given: nn.Module, drawn: nn.Module) -> str | None:
-    """Return the name of a tensor that both have, and that is no pattern; None without any."""
+    """Return the name of a tensor that both have and that is no pattern; None if there is none."""
     own = dict(named_values(given))
     for name, value in largest_first(drawn):
         if name in own and are_alike(own[name], value) and not is_pattern(value):

@@ -1,4 +1,4 @@
-"""Networks as users give them: a classifier, or any module."""
+"""Networks that users pass: a classifier, or any module."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ def as_classifier(network: object, example: Tensor) -> Classifier:
     if isinstance(network, Classifier):
         return network
     module = require_network(network)
-    return Classifier.wrap(module, example=example.to(find_place(module)))
+    return Classifier.wrap(module, example=example.to(find_device_of(module)))
 
 
 def require_network(network: object) -> nn.Module:
-    """Return a network.
+    """Return the object if it is a network.
 
     Raises:
-        InputError: It is none.
+        InputError: It is no network.
     """
     if isinstance(network, nn.Module):
         return network
     raise InputError(
         "a network: a torch.nn.Module, or a rootbound.Classifier",
         repr(network) if isinstance(network, str) else type(network).__name__,
-        "load or build it first, as by rootbound.load",
+        "load or build it first, for example with rootbound.load",
     )
 
 
-def find_place(network: nn.Module) -> torch.device:
-    """Return the device that a network is on; the processor where it has no weights."""
+def find_device_of(network: nn.Module) -> torch.device:
+    """Return the device that a network is on; the CPU if it has no weights."""
     return next((weight.device for weight in network.parameters()), torch.device("cpu"))

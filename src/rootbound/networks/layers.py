@@ -1,4 +1,4 @@
-"""Layers that methods and attacks treat apart: activations, and BatchNorm's running statistics."""
+"""Layers that need special treatment: activations, and BatchNorm with its running statistics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run_with_preactivation(block: nn.Module, inputs: Tensor) -> tuple[Tensor, Te
     last_inputs: list[Tensor] = []
 
     def remember(_: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        # A copy, because the activation may work in place.
+        # Copy them, because the activation may work in place.
         last_inputs[:] = [arguments[0].clone()]
 
     handles = [part.register_forward_pre_hook(remember) for part in find_activations(block)]
@@ -49,7 +49,7 @@ def find_batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 @contextlib.contextmanager
 def freeze_running_statistics(model: nn.Module) -> Iterator[None]:
-    """Leave running statistics as they are: in training, each batch is scaled by its own alone."""
+    """Keep running statistics as they are; in train mode each batch is scaled by its own."""
     norms = find_batch_norms(model)
     for norm in norms:
         norm.track_running_stats = False

@@ -1,4 +1,4 @@
-"""Networks of several layers in which no blocks were found: attacks cannot go into them."""
+"""Networks with several layers but only one block, which attacks cannot cut."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 def layers_in_one_block(model: Classifier) -> int | None:
-    """Return how many layers of weights the only block has; None where nothing is hidden in it.
+    """Return how many layers are hidden in the only block of a network.
 
-    That is so where there are several blocks, and in a network without an inner layer.
+    None where there are several blocks, or where the network has no inner layer.
     """
     if len(model.blocks) != 1:
         return None
-    layers = sum(map(_count, model.backbone.modules()))
+    layers = sum(map(_count_own_layers, model.backbone.modules()))
     return layers if layers > 1 else None
 
 
-def _count(part: nn.Module) -> int:
+def _count_own_layers(part: nn.Module) -> int:
     """Return how many layers a module is by itself, without its children."""
     if isinstance(part, nn.RNNBase):
         return part.num_layers

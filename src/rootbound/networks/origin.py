@@ -1,4 +1,4 @@
-"""Where a model comes from: how it was trained, and on what."""
+"""The origin of a model: how it was trained, and on what data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rootbound.records.configuration import Configuration, from_values, to_value
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a saved model comes from.
+    """How a saved model was trained, and on what data.
 
     Args:
         method: The method's class and settings.
@@ -33,12 +33,12 @@ class Origin:
         label_names: Names of the classes, separated by commas; empty where the table has its own.
         train_split: Training part, as `datasets` writes it; empty for the part of that name.
         test_split: Test part, likewise.
-        holdout: Share of each class that was held out to be judged on; 0 where nobody named one.
-        layout: Order of the axes of images, such as `NHWC`; empty where nobody named it.
+        holdout: Share of each class that was held out for testing; 0 where none was named.
+        layout: Order of the axes of images, such as `NHWC`; empty where none was named.
         scaling: Scaling of the inputs that the model was trained on; None where they were tokens,
             or where an older file does not say.
-        classes_by_name: Whether numbers among the classes are names, in a range, too. In older
-            files they are places, counted from 0.
+        classes_by_name: Whether numbers among the classes are names of classes, also in ranges. In
+            older files they are positions, counted from 0.
     """
 
     method: Configuration
@@ -63,7 +63,7 @@ class Origin:
 
     @classmethod
     def of_stranger(cls, tokeniser: str = "", scaling: Scaling | None = None) -> Origin:
-        """Return that of weights of which nobody said how they were trained, nor on what."""
+        """Return the origin of weights whose training and data are unknown."""
         method = Configuration("unknown", {})
         return cls(
             method, "unknown", "", "", "", "", 0, shared=False, tokeniser=tokeniser, scaling=scaling
@@ -71,17 +71,17 @@ class Origin:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was said on what data the weights were trained."""
+        """Whether it is known on what data the weights were trained."""
         return bool(self.data)
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Origin:
-        """Return the origin that a file states; what is not known here is left out.
+        """Return the origin that a file states, without entries that this version does not know.
 
         Raises:
             KeyError: A value is missing.
             TypeError: A value is of another type.
-            ValueError: The method or the scaling is impossible.
+            ValueError: The method or the scaling is invalid.
         """
         values = {part.name: content[part.name] for part in fields(cls) if part.name in content}
         method, scaling = values["method"], values.pop("scaling", None)

@@ -24,13 +24,13 @@ MODELS: dict[str, Callable[..., Classifier]] = {
 }  # fmt: skip
 TEXT_MODELS = ("small_text",)
 LARGEST_CONFIGURATION = 2**20
-"""Most bytes of a configuration file."""
+"""Largest configuration file, in bytes."""
 LARGEST_SIZE = 4096
-"""Most pixels on a side, channels, or tokens of a text."""
+"""Largest number of pixels on a side, of channels, or of tokens of a text."""
 
 
 def short_name(architecture: str) -> str:
-    """Return the name of an architecture for reports, in place of a whole configuration."""
+    """Return a short name of an architecture for reports, instead of a whole configuration."""
     if not architecture.startswith(hugging_face.CONFIGURED):
         return architecture
     configuration = json.loads(architecture.removeprefix(hugging_face.CONFIGURED))

@@ -1,4 +1,4 @@
-"""A small transformer for short texts, trained from nothing."""
+"""A small transformer for short texts, trained from scratch."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Words(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the vectors anew; with a standard deviation of 1 they drown what is learned."""
+        """Draw the vectors anew, with a small deviation: large ones drown what is learned."""
         for embedding in (self.meanings, self.places):
             nn.init.normal_(embedding.weight, std=0.1)
 
@@ -45,7 +45,7 @@ class Words(nn.Module):
         """Return states and mask `(N, L, width + 1)` of tokens `(N, L)`."""
         tokens, mask = trim_padding(tokens)
         positions = torch.arange(tokens.shape[1], device=tokens.device)
-        # Numbers beyond the vocabulary begin again, so that any tokeniser will do.
+        # Numbers beyond the vocabulary start again from the first, so that any tokeniser will do.
         numbers = tokens % self.meanings.num_embeddings
         return join_mask(self.meanings(numbers) + self.places(positions), mask)
 

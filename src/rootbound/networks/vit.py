@@ -42,7 +42,7 @@ class Patches(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return tokens `(N, L, width)` of images `(N, C, H, W)`."""
         if inputs.shape[2:] != self.image:
-            # One token would be added to every position without a complaint.
+            # Broadcasting would silently add a single token to every position.
             raise ValueError(f"images of {self.image}, not {tuple(inputs.shape[2:])}")
         inputs = functional.pad(inputs, self.added)
         tokens: Tensor = self.project(inputs).flatten(2).transpose(1, 2) + self.positions

@@ -17,9 +17,9 @@ from rootbound.networks.blocks.sequence import Block, BlockSequence
 
 
 def copy_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a copy of each weight by name, as safetensors can write them.
+    """Return a copy of each weight by name, for safetensors.
 
-    That format refuses two names of one memory, which tied weights are.
+    That format refuses tied weights, which are two names for the same memory.
     """
     return {name: value.clone().contiguous() for name, value in weights.items()}
 
@@ -28,7 +28,7 @@ def own_weights(model: Any) -> dict[str, Tensor]:
     """Return a classifier's weights under the names of the network that it was made of.
 
     Args:
-        model: A `Classifier`; one of a built-in architecture has names of its own.
+        model: A `Classifier`; if its architecture is built in, its own names are used.
     """
     if not isinstance(model.backbone, BlockSequence):
         return dict(model.state_dict())
@@ -51,7 +51,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     for name in sorted(weights):
         value = weights[name].detach().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
-        # As bytes, because NumPy has no bfloat16.
+        # View them as bytes, because NumPy has no bfloat16.
         digest.update(value.reshape(-1).view(torch.uint8).cpu().numpy().tobytes())
     return digest.hexdigest()
 
@@ -61,7 +61,7 @@ def check_fit(weights: Mapping[str, Tensor], network: nn.Module, name: str) -> N
 
     Args:
         weights: A state dict.
-        network: The network; it may be without memory, on the device `meta`.
+        network: The network; it may be on the device `meta`, without memory.
         name: Name of the network, for the error.
 
     Raises:
@@ -76,18 +76,18 @@ def check_fit(weights: Mapping[str, Tensor], network: nn.Module, name: str) -> N
     for key, value in expected.items():
         first = first_names.setdefault(id(value), key)
         if first != key and not torch.equal(weights[key], weights[first]):
-            raise ValueError(f"{key} and {first} that differ, which are one in {name}")
+            raise ValueError(f"{key} and {first} differ, but are one weight in {name}")
 
 
 def check_finite(network: nn.Module, origin: Path | str) -> None:
     """Raise an `InputError` where weights of a network are NaN or infinite.
 
-    A buffer may hold minus infinity, as masks of attention do. The network is asked, not its file:
-    a number may be finite in the file's precision only.
+    A buffer may hold minus infinity, as masks of attention do. The network is checked, not its
+    file, because a number may be finite only in the file's precision.
 
     Args:
         network: The network.
-        origin: Where its weights are from, for the error.
+        origin: Where its weights come from, for the error.
     """
     buffers = {name for name, _ in network.named_buffers()}
     for name, value in network.state_dict().items():

@@ -1,4 +1,4 @@
-"""What must be known of a user's network to wrap it: its outputs, its blocks and its head."""
+"""Finding what is needed to wrap a user's network: its outputs, its blocks and its head."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.nn.parameter import is_lazy
 from rootbound.core.errors import InputError, first_line
 
 SIDES = (32, 28, 64, 224, 16, 8)
-"""Sides of images that networks are tried with."""
+"""Sides of images that networks are tried on."""
 LENGTHS = (16, 64, 128, 512)
-"""Lengths of texts and series that networks are tried with."""
+"""Lengths of texts and series that networks are tried on."""
 USUAL_SHAPES: Mapping[type[nn.Module], Callable[[Any], list[tuple[int, ...]]]] = {
     nn.Conv2d: lambda layer: [(layer.in_channels, side, side) for side in SIDES],
     nn.Conv1d: lambda layer: [(layer.in_channels, length) for length in LENGTHS],
@@ -34,8 +34,8 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
     """Return the outputs of a network in evaluation mode; nothing in it changes.
 
     Raises:
-        InputError: The network cannot take the samples, its output is no tensor, or it says
-            something else when it is asked again.
+        InputError: The network cannot take the samples, its output is no tensor, or its output is
+            different in a second call.
     """
     copied = copy.deepcopy(module).eval()
     try:
@@ -47,7 +47,7 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
         raise unsuitable_samples(samples.shape[1:], error) from None
     if first.shape != again.shape or not torch.allclose(first, again, 1e-4, 1e-5, equal_nan=True):
         raise InputError(
-            "a network that gives the same outputs when it is asked again",
+            "a network that gives the same outputs when it is called again",
             "one whose outputs change from call to call, in evaluation mode",
             "take out what is random or counts its calls",
         )
@@ -55,7 +55,7 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
 
 
 def find_sizes(module: nn.Module, example: Tensor) -> None:
-    """Let layers that are still to find out their sizes do so, as `nn.LazyLinear` does."""
+    """Let lazy layers, such as `nn.LazyLinear`, find out their sizes."""
     if any(map(is_lazy, chain(module.parameters(), module.buffers()))):
         was_training = module.training
         with torch.no_grad():
@@ -76,7 +76,7 @@ def require_tensor(outputs: object) -> Tensor:
         "a network whose forward returns a tensor, the logits",
         f"{type(outputs).__name__}{', which holds them' if has_logits else ''}",
         "wrap a module whose forward returns the logits"
-        + (", as by `return self.network(inputs).logits`" if has_logits else " alone"),
+        + (", as in `return self.network(inputs).logits`" if has_logits else " alone"),
     )
 
 
@@ -90,7 +90,7 @@ def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
 
 
 def guess_example(module: nn.Module) -> Tensor | None:
-    """Return two samples that a network takes, of a usual shape; None where it takes none."""
+    """Return two samples of a common shape that a network takes; None where it takes none."""
     layers = (part for part in module.modules() if isinstance(part, tuple(USUAL_SHAPES)))
     first = next(layers, None)
     if first is None:
@@ -115,15 +115,15 @@ def list_blocks(backbone: nn.Module) -> list[nn.Module]:
 
 
 def part_from(backbone: nn.Module, blocks: list[nn.Module], cut: int) -> list[nn.Module]:
-    """Let the blocks from a cut on have weights of their own, where they share some with others.
+    """Give the blocks after a cut their own copies of weights that they share with others.
 
     Args:
-        backbone: Has the blocks, and gets the new ones.
-        blocks: All of them.
-        cut: How many stay as they are.
+        backbone: The backbone, which gets the new blocks.
+        blocks: All of its blocks.
+        cut: Number of blocks that stay as they are.
 
     Returns:
-        All blocks, as the backbone has them now.
+        All blocks that the backbone has now.
     """
     first, last = nn.ModuleList(blocks[:cut]), nn.ModuleList(blocks[cut:])
     if set(first.parameters()).isdisjoint(last.parameters()):
@@ -140,14 +140,14 @@ def find_head(module: nn.Module, name: str | None, example: Tensor | None) -> st
     Args:
         module: The network.
         name: The name that the user gives, if any.
-        example: Inputs to find the layer with; without them it is the last one that is defined.
+        example: Inputs to find the layer with; without them it is the last layer defined.
 
     Raises:
         InputError: There is no such linear layer, or the network does not take the example.
     """
     parts = dict(module.named_modules())
     if name is None:
-        name = _last_defined(parts) if example is None else _last_to_run(module, example)
+        name = _find_last_defined(parts) if example is None else _find_last_to_run(module, example)
     if not name or not isinstance(parts.get(name), nn.Linear):
         linear = [name for name, part in parts.items() if isinstance(part, nn.Linear)]
         raise InputError(
@@ -159,7 +159,7 @@ def find_head(module: nn.Module, name: str | None, example: Tensor | None) -> st
 
 
 def replace_module(module: nn.Module, name: str, part: nn.Module) -> nn.Module:
-    """Put another part in place of the one of that dotted name; return the network."""
+    """Replace the part with that dotted name; return the network."""
     parent, _, attribute = name.rpartition(".")
     setattr(module.get_submodule(parent), attribute, part)
     return module
@@ -172,7 +172,7 @@ def check_head(wrapped: nn.Module, head_name: str, expected: Tensor, example: Te
         wrapped: The backbone, then the head.
         head_name: Name of the head in the network.
         expected: The network's own outputs.
-        example: The inputs that it made them from.
+        example: The inputs of these outputs.
     """
     try:
         outputs = compute_outputs(wrapped, example)
@@ -186,18 +186,18 @@ def check_head(wrapped: nn.Module, head_name: str, expected: Tensor, example: Te
         raise InputError(
             "a network whose outputs come straight from its head",
             f"one that does more after {head_name}",
-            "name another head, or leave what follows to the loss",
+            "name another head, or move what follows into the loss",
         )
 
 
-def _last_defined(parts: Mapping[str, nn.Module]) -> str:
+def _find_last_defined(parts: Mapping[str, nn.Module]) -> str:
     """Return the name of the last layer; empty where that is not linear, but follows the head."""
     leaves = [(name, part) for name, part in parts.items() if not list(part.children())]
     name, part = leaves[-1]
     return name if isinstance(part, nn.Linear) else ""
 
 
-def _last_to_run(module: nn.Module, example: Tensor) -> str:
+def _find_last_to_run(module: nn.Module, example: Tensor) -> str:
     """Return the name of the linear layer whose output is the network's, empty if there is none."""
     outputs_by_name: dict[str, Tensor] = {}
     module = copy.deepcopy(module)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
-from rootbound.networks.met_inside import Fixed
+from rootbound.networks.cut_and_fix import Fixed
 
 FAR = 25.0
 """A unit may belong to a gate from this distance on: the mean square distance of undesirable inputs

@@ -19,7 +19,7 @@ from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import pool_outputs
 from rootbound.networks.calls import Calls
-from rootbound.networks.met_inside import Cut, goes_alike
+from rootbound.networks.cut_and_fix import Cut, makes_same_calls
 
 LOOKED_AT = 64
 """Inputs of each task that are used to find gates."""
@@ -49,7 +49,7 @@ class OpenGates(Repair):
         gates = attacker.find_once(self, lambda: self._find(model, attacker))
         if not gates.names:
             return model
-        alike = _goes_alike(model, attacker)
+        alike = _makes_same_calls(model, attacker)
         return Classifier(nn.Sequential(gates.hold_open(model.backbone, alike=alike)), model.head)
 
     def _find(self, model: Classifier, attacker: Attacker) -> Gates:
@@ -90,7 +90,7 @@ class CutInside(Repair):
             return model
         read = pool_tokens if attacker.train.tokens else pool
         number = ranked[min(self.rank, len(ranked)) - 1]
-        alike = _goes_alike(model, attacker)
+        alike = _makes_same_calls(model, attacker)
         backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike))
         with at_rest(model):
             width = backbone(sample(attacker.train, 2)).shape[1]
@@ -98,9 +98,9 @@ class CutInside(Repair):
         return shorter.with_head(model.classes, attacker.seed())
 
 
-def _goes_alike(model: Classifier, attacker: Attacker) -> bool:
+def _makes_same_calls(model: Classifier, attacker: Attacker) -> bool:
     return attacker.find_once(
-        goes_alike, lambda: goes_alike(model.backbone, sample(attacker.train, 2))
+        makes_same_calls, lambda: makes_same_calls(model.backbone, sample(attacker.train, 2))
     )
 
 

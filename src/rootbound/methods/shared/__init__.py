@@ -1,6 +1,6 @@
-"""What several methods are made of.
+"""Parts that several methods share.
 
-`batches` of both tasks; attackers that a method simulates: `trained_heads` keep learning beside
-the model, `trajectory` fine-tunes to first order, `unrolled` to second order; and the
-`maximum_mean_discrepancy`, which tells how far features are apart.
+`batches` draws samples of both tasks. Three modules simulate attackers: `trained_heads` keep
+learning beside the model, `trajectory` fine-tunes to first order, `unrolled` to second order.
+`maximum_mean_discrepancy` measures how far apart features are.
 """

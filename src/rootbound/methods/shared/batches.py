@@ -16,8 +16,8 @@ def draw_pairs(
 ) -> Iterator[tuple[Batch, Batch]]:
     """Yield pairs of a desirable and an undesirable batch.
 
-    Only the desirable side is augmented: a network that unlearns shifted images unlearns the
-    others, which are those that an attacker has, less thoroughly.
+    Only desirable samples are augmented. With augmented undesirable samples the network would
+    unlearn the original ones, which the attacker has, less thoroughly.
 
     Args:
         recipe: Desirable samples in a step, and how they are augmented.
@@ -36,14 +36,14 @@ def draw_pairs(
 def draw_some_pairs(
     recipe: Recipe, tasks: TaskPair, steps: int, size: int, every: int, generator: torch.Generator
 ) -> Iterator[tuple[Batch, Batch | None]]:
-    """Yield what `draw_pairs` does, with an undesirable batch in every so many steps alone.
+    """Yield pairs as `draw_pairs` does, with an undesirable batch only in every `every` steps.
 
     Args:
         recipe: Desirable samples in a step, and how they are augmented.
         tasks: The tasks whose samples are drawn.
         steps: How many pairs.
         size: Undesirable samples in a step that has any.
-        every: Steps from one undesirable batch to the next.
+        every: Number of steps from one undesirable batch to the next.
         generator: Draws the order of the samples.
     """
     others = tasks.known_undesirable.batches(size, math.ceil(steps / every), generator)
@@ -76,8 +76,8 @@ def hold_out(data: Data, count: int, generator: torch.Generator) -> tuple[Data, 
 
     Args:
         data: The samples.
-        count: How many are held out; half of them at most.
-        generator: Draws them.
+        count: Number of samples to hold out; it is limited to half of them.
+        generator: Draws the samples.
     """
     order = torch.randperm(len(data), generator=generator)
     count = min(count, len(data) // 2)

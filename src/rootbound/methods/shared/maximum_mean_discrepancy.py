@@ -1,4 +1,4 @@
-"""How far two samples of vectors are apart as distributions."""
+"""The distance between the distributions of two samples of vectors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Discrepancy(torch.autograd.Function):
         products = samples @ samples.T
         norms = products.diagonal()
         distances = (norms[:, None] + norms).sub_(products, alpha=2).clamp_min_(0)
-        # Where all samples are the same, any width is right as long as gradients stay finite.
+        # If all samples are the same, any width will do as long as gradients stay finite.
         width = 4 * distances.sum() / (count * (count - 1))
         width = width.clamp_min(torch.finfo(samples.dtype).tiny ** 0.5)
         kernel = distances.div_(-width).exp_()
@@ -36,7 +36,7 @@ class _Discrepancy(torch.autograd.Function):
             kernel = kernel.square()
             total.add_(kernel)
             slope.add_(kernel, alpha=2**power)
-        # The same sign for pairs within a sample and the other one for pairs across.
+        # Pairs within a sample have one sign, and pairs across samples the other.
         sides = samples.new_full((count,), 1 / len(first))
         sides[len(first) :] = -1 / len(second)
         slope = slope.mul_(sides[:, None]).mul_(sides).mul_(-4 / width)

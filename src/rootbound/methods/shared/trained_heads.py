@@ -16,10 +16,10 @@ Readings = Sequence[Tensor]
 
 
 class TrainedHeads:
-    """Heads that descend their own cross-entropy, so that what they miss is hard to find.
+    """Heads that descend their own cross-entropy, so that they read whatever can be read.
 
-    A defence that ascended it with the head's weights as well would only ruin a head that
-    every attacker throws away.
+    A defence that also ascended it with the head's weights would only ruin a head that every
+    attacker throws away.
 
     Args:
         widths: Width of what each head reads.
@@ -30,7 +30,7 @@ class TrainedHeads:
 
     def __init__(self, widths: Sequence[int], classes: int, rate: float, hidden: int = 0) -> None:
         self.classes = classes
-        self.heads = nn.ModuleList([_head(width, classes, hidden) for width in widths])
+        self.heads = nn.ModuleList([_make_head(width, classes, hidden) for width in widths])
         self._optimiser = torch.optim.Adam(self.heads.parameters(), rate, fused=True)
 
     def losses(self, readings: Readings, labels: Tensor) -> Tensor:
@@ -43,20 +43,20 @@ class TrainedHeads:
         )
 
     def learn(self, readings: Readings, labels: Tensor, steps: int = 1) -> None:
-        """Let every head take some steps on these samples; what they read is left alone."""
+        """Let every head take some steps on these samples; the readings get no gradient."""
         readings = [reading.detach() for reading in readings]
         for _ in range(steps):
-            # A defence's own gradient has left something here, too.
+            # The defence's own backward pass has left gradients here too.
             self._optimiser.zero_grad(set_to_none=True)
             self.losses(readings, labels).sum().backward()
             self._optimiser.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the heads' weights and how far their optimiser is."""
+        """Return the heads' weights and the state of their optimiser."""
         return {"heads": self.heads.state_dict(), "optimiser": self._optimiser.state_dict()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore a state."""
         self.heads.load_state_dict(state_dict["heads"])
         self._optimiser.load_state_dict(state_dict["optimiser"])
 
@@ -68,7 +68,7 @@ class TrainedHeads:
             self.learn(readings, labels)
 
 
-def _head(width: int, classes: int, hidden: int) -> nn.Module:
+def _make_head(width: int, classes: int, hidden: int) -> nn.Module:
     if hidden == 0:
         return nn.Linear(width, classes)
     return nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, classes))

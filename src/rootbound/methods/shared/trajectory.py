@@ -1,4 +1,4 @@
-"""A simulated attacker: fine-tuning from a model's weights, judged on the way, then undone."""
+"""A simulated attacker: it fine-tunes a model step by step, and is undone at the end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OptimiserName = Literal["sgd", "momentum", "adam"]
 Suppression = Literal["inverse", "negated", "uniform", "entropy"]
 Closure = Callable[[], Tensor]
 Step = tuple[Closure, Closure | None]
-"""The attacker's loss, and what judges the network after the step, if anything does."""
+"""The attacker's loss, and the defender's loss after the step, if there is one."""
 
 OPTIMISERS: dict[OptimiserName, Callable[..., Optimizer]] = {
     "sgd": partial(SGD, fused=True),
@@ -33,17 +33,17 @@ def trajectory_gradient(
     optimiser: OptimiserName,
     learning_rate: float,
 ) -> list[Tensor]:
-    """Return the first-order gradient of what judges an attack, with respect to its start.
+    """Return the first-order gradient of the defender's loss along an attack, at its start.
 
-    With `phi_0` the weights as they are and `phi_k` those after the k-th step down the
-    attacker's loss, the gradient of `sum_k S_k(phi_k)` is `sum_k grad S_k(phi_k)` where a
-    step's own derivative is left out (C. Finn et al., "MAML", ICML 2017, section 5.2). So
-    each term can be added up at its point: the steps are taken in place, no graph outlives
-    its term, and memory does not grow with the number of steps.
+    With `phi_0` the present weights and `phi_k` those after the k-th step down the attacker's loss,
+    the gradient of `sum_k S_k(phi_k)` is `sum_k grad S_k(phi_k)` if the derivatives of the steps
+    themselves are left out (C. Finn et al., "MAML", ICML 2017, section 5.2). So the terms can be
+    added up along the way: steps are taken in place, the graph of a term is freed at once, and
+    memory does not grow with the number of steps.
 
     Args:
-        network: Everything that the attack may change; it is put back at the end, with its buffers.
-        shared: Those parameters of the network that the gradient is for.
+        network: The network that the attack may change; its weights and buffers are restored.
+        shared: The parameters of the network to compute the gradient for.
         steps: The steps of the attack; each is drawn when its turn comes.
         optimiser: The attacker's optimiser; `momentum` is 0.9.
         learning_rate: The attacker's learning rate.
@@ -66,7 +66,7 @@ def trajectory_gradient(
 
 
 def cross_entropy(network: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Return the loss of a network on a batch: what an attacker descends."""
+    """Return the loss of a network on a batch, which an attacker descends."""
     return functional.cross_entropy(network(inputs), labels)
 
 
@@ -77,7 +77,7 @@ def take_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
 
 @contextlib.contextmanager
 def undone(network: nn.Module) -> Iterator[None]:
-    """Put parameters and buffers, such as the statistics of BatchNorm, back afterwards."""
+    """Restore parameters and buffers, such as the statistics of BatchNorm, afterwards."""
     values = [*network.parameters(), *network.buffers()]
     before = [value.detach().clone() for value in values]
     try:
@@ -89,7 +89,7 @@ def undone(network: nn.Module) -> Iterator[None]:
 
 
 def with_gradient(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
-    """Return a scalar with these gradients, for use as a term of a loss."""
+    """Return a scalar that has these gradients, to use as a term of a loss."""
     total = torch.zeros((), device=gradients[0].device)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         total = total + (parameter * gradient).sum()
@@ -97,7 +97,7 @@ def with_gradient(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> 
 
 
 def suppression_loss(name: Suppression, logits: Tensor, labels: Tensor) -> Tensor:
-    """Return how well samples are predicted, the mean over them.
+    """Return the mean over samples of a loss that is large where they are predicted well.
 
     For a predicted distribution `p` over C classes and a label `y`:
     - `inverse`: the inverse cross-entropy `-log(1 - p_y)`, at least 0;
@@ -108,7 +108,7 @@ def suppression_loss(name: Suppression, logits: Tensor, labels: Tensor) -> Tenso
     Args:
         name: Which loss.
         logits: `(N, C)`.
-        labels: `(N,)` int64; the last two do not look at them.
+        labels: `(N,)` int64; the last two losses do not use them.
     """
     logs = functional.log_softmax(logits, 1)
     if name == "uniform":
@@ -118,6 +118,6 @@ def suppression_loss(name: Suppression, logits: Tensor, labels: Tensor) -> Tenso
     if name == "negated":
         return functional.cross_entropy(-logits, labels)
     own = functional.one_hot(labels, logits.shape[1]).bool()
-    # log(1 - p) through the other classes: exact where p rounds to 1.
+    # Compute log(1 - p) from the other classes: this stays exact where p rounds to 1.
     others = logs.masked_fill(own, -math.inf).logsumexp(1)
     return -others.mean()

@@ -18,18 +18,18 @@ InnerOptimiser = Literal["sgd", "adam"]
 
 
 class Unrolled:
-    """A network as a function of its weights, and steps on them that keep their derivatives.
+    """A network as a function of its weights, with differentiable gradient steps.
 
-    What is computed from the weights that the steps yield can be differentiated through all
-    of them (second order), down to the weights at the start and the learning rate. The network
-    itself stays as it is, the statistics of BatchNorm included.
+    A loss of the weights after some steps can be differentiated through all of these steps (second
+    order), with respect to the initial weights and the learning rate. The network itself stays as
+    it is, including the statistics of BatchNorm.
 
     Args:
         network: Maps inputs `(N, *shape)` to logits `(N, C)`.
     """
 
     epsilon = 1e-5
-    """Added by Adam under the root: near a gradient of 0 its step is as steep as 1 / epsilon."""
+    """Adam adds it under the root; near a gradient of 0 its step has a slope of 1 / epsilon."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -37,7 +37,7 @@ class Unrolled:
 
     def __call__(self, weights: Weights, inputs: Tensor) -> Tensor:
         """Return the logits under these weights."""
-        # Of torch's ways to compute attention, the others have no second derivative.
+        # Torch's other implementations of attention have no second derivative.
         with sdpa_kernel(SDPBackend.MATH):
             logits: Tensor = functional_call(self.network, {**self.buffers, **weights}, (inputs,))
         return logits
@@ -50,7 +50,7 @@ class Unrolled:
     ) -> Iterator[tuple[Weights, list[Tensor]]]:
         """Yield the weights after each step down the cross-entropy, and the step's gradient."""
         named = self.network.named_parameters()
-        # Copies, so that the parameters may change before the gradient is taken.
+        # Copy, so that the parameters may change before the gradient is taken.
         weights = {name: value.clone() for name, value in named if value.requires_grad}
         adam = Moments(self.epsilon)
         for inputs, labels in batches:

@@ -34,8 +34,8 @@ class Chain:
     """Layers of one container, each of which takes the state that the one before it returned.
 
     Args:
-        names: Dotted name of the layer at each position; one that runs twice stands there twice.
-        place: Where a layer takes the state: the number or the name of the argument.
+        names: Dotted name of the layer at each position; one that runs twice is listed twice.
+        place: The argument in which a layer takes the state: its number or its name.
         returned: What the last layer returned, without its tensors.
         earlier: Names of the modules that run before the first layer.
         later: Names of the modules that run after the last one.
@@ -75,7 +75,7 @@ class Chain:
 
 
 def find_state(outputs: object) -> Tensor | None:
-    """Return the tensor that a layer returned, alone or first; None where there is none."""
+    """Return the only or the first tensor that a layer returned; None where there is none."""
     if isinstance(outputs, tuple | list) and outputs:
         outputs = outputs[0]
     return outputs if isinstance(outputs, Tensor) else None
@@ -95,7 +95,7 @@ def in_evaluation(network: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def record_calls(network: nn.Module) -> Iterator[list[Call]]:
-    """Give a list that each module's call is added to, in the order in which they begin."""
+    """Yield a list to which the call of each module is added, in the order in which they begin."""
     calls: list[Call] = []
     running: list[Call] = []
     handles = []
@@ -118,7 +118,7 @@ def record_calls(network: nn.Module) -> Iterator[list[Call]]:
 
 
 def find_chain(network: nn.Module, calls: Sequence[Call]) -> Chain | None:
-    """Return the chain whose layers hold the most weights, the outermost of several.
+    """Return the chain whose layers hold the most weights; the outermost one if several do.
 
     Args:
         network: The network.
@@ -129,7 +129,9 @@ def find_chain(network: nn.Module, calls: Sequence[Call]) -> Chain | None:
     for container in dict.fromkeys(call.name.rpartition(".")[0] for call in calls):
         if not isinstance(parts.get(container), nn.ModuleList | nn.Sequential):
             continue
-        run = _longest_run([call for call in calls if call.name.rpartition(".")[0] == container])
+        run = _find_longest_run(
+            [call for call in calls if call.name.rpartition(".")[0] == container]
+        )
         weights = {value for call in run for value in parts[call.name].parameters()}
         size = sum(value.numel() for value in weights)
         if size > most:
@@ -137,8 +139,8 @@ def find_chain(network: nn.Module, calls: Sequence[Call]) -> Chain | None:
     return best
 
 
-def _longest_run(calls: Sequence[Call]) -> list[Call]:
-    """Return the calls that pass a state on, from each to the next, where these are the most."""
+def _find_longest_run(calls: Sequence[Call]) -> list[Call]:
+    """Return the longest run of calls in which each passes a state to the next."""
     runs: list[list[Call]] = [[]]
     for call in calls:
         state = find_state(runs[-1][-1].outputs) if runs[-1] else None
@@ -147,13 +149,13 @@ def _longest_run(calls: Sequence[Call]) -> list[Call]:
         runs[-1].append(call)
     longest = max(runs, key=len)
     states = bool(longest) and find_state(longest[-1].outputs) is not None
-    return longest if states and _first_place(longest) is not None else []
+    return longest if states and _find_first_place(longest) is not None else []
 
 
 def _describe(run: Sequence[Call], calls: Sequence[Call]) -> Chain | None:
-    place = _first_place(run)
+    place = _find_first_place(run)
     returned = run[-1].outputs
-    if place is None or any(place != _linked_place(one, two) for one, two in _pairs(run)):
+    if place is None or any(place != _find_linked_place(one, two) for one, two in _list_pairs(run)):
         return None
     if isinstance(returned, tuple):
         returned = tuple(None if isinstance(one, Tensor) else one for one in returned)
@@ -171,19 +173,19 @@ def _describe(run: Sequence[Call], calls: Sequence[Call]) -> Chain | None:
     )
 
 
-def _pairs(run: Sequence[Call]) -> list[tuple[Call, Call]]:
+def _list_pairs(run: Sequence[Call]) -> list[tuple[Call, Call]]:
     return list(pairwise(run))
 
 
-def _linked_place(first: Call, second: Call) -> int | str | None:
+def _find_linked_place(first: Call, second: Call) -> int | str | None:
     state = find_state(first.outputs)
     return None if state is None else _find_place(second.given, state)
 
 
-def _first_place(run: Sequence[Call]) -> int | str | None:
+def _find_first_place(run: Sequence[Call]) -> int | str | None:
     """Return where the first layer takes the state."""
     if len(run) > 1:
-        return _linked_place(run[0], run[1])
+        return _find_linked_place(run[0], run[1])
     tensors = (value for value in (*run[0].given[0], *run[0].given[1].values()))
     state = next((value for value in tensors if isinstance(value, Tensor)), None)
     return None if state is None else _find_place(run[0].given, state)

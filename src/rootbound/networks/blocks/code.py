@@ -24,7 +24,7 @@ ACTIVATIONS_BY_FUNCTION: dict[str, type[nn.Module]] = {
     "hardtanh": nn.Hardtanh, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softplus": nn.Softplus,
     "hardsigmoid": nn.Hardsigmoid,
 }  # fmt: skip
-"""Functions that are called as a module instead, so that attacks and methods find them."""
+"""Functions that are replaced by modules, so that attacks and methods find them."""
 
 
 HOMES: dict[str, Any] = {
@@ -35,20 +35,21 @@ HOMES: dict[str, Any] = {
     "fft": torch.fft,
     "special": torch.special,
 }
-"""Where functions of torch are, by the name of that place in the text."""
+"""The modules that contain torch's functions, by their names in the generated code."""
 
 
 class NotOfTheInputsError(Exception):
-    """A tensor or a size that cannot be told from what the block is given."""
+    """A tensor or a size cannot be computed from the inputs of the block."""
 
 
 @dataclass
 class BlockCode:
-    """A function of a block and its inputs, as text, with the values that it names.
+    """The source of a function of a block and its inputs, with the values that it names.
 
     Args:
-        source: Text of the function `run(self, inputs)`.
-        values: What has no text, such as a function of another library, by its name in it.
+        source: Source of the function `run(self, inputs)`.
+        values: Objects that cannot be written as source, such as functions of another library, by
+            their names in it.
         modules: Dotted names of the modules that it calls.
         weights: Dotted names of the weights that it reads.
         activations: Activations of its own, by name.
@@ -65,7 +66,7 @@ class BlockCode:
     def compile(self) -> Callable[[nn.Module, Tensor], Tensor]:
         """Return the function."""
         scope = {**HOMES, **self.values}
-        exec(_compile(self.source), scope)  # our own text: it holds names and numbers alone
+        exec(_compile(self.source), scope)  # we wrote this source: it has names and numbers only
         function: Callable[[nn.Module, Tensor], Tensor] = scope["run"]
         return function
 
@@ -76,10 +77,10 @@ def _compile(source: str) -> CodeType:
 
 
 def write_code(trace: Trace, start: Ref, end: Ref) -> BlockCode:
-    """Return the calls that make one tensor of another as a function.
+    """Return the calls that compute one tensor from another as a function.
 
     Raises:
-        NotOfTheInputsError: They need another tensor, or a size that is none of the first one's.
+        NotOfTheInputsError: They need another tensor, or a size that the first one does not have.
     """
     return _Writer(trace, start).write(end)
 
@@ -99,7 +100,7 @@ class _Writer:
             str: repr,
             type(None): repr,
             float: lambda number: repr(number) if math.isfinite(number) else f"float('{number}')",
-            torch.device: lambda _: "inputs.device",  # wherever that will be
+            torch.device: lambda _: "inputs.device",  # the device may be another one later
             object: self.value,
         }
 
@@ -156,7 +157,7 @@ class _Writer:
         return _attribute("network", target)
 
     def argument(self, value: Any) -> str:
-        """Return an argument as text."""
+        """Return the source of an argument."""
         kinds = (kind for kind in self.writers if isinstance(value, kind))
         return self.writers[next(kinds, object)](value)
 
@@ -169,16 +170,16 @@ class _Writer:
         return f"v{ref.call}" + "".join(f"[{step!r}]" for step in ref.way)
 
     def list_of(self, values: Iterable[Any]) -> str:
-        """Return arguments with a comma after each."""
+        """Return the source of several arguments, each followed by a comma."""
         return "".join(f"{self.argument(part)}, " for part in values)
 
     def mapping(self, values: Mapping[Any, Any]) -> str:
-        """Return a dictionary."""
+        """Return the source of a dictionary."""
         inner = (f"{key!r}: {self.argument(part)}, " for key, part in values.items())
         return f"{{{''.join(inner)}}}"
 
     def size(self, size: Size) -> str:
-        """Return what is a multiple of a side of the inputs, or that much longer or shorter."""
+        """Return the source of a size, as a multiple of a side of the inputs or its sum."""
         sides = list(enumerate(zip(*self.trace.shapes(self.start), strict=True)))
         for axis, (first, second) in sides:
             if first != second and size.first * second == size.second * first:
@@ -193,7 +194,7 @@ class _Writer:
         raise NotOfTheInputsError
 
     def value(self, value: Any) -> str:
-        """Return the name of a value that has no text."""
+        """Return the name of a value that cannot be written as source."""
         name = getattr(value, "__name__", repr(value).removeprefix("torch."))
         for home, module in HOMES.items():
             if getattr(module, name, None) is value:
@@ -204,9 +205,9 @@ class _Writer:
 
 
 def _has_plain_settings(call: Call) -> bool:
-    """Return whether a call is of one tensor, which comes first, and settings that are no tensor's.
+    """Return whether a call has one tensor, its first argument, and only plain settings besides.
 
-    Else it has no module that does the same, as with `out=`.
+    Otherwise, as with `out=`, no module does the same.
     """
     settings = (*call.args[1:], *call.kwargs.values())
     plain = all(isinstance(value, bool | int | float | str) for value in settings)

@@ -17,14 +17,14 @@ T = TypeVar("T")
 Key = tuple[str, str, int]
 INPUTS = Ref(0)
 JOINS = ("add", "__add__", "__radd__", "__iadd__", "add_", "cat", "concat", "mul", "__mul__")
-"""Names of functions and methods that make one tensor of several: residual sums, and gates."""
+"""Names of functions and methods that join several tensors: residual sums, and gates."""
 POOLING = (
     nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d,
     nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.LPPool2d,
 )  # fmt: skip
 """Layers that count as pooling."""
 WHOLE = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer, nn.RNNBase)
-"""Layers of torch that are several in one."""
+"""Layers of torch that consist of several layers."""
 ENDS = (
     "relu", "relu_", "relu6", "gelu", "silu", "elu", "selu", "celu", "leaky_relu", "mish",
     "hardswish", "hardtanh", "tanh", "sigmoid", "softplus", "prelu", "rrelu", "logsigmoid",
@@ -32,14 +32,14 @@ ENDS = (
     "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
     "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "mean", "amax",
 )  # fmt: skip
-"""Names of functions and methods that are an activation or pooling."""
+"""Names of functions and methods that are activations or pooling."""
 
 
 def find_cuts(trace: Trace, network: nn.Module, features: Ref) -> dict[Key, Ref]:
     """Return the tensors at which the calls up to the features can be cut, in order, by their key.
 
-    A cut comes after a sum, an activation or pooling, before the next layer with parameters, where
-    no other tensor that depends on the inputs is needed later.
+    A cut is possible after a sum, an activation or pooling, before the next layer with parameters,
+    if no other tensor that depends on the inputs is needed later.
     """
     needed = find_needed(trace, [features], 0)
     last_use = {features: len(trace.calls)}
@@ -70,7 +70,7 @@ def find_cuts(trace: Trace, network: nn.Module, features: Ref) -> dict[Key, Ref]
 
 
 def choose_cuts(cuts: Sequence[T], most: int = MOST_BLOCKS - 1) -> list[T]:
-    """Return at most so many cuts, evenly spread."""
+    """Return at most `most` of the cuts, evenly spread."""
     if len(cuts) <= most:
         return list(cuts)
     return [cuts[round((number + 1) * len(cuts) / (most + 1)) - 1] for number in range(most)]
@@ -94,7 +94,7 @@ def find_needed(trace: Trace, wanted: Sequence[Ref], start: int) -> list[int]:
 
 
 def name_calls(trace: Trace) -> list[Key]:
-    """Return a key of each call that is the same in both modes: who calls what, how often yet."""
+    """Return a key of each call that is the same in both modes: caller, target and occurrence."""
     counts: Counter[tuple[str, str]] = Counter()
     keys = []
     for call in trace.calls:

@@ -1,4 +1,4 @@
-"""A network as blocks, found from what it does with an example."""
+"""Finding the blocks of a network from its calls on an example."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rootbound.networks.blocks.traced import cut_network
 from rootbound.networks.wrapping import guess_example, replace_module
 
 CHECKS = 3
-"""Random batches with which blocks are compared with the network."""
+"""Random batches on which blocks are compared with the network."""
 MANY, MOST_NUMBERS = 256, 2**22
-"""Samples of a large batch, and numbers in it, at most."""
+"""Most samples of a large batch, and most numbers in it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Found:
     """The blocks of a network.
 
     Args:
-        backbone: The blocks, which hold the network with all but its head.
+        backbone: The blocks, which contain all of the network but its head.
         head_name: Dotted name of the head.
         head: The head as a linear layer.
     """
@@ -51,12 +51,12 @@ def find_blocks(
 
     Args:
         network: The network.
-        example: Samples that it takes; when left out, samples of some usual shapes are tried.
+        example: Samples that it takes; if left out, samples of some common shapes are tried.
         head: Dotted name of the head, if the user names it.
         points: Dotted names of the modules after which to cut, if the user names them.
 
     Returns:
-        None where its calls depend on the values of its inputs, or it takes no usual sample.
+        None where its calls depend on the values of its inputs, or it takes no common shape.
 
     Raises:
         InputError: It has no head, or cannot be cut where the user says.
@@ -65,7 +65,7 @@ def find_blocks(
     if samples is None and points is not None:
         raise InputError(
             "an example, to cut the network where blocks says",
-            "none, and no sample of a usual shape fits",
+            "none, and no sample of a common shape fits",
             "pass example=, samples that the network takes",
         )
     if samples is None:
@@ -85,13 +85,13 @@ def find_blocks(
         found = Found(BlockSequence(parts, network), traced.name, make_linear(network, traced.name))
         if _agree(network, found, traced.last, batches):
             if example is None:
-                parts[0].shape = None  # a guess is no reason to refuse others
+                parts[0].shape = None  # the shape was guessed, so others must not be refused
             if network.get_submodule(found.head_name) is found.head:
                 replace_module(network, found.head_name, nn.Identity())
             return found
     if points is not None:
         raise InputError(
-            "blocks to name modules, in order, after which one tensor alone carries everything on",
+            "blocks to name modules, in order, after which everything flows through one tensor",
             ", ".join(points),
             "name others, or leave blocks out: they are found",
         )
@@ -101,10 +101,10 @@ def find_blocks(
 def list_batches(
     network: nn.Module, example: Tensor
 ) -> Iterator[tuple[tuple[Tensor, Tensor], bool]]:
-    """Yield pairs of batches to see a network's calls with, and whether these must be the same.
+    """Yield pairs of batches to record calls with, and whether the calls must be the same.
 
-    The batches differ in values and in size. In the first pair, images differ in their sides and
-    texts in their lengths, too, if the network takes both: then its blocks do.
+    The batches differ in values and in size. In the first pair, images also differ in their sides
+    and texts in their lengths, if the network takes that; then its blocks take it too.
     """
     first = example[torch.arange(2) % len(example)]
     second = random_like(example[torch.arange(3) % len(example)], 0)
@@ -160,11 +160,11 @@ def find_point(traces: dict[bool, Trace], name: str) -> dict[bool, Ref]:
 
 
 def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, Tensor]) -> bool:
-    """Return whether blocks and head compute what the network does, on random samples.
+    """Return whether blocks and head compute the same as the network, on random samples.
 
-    They do so to the last bit, and so do the gradients, unless something follows the head; and not
-    only in batches as small as those in which its calls were seen, with gradients on. Calls hold
-    for ever, so that a network which changes itself has no blocks.
+    Outputs and gradients must be equal to the last bit, unless something follows the head. Larger
+    batches than the recorded ones, and calls without gradients, are compared too. Recorded calls
+    never change, so a network that changes itself has no blocks.
     """
     own = copy.deepcopy(network)
     whole = nn.Sequential(*copy.deepcopy((found.backbone, found.head)))
@@ -182,7 +182,7 @@ def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, 
     for count, without_gradients in ((1, torch.no_grad()), (many, torch.inference_mode())):
         samples = random_like(one[torch.zeros(count, dtype=torch.long)], CHECKS + 1)
         with without_gradients:
-            pair = (_first(part.eval()(samples)) for part in (own, whole))
+            pair = (_take_first(part.eval()(samples)) for part in (own, whole))
             if not _are_same(*pair, exactly=last):
                 return False
     return not _changes_itself(own, one)
@@ -196,7 +196,7 @@ def _are_same(outputs: Tensor, others: Tensor, *, exactly: bool) -> bool:
 
 @torch.no_grad()
 def _changes_itself(network: nn.Module, samples: Tensor) -> bool:
-    """Return whether a network is another one after each call: it counts them, say."""
+    """Return whether a network changes with each call, for example because it counts its calls."""
     states = []
     for _ in range(2):
         network(samples)
@@ -205,27 +205,27 @@ def _changes_itself(network: nn.Module, samples: Tensor) -> bool:
             for part in network.modules()
             for value in (*vars(part).values(), *part.buffers(recurse=False))
         )
-        states.append(repr([_in_short(value) for value in held]))
+        states.append(repr([_summarise(value) for value in held]))
     return states[0] != states[1]
 
 
-def _in_short(value: object) -> float | None:
-    """Return a number, or the sum of a tensor; None for what is neither, or no plain tensor."""
+def _summarise(value: object) -> float | None:
+    """Return a number, or the sum of a plain tensor; None for anything else."""
     if not isinstance(value, Tensor):
         return value if isinstance(value, bool | int | float) else None
     is_odd = value.is_complex() or value.is_quantized or value.is_meta
     return None if is_odd or value.layout != torch.strided else float(value.double().sum())
 
 
-def _first(outputs: object) -> Tensor:
+def _take_first(outputs: object) -> Tensor:
     return cast(Tensor, outputs[0] if isinstance(outputs, tuple | list) else outputs)
 
 
 def _run(network: nn.Module, samples: Tensor, seed: int) -> tuple[Tensor, set[float]]:
-    """Return outputs, and the size of each gradient."""
+    """Run a network; return its outputs and the size of each gradient."""
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
-        outputs = _first(network(samples))
+        outputs = _take_first(network(samples))
         weighted = (outputs * torch.randn(outputs.shape).to(outputs)).sum()
     parameters = [value for value in network.parameters() if value.requires_grad]
     if not parameters:  # all are frozen

@@ -1,4 +1,4 @@
-"""The head of a network whose calls are known: the linear layer that makes the logits."""
+"""The head of a network whose calls were recorded: the linear layer that makes the logits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rootbound.networks.blocks.recording import Call, Ref
 from rootbound.networks.blocks.trace import Trace
 
 UNCHANGED = (nn.Flatten, nn.Identity, nn.Dropout, nn.AlphaDropout, nn.Unflatten)
-"""Layers that may follow the head: in evaluation mode, the logits stay what they are."""
+"""Layers that may follow the head, because they do not change the logits in evaluation mode."""
 UNCHANGED_FUNCTIONS = (
     "flatten", "squeeze", "view", "reshape", "dropout", "contiguous", "float", "to", "unflatten",
 )  # fmt: skip
@@ -27,8 +27,8 @@ class TracedHead:
 
     Args:
         name: Its dotted name; it may be a convolution of one pixel, averaged over all pixels.
-        features: What it reads, by whether the network is training.
-        last: Whether nothing comes after it.
+        features: The tensor that it reads, by whether the network is training.
+        last: Whether no other layer follows it.
     """
 
     name: str
@@ -46,7 +46,9 @@ def find_traced_head(
     """
     trace = traces[False]
     if not isinstance(trace.outputs, Ref):
-        raise _no_head(network, "a network that returns several outputs in evaluation mode")
+        raise _missing_head_error(
+            network, "a network that returns several outputs in evaluation mode"
+        )
     number, pooling = trace.outputs.call, None
     while _changes_nothing(trace.calls[number], network) or (
         pooling is None and _averages(trace.calls[number], network)
@@ -58,23 +60,23 @@ def find_traced_head(
     layer = network.get_submodule(call.target) if call.kind == "module" else None
     key = name_calls(trace)[number]
     if any(key not in name_calls(other) for other in traces.values()):
-        raise _no_head(network, "one that ends with another layer while it is trained")
+        raise _missing_head_error(network, "one that ends with another layer while it is trained")
     calls = {mode: other.calls[name_calls(other).index(key)] for mode, other in traces.items()}
     if isinstance(layer, nn.Linear) and pooling is None:
         features = {mode: list_refs(calls[mode])[0] for mode in traces}
     elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and pooling is not None:
         features = {mode: _pool_features(traces[mode], calls[mode], pooling) for mode in traces}
     else:
-        raise _ends_otherwise(network, name, name_target(call) or "its inputs")
+        raise _wrong_ending_error(network, name, name_target(call) or "its inputs")
     if INPUTS in features.values():
-        raise _no_head(network, "one that is nothing but its head")
+        raise _missing_head_error(network, "one that consists of its head alone")
     if name is not None and name != call.target:
-        raise _ends_otherwise(network, name, call.target)
+        raise _wrong_ending_error(network, name, call.target)
     return TracedHead(call.target, features, number == trace.outputs.call)
 
 
 def make_linear(network: nn.Module, name: str) -> nn.Linear:
-    """Return a network's head as a linear layer; a convolution of one pixel is one."""
+    """Return a network's head as a linear layer; it may be a 1x1 convolution in the network."""
     layer = network.get_submodule(name)
     if isinstance(layer, nn.Linear):
         return layer
@@ -87,7 +89,7 @@ def make_linear(network: nn.Module, name: str) -> nn.Linear:
 
 
 def restore_head(network: nn.Module, name: str, head: nn.Linear) -> nn.Module:
-    """Return a head as the network has it: a linear layer, or a convolution of one pixel."""
+    """Return a head in the network's own form: a linear layer or a 1x1 convolution."""
     own = network.get_submodule(name)
     if not isinstance(own, nn.Conv2d):
         return head
@@ -113,7 +115,7 @@ def _averages(call: Call, network: nn.Module) -> bool:
 
 
 def _pool_features(trace: Trace, head: Call, pooling: Call) -> Ref:
-    """Add to the calls that average what a convolution reads in place of what it returns."""
+    """Add calls to a trace that average the inputs of a convolution instead of its outputs."""
     averaged = Ref(len(trace.calls))
     trace.calls.append(replace(pooling, args=(list_refs(head)[0], *pooling.args[1:]), shapes={}))
     trace.calls.append(Call("function", torch.flatten, (averaged, 1), on_input=True))
@@ -121,13 +123,13 @@ def _pool_features(trace: Trace, head: Call, pooling: Call) -> Ref:
     return Ref(averaged.call + 1)
 
 
-def _ends_otherwise(network: nn.Module, name: str | None, ending: str) -> InputError:
+def _wrong_ending_error(network: nn.Module, name: str | None, ending: str) -> InputError:
     known = name is not None and name in dict(network.named_modules())
     more = f"one that does more after {name}: it" if known else "one that"
-    return _no_head(network, f"{more} ends with {ending}")
+    return _missing_head_error(network, f"{more} ends with {ending}")
 
 
-def _no_head(network: nn.Module, got: str) -> InputError:
+def _missing_head_error(network: nn.Module, got: str) -> InputError:
     linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
     listed = ", ".join(linear[-4:]) or "none"
     return InputError(

@@ -1,4 +1,4 @@
-"""How a network is called, and what goes from one of its blocks to the next."""
+"""How a network is called, and what its blocks pass on to each other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rootbound.networks.wrapping import require_tensor
 
 
 class Passing:
-    """Passes on the state alone, in a network that takes one tensor."""
+    """Passes on only the state, in a network that takes one tensor."""
 
     masked = False
 
@@ -21,7 +21,7 @@ class Passing:
         self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def prepare(self, inputs: Tensor) -> Any:
-        """Return what the network is given for inputs `(N, *shape)`."""
+        """Return the network's arguments for inputs `(N, *shape)`."""
         return inputs
 
     def call(self, network: nn.Module, given: Any) -> object:
@@ -30,32 +30,32 @@ class Passing:
         return outputs
 
     def finish(self, outputs: object, given: Any) -> Tensor:
-        """Return the logits in what the network returned, or the features without a head."""
+        """Return the logits that the network returned, or features where it has no head."""
         return require_tensor(getattr(outputs, "logits", outputs))
 
     def join(self, state: Tensor, given: Any) -> Tensor:
-        """Return what the next block gets."""
+        """Return the input of the next block."""
         self._shapes[tuple(state.shape[1:])] = tuple(given.shape[1:])
         return state
 
     def find_state(self, passed: Tensor) -> Tensor:
-        """Return the state in what a block gets."""
+        """Return the state in the input of a block."""
         return passed
 
     def imagine(self, passed: Tensor) -> Any:
-        """Return something of the kind of what the network was given, for what a block gets."""
+        """Return dummy arguments of the network that fit the input of a block."""
         shape = self._shapes.get(tuple(passed.shape[1:]))
-        if shape is None:  # of another size than any before: at least the number is known
+        if shape is None:  # no input of this size was seen: only the number of samples is known
             shape = next(iter(self._shapes.values()))
         return torch.zeros(1, device=passed.device).expand(len(passed), *shape)
 
     def __deepcopy__(self, _: dict[int, Any]) -> Self:
-        """Return the same object: what one copy learns of shapes is true of all."""
+        """Return the same object, because shapes that it has seen hold for all copies."""
         return self
 
 
 class MaskedPassing(Passing):
-    """Passes on the states of tokens with their mask; the network is given both."""
+    """Passes on the states of tokens with their mask; the network takes tokens and mask."""
 
     masked = True
 
@@ -69,7 +69,7 @@ class MaskedPassing(Passing):
 
     def find_state(self, passed: Tensor) -> Tensor:
         """Return the states."""
-        # Contiguous, as the network has them: a sum in another order is rounded otherwise.
+        # Contiguous, as in the network itself: sums in another order are rounded differently.
         return passed[..., :-1].contiguous()
 
     def imagine(self, passed: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What a network computes for one batch: every call of a layer or a function, in order."""
+"""Recording a network on one batch: every call of a layer or a function, in order."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ OPENED = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel,
     nn.TransformerEncoder, nn.TransformerDecoder,
 )  # fmt: skip
-"""Modules of torch that are no layers themselves: what they call is recorded."""
+"""Modules of torch that are no layers themselves: the calls inside them are recorded."""
 VALUES_OF_TENSORS = frozenset({
     "item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__complex__",
     "__index__", "__contains__", "is_nonzero", "equal", "allclose",
 })  # fmt: skip
-"""Functions that make a Python value of what a tensor holds: the program may then branch on it."""
+"""Functions that turn a tensor's values into Python values, on which a program may branch."""
 RANDOM = frozenset({
     "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "bernoulli",
     "multinomial", "normal", "poisson", "dropout", "dropout1d", "dropout2d", "dropout3d",
@@ -29,13 +29,13 @@ RANDOM = frozenset({
     "bernoulli_", "uniform_", "normal_", "random_", "exponential_", "geometric_", "log_normal_",
     "cauchy_", "dropout_", "alpha_dropout_", "empty", "empty_like", "new_empty",
 })  # fmt: skip
-"""Functions that do not give the same twice."""
+"""Functions whose results are random."""
 
 Kind = Literal["input", "module", "function", "method", "attribute", "weight"]
 
 
 class NotRecordableError(Exception):
-    """A module whose calls depend on the values of its inputs, or have derivatives of their own.
+    """A module's calls depend on the values of its inputs, or have derivatives of their own.
 
     Its argument is the dotted name of the module.
     """
@@ -43,7 +43,7 @@ class NotRecordableError(Exception):
 
 @dataclass(frozen=True)
 class Ref:
-    """A tensor by where it comes from: the number of a call, and the way into its result."""
+    """A reference to a tensor: the number of the call, and the path into its result."""
 
     call: int
     way: tuple[int | str, ...] = ()
@@ -54,12 +54,12 @@ class Call:
     """One call.
 
     Args:
-        kind: What is called; a `weight` is a parameter, buffer or constant of the network.
+        kind: Kind of the target; a `weight` is a parameter, buffer or constant of the network.
         target: Dotted name of a module or weight, name of a method or property, or a function.
         args: Arguments, in which a `Ref` stands for each tensor.
         kwargs: Arguments by name.
         path: Dotted name of the module that makes the call.
-        shapes: Shape of each tensor in the result, by the way to it.
+        shapes: Shape of each tensor in the result, by the path to it.
         on_input: Whether the result depends on the network's inputs, or on chance.
         writes: Whether it changes its first argument and returns nothing, as `x[0] = y`.
     """
@@ -81,7 +81,7 @@ class Recording:
     Args:
         calls: The calls, in order.
         outputs: What the network returns, with a `Ref` for each tensor.
-        returned: What each module returns, by its dotted name, when it runs last.
+        returned: What each module returned the last time it ran, by its dotted name.
     """
 
     calls: list[Call]
@@ -90,16 +90,16 @@ class Recording:
 
 
 def record(network: nn.Module, inputs: Tensor, closed: frozenset[str]) -> Recording:
-    """Run a copy of a network in its mode; return what it called.
+    """Run a copy of a network in its present mode; return the recorded calls.
 
     Args:
         network: The network.
         inputs: A batch.
-        closed: Dotted names of modules to see as one call, besides the layers of torch.
+        closed: Dotted names of modules to record as one call, besides the layers of torch.
 
     Raises:
-        NotRecordableError: A module branches on what a tensor holds, or differentiates itself; or
-            the network cannot take the batch in its mode.
+        NotRecordableError: A module branches on the values of a tensor, or has derivatives of its
+            own; or the network cannot take the batch in this mode.
     """
     recorder = _Recorder(copy.deepcopy(network), closed)
     inputs = inputs.clone()
@@ -109,13 +109,13 @@ def record(network: nn.Module, inputs: Tensor, closed: frozenset[str]) -> Record
             outputs = recorder.network(inputs)
         except NotRecordableError:
             raise
-        except Exception as error:  # it is anybody's code, and may run in evaluation mode alone
+        except Exception as error:  # it is anybody's code, and may fail in train mode
             raise NotRecordableError("") from error
     return Recording(recorder.calls, recorder.refer(outputs), recorder.returned)
 
 
 def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return nested arguments with every value that is no container changed."""
+    """Return nested arguments with a function applied to every value that is no container."""
     if isinstance(value, torch.Size):
         value = tuple(value)
     if isinstance(value, tuple | list):
@@ -138,7 +138,7 @@ def list_leaves(value: Any) -> list[Any]:
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Return whether a module is seen as one call: a layer of torch, or one derived from it."""
+    """Return whether a module is recorded as one call: a layer of torch, or a subclass of one."""
     derived = any(
         base.__module__.startswith("torch.nn")
         for base in type(module).__mro__
@@ -148,7 +148,7 @@ def is_layer(module: nn.Module) -> bool:
 
 
 class _Recorder(TorchFunctionMode):
-    """Sees every function of torch that a network calls, and every layer as one."""
+    """Records every call of a torch function, and every layer as one call."""
 
     def __init__(self, network: nn.Module, closed: frozenset[str]) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class _Recorder(TorchFunctionMode):
         self.calls: list[Call] = []
         self.refs: dict[int, Ref] = {}
         self.differentiable: dict[int, bool] = {}
-        self.alive: list[Tensor] = []  # so that no other tensor gets the identity of one
+        self.alive: list[Tensor] = []  # kept alive, so that no `id` is used again
         self.stack: list[str] = []
         self.returned: dict[str, Any] = {}
         self.layer: nn.Module | None = None
@@ -169,7 +169,7 @@ class _Recorder(TorchFunctionMode):
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
-        """See which module is running; a layer's own calls are not recorded."""
+        """Keep track of the running module; calls inside a layer are not recorded."""
         paths = {id(part): name for name, part in self.network.named_modules()}
         handles = []
 
@@ -187,7 +187,7 @@ class _Recorder(TorchFunctionMode):
                 self.returned[path] = self.refer(result)
 
         for part in self.network.modules():
-            # First in, last out: what other hooks compute belongs to the module.
+            # Our hooks run first and last, so that what other hooks compute belongs to the module.
             handles.append(part.register_forward_pre_hook(enter, prepend=True))
             handles.append(part.register_forward_hook(leave, with_kwargs=True))
         try:
@@ -211,7 +211,7 @@ class _Recorder(TorchFunctionMode):
             if isinstance(value, Tensor):
                 self.add(self.call("attribute", function.__self__.__name__, args[:1], {}), value)
             return value
-        # The arguments are referred to first, because a function may change them.
+        # Replace the arguments by references first, because the function may change them.
         is_method = getattr(Tensor, name, None) is function
         call = self.call(*(("method", name) if is_method else ("function", function)), args, kwargs)
         if name in VALUES_OF_TENSORS and call.on_input:
@@ -237,7 +237,7 @@ class _Recorder(TorchFunctionMode):
         return map_leaves(value, self._refer)
 
     def add(self, call: Call, result: Any) -> None:
-        """Add a call; from now on, the tensors in its result are known by it."""
+        """Add a call; from now on, the tensors in its result refer to it."""
         number = len(self.calls)
         call.on_input |= call.kind == "input"
         self.calls.append(call)
@@ -263,10 +263,10 @@ class _Recorder(TorchFunctionMode):
         known = id(value) in self.refs
         computed = value.grad_fn is not None
         if computed and not (known and self.differentiable[id(value)]):
-            # It came out of a function with derivatives of its own.
+            # The tensor came from a function with derivatives of its own.
             where = self.calls[self.refs[id(value)].call].path if known else self.stack[-1]
             raise NotRecordableError(where)
         if not known:
-            # A tensor that nobody computed: a weight, or a constant of somebody's program.
+            # The tensor was not computed: it is a weight, or a constant in the owner's code.
             self.add(Call("weight", self.names.get(id(value), value.detach())), value)
         return self.refs[id(value)]

@@ -1,4 +1,4 @@
-"""Blocks of a network whose layers repeat: what comes before, its layers, and what follows."""
+"""Blocks of a network whose layers repeat: they are made of its layers and the code around them."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from rootbound.networks.blocks.views import Share, Views
 from rootbound.networks.copying import copy_parts
 
 CARRIED = "_rootbound_carried"
-"""Attribute of what blocks pass on: what the network was given, and it gave to each layer."""
+"""Attribute of passed tensors that holds the arguments of the network and of each layer."""
 
 
-class Reached(Exception):  # no error: the network has run as far as it should
-    """Says that a network has reached its last layer."""
+class Reached(Exception):  # this is no error: it stops the network
+    """The network has reached its last layer."""
 
 
 class RepeatedBlock(Block):
-    """Some layers of a network, and what comes before or after them.
+    """Some layers of a network, with the code before or after them.
 
-    The network's own `forward` does what is not in a layer, on another view of its containers, in
-    which something stands in for what is not the block's own.
+    The network's own `forward` runs everything outside the layers. It runs on another view of the
+    containers, in which stand-ins replace all modules that do not belong to the block.
 
     Args:
         network: The network.
         chain: Its layers.
-        share: Which of them are the block's.
-        passing: What goes from block to block; all blocks of a network share it.
-        needed: Names of the modules before the layers that settle what the layers are given.
-        ghosts: What stands in for modules, by their names; all blocks of a network share it.
+        share: The part of the network that belongs to the block.
+        passing: How blocks pass on states; all blocks of a network share it.
+        needed: Names of the modules before the layers that determine the layers' arguments.
+        ghosts: Stand-ins for modules, by their names; all blocks of a network share them.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class RepeatedBlock(Block):
         super().__init__(own)
         self.chain, self.share, self.passing = chain, share, passing
         self.masked = passing.masked and not share.ends
-        # In tuples, because these modules are no parts of the block.
+        # Tuples hide these modules, which do not belong to the block, from torch.
         self._view, self._containers, self._held = (view,), tuple(views.made), tuple(views.held)
         self._cell = views.cell
         configurations = {id(part.__dict__.get("config")): part for part in network.modules()}
@@ -72,13 +72,13 @@ class RepeatedBlock(Block):
         )
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return what the next block gets, or features `(N, D)` where there is none."""
+        """Return the input of the next block, or features `(N, D)` after the last one."""
         if self.share.begins:
             given = self.passing.prepare(inputs)
             state, contexts = self._begin(given)
         else:
             state = self.passing.find_state(inputs)
-            given, contexts = getattr(inputs, CARRIED, None) or self._work_out(inputs)
+            given, contexts = getattr(inputs, CARRIED, None) or self._imagine_arguments(inputs)
         for position in self.share.layers:
             positional, named = self.chain.give_state(state, contexts[position])
             layer = self.network.get_submodule(self.chain.names[position])
@@ -90,14 +90,14 @@ class RepeatedBlock(Block):
         return passed
 
     def train(self, mode: bool = True) -> RepeatedBlock:
-        """Set the mode, in the other view of the containers too."""
+        """Set the mode, also in the other view of the containers."""
         super().train(mode)
         for container in self._containers:
             container.training = mode and (self.share.begins or self.share.ends)
         return self
 
     def _begin(self, given: Any) -> tuple[Tensor, list[Arguments]]:
-        """Run the network up to its layers; return the first state, and what each is given."""
+        """Run the network up to its layers; return the first state and each layer's arguments."""
         states: list[Tensor] = []
         contexts: list[Arguments] = []
 
@@ -113,17 +113,17 @@ class RepeatedBlock(Block):
             self._run(script, given)
         return states[0], contexts
 
-    def _work_out(self, passed: Tensor) -> tuple[Any, list[Arguments]]:
-        """Return something like what the network was given, and what it gives to each layer."""
+    def _imagine_arguments(self, passed: Tensor) -> tuple[Any, list[Arguments]]:
+        """Return dummy arguments of the network, and the arguments that it gives to each layer."""
         given = self.passing.imagine(passed)
-        with self._random_stream_kept(given):
+        with self._keep_random_stream(given):
             return given, self._begin(given)[1]
 
     def _end(self, state: Tensor, given: Any) -> Tensor:
         """Run the network from its last layer on."""
         count = 0
         with contextlib.ExitStack() as until_last:
-            until_last.enter_context(self._random_stream_kept(given))
+            until_last.enter_context(self._keep_random_stream(given))
 
             def script(positional: tuple[Any, ...], named: dict[str, Any]) -> object:
                 nonlocal count
@@ -144,8 +144,8 @@ class RepeatedBlock(Block):
             self._cell.script = None
 
     @contextlib.contextmanager
-    def _random_stream_kept(self, given: Any) -> Iterator[None]:
-        """Put the random stream back, where dropout may draw from it for a dummy."""
+    def _keep_random_stream(self, given: Any) -> Iterator[None]:
+        """Restore the random stream if dropout may draw from it for dummy arguments."""
         if not self.training:
             yield
             return
@@ -163,7 +163,7 @@ class RepeatedBlock(Block):
         return self
 
     def __deepcopy__(self, memory: dict[int, Any]) -> RepeatedBlock:
-        """Return a copy that shares configurations, which nobody changes."""
+        """Return a copy that shares configurations, which never change."""
         memory.update({id(one): one for one in self._configurations})
         held = (part for module in self._held for part in module.modules())
         copy_parts(self, memory, (*self._containers, *held))
@@ -198,13 +198,13 @@ def find_repeated(
     try:
         blocks = _make_blocks(network, chain, passing, given)
         together, alone = _run_together_and_alone(blocks, example)
-    except Exception:  # a network that misses a part of itself may fail in any way
+    except Exception:  # a network without some of its parts may fail in any way
         return None
     return blocks if torch.equal(together, features) and torch.equal(alone, features) else None
 
 
 def _run_together_and_alone(blocks: list[Block], example: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features from blocks in a row, and from each by itself after the other."""
+    """Return the features from a run through all blocks, and from running each block by itself."""
     together = alone = example
     with in_evaluation(nn.ModuleList(blocks)), torch.no_grad():
         for block in blocks:
@@ -230,7 +230,7 @@ def find_repeated_and_head(network: nn.Module, example: Tensor, passing: Passing
         passing: How it is called.
 
     Returns:
-        None where there are no repeated layers, or the logits are not a linear layer's alone.
+        None where there are no repeated layers, or the logits do not come from one linear layer.
     """
     given = passing.prepare(example)
     with in_evaluation(network), torch.no_grad(), record_calls(network) as calls:
@@ -272,7 +272,7 @@ def _make_blocks(network: nn.Module, chain: Chain, passing: Passing, given: Any)
 
 
 def _find_needed(first: RepeatedBlock, given: Any) -> frozenset[str]:
-    """Return the names of the modules whose weights settle what the layers are given."""
+    """Return the names of the modules on whose weights the layers' arguments depend."""
     with in_evaluation(first), torch.enable_grad():
         _, contexts = first._begin(given)
     values = [

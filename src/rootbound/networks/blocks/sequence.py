@@ -1,4 +1,4 @@
-"""A network as blocks, one after another, which together compute what it computes."""
+"""A network as a sequence of blocks that together compute the same."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 MOST_BLOCKS = 16
-"""Into how many blocks a network is cut at the most."""
+"""Largest number of blocks that a network is cut into."""
 
 
 class Block(nn.Module):
-    """A part of a network. Its modules lie in `network`, under the names that they have there.
+    """A part of a network. Its modules are in `network`, under their names in the whole network.
 
     Args:
         network: The modules of this part alone, in containers that have the network's names.
@@ -24,7 +24,7 @@ class Block(nn.Module):
         self.network = network
 
     def __getattr__(self, name: str) -> Any:
-        """Return weight or bias of the layer, where the block has one: it answers for the layer."""
+        """Return weight or bias of the layer, if the block has a single one."""
         if name in ("weight", "bias") and "network" in self._modules:
             layers = [part for part in self.network.modules() if part._parameters]
             layers = [part for part in layers if not isinstance(part, ParametrizationList)]
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class BlockSequence(nn.Sequential):
-    """The blocks of a network, in order; the network itself is kept to be given back.
+    """The blocks of a network, in order. It keeps the network itself, to return it later.
 
     Args:
         blocks: The blocks, which hold every module with weights that the network uses.
@@ -43,7 +43,7 @@ class BlockSequence(nn.Sequential):
 
     def __init__(self, blocks: Sequence[Block], network: nn.Module) -> None:
         super().__init__(*blocks)
-        # In a tuple, because its modules are those of the blocks and count once.
+        # A tuple hides the network from torch: its modules are those of the blocks already.
         self._whole = (network,)
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""A network that runs without some of its parts: what stands in for them holds no weights."""
+"""Stand-ins without weights, with which a network runs although some of its parts are missing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 Script = Callable[[tuple[Any, ...], dict[str, Any]], object]
-"""What happens when a network calls its next layer."""
+"""A function that is run when a network calls its next layer."""
 
 
 class Ghost:
-    """Stands in for a module: gives zeros of the shape that the module would give.
+    """Stands in for a module: returns zeros of the shape that the module would return.
 
     Args:
-        module: The module; a copy without memory is kept, to ask for the shape.
+        module: The module; a copy without memory is kept, to find out the shape.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -37,12 +37,12 @@ class Ghost:
         tensors = [one for one in leaves if isinstance(one, Tensor)]
         described = str([tuple(one.shape) if isinstance(one, Tensor) else one for one in leaves])
         if described not in self._known:
-            # Asked once, because torch is slow where it works out shapes alone.
+            # Find out the shape only once, because torch is slow at that.
             positional, by_name = tree_map(self._without_memory, (arguments, named))
             with torch.no_grad(), torch.device("meta"):
                 self._known[described] = self.module(*positional, **by_name)
         device = tensors[0].device if tensors else None
-        return tree_map(lambda one: _zeros(one, device), self._known[described])
+        return tree_map(lambda one: _make_zeros(one, device), self._known[described])
 
     def _without_memory(self, value: object) -> object:
         """Return a tensor of the same shape, in the precision that the module has."""
@@ -52,29 +52,29 @@ class Ghost:
         return value.to("meta", own if value.is_floating_point() else value.dtype)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the module has under that name."""
+        """Return the module's attribute of that name."""
         if name.startswith("_") or name == "module":
             raise AttributeError(name)
         return getattr(self.module, name)
 
     def __deepcopy__(self, _: dict[int, Any]) -> Ghost:
-        """Return the same object, in which nothing changes."""
+        """Return the same object, because it never changes."""
         return self
 
 
 class Cell:
-    """Holds the script of the run that is going on."""
+    """Holds the script of the current run."""
 
     def __init__(self) -> None:
         self.script: Script | None = None
 
 
 class Layer:
-    """Stands in for a layer: does what the script says.
+    """Stands in for a layer: runs the current script.
 
     Args:
-        cell: Where the script is.
-        ghost: What stands for the layer's attributes.
+        cell: Holds the script.
+        ghost: Provides the layer's attributes.
     """
 
     def __init__(self, cell: Cell, ghost: Ghost) -> None:
@@ -86,13 +86,13 @@ class Layer:
         return self.cell.script(arguments, named)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the layer has under that name."""
+        """Return the layer's attribute of that name."""
         if name.startswith("_") or name in ("cell", "ghost"):
             raise AttributeError(name)
         return getattr(self.ghost, name)
 
     def __deepcopy__(self, memory: dict[int, Any]) -> Layer:
-        """Return another one: a network has as many as the square of its layers."""
+        """Return a copy, made by hand because a network has many: the square of its layers."""
         return Layer(copy.deepcopy(self.cell, memory), self.ghost)
 
 
@@ -100,8 +100,8 @@ class Row:
     """Stands in for a `ModuleList` or a `Sequential` that holds layers.
 
     Args:
-        modules: The modules of the container that are the block's own, by name.
-        others: What stands in for the others, by name.
+        modules: The modules of the container that belong to the block, by name.
+        others: Stand-ins for the others, by name.
         names: All names, in order.
     """
 
@@ -111,7 +111,7 @@ class Row:
         self.modules, self.others, self.names = modules, others, names
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the modules, or what stands in for them."""
+        """Yield the modules, or their stand-ins."""
         for name in self.names:
             yield self.others[name] if name in self.others else self.modules[name]
 
@@ -140,13 +140,13 @@ def empty_clone(module: nn.Module) -> nn.Module:
 
 
 def same_parts(module: nn.Module) -> nn.Module:
-    """Return another module with the very parts of this one, and attributes of its own."""
+    """Return another module that shares the parts of this one, but not its attributes."""
     clone = module.__new__(type(module))
     clone.__dict__.update(module.__dict__)
     return clone
 
 
-def _zeros(value: object, device: torch.device | None) -> object:
+def _make_zeros(value: object, device: torch.device | None) -> object:
     if not isinstance(value, Tensor):
         return value
     return torch.zeros(value.shape, dtype=value.dtype, device=device)

@@ -21,7 +21,7 @@ from rootbound.networks.blocks.recording import (
 )
 
 MOST_CLOSED = 64
-"""How many modules are tried to be seen as one call before a network counts as one block."""
+"""Most modules that are recorded as one call before the whole network counts as one block."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Trace:
     """The calls of a network in one mode.
 
     Args:
-        calls: The calls, in which a `Size` stands for what depends on the size of the batch.
+        calls: The calls, with a `Size` for each number that depends on the size of the batch.
         outputs: The network's outputs, with a `Ref` for each tensor.
-        returned: What each module returns, by its dotted name, when it runs last.
+        returned: What each module returned the last time it ran, by its dotted name.
         other_shapes: Shapes of the results for the second batch, call by call.
     """
 
@@ -54,7 +54,7 @@ class Trace:
 
 
 class DifferingCallsError(Exception):
-    """A call that differs between two batches, by the dotted name of the module that makes it."""
+    """A call differs between two batches. The argument is the dotted name of the calling module."""
 
 
 def trace(
@@ -62,7 +62,7 @@ def trace(
 ) -> dict[bool, Trace] | None:
     """Return the calls of a network in training mode and in evaluation mode.
 
-    A module whose calls depend on the values of its inputs is seen as one call.
+    A module whose calls depend on the values of its inputs is recorded as one call.
 
     Args:
         network: The network.
@@ -70,8 +70,8 @@ def trace(
         strict: Whether to give up where calls differ between the batches.
 
     Returns:
-        The calls by whether the network is training; None where the network itself is such a
-        module.
+        The calls by whether the network is training; None where the network itself would have to be
+        one call.
     """
     closed: frozenset[str] = frozenset()
     for _ in range(MOST_CLOSED):
@@ -99,21 +99,21 @@ def _trace_mode(
 
 
 def _join(first: Recording, second: Recording) -> Trace:
-    """Return the calls that two recordings share."""
+    """Return two recordings of the same calls as one trace."""
     calls = []
     for one, other in zip(first.calls, second.calls, strict=False):
         if (one.kind, one.path, one.writes) != (other.kind, other.path, other.writes):
-            raise DifferingCallsError(_common_path(one.path, other.path))
+            raise DifferingCallsError(_find_common_path(one.path, other.path))
         if not _same_target(one, other):
             raise DifferingCallsError(one.path)
-        join = _joining(one.path)
+        join = _make_joiner(one.path)
         calls.append(
             replace(one, args=join(one.args, other.args), kwargs=join(one.kwargs, other.kwargs))
         )
     if len(first.calls) != len(second.calls):
         longer = max(first.calls, second.calls, key=len)
         raise DifferingCallsError(longer[len(calls)].path)
-    outputs = _joining("")(first.outputs, second.outputs)
+    outputs = _make_joiner("")(first.outputs, second.outputs)
     return Trace(calls, outputs, first.returned, [call.shapes for call in second.calls])
 
 
@@ -123,8 +123,8 @@ def _same_target(one: Call, other: Call) -> bool:
     return bool(one.target == other.target)
 
 
-def _joining(path: str) -> Callable[[Any, Any], Any]:
-    """Return a function that joins the arguments of two calls which a module makes."""
+def _make_joiner(path: str) -> Callable[[Any, Any], Any]:
+    """Return a function that joins the arguments of two calls made by one module."""
 
     def join(one: Any, other: Any) -> Any:
         others = list_leaves(other)
@@ -145,7 +145,7 @@ def _joining(path: str) -> Callable[[Any, Any], Any]:
     return join
 
 
-def _common_path(one: str, other: str) -> str:
+def _find_common_path(one: str, other: str) -> str:
     """Return the dotted name of the innermost module that two names share."""
     shared = []
     for part, other_part in zip(one.split("."), other.split("."), strict=False):

@@ -1,4 +1,4 @@
-"""Blocks of a network whose calls were recorded: each makes one tensor of another."""
+"""Blocks of a network whose calls were recorded: each computes one tensor from another."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Shape = tuple[int | None, ...]
 
 
 class TracedBlock(Block):
-    """A part of a network that does what the network was seen to do between two tensors.
+    """A part of a network that repeats the network's recorded calls between two tensors.
 
     Args:
         network: The modules of this part.
-        codes: What it does in training mode, and in evaluation mode.
-        shape: Shape of a sample, if it takes no other; None for a side of any length.
+        codes: Its code, by whether the network is training.
+        shape: Shape of a sample if it takes no other; a side that may have any length is None.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class TracedBlock(Block):
                 self.register_buffer(name, constant.clone(), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the tensor that the block makes of the one before it.
+        """Return the tensor that the block computes from the one before it.
 
         Raises:
-            InputError: The network was seen with samples of another shape.
+            InputError: The network was recorded with samples of another shape.
         """
         if self.shape is not None:
             self._check_shape(inputs.shape[1:])
@@ -63,7 +63,7 @@ class TracedBlock(Block):
             )
 
     def __deepcopy__(self, memory: dict[int, Any]) -> TracedBlock:
-        """Return a copy that shares what the block does."""
+        """Return a copy that shares the block's code."""
         copy_parts(self, memory)
         copied = type(self).__new__(type(self))
         memory[id(self)] = copied
@@ -73,7 +73,7 @@ class TracedBlock(Block):
         return copied
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the functions, which are made again of their text."""
+        """Return everything but the functions, which are compiled again from their source."""
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "functions"}
 
@@ -92,9 +92,9 @@ def cut_network(
 
     Args:
         network: The network, whose modules the blocks share.
-        traces: What it calls, by whether it is training.
-        features: What its head is given.
-        points: Tensors to cut at, in order, in place of those that are found.
+        traces: Its calls, by whether it is training.
+        features: The tensor that its head reads, by the same.
+        points: Tensors to cut at, in order, instead of those found automatically.
 
     Raises:
         NotOfTheInputsError: The network cannot be cut there.
@@ -122,7 +122,7 @@ def cut_network(
 def _write_codes(
     traces: Mapping[bool, Trace], ends: Sequence[Mapping[bool, Ref]]
 ) -> tuple[list[dict[bool, BlockCode]], int | None]:
-    """Return the code of each block; or the number of the first that cannot start where it does."""
+    """Return the code of each block; or the number of the first that cannot be written."""
     starts = [dict.fromkeys(traces, INPUTS), *ends[:-1]]
     codes = []
     for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
@@ -136,7 +136,7 @@ def _write_codes(
 
 
 def _share_parts(network: nn.Module, codes: Iterable[BlockCode]) -> nn.Module:
-    """Return modules and weights of a network in containers that have its names."""
+    """Return the modules and weights that the codes use, in containers with the network's names."""
     shared = _make_container(network)
     for code in codes:
         for name in code.modules:
@@ -157,7 +157,7 @@ def _share_parts(network: nn.Module, codes: Iterable[BlockCode]) -> nn.Module:
 
 
 def _find_container(root: nn.Module, network: nn.Module, path: str) -> nn.Module:
-    """Return the container of that dotted name; those on the way are made where there are none."""
+    """Return the container with that dotted name; make it and its parents where missing."""
     for step in path.split(".") if path else ():
         network = network.get_submodule(step)
         if step not in root._modules:
@@ -167,7 +167,7 @@ def _find_container(root: nn.Module, network: nn.Module, path: str) -> nn.Module
 
 
 def _make_container(owner: nn.Module) -> nn.Module:
-    """Return an empty module; of the owner's class, which draws them anew, if it holds weights."""
+    """Return an empty module, of the owner's class if it has weights, which that can draw anew."""
     if not owner._parameters:
         return nn.Module()
     container = type(owner).__new__(type(owner))

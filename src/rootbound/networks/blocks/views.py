@@ -1,4 +1,4 @@
-"""The containers of a block: those that hold its own modules, and those in which it runs."""
+"""The containers of a block: those that hold its own modules, and the views that it runs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rootbound.networks.blocks.stand_ins import Cell, Ghost, Layer, Row, empty_c
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of a network a block is.
+    """The part of a network that belongs to a block.
 
     Args:
-        layers: Positions in the chain.
-        begins: Whether it holds what comes before the first layer.
-        ends: Whether it holds what comes after the last one.
+        layers: Positions of its layers in the chain.
+        begins: Whether everything before the first layer belongs to it.
+        ends: Whether everything after the last layer belongs to it.
     """
 
     layers: range
@@ -33,9 +33,9 @@ class Views:
     Args:
         network: The network.
         chain: Its layers.
-        share: Which part of it the block is.
+        share: The part of it that belongs to the block.
         needed: Names of modules that are run for every block.
-        ghosts: What stands in for modules, by their names; all blocks of a network share it.
+        ghosts: Stand-ins for modules, by their names; all blocks of a network share them.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Views:
         self.own_layers = {chain.names[position] for position in share.layers}
 
     def make(self, name: str, container: nn.Module) -> tuple[nn.Module, nn.Module]:
-        """Return a container with the block's own modules, and its view, which runs."""
+        """Return a container with the block's own modules, and the view of it to run."""
         own = empty_clone(container)
         view = same_parts(own)
         if self.share.begins:
@@ -87,20 +87,20 @@ class Views:
             if path in self.own_layers or (path not in self.chain.names and self._owns(path)):
                 own._modules[key] = part
             if path in self.chain.names:
-                others[key] = Layer(self.cell, self._ghost(path, cast(nn.Module, part)))
+                others[key] = Layer(self.cell, self._make_ghost(path, cast(nn.Module, part)))
             elif not self._owns(path):
                 others[key] = self._stand_in(path, cast(nn.Module, part))
         return own, Row(own._modules, others, tuple(container._modules))
 
     def _is_opened(self, path: str) -> bool:
-        """Return whether the parts of a module are the block's or not, each by itself."""
+        """Return whether each part of a module may belong to another block than the others."""
         if f"{self.chain.container}.".startswith(f"{path}."):
             return True
         called = self.chain.earlier | self.chain.later
         return path not in called and self._ran(path, called)
 
     def _owns(self, path: str) -> bool:
-        """Return whether a module that is no layer is the block's."""
+        """Return whether a module that is no layer belongs to the block."""
         later = self._ran(path, self.chain.later) and not self._ran(path, self.chain.earlier)
         return self.share.ends if later else self.share.begins
 
@@ -115,9 +115,9 @@ class Views:
             copied = copy.deepcopy(part).eval()
             self.held.append(copied)
             return copied
-        return self._ghost(path, part)
+        return self._make_ghost(path, part)
 
-    def _ghost(self, path: str, part: nn.Module) -> Ghost:
+    def _make_ghost(self, path: str, part: nn.Module) -> Ghost:
         if path not in self.ghosts:
             self.ghosts[path] = Ghost(part)
         return self.ghosts[path]

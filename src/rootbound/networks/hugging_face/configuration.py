@@ -1,4 +1,4 @@
-"""What a configuration of `transformers` says: a network's class, its task, and sizes."""
+"""Configurations of `transformers`: a network's class, its task, and sizes."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from rootbound.core.errors import InputError
 from rootbound.networks.hugging_face.passing import find_image_shape
 
 PRETRAINED = "hf:"
-"""Stands before the name of a model on the hub, or of its folder."""
+"""Prefix of the name of a model on the hub, or of its folder."""
 CONFIGURED = "transformers:"
-"""Stands before the configuration in the `architecture` of such a model."""
+"""Prefix of the configuration in the `architecture` of such a model."""
 CAUSAL, IMAGES = "AutoModelForCausalLM", "AutoModelForImageClassification"
 LISTS = {
     "AutoModelForSequenceClassification": "SEQUENCE_CLASSIFICATION",
     IMAGES: "IMAGE_CLASSIFICATION",
     CAUSAL: "CAUSAL_LM",
 }
-"""The library's classes for each task, and its name for the list of networks that have one."""
+"""For each task, the library's automatic class, and the name of its list of networks for it."""
 LEFT_OUT = ("attn_implementation", "auto_map", "dtype", "torch_dtype", "transformers_version")
-"""Settings that would fetch or run code, or say how weights were stored."""
+"""Settings that would fetch or run code, or that say how weights were stored."""
 LARGEST_NUMBER, MOST_LAYERS = 10**7, 1000
-"""Limits for the numbers in a stranger's configuration."""
+"""Upper limits for numbers in a foreign configuration."""
 
 
 def import_transformers() -> Any:
-    """Return the library `transformers`, which then logs errors alone.
+    """Import the library `transformers`, and let it log only errors.
 
     Raises:
         InputError: It is not installed.
@@ -45,7 +45,7 @@ def import_transformers() -> Any:
 
 
 class Choice(NamedTuple):
-    """The class that a configuration asks for, and whether it names another head, or none."""
+    """The class for a configuration, and whether its head is new."""
 
     auto_class: str
     name: str
@@ -59,7 +59,7 @@ def choose_class(description: dict[str, Any]) -> Choice:
         description: The configuration.
 
     Raises:
-        InputError: The library has none of that type that classifies or predicts tokens.
+        InputError: The library has no class of that type that classifies or predicts tokens.
     """
     model_type, named = description.get("model_type"), description.get("architectures")
     known = {auto: _list_classes(name, model_type) for auto, name in LISTS.items()}
@@ -67,7 +67,7 @@ def choose_class(description: dict[str, Any]) -> Choice:
         for name in names:
             if name in (named or ()):
                 return Choice(auto, name, new_head=False)
-    # Where nothing is named, a decoder predicts tokens: it is no network to fill in masks.
+    # Where no class is named, a decoder predicts the next token; it does not fill in masks.
     decoder = not named and not _list_classes("MASKED_LM", model_type)
     for auto in sorted(known, key=lambda auto: (auto == CAUSAL) != decoder):
         if known[auto]:
@@ -91,10 +91,10 @@ def describe(network: Any) -> str:
 
 
 def parse_description(text: str) -> dict[str, Any]:
-    """Return a configuration of sensible sizes, without code.
+    """Parse a configuration, leave out code, and check its sizes.
 
     Raises:
-        ValueError: The text is no JSON, or a size is not sensible.
+        ValueError: The text is no JSON, or a size is out of range.
     """
     description = _without_code(json.loads(text))
     check_sizes(description)
@@ -102,7 +102,7 @@ def parse_description(text: str) -> dict[str, Any]:
 
 
 def check_sizes(description: dict[str, Any]) -> None:
-    """Raise a `ValueError` where a configuration would build something of no sensible size."""
+    """Raise a `ValueError` where a configuration has a size that is out of range."""
     for key, value in description.items():
         if isinstance(value, dict):
             check_sizes(value)
@@ -114,7 +114,7 @@ def check_sizes(description: dict[str, Any]) -> None:
 
 
 def read_configuration(name: str) -> Any | None:
-    """Return the configuration of a model, or None where there is none that can be read.
+    """Return the configuration of a model, or None if none can be read.
 
     Args:
         name: `hf:` and a name or folder, or `transformers:` and a configuration as JSON.
@@ -127,7 +127,7 @@ def read_configuration(name: str) -> Any | None:
         if name.startswith(CONFIGURED):
             return auto_config.for_model(**parse_description(name.removeprefix(CONFIGURED)))
         return auto_config.from_pretrained(name.removeprefix(PRETRAINED), trust_remote_code=False)
-    except Exception:  # whatever it is, `build` says it better
+    except Exception:  # `build` reports the same problem in better words
         return None
 
 
@@ -137,14 +137,14 @@ def is_causal(config: Any) -> bool:
 
 
 def find_auto_class(architecture: str) -> str:
-    """Return the class of `transformers` that reads a model, empty where it is none of theirs."""
+    """Return the automatic class of `transformers` for a model; empty if it is none of theirs."""
     if not architecture.startswith(CONFIGURED):
         return ""
     return choose_class(json.loads(architecture.removeprefix(CONFIGURED))).auto_class
 
 
 def read_fixed_shape(name: str) -> tuple[int, int, int] | None:
-    """Return the shape of images that a network needs, or None if it takes several, or no images.
+    """Return the only shape of images that a network takes; None if it takes several or no images.
 
     Networks that learn something for each patch need a fixed number of patches.
 
@@ -159,7 +159,7 @@ def read_fixed_shape(name: str) -> tuple[int, int, int] | None:
         return None
     channels, height, width = find_image_shape(config)
     try:
-        with torch.device("meta"):  # only shapes are asked for: no memory
+        with torch.device("meta"):  # only shapes are needed, so no memory is used
             network = getattr(import_transformers(), IMAGES).from_config(config).eval()
             network(torch.zeros(1, channels, 2 * height, 2 * width))
     except Exception:  # a network that cannot take another size may fail in any way

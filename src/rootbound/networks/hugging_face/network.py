@@ -1,4 +1,4 @@
-"""A network of `transformers` as a `Classifier`, and back; code that comes along is not run."""
+"""Networks of `transformers` as `Classifier`s, and back. Code that comes with one is not run."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from rootbound.networks.hugging_face.passing import Texts, find_padding, make_ex
 from rootbound.networks.weights import check_fit, own_weights
 
 ATTENTION = "eager"
-"""Attention that is written out in torch, and so has derivatives of any order."""
+"""The attention that is written in plain torch, and so has derivatives of any order."""
 SAFELY = {"attn_implementation": ATTENTION, "dtype": torch.float32, "trust_remote_code": False}
 LOADED = SAFELY | {"output_loading_info": True}
 ADAPTER = "adapter_config.json"
 POOLING = "pool"
-"""In the names of what stands between layers and head, which networks with another head lack."""
+"""Part of the names of weights between layers and head, which some networks lack."""
 SHOWN = 3
-"""Names that are shown of tensors that do not fit."""
+"""Most names that an error shows of tensors that do not fit."""
 
 
 def build(name: str, classes: int | None = None, seed: int = 0) -> Classifier:
-    """Return the model of a folder or of the hub, or a new one by its configuration.
+    """Return the model in a folder or on the hub, or a new one from its configuration.
 
-    A head that is missing or for other classes is drawn with the seed, and that is said.
+    A head that is missing or for other classes is drawn with the seed; `new_head` says so.
 
     Args:
         name: `hf:` and a name or folder, or `transformers:` and a configuration as JSON.
@@ -43,8 +43,8 @@ def build(name: str, classes: int | None = None, seed: int = 0) -> Classifier:
         seed: Seed of new weights.
 
     Raises:
-        InputError: There is no such model, its weights are not all there, or it is for something
-            else.
+        InputError: There is no such model, some of its weights are missing, or it is for another
+            kind of task.
     """
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
@@ -54,11 +54,11 @@ def build(name: str, classes: int | None = None, seed: int = 0) -> Classifier:
 
 
 def build_configured(text: str, classes: int | None = None) -> Any:
-    """Return a network of `transformers` by its configuration, with random weights.
+    """Return a network of `transformers` from its configuration, with random weights.
 
     Raises:
         InputError: The text is no configuration of a network that classifies or predicts tokens,
-            or of no sensible size.
+            or a size is out of range.
     """
     library = configuration.import_transformers()
     with told_in_one_line("a configuration of `transformers`", "correct the configuration"):
@@ -73,18 +73,18 @@ def build_configured(text: str, classes: int | None = None) -> Any:
 def build_from_weights(
     weights: Mapping[str, Tensor], architecture: str, classes: int
 ) -> Classifier:
-    """Return a model of a configuration, with weights under the names of the library.
+    """Return a model of a configuration, with weights under the library's names.
 
     Raises:
         InputError: The architecture is no configuration of `transformers`.
         ValueError: There are too many or too few weights, or some have another shape.
     """
     if "head.weight" in weights:
-        raise ValueError("weights by their place in blocks, as earlier versions wrote them")
-    with torch.device("meta"):  # without memory: a stranger's file may claim any size
+        raise ValueError("weights named by their place in blocks, as earlier versions wrote them")
+    with torch.device("meta"):  # this uses no memory: a foreign file may claim any size
         network = build_configured(architecture.removeprefix(CONFIGURED), classes)
     misfit = f"weights that do not fit {network.config.model_type} for {classes} classes"
-    # Shared weights have several names, and may be in the file once or often.
+    # Shared weights have several names, and the file may contain one of them or more.
     sizes = {id(value): value.numel() for value in network.state_dict(keep_vars=True).values()}
     if sum(value.numel() for value in weights.values()) < sum(sizes.values()):
         raise ValueError(misfit)
@@ -98,15 +98,15 @@ def build_from_weights(
 
 
 def from_transformers(network: Any) -> Classifier:
-    """Return a classifier made of the network's own parts, which it shares.
+    """Return a classifier that shares the network's own parts.
 
-    Logits of a causal model are those before they are capped, where it caps them.
+    If a causal model caps its logits, the classifier returns them without the cap.
 
     Args:
         network: A network of `transformers` that classifies images or texts, or predicts tokens.
 
     Raises:
-        InputError: It is for something else, or its logits do not come from a linear layer.
+        InputError: It is for another kind of task, or its logits do not come from a linear layer.
     """
     named = {"model_type": network.config.model_type, "architectures": [type(network).__name__]}
     choice = configuration.choose_class(named)
@@ -115,7 +115,7 @@ def from_transformers(network: Any) -> Classifier:
     if of_texts:
         config = network.config.get_text_config()
         if choice.auto_class != CAUSAL:
-            config.pad_token_id = find_padding(config)  # which a classifier's own code asks for
+            config.pad_token_id = find_padding(config)  # the classifier's own code needs it
         elif getattr(config, "final_logit_softcapping", None):
             config.final_logit_softcapping = None
     passing = Texts(network) if of_texts else Passing()
@@ -135,7 +135,7 @@ def to_transformers(model: Classifier) -> Any:
     """Return the network of `transformers` that has these weights.
 
     Raises:
-        InputError: The model is none of the library's, or its head is of another kind.
+        InputError: The model is not one of the library's, or its head is of another kind.
     """
     if not model.architecture.startswith(CONFIGURED):
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
@@ -157,7 +157,7 @@ def _load_pretrained(name: str, classes: int | None) -> Classifier:
     with told_in_one_line(expected, "check the name or the folder"):
         config = library.AutoConfig.from_pretrained(name, trust_remote_code=False)
         choice = configuration.choose_class(config.to_dict())
-        # The file's own choice may be a kernel of the hub, which is code.
+        # The configuration's own choice may be a kernel on the hub, which is code.
         config._attn_implementation = ATTENTION
         config.architectures = [choice.name]
         if choice.auto_class != CAUSAL and classes is not None:
@@ -173,7 +173,7 @@ def _load_pretrained(name: str, classes: int | None) -> Classifier:
 
 
 def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head: bool) -> bool:
-    """Return whether the head is new: it was absent altogether, or for other classes.
+    """Return whether the head is new because it was missing or for other classes.
 
     Raises:
         InputError: Other tensors are missing, left over, misshaped or not finite.
@@ -182,7 +182,7 @@ def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head
     heads = {key for key in tensors if not key.startswith(body)}
     missing, left = set(info["missing_keys"]), set(info["unexpected_keys"])
     misshaped = {key for key, *_ in info["mismatched_keys"]}
-    # Where the configuration is of another network, that one's head is left over.
+    # If the configuration names another network, the head of that one is left over.
     absent = missing & heads if new_head or heads <= missing else set()
     if new_head:
         absent |= {key for key in missing if POOLING in key}

@@ -1,4 +1,4 @@
-"""How networks of `transformers` are called, and what goes from one of their blocks to the next."""
+"""How networks of `transformers` are called, and what their blocks pass on to each other."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rootbound.networks.block_outputs import exchange_padding, find_last
 from rootbound.networks.blocks.passing import MaskedPassing
 
 IMAGE_SIZE, CHANNELS = 64, 3
-"""Of networks whose configuration does not say it."""
+"""Image size and channels of networks whose configuration does not say them."""
 
 
 def find_padding(config: Any) -> int:
-    """Return a text model's own number for padding, or else for the end of a text."""
+    """Return a text model's own number for padding; if it has none, that for the end of a text."""
     for name in ("pad_token_id", "eos_token_id"):
         number = getattr(config, name, None)
         if isinstance(number, int) and 0 <= number < config.vocab_size:
@@ -77,7 +77,7 @@ class Texts(MaskedPassing):
         return outputs
 
     def finish(self, outputs: object, given: tuple[Tensor, Tensor]) -> Tensor:
-        """Return what the network has in place of logits, of the last token where of all."""
+        """Return the network's logits or features; of those for all tokens, the last token's."""
         logits = super().finish(outputs, given)
         if logits.dim() > 2:
             logits = logits[torch.arange(len(logits), device=logits.device), find_last(given[1])]

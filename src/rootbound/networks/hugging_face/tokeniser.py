@@ -45,7 +45,7 @@ class PretrainedTokeniser:
         if backend is None:
             return ""
         rules = json.loads(backend.to_str())
-        # What the last call asked for; the next call asks anew.
+        # These are settings of the last call; the next call sets them again.
         rules |= {"truncation": None, "padding": None}
         names = [type(self.inner).__name__, *map(version, ("tokenizers", "transformers"))]
         identity = [names, self.padding, self.inner.truncation_side, rules]
@@ -68,7 +68,7 @@ class PretrainedTokeniser:
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32; L is that of the longest text, at most `length`."""
         numbers = self.inner(list(texts), truncation=True, max_length=length)["input_ids"]
-        # The library does not cut where there is no room for the marks of beginning and end.
+        # The library does not truncate if there is no room for the marks of beginning and end.
         rows = [torch.tensor(row[:length], dtype=torch.int32) for row in numbers]
         tokens = pad_sequence(rows, batch_first=True, padding_value=self.padding)
         if not tokens.shape[1]:
@@ -83,14 +83,14 @@ class CausalTokeniser(PretrainedTokeniser):
     Args:
         inner: The tokeniser of `transformers`.
         padding: The model's own number for padding.
-        size: Number of tokens that the model tells apart; the tokeniser may know fewer.
+        size: Number of tokens that the model knows; the tokeniser may know fewer.
     """
 
     size: int
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """The piece that each of the model's own numbers stands for, empty if it is not in use."""
+        """The piece that each of the model's own numbers stands for; empty if it is not used."""
         known = super().pieces[: self.size]
         return known + ("",) * (self.size - len(known))
 
@@ -100,10 +100,10 @@ class CausalTokeniser(PretrainedTokeniser):
 
 
 def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
-    """Return the tokeniser of a model's folder, or of the hub.
+    """Return the tokeniser of a model in a folder or on the hub.
 
     Raises:
-        InputError: There is none, or no number is for padding.
+        InputError: There is none, or it has no number for padding.
     """
     inner, config = load_tokeniser(name), read_configuration(PRETRAINED + name)
     if config is None:  # `build` says why
@@ -119,7 +119,7 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
 
 
 def load_tokeniser(name: str) -> Any:
-    """Return the tokeniser of a model's folder, or of the hub, as `transformers` has it.
+    """Return the tokeniser of a model in a folder or on the hub, as a `transformers` object.
 
     Raises:
         InputError: There is none.

@@ -1,4 +1,4 @@
-"""Networks that are met inside, by the numbers of their calls: cut at one, or fixed at some."""
+"""Networks that are cut at one of their calls, or in which units of some calls are fixed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from rootbound.networks.calls import Calls, detached_buffers
 
 
-def goes_alike(network: nn.Module, inputs: Tensor) -> bool:
+def makes_same_calls(network: nn.Module, inputs: Tensor) -> bool:
     """Return whether a network makes the same calls in train mode as in evaluation mode.
 
-    With stochastic depth, say, it does not: then a number names another tensor.
+    With stochastic depth, for example, it does not; then a number names another tensor.
     """
     courses: list[list[str]] = [[], []]
     for mode, names in zip((True, False), courses, strict=True):
@@ -27,17 +27,17 @@ def goes_alike(network: nn.Module, inputs: Tensor) -> bool:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), Calls(note):
                 copy.deepcopy(network).train(mode)(inputs.clone())
-        except Exception:  # it is anybody's code, and may refuse to be trained
+        except Exception:  # it is anybody's code, and may fail in train mode
             return False
     return courses[0] == courses[1]
 
 
-class _Inside(nn.Module):
-    """A network that is met at numbers of its calls, which are those of evaluation mode.
+class _ChangedInside(nn.Module):
+    """A network that is changed at some of its calls, numbered as in evaluation mode.
 
     Args:
         network: The network.
-        alike: Whether it makes the same calls in train mode; else it stays out of that.
+        alike: Whether it makes the same calls in train mode; if not, it stays in evaluation mode.
     """
 
     def __init__(self, network: nn.Module, *, alike: bool) -> None:
@@ -52,13 +52,13 @@ class _Inside(nn.Module):
         return self
 
 
-class Fixed(_Inside):
-    """A network in which some units inside are what they are on the mean of some inputs.
+class Fixed(_ChangedInside):
+    """A network in which some units inside are fixed at given values.
 
     Args:
         network: The network.
-        values: By the number of a call, what its units are fixed at, without the batch.
-        chosen: By the same number, which of its units are.
+        values: The values at which units are fixed, for one sample, by the number of the call.
+        chosen: Which units are fixed, by the number of the call.
         alike: Whether the network makes the same calls in train mode.
     """
 
@@ -84,7 +84,7 @@ class Fixed(_Inside):
         return outputs
 
     def fix(self, number: int, tensor: Tensor) -> Tensor:
-        """Return what takes the place of a tensor: itself where nothing of it is fixed."""
+        """Return a tensor with its fixed units replaced, or itself if it has none."""
         if number not in self.numbers:
             return tensor
         value = self.get_buffer(f"value_{number}")
@@ -99,13 +99,13 @@ def _fits(value: Tensor, tensor: Tensor) -> bool:
     return all(own in (1, other) for own, other in zip(value.shape, shape, strict=True))
 
 
-class Cut(_Inside):
+class Cut(_ChangedInside):
     """A network up to one call inside, whose outputs are averaged over a grid of positions.
 
     Args:
         network: The network.
         number: Number of the call.
-        pool: Makes features `(N, D)` of what the call returns.
+        pool: Turns what the call returns into features `(N, D)`.
         alike: Whether the network makes the same calls in train mode.
     """
 
@@ -134,11 +134,11 @@ class Cut(_Inside):
                 self.network(inputs)
         except _Reached as reached:
             return self.pool(reached.tensor)
-        raise RuntimeError(f"call {self.number} was not made: the network took another course")
+        raise RuntimeError(f"call {self.number} was not made: the network made other calls")
 
 
 class _Reached(BaseException):
-    """The call was made: no code of the network may take this for an error of its own."""
+    """The call was made. No code of the network should catch this as one of its own errors."""
 
     def __init__(self, tensor: Tensor) -> None:
         super().__init__()
