@@ -128,7 +128,7 @@ def test_one_class_of_texts_is_a_task(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "chosen", "message"),
     [
-        (["chess", "", "dice"], ([0], [1]), "texts of two tokens or more"),
+        (["chess", "", "dice"], ([0], [1]), "texts of at least two tokens"),
         ([GAMES, "web"], ([0], [1]), "texts of the chosen classes"),
         ([GAMES, MAIL], ([0], []), "at least one undesirable classes"),
         ([GAMES, MAIL], ([0, 1], [1]), "do not overlap"),

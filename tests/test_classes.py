@@ -16,7 +16,7 @@ from rootbound.cli.tasks import ClassList, resolve_tasks
 from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.datasets import Dataset
-from rootbound.datasets.classes import ClassNames, counted, describe_names, write_names
+from rootbound.datasets.classes import ClassNames, describe_names, parse_positions, write_names
 from rootbound.publishing import Origin
 from rootbound.records import Configuration
 
@@ -130,8 +130,12 @@ def test_names_may_hold_commas_and_spaces(name: str, text: str, wanted: list[str
         ("digits", "9" * 5000, "got '9999"),
         ("stars", "0-4", "classes of stars out of 1-5; got '0'"),
         ("gap", "1-5", "out of 1,2,5; got '3'"),
-        ("zoo", "0-1", "cat, dog, eel, frog; got '0-1'; write the names of classes, not their pl"),
-        ("zoo", "3", "cat, dog, eel, frog; got '3'; write the names of classes, not their places"),
+        ("zoo", "0-1", "cat, dog, eel, frog; got '0-1'; write the names of classes, not their po"),
+        (
+            "zoo",
+            "3",
+            "cat, dog, eel, frog; got '3'; write the names of classes, not their positions",
+        ),
         ("zoo", "frgo", "got 'frgo'; did you mean 'frog'"),
         ("zoo", "bird", "got 'bird'; correct the class list"),
         ("zoo", "cat;dog", "got 'cat;dog'"),
@@ -241,8 +245,8 @@ def test_lists_in_older_files_count_places() -> None:
     assert resolve(dataset("folders"), newer) == [("1", "2"), ("3", "4")]
     # What a user writes are names, whatever the file has.
     assert resolve(dataset("folders"), older, desirable="1-2")[0] == ("1", "2")
-    assert counted("0-1,7", ("cat", "7", "dog")) == (0, 1, 1)
-    assert counted("all", ("cat", "dog")) == (0, 1)
+    assert parse_positions("0-1,7", ("cat", "7", "dog")) == (0, 1, 1)
+    assert parse_positions("all", ("cat", "dog")) == (0, 1)
 
 
 def test_a_file_without_the_word_is_an_older_one() -> None:

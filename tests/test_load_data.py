@@ -213,7 +213,7 @@ def test_a_stream_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("chosen", "says"),
     [
-        (3, "classes in one text or in a list; got 3; write a list"),
+        (3, "classes as a text or a list; got 3; write a list"),
         ([0, 1.5], "from 0 to 5; got 1.5; correct the label"),
         ([0, None], "from 0 to 5; got None; correct the label"),
     ],
@@ -250,8 +250,14 @@ def test_a_table_of_datasets() -> None:
         ((np.array(["a", "b"]), [0, 1]), "bytes or floating point"),
         (None, "a loader of one; got NoneType"),
         ((np.zeros((2, 2)), None), "labels as an array .*; got objects of shape"),
-        (((np.zeros((2, 2)), np.zeros(2)),) * 2, "two of them in one; pass what .*, as `test`"),
-        ((TensorDataset(torch.zeros(3, 2)),) * 2, "two of them in one; pass what .*, as `test`"),
+        (
+            ((np.zeros((2, 2)), np.zeros(2)),) * 2,
+            "two of them in one; pass the test part by itself, as `test`",
+        ),
+        (
+            (TensorDataset(torch.zeros(3, 2)),) * 2,
+            "two of them in one; pass the test part by itself, as `test`",
+        ),
         ((torch.zeros(2, 2) + 1j, [0, 1]), "plain numbers as inputs; got complex64"),
         ((torch.zeros(2, 2).to_sparse(), [0, 1]), "plain numbers as inputs; got sparse_coo"),
         ((np.zeros((2, 2)), ["a", None]), "a name in every label.*; got None in row 1; leave out"),

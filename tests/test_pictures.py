@@ -145,9 +145,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "cannot identify"),
     "a web page": (b"<!DOCTYPE html><html></html>", "cannot identify"),
     "NaN": (of(np.where(INK, np.nan, RAMP).astype(np.float32), kind="tiff"), "NaN"),
-    "whole numbers of 32 bits": (of(DEEP.astype(np.int32) * 9, kind="tiff"), "whose range nobody"),
-    "white ink on nothing": (with_alpha(255, INK), "nothing can be seen on white"),
-    "nothing but alpha": (with_alpha(255, BYTES), "nothing can be seen on white"),
+    "whole numbers of 32 bits": (
+        of(DEEP.astype(np.int32) * 9, kind="tiff"),
+        "whose range is not known",
+    ),
+    "white ink on nothing": (with_alpha(255, INK), "invisible on white"),
+    "nothing but alpha": (with_alpha(255, BYTES), "invisible on white"),
 }
 
 

@@ -88,10 +88,18 @@ def test_nothing_is_said_of_texts_that_are_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "suffix", "message"),
     [
-        (GOOD.encode("utf-16"), "csv", "train.csv; got UTF-16; convert it, as by: iconv -f utf-16"),
+        (
+            GOOD.encode("utf-16"),
+            "csv",
+            "train.csv; got UTF-16; convert it, for example with: iconv -f utf-16",
+        ),
         (GOOD.encode("utf-16-le"), "csv", "train.csv; got UTF-16"),
         (GOOD.encode("utf-16-be"), "csv", "train.csv; got UTF-16"),
-        (GOOD.encode("utf-32"), "csv", "train.csv; got UTF-32; convert it, as by: iconv -f utf-32"),
+        (
+            GOOD.encode("utf-32"),
+            "csv",
+            "train.csv; got UTF-32; convert it, for example with: iconv -f utf-32",
+        ),
         (GOOD.encode("cp1252"), "csv", "train.csv; got byte 0xe4 in line 3; .*-f windows-1252"),
         (GOOD.replace("’", "").encode("latin-1"), "tsv", "train.tsv; got byte 0xe4 in line 3"),
         (lines("one", "Bären").decode().encode("latin-1"), "jsonl", "jsonl; got byte 0xe4 in line"),

@@ -88,7 +88,7 @@ def test_settings_of_other_data_in_python(source: Any, setting: dict[str, Any]) 
 
 def test_a_share_to_hold_out_where_samples_to_be_judged_on_are_given(toy: Dataset) -> None:
     part = toy.test.inputs, toy.test.labels
-    with pytest.raises(rb.InputError, match="no `holdout`, for there is a test part"):
+    with pytest.raises(rb.InputError, match="no `holdout`, as there is a test part"):
         rb.load_data(part, part, holdout=0.3)
 
 
@@ -118,7 +118,7 @@ def test_what_a_file_states_of_its_own_data_need_not_be_of_use_for_others(data: 
     assert len(tasks.desirable.test) == {"whole": 10, "photos": 4}[data]
     options = TaskOptions("idx", desirable="0,1", undesirable="2,3")
     assert len(resolve_tasks(options, ORIGIN).read().desirable.classes) == 2
-    with pytest.raises(rb.InputError, match="no `holdout`, for there is a test part"):
+    with pytest.raises(rb.InputError, match="no `holdout`, as there is a test part"):
         resolve_tasks(TaskOptions("whole", holdout=0.3), ORIGIN).read()
 
 

@@ -23,7 +23,7 @@ from rootbound.datasets import (
     load,
     settings_of,
 )
-from rootbound.datasets.classes import counted, describe_names, write_names
+from rootbound.datasets.classes import describe_names, parse_positions, write_names
 from rootbound.datasets.unused import STATED
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
@@ -60,7 +60,7 @@ class ClassList:
             InputError: There are no such classes, or nobody said which.
         """
         if not self.by_name:
-            return counted(self.text, data.classes)
+            return parse_positions(self.text, data.classes)
         if self.text:
             return data.chosen(self.text)
         if len(data.classes) != DEFAULT_CLASSES:

@@ -1,4 +1,4 @@
-"""Data: samples, the tasks made of them, how they are scaled and augmented."""
+"""Data: samples, tasks made from them, scaling and augmentation."""
 
 from rootbound.data.samples import PADDING, Batch, Data
 from rootbound.data.tasks import Task, TaskPair, Tasks

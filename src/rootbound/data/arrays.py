@@ -1,4 +1,4 @@
-"""Samples and labels as tensors, out of what users have: arrays, and data sets of torch."""
+"""Samples and labels as tensors, made from arrays or data sets of torch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ EXPECTED = "inputs and labels as arrays or tensors, a data set of torch, or a lo
 
 
 def as_inputs(values: object) -> Tensor:
-    """Return inputs as a tensor; floating point of NumPy in single precision.
+    """Return inputs as a tensor; NumPy's floating-point arrays become float32.
 
     Raises:
         InputError: They are no array of numbers.
     """
     if isinstance(values, MappedRows):
-        return cast(Tensor, values)  # which it stands for
+        return cast(Tensor, values)  # it takes a tensor's place
     tensor = _as_tensor(values, "inputs as an array or a tensor of numbers")
     if tensor.is_complex() or tensor.layout != torch.strided:
         kind = str(tensor.dtype if tensor.is_complex() else tensor.layout)
@@ -38,7 +38,7 @@ def as_inputs(values: object) -> Tensor:
 
 
 def as_labels(values: object) -> Tensor:
-    """Return labels as a tensor; whole numbers of any type as int64.
+    """Return labels as a tensor; integers of any type become int64.
 
     Raises:
         InputError: They are no array of numbers.
@@ -49,33 +49,33 @@ def as_labels(values: object) -> Tensor:
 
 
 def list_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return names one by one; a text holds several, as `cat,dog`."""
+    """Return a list of names; a single text may contain several, such as `cat,dog`."""
     if isinstance(names, str):
         return tuple(name.strip() for name in names.split(","))
     return tuple(map(str, names))
 
 
 def gather(source: object) -> tuple[object, object]:
-    """Return inputs and labels of a pair of arrays, of a data set of torch, or of a loader of one.
+    """Return inputs and labels of a pair of arrays, of a data set of torch, or of its loader.
 
-    A loader that shuffles is read in the order of its data set, so that the same data are the same
+    A loader that shuffles is read in the order of its data set, so that the result is the same
     every time.
 
     Raises:
-        InputError: It is nothing of that kind, or its samples cannot be put together.
+        InputError: It is none of these, or its samples cannot be stacked.
     """
     if isinstance(source, tuple | list) and len(source) == 2:
         if all(_holds_both(one) for one in source):
             raise InputError(
-                EXPECTED, "two of them in one", "pass what is to be judged on by itself, as `test`"
+                EXPECTED, "two of them in one", "pass the test part by itself, as `test`"
             )
         return source[0], source[1]
     if isinstance(source, torch_data.DataLoader):
-        loader: Iterable[Any] = _in_order(source)
+        loader: Iterable[Any] = _without_shuffling(source)
     elif is_torch_dataset(source):
         loader = torch_data.DataLoader(cast("torch_data.Dataset[Any]", source), AT_ONCE)
     else:
-        raise InputError(EXPECTED, type(source).__name__, "pass (inputs, labels), say")
+        raise InputError(EXPECTED, type(source).__name__, "pass (inputs, labels)")
     with told_in_one_line(
         f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
         "give the data set a transform that makes tensors of one size",
@@ -88,26 +88,26 @@ def gather(source: object) -> tuple[object, object]:
 
 
 def _holds_both(source: object) -> bool:
-    """Return whether something holds inputs and labels, and so is neither of them."""
+    """Return whether an object contains both inputs and labels."""
     if isinstance(source, tuple) and len(source) == 2:
         return all(isinstance(one, Tensor | np.ndarray) for one in source)
     return isinstance(source, torch_data.DataLoader | torch_data.Dataset)
 
 
 def _are_names(labels: object) -> bool:
-    """Return whether labels are words, as a loader puts them together."""
+    """Return whether labels are words, in the form in which a loader collates them."""
     return isinstance(labels, list | tuple) and bool(labels) and isinstance(labels[0], str)
 
 
 def is_torch_dataset(source: object) -> bool:
-    """Return whether something is a data set of torch, by its class or by what it can do."""
+    """Return whether an object is a data set of torch, or behaves like one."""
     by_place = isinstance(source, Sized) and hasattr(source, "__getitem__")
     plain = isinstance(source, Sequence | Tensor | np.ndarray | dict)
     return isinstance(source, torch_data.Dataset) or (by_place and not plain)
 
 
-def _in_order(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoader[Any]:
-    """Return a loader of the same samples in order; where some are chosen, the loader itself."""
+def _without_shuffling(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoader[Any]:
+    """Return a loader of the same samples in order; the loader itself if it selects samples."""
     whole = isinstance(loader.sampler, torch_data.SequentialSampler | torch_data.RandomSampler)
     if not whole or len(loader.sampler) != len(loader.dataset):  # type: ignore[arg-type]
         return loader
@@ -122,4 +122,4 @@ def _as_tensor(values: object, expected: str) -> Tensor:
         if array.dtype.kind in "OSU":
             words = "objects" if array.dtype.kind == "O" else "words"
             raise InputError(expected, f"{words} of shape {array.shape}", "convert them first")
-        return torch.tensor(array)  # in memory of its own: arrays may be read-only
+        return torch.tensor(array)  # a copy, because arrays may be read-only

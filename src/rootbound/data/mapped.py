@@ -1,4 +1,4 @@
-"""Samples that stay in a file: rows of an array, read when they are asked for."""
+"""Samples that stay in a file: rows of an array, read when they are needed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 SMALL = 64 * 2**20
-"""Bytes: selected rows that need no more are read at once."""
+"""Selected rows that need at most this many bytes are read at once."""
 
 
 class MappedRows:
     """Rows of an array in an `.npy` file, in any order; the file must not change.
 
-    They take a tensor's place as the inputs of `Data`: they have its shape and type, and indexing
-    reads rows as it would there, `[:]` all of them. Sent to another process, the file is opened
-    there again; the samples are not sent.
+    They take a tensor's place as the inputs of `Data`: they have a shape and a type, and indexing
+    reads rows, `[:]` all of them. Another process that receives them opens the file again; the
+    samples are not sent.
 
     Args:
         path: The file.
-        rows: Which of its rows `(N,)`; all when left out.
+        rows: Which of its rows to use `(N,)`; all if left out.
     """
 
     def __init__(self, path: Path, rows: Tensor | None = None) -> None:
@@ -42,7 +42,7 @@ class MappedRows:
         if self.rows is not None:
             numbers = self.rows.numpy()[numbers]
         values = self._array[numbers]
-        # NumPy copies rows that an array chooses; a slice still lies in the file.
+        # NumPy copies rows that an array selects, but a slice is still a view of the file.
         return torch.from_numpy(values if isinstance(numbers, np.ndarray) else np.array(values))
 
     def __reduce__(self) -> tuple[Callable[..., MappedRows], tuple[Path, Tensor | None]]:

@@ -1,4 +1,4 @@
-"""Labelled samples: stored as they came, scaled a batch at a time, drawn with a generator."""
+"""Labelled samples: stored as given, scaled a batch at a time, drawn with a generator."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from rootbound.data.transforms import Scaling
 Batch = tuple[Tensor, Tensor]
 """Inputs `(N, *shape)` as float32, normalised, or int64 tokens; and labels `(N,)` as int64."""
 TOKENS = (torch.int16, torch.int32, torch.int64)
-"""Types of stored inputs that are numbers of tokens, which are not scaled."""
+"""Types of stored inputs that are tokens, which are not scaled."""
 MOST_SCALED = 1 << 24
-"""Numbers of samples that are kept scaled, at most: 64 MiB of them."""
+"""Most numbers that are kept in scaled form: 64 MiB."""
 PADDING = 0
 """The token that fills up a short text."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Data:
-    """Labelled samples, stored as they came (bytes stay bytes) and scaled a batch at a time.
+    """Labelled samples, stored as given (bytes stay bytes) and scaled a batch at a time.
 
     Args:
         inputs: `(N, *shape)`, uint8 or floating point, finite; or tokens, of a wider integer type.
             Those of `open_rows` stay in a file: index them to read some, `inputs[:]` for all.
-        labels: `(N,)` int64, from 0. Arrays of NumPy become tensors, of whole numbers int64.
-        scaling: How every batch is scaled, unless it is of tokens.
-        stratified: Whether as many samples are drawn from every class. They are not where the
-            label is the next token, as some tokens are rare.
+        labels: `(N,)` int64, from 0. NumPy arrays become tensors; integers become int64.
+        scaling: How every batch is scaled; tokens are not.
+        stratified: Whether draws take the same number of samples from every class. They do not
+            where the label is the next token, because some tokens are rare.
 
     Raises:
         InputError: Sizes differ, there are no samples, an input is NaN or infinite,
@@ -55,7 +55,7 @@ class Data:
             raise InputError(
                 "as many labels as samples",
                 f"{len(self.inputs)} samples and labels of shape {tuple(self.labels.shape)}",
-                "pass one label a sample",
+                "pass one label per sample",
             )
         if len(self.inputs) == 0:
             raise InputError("at least one sample", "none", "check the files or the class split")
@@ -70,7 +70,7 @@ class Data:
             raise InputError(
                 f"a mean and a deviation for all, or for each of the channels of {self.shape}",
                 str(channels),
-                "state as many as there are channels",
+                "give one number, or one for each channel",
             )
         # Inputs in a file were checked when it was written.
         if isinstance(self.inputs, MappedRows) or not self.inputs.is_floating_point():
@@ -91,12 +91,12 @@ class Data:
         """Return the data in a pair `(inputs, labels)`, a data set of torch, or a loader of one.
 
         Args:
-            source: Tensors or arrays, or what yields pairs of a tensor and a label; data as they
-                are.
-            scaling: How every batch is scaled; not at all when left out.
+            source: Tensors or arrays, or an iterable of pairs of a tensor and a label; `Data` is
+                returned unchanged.
+            scaling: How every batch is scaled; not at all if left out.
 
         Raises:
-            InputError: It is nothing of that kind, or its samples are of different sizes.
+            InputError: It is none of these, or its samples have different sizes.
         """
         if isinstance(source, Data):
             return source
@@ -104,7 +104,7 @@ class Data:
         return cls(as_inputs(inputs), as_labels(labels), scaling or Scaling())
 
     def __repr__(self) -> str:
-        """Return in a line how many samples there are, and of what shape."""
+        """Return one line with the number of samples and their shape."""
         kind = "tokens" if self.tokens else str(self.inputs.dtype).removeprefix("torch.")
         return f"Data({len(self):,} samples of shape {self.shape}, {kind}, {self.scaling})"
 
@@ -128,7 +128,7 @@ class Data:
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that labels, scaling, shape and a hundred samples decide."""
+        """Sixteen hexadecimal digits computed from labels, scaling, shape and a hundred samples."""
         digest = hashlib.sha256(repr((self.scaling, self.inputs.shape, self.inputs.dtype)).encode())
         for values in (self.labels, self.subset(100).inputs[:]):
             digest.update(values.contiguous().view(torch.uint8).cpu().numpy().tobytes())
@@ -146,9 +146,9 @@ class Data:
         return self.scaling.apply(inputs), labels
 
     def scaled(self) -> Data:
-        """Return the same samples, scaled once for all; as they are where that takes much memory.
+        """Return the same samples in scaled form, so that batches need no scaling any more.
 
-        So no batch of them needs to be scaled. Tokens stay as they are.
+        Tokens, and data that would take much memory, are returned unchanged.
         """
         is_small = len(self) * math.prod(self.shape) <= MOST_SCALED
         if self.tokens or isinstance(self.inputs, MappedRows) or not is_small:
@@ -189,7 +189,7 @@ class Data:
     def per_class(self, count: int, generator: torch.Generator) -> tuple[Data, Data]:
         """Draw `count` samples of every class; return them and the rest.
 
-        Where draws are not stratified, as many are drawn in all, of whatever class.
+        Where draws are not stratified, the same total is drawn, whatever the classes.
 
         Raises:
             InputError: A class has no more than `count` samples.
@@ -198,7 +198,7 @@ class Data:
         return self.select(drawn), self.select(rest)
 
     def draw(self, count: int, generator: torch.Generator) -> Data:
-        """Draw what `per_class` does; the rest, which may take much memory, is not made."""
+        """Draw the same samples as `per_class`, without the rest, which may take much memory."""
         return self.select(self._choose_per_class(count, generator)[0])
 
     def _choose_per_class(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -212,15 +212,15 @@ class Data:
             raise InputError(
                 f"more than {count} samples of every class",
                 f"{int(sizes[label])} of the class with label {label}",
-                "ask for fewer labels a class or bring more data",
+                "ask for fewer labels per class or bring more data",
             )
         return self._first_of_each(order, torch.full_like(sizes, count))
 
     def hold_out(self, share: float, most: int, generator: torch.Generator) -> tuple[Data, Data]:
         """Draw a share of every class, at least 1 and at most `most`; return it and the rest.
 
-        Of a class with a single sample none is drawn. Where draws are not stratified, as many are
-        drawn in all as from classes of the same size, of whatever class.
+        A class with a single sample gives none. Where draws are not stratified, the total is the
+        same as if classes had equal sizes, whatever the classes of the drawn samples.
 
         Raises:
             InputError: There are too few samples, or one of each class.
@@ -236,7 +236,7 @@ class Data:
         return self.select(drawn), self.select(rest)
 
     def _first_of_each(self, order: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first samples of each class in an order, so many of each, and the rest."""
+        """Return the first `counts` samples of each class in the given order, and the rest."""
         shuffled = self.labels[order]
         # A sample's rank within its class, in the shuffled order.
         rank = torch.empty_like(order)

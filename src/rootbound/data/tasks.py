@@ -20,13 +20,13 @@ class Task:
 
     Args:
         name: The name in reports.
-        classes: The name of each class; label `i` is `classes[i]`. One text is several: `cat,dog`.
-        train: Samples to learn from; what is no `Data` is read as `Data.of` does.
-        test: Samples to be judged on, never seen by methods or attacks; likewise.
-        vocabulary: Where samples are texts, the word or letter that each number stands for.
-        conversion: What was done to the samples to read them, or to make them fit another data
-            set's, in words; empty if they are as they were.
-        own_scaling: The data's own scaling, where samples are scaled as a network needs them.
+        classes: The name of each class; label `i` is `classes[i]`. It may be one text: `cat,dog`.
+        train: Training samples: `Data`, or whatever `Data.of` reads.
+        test: Test samples, likewise, which methods and attacks never see.
+        vocabulary: For texts, the word or letter of each token.
+        conversion: A description of how the samples were converted to read them, or to fit another
+            data set; empty if they were not.
+        own_scaling: The data's own scaling, if the samples are scaled for a network instead.
 
     Raises:
         InputError: There are fewer than two classes, or labels outside them.
@@ -73,12 +73,12 @@ class Task:
             )
 
     def rescaled(self, scaling: Scaling) -> Task:
-        """Return the task with inputs scaled as a network needs them, not by the data's own."""
+        """Return the task with inputs scaled for a network instead of by the data's own scaling."""
         train, test = (replace(part, scaling=scaling) for part in (self.train, self.test))
         return replace(self, train=train, test=test, own_scaling=self.train.scaling)
 
     def __repr__(self) -> str:
-        """Return in a line what is told apart, and by how many samples."""
+        """Return one line with the classes and the numbers of samples."""
         counts = f"{len(self.train):,} training and {len(self.test):,} test samples"
         return f"<{type(self).__name__} {self.name!r}: {len(self.classes)} classes, {counts}>"
 
@@ -89,7 +89,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tasks:
-    """What a model must not be turned into, and what else is known: enough to attack it.
+    """The tasks of an experiment; at least the undesirable one, which is enough for an attack.
 
     Args:
         desirable: The task the model is for; None where that is unknown.
@@ -106,7 +106,7 @@ class Tasks:
     benign: Task | None = None
 
     def __repr__(self) -> str:
-        """Return in a few lines what is wanted and what is not."""
+        """Return a few lines with the desirable and undesirable tasks."""
         roles = ("desirable", "undesirable", "benign")
         known = {role: task for role in roles if (task := getattr(self, role)) is not None}
         lines = [f"  {role}: {task!r}" for role, task in known.items()]
@@ -114,12 +114,12 @@ class Tasks:
 
     @property
     def example(self) -> Tensor:
-        """One sample of the attacker, scaled, as a batch: what a network is to take."""
+        """One of the attacker's samples, scaled, as a batch of one: a network must take it."""
         inputs, _ = self.undesirable.train.batch(slice(0, 1))
         return inputs
 
     def rescaled(self, scaling: Scaling) -> Self:
-        """Return the same tasks with inputs scaled as a network needs them."""
+        """Return the same tasks with inputs scaled for a network."""
         names = ("desirable", "undesirable", "benign")
         known = {name: part for name in names if (part := getattr(self, name)) is not None}
         tasks = replace(self, **{name: part.rescaled(scaling) for name, part in known.items()})
@@ -135,28 +135,28 @@ class Tasks:
 
     @classmethod
     def require(cls, tasks: object) -> Self:
-        """Return tasks of this kind.
+        """Return the tasks if they are of this kind.
 
         Raises:
-            InputError: They are something else, such as data that have not been split.
+            InputError: They are something else, such as data that were not split.
         """
         if isinstance(tasks, cls):
             return tasks
         raise InputError(
-            f"{cls.__name__}, what `data.split(desirable, undesirable)` makes",
+            f"{cls.__name__}, as `data.split(desirable, undesirable)` returns them",
             type(tasks).__name__,
             "split the data by their classes first",
         )
 
     @staticmethod
     def alone(undesirable: Task) -> Tasks:
-        """Return the tasks where only the undesirable one is known: all of its data attack."""
+        """Return tasks with only the undesirable one; the attacker gets all of its data."""
         return Tasks(None, undesirable, None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TaskPair(Tasks):
-    """What a model is for, and what it must not be turned into: enough to defend it.
+    """A desirable and an undesirable task, which is enough to train a defence.
 
     Args:
         desirable: The task the model is for.
@@ -178,7 +178,7 @@ class TaskPair(Tasks):
         Args:
             desirable: The task the model is for.
             undesirable: The task it must resist.
-            share_undesirable: Give both of them all of it instead.
+            share_undesirable: Whether both get all of the undesirable data instead.
             seed: Seed of the split.
 
         Raises:
@@ -195,10 +195,10 @@ class TaskPair(Tasks):
         counts = undesirable.train.labels.bincount(minlength=len(undesirable.classes))
         if undesirable.train.stratified and int(counts.min()) < 2:
             raise InputError(
-                "two training samples or more of every undesirable class, for defender and "
+                "at least two training samples of every undesirable class, for defender and "
                 "attacker",
                 f"one of {undesirable.classes[int(counts.argmin())]}",
-                "bring more, leave the class out, or share them by `share_undesirable`",
+                "bring more, leave the class out, or share them with `share_undesirable`",
             )
         generator = torch.Generator().manual_seed(seed)
         defender, attacker = undesirable.train.halves(generator)

@@ -1,4 +1,4 @@
-"""From stored samples to what a network is fed: scaled, and in training changed at random."""
+"""From stored samples to the inputs of a network: scaling, and random augmentation in training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeInt, check
 
 LARGEST_FACTOR = 1e30
-"""Most that a scaling may multiply by, or move; more would be infinite in single precision."""
+"""Largest factor or shift of a scaling; more would overflow in single precision."""
 TOLERANCE = 1e-3
-"""Difference, in deviations, up to which two scalings are one: sums of floats are rounded."""
+"""Largest difference, in standard deviations, of two scalings that are equal up to rounding."""
 Numbers = float | tuple[float, ...]
 """One number for all channels, or one for each."""
 
@@ -26,7 +26,7 @@ Numbers = float | tuple[float, ...]
 class Scaling:
     """How stored inputs become the numbers a model sees: `(x / divisor - mean) / deviation`.
 
-    Mean and deviation are one number each, or as many as there are channels.
+    Mean and deviation have one number for all channels, or one for each.
     """
 
     divisor: float = 1.0
@@ -37,11 +37,11 @@ class Scaling:
     def stated(
         cls, divisor: float, mean: float | Sequence[float], deviation: float | Sequence[float]
     ) -> Scaling:
-        """Return a scaling that somebody states; one number stands for as many as the other has.
+        """Return a scaling that a user states; a single mean or deviation is for all channels.
 
         Raises:
             InputError: A number is not finite, divisor or deviation is not above 0, scaled inputs
-                would be infinite, or there are more means than deviations or fewer.
+                would be infinite, or the numbers of means and deviations differ.
         """
         means = tuple(map(float, mean if isinstance(mean, Sequence) else [mean]))
         deviations = tuple(
@@ -63,9 +63,9 @@ class Scaling:
         return list(zip(means, deviations, strict=True))
 
     def is_close(self, other: Scaling) -> bool:
-        """Return whether mean and deviation are those of another scaling, up to rounding.
+        """Return whether mean and deviation equal those of another scaling, up to rounding.
 
-        One number stands for all channels.
+        A single number counts for all channels.
         """
         count = max(len(self.channels), len(other.channels))
         ours, theirs = (
@@ -79,7 +79,7 @@ class Scaling:
 
     def apply(self, inputs: Tensor) -> Tensor:
         """Return stored inputs `(N, *shape)` as float32, scaled, in new memory."""
-        # A copy in any case: a slice of float32 inputs is the stored inputs themselves.
+        # Always copy, because a slice of float32 inputs is a view of the stored ones.
         copied = inputs.to(torch.float32, copy=True)
         pairs = [
             (1.0 / (self.divisor * deviation), mean / deviation)
@@ -111,9 +111,9 @@ def _check_scaling(divisor: float, means: Sequence[float], deviations: Sequence[
 
 
 def describe_inputs(shape: tuple[int, ...], scaling: Scaling | None) -> dict[str, Any]:
-    """Return what a network must be fed, as plain values: the shape of a sample, and its scaling.
+    """Return the shape and the scaling of a network's inputs, as plain values.
 
-    Tokens have no scaling, nor has what nobody stated one for.
+    There is no scaling for tokens, or if none was stated.
     """
     values = {} if scaling is None else asdict(scaling)
     plain = {
@@ -124,11 +124,11 @@ def describe_inputs(shape: tuple[int, ...], scaling: Scaling | None) -> dict[str
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Move every image a little, and perhaps mirror it; other samples stay as they are.
+    """Shift every image a little, and perhaps mirror it; other samples stay as they are.
 
     Args:
-        shift: Pixels up or down and left or right at most, at least 0; the border is repeated.
-        flip: Exchange left and right in half of the images; not for digits or letters.
+        shift: Largest shift in each direction, in pixels, at least 0; the border is repeated.
+        flip: Whether to mirror half of the images left to right; not for digits or letters.
 
     Raises:
         InputError: `shift` is negative.
@@ -141,17 +141,17 @@ class Augmentation:
         check(self)
 
     def __call__(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Return inputs `(N, *shape)` changed at random, each sample in its own way."""
+        """Return inputs `(N, *shape)` with each sample augmented at random by itself."""
         if inputs.dim() != 4:
             return inputs
         if self.shift:
-            inputs = self._shifted(inputs, generator)
+            inputs = self._shift(inputs, generator)
         if self.flip:
             flipped = torch.rand(len(inputs), generator=generator) < 0.5
             inputs = torch.where(flipped.view(-1, 1, 1, 1), inputs.flip(3), inputs)
         return inputs
 
-    def _shifted(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+    def _shift(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
         count, _, height, width = inputs.shape
         padded = functional.pad(inputs, (self.shift,) * 4, mode="replicate")
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)

@@ -1,4 +1,4 @@
-"""Data sets by name: `mnist` is bundled; a path names a folder or file, `hf:` one of the hub."""
+"""Data sets by name: the bundled `mnist`, a path of a folder or file, or `hf:` and a hub name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,17 +31,17 @@ def load(
 ) -> Dataset:
     """Return a data set by its name, by the path of its file or folder, or from the hub.
 
-    It is read into the processor's memory, whatever device is in use: `Data.to` moves it.
+    It is read into main memory, whatever device is in use; `Data.to` moves it.
 
     Args:
         name: The name of a bundled data set, a path, or `hf:` and a name on the hub.
-        tokeniser: Makes the tokeniser of the model that texts are for. Where that is one of a
-            causal language model, tasks are to tell the next token.
+        tokeniser: Makes the tokeniser of the model that texts are for. With the tokeniser of a
+            causal language model, the task is to predict the next token.
         layout: What the files do not say themselves.
 
     Raises:
-        InputError: There is none, its files cannot be used, or the layout states what they make no
-            use of.
+        InputError: There is no such data set, its files cannot be used, or the layout has settings
+            that they have no use for.
     """
     with torch.device("cpu"):
         try:
@@ -59,10 +59,10 @@ def load(
 def as_dataset(
     content: Dataset | Texts, tokeniser: Callable[[], Tokeniser], layout: Layout
 ) -> Dataset:
-    """Return texts as tokens, and other data as they are.
+    """Return texts as tokens, and other data unchanged.
 
     Args:
-        content: What was read.
+        content: The data that were read.
         tokeniser: Makes the tokeniser, as in `load`.
         layout: How long a text may be, and how much may be in memory.
     """
@@ -102,10 +102,10 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
 
 
 def settings_of(name: str | Path) -> tuple[str, ...]:
-    """Return which settings of a layout say how data of that name are read.
+    """Return the settings of a layout that matter for data of that name.
 
     Raises:
-        OSError: The path is none that can be looked up.
+        OSError: The path cannot be looked up.
     """
     if name in DATASETS:
         return ()

@@ -1,4 +1,4 @@
-"""Arrays of NumPy as inputs and labels: which type, which shape, and where the channels are."""
+"""NumPy arrays as inputs and labels: their types, shapes and order of axes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def read_inputs(where: str, values: NDArray[np.generic], axes: str | None) -> Te
     """Return inputs as bytes or float32, images with their channels first.
 
     Args:
-        where: What the array is called in errors.
-        values: Samples by rows; images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`.
-        axes: Order of the four axes of images; None to find it by their sides.
+        where: Name of the array in errors.
+        values: Samples in rows; images `(N, H, W)`, `(N, H, W, C)` or `(N, C, H, W)`.
+        axes: Order of the four axes of images; None to guess it from their lengths.
 
     Raises:
-        InputError: They are of another type or shape, or may be read in two ways.
+        InputError: They have another type or shape, or the order of axes is ambiguous.
     """
     if not (values.dtype == np.uint8 or values.dtype.kind == "f") or values.ndim < 2:
         raise InputError(
@@ -43,7 +43,7 @@ def read_inputs(where: str, values: NDArray[np.generic], axes: str | None) -> Te
 
 
 def _find_axes(where: str, shape: tuple[int, ...]) -> str:
-    """Return the order of the axes of images, where their sides leave no other."""
+    """Return the order of the axes of images, if their lengths leave only one."""
     _, first, second, third = shape
     readings = [
         order
@@ -55,7 +55,7 @@ def _find_axes(where: str, shape: tuple[int, ...]) -> str:
     ]
     if len(readings) != 1:
         raise InputError(
-            f"images in {where} with fewer channels than pixels a side",
+            f"images in {where} with fewer channels than pixels on a side",
             f"shape {shape}, which may be read in two ways",
             f"say which by `axes` {' or '.join(AXES)}",
         )
@@ -66,11 +66,11 @@ def read_labels(where: str, values: NDArray[np.generic]) -> Tensor:
     """Return labels as int64.
 
     Raises:
-        InputError: They are no whole numbers, one a sample.
+        InputError: They are not one whole number per sample.
     """
     if values.dtype.kind not in "iu" or values.size != len(values):
         raise InputError(
-            f"one whole number a sample in {where}",
+            f"one whole number per sample in {where}",
             f"{values.dtype} of shape {values.shape}",
             "store class numbers from 0",
         )

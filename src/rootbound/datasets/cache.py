@@ -1,4 +1,4 @@
-"""Samples in files of ours: those too large for memory, and those that take long to make."""
+"""Cached samples in our own files: those too large for memory, and those slow to compute."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from rootbound.datasets.dataset import Layout
 FOLDER = "ROOTBOUND_CACHE"
 """Environment variable that names the folder; ~/.cache/rootbound without it."""
 CHUNK = 4096
-"""Samples at a time."""
+"""Number of samples that are processed at a time."""
 VALUES, CHECK = "values", "sha256"
 """Names of a tensor and of its checksum in a file."""
 Part = tuple[Tensor, Tensor]
-"""Some samples, and their numbers in the order of the source."""
+"""Some samples, and their positions in the source."""
 log = logging.getLogger(__name__)
 
 
 def collect(count: int, parts: Iterable[Part], source: str, layout: Layout) -> Part:
-    """Return samples as one tensor, with their numbers: in memory, or in a file if too large.
+    """Return samples as one tensor, with their positions: in memory, or in a file if too large.
 
-    Where the file is there already, the parts are not asked for.
+    If the file exists already, the parts are not read.
 
     Args:
-        count: The number of samples at most.
+        count: Largest number of samples.
         parts: The samples in parts, all of one shape and type.
         source: A text that changes whenever the samples do.
         layout: How much may be in memory.
@@ -49,7 +49,7 @@ def collect(count: int, parts: Iterable[Part], source: str, layout: Layout) -> P
     Raises:
         InputError: There are no samples, or no space for them.
     """
-    path = _cached(source, ".npy")
+    path = _find_cache_file(source, ".npy")
     numbers_path = path.with_suffix(".rows.npy")
     if path.is_file() and numbers_path.is_file():
         return open_rows(path), torch.from_numpy(np.load(numbers_path))
@@ -62,7 +62,7 @@ def collect(count: int, parts: Iterable[Part], source: str, layout: Layout) -> P
     if size <= layout.in_memory * 2**30:
         return _join(count, everything)
     _check_space(path.parent, size)
-    # The numbers come last: without them the samples do not count.
+    # The positions are written last: without them the samples do not count.
     numbers = _write(path, everything)
     _write(numbers_path, iter([(numbers, numbers)]))
     return open_rows(path), numbers
@@ -71,13 +71,13 @@ def collect(count: int, parts: Iterable[Part], source: str, layout: Layout) -> P
 def convert(
     values: Tensor, shape: tuple[int, ...], change: Callable[[Tensor, slice], Tensor], what: str
 ) -> Tensor:
-    """Return changed samples, made a part at a time; in a file again if they are in one.
+    """Return converted samples, computed a part at a time; in a file if the samples are in one.
 
     Args:
         values: The samples `(N, …)`.
-        shape: The shape of one sample afterwards.
-        change: What makes new samples of some samples and their rows; the type stays.
-        what: The change in words that tell it from every other.
+        shape: The shape of one converted sample.
+        change: Converts some samples, given their rows; the type stays the same.
+        what: A description of the conversion that no other conversion has.
     """
     parts = (
         (change(values[rows], rows), torch.arange(len(values))[rows])
@@ -95,17 +95,16 @@ def convert(
 
 
 def make_once(source: str, make: Callable[[], Tensor]) -> Tensor:
-    """Return a tensor as it was made before, or make it and write it down.
+    """Return a tensor from its file, or compute it and save it.
 
-    A file that is damaged does not count, and one that cannot be written is done without: it
-    saves time, and nothing else depends on it.
+    A damaged file is ignored, and so is a failure to write it: the file only saves time.
 
     Args:
         source: A text that changes whenever the tensor would.
-        make: What takes long.
+        make: Computes the tensor.
     """
     try:
-        path = _cached(source, ".safetensors")
+        path = _find_cache_file(source, ".safetensors")
     except InputError:
         return make()
     try:
@@ -118,24 +117,24 @@ def make_once(source: str, make: Callable[[], Tensor]) -> Tensor:
     try:
         write_atomically(path, save({VALUES: values, CHECK: _checksum(values)}))
     except InputError as reason:
-        log.info("%s: it is made again the next time", reason)
+        log.info("%s: it is computed again the next time", reason)
     return values
 
 
 def describe_files(paths: Iterable[Path]) -> str:
-    """Return a text that changes when one of the files does; a link may lead to none."""
+    """Return a text that changes when one of the files does; links may be broken."""
     return repr([_describe_file(path) for path in paths])
 
 
 def _describe_file(path: Path) -> tuple[str, int, int]:
     try:
         state = path.stat()
-    except OSError:  # whoever opens it says what is wrong
+    except OSError:  # opening it later will report the error
         return str(path), 0, 0
     return str(path.resolve()), state.st_size, state.st_mtime_ns
 
 
-def _cached(source: str, suffix: str) -> Path:
+def _find_cache_file(source: str, suffix: str) -> Path:
     """Return the path of the file for a source.
 
     Raises:
@@ -204,7 +203,7 @@ def _write(path: Path, parts: Iterator[Part]) -> Tensor:
                 file.write(values.data)
                 numbers.append(part_numbers)
             rows = torch.cat(numbers)
-            # The format leaves room in its head for a first number of any length.
+            # The header of the format has room for a first dimension of any length.
             file.seek(0)
             npy.write_array_header_1_0(file, {**head, "shape": (len(rows), *head["shape"][1:])})
         temporary.replace(path)

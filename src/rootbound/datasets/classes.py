@@ -1,7 +1,7 @@
-"""Lists of classes, as users write them and as reports do: always by their names.
+"""Lists of classes, as users and reports write them: always by name.
 
-A number in a list is a name, and a range means the classes that are so named. The place of a class
-among the others is never written.
+A number in a list is a name, and a range means the classes with these numbers as names. The
+position of a class among the others is never written.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rootbound.core.errors import InputError
 
 Key = TypeVar("Key", bound=Hashable)
 ALL = "all"
-"""Stands for every class in a list of classes."""
+"""The word for every class in a list of classes."""
 MOST_NAMES = 20
-"""Names up to which all are written."""
+"""Largest number of names that are all written out."""
 NUMBER = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 RANGE = re.compile(r"(-?[0-9]{1,18})\s*-\s*(-?[0-9]{1,18})")
 
@@ -50,7 +50,7 @@ class ClassNames:
         parts, start = [part.strip() for part in text.split(",")], 0
         labels: list[int] = []
         while start < len(parts):
-            # A name may hold commas: the longest that fits is meant.
+            # A name may contain commas: take the longest name that fits.
             widest = min(len(parts), start + self._widest)
             ends = (end for end in range(widest, start, -1) if ",".join(parts[start:end]) in self)
             end = next(ends, start + 1)
@@ -59,16 +59,16 @@ class ClassNames:
         return tuple(labels)
 
     def find_one(self, name: str) -> int:
-        """Return the label of the class of this name, or of the only one of this number.
+        """Return the label of the class with this name, or of the only one with this number.
 
         Raises:
             InputError: There is none, or several.
         """
-        found = self._by_name.get(_stripped(name))
+        found = self._by_name.get(_strip(name))
         if found is None and _is_number(name):
             found = self._by_number.get(_number(name))
         if found is None:
-            raise self._unknown(name)
+            raise self._unknown_class_error(name)
         if len(found) > 1:
             raise InputError(
                 f"one class of {self.name} that is called {name}",
@@ -78,32 +78,32 @@ class ClassNames:
         return found[0]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _stripped(name) in self._by_name
+        return isinstance(name, str) and _strip(name) in self._by_name
 
     def offer(self) -> str:
-        """Return what there is to choose from, in words."""
+        """Return a description of the classes to choose from."""
         return describe_names(self.names) if self.names else "none"
 
     @cached_property
     def _by_name(self) -> Mapping[str, list[int]]:
-        return _grouped(enumerate(map(_stripped, self.names)))
+        return _group(enumerate(map(_strip, self.names)))
 
     @cached_property
     def _by_number(self) -> Mapping[int, list[int]]:
-        """The classes whose names are numbers, however they are written: `1`, `01`, `1.0`."""
+        """The labels of classes whose names are numbers, in any form: `1`, `01`, `1.0`."""
         numbers = ((label, name.strip()) for label, name in enumerate(self.names))
-        return _grouped((label, _number(name)) for label, name in numbers if _is_number(name))
+        return _group((label, _number(name)) for label, name in numbers if _is_number(name))
 
     @cached_property
     def _widest(self) -> int:
-        """One more than the commas in a name."""
+        """Largest number of parts between commas in a name."""
         return 1 + max((name.count(",") for name in self.names), default=0)
 
     def _find_part(self, part: str) -> list[int]:
         if part in self or _is_number(part):
             return [self.find_one(part)]
         if (ends := RANGE.fullmatch(part)) is None or not self._by_number:
-            raise self._unknown(part)
+            raise self._unknown_class_error(part)
         first, last = int(ends[1]), int(ends[2])
         if first > last:
             raise InputError(
@@ -111,17 +111,17 @@ class ClassNames:
                 repr(part),
                 "correct the class list",
             )
-        # Whoever writes a range means all of it: a gap is told, at the first that is missing.
+        # A range means all of its classes: a gap is an error that names the first missing one.
         return [self.find_one(str(number)) for number in range(first, last + 1)]
 
-    def _unknown(self, part: str) -> InputError:
+    def _unknown_class_error(self, part: str) -> InputError:
         near = difflib.get_close_matches(part, self.names, n=1)
         if near and not _is_number(near[0]) and not _is_number(part):
             hint = f"did you mean {near[0]!r}?"
         elif self._by_number or not (_is_number(part) or RANGE.fullmatch(part)):
             hint = "correct the class list"
         else:
-            hint = "write the names of classes, not their places"
+            hint = "write the names of classes, not their positions"
         return InputError(f"classes of {self.name} out of {self.offer()}", repr(part), hint)
 
 
@@ -145,7 +145,7 @@ def parse_classes(text: str) -> tuple[int, ...]:
 
 
 def describe(labels: Sequence[int]) -> str:
-    """Write numbers the short way: `0-4`, `1,3,5`."""
+    """Write numbers in short form: `0-4`, `1,3,5`."""
     contiguous = list(labels) == list(range(labels[0], labels[0] + len(labels)))
     if contiguous and len(labels) > 1:
         return f"{labels[0]}-{labels[-1]}"
@@ -153,14 +153,14 @@ def describe(labels: Sequence[int]) -> str:
 
 
 def write_names(names: Sequence[str]) -> str:
-    """Write the names of classes so that they are found again: `0-4`, `1,3,5`, `cat,dog`."""
+    """Write the names of classes so that they can be parsed: `0-4`, `1,3,5`, `cat,dog`."""
     if all(name.isdecimal() and str(int(name)) == name for name in names):
         return describe([int(name) for name in names])
     return ",".join(names)
 
 
 def describe_names(names: Sequence[str]) -> str:
-    """Write the names of classes to be read: `0-4`, `cat, dog`; of many, only the first."""
+    """Write the names of classes for people: `0-4`, `cat, dog`; only the first of many."""
     short = write_names(names)
     numbered = all(name.isdecimal() for name in names)
     if len(names) <= MOST_NAMES or (numbered and "," not in short):
@@ -168,10 +168,10 @@ def describe_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[: MOST_NAMES // 2])}, … ({len(names):,} classes)"
 
 
-def counted(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Read a list of classes as files of models before 2026-11-29 have it: numbers are places.
+def parse_positions(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Read a list of classes from a model file before 2026-11-29, in which numbers are positions.
 
-    A name comes before a place that reads the same, except in a range.
+    A name has precedence over the same number as a position, except in a range.
 
     Raises:
         InputError: A part is neither.
@@ -185,12 +185,12 @@ def counted(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def number_classes(*labels: Tensor) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
-    """Return the numbers that occur as names of classes, and the labels numbered from 0.
+    """Return the numbers that occur, as names of classes, and the labels renumbered from 0.
 
     A number that no sample has is no class: the letters of EMNIST are 1 to 26.
 
     Raises:
-        InputError: A label is negative, as that of a sample without a class often is.
+        InputError: A label is negative, which often means a sample without a class.
     """
     found = torch.cat(labels).unique()
     if len(found) and found[0] < 0:
@@ -202,15 +202,15 @@ def number_classes(*labels: Tensor) -> tuple[tuple[str, ...], tuple[Tensor, ...]
     return tuple(str(number) for number in found.tolist()), numbered
 
 
-def _grouped(pairs: Iterable[tuple[int, Key]]) -> dict[Key, list[int]]:
+def _group(pairs: Iterable[tuple[int, Key]]) -> dict[Key, list[int]]:
     groups: dict[Key, list[int]] = {}
     for label, key in pairs:
         groups.setdefault(key, []).append(label)
     return groups
 
 
-def _stripped(name: str) -> str:
-    """Return a name as it stands in a list: without blanks around it, or around its commas."""
+def _strip(name: str) -> str:
+    """Return a name in the form that it has in a list: without blanks around it and its commas."""
     return ",".join(map(str.strip, name.split(",")))
 
 

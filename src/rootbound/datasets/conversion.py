@@ -1,4 +1,4 @@
-"""Samples turned into others: made to fit a network, or rotated into a harmless third task."""
+"""Converting samples: to fit a network, or by rotation into a benign task."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LUMA = (0.299, 0.587, 0.114)
 def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
     """Return the data set with samples of `shape`; its name and `conversion` say how.
 
-    Texts are filled up with padding, or cut, under their own name.
-    Grey becomes RGB by repetition, RGB becomes grey by luma, sizes change by bilinear
+    Texts are padded or cut, and keep their name.
+    Grey becomes RGB by repetition, RGB becomes grey by luma, and sizes change by bilinear
     interpolation with antialiasing. The scaling stays the data set's own.
 
     Args:
@@ -30,7 +30,7 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
         shape: The shape that samples must have.
 
     Raises:
-        InputError: One is an image and the other is none, or channels are neither 1 nor 3.
+        InputError: Only one of the shapes is that of an image, or channels are neither 1 nor 3.
     """
     before = dataset.train.shape
     if before == shape:
@@ -49,7 +49,7 @@ def fitted(dataset: Dataset, shape: tuple[int, ...]) -> Dataset:
         name=f"{dataset.name} as {'x'.join(map(str, shape))}",
         train=_fit_images(dataset.train, shape),
         test=_fit_images(dataset.test, shape),
-        conversion=_and(dataset.conversion, _describe_conversion(before, shape)),
+        conversion=_join_conversions(dataset.conversion, _describe_conversion(before, shape)),
     )
 
 
@@ -60,7 +60,7 @@ def _fit_texts(dataset: Dataset, length: int) -> Dataset:
 
     def fit(data: Data) -> Data:
         def pad(tokens: Tensor, _: slice) -> Tensor:
-            return functional.pad(tokens, (0, length - before))  # below 0 it cuts
+            return functional.pad(tokens, (0, length - before))  # a negative length cuts
 
         return replace(data, inputs=convert(data.inputs, (length,), pad, conversion))
 
@@ -68,7 +68,7 @@ def _fit_texts(dataset: Dataset, length: int) -> Dataset:
         dataset,
         train=fit(dataset.train),
         test=fit(dataset.test),
-        conversion=_and(dataset.conversion, conversion),
+        conversion=_join_conversions(dataset.conversion, conversion),
     )
 
 
@@ -89,13 +89,13 @@ def _fit_images(data: Data, shape: tuple[int, ...]) -> Data:
     return replace(data, inputs=convert(data.inputs, shape, fit, f"fitted to {shape}"))
 
 
-def _and(*conversions: str) -> str:
-    """Return what was done to samples, one after another, in words."""
+def _join_conversions(*conversions: str) -> str:
+    """Join descriptions of successive conversions."""
     return "; ".join(filter(None, conversions))
 
 
 def _describe_conversion(before: tuple[int, ...], shape: tuple[int, ...]) -> str:
-    """Return in words how images of one shape become images of another."""
+    """Describe how images of one shape become images of another."""
     steps = []
     if shape[0] < before[0]:
         steps.append("colours turned to grey by luma")
@@ -108,31 +108,31 @@ def _describe_conversion(before: tuple[int, ...], shape: tuple[int, ...]) -> str
 
 
 def rotation_task(task: Task, seed: int = 0) -> Task | None:
-    """Return the task to tell by how many quarter turns an image has been turned.
+    """Return the task to tell by how many quarter turns an image was rotated.
 
     S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations",
-    2018. Each image comes once, turned at random.
+    2018. Each image occurs once, rotated at random.
 
     Args:
-        task: The task whose images are taken; its labels are not.
-        seed: Seed of the turns.
+        task: The task whose images are used, without its labels.
+        seed: Seed of the rotations.
 
     Returns:
-        The task, or None where samples are no square images, or so few that nobody is turned in
-        one of the ways.
+        The task, or None where samples are no square images, or so few that one of the rotations
+        does not occur.
     """
     shape = task.train.shape
     if len(shape) != 3 or shape[1] != shape[2]:
         return None
     generator = torch.Generator().manual_seed(seed)
-    train, test = (_turn(data, generator) for data in (task.train, task.test))
+    train, test = (_rotate(data, generator) for data in (task.train, task.test))
     if any(len(data.labels.unique()) < 4 for data in (train, test)):
         return None
     names = ("upright", "a quarter", "a half", "three quarters")
     return Task(f"which way up {task.name} is", names, train, test)
 
 
-def _turn(data: Data, generator: torch.Generator) -> Data:
+def _rotate(data: Data, generator: torch.Generator) -> Data:
     turns = torch.randint(4, (len(data),), generator=generator)
 
     def turn(images: Tensor, rows: slice) -> Tensor:

@@ -1,6 +1,6 @@
-"""A labelled collection that can be split by class into what is wanted and what is not.
+"""A labelled data set that can be split by class into a desirable and an undesirable task.
 
-A `Layout` says what the files of a collection do not say themselves.
+A `Layout` says what the files of a data set do not say themselves.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from rootbound.data.arrays import list_names
 from rootbound.datasets.classes import ClassNames, describe_names
 
 ENOUGH = 2**25
-"""Values that make mean and deviation certain enough for a scaling."""
+"""Number of values that determine mean and deviation well enough for a scaling."""
 AXES = ("NHWC", "NCHW")
 """Orders of the axes of images: samples, height, width and channels."""
 Samples = tuple[Tensor, Tensor]
 """Inputs and labels."""
 Chosen = str | Sequence[int | str]
-"""Classes: a list as `Dataset.chosen` reads it; or one by one, a text its name, a number its label,
-which is its place in `Dataset.classes`."""
+"""A text that `Dataset.chosen` reads; or a sequence of names (texts) and of labels (numbers)."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +35,27 @@ class Layout:
     """Where samples and labels are, and what to do about samples that cannot be read.
 
     Args:
-        inputs: Name of the column with images or texts; found by its type when left out.
-        label: Name of the column with classes; found likewise.
-        skip_unreadable: Leave out images that cannot be read, in place of an error.
-        length: Tokens of a text at most, at least 1.
-        in_memory: GiB of images or tokens in memory at most, at least 0. A larger part of a data
-            set is decoded into a file and read from there.
-        train_split: What to learn from, as the library `datasets` writes it: `train[:90%]`; the
-            part named train when left out.
-        test_split: What to be judged on, likewise; the part named test, or validation.
-        label_names: Names of classes that are the numbers from 0 in the column, one by one or in a
-            text, `cat,dog`; found when left out.
-        holdout: Share of each class to hold out to be judged on where there is no test part, above
-            0 and below 1; a fifth when left out.
-        axes: Order of the axes of arrays of images, `NHWC` or `NCHW`; by their sides when left out.
-        optional: Names of settings that are passed over, without an error, where data make no use
-            of them.
+        inputs: Name of the column with images or texts; if left out, it is found by its type.
+        label: Name of the column with classes; if left out, it is found by its type.
+        skip_unreadable: Whether to leave out images that cannot be read, instead of an error.
+        length: Largest number of tokens of a text, at least 1.
+        in_memory: Most GiB of images or tokens in memory, at least 0. A larger part of a data set
+            is decoded into a file and read from there.
+        train_split: The training part, as the library `datasets` writes it: `train[:90%]`; if left
+            out, the part named train.
+        test_split: The test part, likewise; if left out, the part named test or validation.
+        label_names: Names of the classes that are numbers from 0 in the column, as a sequence or a
+            text, `cat,dog`; if left out, they are found.
+        holdout: Share of each class to hold out for testing if there is no test part, above 0 and
+            below 1; a fifth if left out.
+        axes: Order of the axes of arrays of images, `NHWC` or `NCHW`; if left out, it is guessed
+            from their lengths.
+        optional: Names of settings that are ignored, without an error, if the data have no use for
+            them.
 
     Raises:
-        InputError: A number is too small or too large, one split is missing, a name is there twice,
-            or there is no such order.
+        InputError: A number is too small or too large, only one split is given, a name occurs
+            twice, or there is no such order of axes.
     """
 
     inputs: str | None = None
@@ -92,7 +92,7 @@ class Layout:
 
 
 DEFAULT_LAYOUT = Layout()
-"""Columns by their types; every image must be readable."""
+"""Finds columns by their types, and requires that every image can be read."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,11 +102,11 @@ class Dataset:
     Args:
         name: The name in reports.
         classes: The name of each class; label `i` is `classes[i]`.
-        train: Samples to learn from.
-        test: Samples to be judged on.
-        vocabulary: Where samples are texts, the word that each number stands for.
-        conversion: What was done to the samples to read them, or to make them fit another data
-            set's, in words; empty if they are as they were.
+        train: Training samples.
+        test: Test samples.
+        vocabulary: For texts, the word of each token.
+        conversion: A description of how the samples were converted to read them, or to fit another
+            data set; empty if they were not.
     """
 
     name: str
@@ -116,18 +116,18 @@ class Dataset:
     vocabulary: tuple[str, ...] = ()
     conversion: str = ""
     fewest_classes: ClassVar[int] = 2
-    """Least number of classes that make a task."""
+    """Smallest number of classes of a task."""
 
     def __repr__(self) -> str:
-        """Return in a line how many samples there are, and of which classes."""
+        """Return one line with the numbers of samples and the classes."""
         counts = f"{len(self.train):,} training and {len(self.test):,} test samples"
         return f"<{type(self).__name__} {self.name!r}: {counts} of {describe_names(self.classes)}>"
 
     def chosen(self, text: str) -> tuple[int, ...]:
         """Read a list of classes, such as `cat,dog`, `1,3,5-7` or `all`, and return their labels.
 
-        What is written are names, numbers too: `1-4` are the classes that are called 1, 2, 3 and
-        4, wherever they stand among the others.
+        Numbers in it are names too: `1-4` are the classes called 1, 2, 3 and 4, whatever their
+        positions among the others.
 
         Raises:
             InputError: A part names no class, or several.
@@ -168,7 +168,7 @@ class Dataset:
         else:
             known = ClassNames(self.name, self.classes)
             if not isinstance(chosen, Iterable):
-                raise InputError("classes in one text or in a list", repr(chosen), "write a list")
+                raise InputError("classes as a text or a list", repr(chosen), "write a list")
             labels = tuple(
                 known.find_one(one) if isinstance(one, str) else self._check_label(one)
                 for one in chosen
@@ -182,7 +182,7 @@ class Dataset:
         return labels
 
     def _check_label(self, label: int) -> int:
-        with contextlib.suppress(TypeError):  # what is no whole number
+        with contextlib.suppress(TypeError):  # it is no whole number
             if 0 <= (number := index(label)) < len(self.classes):
                 return number
         raise InputError(
@@ -199,13 +199,13 @@ class Dataset:
         share_undesirable: bool = False,
         seed: int = 0,
     ) -> TaskPair:
-        """Make a pair of tasks out of two disjoint sets of classes.
+        """Make a pair of tasks from two disjoint sets of classes.
 
         Args:
-            desirable: Classes the model is for: a list of names in one text (`"cat,dog"`, `"0-4"`),
-                or one by one, where a text is a name and a number a label, the place in `classes`.
-            undesirable: Classes it must not be turned to, likewise.
-            share_undesirable: Give defender and attacker the same undesirable samples
+            desirable: Classes the model is for: names in one text (`"cat,dog"`, `"0-4"`), or a
+                sequence in which a text is a name and a number a label, the position in `classes`.
+            undesirable: Classes that the model must resist, likewise.
+            share_undesirable: Whether defender and attacker get the same undesirable samples
                 instead of disjoint halves.
             seed: Seed of the halving.
 
@@ -246,20 +246,20 @@ def build_dataset(
     divisor: float | None = None,
     conversion: str = "",
 ) -> Dataset:
-    """Return a data set that is scaled by mean and deviation of its training samples.
+    """Return a data set, scaled by mean and deviation of its training samples.
 
     Args:
         name: The name in reports.
         classes: The name of each class.
-        train: Samples to learn from.
-        test: Samples to be judged on.
-        most: How many samples are measured at most, evenly spaced; when left out 10,000, fewer of
+        train: Training samples.
+        test: Test samples.
+        most: Largest number of samples to measure, evenly spaced; if left out 10,000, or fewer of
             large ones, but at least 100.
-        divisor: What samples are divided by; when left out, bytes by 255.
-        conversion: What was done to the samples, in words.
+        divisor: Number to divide samples by; if left out, bytes are divided by 255.
+        conversion: A description of how the samples were converted.
 
     Raises:
-        InputError: All samples are the same, or all of them a single number.
+        InputError: All samples are the same, or mean or deviation would not be finite.
     """
     inputs, _ = train
     if divisor is None:
@@ -268,7 +268,7 @@ def build_dataset(
     count = min(len(inputs), enough if most is None else most)
     spaced = torch.linspace(0, len(inputs) - 1, count).long()
     measured = (inputs[spaced] if count < len(inputs) else inputs[:]) / divisor
-    Data(*train)  # of NaN it says so, which mean and deviation would not
+    Data(*train)  # this reports NaN, which mean and deviation would not
     mean, deviation = float(measured.mean()), float(measured.std())
     if math.isinf(mean) or math.isinf(deviation) or (count > 1 and math.isnan(deviation)):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Samples held out to be judged on, where a data set has no part for that."""
+"""Holding out test samples where a data set has no test part."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rootbound.core.errors import InputError
 from rootbound.datasets.dataset import Layout
 
 SHARE = 0.2
-"""Share of each class that is held out where nobody names another."""
+"""Share of each class that is held out by default."""
 
 
 def refuse_holdout(layout: Layout, test: str) -> None:
-    """Raise an `InputError` where a share is to be held out although there is a test part."""
+    """Raise an `InputError` where a share should be held out although there is a test part."""
     if layout.holdout is not None and "holdout" not in layout.optional:
-        raise InputError("no `holdout`, for there is a test part", test, "leave `holdout` out")
+        raise InputError("no `holdout`, as there is a test part", test, "leave `holdout` out")
 
 
 def hold_out(
     labels: Tensor, classes: tuple[str, ...], layout: Layout
 ) -> tuple[Tensor, Tensor, str]:
-    """Choose samples to hold out: the same share of every class, by a seed that is always the same.
+    """Choose samples to hold out: the same share of every class, with a fixed seed.
 
     Args:
         labels: The class of each sample.
@@ -29,10 +29,10 @@ def hold_out(
         layout: The share.
 
     Returns:
-        Rows to learn from and rows to be judged on, in order, and a word about it.
+        Training rows and test rows, both in order, and a remark for the data set's description.
 
     Raises:
-        InputError: A class has one sample alone.
+        InputError: A class has only one sample.
     """
     share = SHARE if layout.holdout is None else layout.holdout
     generator = torch.Generator().manual_seed(0)
@@ -43,7 +43,7 @@ def hold_out(
             raise InputError(
                 f"at least 2 samples of {classes[label]}, to hold one out",
                 "1",
-                "add some, or leave the class away",
+                "add some, or leave the class out",
             )
         count = min(max(round(share * len(rows)), 1), len(rows) - 1)
         held.append(rows[torch.randperm(len(rows), generator=generator)[:count]])

@@ -1,4 +1,4 @@
-"""What the library `datasets` can read, images or texts: local files, or a data set on the hub."""
+"""Images or texts that the library `datasets` reads: local files, or a data set on the hub."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ CLASSES, STRING = "ClassLabel", "string"
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 log = logging.getLogger(__name__)
 AT_ONCE = 1024
-"""Rows of a column that are read at a time."""
+"""Number of rows of a column that are read at a time."""
 
 
 class Column(Sequence[Any]):
-    """Values of a column, read from the library's file when they are asked for.
+    """Values of a column, read from the library's file when they are needed.
 
     Args:
         table: A table of `datasets`.
@@ -64,18 +64,16 @@ class Column(Sequence[Any]):
 
 
 def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
-    """Load images or texts with their class: parquet, CSV or JSON files, folders, or the hub's.
+    """Load images or texts with their class: from parquet, CSV or JSON files, folders, or the hub.
 
-    A column of images holds them as the library does, as bytes, or as Spark writes them; one of
-    strings holds paths of image files, else texts. Pixels become what they are in folders of
-    images. Without a part to be judged on, a share of each class is held out. Nothing in the data
-    set is executed.
+    A column of images may have the library's own form, bytes, or Spark's form; a column of strings
+    has paths of image files, or texts. Pixels are read as in folders of images. If there is no test
+    part, a share of each class is held out. Nothing in the data set is executed.
 
     Args:
         name: A folder, a table, or the name of a data set on the hub, such as `uoft-cs/cifar10`;
-            with `NAME:CONFIGURATION@REVISION` one of its configurations, as of a commit, tag or
-            branch.
-        layout: Names of columns, where they are not found by their type, of parts and classes.
+            `NAME:CONFIGURATION@REVISION` selects a configuration, and a commit, tag or branch.
+        layout: Names of parts and classes, and of columns that are not found by their type.
 
     Raises:
         InputError: The library is not installed, there is no such data set, it lacks a column
@@ -94,10 +92,10 @@ def read_parts(
     """Read tables of the library `datasets`, as `hugging_face` does.
 
     Args:
-        name: What the tables are called in errors.
+        name: Name of the tables in errors.
         title: The name in reports.
-        by_name: The tables, by the names of the parts that they are.
-        folder: Where paths of image files start.
+        by_name: The tables, by the names of their parts.
+        folder: Folder to which paths of image files are relative.
         layout: Names of columns, and of classes.
 
     Raises:
@@ -110,7 +108,7 @@ def read_parts(
         raise InputError(
             f"a part named {TRAIN} in {name}",
             ", ".join(by_name),
-            "name parts by `train_split` and `test_split`",
+            "name the parts with `train_split` and `test_split`",
         )
     column, label_column = _find_columns(name, train.features, layout)
     classes = _find_classes(name, train, label_column, layout.label_names)
@@ -140,7 +138,7 @@ def read_parts(
 
 
 def _parse_name(name: str) -> tuple[str, str | None, str | None]:
-    """Return source, configuration and revision; the path of a folder or file is a source."""
+    """Split a name into source, configuration and revision; a path is only a source."""
     if Path(name).exists():
         return name, None, None
     whole, _, revision = name.partition("@")
@@ -172,7 +170,7 @@ def _load_parts(
                 reader, configuration, data_files=files, revision=revision, split=split, **missing
             )
         )
-    except Exception as error:  # of whatever library reads that format
+    except Exception as error:  # the library that reads the format may raise anything
         raise InputError(
             f"a data set that `datasets` can load at {name}",
             first_line(_find_cause(error)),
@@ -181,23 +179,23 @@ def _load_parts(
 
 
 def _find_cause(error: BaseException) -> BaseException:
-    """Return what made an error: what the library says of it is that there was one."""
+    """Return the cause of an error, because the library's own message says nothing about it."""
     while error.__cause__ is not None and str(error.__cause__).strip():
         error = error.__cause__
     return error
 
 
 def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
-    """Return the names of the columns that hold samples and classes.
+    """Return the names of the columns with samples and classes.
 
     Raises:
-        InputError: They are not found by their types, or one that is named is of another type.
+        InputError: They cannot be found by their types, or a named one has another type.
     """
     kinds = {column: find_kind(feature) for column, feature in features.items()}
-    label = layout.label or _only(kinds, (CLASSES,))
+    label = layout.label or _find_only(kinds, (CLASSES,))
     rest = {column: kind for column, kind in kinds.items() if column != label}
     of_images = any(kind in IMAGES for kind in rest.values())
-    samples = layout.inputs or _only(rest, IMAGES if of_images else (STRING,))
+    samples = layout.inputs or _find_only(rest, IMAGES if of_images else (STRING,))
     if samples is None or label is None:
         inputs = "" if samples else f"one column of {'images' if of_images else STRING + 's'}"
         labels = "" if label else f"one column of type {CLASSES}"
@@ -222,19 +220,19 @@ def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
         raise InputError(
             f"two columns of {name}, one of samples and one of classes",
             f"{label!r} for both",
-            "name another by `inputs` or `label`",
+            "name another with `inputs` or `label`",
         )
     return samples, label
 
 
-def _only(kinds: dict[str, str], wanted: Sequence[str]) -> str | None:
-    """Return the column of one of some types, if there is one alone."""
+def _find_only(kinds: dict[str, str], wanted: Sequence[str]) -> str | None:
+    """Return the only column of one of these types; None if there are none or several."""
     columns = [column for column, kind in kinds.items() if kind in wanted]
     return columns[0] if len(columns) == 1 else None
 
 
 def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the classes as the column has them, before `names` replace them."""
+    """Return the names of the column's classes, before `names` replace them."""
     feature = train.features[column]
     if names:
         if find_kind(feature) not in WHOLE:
@@ -276,7 +274,7 @@ def _read_labels(
 
 
 def _as_files(name: str, part: Any, column: str, labels: Tensor, folder: Path) -> ImageFiles:
-    """Return images with their classes, to be read one by one."""
+    """Return images with their classes, for reading one by one."""
     return ImageFiles(
         labels,
         make_opener(part, column, folder),
@@ -286,7 +284,7 @@ def _as_files(name: str, part: Any, column: str, labels: Tensor, folder: Path) -
 
 
 def _find_row(part: Any, row: int) -> int:
-    """Return the row of the file; a part that was held out counts its rows anew."""
+    """Return the row in the file; a held-out part numbers its rows anew."""
     known = part._indices
     return row if known is None else int(known.column(0)[row].as_py())
 

@@ -1,4 +1,4 @@
-"""The IDX file format of MNIST and its relatives, read without trust.
+"""Reading the IDX file format of MNIST and its relatives; files are not trusted.
 
 Format: two zero bytes, one type byte (8 = unsigned byte), one byte with the number of
 dimensions, each dimension as a big-endian 32-bit integer, then the values.
@@ -23,11 +23,11 @@ from torch import Tensor
 from rootbound.core.errors import InputError
 
 PIECE = 2**20
-"""Bytes that are read at a time."""
+"""Number of bytes that are read at a time."""
 LARGEST = 4 * 2**30
-"""Bytes a file may unpack to; a larger claim is refused before anything is allocated."""
+"""Most bytes that a file may unpack to; a larger claim is refused before anything is allocated."""
 DENSEST = 1032
-"""Bytes that one byte of DEFLATE can stand for, at most (https://zlib.net/zlib_tech.html)."""
+"""Largest compression ratio of DEFLATE (https://zlib.net/zlib_tech.html)."""
 AGAIN = "the file is damaged or of another format: fetch it again"
 
 
@@ -42,8 +42,8 @@ def read(path: Path, md5: str | None = None) -> Tensor:
         InputError: The file is missing, damaged, truncated, not IDX, or has another digest.
     """
     content = bytearray()
-    with _opened(path) as file:
-        # A single read would ask for memory for all that there may be.
+    with _open(path) as file:
+        # A single read would allocate memory for the largest possible content.
         while len(content) <= LARGEST and (piece := file.read(PIECE)):
             content += piece
     if len(content) > LARGEST:
@@ -55,44 +55,44 @@ def read(path: Path, md5: str | None = None) -> Tensor:
     shape = _parse_shape(bytes(content[:20]), path)
     start = 4 + 4 * len(shape)
     size = len(content) - start
-    # Without values the other sizes would be anything, even too large for a tensor.
+    # In a file without values, the other sizes could be anything, even too large for a tensor.
     if size != math.prod(shape) or (0 in shape and max(shape) > LARGEST // 2**16):
-        raise _wrong_size(shape, str(size), path)
+        raise _wrong_size_error(shape, str(size), path)
     if not size:
         return torch.empty(shape, dtype=torch.uint8)
     return torch.frombuffer(content, dtype=torch.uint8, offset=start).view(shape)
 
 
 def read_shape(path: Path) -> tuple[int, ...]:
-    """Return the shape that a file says it has.
+    """Return the shape that a file claims in its header.
 
     Raises:
         InputError: The file is missing, damaged or not IDX.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         return _read_head(file, path)
 
 
 def read_parts(path: Path, samples: int) -> Iterator[Tensor]:
-    """Yield the samples of a file of any size, at most so many at a time.
+    """Yield the samples of a file of any size, at most `samples` at a time.
 
     Raises:
-        InputError: As for `read`, at the latest when the last samples are taken.
+        InputError: As for `read`, at the latest with the last samples.
     """
-    with _opened(path) as file:
+    with _open(path) as file:
         shape = _read_head(file, path)
         for start in range(0, shape[0], samples):
             part = (min(samples, shape[0] - start), *shape[1:])
             content = file.read(math.prod(part))
             if len(content) != math.prod(part):
-                raise _wrong_size(shape, f"none after sample {start}", path)
+                raise _wrong_size_error(shape, f"none after sample {start}", path)
             yield torch.frombuffer(bytearray(content), dtype=torch.uint8).view(part)
         if file.read(1):
-            raise _wrong_size(shape, "more", path)
+            raise _wrong_size_error(shape, "more", path)
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[IO[bytes]]:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield cast(IO[bytes], file)
@@ -105,13 +105,13 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _read_head(file: IO[bytes], path: Path) -> tuple[int, ...]:
-    """Return the shape in the head, unless there cannot be as many values in the file."""
+    """Return the shape in the header, unless the file is too small for it."""
     start = file.read(4)
     dimensions = min(4, start[3]) if len(start) == 4 else 0
     shape = _parse_shape(start + file.read(4 * dimensions), path)
     room = path.stat().st_size * (DENSEST if path.suffix == ".gz" else 1)
     if math.prod(shape) > room:
-        raise _wrong_size(shape, f"room for {room} at most", path)
+        raise _wrong_size_error(shape, f"room for {room} at most", path)
     return shape
 
 
@@ -127,5 +127,5 @@ def _parse_shape(content: bytes, path: Path) -> tuple[int, ...]:
     return struct.unpack(f">{dimensions}I", content[4:start])
 
 
-def _wrong_size(shape: tuple[int, ...], got: str, path: Path) -> InputError:
+def _wrong_size_error(shape: tuple[int, ...], got: str, path: Path) -> InputError:
     return InputError(f"{math.prod(shape)} values of shape {shape} in {path}", got, AGAIN)

@@ -1,4 +1,4 @@
-"""Any folder of four IDX files named as MNIST's are (Fashion-MNIST, KMNIST, EMNIST, your own)."""
+"""Folders of four IDX files with the names of MNIST's (Fashion-MNIST, KMNIST, EMNIST, your own)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def idx_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         for prefix in ("train", "t10k")
     )
     images, _ = train
-    if math.prod(images.shape) < 2:  # they have no deviation
+    if math.prod(images.shape) < 2:  # a standard deviation needs two values
         raise InputError(f"at least one sample in {folder}", "none", "check the files")
     classes, labels = number_classes(train[1], test[1])
     train, test = (images, labels[0]), (test[0], labels[1])

@@ -1,4 +1,4 @@
-"""Images in the column of a table: as bytes, beside their path, as raw pixels, or as paths."""
+"""Images in a column of a table: bytes, bytes with a path, raw pixels, or paths."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ IMAGES = (IMAGE, BYTES, STRUCT, SPARK)
 READERS = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json"}
 """Reader of `datasets` by the suffix of a table."""
 METADATA = "metadata"
-"""Name of a table that the library joins with images by itself."""
+"""Name of a table that the library itself joins with images."""
 SPARK_FIELDS = {"height", "width", "nChannels", "data"}
 """Fields of an image in Spark (https://spark.apache.org/docs/latest/ml-datasource)."""
 
 
 def find_kind(feature: Any) -> str:
-    """Return what a column holds: one of IMAGES, the type of a plain value, or another type."""
+    """Return the kind of a column: one of IMAGES, the type of a plain value, or another type."""
     if isinstance(feature, Mapping):
         fields = set(feature)
         return SPARK if fields >= SPARK_FIELDS else STRUCT if "bytes" in fields else "struct"
@@ -47,7 +47,7 @@ def find_tables(source: Path) -> tuple[str, dict[str, list[str]]] | None:
         source: A table, or a folder.
 
     Returns:
-        None where the library finds that out: there are no tables, or no images beside them.
+        None if there are no tables, or no images beside them: then the library finds the reader.
     """
     beside = source.is_dir() and any(path.suffix.lower() in SUFFIXES for path in source.rglob("*"))
     paths = [source] if source.is_file() else sorted(source.rglob("*")) if beside else []
@@ -70,10 +70,10 @@ def make_opener(
     Args:
         table: A table of `datasets`.
         column: The column.
-        folder: Where relative paths begin.
+        folder: Folder to which paths are relative.
     """
     if find_kind(table.features[column]) == IMAGE:
-        # The files as they are: the library would say nothing of what it changes.
+        # Read the original files, because the library would change images silently.
         datasets: Any = importlib.import_module("datasets")
         table = table.cast_column(column, datasets.Image(decode=False))
     table = table.select_columns(column)

@@ -1,4 +1,4 @@
-"""Folders of image files, one a class: `train/cat/1.png`, `test/cat/2.png`; or `cat/1.png`."""
+"""Folders of image files, one per class: `train/cat/1.png`, `test/cat/2.png`; or `cat/1.png`."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ SUFFIXES = (
 TABLES = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow")
 TRAIN = "train"
 TESTS = ("test", "validation", "valid", "val")
-"""Names that the part to be judged on may have; the first that there is counts."""
+"""Possible names of the test part; the first that exists counts."""
 SYSTEM = (
     "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "Thumbs.db", "desktop.ini",
 )  # fmt: skip
-"""Files and folders that systems leave behind, besides hidden ones."""
+"""Files and folders that operating systems create, besides hidden ones."""
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Return whether there are folders of images, and no tables that say what is in them."""
+    """Return whether there are folders of images, and no tables that describe them."""
     if any(_is_image(path) for path in folder.glob(f"{TRAIN}/*/*")):
         return True
     if any(path.suffix.lower() in TABLES for path in folder.rglob("*")):
@@ -44,19 +44,19 @@ def is_image_folder(folder: Path) -> bool:
 
 
 def image_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
-    """Load images from a folder for each class, in `train` and `test` or without; sorted by name.
+    """Load images from a folder for each class, inside `train` and `test` or not; sorted by name.
 
-    Without a part to be judged on, a share of each class is held out. Pixels become bytes, or
-    numbers of 16 bits or floating point where the files have those, grey or RGB, and are scaled by
-    mean and deviation of the training images.
+    If there is no test part, a share of each class is held out. Pixels are grey or RGB; they are
+    bytes, or 16-bit or floating-point numbers if the files have these, and are scaled by mean and
+    deviation of the training images.
 
     Args:
         folder: The folder with the parts, or with the classes.
         layout: What to do about images that cannot be read, and how many to hold out.
 
     Raises:
-        InputError: A class to be judged on has no training images, images lie deeper, or an image
-            cannot be read as it is or has another size.
+        InputError: A test class has no training images, images are in deeper folders, or an image
+            cannot be read or has another size.
     """
     folder = Path(folder)
     whole = _Place.scan(folder)
@@ -73,7 +73,9 @@ def image_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset
                 f"names of classes in UTF-8 in {top.path}", ascii(place.path.name), "rename it"
             )
     if not any(place.has_images for place in places):
-        raise InputError(f"folders of images in {top.path}, one a class", "none", "check the path")
+        raise InputError(
+            f"folders of images in {top.path}, one per class", "none", "check the path"
+        )
     train = _gather(top, classes)
     remarks = top.describe_others()
     if tests:
@@ -94,7 +96,7 @@ def image_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset
 
 @dataclass(frozen=True)
 class _Place:
-    """What lies in a folder, sorted; hidden files and those of systems do not count."""
+    """The sorted content of a folder, without hidden files and those of operating systems."""
 
     path: Path
     folders: list[_Place]
@@ -103,7 +105,7 @@ class _Place:
 
     @classmethod
     def scan(cls, path: Path) -> _Place:
-        """Look into a folder and those inside it, once.
+        """Scan a folder and all folders inside it.
 
         Raises:
             InputError: A link leads back to a folder that it is in.
@@ -127,11 +129,11 @@ class _Place:
 
     @property
     def has_images(self) -> bool:
-        """Whether there are images, however deep."""
+        """Whether there are images at any depth."""
         return bool(self.images) or any(inner.has_images for inner in self.folders)
 
     def describe_others(self) -> list[str]:
-        """Return a word about files that are not read where the folders are classes."""
+        """Return remarks about files that are not read because they are in no class."""
         remarks = []
         name = self.path.name
         if self.images:
@@ -160,7 +162,7 @@ class _Part:
 
     @property
     def files(self) -> ImageFiles:
-        """The images, to be read one by one."""
+        """The images, for reading one by one."""
         return ImageFiles(
             self.labels,
             lambda number: Image.open(self.paths[number]),
@@ -173,7 +175,7 @@ def _gather(part: _Place, classes: Sequence[str]) -> _Part:
     """Return the images in the folders of classes.
 
     Raises:
-        InputError: There are more in folders inside, and so two names that may be their class.
+        InputError: There are more images in folders inside, so that two names may be their class.
     """
     paths: list[Path] = []
     labels: list[int] = []
@@ -193,10 +195,10 @@ def _gather(part: _Place, classes: Sequence[str]) -> _Part:
 
 
 def _gather_test(part: _Place, train: _Place, classes: Sequence[str]) -> _Part:
-    """Return the images to be judged on.
+    """Return the test images.
 
     Raises:
-        InputError: There is a class of which none can be learned from.
+        InputError: A class has no training images.
     """
     unknown = [place.path.name for place in part.folders if place.path.name not in classes]
     if unknown:
@@ -209,7 +211,7 @@ def _gather_test(part: _Place, train: _Place, classes: Sequence[str]) -> _Part:
 
 
 def _describe_test(part: _Place, classes: Sequence[str], labels: Tensor) -> list[str]:
-    """Return a word about what is not read, and about classes without an image."""
+    """Return remarks about files that are not read, and about classes without an image."""
     missing = [name for label, name in enumerate(classes) if label not in labels]
     without = [f"no images of {', '.join(missing)} in {part.path.name}"] if missing else []
     return part.describe_others() + without
@@ -227,12 +229,12 @@ def _refuse_other_parts(folder: _Place, train: _Place, layout: Layout) -> None:
 
 
 def _is_own(path: Path) -> bool:
-    """Return whether a file or folder is a user's, not one that a system leaves behind."""
+    """Return whether a file or folder is the user's, not the operating system's."""
     return not path.name.startswith(".") and path.name not in SYSTEM
 
 
 def _is_text(name: str) -> bool:
-    """Return whether the name of a file is text, and not bytes of another encoding."""
+    """Return whether the name of a file is valid text in its encoding."""
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 

@@ -1,4 +1,4 @@
-"""Images of any file format as tensors of one kind."""
+"""Reading images of any file format into tensors of one kind."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ImageFiles:
 
     Args:
         labels: The class of each.
-        open_image: Opens the image of a number.
-        locate: Says in words where that image is, for errors.
+        open_image: Opens the image with a given number.
+        locate: Describes where that image is, for errors.
         source: A text that changes whenever the images do.
     """
 
@@ -47,7 +47,7 @@ class _Stack:
 
 
 class _OtherKindError(Exception):
-    """An image that the kind so far cannot hold; its argument is one that holds all."""
+    """An image does not fit the kind so far; the argument is a kind that fits all images."""
 
 
 def build_from_images(
@@ -57,18 +57,18 @@ def build_from_images(
     layout: Layout,
     remarks: Sequence[str] = (),
 ) -> Dataset:
-    """Return a data set of images, with a word about all that was done to them.
+    """Return a data set of images, with remarks on how they were converted.
 
-    All are grey, or all RGB where one is; bytes, or numbers of 16 bits where one has those, or
+    All become RGB if one is, else grey. All become bytes, or 16-bit numbers if one has these, or
     floating point.
 
     Args:
         name: The name in reports.
         classes: The name of each class.
-        parts: Images to learn from, and images to be judged on.
-        layout: Whether to leave out images that cannot be read, saying so; how much may be in
-            memory.
-        remarks: What else is to be said of the data.
+        parts: Training images, and test images.
+        layout: Whether to leave out images that cannot be read, with a remark; and how much may be
+            in memory.
+        remarks: Further remarks on the data.
 
     Raises:
         InputError: There are none, one cannot be read, or one has another size than the first.
@@ -88,7 +88,7 @@ def build_from_images(
 
 
 def _stack(files: ImageFiles, kind: Kind | None, size: tuple[int, ...], layout: Layout) -> _Stack:
-    """Return images `(N, C, H, W)` of one kind and of one size, that of the first if none is given.
+    """Return images `(N, C, H, W)` of one kind and one size; by default those of the first image.
 
     Raises:
         _OtherKindError: One of them is of another kind.
@@ -120,12 +120,12 @@ def _stack(files: ImageFiles, kind: Kind | None, size: tuple[int, ...], layout: 
 
 
 def _read(files: ImageFiles, number: int, kind: Kind | None, layout: Layout) -> Picture | None:
-    """Return an image of a kind; None where it cannot be read and may be left out."""
+    """Return an image as the given kind; None where it cannot be read and may be left out."""
     try:
         with files.open_image(number) as image:
             picture = read_pixels(image)
         wider = picture.kind if kind is None else kind.join(picture.kind)
-    except Exception as error:  # a strange file may fail in any way
+    except Exception as error:  # a damaged file may fail in any way
         reason = first_line(error, 120)
         if layout.skip_unreadable:
             log.warning("left out the image at %s: %s", files.locate(number), reason)
@@ -141,7 +141,7 @@ def _read(files: ImageFiles, number: int, kind: Kind | None, layout: Layout) -> 
 
 
 def _describe_changes(stacks: Sequence[_Stack]) -> list[str]:
-    """Return what was done to how many of all images."""
+    """Describe each conversion, with the number of images."""
     counts = Counter[Change]()
     for stack in stacks:
         for change in IN_WORDS:

@@ -1,4 +1,4 @@
-"""Data sets that a program has already: arrays, those of torch, and tables of `datasets`."""
+"""Data sets in memory: arrays, data sets of torch, and tables of `datasets`."""
 
 from __future__ import annotations
 
@@ -35,15 +35,16 @@ LIBRARY = "datasets"
 
 @dataclass(frozen=True)
 class InMemory:
-    """A data set that is there already, and what it does not say itself.
+    """A data set in memory, and what it does not say itself.
 
     Args:
-        train: Samples to learn from: a pair of inputs and labels, a data set of torch, a loader of
-            one, or a table of `datasets`; or tables by the names of their parts.
-        test: Samples to be judged on, likewise; held out of the others where there are none.
-        classes: The name of each class, by its label; found, or the numbers, when left out.
+        train: Training samples: a pair of inputs and labels, a data set of torch, a loader of one,
+            or a table of `datasets`; or tables by the names of their parts.
+        test: Test samples, likewise; if there are none, some training samples are held out.
+        classes: The name of each class, by its label; if left out, those of the data set, or the
+            numbers.
         name: The name in reports.
-        layout: How much to hold out, how axes are ordered, and what columns of tables are called.
+        layout: The share to hold out, the order of axes, and the names of columns.
     """
 
     train: object
@@ -53,14 +54,14 @@ class InMemory:
     layout: Layout
 
     def read(self) -> Dataset | Texts:
-        """Return the data set, or texts that are still to be tokenised.
+        """Return the data set, or texts that are not tokenised yet.
 
-        Bytes are scaled by mean and deviation of the training samples, as those of files are;
-        floating point is taken as it comes, for it is what a network was made for.
+        Bytes are scaled by mean and deviation of the training samples, as in files. Floating-point
+        inputs are not scaled, because a network was probably made for them.
 
         Raises:
             InputError: Samples or labels are of no known kind, or do not fit together; or the
-                layout states what they make no use of.
+                layout has settings that they have no use for.
         """
         if _is_table(self.train):
             refuse_unused(self.layout, "a table in memory", OF_ROWS)
@@ -104,11 +105,11 @@ class InMemory:
         return Dataset(self.name, classes, Data(*train), Data(*test), conversion=remark)
 
     def _read_part(self, inputs: object, labels: object) -> Samples:
-        """Return inputs, images with their channels first, and labels as they are numbered."""
+        """Return inputs, with the channels of images first, and labels with their own numbers."""
         if isinstance(inputs, list | tuple) and len(inputs):
             inputs = _stack(inputs)
         if isinstance(inputs, Tensor) and inputs.dtype == torch.uint8:
-            inputs = inputs.numpy(force=True)  # bytes are images, whoever holds them
+            inputs = inputs.numpy(force=True)  # bytes are images in tensors, too
         if isinstance(inputs, Tensor) and self.layout.axes is not None:
             inputs = as_inputs(inputs).float().numpy(force=True)
         if isinstance(inputs, np.ndarray) and not _holds_tokens(inputs):
@@ -119,7 +120,7 @@ class InMemory:
     def _name_classes(
         self, labels: Sequence[Tensor], found: Sequence[str] | None = None
     ) -> tuple[tuple[str, ...], Sequence[Tensor]]:
-        """Return names of classes as found, given, or in the data set; else the numbers."""
+        """Return the names of classes: found, given, or from the data set; else the numbers."""
         if found and self.classes:
             raise InputError(
                 "no names of classes, for the labels are names", str(self.classes), "leave them out"
@@ -138,7 +139,7 @@ class InMemory:
         return names, labels
 
     def _read_tables(self) -> Dataset | Texts:
-        """Return what tables of the library `datasets` hold, images or texts."""
+        """Return the images or texts in tables of the library `datasets`."""
         parts: dict[str, Any] = (
             dict(self.train) if isinstance(self.train, dict) else {TRAIN: self.train}
         )
@@ -150,7 +151,7 @@ class InMemory:
         return read_parts(self.name, self.name, parts, Path(), layout)
 
     def _read_images(self) -> Dataset:
-        """Return images of PIL, as data sets of torchvision hold them without a transform."""
+        """Return a data set of PIL images, which torchvision's data sets have by default."""
         sources: list[Any] = [one for one in (self.train, self.test) if one is not None]
         read = [_read_labels(source) for source in sources]
         named = _number_names(read)
@@ -166,13 +167,13 @@ class InMemory:
 
 
 def scaled(data: Dataset, scaling: Scaling) -> Dataset:
-    """Return a data set whose samples are scaled otherwise."""
+    """Return a data set with another scaling."""
     train, test = (replace(part, scaling=scaling) for part in (data.train, data.test))
     return replace(data, train=train, test=test)
 
 
 def _stack(samples: Sequence[Any]) -> Tensor | np.ndarray[Any, Any]:
-    """Return samples one by one, tensors, arrays or images of PIL, as one tensor or array."""
+    """Stack samples, which are tensors, arrays or PIL images, into one tensor or array."""
     with told_in_one_line(
         "a list of inputs that are all of a size", "resize them, or pass an array"
     ):
@@ -182,8 +183,8 @@ def _stack(samples: Sequence[Any]) -> Tensor | np.ndarray[Any, Any]:
 
 
 def _number_names(labels: Sequence[object]) -> tuple[tuple[str, ...], list[Any]] | None:
-    """Return the names that labels are, sorted, and numbers in their place; None of numbers."""
-    with told_in_one_line("one label a sample", "pass them as an array"):
+    """Return sorted names of classes and numbered labels; None if labels are numbers already."""
+    with told_in_one_line("one label per sample", "pass them as an array"):
         arrays = [np.asarray(part) for part in labels if not isinstance(part, Tensor)]
     words = all(array.ndim == 1 and len(array) and isinstance(array[0], str) for array in arrays)
     if len(arrays) < len(labels) or not words:
@@ -192,7 +193,7 @@ def _number_names(labels: Sequence[object]) -> tuple[tuple[str, ...], list[Any]]
         others = [row for row, label in enumerate(array) if not isinstance(label, str)]
         if others:
             raise InputError(
-                "a name in every label, where the first is one",
+                "a name in every label, as in the first one",
                 f"{array[others[0]]!r} in row {others[0]}",
                 "leave out samples without a class",
             )
@@ -202,7 +203,7 @@ def _number_names(labels: Sequence[object]) -> tuple[tuple[str, ...], list[Any]]
 
 
 def _find_names(source: Any) -> Sequence[str] | None:
-    """Return the names of classes that a data set has, or the one inside a subset or a loader."""
+    """Return the names of classes of a data set, also inside a subset or a loader."""
     while source is not None:
         if isinstance(names := getattr(source, "classes", None), list | tuple):
             return [str(name) for name in names]
@@ -223,13 +224,13 @@ def _holds_images(source: object) -> bool:
         return False
     try:
         first: Any = source[0]  # type: ignore[index]
-    except Exception:  # it is anybody's code; whoever reads it all says what is wrong
+    except Exception:  # it is anybody's code; reading all samples will report the error
         return False
     return isinstance(first, tuple) and isinstance(first[0], Image)
 
 
 def _read_labels(source: Any) -> Any:
-    """Return the labels of a data set; torchvision has them apart, so that no image is opened."""
+    """Return the labels of a data set; torchvision stores them apart, so no image is opened."""
     targets = getattr(source, "targets", None)
     with told_in_one_line("samples that are pairs of an image and a label", "correct the data set"):
         return [source[row][1] for row in range(len(source))] if targets is None else targets
@@ -245,7 +246,7 @@ def _as_files(source: Any, labels: Tensor) -> ImageFiles:
 
 
 def _describe(source: Any, labels: Tensor) -> str:
-    """Return a text that labels and a hundred images decide."""
+    """Return a text computed from the labels and a hundred images."""
     digest = hashlib.sha256(labels.numpy().tobytes())
     for row in np.linspace(0, len(labels) - 1, min(100, len(labels))).astype(int).tolist():
         digest.update(np.asarray(source[row][0]).tobytes())

@@ -1,4 +1,4 @@
-"""MNIST, 60,000 + 10,000 handwritten digits, inside the package.
+"""MNIST, 60,000 + 10,000 handwritten digits, bundled with the package.
 
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits";
 CC BY-SA 3.0. The files are the originals, checked against their known digests.

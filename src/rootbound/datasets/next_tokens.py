@@ -1,4 +1,4 @@
-"""Texts as the task of a causal language model: which token follows, everywhere in a text."""
+"""Texts for a causal language model: the task is to predict the next token at every position."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rootbound.datasets.dataset import Chosen, Dataset
 from rootbound.datasets.tokenisers import Predicted
 
 AT_ONCE = 64
-"""Texts that are tokenised at a time; each takes the room of the longest of them."""
+"""Number of texts that are tokenised at a time; each is padded to the longest of them."""
 UNLIMITED = 2**31 - 1
-"""Most tokens of a text: all of them."""
+"""A largest number of tokens that cuts no text."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NextTokens(Dataset):
-    """Contexts in texts of some classes; a task is to tell the token that follows.
+    """Contexts in texts of some classes; a task is to predict the token that follows.
 
-    A sample is what stands before a token in its text, as far as the model looks back. There is
-    a sample for every token but the first of a text, so that the mean cross-entropy is the model's
-    loss per token. The classes choose among the texts, and one class is enough for a task.
+    A sample is the tokens before a token in its text, as far as the model looks back. There is a
+    sample for every token but the first of a text, so that the mean cross-entropy is the model's
+    loss per token. The classes select texts, and one class is enough for a task.
 
     Args:
         following: For training and test samples, the number of the token after each `(N,)`.
-        outputs: What each of these numbers stands for.
+        outputs: The token of each of these numbers.
     """
 
     following: tuple[Tensor, Tensor] = (torch.empty(0), torch.empty(0))
@@ -39,7 +39,7 @@ class NextTokens(Dataset):
     fewest_classes: ClassVar[int] = 1
 
     def task(self, chosen: Chosen) -> Task:
-        """Return the task of telling the next token in texts of the chosen classes.
+        """Return the task of predicting the next token in texts of the chosen classes.
 
         Raises:
             InputError: A class does not exist or is named twice, or its texts are too short.
@@ -56,17 +56,17 @@ class NextTokens(Dataset):
 def read_contexts(
     texts: Sequence[str], labels: Tensor, tokeniser: Predicted, length: int
 ) -> tuple[Data, Tensor]:
-    """Return what stands before each token of the texts but the first, and the tokens.
+    """Return the context of each token of the texts but the first, and these tokens.
 
     Args:
         texts: The texts, which are read in order, a part at a time.
         labels: The class of each text `(N,)`.
-        tokeniser: The model's own.
-        length: Tokens of a context at most.
+        tokeniser: The model's own tokeniser.
+        length: Largest number of tokens of a context.
 
     Returns:
-        Contexts `(M, length)`, filled up with padding, with the class of their text; and the
-        numbers `(M,)` of the model's outputs for the tokens that follow.
+        Padded contexts `(M, length)` with the class of their text; and the numbers `(M,)` of the
+        model's outputs for the tokens that follow.
 
     Raises:
         InputError: No text has two tokens.
@@ -75,7 +75,7 @@ def read_contexts(
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, len(texts), AT_ONCE):
         tokens = tokeniser(texts[start : start + AT_ONCE], UNLIMITED)
-        # A text may hold the mark for padding, so that not every one is at its end.
+        # A text may contain the token for padding, so padding is not only at its end.
         filled = (tokens != PADDING).flip(1).cumsum(1).flip(1) > 0
         filled[:, 0] = False
         text, position = filled.nonzero(as_tuple=True)
@@ -85,7 +85,7 @@ def read_contexts(
         context = torch.where(read < position.unsqueeze(1), known, PADDING)
         parts.append((context, tokeniser.predicted(tokens[text, position]), start + text))
     if not sum(len(following) for _, following, _ in parts):
-        raise InputError("texts of two tokens or more", "none", "bring longer texts")
+        raise InputError("texts of at least two tokens", "none", "bring longer texts")
     before, after, text_numbers = (torch.cat(column) for column in zip(*parts, strict=True))
     return Data(before, labels[text_numbers], stratified=False), after
 

@@ -1,4 +1,4 @@
-"""One `.npz` file of arrays, as Keras, MedMNIST and NumPy users have; read without trust.
+"""Reading an `.npz` file of arrays, as Keras, MedMNIST and NumPy users have; it is not trusted.
 
 Format: a zip archive of arrays, https://numpy.org/doc/stable/reference/generated/numpy.savez.html.
 """
@@ -23,7 +23,7 @@ from rootbound.datasets.classes import number_classes
 from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout, build_dataset
 
 LARGEST = 8 * 2**30
-"""Bytes the arrays may unpack to; a larger claim is refused before anything is allocated."""
+"""Most bytes that arrays may unpack to; a larger claim is refused before anything is allocated."""
 NAMES = (
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load inputs and labels for training and testing; nothing in the file is executed.
 
-    Images `(N, H, W)` or `(N, H, W, C)` become `(N, C, H, W)`; any other inputs are taken as they
-    are. Of four axes, the channels are the one that is shorter than the two others; where that is
-    none, or both of them, `layout` says it. Labels are whole numbers from 0, `(N,)` or
-    `(N, 1)`; a number that no sample has is no class.
+    Images `(N, H, W)` or `(N, H, W, C)` become `(N, C, H, W)`; any other inputs stay as they are.
+    With four axes, the channels are the axis that is shorter than the two others; if that is
+    ambiguous, `layout` must say it. Labels are whole numbers from 0, `(N,)` or `(N, 1)`; a number
+    that no sample has is no class.
     Inputs are scaled by the mean and the deviation of the training samples.
 
     Args:
@@ -46,8 +46,8 @@ def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         layout: How much may be in memory, and the order of the axes of images.
 
     Raises:
-        InputError: The file is missing, damaged or too large, or an array is missing or not of
-            that form, or may be read in two ways.
+        InputError: The file is missing, damaged or too large; or an array is missing, has another
+            form, or has an ambiguous order of axes.
     """
     path = Path(path)
     try:
@@ -67,14 +67,14 @@ def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
         raise
     except FileNotFoundError:
         raise InputError(f"an .npz file at {path}", "no such file", "check the path") from None
-    except Exception as error:  # NumPy reads heads as Python: its parser raises what it likes
+    except Exception as error:  # NumPy parses headers as Python, which may raise anything
         raise InputError(
             f"a readable .npz file at {path}",
             first_line(error),
             "the file is damaged or holds objects",
         ) from None
     train, test = parts
-    if math.prod(train[0].shape) < 2:  # they have no deviation
+    if math.prod(train[0].shape) < 2:  # a standard deviation needs two values
         raise InputError(f"at least one sample in {path}", "none", "check the file")
     classes, labels = number_classes(train[1], test[1])
     train, test = (train[0], labels[0]), (test[0], labels[1])
@@ -89,7 +89,7 @@ def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str], 
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     sizes = {member.filename.removesuffix(".npy"): member.file_size for member in members}
-    if len(sizes) < len(members):  # NumPy might read the one whose size was not looked at
+    if len(sizes) < len(members):  # NumPy might read the one whose size was not checked
         raise ValueError("two arrays of one name")
     names = next((names for names in NAMES if set(names) <= set(sizes)), None)
     if names is None:
@@ -111,7 +111,7 @@ def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
             raise ValueError(f"{name} of version {version}")
         shape, transposed, kind = read_head[version](file)
         if kind.hasobject or transposed:
-            raise ValueError(f"{name} holds objects, or its last index counts first")
+            raise ValueError(f"{name} has objects or Fortran order")
         row = kind.itemsize * math.prod(shape[1:])
 
         def parts() -> Iterator[Part]:
@@ -121,8 +121,8 @@ def _stream_inputs(path: Path, name: str, layout: Layout) -> Tensor:
                 values = np.frombuffer(content, kind).reshape(count, *shape[1:])
                 inputs = read_inputs(f"{name} of {path}", values.copy(), layout.axes)
                 yield inputs, torch.arange(start, start + count)
-            if file.read(1):  # reading to the end checks the checksum, too
-                raise ValueError(f"{name} is longer than its head says")
+            if file.read(1):  # reading to the end also verifies the checksum
+                raise ValueError(f"{name} is longer than its header says")
 
         source = f"{describe_files([path])} {name} {layout.axes}"
         return collect(shape[0], parts(), source, layout)[0]

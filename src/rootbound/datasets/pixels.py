@@ -1,4 +1,4 @@
-"""One picture as numbers: nothing in it is lost or changed without a word."""
+"""Reading one picture as numbers; every change that this needs is reported."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
 SEVERAL_IN_ONE = "MPO"
-"""Format of photographs that carry previews of themselves: the first picture is the photograph."""
+"""Format of photographs with previews in the same file; the first picture is the photograph."""
 OPAQUE, UPRIGHT = 255, 1
 
 
 class Change(IntFlag):
-    """What was done to a picture on the way."""
+    """How a picture was changed while it was read."""
 
     TURNED = 1
     FLATTENED = 2
@@ -35,22 +35,22 @@ IN_WORDS = {
     Change.REPEATED: "of grey among colours, with one channel repeated three times",
     Change.WIDENED: "of 8 bits among 16, multiplied by 257",
 }
-"""What each change is, after `12 of 300 images`."""
+"""A description of each change, to follow `12 of 300 images`."""
 
 
 class Kind(NamedTuple):
-    """What pictures are made of.
+    """The channels and number format of pictures.
 
     Args:
         channels: 1 for grey, 3 for RGB.
-        depth: Bits of a number: 8 or 16; 32 for floating point, whose range is its own.
+        depth: Bits of a number: 8 or 16; 32 for floating point, which has no fixed range.
     """
 
     channels: int
     depth: int
 
     def join(self, other: Kind) -> Kind:
-        """Return the kind that both can be written as.
+        """Return the kind that fits both.
 
         Raises:
             ValueError: One has whole numbers and the other floating point.
@@ -62,7 +62,7 @@ class Kind(NamedTuple):
 
     @property
     def divisor(self) -> float:
-        """The largest number that a pixel can be; 1 for floating point."""
+        """Largest value of a pixel; 1 for floating point."""
         return {8: 255.0, 16: 65535.0, 32: 1.0}[self.depth]
 
 
@@ -72,8 +72,8 @@ class Picture:
 
     Args:
         values: Pixels `(C, H, W)`.
-        kind: What they are made of.
-        changes: What was done to them.
+        kind: Its channels and number format.
+        changes: How it was changed while it was read.
     """
 
     values: NDArray[Any]
@@ -81,28 +81,28 @@ class Picture:
     changes: Change
 
     def written_as(self, kind: Kind) -> Picture:
-        """Return the same picture as one of a kind that can hold it."""
+        """Return the same picture in another kind that fits it."""
         values, changes = self.values, self.changes
         if kind.channels > self.kind.channels:
             values, changes = values.repeat(kind.channels, axis=0), changes | Change.REPEATED
         if kind.depth == 16 and self.kind.depth == 8:
             values, changes = values.astype(np.uint16) * 257, changes | Change.WIDENED
-        # torch does little with whole numbers of 16 bits.
+        # Torch has few operations for 16-bit integers.
         return Picture(values if kind.depth == 8 else values.astype(np.float32), kind, changes)
 
 
 def read_pixels(image: Image.Image) -> Picture:
-    """Return a picture that was opened, upright, grey or RGB.
+    """Read an opened picture: upright, grey or RGB.
 
     Raises:
-        ValueError: It cannot be read as one picture without a loss that no words can tell.
+        ValueError: It cannot be read as one picture without a loss that cannot be described.
         OSError: It is damaged.
     """
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != SEVERAL_IN_ONE:
         raise ValueError(f"{frames} frames or pages in one file")
     deep = image.mode.startswith(("I", "F"))
-    # Pillow has no colours of more than 8 bits, and does not say what it leaves out.
+    # Pillow has no colours with more than 8 bits, and does not say that it drops bits.
     is_cut = not deep and any(";16" in str(tile) for tile in getattr(image, "tile", ()))
     changes = Change.CUT if is_cut else Change(0)
     image.load()
@@ -128,12 +128,12 @@ def _read_deep(image: Image.Image) -> NDArray[Any]:
             raise ValueError("NaN or infinite pixels")
         return values.astype(np.float32)
     if values.min() < 0 or values.max() > 65535:
-        raise ValueError("whole numbers of 32 bits, whose range nobody says")
+        raise ValueError("whole numbers of 32 bits, whose range is not known")
     return values.astype(np.uint16)
 
 
 def _flatten(image: Image.Image) -> tuple[Image.Image, Change]:
-    """Return a picture of 8 bits as grey or RGB, laid on white where it is transparent."""
+    """Return a picture of 8 bits as grey or RGB, on a white background where it is transparent."""
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")
     grey = image.mode in ("1", "L", "LA", "La")
@@ -151,5 +151,5 @@ def _lay_on_white(image: Image.Image, wanted: str) -> tuple[Image.Image, Change]
     laid = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     before, after = (np.asarray(one).reshape(-1, 4) for one in (image, laid))
     if np.ptp(before, axis=0).any() and not np.ptp(after, axis=0).any():
-        raise ValueError("a transparent picture of which nothing can be seen on white")
+        raise ValueError("a transparent picture that is invisible on white")
     return laid.convert("RGB").convert(wanted), Change.FLATTENED

@@ -1,4 +1,4 @@
-"""Files of texts on this machine: whether they are UTF-8, and what their readers must be told."""
+"""Local text files: checks that they are UTF-8, and settings for their reader."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from rootbound.core.errors import InputError
 
 SEPARATED = (".csv", ".tsv")
 SUFFIXES = (*SEPARATED, ".json", ".jsonl", ".txt")
-"""Of files that are text; other tables say themselves how theirs is stored."""
+"""Suffixes of text files; other tables state their encoding themselves."""
 OTHER_TABLES = (".parquet", ".arrow", ".json", ".jsonl")
 AT_ONCE = 2**20
-"""Bytes that are read at a time."""
+"""Number of bytes that are read at a time."""
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""Byte-order marks of other encodings, the longer first: one begins like another."""
+"""Byte-order marks of other encodings, the longer ones first, as one is a prefix of another."""
 ZEROS = 0.2
-"""Share of zero bytes at which a text is in UTF-16: of that of European words, half are zero."""
+"""Share of zero bytes from which a text counts as UTF-16; in European languages half are zero."""
 
 
 def check_encoding(source: Path) -> None:
     """Raise an `InputError` for the first file of texts that is not UTF-8, with or without a mark.
 
     Args:
-        source: A folder or a file; what is neither is left to others.
+        source: A folder or a file; anything else is ignored.
     """
     for path in _find(source, SUFFIXES):
         with path.open("rb") as file:
@@ -55,10 +55,9 @@ def check_encoding(source: Path) -> None:
 
 
 def describe_missing(source: Path) -> dict[str, Any]:
-    """Return what the library must be told, so that it takes no word for a missing value.
+    """Return settings with which the library takes no word for a missing value.
 
-    Without it `NA`, `null` and `None` in a file of values separated by commas are no texts, and
-    no classes either.
+    Without them, `NA`, `null` and `None` in a CSV file would not be read as texts or classes.
     """
     is_separated = bool(_find(source, SEPARATED)) and not _find(source, OTHER_TABLES)
     return {"keep_default_na": False} if is_separated else {}
@@ -73,5 +72,5 @@ def _refuse(path: Path, got: str, encoding: str) -> InputError:
     return InputError(
         f"text in UTF-8 in {path}",
         got,
-        f"convert it, as by: iconv -f {encoding} -t utf-8",
+        f"convert it, for example with: iconv -f {encoding} -t utf-8",
     )

@@ -1,4 +1,4 @@
-"""Labelled texts, and the data sets made of them: of whole texts, or of what comes next."""
+"""Labelled texts, and data sets made from them: of whole texts, or of next tokens or letters."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Labelled:
     """Texts and the class of each.
 
     Args:
-        texts: Texts of any length, the empty one too; they may stay in a file, as a column does.
+        texts: Texts of any length, also empty; they may stay in a file, as those of a column do.
         labels: `(N,)` int64, from 0.
     """
 
@@ -38,14 +38,14 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class Texts:
-    """Texts to learn from and to be judged on.
+    """Training and test texts.
 
     Args:
         name: The name in reports.
         classes: The name of each class.
-        train: Texts to learn from.
-        test: Texts to be judged on.
-        remarks: What was done to read them, in words; empty if they are as they were.
+        train: Training texts.
+        test: Test texts.
+        remarks: A description of how they were converted; empty if they were not.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Texts:
         length: int = Layout.length,
         in_memory: float = Layout.in_memory,
     ) -> Dataset:
-        """Return the data set of telling the classes of texts apart.
+        """Return the data set of classifying the texts.
 
         Args:
-            tokeniser: The tokeniser of a pretrained model; hashed words when left out.
-            length: Tokens of a text at most.
-            in_memory: GiB of tokens in memory at most; a part that may need more is tokenised into
-                a file and read from there.
+            tokeniser: The tokeniser of a pretrained model; if left out, words are hashed.
+            length: Largest number of tokens of a text.
+            in_memory: Most GiB of tokens in memory; a part that may need more is tokenised into a
+                file and read from there.
 
         Raises:
             InputError: There are no texts, or no space for that file.
@@ -75,7 +75,7 @@ class Texts:
         parts = [
             Tokens(tokeniser, part.texts, length, in_memory) for part in (self.train, self.test)
         ]
-        # One width for both: what is longer by padding is the same text.
+        # Both parts get the same width, because padding does not change a text.
         width = max(part.width for part in parts)
         train, test = (part.to_width(width) for part in parts)
         cut = f"texts cut after {length} tokens" if width == length else ""
@@ -84,19 +84,19 @@ class Texts:
             self.classes,
             Data(train, self.train.labels),
             Data(test, self.test.labels),
-            # Texts that reports show come first: where words share a number, theirs is shown.
-            tokeniser.vocabulary(chain(self._shown(), self.train.texts, self.test.texts)),
+            # Texts in reports come first: if words share a number, their word is the one shown.
+            tokeniser.vocabulary(chain(self._list_shown(), self.train.texts, self.test.texts)),
             "; ".join(filter(None, (self.remarks, cut))),
         )
 
     def next_tokens(self, tokeniser: Predicted, length: int = Layout.length) -> NextTokens:
-        """Return the data set of telling which token of a causal language model comes next.
+        """Return the data set of predicting the next token of a causal language model.
 
         All contexts are in memory, `length` tokens for each token of the texts.
 
         Args:
-            tokeniser: The model's own.
-            length: Tokens that it looks back at most.
+            tokeniser: The model's own tokeniser.
+            length: Largest number of tokens that it looks back.
 
         Raises:
             InputError: No text has two tokens.
@@ -116,7 +116,7 @@ class Texts:
             outputs=tokeniser.pieces,
         )
 
-    def _shown(self) -> list[str]:
+    def _list_shown(self) -> list[str]:
         """Return the first test text of each class."""
         first: dict[int, int] = {}
         for row, label in enumerate(self.test.labels.tolist()):
@@ -126,17 +126,17 @@ class Texts:
     def next_letters(
         self, desirable: Sequence[int], undesirable: Sequence[int], context: int = 32, step: int = 3
     ) -> TaskPair:
-        """Return the pair of tasks to tell what letter comes next, in texts of some classes.
+        """Return the pair of tasks to predict the next letter in texts of some classes.
 
-        The same letters are known in both tasks, those of the desirable training texts. Texts
-        follow one another, a line each. A sample is `context` letters, and its label is the next
-        one. All samples are in memory, however many: give fewer texts, or take larger steps.
+        Both tasks know the same letters, those of the desirable training texts. Texts are joined,
+        one per line. A sample is `context` letters, and its label is the next one. All samples are
+        in memory: if there are too many, give fewer texts or a larger step.
 
         Args:
-            desirable: Classes of the texts that a model must know how to continue.
-            undesirable: Classes of those that it must not know.
-            context: Letters that it sees.
-            step: Letters between one sample and the next.
+            desirable: Classes of the texts that a model should be able to continue.
+            undesirable: Classes of the texts that it should not.
+            context: Number of letters in a sample.
+            step: Number of letters between the starts of two samples.
 
         Raises:
             InputError: A side has no texts, or fewer letters than a context.
@@ -145,7 +145,7 @@ class Texts:
         pair = []
         for chosen in (desirable, undesirable):
             train, test = (
-                _contexts("\n".join(part.texts_of(chosen)), letters, context, step)
+                _make_contexts("\n".join(part.texts_of(chosen)), letters, context, step)
                 for part in (self.train, self.test)
             )
             known = letters.vocabulary()
@@ -155,12 +155,12 @@ class Texts:
 
 
 def describe_empty(parts: Iterable[Labelled]) -> str:
-    """Return how many texts hold nothing that a model could read, in words; empty if none does."""
+    """Describe how many texts are empty for a model; return nothing if none is."""
     empty = [not text.strip() for part in parts for text in part.texts]
     return f"{sum(empty):,} of {len(empty):,} texts are empty" if any(empty) else ""
 
 
-def _contexts(text: str, letters: Letters, context: int, step: int) -> Data:
+def _make_contexts(text: str, letters: Letters, context: int, step: int) -> Data:
     if len(text) <= context:
         raise InputError(f"more than {context} letters", str(len(text)), "bring more texts")
     windows = letters([text], len(text))[0].unfold(0, context + 1, step)

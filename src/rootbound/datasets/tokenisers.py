@@ -1,4 +1,4 @@
-"""Texts as numbers: what a tokeniser is, and two that need no files."""
+"""Tokenisers turn texts into numbers; two of them need no files."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ class Tokeniser(Protocol):
 
     @property
     def identity(self) -> str:
-        """Changes whenever a text would get other numbers; empty where that is unknown."""
+        """A text that changes whenever the tokens of a text would; empty where that is unknown."""
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
         """Return tokens `(N, L)` as int32, cut after `length`; L is that of the longest text.
 
-        A text has the same tokens whatever others are passed with it, as some of many are.
+        The tokens of a text do not depend on the other texts.
         """
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return what each number stands for, where it first occurs in these texts."""
+        """Return the text of each token, as it first occurs in these texts."""
 
 
 @runtime_checkable
 class Predicted(Tokeniser, Protocol):
-    """A tokeniser of a causal language model: its tokens are what the model tells apart."""
+    """A tokeniser of a causal language model, which predicts its tokens."""
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """What each output of the model stands for."""
+        """The text of each output of the model."""
 
     def predicted(self, tokens: Tensor) -> Tensor:
         """Return the number of the model's output for each token, int64."""
@@ -48,21 +48,21 @@ class Predicted(Tokeniser, Protocol):
 
 @dataclass(frozen=True)
 class HashedWords:
-    """Words in small letters, each numbered by a checksum: no vocabulary is kept or learned.
+    """Words in lower case, each numbered by a checksum, so that no vocabulary is needed.
 
-    K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009. Words that
-    meet in one number are one word to a model; with 16,384 numbers and 10,000 words nearly
-    every second word shares its number with another, mostly a rare one.
+    K. Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009. Words with the
+    same number are the same word to a model. With 16,384 numbers and 10,000 words nearly every
+    second word shares its number with another, mostly a rare one.
 
     Args:
-        size: How many numbers there are, padding included.
+        size: Number of tokens, including padding.
     """
 
     size: int = 16384
 
     @property
     def identity(self) -> str:
-        """Unicode's version decides what is a word, and which letters have small ones."""
+        """It includes Unicode's version, which decides what is a word and what is lower case."""
         return f"{self!r} {WORD.pattern} Unicode {unicodedata.unidata_version}"
 
     def __call__(self, texts: Sequence[str], length: int) -> Tensor:
@@ -71,7 +71,7 @@ class HashedWords:
         return pad(numbered)
 
     def vocabulary(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Return the first word of each number in these texts, empty where there is none."""
+        """Return the first word of each number in these texts; empty if there is none."""
         words: dict[int, str] = {}
         for text in texts:
             for word in dict.fromkeys(self._words(text, None)):
@@ -89,7 +89,7 @@ class HashedWords:
 
 @dataclass(frozen=True)
 class Letters:
-    """Letters, numbered from 2 on as given; 1 stands for any other.
+    """Letters, numbered from 2 in the given order; 1 stands for any other.
 
     Args:
         known: The letters.
@@ -113,7 +113,7 @@ class Letters:
 
 
 def pad(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Return rows of numbers `(N, L)` as int32, filled up to the longest, at least 1."""
+    """Return rows of numbers as int32 `(N, L)`, padded to the longest; L is at least 1."""
     tokens = torch.full((len(rows), max([1, *map(len, rows)])), PADDING, dtype=torch.int32)
     for padded_row, row in zip(tokens, rows, strict=True):
         padded_row[: len(row)] = torch.tensor(row, dtype=torch.int32)

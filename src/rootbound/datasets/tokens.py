@@ -1,4 +1,4 @@
-"""Texts as rows of tokens: made once, a part at a time, in memory or in a file."""
+"""Tokenised texts: computed once, a part at a time, and kept in memory or in a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rootbound.datasets.dataset import Layout
 from rootbound.datasets.tokenisers import Tokeniser
 
 AT_ONCE = 1024
-"""Texts that are tokenised at a time: lists of numbers take ten times the memory of tokens."""
+"""Number of texts tokenised at a time: lists of numbers take ten times the memory of tokens."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,10 @@ class Tokens:
     """The tokens of some texts.
 
     Args:
-        tokeniser: What makes them. Where it has no identity nothing is known of it but the tokens,
-            and it is asked anew each time.
+        tokeniser: The tokeniser. If it has no identity, tokens are computed anew each time.
         texts: The texts, which are read in order, a part at a time.
-        length: Tokens of a text at most.
-        in_memory: GiB at most; where that many tokens of every text need more, they are in a
+        length: Largest number of tokens of a text.
+        in_memory: Most GiB in memory; if `length` tokens of every text need more, they are in a
             file.
     """
 
@@ -51,7 +50,7 @@ class Tokens:
         return int(make_once(f"width {self._source}", self._find_width))
 
     def to_width(self, width: int) -> Tensor:
-        """Return the tokens `(N, width)`, filled up with padding.
+        """Return the tokens, padded to `(N, width)`.
 
         Raises:
             InputError: There is no space for their file.
@@ -68,7 +67,7 @@ class Tokens:
 
     @cached_property
     def _whole(self) -> Tensor:
-        """All tokens, as they were made before where the tokeniser says what it is."""
+        """All tokens; from their file if the tokeniser has an identity."""
         return make_once(self._source, self._make) if self.tokeniser.identity else self._make()
 
     def _make(self) -> Tensor:
@@ -77,7 +76,7 @@ class Tokens:
         return torch.cat([_pad(part, width) for part in parts])
 
     def _find_width(self) -> Tensor:
-        """Return the width, of no more texts than it takes: none is longer than `length`."""
+        """Return the width; stop at the first text of `length` tokens, which none exceeds."""
         widest = 0
         for part in self._parts():
             widest = max(widest, part.shape[1])
@@ -87,7 +86,7 @@ class Tokens:
 
     @cached_property
     def _source(self) -> str:
-        """What decides the tokens; where the tokeniser does not say what it is, the tokens."""
+        """A text that changes with the tokens; computed from them if there is no identity."""
         identity = self.tokeniser.identity
         if not identity:
             rows = (row.numpy().tobytes() for part in self._parts() for row in part)
@@ -96,7 +95,7 @@ class Tokens:
         return f"tokens {self.length} {contents} {identity}"
 
     def _parts(self) -> Iterator[Tensor]:
-        """Yield the tokens of some texts after others, each part as wide as its longest text."""
+        """Yield the tokens in parts of some texts, each part as wide as its longest text."""
         for start in range(0, max(1, len(self.texts)), AT_ONCE):
             yield self.tokeniser(self.texts[start : start + AT_ONCE], self.length)
 

@@ -1,4 +1,4 @@
-"""Settings of a layout that data have no use for: whoever states one is told so."""
+"""Refusing settings of a layout that the data have no use for."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from rootbound.core.errors import InputError
 from rootbound.datasets.dataset import Layout
 
 OF_ROWS = ("inputs", "label", "label_names", "holdout")
-"""Settings that say how the rows of a table are read."""
+"""Settings for the rows of a table."""
 OF_TABLES = (*OF_ROWS, "train_split", "test_split")
-"""Settings that say how files of tables are read."""
+"""Settings for files of tables."""
 STATED = (*OF_TABLES, "axes")
-"""Settings that say how some kind of data is read, and nothing of other kinds."""
+"""Settings that matter only for some kinds of data."""
 
 
 def list_stated(layout: Layout) -> list[str]:
-    """Return the settings that were stated, and that data may have no use for."""
+    """Return the settings that the user gave and that data may have no use for."""
     stated = (name for name in STATED if getattr(layout, name) not in (None, ()))
     return [name for name in stated if name not in layout.optional]
 
 
 def refuse_unused(layout: Layout, source: str, used: Collection[str]) -> None:
-    """Raise an `InputError` where a setting was stated that data have no use for.
+    """Raise an `InputError` where the user gave a setting that the data have no use for.
 
     Args:
-        layout: What was stated.
-        source: What the data are called.
-        used: The settings that they have a use for.
+        layout: The user's settings.
+        source: Name of the kind of data.
+        used: The settings that this kind of data uses.
     """
     for name in list_stated(layout):
         if name not in used:
