@@ -88,7 +88,7 @@ def test_an_evaluation_prints_in_a_line(verdict: Verdict) -> None:
 
 
 def test_of_several_models_one_is_named(verdict: Verdict) -> None:
-    with pytest.raises(rb.InputError, match=r"one of the models .* say which by `model`"):
+    with pytest.raises(rb.InputError, match=r"one of the models .* choose one with `model`"):
         verdict.passes()
     gain = verdict.advantage(5, "BestResponse")
     assert gain == metrics.marginal_advantage(verdict.evaluation, "BestResponse", 5)
@@ -148,7 +148,7 @@ def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair, tmp_path: Pat
     with pytest.raises(rb.InputError, match="no such file; train one, or check the path"):
         rb.audit("nothing.safetensors", toy_tasks)
     torch.save(Net().state_dict(), tmp_path / "net.pt")
-    with pytest.raises(rb.InputError, match=r"net\.pt; load them into it, as by rb\.load\("):
+    with pytest.raises(rb.InputError, match=r"net\.pt; load them into it with rb\.load\("):
         rb.audit(tmp_path / "net.pt", toy_tasks)
     with pytest.raises(rb.InputError, match="a head for 3 desirable classes; got one for 4"):
         rb.methods.Plain().fit(Net(4), toy_tasks)
@@ -157,9 +157,11 @@ def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair, tmp_path: Pat
 def test_what_is_no_pair_of_tasks_is_told_in_a_line(toy: Dataset, toy_tasks: TaskPair) -> None:
     calls: tuple[Any, ...] = (rb.audit, rb.defend)
     for call in calls:
-        with pytest.raises(rb.InputError, match="makes; got Dataset; split the data by their"):
+        with pytest.raises(
+            rb.InputError, match="returns them; got Dataset; split the data by their"
+        ):
             call(Net(), toy)
-    with pytest.raises(rb.InputError, match=r"TaskPair, what .*; got Tasks; split"):
+    with pytest.raises(rb.InputError, match=r"TaskPair, as .*; got Tasks; split"):
         rb.defend(Net(), rb.Tasks.alone(toy_tasks.undesirable))  # type: ignore[arg-type]
 
 

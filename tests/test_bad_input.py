@@ -263,8 +263,8 @@ ROWS = [
     # Classes.
     Row(f"{TRAIN} --undesirable 2-5", "got 2 in both; remove the overlap"),
     Row(f"{TRAIN} --undesirable 0-2", "got 0-2 in both; remove the overlap"),
-    Row(f"{TRAIN} --desirable ''", "classes by --desirable; got nothing; name some"),
-    Row(f"{TRAIN} --undesirable ''", "classes by --undesirable; got nothing; name some"),
+    Row(f"{TRAIN} --desirable ''", "classes in --desirable; got nothing; name some"),
+    Row(f"{TRAIN} --undesirable ''", "classes in --undesirable; got nothing; name some"),
     Row(f"{TRAIN} --desirable 4-0", "correct the class list|widen --desirable"),
     Row(f"{TRAIN} --desirable 0", "at least two desirable classes; got 1; widen --desirable"),
     Row(f"{TRAIN} --undesirable 5", "at least two undesirable classes; got 1; widen --undesirable"),

@@ -45,7 +45,7 @@ def test_weights_of_somebody_elses(toy_folder: Path, capsys: pytest.CaptureFixtu
     named = ("--model", "net.py:network")
     audit = ["audit", "own.ckpt", *named, "--data", str(toy_folder), *SPLIT, *SPENT]
     assert main(audit) == 2
-    assert "'model.module', 'ema'; say which by --weights" in capsys.readouterr().err
+    assert "'model.module', 'ema'; choose one with --weights" in capsys.readouterr().err
     scaled = ("--mean", "0.5", "--deviation", "0.5")
     assert main([*audit, *scaled, "--weights", "model"]) == 0
     assert "the prefix 'module.' was removed" in capsys.readouterr().err

@@ -144,7 +144,7 @@ def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("module", "options", "message"),
     [
-        (None, {}, "by `module`"),
+        (None, {}, "as `module`"),
         (network(classes=4), {}, "fit the network"),
         (network(), {"head": "1"}, "1"),
     ],

@@ -129,7 +129,7 @@ def test_where_the_data_lie_is_asked_for(
 ) -> None:
     audit = ["audit", str(made.folder), *made.named, *SPENT, "--out", str(tmp_path / "run")]
     assert main(audit) == 2
-    assert "the data, in a published model; say by --data" in capsys.readouterr().err
+    assert "the data, in a published model; give its path with --data" in capsys.readouterr().err
     assert main([*audit, "--data", str(made.model.parent / "the data")]) == 0
     found, first = (Evaluation.load(folder).context for folder in (tmp_path / "run", made.run))
     assert [found[name] for name in ("desirable", "undesirable", "adaptive", "weights")] == [

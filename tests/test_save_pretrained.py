@@ -75,12 +75,12 @@ def test_a_network_of_ones_own(toy_tasks: TaskPair, tmp_path: Path) -> None:
     samples, _ = toy_tasks.desirable.test.batch(slice(0, 8))
     assert torch.equal(loaded(samples), fitted.eval()(samples))
     assert loaded.origin == fitted.origin and loaded.shape == (1, 16, 16)
-    with pytest.raises(rb.InputError, match="name that by `module`"):
+    with pytest.raises(rb.InputError, match="pass that network as `module`"):
         rb.load(tmp_path)
 
 
 def test_a_model_of_which_nothing_is_known(toy_model: Classifier, tmp_path: Path) -> None:
-    with pytest.raises(rb.InputError, match="of which it is known what samples it takes"):
+    with pytest.raises(rb.InputError, match="a known shape of samples"):
         toy_model.save_pretrained(tmp_path)
     toy_model.shape = (1, 16, 16)
     toy_model.save_pretrained(tmp_path)

@@ -143,8 +143,8 @@ def test_pixels_of_any_range_are_scaled_alike(
 @pytest.mark.parametrize(
     ("black", "white", "said", "message"),
     [
-        (0, 255, None, "floating point from 0 to 255; say by --range"),
-        (-1, 1, None, "from -1 to 1; say by --range"),
+        (0, 255, None, "floating point from 0 to 255; give black and white with --range"),
+        (-1, 1, None, "from -1 to 1; give black and white with --range"),
         (0, 1, "1", "black and white"),
         (0, 1, "1,0", "black and white"),
         (0, 1, "0,1,2", "black and white"),

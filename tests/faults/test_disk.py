@@ -106,7 +106,7 @@ def test_a_folder_deleted_under_a_run_is_said_and_not_made_again(
 ) -> None:
     folder = tmp_path / "run"
     before_job(5, lambda: shutil.rmtree(folder), monkeypatch)
-    with pytest.raises(InputError, match="deleted or moved under the run"):
+    with pytest.raises(InputError, match="deleted or moved during the run"):
         run(folder)
     assert not folder.exists()
 

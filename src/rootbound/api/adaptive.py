@@ -1,4 +1,4 @@
-"""Attacks that know how a model was made, found again when the model is audited."""
+"""Finding the attacks that know a model's method when the model is audited."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from rootbound.methods import METHODS, Method
 from rootbound.networks import Classifier
 
 MADE_BY = "rootbound_method"
-"""Attribute of a network with the name of the method that trained it: plain text, so that whoever
-saves or sends the network needs nothing of this package to read it."""
+"""Attribute of a network with the name of the method that trained it. It is plain text, so that
+nobody needs this package to load the network."""
 
 
 def remember_method(network: nn.Module, method: Method) -> None:
-    """Note on a network which method trained it; a classifier knows it by itself."""
+    """Store on a network which method trained it; a classifier has that in its origin."""
     setattr(network, MADE_BY, type(method).__name__)
 
 
 def find_adaptive(network: nn.Module) -> tuple[Attack, ...]:
-    """Return the attacks that know the method by which a network was trained; none if none.
+    """Return the attacks that know the method that trained a network, if any.
 
-    The name of a method is all that is trusted of a file: its settings are not read.
+    Of a file only the name of the method is trusted: its settings are not read.
     """
     name = str(getattr(network, MADE_BY, ""))
     if isinstance(network, Classifier) and network.origin is not None:

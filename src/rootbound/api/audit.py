@@ -1,4 +1,4 @@
-"""A model attacked, and the verdict on it, in one call."""
+"""Attacking a model and returning the verdict on it, in one call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rootbound.suites import Suite, find_suite
 
 log = logging.getLogger(__name__)
 Model = nn.Module | Path | str
-"""A network; or where one is: a model file, a published folder, or OWNER/NAME on the hub."""
+"""A network; or the place of one: a model file, a published folder, or OWNER/NAME on the hub."""
 
 
 def audit(  # noqa: PLR0913  # all but three are named
@@ -52,23 +52,23 @@ def audit(  # noqa: PLR0913  # all but three are named
     `verdict.report("page.html")`.
 
     Args:
-        model: What is attacked: any `torch.nn.Module`, a `Classifier`, a model file, a published
+        model: The model to attack: any `torch.nn.Module`, a `Classifier`, a model file, a published
             folder, or a name as `rb.load` takes it.
-        tasks: What the model is for and what it must not be turned into, as `Dataset.split` makes
-            them; `Tasks.alone(task)` where only the undesirable task is known.
-        undefended: The same network trained without a defence, to see what it changes.
-        public: The best starting point that anyone can download; then what counts is what the
-            weights add to that.
-        adaptive: Attacks that know the defence, besides those of the suite, and those of the method
-            by which `rb.defend` trained the model; every arm meets them.
-        suite: Attacks and budgets, or the name of them. Of one that is named, budgets of more
-            labels than there are for the attacker are left out, and that is said.
-        minutes: Attack for about so long, in place of trying everything.
-        seeds: How many seeds of the attacker; the suite's usual number when left out.
-        workers: How many processes, on the device that the model is on; or an engine, such as
+        tasks: The desirable and undesirable tasks, as `Dataset.split` makes them;
+            `Tasks.alone(task)` if only the undesirable task is known.
+        undefended: The same network trained without a defence, to see what the defence changes.
+        public: The best starting point that anyone can download; the verdict is then about what the
+            weights add to it.
+        adaptive: Attacks that know the defence. Every arm meets them, besides those of the suite
+            and those of the method by which `rb.defend` trained the model.
+        suite: Attacks and budgets, or the name of a suite. In a suite given by name, budgets with
+            more labels than the attacker has are left out, with a message.
+        minutes: Approximate time for attacks, instead of trying everything.
+        seeds: How many seeds of the attacker; if left out, the suite's default.
+        workers: How many processes, on the model's device; or an engine, such as
             `rb.execution.Pool(2, device="cuda")`.
-        folder: The folder of this run and no other. A run that was interrupted goes on there, and
-            `rb.load(folder)` returns its verdict. Nothing is written when it is left out.
+        folder: The folder of this run alone. An interrupted run continues there, and
+            `rb.load(folder)` returns its verdict. Nothing is written if it is left out.
 
     Raises:
         InputError: A model cannot be loaded or does not fit the tasks, the suite is unknown, a
@@ -81,13 +81,13 @@ def audit(  # noqa: PLR0913  # all but three are named
     if folder == "":
         raise InputError("the path of a folder", "an empty one", "name one, or leave it out")
     path = None if folder is None else Path(folder)
-    network = _loaded(model)
+    network = _load_network(model)
     tasks = _scale_as_trained(tasks, network)
     evaluation = evaluate(
-        _on_processor(network),
+        _move_to_cpu(network),
         tasks,
-        undefended=None if undefended is None else _on_processor(_loaded(undefended)),
-        public=None if public is None else _on_processor(_loaded(public)),
+        undefended=None if undefended is None else _move_to_cpu(_load_network(undefended)),
+        public=None if public is None else _move_to_cpu(_load_network(public)),
         adaptive=(*find_adaptive(network), *adaptive),
         suite=chosen if minutes is None else chosen.within(minutes),
         seeds=seeds,
@@ -97,7 +97,7 @@ def audit(  # noqa: PLR0913  # all but three are named
     return Verdict(evaluation, path)
 
 
-def _loaded(model: Model) -> nn.Module:
+def _load_network(model: Model) -> nn.Module:
     if not isinstance(model, Path | str):
         return require_network(model)
     try:
@@ -106,7 +106,7 @@ def _loaded(model: Model) -> nn.Module:
         raise InputError(
             "a model whose file says which network it is",
             f"weights of another network at {model}",
-            "load them into it, as by rb.load(path, network), and audit that",
+            "load them into it with rb.load(path, network), and audit that",
         ) from None
     if isinstance(loaded, Verdict):
         raise InputError("a model", f"the run in {model}", "give the model that was attacked there")
@@ -114,15 +114,15 @@ def _loaded(model: Model) -> nn.Module:
     return network
 
 
-def _on_processor(network: nn.Module) -> nn.Module:
-    """Return the network, or a copy where it is on another device: engines send it there again."""
+def _move_to_cpu(network: nn.Module) -> nn.Module:
+    """Return the network, or a copy of it on the CPU, because engines move it to their device."""
     return network if find_device_of(network).type == "cpu" else copy.deepcopy(network).cpu()
 
 
 def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:
     """Return a suite without the budgets for which the attacker has too few labels.
 
-    Where these are all, the attacker gets all labels that there are.
+    If that leaves none, the attacker gets all of its labels.
     """
     fewest = count_labels(tasks.undesirable.train)
     kept = tuple(one for one in suite.budgets if one.labels is None or one.labels < fewest)
@@ -137,9 +137,9 @@ def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:
 
 
 def _scale_as_trained(tasks: Tasks, network: nn.Module) -> Tasks:
-    """Return tasks whose inputs are scaled as those that a model was trained on, if it says how.
+    """Return tasks with inputs scaled as in the model's training, if the model says how.
 
-    Samples of floating point stay: whoever gives them has scaled them already.
+    Floating-point samples stay as they are, because the user has scaled them already.
     """
     origin = network.origin if isinstance(network, Classifier) else None
     samples = tasks.undesirable.train

@@ -1,4 +1,4 @@
-"""Data of any kind that users have, in one call."""
+"""Loading data of any kind in one call."""
 
 from __future__ import annotations
 
@@ -34,19 +34,18 @@ def load_data(
     `tasks = rb.load_data("photos/").split("cat,dog", "person,bird")`.
 
     Args:
-        source: A path (a folder of images, an `.npz` file, a table), `mnist`, or `hf:NAME` of the
-            hub; or what a program has: a pair `(images, labels)` of arrays or tensors, whose labels
-            may be names; a data set of torch, a `DataLoader`, or one of the library `datasets`.
-            Floating point in memory is taken as it comes; bytes are scaled by mean and deviation of
+        source: A path (a folder of images, an `.npz` file, a table), `mnist`, or `hf:NAME` on the
+            hub; or data in memory: a pair `(images, labels)` of arrays or tensors, whose labels may
+            be names; a data set of torch, a `DataLoader`, or a data set of the library `datasets`.
+            Floating-point data in memory are not scaled; bytes are scaled by mean and deviation of
             the training samples.
-        test: Samples to be judged on, where `source` is in memory and has none; a share of each
-            class is held out when left out.
-        classes: Names of the classes by their labels, where `source` is in memory: `"cat,dog"`.
-        scaling: How inputs are scaled, in place of the above: as the network was trained.
-        tokeniser: Where samples are texts, what makes their tokens: of a model of `transformers`,
-            `hf:NAME`.
-        name: The name in reports, where `source` is in memory.
-        layout: What the data do not say themselves, by the names of `rb.datasets.Layout`, such as
+        test: Test samples for a `source` in memory without any; if left out, a share of each class
+            is held out.
+        classes: Names of the classes, by label, for a `source` in memory: `"cat,dog"`.
+        scaling: How inputs are scaled instead, such as in the network's training.
+        tokeniser: Tokeniser for texts: that of a model of `transformers`, `hf:NAME`.
+        name: The name in reports, for a `source` in memory.
+        layout: Settings of `rb.datasets.Layout` that the data do not say themselves, such as
             `holdout=0.3` or `skip_unreadable=True`.
 
     Raises:
@@ -55,7 +54,7 @@ def load_data(
     settings = _read_layout(layout)
     if not isinstance(scaling, Scaling | None):
         raise InputError(
-            "a rootbound.Scaling", repr(scaling), "write rb.Scaling(255, 0.5, 0.5), say"
+            "a rootbound.Scaling", repr(scaling), "write for example rb.Scaling(255, 0.5, 0.5)"
         )
     if isinstance(tokeniser, str):
         tokeniser = partial(pretrained_tokeniser, tokeniser.removeprefix(PRETRAINED))

@@ -1,4 +1,4 @@
-"""A network made resistant in one call, and given back as it came: as the user's own class."""
+"""Making a network resistant in one call; the result has the user's own class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rootbound.networks import Classifier
 from rootbound.networks.given import find_device_of, require_network
 
 PRICE = "max_desirable_drop"
-"""The setting of a method that is its price."""
+"""Name of the setting of a method that limits its price."""
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -36,13 +36,13 @@ def defend(
     `method="Plain"` trains it without a defence, to compare with.
 
     Args:
-        network: Where training starts from, with random weights or pretrained ones: any
+        network: The network to start from, with random or pretrained weights: any
             `torch.nn.Module` whose outputs come straight from a linear layer, or a `Classifier`.
-        tasks: What it is for, and what it must not be turned into, as `Dataset.split` makes them.
-        method: How to train, or the name of it.
+        tasks: The desirable and undesirable tasks, as `Dataset.split` makes them.
+        method: The method, or its name.
         price: Points of accuracy on the desirable task that the defence may cost, for methods that
-            can be told; in place of a weight that the method has by itself.
-        epochs: Passes over the data, in place of the method's own.
+            accept a price; it replaces the method's own weight.
+        epochs: Passes over the data, instead of the method's default.
         seed: Seed of everything random.
 
     Raises:
@@ -50,7 +50,7 @@ def defend(
             tasks or cannot be wrapped.
     """
     tasks = TaskPair.require(tasks)
-    chosen = _at_price(find_method(method), price)
+    chosen = _set_price(find_method(method), price)
     chosen = chosen if epochs is None else chosen.for_epochs(epochs)
     device = find_device_of(require_network(network))
     with on(device):
@@ -63,7 +63,7 @@ def defend(
     return found
 
 
-def _at_price(method: Method, price: float | None) -> Method:
+def _set_price(method: Method, price: float | None) -> Method:
     if price is None:
         return method
     if not isinstance(price, int | float) or not price > 0:

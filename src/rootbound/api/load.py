@@ -1,4 +1,4 @@
-"""What was saved, by its path or its name: a model, or the verdict of a run."""
+"""Loading a model, or the verdict of a run, by path or name."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def load(
     key: str | None = None,
     **download: Any,
 ) -> Classifier | Verdict:
-    """Return the model that was saved or published under a name, or the `Verdict` of a run folder.
+    """Load a model by its path or published name, or the `Verdict` of a run by its folder.
 
     Nothing that comes with weights is executed; a model is in evaluation mode.
 
     Args:
         name: A model file, a folder with its card, `OWNER/NAME` on the Hugging Face hub, or
             `hf:NAME` for a plain model of `transformers`; or the folder of a run, finished or not.
-        module: Your own network, which is copied, where the weights belong to one.
+        module: Your own network, if the weights belong to one; it is copied.
         head: With `module`: its last linear layer, as `Classifier.wrap` takes it.
-        fresh: With `module`: what makes it with random weights, as `Classifier.wrap` takes it.
-        key: With `module`: which weights to take, where a stranger's file holds several.
+        fresh: With `module`: makes it with random weights, as for `Classifier.wrap`.
+        key: With `module`: which weights to take, if a foreign file has several.
         download: Options of a download from the hub, named as its library names them: `revision`,
             `token`, `cache_dir`, `local_files_only` and `force_download`.
 

@@ -1,4 +1,4 @@
-"""The verdict on the models of a run, as users of Python ask for it."""
+"""The verdict on the models of a run, for users of Python."""
 
 from __future__ import annotations
 
@@ -25,36 +25,36 @@ if TYPE_CHECKING:
 
 ALL = "all"
 Labels = int | Literal["all"]
-"""Labels a class, or all."""
+"""Labels per class, or all."""
 NUMBERS = ("advantage", "attacked", "scratch", "against_undefended")
-"""What a row of the table says of a model, each as a mean with its interval."""
+"""Columns of the table; each has a mean with its interval."""
 
 
 @dataclass(frozen=True, repr=False)
 class Verdict:
-    """What a run says of the models that were attacked; it prints as one sentence.
+    """The verdict of a run on the attacked models; it prints as one sentence.
 
     Args:
         evaluation: Everything that was measured.
-        folder: The folder of the run, if it has one: pictures of the models are there.
+        folder: The folder of the run, if it has one, with pictures of the models.
     """
 
     evaluation: Evaluation
     folder: Path | None = None
 
     def __repr__(self) -> str:
-        """Return the verdict in a sentence: on the best of the models, if there are several."""
+        """Return the verdict as a sentence; if there are several models, on the best of them."""
         sentence: str = self.values["sentence"]
         return sentence
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the sentence, what it rests on, and a figure."""
+        """Return the HTML for a notebook: the sentence, its basis, and a figure."""
         shown = report.notebook(self.evaluation)
         return f"<p><strong>{escape(repr(self))}</strong></p>\n{shown}"
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        """All that the verdict says, as plain values: those of `verdict.json`."""
+        """The whole verdict as plain values, as in `verdict.json`."""
         return report.verdict(self.evaluation)
 
     @property
@@ -64,20 +64,20 @@ class Verdict:
 
     @property
     def doubts(self) -> list[str]:
-        """Why the numbers say less than they seem to, a sentence each."""
+        """Reasons why the numbers say less than they seem to, one sentence each."""
         return list(
             dict.fromkeys(one for model in self.values["models"] for one in model["doubts"])
         )
 
     def passes(self, limit: float = 1.0, model: str | None = None) -> bool:
-        """Return whether it is shown that the weights add no more than that to an attacker's means.
+        """Return whether the data shows that the marginal advantage is within a limit.
 
-        False does not say the opposite: `gate` tells "not shown" from "shown not to hold", and says
-        what would decide it.
+        False does not mean the opposite: `gate` distinguishes "undecided" from "does not hold", and
+        says what would decide it.
 
         Args:
-            limit: Points that the weights may add at most, with any number of labels.
-            model: Name of the model, where there are several.
+            limit: Largest allowed marginal advantage, in points, with any number of labels.
+            model: Name of the model, if there are several.
 
         Raises:
             InputError: The limit is not finite, or there is no such model.
@@ -85,11 +85,11 @@ class Verdict:
         return self._judge(limit, model).end == "holds"
 
     def gate(self, limit: float = 1.0, model: str | None = None) -> str:
-        """Return in a sentence whether that limit is shown to hold, shown not to, or undecided.
+        """Return a sentence that says whether a limit holds, does not hold, or is undecided.
 
         Args:
-            limit: Points that the weights may add at most, with any number of labels.
-            model: Name of the model, where there are several.
+            limit: Largest allowed marginal advantage, in points, with any number of labels.
+            model: Name of the model, if there are several.
 
         Raises:
             InputError: The limit is not finite, or there is no such model.
@@ -97,14 +97,14 @@ class Verdict:
         return in_a_sentence(self._judge(limit, model), self.evaluation)
 
     def advantage(self, labels: Labels | None = None, model: str | None = None) -> Estimate:
-        """Return what the weights add to an attacker's means, in points, with its 95 % interval.
+        """Return the marginal advantage of the weights, in points, with its 95 % interval.
 
-        It is the accuracy reached from these weights less that from random ones, or from the public
-        model where there is one and it is the stronger.
+        It is the accuracy reached from these weights minus that from random weights, or from the
+        public model if there is one and it is stronger.
 
         Args:
-            labels: Labels a class, or `"all"`; those with which the weights add most when left out.
-            model: Name of the model, where there are several; or of another that was attacked.
+            labels: Labels per class, or `"all"`; if left out, those with the largest advantage.
+            model: Name of the model, if there are several; or of another attacked one.
 
         Raises:
             InputError: There is no such model, no attack with so many labels, or none finished.
@@ -129,10 +129,10 @@ class Verdict:
         """Return the desirable accuracy that the defence costs, in points.
 
         Args:
-            model: Name of the model, where there are several.
+            model: Name of the model, if there are several.
 
         Returns:
-            None where no undefended model was there to compare with.
+            None if there was no undefended model to compare with.
 
         Raises:
             InputError: There is no such model.
@@ -144,9 +144,9 @@ class Verdict:
         return None if change is None else -change
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table of pandas with a row for each model and number of labels, in points.
+        """Return a pandas table with a row for each model and number of labels, in points.
 
-        A row for each single trial is what `verdict.evaluation.to_frame()` has.
+        For a row for each trial, use `verdict.evaluation.to_frame()`.
 
         Raises:
             InputError: pandas is not installed.
@@ -164,7 +164,7 @@ class Verdict:
         return import_pandas().DataFrame(rows)
 
     def report(self, path: Path | str) -> None:
-        """Write the whole report as one HTML page that needs nothing else.
+        """Write the whole report as one self-contained HTML page.
 
         Raises:
             InputError: The page cannot be written, or pictures of the run are damaged.
@@ -172,11 +172,11 @@ class Verdict:
         report.html(self.evaluation, path, self._load_pictures())
 
     def figure(self, name: str = "curves-labels") -> Figure:
-        """Return a figure of the report as one of matplotlib.
+        """Return a figure of the report as a matplotlib figure.
 
         Args:
-            name: Such as `curves-labels`, `curves-steps`, `curves-trials`, or where the run has a
-                folder `grad-cam`.
+            name: Name of the figure, such as `curves-labels`, `curves-steps` or `curves-trials`; or
+                `grad-cam`, if the run has a folder.
 
         Raises:
             InputError: There is no such figure, or the run has no data for it.
@@ -197,7 +197,7 @@ class Verdict:
             raise InputError(
                 "the name of one of the models that were attacked",
                 ", ".join(self.models) or "none that is claimed to resist",
-                "say which by `model`",
+                "choose one with `model`",
             )
         known = metrics.methods(self.evaluation)
         if model not in known:

@@ -1,1 +1,1 @@
-"""What everything stands on: errors, settings, files, devices, memory, processes, user's code."""
+"""The basis of everything: errors, settings, files, devices, memory, processes, user's code."""

@@ -1,4 +1,4 @@
-"""Alarms: what runs too long is stopped between two steps of Python."""
+"""Alarms, which stop code that runs too long between two steps of Python."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from collections.abc import Iterator
 from types import FrameType
 
 LONGEST = 1e8
-"""Seconds that an alarm can be set to, at most."""
+"""Largest number of seconds that an alarm can be set to."""
 AGAIN = 10.0
-"""Seconds after which code that has swallowed an alarm meets it once more."""
+"""Seconds after which an alarm repeats, in case that code has swallowed it."""
 
 
 @contextlib.contextmanager
 def raise_after(seconds: float, error: BaseException) -> Iterator[None]:
-    """Raise an error in what runs inside, once so many seconds have passed.
+    """Raise an error in the code inside once this number of seconds has passed.
 
-    Alarms may be set inside of each other. They need the main thread, and a system that has
-    alarms; elsewhere nothing is raised. A single compiled call is not interrupted.
+    Alarms may be nested. They need the main thread, and a system that has alarms; elsewhere nothing
+    is raised. A single compiled call is not interrupted.
 
     Args:
         seconds: Time from now, above 0.
-        error: What is raised.
+        error: The error to raise.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
         yield
@@ -40,7 +40,7 @@ def raise_after(seconds: float, error: BaseException) -> Iterator[None]:
 
     outer_left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
     outer = signal.signal(signal.SIGALRM, ring)
-    _set(min(seconds, outer_left or math.inf))
+    _set_timer(min(seconds, outer_left or math.inf))
     try:
         yield
     finally:
@@ -48,9 +48,9 @@ def raise_after(seconds: float, error: BaseException) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, outer)
         if outer_left:
-            _set(outer_left - (time.monotonic() - begun))
+            _set_timer(outer_left - (time.monotonic() - begun))
 
 
-def _set(seconds: float) -> None:
-    # A little later: whoever is asked then must find that its time is over.
+def _set_timer(seconds: float) -> None:
+    # Ring a little later, so that the time is certainly over by then.
     signal.setitimer(signal.ITIMER_REAL, min(max(seconds, 0.0) + 1e-3, LONGEST), AGAIN)

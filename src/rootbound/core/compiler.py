@@ -1,4 +1,4 @@
-"""Torch's compiler, which nobody needs and torch loads all the same."""
+"""Loading torch's compiler, which torch itself does even where it is not needed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import torch
 
 
 def load_compiler() -> None:
-    """Let torch load its compiler, as it does with the first optimiser of its own.
+    """Let torch load its compiler, as it does with its first optimiser.
 
-    That takes seconds, which belong to no trial or training, and a time limit would leave it half
-    loaded.
+    That takes seconds, which should not count for any trial or training. Interrupted by a time
+    limit, the compiler would be only half loaded.
     """
     torch.optim.SGD([torch.zeros(1, requires_grad=True)])

@@ -1,4 +1,4 @@
-"""Where tensors live, the processor or an accelerator, and how precisely training computes."""
+"""Devices for tensors, the CPU or an accelerator, and the precision of training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _precision = ContextVar("precision", default=PRECISIONS[0])
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device of a name; for `auto` an accelerator if there is one, else the processor.
+    """Return the device of a name; for `auto` an accelerator if there is one, else the CPU.
 
     Under `torchrun` each process of a machine has an accelerator of its own.
 
@@ -48,15 +48,15 @@ def find_device(name: str) -> torch.device:
 
 
 def with_float64(device: torch.device) -> torch.device:
-    """Return the device, or the processor if the device has no float64."""
+    """Return the device, or the CPU if the device has no float64."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
 def set_seed(seed: int) -> None:
-    """Give torch's global streams a seed, as `torch.manual_seed` does.
+    """Seed torch's global streams, like `torch.manual_seed` but faster.
 
-    For each kind of accelerator that has not begun yet that writes down who calls it, even where
-    there is none, which takes longer than to build a small network.
+    For each kind of accelerator that is not initialised yet, that function records a stack trace,
+    even if there is no accelerator. That takes longer than building a small network.
     """
     if torch.accelerator.is_available():
         torch.manual_seed(seed)
@@ -68,13 +68,12 @@ def set_seed(seed: int) -> None:
 def on(device: torch.device) -> Iterator[None]:
     """Create tensors on that device unless a call names another.
 
-    So whoever writes a method or an attack need not think of devices. On the processor nothing is
-    done, as tensors are created there anyway, and every call of torch would become a little slower.
+    So authors of methods and attacks need not think about devices. On the CPU this does nothing,
+    because tensors are created there anyway and every call of torch would become a little slower.
 
-    Convolutions are computed in float32, as they are on the processor. torch's own default on a
-    GPU, tensor float 32, has three digits. With those a network of badly conditioned weights loses
-    accuracy, and attacks on it diverge, so that it would seem to resist. Whoever wants speed
-    trains in bfloat16.
+    Convolutions are computed in float32, as on the CPU. Torch's default on a GPU, tensor float 32,
+    has three digits. With these a network with badly conditioned weights loses accuracy, and
+    attacks on it diverge, so that it would seem to resist. For speed, train in bfloat16.
     """
     if device.type == "cpu":
         yield
@@ -90,7 +89,7 @@ def on(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def computing_in(precision: str) -> Iterator[None]:
-    """Let training compute in `float32`, or in `bfloat16` where that helps; weights stay float32.
+    """Compute in `float32`, or in `bfloat16` where that helps; weights stay in float32.
 
     Raises:
         InputError: The precision is unknown.
@@ -108,14 +107,14 @@ def emulates_bfloat16(device: torch.device) -> bool:
     """Return whether the device has no instructions for bfloat16."""
     if device.type != "cpu":
         return False
-    # The name that torch has for processors of 2013 to 2020, and many that are rented out since.
+    # Torch's name for CPUs of 2013 to 2020, and for many in today's clouds.
     return torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
 def autocast() -> AbstractContextManager[object]:
-    """Return the context that the loss of one step is computed in.
+    """Return the context in which the loss of one step is computed.
 
-    Each step needs a new one: autocast keeps the weights that it has rounded until it ends.
+    Each step needs a new one, because autocast keeps rounded weights until it ends.
     """
     if _precision.get() == "float32":
         return contextlib.nullcontext()
@@ -124,10 +123,9 @@ def autocast() -> AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def at_least_float32(samples: Tensor) -> Iterator[Tensor]:
-    """Yield a tensor in float32 or more, and compute in that precision, under autocast too.
+    """Yield a tensor in float32 or more, and compute in that precision, also under autocast.
 
-    With half the digits a covariance is not positive definite, and norms and condition numbers are
-    wrong.
+    In bfloat16 a covariance is not positive definite, and norms and condition numbers are wrong.
     """
     with torch.autocast(samples.device.type, enabled=False):
         yield samples.float() if samples.dtype.itemsize < 4 else samples

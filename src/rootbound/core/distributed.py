@@ -1,7 +1,7 @@
-"""One training on several devices: what the processes that `torchrun` starts do together.
+"""One training on several devices, by the processes that `torchrun` starts.
 
 Every process runs the same program with the same seed. In each step all of them draw the same
-batch, each learns from its part, and gradients are averaged before the optimiser sees them. There
+batch, each learns from its part, and gradients are averaged before the optimiser uses them. There
 is no wrapper around a network, because losses may call any part of it in any order.
 """
 
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 
 def count_started() -> int:
-    """Return how many processes `torchrun` has started for this program, 1 without it."""
+    """Return how many processes `torchrun` has started for this program; 1 without `torchrun`."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -38,7 +38,7 @@ def is_main_process() -> bool:
 
 @contextlib.contextmanager
 def join() -> Iterator[None]:
-    """Train together with the other processes, where `torchrun` has started some."""
+    """Train together with the other processes, if `torchrun` has started some."""
     if count_started() == 1:
         yield
         return

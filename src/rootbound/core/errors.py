@@ -1,4 +1,4 @@
-"""Errors that a user can correct: what was expected, what came, what to do."""
+"""Errors that a user can correct: they say what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class InputError(ValueError):
     """
 
     def __init__(self, expected: str, got: str, fix: str) -> None:
-        # Names of strangers, as of classes, may have several lines.
+        # Foreign names, such as those of classes, may have several lines.
         super().__init__(" ".join(f"expected {expected}; got {got}; {fix}".splitlines()))
         self._parts = expected, got, fix
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
-        """Let the error pass from process to process."""
+        """Pickle the error for other processes."""
         return type(self), self._parts
 
 
@@ -31,7 +31,7 @@ def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:
-        # The message of a KeyError is a name alone.
+        # The message of a KeyError is only a name.
         kind = "KeyError: " if isinstance(error, KeyError) else ""
         raise InputError(expected, kind + first_line(error), fix) from None
 
@@ -40,10 +40,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
     """Return the error for a name that does not exist, suggesting the nearest known one.
 
     Args:
-        kind: What it is the name of.
+        kind: The kind of thing that it should name.
         name: The name.
-        known: The names that there are.
-        prefix: What stands before each where people write it.
+        known: The known names.
+        prefix: The prefix that people write before each name.
     """
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}

@@ -1,4 +1,4 @@
-"""Settings of frozen dataclasses that say in their type what they may be, and one check of them.
+"""Settings of frozen dataclasses that state their allowed values in their types, and their check.
 
 Example:
     A class states its ranges, and calls `check(self)` in `__post_init__`:
@@ -23,7 +23,7 @@ from rootbound.core.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers that a setting may be. NaN and infinity are never among them."""
+    """The allowed numbers of a setting. NaN and infinity are never allowed."""
 
     at_least: float = -math.inf
     at_most: float = math.inf
@@ -46,7 +46,7 @@ class Range:
         return " and ".join(words) or "that is finite"
 
     def fix(self, number: float) -> str:
-        """Return what to do about a number outside."""
+        """Return advice on a number outside the range."""
         if number < self.at_least or number <= self.above:
             return "raise it"
         return "lower it" if number > self.at_most or number >= self.below else "correct it"
@@ -62,11 +62,11 @@ Share = Annotated[float, Range(at_least=0, at_most=1)]
 def check(settings: object) -> None:
     """Check every field of a dataclass whose type has a `Range`, or a `Literal` of words.
 
-    A range holds for each number of a tuple. None passes it.
+    A range applies to each number of a tuple. None is always allowed.
 
     Raises:
-        InputError: A number is out of its range, or not whole where it is to be, or a word is none
-            of those that may be.
+        InputError: A number is out of its range, or not whole where it should be, or a word is not
+            allowed.
     """
     kind: Any = type(settings)
     for name, (ranges, words, whole) in _limits(kind).items():
@@ -86,7 +86,7 @@ def check(settings: object) -> None:
 
 
 def require_whole(name: str, value: object, allowed: Range) -> int:
-    """Return a whole number that somebody gave.
+    """Return a value as a whole number in a range.
 
     Raises:
         InputError: It is not whole, or out of its range.
@@ -101,10 +101,10 @@ def require_whole(name: str, value: object, allowed: Range) -> int:
 
 @cache
 def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
-    """Return the ranges and the words in the types of fields, and whether numbers are whole."""
+    """Return, by field, the ranges and words in its type, and whether numbers must be whole."""
     hints: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        with suppress(NameError):  # its types have names that only its author's function knows
+        with suppress(NameError):  # a type may have a name that is local to its author's function
             hints |= get_type_hints(base, include_extras=True)
     limits = {}
     for field in fields(kind):
@@ -117,7 +117,7 @@ def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
 
 
 def _parts(hint: object) -> Iterator[object]:
-    """Yield a type and all that is in its brackets."""
+    """Yield a type and everything in its brackets."""
     yield hint
     for part in get_args(hint):
         yield from _parts(part)

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files atomically: whole or not at all."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     Raises:
         InputError: The folder cannot be written.
     """
-    with _written_aside(path, content) as temporary:
+    with _write_aside(path, content) as temporary:
         temporary.replace(path)
 
 
 def write_once(path: Path, content: bytes | str) -> bool:
-    """Write a file where there is none, whole or not at all; of several writers one succeeds.
+    """Write a file atomically if there is none; of several writers only one succeeds.
 
     Returns:
-        Whether this call wrote it; otherwise there was a file already, and it stays.
+        Whether this call wrote it; if not, there was a file already, and it stays.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    with _written_aside(path, content) as temporary:
+    with _write_aside(path, content) as temporary:
         try:
             path.hardlink_to(temporary)
         except FileExistsError:
@@ -39,8 +39,8 @@ def write_once(path: Path, content: bytes | str) -> bool:
 
 
 @contextlib.contextmanager
-def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
-    """Give the path of a file beside `path` with that content, which has reached the disk.
+def _write_aside(path: Path, content: bytes | str) -> Iterator[Path]:
+    """Write the content to a temporary file beside `path`, down to the disk; yield its path.
 
     Raises:
         InputError: The folder cannot be written.
@@ -57,19 +57,19 @@ def _written_aside(path: Path, content: bytes | str) -> Iterator[Path]:
         Path(temporary).chmod(0o644)
         yield Path(temporary)
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise _unwritable_error(path, error) from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
 
 
 def encode(text: str) -> bytes:
-    """Return a text in UTF-8; bytes of paths that are no text as codes, which JSON reads again."""
+    """Encode a text in UTF-8; undecodable bytes of paths become codes that JSON can read again."""
     return text.encode(errors="backslashreplace")
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder, and those above it, where it does not exist.
+    """Create a folder and its parents if they do not exist.
 
     Raises:
         InputError: It cannot be created or written, or a file is in the way.
@@ -77,11 +77,11 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise _unwritable_error(folder, error) from None
     if not os.access(folder, os.W_OK):
         raise InputError(f"to be able to write {folder}", "no permission", "pass another `path`")
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
+def _unwritable_error(path: Path, error: OSError) -> InputError:
     reason = error.strerror or type(error).__name__
     return InputError(f"to be able to write {path}", reason, "pass another `path`")

@@ -1,4 +1,4 @@
-"""What the C library does with memory that a program frees."""
+"""Settings of the C library for memory that a program frees."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed memory for the next tensor; return whether it could be asked.
+    """Let glibc keep freed memory for the next tensor; return whether that was possible.
 
-    Without this, what is freed at the top of the heap goes back to the system, and the kernel
-    zeroes its pages when they are asked for again. Measured on an AMD EPYC by
-    `benchmarks.speed.scale`: a bare training step of the small CNN has 1 page fault in place of 925
-    and takes 4.6 ms of the processor in place of 6.5, one of `resnet_20` 243 ms in place of 270,
-    and scoring 4,096 images with `resnet_20`, 1,024 at a time, 2.2 s in place of 6.6. An epoch of
-    `Plain` gains nothing, because something that stays happens to lie at the top. Workers and the
-    command line call this, as their processes are the package's own.
+    Otherwise memory that is freed at the top of the heap goes back to the system, and the kernel
+    has to zero its pages when they are allocated again. Measured on an AMD EPYC by
+    `benchmarks.speed.scale`: a training step of the small CNN has 1 page fault instead of 925 and
+    takes 4.6 ms of CPU time instead of 6.5, a step of `resnet_20` 243 ms instead of 270, and
+    scoring 4,096 images with `resnet_20`, 1,024 at a time, 2.2 s instead of 6.6. An epoch of
+    `Plain` gains nothing, because some permanent block happens to be at the top of the heap.
+    Workers and the command line call this, because their processes are the package's own.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
@@ -28,13 +28,13 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Give freed memory back to the system, between jobs: the next may need less."""
+    """Return freed memory to the system between jobs, because the next may need less."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class _HeapState(ctypes.Structure):
-    """What glibc's mallinfo2(3) says of the heap."""
+    """The state of the heap, from glibc's mallinfo2(3)."""
 
     _fields_ = tuple(
         (name, ctypes.c_size_t)
@@ -46,7 +46,7 @@ class _HeapState(ctypes.Structure):
 
 
 def count_kept_bytes() -> int:
-    """Return how much freed memory this process keeps; 0 where the C library does not say it."""
+    """Return how many freed bytes this process keeps; 0 if the C library does not tell."""
     if platform.libc_ver()[0] != "glibc":
         return 0
     library = ctypes.CDLL(None)

@@ -1,8 +1,7 @@
-"""What is being done, how far it is, and how long it will take: a bar, or a line a minute in a log.
+"""Progress of long work: a bar, or one line per minute in a log, with an estimate of the time left.
 
-Whoever does something long opens a `step`, which may have others within. A terminal or a notebook
-shows a bar for each; where the output is a file, a thread says it in a line, so that one long call
-is no silence either.
+Long work opens a `step`, which may contain others. A terminal or a notebook shows a bar for each.
+If the output is a file, a thread writes lines, so that even a single long call is not silent.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 FIRST_LINE = 0.7
-"""Seconds until a log has its first line."""
+"""Seconds until the first line in a log."""
 BETWEEN_LINES = 55.0
-"""Seconds from line to line."""
+"""Seconds between two lines."""
 REFRESH = 1.0
-"""Seconds after which bars show the time again, though nothing has moved."""
+"""Seconds after which bars show the time again, even without progress."""
 LEAST_SHARE = 0.01
-"""Share of the work that is done before the time left is guessed."""
+"""Share of the work that must be done before the time left is estimated."""
 
 
 @dataclass(eq=False)
 class Step:
-    """Something that is being done.
+    """A piece of work in progress.
 
     Args:
-        title: What it is, in words.
-        total: Number of its parts; 1 where nobody counts.
-        done: How many are done.
-        until: When it ends, by the clock of `time.monotonic`, where that was asked for.
+        title: A description of the work.
+        total: Number of its parts; 1 if they are not counted.
+        done: Number of finished parts.
+        until: When it ends, by the clock of `time.monotonic`, if it has a time limit.
     """
 
     title: str
@@ -57,17 +56,17 @@ class Step:
         self._reached = deque([(self.started, self.done)])
         if _shows_bars():
             counted = {} if self.total > 1 else {"bar_format": "{desc} ({elapsed})"}
-            # What is over within a second would only flicker.
+            # A bar for work of less than a second would only flicker.
             self._bar = tqdm(
                 None, self.title, self.total, False, initial=self.done, delay=1, **counted
             )
 
     def advance(self, count: int = 1) -> None:
-        """Say that so many parts more are done."""
+        """Count further parts as done."""
         self.reach(self.done + count)
 
     def reach(self, done: int) -> None:
-        """Say how many parts are done."""
+        """Set the number of finished parts."""
         done = min(done, self.total)
         if done <= self.done:
             return
@@ -79,29 +78,29 @@ class Step:
             self._reached.popleft()
 
     def expect(self, more: int) -> None:
-        """Say that there are so many parts more."""
+        """Add parts to the total."""
         self.total += more
         if self._bar is not None:
             self._bar.total = self.total
 
     def refresh(self) -> None:
-        """Show the bar again: a second has passed."""
+        """Show the bar again, because a second has passed."""
         if self._bar is not None and time.monotonic() > self.started + 1:
             self._bar.refresh()
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
     def seconds_left(self, within: Sequence[Step]) -> float | None:
-        """Return a guess at the seconds until the end; None where it is too early for one.
+        """Return an estimate of the seconds until the end; None if it is too early for one.
 
-        Parts are not alike, and those of late tell most of those to come. So the guess is made
-        from how long the second half of what is done has taken.
+        Parts differ, and the latest ones are most like those to come. So the estimate is based on
+        the time that the second half of the finished parts has taken.
 
         Args:
-            within: The steps that its current part consists of, from the outside in.
+            within: The steps inside its current part, from the outside in.
         """
         now = time.monotonic()
         if self.until is not None:
@@ -117,19 +116,19 @@ class Step:
 
 
 _steps: list[Step] = []
-"""What this process is doing, each step a part of the one before."""
+"""The current steps of this process, each a part of the one before."""
 _shown = threading.Lock()
 
 
 @contextlib.contextmanager
 def step(title: str, total: int = 1, done: int = 0, until: float | None = None) -> Iterator[Step]:
-    """Show that something is being done while the block runs.
+    """Show progress while the block runs.
 
     Args:
-        title: What it is, in words.
-        total: Number of its parts; 1 where nobody counts.
-        done: How many are done already.
-        until: When it is to end, by the clock of `time.monotonic`.
+        title: A description of the work.
+        total: Number of its parts; 1 if they are not counted.
+        done: Number of parts that are finished already.
+        until: When it should end, by the clock of `time.monotonic`.
     """
     current = Step(title, total, done, until)
     _steps.append(current)
@@ -142,10 +141,10 @@ def step(title: str, total: int = 1, done: int = 0, until: float | None = None) 
 
 @contextlib.contextmanager
 def shown(title: str) -> Iterator[None]:
-    """Have signs of life while the block runs: in this process, and where no outer one does that.
+    """Refresh bars, or write lines to the log, while the block runs, unless an outer one does.
 
     Args:
-        title: What runs, in words.
+        title: A description of the work.
     """
     if os.environ.get("RANK", "0") != "0" or not _shown.acquire(blocking=False):
         yield
@@ -163,13 +162,13 @@ def shown(title: str) -> Iterator[None]:
 
 
 def say(title: str) -> None:
-    """Say at once what comes, where nothing else would for seconds."""
+    """Announce the next work at once, if nothing else would be shown for seconds."""
     if not _shows_bars():
         log.info("%s", title)
 
 
 def describe(title: str, seconds: float) -> str:
-    """Return in one line what this process is doing, and how long it has been at it."""
+    """Return one line that says what this process is doing, and since when."""
     steps = tuple(_steps)
     words = [f"{title} for {in_words(seconds)}", *map(str, steps)]
     left = next(
@@ -181,7 +180,7 @@ def describe(title: str, seconds: float) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """Return a time in the two units that matter."""
+    """Return a duration in its two largest units."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -190,7 +189,7 @@ def in_words(seconds: float) -> str:
 
 
 def _share_done(steps: Sequence[Step]) -> float:
-    """Return the share of the first step that is done, the rest being its current part."""
+    """Return the finished share of the first step; the other steps are inside its current part."""
     if not steps:
         return 0.0
     first, *rest = steps
@@ -200,10 +199,10 @@ def _share_done(steps: Sequence[Step]) -> float:
 
 
 def _shows_bars() -> bool:
-    """Return whether somebody watches: a terminal, or a notebook."""
+    """Return whether bars can be shown: in a terminal or a notebook."""
     if "TQDM_DISABLE" in os.environ:
         return False
-    # Other libraries import the kernel, too: in a notebook it runs.
+    # Other libraries import the kernel too, but it only runs in a notebook.
     kernel: Any = sys.modules.get("ipykernel.kernelapp")
     return sys.stderr.isatty() or (kernel is not None and kernel.IPKernelApp.initialized())
 
@@ -212,7 +211,7 @@ def _write_lines(title: str, wait: Callable[[float], bool]) -> None:
     started, pause = time.monotonic(), FIRST_LINE
     while not wait(pause):
         pause = BETWEEN_LINES
-        # Where a trial has taken all memory its own failure is the one to tell.
+        # If a trial has used up all memory, its own failure will be reported.
         with contextlib.suppress(MemoryError):
             log.info("%s", describe(title, time.monotonic() - started))
 

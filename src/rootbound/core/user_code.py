@@ -1,4 +1,4 @@
-"""Python files of the user's own, named on the command line: in this process, and in others."""
+"""Loading the user's own Python files, named on the command line, in this and other processes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from types import ModuleType
 from rootbound.core.errors import InputError, first_line
 
 PREFIX = "rootbound_user_"
-"""Begins the names that these files have as modules; no import finds them."""
+"""Prefix of the module names of these files; no import statement finds them."""
 
 
 def load_code(path: str | Path) -> ModuleType:
-    """Run a Python file, unless it was run before, and return the module.
+    """Run a Python file unless it was run before; return the module.
 
     Raises:
         InputError: There is no such file, or it cannot be run.
@@ -33,7 +33,7 @@ def load_code(path: str | Path) -> ModuleType:
     sys.modules[name] = module
     try:
         specification.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a file of the user may raise anything
+    except (Exception, SystemExit) as error:  # the user's file may raise anything
         del sys.modules[name]
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"to be able to run {path}", reason, "correct the file") from None
@@ -41,7 +41,7 @@ def load_code(path: str | Path) -> ModuleType:
 
 
 def _name_module(path: Path) -> str:
-    """Return the name that a file has as a module; another one where two files are called alike."""
+    """Return the module name of a file, which is unique even if two files have the same name."""
     name = PREFIX + re.sub(r"\W", "_", path.stem)
     known = sys.modules.get(name)
     if known is None or known.__file__ == str(path):
@@ -50,7 +50,7 @@ def _name_module(path: Path) -> str:
 
 
 def load_named(name: str) -> object | None:
-    """Return what `file.py:name` names, after running the file; None for any other text.
+    """Return the object that `file.py:name` names, after running the file; None for other texts.
 
     Raises:
         InputError: There is no such file or name, or the file cannot be run.
@@ -66,7 +66,7 @@ def load_named(name: str) -> object | None:
 
 
 def importable_name(name: str) -> str:
-    """Return the dotted name of what `file.py:name` names; other names as they are.
+    """Return the dotted name of the object that `file.py:name` names; other names unchanged.
 
     Raises:
         InputError: As `load_named` does.
@@ -83,17 +83,17 @@ def loaded_code() -> list[ModuleType]:
 
 
 class CarriedCode:
-    """Loads the files that were loaded here wherever it is unpickled.
+    """Loads the files that were loaded here in any process that unpickles it.
 
-    It is sent to a process ahead of the work that needs those files.
+    It is sent to a process before the work that needs these files.
     """
 
     def __reduce__(self) -> tuple[Callable[[list[str]], CarriedCode], tuple[list[str]]]:
-        """Name the files by their full paths."""
-        return _arrive, ([str(module.__file__) for module in loaded_code()],)
+        """Pickle the full paths of the files."""
+        return _load_files, ([str(module.__file__) for module in loaded_code()],)
 
 
-def _arrive(paths: list[str]) -> CarriedCode:
+def _load_files(paths: list[str]) -> CarriedCode:
     for path in paths:
         load_code(path)
     return CarriedCode()

@@ -1,7 +1,8 @@
 """Execution: where independent jobs run, in this process, in several, or on a cluster.
 
-An `Engine` opens a `Crew`, which takes jobs and yields their results; what a job is, only its
-function knows. A job whose process dies is run once more, alone, and then left to the caller.
+An `Engine` opens a `Crew`, which takes jobs and yields their results. Only the crew's function
+knows what a job is. A job whose process dies is run once more, alone; if it dies again, the caller
+decides.
 """
 
 from rootbound.core.fields import Range, require_whole
@@ -14,9 +15,9 @@ __all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "e
 
 
 def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:
-    """Return an engine of so many processes on a device; an engine is returned as it is.
+    """Return an engine with this number of processes on a device; an engine is returned unchanged.
 
-    Where the program is no file that other processes could run, one worker is used, and said.
+    If the program is no file that other processes could run, one worker is used, with a warning.
 
     Raises:
         InputError: The number is not whole, or below 1.

@@ -1,4 +1,4 @@
-"""What every engine is: a place where jobs run. The simplest is this process."""
+"""The base class of engines, which run jobs; and the simplest engine, this process."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Result = TypeVar("Result")
 
 
 class WorkerDied(RuntimeError):
-    """The process that ran a job ended before the job did: killed, crashed, or hung and ended."""
+    """The process that ran a job ended before the job did: it crashed, hung, or was killed."""
 
 
 class TimeOver(BaseException):
-    """The time of a crew is over. No `Exception`: a job that catches those must not catch this."""
+    """The time of a crew is over. A job that catches every `Exception` does not catch this one."""
 
 
 OnDeath = Callable[[Job, WorkerDied, Callable[[Job], Result]], Result]
-"""What becomes of a job whose process died again though nothing else ran beside it.
+"""A function that handles a job whose process died again although it ran alone.
 
-Takes the job, how its process died, and a function that runs a job (a part of this one) in a
-process of its own and raises `WorkerDied`. Returns what can be had of the job, or raises.
+It takes the job, the error, and a function that runs a job (such as a part of this one) in a
+process of its own and may raise `WorkerDied`. It returns a result for the job, or raises an error.
 """
 
 
@@ -49,10 +49,10 @@ class Crew(ABC, Generic[Job, Result]):
     Args:
         function: Runs a job: `function(job, *shared)`.
         shared: Further arguments, the same for all jobs.
-        on_death: What becomes of a job that ends its process.
+        on_death: Handles a job that kills its process.
         workers: How many jobs run at the same time.
         threads: Number of torch threads of each.
-        until: When the time is over, by the clock of `time.monotonic`; None: never.
+        until: When the time is over, by the clock of `time.monotonic`; None means never.
     """
 
     function: Callable[..., Result]
@@ -66,22 +66,22 @@ class Crew(ABC, Generic[Job, Result]):
     """Jobs whose process died: they run again when all others are done."""
 
     def submit(self, *jobs: Job) -> None:
-        """Have jobs run; those submitted first start first."""
+        """Add jobs to run; those submitted first start first."""
         self._waiting += jobs
 
     @abstractmethod
     def _finish_submitted(self) -> Iterator[tuple[Job, Result]]:
-        """Yield jobs with their results until none is left but suspects; raise `TimeOver`."""
+        """Yield jobs with their results until only suspects are left; may raise `TimeOver`."""
 
     @abstractmethod
     def _run_alone(self, job: Job) -> Result:
-        """Run a job in a process of its own, and nothing else; raise `WorkerDied`, `TimeOver`."""
+        """Run one job alone in its own process; may raise `WorkerDied` or `TimeOver`."""
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until the time is over; None where it never is.
+        """Return the seconds until the time is over; None if there is no limit.
 
         Raises:
-            TimeOver: It is.
+            TimeOver: The time is over.
         """
         if self.until is None:
             return None
@@ -93,9 +93,9 @@ class Crew(ABC, Generic[Job, Result]):
     def finished(self) -> Iterator[tuple[Job, Result]]:
         """Yield jobs with their results as they end, until none is left.
 
-        Jobs may be submitted meanwhile. What a job raises is raised here. A job whose process
-        dies runs again when all others are done, in a process of its own. When the time is over
-        nothing more is yielded, and what is under way ends with the crew.
+        More jobs may be submitted meanwhile. Errors of jobs are raised here. A job whose process
+        dies runs again when all others are done, in a process of its own. When the time is over,
+        nothing more is yielded, and running jobs end with the crew.
         """
         with contextlib.suppress(TimeOver):
             yield from self._finish_all()
@@ -117,8 +117,8 @@ class Crew(ABC, Generic[Job, Result]):
 class Engine(ABC):
     """Where jobs run. Subclasses are frozen dataclasses.
 
-    A job finds the same numbers on every engine, as long as it has the same number of torch
-    threads on the same kind of machine and device.
+    A job has the same result on every engine with the same number of torch threads, on the same
+    kind of machine and device.
 
     Args:
         threads: Number of torch threads of each job.
@@ -141,9 +141,9 @@ class Engine(ABC):
 
     @property
     def patience(self) -> float | None:
-        """Seconds beyond its limit after which a hung trial's process is ended; None: never.
+        """Seconds beyond its limit after which a hung trial's process is ended; None means never.
 
-        Never is for jobs that run in the caller's own process.
+        It is never for jobs that run in the caller's own process.
         """
         return None
 
@@ -159,7 +159,7 @@ class Engine(ABC):
         Args:
             function: A function of a module's top level, so that other processes can import it.
             shared: Further arguments, the same for all jobs; sent once.
-            on_death: What becomes of a job that ends its process.
+            on_death: Handles a job that kills its process.
         """
 
 
@@ -179,7 +179,7 @@ class InProcess(Engine):
         shared: tuple[Any, ...],
         on_death: OnDeath[Any, Result] = give_up,
     ) -> Iterator[Crew[Any, Result]]:
-        """Set the number of threads, and set it back. What ends this process ends all."""
+        """Set the number of threads, and restore it. A job that ends this process ends the run."""
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads)
         try:

@@ -25,10 +25,10 @@ from rootbound.execution.worker import Worker
 
 @dataclass(frozen=True)
 class Pool(Engine):
-    """Processes of this machine, started afresh.
+    """New processes on this machine.
 
-    One that dies takes its job alone with it. `concurrent.futures` would break the whole pool,
-    and would not say whose job it was.
+    A process that dies affects only its own job. With `concurrent.futures` the whole pool would
+    break, and would not say which job was responsible.
 
     Args:
         workers: Number of processes.
@@ -40,7 +40,7 @@ class Pool(Engine):
 
     @property
     def together(self) -> int:
-        """As many as there are processes."""
+        """The number of processes."""
         return self.workers
 
     @contextlib.contextmanager
@@ -58,7 +58,7 @@ class Pool(Engine):
         try:
             yield crew
         finally:
-            # Some are still at work where a job failed or the caller stopped early.
+            # Some are still working if a job failed or the caller stopped early.
             crew.end()
 
 
@@ -79,12 +79,12 @@ class _Processes(Crew[Job, Result]):
                 except WorkerDied:
                     self._suspects.append(job)
                     continue
-                # Before anybody looks at the result: no worker waits for that.
+                # Hand out before the caller handles the result, so that no worker has to wait.
                 self._hand_out()
                 yield job, result
             self._hand_out()
         if self._suspects:
-            self.end()  # idle processes hold memory, of which a job may have had too little
+            self.end()  # idle processes use memory that the job may have lacked
 
     def _run_alone(self, job: Job) -> Result:
         self._give(self._idle.pop() if self._idle else self._start_worker(), job)
@@ -106,7 +106,7 @@ class _Processes(Crew[Job, Result]):
 
     def _hand_out(self) -> None:
         free = self.workers - len(self._busy)
-        # All of them start at once, and none is waited for before the next is started.
+        # Start all of them at once, without waiting for one before the next.
         while len(self._idle) < min(free, len(self._waiting)):
             self._idle.append(self._start_worker())
         while self._idle and self._waiting:
@@ -117,7 +117,7 @@ class _Processes(Crew[Job, Result]):
         worker.give(job)
 
     def _take_result(self, worker: Worker[Job, Result]) -> Result:
-        """Wait for a worker's result, after which it is idle; one that has died is forgotten."""
+        """Wait for a worker's result and mark it as idle; forget a worker that has died."""
         try:
             result = worker.result()
         except WorkerDied:

@@ -1,4 +1,4 @@
-"""The program that starts workers: whether other processes can run it again, as each does."""
+"""The program that starts workers: every worker runs it again, so it must be able to."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rootbound.core.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
 NAME = "rootbound-worker"
-"""Begins the names of workers' processes. A process has its name before it runs the program."""
+"""Prefix of the names of worker processes. A process has its name before it runs the program."""
 UNGUARDED = 71
-"""Exit code of a worker in which the program would have begun to start workers itself."""
+"""Exit code of a worker in which the program was about to start workers itself."""
 GUARD = 'if __name__ == "__main__":'
 
 
 def can_be_run_again() -> bool:
-    """Return whether the program is a file: a notebook, `python -c` and standard input are none."""
+    """Return whether the program is a file, not a notebook, `python -c` or standard input."""
     main = sys.modules["__main__"]
     if getattr(main, "__spec__", None) is not None:  # python -m
         return True
@@ -27,7 +27,7 @@ def can_be_run_again() -> bool:
 
 
 def say_why_one_worker() -> None:
-    """Say that one worker is used where more were asked for, and how to have more."""
+    """Log that only one worker is used, and how to get more."""
     log.warning(
         "one worker is used, in this process: others would run the program again, which is no file "
         "(a notebook, python -c, or standard input); for more workers write it to a file, with "
@@ -37,9 +37,9 @@ def say_why_one_worker() -> None:
 
 
 def end_unguarded_worker() -> None:
-    """End this process where it is a worker that still runs the program it is to work for.
+    """End this process if it is a worker that is still running the main program.
 
-    It would start workers of its own. The process that started it says what is wrong.
+    It would start workers of its own. The process that started it reports the mistake.
     """
     current = process.current_process()
     if current.name.startswith(NAME) and getattr(current, "_inheriting", False):
@@ -47,7 +47,7 @@ def end_unguarded_worker() -> None:
 
 
 def failed_start(code: int | None) -> InputError:
-    """Return the error for a worker that ended, with that exit code, before it could work."""
+    """Return the error for a worker that ended with this exit code before it could work."""
     if code == UNGUARDED:
         return InputError(
             f"what starts workers to stand under `{GUARD}`",
@@ -62,7 +62,7 @@ def failed_start(code: int | None) -> InputError:
 
 
 def told_as_start(error: Exception) -> InputError:
-    """Return the error for a worker that does not understand what it is to work with."""
+    """Return the error for a worker that cannot unpickle its data or settings."""
     return InputError(
         "data and settings that other processes can be sent",
         f"{type(error).__name__} at a worker's start: {first_line(error)}",

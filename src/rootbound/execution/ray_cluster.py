@@ -33,26 +33,27 @@ from rootbound.execution.engine import (
 from rootbound.execution.worker import become_worker, run_job
 
 RETRIES = 2
-"""How many times a task that was lost with its machine or process is run again beside others."""
+"""How often a task that was lost with its machine or process is run again beside others."""
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_TQDM_PATCH_PRINT": "0",
     "RAY_worker_niceness": "0",
 }
-"""Ray reports nothing to anybody, does not warn of its own future, and leaves `print` alone. Jobs
-of a cluster that is started here have this process's priority; Ray would lower it by 15."""
+"""These settings turn off Ray's telemetry, its warnings about its own future, and its capture of
+`print`. Jobs of a cluster that is started here keep this process's priority; Ray would lower it by
+15."""
 
 
 @dataclass(frozen=True)
 class RayCluster(Engine):
-    """A cluster that runs already: as many jobs at once as it has CPUs for their threads.
+    """A running cluster: it runs as many jobs at once as it has CPUs for their threads.
 
     On accelerators each job has one to itself.
 
     Args:
-        address: `HOST:PORT` of its head; `auto` for the one that this machine is part of;
-            `local` starts one of this machine alone, and ends it.
+        address: `HOST:PORT` of its head; `auto` for the cluster that this machine belongs to;
+            `local` to start one on this machine alone, and end it afterwards.
         patience: Seconds beyond its limit after which a hung trial's process is ended.
 
     Raises:
@@ -64,7 +65,7 @@ class RayCluster(Engine):
 
     @property
     def together(self) -> int:
-        """As many as this machine has processors for; of the others nothing is known yet."""
+        """As many as this machine has CPUs for; other machines are not known yet."""
         return max(1, (os.cpu_count() or 1) // self.threads)
 
     @contextlib.contextmanager
@@ -74,7 +75,7 @@ class RayCluster(Engine):
         shared: tuple[Any, ...],
         on_death: OnDeath[Any, Result] = give_up,
     ) -> Iterator[Crew[Any, Result]]:
-        """Connect, unless the program is connected already; and take back what is not done."""
+        """Connect unless the program is connected already; cancel unfinished jobs at the end."""
         ray = _import_ray()
         connects = not ray.is_initialized()
         if connects:
@@ -87,7 +88,7 @@ class RayCluster(Engine):
             try:
                 yield crew
             finally:
-                # Some are still at work where a job failed or the caller stopped early.
+                # Some are still working if a job failed or the caller stopped early.
                 crew.cancel()
         finally:
             if connects:
@@ -100,18 +101,18 @@ class _Cluster(Crew[Job, Result]):
 
     Args:
         ray: The library.
-        needs: What a job takes of the cluster, by Ray's names.
+        needs: The resources of the cluster that a job takes, by Ray's names.
     """
 
     ray: Any
     needs: Mapping[str, int]
     _pending: dict[Any, tuple[Job, int]] = field(default_factory=dict, init=False)
-    """What is under way, and how many times each was lost."""
+    """The running jobs, and how often each was lost."""
 
     def __post_init__(self) -> None:
         ray, needs = self.ray, self.needs
         for module in loaded_code():
-            # Other machines need not have the user's files.
+            # Other machines may not have the user's files.
             ray.cloudpickle.register_pickle_by_value(module)
         available = ray.cluster_resources()
         self.workers = min(int(available.get(name, 0)) // count for name, count in needs.items())
@@ -122,11 +123,11 @@ class _Cluster(Crew[Job, Result]):
                 ", ".join(f"{available.get(name, 0):g} {name}" for name in needs),
                 "add machines to it",
             )
-        # Ray itself does not retry: a job may be what kills its process.
+        # Ray itself must not retry, because the job may be what kills its process.
         task = ray.remote(num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=0)
         self._task = task(_run_remotely)
         self._shared = ray.put(self.shared)
-        # The cluster keeps a model for as long as it is known here.
+        # The cluster keeps a model for as long as this process refers to it.
         self._models: weakref.WeakKeyDictionary[nn.Module, Any] = weakref.WeakKeyDictionary()
 
     def _finish_submitted(self) -> Iterator[tuple[Job, Result]]:
@@ -154,22 +155,22 @@ class _Cluster(Crew[Job, Result]):
         return self._get(reference)
 
     def _wait(self, references: list[Any]) -> Any:
-        """Return one that is done."""
+        """Wait, and return the reference to a finished task."""
         done, _ = self.ray.wait(references, timeout=self.seconds_left(), fetch_local=False)
         if not done:
             raise TimeOver
         return done[0]
 
     def cancel(self) -> None:
-        """Stop what is running, and start no more."""
+        """Cancel running tasks, and start no more."""
         for reference in self._pending:
             self.ray.cancel(reference, force=True)
 
     def _start(self, job: Job) -> Any:
         """Return the reference to a new task.
 
-        The job is sent with numbers in place of its models: many jobs have one model, which is
-        sent once.
+        The job is sent with numbers instead of its models: many jobs share a model, which is sent
+        once.
         """
         models: dict[nn.Module, int] = {}
 
@@ -188,7 +189,7 @@ class _Cluster(Crew[Job, Result]):
         return self._task.remote(
             self.function,
             self.threads,
-            _versions(),
+            _describe_versions(),
             [self._shared],
             buffer.getvalue(),
             references,
@@ -205,7 +206,7 @@ class _Cluster(Crew[Job, Result]):
 
 
 _shared_arguments: dict[str, tuple[Any, ...]] = {}
-"""What every job of a run needs, in a process that works for it."""
+"""The shared arguments of a run's jobs, in a process of the cluster."""
 
 
 def _run_remotely(
@@ -218,8 +219,10 @@ def _run_remotely(
 ) -> Result:
     """Run a job in a process of the cluster."""
     ray = _import_ray()
-    if versions != _versions():
-        raise InputError(f"{versions} on every machine", _versions(), "install the same there")
+    if versions != _describe_versions():
+        raise InputError(
+            f"{versions} on every machine", _describe_versions(), "install the same there"
+        )
     run = shared[0].hex()
     if run not in _shared_arguments:
         become_worker(threads)
@@ -233,8 +236,8 @@ def _run_remotely(
         release_freed_memory()
 
 
-def _versions() -> str:
-    """Return what must be the same wherever jobs run."""
+def _describe_versions() -> str:
+    """Return the versions that must be the same on every machine."""
     return f"rootbound {version('rootbound')} with torch {torch.__version__.partition('+')[0]}"
 
 
@@ -255,7 +258,7 @@ def _connect(ray: Any, address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         if host and port.isdecimal():
-            # Where nothing listens Ray would go on asking for minutes.
+            # If nothing listens there, Ray would keep trying for minutes.
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError, OverflowError) as error:

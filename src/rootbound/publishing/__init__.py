@@ -1,4 +1,4 @@
-"""Publishing: weights on disk and on the hub, their card, and weights of strangers."""
+"""Publishing: weights on disk and on the hub, their card, and foreign weights."""
 
 from rootbound.networks import Classifier
 from rootbound.publishing.checkpoint import load_model, save_model
@@ -8,7 +8,7 @@ from rootbound.publishing.hub import push_to_hub
 from rootbound.publishing.model_folder import save_folder
 from rootbound.publishing.published import load, load_checkpoint
 
-Classifier.saver = save_folder  # networks lie below, and do not know how files are laid out
+Classifier.saver = save_folder  # networks are a floor below, and know nothing about files
 
 __all__ = [
     "Origin",

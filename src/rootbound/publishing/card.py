@@ -39,7 +39,7 @@ COLUMNS = {
     "advantage_over_public": "advantage over that, points",
     "exact_last_layer": "new last layer, solved exactly, %",
 }
-"""What the table of a card shows of each cell, if it is there."""
+"""Columns of a card's table, with their titles; those without values are left out."""
 FRONT_MATTER = """---
 library_name: {library}
 tags: [rootbound, transfer-resistance]
@@ -60,7 +60,7 @@ USE_BY_TRANSFORMERS = 'Without rootbound: `transformers.{reader}.from_pretrained
 
 
 def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[str, Any]:
-    """Return the card of a model that was attacked.
+    """Return the card of an attacked model.
 
     Args:
         evaluation: A complete evaluation with a scratch arm.
@@ -115,7 +115,7 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
 
 
 def _public(evaluation: Evaluation) -> dict[str, Any]:
-    """Return which public model was attacked beside the weights; nothing without one."""
+    """Return the public model that was attacked beside the weights; nothing if there was none."""
     context, name = evaluation.context, metrics.public(evaluation)
     if name is None:
         return {}
@@ -130,7 +130,7 @@ def _public(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, Any]:
-    """Return what attackers with so many labels a class reach."""
+    """Return what attackers reach with this number of labels per class."""
     estimates = {
         "attacked": metrics.points(metrics.attacked(evaluation, method, labels)),
         "scratch": metrics.points(metrics.attacked(evaluation, "scratch", labels)),
@@ -147,7 +147,7 @@ def _cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, 
 
 
 def _to_json(estimate: Estimate | None) -> dict[str, float | int | None] | None:
-    """Return a mean with its interval; one value has none."""
+    """Return a mean with its interval; a single value has no interval."""
     if estimate is None:
         return None
     low, high = (end if math.isfinite(end) else None for end in (estimate.low, estimate.high))
@@ -155,7 +155,7 @@ def _to_json(estimate: Estimate | None) -> dict[str, float | int | None] | None:
 
 
 def _limits(evaluation: Evaluation, method: str) -> list[str]:
-    """Return what the numbers do not say."""
+    """Return sentences on what the numbers do not show."""
     context = evaluation.context
     limits = [
         f"No other attack than those of {context['suite']} was tried; a stronger one may get more.",
@@ -186,8 +186,8 @@ def to_markdown(card: Mapping[str, Any], name: str, reader: str = "") -> str:
     Args:
         card: The card, as `resistance_card` returns it.
         name: Folder or hub name that the weights are loaded from.
-        reader: Class of `transformers` that reads them, where there is one; `torch` where the
-            network is the user's own.
+        reader: Class of `transformers` that reads them, if there is one; `torch` if the network is
+            the user's own.
     """
     desirable, undesirable = card["desirable"], card["undesirable"]
     purpose = "" if desirable is None else f"{desirable['name']} "
@@ -256,7 +256,7 @@ def _in_words(estimate: Mapping[str, Any] | None, unit: str = "") -> str:
     text = f"{estimate['mean']:.2f}{unit}"
     if estimate["low"] is None:
         return f"{text} (one seed)"
-    # Seeds of one model draw attackers alone, so its desirable accuracy is one number.
+    # Seeds of a single model only draw attackers, so its desirable accuracy is one number.
     if estimate["low"] == estimate["high"]:
         return text
     return f"{text} ({estimate['low']:.2f} to {estimate['high']:.2f})"

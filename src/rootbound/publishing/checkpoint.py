@@ -1,4 +1,4 @@
-"""Our own model files: safetensors with weights and plain text, no code."""
+"""Our own model files: safetensors with weights and plain text, without code."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from rootbound.publishing.header import METADATA_KEY, Header, Origin
 
 
 class UnknownNetwork(InputError):
-    """Weights whose file does not say which network they belong to."""
+    """The file of the weights does not say which network they belong to."""
 
 
 def save_model(model: Classifier, path: Path | str, shape: tuple[int, ...], origin: Origin) -> None:
     """Write a model, whole or not at all.
 
-    A network that was wrapped is written so that its own `load_state_dict` reads it.
+    A wrapped network is written so that its own `load_state_dict` can read it.
 
     Args:
         model: A model of a built-in architecture, or one made by `Classifier.wrap`.
@@ -46,7 +46,7 @@ def save_model(model: Classifier, path: Path | str, shape: tuple[int, ...], orig
 
 
 def check_saved(model: Classifier, shape: tuple[int, ...]) -> None:
-    """Raise an `InputError` where a model could not be read again from its file."""
+    """Raise an `InputError` if a model could not be read again from its file."""
     of_transformers = model.architecture.startswith(CONFIGURED)
     if of_transformers or not model.head_name:
         if not model.architecture:
@@ -95,13 +95,13 @@ def load_model(path: Path | str) -> tuple[Classifier, Origin]:
 
 
 def load_with_header(path: Path) -> tuple[Classifier, Header]:
-    """Read a model as `load_model` does, with all that its file says of it."""
+    """Read a model as `load_model` does, with the whole header of its file."""
     description, weights = _read(path, tensors=True)
     if description.get("architecture") == "":
         raise UnknownNetwork(
             f"a model of a built-in architecture in {path}",
             "one of a network of your own",
-            "name that by `module`",
+            "pass that network as `module`",
         )
     try:
         header = Header.from_json(description)
@@ -124,10 +124,10 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
 
 
 def read_header(path: Path) -> Header | None:
-    """Return what a model file says of its weights, without reading them.
+    """Return the header of a model file without reading the weights.
 
     Returns:
-        None where the file is missing, damaged, or none of ours.
+        None if the file is missing, damaged, or not one of ours.
     """
     try:
         content, _ = _read(path, tensors=False)
@@ -139,14 +139,14 @@ def read_header(path: Path) -> Header | None:
 def _check_architecture(
     weights: Mapping[str, torch.Tensor], name: str, classes: int, shape: tuple[int, ...]
 ) -> None:
-    """Raise a `ValueError` where weights do not fit the network that their file describes."""
-    with torch.device("meta"):  # without memory: a stranger's file may claim any size
+    """Raise a `ValueError` if weights do not fit the network that their file describes."""
+    with torch.device("meta"):  # this uses no memory: a foreign file may claim any size
         network = build(name, classes, shape)
     check_fit(weights, network, f"{short_name(name)} for {classes} classes")
 
 
 def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
-    """Return the description in a model file, and its tensors if they are asked for."""
+    """Return the description in a model file, and optionally its tensors."""
     if not path.is_file():
         raise InputError(f"a model file at {path}", "no such file", "train one, or check the path")
     try:
@@ -159,14 +159,14 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
         raise UnknownNetwork(
             f"a safetensors file written by rootbound at {path}",
             "one without its description",
-            "name its network by `module`",
+            "pass its network as `module`",
         ) from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        if find_kind(path) != SAFETENSORS:  # which tells what is no file of weights at all
+        if find_kind(path) != SAFETENSORS:  # this raises an error if it is no file of weights
             raise UnknownNetwork(
                 f"a safetensors file written by rootbound at {path}",
                 "another, as PyTorch writes them",
-                "name its network by `module`",
+                "pass its network as `module`",
             ) from None
         raise InputError(
             f"a safetensors file at {path}",

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called: weights, or something else."""
+"""The kind of a file, told by its first bytes and not by its name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rootbound.core.errors import InputError, first_line
 SAFETENSORS, PYTORCH, INDEX = "safetensors", "PyTorch", "index"
 WANTED = "a safetensors file at {path}, or one that torch.save wrote"
 LARGEST_INDEX = 2**26
-"""Most bytes of an index, which names each tensor and its shard."""
+"""Largest index file, in bytes; an index names each tensor and its shard."""
 LARGEST_PICKLE = 2**24
-"""Bytes of a pickle that are looked at for what it would call."""
+"""Most bytes of a pickle that are searched for the calls that it would make."""
 START = 512
-"""Bytes at the start of a file that tell its kind."""
+"""Number of bytes at the start of a file that tell its kind."""
 OTHERS = {
     b"\x89HDF": "an HDF5 file, as Keras writes them",
     b"\x93NUMPY": "an array of NumPy",
@@ -34,7 +34,7 @@ OTHERS = {
 }
 PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<!--")
 OLDER = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-"""Number at the start of what torch.save wrote before it wrote zip archives."""
+"""Bytes at the start of files that torch.save wrote before it used zip archives."""
 LARGEST_HEADER = 2**40
 AGAIN = "download or save it again"
 SAVE = "save the state dict with safetensors or torch.save"
@@ -42,7 +42,7 @@ SAVED = "; then torch.save(module.state_dict(), 'weights.pt')"
 
 
 def find_kind(path: Path) -> str:
-    """Return whether a file is of safetensors, of PyTorch, or the index of several files.
+    """Return the kind of a file: safetensors, PyTorch, or an index of several files.
 
     Raises:
         InputError: It is something else, which the error names, or cannot be read.
@@ -56,22 +56,22 @@ def find_kind(path: Path) -> str:
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and header < LARGEST_HEADER:
         if header + 8 > size:
-            raise _other(path, "the beginning of a safetensors file", AGAIN)
+            raise _wrong_kind_error(path, "the beginning of a safetensors file", AGAIN)
         return SAFETENSORS
     if start.startswith(b"PK\x03\x04"):
         _check_archive(path)
         return PYTORCH
     if start.startswith(b"\x80"):
         if OLDER not in start:
-            raise _other(path, "a pickle that torch.save did not write", SAVE)
+            raise _wrong_kind_error(path, "a pickle that torch.save did not write", SAVE)
         return PYTORCH
     if start.lstrip().startswith(b"{") and "weight_map" in read_json(path):
         return INDEX
-    raise _name_other(path, start)
+    raise _unknown_kind_error(path, start)
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Return what a small JSON file holds; nothing where it is no JSON object."""
+    """Return the content of a small JSON file; nothing if it is no JSON object."""
     if path.stat().st_size > LARGEST_INDEX:
         return {}
     try:
@@ -82,13 +82,13 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def refuse_pickle(path: Path, refused: str) -> InputError:
-    """Return the error for a pickle that holds more than tensors and plain values.
+    """Return the error for a pickle that contains more than tensors and plain values.
 
-    Where it is a whole module, the error says the two lines that make weights of it.
+    If it is a whole module, the error shows two lines that turn it into weights.
 
     Args:
         path: The file.
-        refused: What it would have called first, by its dotted name.
+        refused: Dotted name of the first function that it would have called.
     """
     called = list(_find_calls(path))
     whole = bool(called) and called[0] not in ("", "collections.OrderedDict")
@@ -107,40 +107,42 @@ def refuse_pickle(path: Path, refused: str) -> InputError:
     )
 
 
-def _other(path: Path, found: str, fix: str) -> InputError:
+def _wrong_kind_error(path: Path, found: str, fix: str) -> InputError:
     return InputError(WANTED.format(path=path), found, fix)
 
 
-def _name_other(path: Path, start: bytes) -> InputError:
-    """Return the error for a file that holds no weights, by its first bytes."""
+def _unknown_kind_error(path: Path, start: bytes) -> InputError:
+    """Return the error for a file without weights, judging by its first bytes."""
     if not start:
-        return _other(path, "an empty file", AGAIN)
+        return _wrong_kind_error(path, "an empty file", AGAIN)
     if start.startswith(b"version https://git-lfs"):
-        return _other(path, "a pointer of Git LFS, not the file", "run git lfs pull")
+        return _wrong_kind_error(path, "a pointer of Git LFS, not the file", "run git lfs pull")
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(PAGES):
-        return _other(path, "a web page", "download the file itself, not the page about it")
+        return _wrong_kind_error(
+            path, "a web page", "download the file itself, not the page about it"
+        )
     found = next((name for magic, name in OTHERS.items() if start.startswith(magic)), None)
     if start[257:262] == b"ustar":
         found = "a tar archive: unpack it"
     if found is not None:
-        return _other(path, found, SAVE)
+        return _wrong_kind_error(path, found, SAVE)
     if all(byte >= 32 or byte in b"\t\r\n" for byte in start):
         begin = " ".join(start[:60].decode(errors="replace").split())
-        return _other(path, f"a text that begins with {begin!r}", AGAIN)
-    return _other(path, "something else", SAVE)
+        return _wrong_kind_error(path, f"a text that begins with {begin!r}", AGAIN)
+    return _wrong_kind_error(path, "something else", SAVE)
 
 
 def _check_archive(path: Path) -> None:
-    """Raise an error where a zip archive is none that `torch.save` wrote."""
+    """Raise an error if a zip archive was not written by `torch.save`."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise _other(path, "the beginning of one: its end is missing", AGAIN) from None
+        raise _wrong_kind_error(path, "the beginning of one: its end is missing", AGAIN) from None
     parts = {name.partition("/")[2] for name in names}
     if "constants.pkl" in parts:
-        raise _other(
+        raise _wrong_kind_error(
             path,
             "a program of TorchScript, which is code",
             f"if you trust it: module = torch.jit.load({path.name!r}){SAVED}",
@@ -148,13 +150,15 @@ def _check_archive(path: Path) -> None:
     if "data.pkl" not in parts:
         shown = ", ".join(ascii(name)[1:-1][:80] for name in names[:3]) or "nothing"
         kind = "a program of torch.export" if "archive_format" in parts else "another zip archive"
-        raise _other(path, f"{kind} (it holds {shown})", "name the file of weights itself")
+        raise _wrong_kind_error(
+            path, f"{kind} (it holds {shown})", "name the file of weights itself"
+        )
 
 
 def _find_calls(path: Path) -> Iterator[str]:
     """Yield the classes and functions that a pickle names, in order, without running it.
 
-    The first one is empty where the pickle begins with a plain value, such as a dictionary.
+    The first one is empty if the pickle begins with a plain value, such as a dictionary.
     """
     first, texts = True, ["", ""]
     try:
@@ -170,7 +174,7 @@ def _find_calls(path: Path) -> Iterator[str]:
             if isinstance(value, str):
                 texts = [texts[1], value]
             first = False
-    except Exception:  # a strange file may fail in any way; what was found is enough
+    except Exception:  # a damaged file may fail in any way; the names found so far are enough
         return
 
 
@@ -184,7 +188,7 @@ def _read_codes(path: Path) -> Iterator[tuple[pickletools.OpcodeInfo, object]]:
     else:
         with path.open("rb") as file:
             content = file.read(LARGEST_PICKLE)
-        for _ in range(3):  # a number, a version and a machine stand before the older kind
+        for _ in range(3):  # in the older kind, a number, a version and a machine come first
             *_, (_, _, end) = pickletools.genops(content)
             content = content[(end or 0) + 1 :]
     for code, value, _ in pickletools.genops(content):

@@ -1,4 +1,4 @@
-"""Names of weights in a file beside those of a network: what wraps them, and what does not fit."""
+"""Comparing the names of weights in a file with those of a network: prefixes, and misfits."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ WRAPPERS = frozenset(
         "_checkpoint_wrapped_module",
     }
 )
-"""Names that modules of torch and others give to what they wrap, at any place."""
+"""Names that wrappers, of torch and others, insert into names at any position."""
 COUNTER = "num_batches_tracked"
-"""Ending of a buffer that older versions of torch do not write, and that loading makes."""
+"""Ending of a buffer that older versions of torch do not save, and that loading adds."""
 MOST_PREFIXES = 1000
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How names of a dictionary in a file are those of a network.
+    """How the names of a dictionary in a file match those of a network.
 
     Args:
         key: The dictionary.
-        prefix: Beginning of its names that the network's do not have.
-        names: Names in the file by the network's.
-        missing: Names of the network for which there is nothing.
-        unexpected: Names in the file for which the network has nothing.
+        prefix: Prefix of its names that the network's names do not have.
+        names: Names in the file, by the network's names.
+        missing: Names of the network that are not in the file.
+        unexpected: Names in the file that the network does not have.
         misshaped: Names of the network whose tensors have another shape.
-        notes: What was done to find them, in words.
+        notes: Descriptions of what was done to match them.
     """
 
     key: str
@@ -50,12 +50,12 @@ class Fit:
 
     @property
     def label(self) -> str:
-        """What a user calls these weights."""
+        """The name of these weights for users."""
         return ".".join(part for part in (self.key, self.prefix.rstrip(".")) if part)
 
     @property
     def faults(self) -> int:
-        """How many names or shapes do not fit."""
+        """Number of names or shapes that do not fit."""
         return len(self.missing) + len(self.unexpected) + len(self.misshaped)
 
 
@@ -73,15 +73,15 @@ class Network:
 
     @classmethod
     def of(cls, state: Mapping[str, object]) -> Network:
-        """Return that of a state dict."""
+        """Return the network of a state dict."""
         tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
         groups: dict[object, list[str]] = {}
         for name, value in tensors.items():
-            groups.setdefault(_memory(value), []).append(name)
+            groups.setdefault(_identify_memory(value), []).append(name)
         return cls(tensors, {name: group for group in groups.values() for name in group})
 
     def renamed(self, names: Mapping[str, str]) -> Network:
-        """Return the same with other names, one for each."""
+        """Return the same network with other names."""
         tensors = {names[name]: value for name, value in self.tensors.items()}
         shared = {
             names[name]: [names[other] for other in group] for name, group in self.shared.items()
@@ -90,10 +90,10 @@ class Network:
 
 
 def compare(key: str, part: Mapping[str, Tensor], network: Network) -> Iterator[Fit]:
-    """Yield how a dictionary fits a network, with each beginning of names that may be left out."""
+    """Yield how a dictionary fits a network, for each prefix that may be removed."""
     same = {name: name for name in part}
     yield from _compare_names(key, same, part, network)
-    given, own = _unwrapped(part), _unwrapped(network.tensors)
+    given, own = _remove_wrappers(part), _remove_wrappers(network.tensors)
     if given is not None and own is not None:
         wrappers = sorted({one for name in part for one in name.split(".")} & WRAPPERS)
         removed = (f"{list_names(wrappers)} was left out within names",) if wrappers else ()
@@ -102,13 +102,13 @@ def compare(key: str, part: Mapping[str, Tensor], network: Network) -> Iterator[
             key, {short: name for name, short in given.items()}, part, network.renamed(own)
         ):
             yield _with_own_names(fit, back, removed)
-    added = _common_beginning(network.tensors)
+    added = _find_common_prefix(network.tensors)
     if added:
         short = {name: name.removeprefix(added) for name in network.tensors}
         back = {bare: name for name, bare in short.items()}
         note = (f"the prefix '{shown(added)}' was put before their names",)
         for fit in _compare_names(key, same, part, network.renamed(short)):
-            # A layer alone would be found in any file: its name must be as it is.
+            # A single layer would be found in any file, so its name must match exactly.
             if not fit.prefix or len(network.tensors) > 2:
                 yield _with_own_names(fit, back, note)
 
@@ -116,7 +116,7 @@ def compare(key: str, part: Mapping[str, Tensor], network: Network) -> Iterator[
 def _compare_names(
     key: str, given: Mapping[str, str], part: Mapping[str, Tensor], network: Network
 ) -> Iterator[Fit]:
-    """Yield the fits of names without the beginnings that leave most names of the network."""
+    """Yield the fits for the prefixes whose removal gives most names of the network."""
     found: Counter[str] = Counter()
     for name in given:
         parts = name.split(".")
@@ -126,11 +126,11 @@ def _compare_names(
     prefixes = [prefix for prefix, _ in found.most_common(MOST_PREFIXES)]
     for prefix in dict.fromkeys(["", *prefixes]):
         if prefix in ("", *prefixes[:3]) or 2 * found[prefix] > len(network.tensors):
-            yield _fit(key, prefix, given, part, network)
+            yield _match_names(key, prefix, given, part, network)
 
 
 def _with_own_names(fit: Fit, back: Mapping[str, str], notes: tuple[str, ...]) -> Fit:
-    """Return a fit to a network with other names, by the network's own."""
+    """Return a fit to a renamed network in terms of its own names."""
     return replace(
         fit,
         names={back[name]: given for name, given in fit.names.items()},
@@ -140,19 +140,19 @@ def _with_own_names(fit: Fit, back: Mapping[str, str], notes: tuple[str, ...]) -
     )
 
 
-def _fit(
+def _match_names(
     key: str,
     prefix: str,
     given: Mapping[str, str],
     part: Mapping[str, Tensor],
     network: Network,
 ) -> Fit:
-    """Return how names without a beginning fit.
+    """Return how names without a prefix fit.
 
     Args:
         key: The dictionary.
-        prefix: Beginning of names; the others are left out.
-        given: Names in the file by those that are compared.
+        prefix: The prefix; names without it are left out.
+        given: Names in the file, by the names to compare.
         part: Tensors in the file by name.
         network: The network.
     """
@@ -178,16 +178,16 @@ def _fit(
     return Fit(key, prefix, names, missing, unexpected, misshaped, tuple(notes))
 
 
-def _unwrapped(names: Mapping[str, Tensor]) -> dict[str, str] | None:
-    """Return each name without wrappers in it; None where two names would be one."""
+def _remove_wrappers(names: Mapping[str, Tensor]) -> dict[str, str] | None:
+    """Return each name without wrappers in it; None if two names would become equal."""
     short = {
         name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names
     }
     return short if len(set(short.values())) == len(short) else None
 
 
-def _common_beginning(names: Mapping[str, Tensor]) -> str:
-    """Return the parts with which all names begin, each followed by a dot."""
+def _find_common_prefix(names: Mapping[str, Tensor]) -> str:
+    """Return the longest common prefix of all names that ends with a dot."""
     rows = [name.split(".")[:-1] for name in names]
     common = []
     for parts in zip(*rows, strict=False):
@@ -197,8 +197,8 @@ def _common_beginning(names: Mapping[str, Tensor]) -> str:
     return "".join(common)
 
 
-def _memory(value: Tensor) -> object:
-    """Return what two names of the same weights have in common."""
+def _identify_memory(value: Tensor) -> object:
+    """Return a key that is equal for two names of the same weights."""
     if is_lazy(value) or value.is_meta or not value.numel():
         return id(value)
     return value.data_ptr(), value.shape, value.stride(), value.dtype

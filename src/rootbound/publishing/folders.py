@@ -1,4 +1,4 @@
-"""Folders of weights as the hub and training frameworks lay them out: which file to read."""
+"""Finding the file of weights in a folder of the hub or of a training framework."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 PREFERRED = (WEIGHTS, "*.safetensors.index.json", "*-of-*.safetensors")
 """Patterns of the weights of a model on the hub, whole or in shards."""
 OTHERWISE = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
-"""Patterns of the same where nothing has those names: what PyTorch wrote."""
+"""Patterns of PyTorch files, which are used if nothing else matches."""
 INDEXES = ("*.safetensors.index.json", "*.bin.index.json", "*.index.json")
 
 
 def find_in_folder(folder: Path) -> Path:
-    """Return the file of weights in a folder: ours, or an index of shards, or the only other one.
+    """Return the file of weights in a folder: ours, an index of shards, or the only other one.
 
-    Where there is none, that is the path where ours would be.
+    If there is none, return the path where ours would be.
 
     Raises:
         InputError: There are several.
@@ -30,12 +30,12 @@ def find_in_folder(folder: Path) -> Path:
     for pattern in INDEXES:
         indexes = sorted(folder.glob(pattern))
         if indexes:
-            return _only(indexes, folder)
+            return _take_only(indexes, folder)
     files = [path for path in sorted(folder.glob("*")) if path.suffix in ENDINGS]
-    return _only(files, folder) if files else folder / WEIGHTS
+    return _take_only(files, folder) if files else folder / WEIGHTS
 
 
-def _only(files: list[Path], folder: Path) -> Path:
+def _take_only(files: list[Path], folder: Path) -> Path:
     if len(files) > 1:
         raise InputError(
             f"one file of weights in {folder}",

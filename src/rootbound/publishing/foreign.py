@@ -1,4 +1,4 @@
-"""A stranger's weights for a network of any origin: read without trust."""
+"""Loading foreign weights into any network, without trusting them."""
 
 from __future__ import annotations
 
@@ -33,19 +33,18 @@ ADAPTER = "lora_"
 def load_weights(module: nn.Module, path: Path | str, key: str | None = None) -> str:
     """Load a file of weights into a network; nothing in the file is executed.
 
-    The file is of safetensors or of PyTorch (tensors and plain values: `weights_only`), or the
-    index of several such files. Weights may lie in a dictionary beside other values, and their
-    names may begin with those of what wrapped the network. Weights for a network of `transformers`
-    may have that library's names.
+    The file is of safetensors or PyTorch (tensors and plain values: `weights_only`), or the index
+    of several such files. Weights may be in a dictionary beside other values, and their names may
+    have the prefixes of wrappers. Weights for a network of `transformers` may have that library's
+    names.
 
     Args:
         module: The network.
         path: The file, or a folder of it.
-        key: Which weights to take, where several in the file fit.
+        key: Which weights to take, if several in the file fit.
 
     Returns:
-        What was done to make the weights fit, in words; empty where they are as the network has
-        them.
+        A description of how the weights were converted; empty if they were not.
 
     Raises:
         InputError: The file is missing, damaged, of another kind or would run code, its weights
@@ -57,7 +56,7 @@ def load_weights(module: nn.Module, path: Path | str, key: str | None = None) ->
 
 
 def set_weights(module: nn.Module, content: Content, key: str | None = None) -> str:
-    """Give a network the weights that were read from a file, as `load_weights` does.
+    """Put the content of a file of weights into a network, as `load_weights` does.
 
     Raises:
         InputError: They do not fit, several do, or one is NaN or infinite.
@@ -71,26 +70,26 @@ def set_weights(module: nn.Module, content: Content, key: str | None = None) -> 
             whole = [fit for fit in find_fits(joined, network) if not fit.faults]
             if len(whole) == 1:
                 content, fits = joined, whole
-    fits = _differing(fits, content)
+    fits = _drop_copies(fits, content)
     if len(fits) > 1:
         raise InputError(
             f"one set of weights in {content.path}",
-            f"{len(fits)} that fit the network: {', '.join(_quoted(fit) for fit in fits)}",
-            "say which by `key`",
+            f"{len(fits)} that fit the network: {', '.join(_quote(fit) for fit in fits)}",
+            "choose one with `key`",
         )
     (fit,) = fits
     if fit.faults:
-        weights, done = _inside(content, fit), "; ".join((*content.notes, *fit.notes))
+        weights, done = _select_below(content, fit), "; ".join((*content.notes, *fit.notes))
     else:
         weights, done = take_weights(content, fit, network)
     try:
         if isinstance(module, Classifier) and configured:
             given = build_from_weights(weights, module.architecture, module.classes)
             weights = given.state_dict()
-        # What does not fit by its names may be what the network's own code can read.
+        # Weights whose names do not fit may still be readable by the network's own code.
         module.load_state_dict(weights)
     except (RuntimeError, ValueError) as error:
-        raise _misfit(content, fit, network, error) from None
+        raise _misfit_error(content, fit, network, error) from None
     check_finite(module, content.path)
     if done:
         log.info("weights in %s: %s", content.path.name, done)
@@ -100,10 +99,10 @@ def set_weights(module: nn.Module, content: Content, key: str | None = None) -> 
 
 
 def count_classes(content: Content, key: str | None = None) -> int:
-    """Return how many classes the last layer tells apart.
+    """Return the number of classes of the last layer.
 
     Args:
-        content: What a file of weights holds.
+        content: The content of a file of weights.
         key: Which weights are meant.
 
     Raises:
@@ -125,13 +124,13 @@ def count_classes(content: Content, key: str | None = None) -> int:
     found = "none" if not counts else f"several, for {', '.join(map(str, sorted(counts)))} classes"
     raise InputError(
         f"a last layer called {' or '.join(HEADS)} in {content.path}",
-        f"{found}, so that it is not known for how many classes the weights are",
-        "name the classes by `desirable`",
+        f"{found}, so that the number of classes is not known",
+        "name the classes with `desirable`",
     )
 
 
-def _differing(fits: Sequence[Fit], content: Content) -> list[Fit]:
-    """Return the fits without those that hold the same numbers as the first: copies of it."""
+def _drop_copies(fits: Sequence[Fit], content: Content) -> list[Fit]:
+    """Return the fits without copies of the first, which have the same numbers."""
     first, *others = fits
 
     def is_copy(fit: Fit) -> bool:
@@ -143,12 +142,12 @@ def _differing(fits: Sequence[Fit], content: Content) -> list[Fit]:
     return [first, *(fit for fit in others if fit.faults or not is_copy(fit))]
 
 
-def _quoted(fit: Fit) -> str:
+def _quote(fit: Fit) -> str:
     return f"'{shown(fit.label)}'" if fit.label else "'' (the outermost)"
 
 
-def _inside(content: Content, fit: Fit) -> Mapping[str, Tensor]:
-    """Return all weights that begin as a fit's do, without that beginning."""
+def _select_below(content: Content, fit: Fit) -> Mapping[str, Tensor]:
+    """Return all weights with the prefix of a fit, without that prefix."""
     return {
         name.removeprefix(fit.prefix): value
         for name, value in content.parts[fit.key].items()
@@ -156,8 +155,8 @@ def _inside(content: Content, fit: Fit) -> Mapping[str, Tensor]:
     }
 
 
-def _misfit(content: Content, fit: Fit, network: Network, error: Exception) -> InputError:
-    """Return the error for weights that are not those of the network, with the names."""
+def _misfit_error(content: Content, fit: Fit, network: Network, error: Exception) -> InputError:
+    """Return the error for weights that do not fit the network, with their names."""
     part = content.parts[fit.key]
     faults = []
     if fit.missing:
@@ -172,7 +171,7 @@ def _misfit(content: Content, fit: Fit, network: Network, error: Exception) -> I
         faults.append(f"{len(fit.misshaped)} of another shape: {list_names(shapes)}")
     if not faults:
         faults.append(" ".join(str(error).split())[:200])
-    where = f" (the nearest, under {_quoted(fit)})" if fit.label else ""
+    where = f" (the nearest, under {_quote(fit)})" if fit.label else ""
     is_adapter = any(ADAPTER in name for name in part)
     return InputError(
         f"weights in {content.path} that fit the network",

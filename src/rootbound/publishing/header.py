@@ -1,6 +1,6 @@
-"""What a model file says of its weights: what they are for and where they come from.
+"""The header of a model file: what the weights are for and where they come from.
 
-What is published says so without the paths of the machine that trained them.
+Published headers do not contain paths of the machine that trained the weights.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["ELSEWHERE", "METADATA_KEY", "Header", "Origin", "hide_path", "hide_p
 METADATA_KEY = "rootbound"
 """Key of our description in the metadata of a safetensors file."""
 ELSEWHERE = "…/"
-"""Stands before the last part of a path on another machine, which leads nowhere on this one."""
+"""Prefix of the last part of a path on another machine, which does not exist on this one."""
 QUOTED_PATH = re.compile(r"""(?<=['"])[^'"]*[/\\][^'"]*(?=['"])""")
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a model file says of its weights.
+    """A model file's description of its weights.
 
     Args:
         architecture: Name of the network in `MODELS`, or `transformers:` and its configuration;
@@ -47,7 +47,7 @@ class Header:
         """Return the header that a file states.
 
         Raises:
-            ValueError: A value is missing, of another type, or impossible.
+            ValueError: A value is missing, has another type, or is impossible.
         """
         try:
             classes = int(content["classes"])
@@ -65,9 +65,9 @@ class Header:
 
 
 def hide_path(name: str) -> str:
-    """Return the name of data or of a model: the last part of a path, other names as they are.
+    """Return the name of data or of a model, with only the last part of a path.
 
-    Where files lie on a machine is nobody else's business.
+    The paths of files on a machine are private.
     """
     path = name.removeprefix(PRETRAINED)
     prefix = name.removesuffix(path) if path else name
@@ -80,7 +80,7 @@ def hide_path(name: str) -> str:
 
 
 def hide_paths(origin: Origin) -> Origin:
-    """Return where a model comes from, without any path of the machine that it was trained on."""
+    """Return the origin of a model without paths of the machine that it was trained on."""
     return replace(
         origin,
         method=origin.method.changed(_hide_in_setting),

@@ -1,4 +1,4 @@
-"""The Hugging Face hub: files from it and to it, under the names that its own library uses."""
+"""The Hugging Face hub: downloads and uploads, with options named as in its own library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rootbound.core.errors import InputError, first_line
 
 WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json", "README.md"
 TOKENISER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
-"""Files of a tokeniser, as `transformers` calls them."""
+"""Files of a tokeniser of `transformers`."""
 PUBLISHED = (WEIGHTS, CONFIG, CARD, README, "generation_config.json", *TOKENISER_FILES)
 
 
@@ -21,11 +21,11 @@ class DownloadOptions:
     """How files are downloaded, as `huggingface_hub.snapshot_download` takes it.
 
     Args:
-        revision: Branch, tag or commit; the newest on `main` when left out.
-        token: Token to log in with; that of `hf auth login` or `HF_TOKEN` when left out.
+        revision: Branch, tag or commit; if left out, the newest on `main`.
+        token: Token to log in with; if left out, that of `hf auth login` or `HF_TOKEN`.
         cache_dir: Folder for the downloads.
-        local_files_only: Whether to look in that folder alone.
-        force_download: Whether to download again what is in it.
+        local_files_only: Whether to use only files that are in that folder already.
+        force_download: Whether to download those files again.
     """
 
     revision: str | None = None
@@ -39,7 +39,7 @@ DEFAULT_DOWNLOAD = DownloadOptions()
 
 
 def import_hub_library() -> Any:
-    """Return the library `huggingface_hub`.
+    """Import the library `huggingface_hub`.
 
     Raises:
         InputError: It is not installed.
@@ -85,17 +85,17 @@ def push_to_hub(
     branch: str | None = None,
     create_pr: bool | None = None,
 ) -> str:
-    """Send what `rootbound export` wrote, in one commit; return its address.
+    """Upload a folder that `rootbound export` wrote, in one commit; return its address.
 
     Args:
-        folder: The folder that it wrote.
-        repo_id: `OWNER/NAME` of the repository, which is created if there is none.
-        files: Names or patterns of the files to send; nothing else in the folder is sent.
-        commit_message: Message of the commit; the hub's own when left out.
-        private: Whether a new repository is private; as its owner has it set when left out.
-        token: Token to log in with; that of `hf auth login` or `HF_TOKEN` when left out.
-        branch: Branch to send to; `main` when left out.
-        create_pr: Whether to ask for the change in place of making it.
+        folder: The folder.
+        repo_id: `OWNER/NAME` of the repository, which is created if it does not exist.
+        files: Names or patterns of the files to upload; others in the folder are not uploaded.
+        commit_message: Message of the commit; if left out, the hub's default.
+        private: Whether a new repository is private; if left out, its owner's default.
+        token: Token to log in with; if left out, that of `hf auth login` or `HF_TOKEN`.
+        branch: Branch to upload to; if left out, `main`.
+        create_pr: Whether to open a pull request instead of a direct commit.
 
     Raises:
         InputError: The library `huggingface_hub` is not installed, or the folder has no card.

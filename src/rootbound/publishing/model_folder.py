@@ -1,4 +1,4 @@
-"""The folder of a model: its weights, and what a reader must know of them."""
+"""The folder of a model: its weights and their description."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from rootbound.publishing.transformers_folder import to_transformers_files
 
 
 def save_folder(model: Classifier, folder: Path) -> None:
-    """Write a model, and what it knows of itself, into a folder.
+    """Write a model and its description into a folder.
 
     Raises:
-        InputError: It is not known for what samples it is, it could not be read again, or the
-            folder cannot be written.
+        InputError: The shape of its samples is not known, it could not be read again, or the folder
+            cannot be written.
     """
     if not model.shape:
         raise InputError(
-            "a model that was trained here, of which it is known what samples it takes",
-            "one of which nobody said it",
+            "a model with a known shape of samples, as every model that was trained here has",
+            "one without it",
             "set its `shape`, that of a sample: model.shape = (3, 32, 32)",
         )
     check_saved(model, model.shape)
@@ -40,11 +40,11 @@ def save_folder(model: Classifier, folder: Path) -> None:
 
 
 def to_files(model: Classifier, header: Header, classes: Sequence[str] | None) -> dict[str, bytes]:
-    """Return the files that the model is loaded from, by name; no path of this machine in them.
+    """Return the files of a model by name, without paths of this machine in them.
 
     Args:
         model: A model of a built-in architecture, of `transformers`, or made by `Classifier.wrap`.
-        header: What is known of it.
+        header: Its description.
         classes: Names of its classes, if they are known.
     """
     origin = hide_paths(header.origin)
@@ -69,5 +69,5 @@ def to_files(model: Classifier, header: Header, classes: Sequence[str] | None) -
 
 
 def to_json(content: object) -> bytes:
-    """Return the content of a file of JSON for people to read."""
+    """Return the content of a JSON file that people can read."""
     return encode(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -1,17 +1,17 @@
-"""Names of weights in messages: whole, on one line, and how many more there are."""
+"""Lists of names of weights for messages: the first few on one line, and the number of others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 SHOWN = 3
-"""Names that are told; the rest is counted."""
+"""Number of names that are shown; the others are counted."""
 LONGEST = 240
-"""Characters of one name at most: a stranger's may be of any length."""
+"""Most characters of one name, because foreign names may have any length."""
 
 
 def shown(name: str) -> str:
-    """Return a name without characters that would break a line, cut where it is endless."""
+    """Return a name without line breaks, and cut if it is too long."""
     text = ascii(name)[1:-1] if not name.isprintable() else name
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 

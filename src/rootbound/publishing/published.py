@@ -1,4 +1,4 @@
-"""Weights with their card, in a folder or on the Hugging Face hub: found, loaded and checked."""
+"""Finding, loading and checking weights with their card, in a folder or on the hub."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rootbound.publishing.hub import (
 
 TOKENISER = "tokenizer_config.json"
 LARGEST_CARD = 2**23
-"""Most bytes of a card; the names of a language model's tokens are among them."""
+"""Largest card, in bytes; it may contain the names of all tokens of a language model."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class WeightsLocation:
 
     Args:
         weights: The file.
-        folder: The folder that was published with it; None where the file was named by itself.
-        key: Which weights to take, where a stranger's file holds several.
+        folder: The published folder with the file; None if only the file was named.
+        key: Which weights to take, if a foreign file has several.
     """
 
     weights: Path
@@ -51,7 +51,7 @@ class WeightsLocation:
     key: str | None = None
 
     def load(self) -> tuple[Classifier, Header]:
-        """Load a model that its file describes, and the description; nothing is executed.
+        """Load a model and its header from a file that describes both; nothing is executed.
 
         Raises:
             InputError: The model is missing or damaged, or its card is about other weights.
@@ -83,8 +83,8 @@ class WeightsLocation:
             InputError: The weights are missing, damaged or do not fit, a card is about others,
                 or the network cannot be wrapped.
         """
-        # In single precision first: weights that were trained in it must not be rounded, or they
-        # are no longer those of their card.
+        # Convert to single precision first: weights trained in it must not be rounded, or they
+        # would no longer be those of their card.
         network = copy.deepcopy(module).float()
         done = load_weights(network, self.weights, self.key)
         model = Classifier.wrap(network, head, example, fresh)
@@ -95,7 +95,7 @@ class WeightsLocation:
         return model
 
     def check_card(self, model: Classifier) -> None:
-        """Raise an `InputError` where the folder's card is damaged or about other weights."""
+        """Raise an `InputError` if the folder's card is damaged or about other weights."""
         if self.folder is None or not (path := self.folder / CARD).is_file():
             return
         try:
@@ -116,7 +116,7 @@ class WeightsLocation:
 
 
 def find_weights(name: str, download: DownloadOptions = DEFAULT_DOWNLOAD) -> WeightsLocation:
-    """Return where weights of that name are: a file, a published folder, or one from the hub.
+    """Return the location of weights: a file, a published folder, or a download from the hub.
 
     Raises:
         InputError: The hub has nothing of that name, or cannot be reached.
@@ -152,10 +152,10 @@ def load(
 
     Args:
         name: A model file, a folder with its card, or `OWNER/NAME` on the Hugging Face hub.
-        module: Your own network, which is copied, where the weights belong to one.
+        module: Your own network, if the weights belong to one; it is copied.
         head: With `module`: its last linear layer, as `Classifier.wrap` takes it.
-        fresh: With `module`: what makes it with random weights, as `Classifier.wrap` takes it.
-        key: With `module`: which weights to take, where a stranger's file holds several.
+        fresh: With `module`: makes it with random weights, as for `Classifier.wrap`.
+        key: With `module`: which weights to take, if a foreign file has several.
         download: Options of a download from the hub, named as its library names them: `revision`,
             `token`, `cache_dir`, `local_files_only` and `force_download`.
 
@@ -173,9 +173,9 @@ def load(
 def load_checkpoint(
     name: Path | str, download: DownloadOptions = DEFAULT_DOWNLOAD
 ) -> tuple[Classifier, Origin]:
-    """Load a model file, a published folder, or what the hub has under that name.
+    """Load a model file, a published folder, or a model on the hub.
 
-    Nothing is executed. Where there is a card, its weights must be these.
+    Nothing is executed. If there is a card, it must be about these weights.
 
     Raises:
         InputError: There is nothing of that name, it is damaged, or the card is about other
@@ -186,9 +186,9 @@ def load_checkpoint(
 
 
 def load_transformers(name: str) -> Classifier:
-    """Load a model of `transformers` from a folder or the hub, with the head that it came with.
+    """Load a model of `transformers` from a folder or the hub, with its own head.
 
-    Nothing is executed. Where there is a card, its weights must be these.
+    Nothing is executed. If there is a card, it must be about these weights.
 
     Args:
         name: `hf:` and a name or folder.
@@ -203,7 +203,7 @@ def load_transformers(name: str) -> Classifier:
 
 
 def check_transformers_card(name: str) -> None:
-    """Raise an `InputError` as `load_transformers` does, where such a model has a card.
+    """Raise an `InputError` as `load_transformers` does, if such a model has a card.
 
     Args:
         name: `hf:` and a name or folder.
@@ -214,7 +214,7 @@ def check_transformers_card(name: str) -> None:
 
 
 def _find_card(name: str) -> WeightsLocation:
-    """Return the folder of a model of `transformers`; of the hub's, its card alone is fetched."""
+    """Return the folder of a model of `transformers`; from the hub, download only its card."""
     name = name.removeprefix(PRETRAINED)
     folder = Path(name) if Path(name).is_dir() else download_files(name, [CARD], DEFAULT_DOWNLOAD)
     return WeightsLocation(folder / WEIGHTS, folder)

@@ -1,8 +1,8 @@
-"""Weights for a network among all that a file holds, under whatever names they were given.
+"""Finding the weights of a network in the content of a file, whatever their names.
 
 Training code wraps networks: names begin with `module.`, `_orig_mod.`, `model.` and the like, or
-lie in a dictionary beside others. Which of them belong to a network is told by its own names and
-shapes, and nothing is renamed, chosen or left out without a word.
+are in a dictionary beside others. The network's own names and shapes tell which weights belong to
+it. Every renaming, choice and omission is reported.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from rootbound.publishing.tensor_files import Content
 
 
 def find_fits(content: Content, network: Network, key: str | None = None) -> list[Fit]:
-    """Return how the weights of a file fit a network: all that do, or else the nearest.
+    """Return all fits of a file's weights to a network, or the nearest if nothing fits.
 
     Args:
-        content: What the file holds.
+        content: The content of the file.
         network: The network.
         key: Which weights of the file are meant; None for any.
 
@@ -40,10 +40,10 @@ def find_fits(content: Content, network: Network, key: str | None = None) -> lis
 
 
 def take_weights(content: Content, fit: Fit, network: Network) -> tuple[dict[str, Tensor], str]:
-    """Return the weights by the network's names, and what was done to find them, in words.
+    """Return the weights by the network's names, and a description of how they were found.
 
     Raises:
-        InputError: Weights that the network shares differ, or numbers are of another kind.
+        InputError: Weights that the network shares differ, or numbers have an unusable type.
     """
     part = content.parts[fit.key]
     notes = [*content.notes]
@@ -59,18 +59,18 @@ def take_weights(content: Content, fit: Fit, network: Network) -> tuple[dict[str
         if name not in weights:
             weights[name] = first
             notes.append(f"{shown(name)} is {shown(held[0])}, which the network shares")
-        elif not _same(weights[name], first):
+        elif not _are_same(weights[name], first):
             raise InputError(
                 f"one value of weights in {content.path} that the network shares",
                 f"{shown(held[0])} and {shown(name)} that differ",
                 "check the network, or the file",
             )
-    notes += _conversions(weights, network, content)
+    notes += _describe_conversions(weights, network, content)
     return weights, "; ".join(notes)
 
 
 def _choose_by_key(fits: Sequence[Fit], content: Content, key: str) -> list[Fit]:
-    """Return the fits that a key means: its own, or else those below it, or those that end so."""
+    """Return the fits with exactly this key; if there are none, those below it or ending in it."""
     for means in (
         lambda fit: key in (fit.label, fit.key),
         lambda fit: fit.label.startswith(f"{key}."),
@@ -88,13 +88,13 @@ def _choose_by_key(fits: Sequence[Fit], content: Content, key: str) -> list[Fit]
     )
 
 
-def _conversions(
+def _describe_conversions(
     weights: Mapping[str, Tensor], network: Network, content: Content
 ) -> Iterator[str]:
-    """Yield in words which kinds of numbers are read as others.
+    """Yield descriptions of conversions between types of numbers.
 
     Raises:
-        InputError: Whole numbers would become fractions, or there are no plain numbers.
+        InputError: Integers would become floats, or numbers are not plain.
     """
     kinds: Counter[tuple[str, str]] = Counter()
     for name, value in weights.items():
@@ -115,8 +115,8 @@ def _conversions(
         yield f"{count} tensors of {kind} are read as {wanted_kind}"
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Return whether two tensors hold the same numbers; one that is NaN is the same as another."""
+def _are_same(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors have the same numbers; NaN counts as equal to NaN."""
     if one is other:
         return True
     equal = (one == other) | ((one != one) & (other != other))  # noqa: PLR0124

@@ -1,4 +1,4 @@
-"""Tensors in files of any origin: read without running anything, from one file or from shards."""
+"""Reading tensors from files of any origin, single or in shards, without running code."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from rootbound.publishing.file_kinds import (
 
 REFUSED = re.compile(r"GLOBAL ([\w.]+)")
 DEEPEST = 4
-"""Dictionaries inside each other that are looked into."""
+"""Largest depth of nested dictionaries that are searched."""
 INDEX_ENDING = ".index.json"
 PART = re.compile(r"-\d{5}-of-(\d{5})\.")
 SHOWN = 3
 
 
 class NotRead:
-    """Stands for a harmless value beside weights, of which nothing is read."""
+    """Stands for a harmless value beside weights, which is not read."""
 
     def __new__(cls, *_: object) -> NotRead:
-        """Return one, whatever the value would be made of."""
+        """Return an instance, whatever the arguments."""
         return super().__new__(cls)
 
     def __init__(self, *_: object) -> None:
@@ -56,20 +56,20 @@ BESIDE = (
     *(f"{module}.{system}Path" for module in ("pathlib", "pathlib._local")
       for system in ("Posix", "Windows", "PurePosix", "PureWindows")),
 )  # fmt: skip
-"""Values that training scripts save beside weights, and that are not read."""
+"""Types of values that training scripts save beside weights, and that are not read."""
 FACTORIES = ("list", "dict", "int", "float", "set", "str")
-"""What makes the missing values of a `defaultdict`, which is read as a plain dictionary."""
+"""Possible factories of a `defaultdict`, which is read as a plain dictionary."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a file of weights holds.
+    """The content of a file of weights.
 
     Args:
         path: The file.
-        parts: Tensors by name, for each dictionary in the file by its keys joined with dots; the
-            key of the outermost is empty.
-        notes: What was done to read them, in words.
+        parts: Tensors by name, for each dictionary in the file. A nested dictionary has its keys
+            joined with dots; the outermost has an empty key.
+        notes: Descriptions of what was done to read them.
     """
 
     path: Path
@@ -77,7 +77,7 @@ class Content:
     notes: tuple[str, ...] = ()
 
     def joined(self) -> Iterator[Content]:
-        """Yield the same with all dictionaries put together, by their names and with their keys."""
+        """Yield the content with all dictionaries joined, first by names, then with their keys."""
         if len(self.parts) < 2:
             return
         note = (*self.notes, f"{len(self.parts)} dictionaries of the file were put together")
@@ -87,7 +87,7 @@ class Content:
             plain |= part
             keyed |= {f"{key}.{name}" if key else name: value for name, value in part.items()}
         for names in (plain, keyed):
-            if len(names) == sum(map(len, self.parts.values())):  # else one hides another
+            if len(names) == sum(map(len, self.parts.values())):  # all names are different
                 yield Content(self.path, {"": names}, note)
 
 
@@ -95,7 +95,7 @@ def read_content(path: Path) -> Content:
     """Return the tensors of a file, or of the shards that an index names; nothing is executed.
 
     Raises:
-        InputError: The file is missing, damaged, of another kind or would run code, or holds no
+        InputError: The file is missing, damaged, of another kind, would run code, or has no
             tensors.
     """
     if not path.is_file():
@@ -130,7 +130,7 @@ def _read_pytorch(path: Path) -> dict[str, dict[str, Tensor]]:
         names: list[tuple[Any, str]] = [(NotRead, name) for name in BESIDE + factories]
         dictionary = (_make_dictionary, "collections.defaultdict")
         beside = torch.serialization.safe_globals([*names, dictionary])
-        with beside, path.open("rb") as file:  # by its content, whatever it is called
+        with beside, path.open("rb") as file:  # an open file, so that its name does not matter
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         found = REFUSED.search(str(error))
@@ -150,7 +150,7 @@ def _read_pytorch(path: Path) -> dict[str, dict[str, Tensor]]:
 
 
 def _make_dictionary(*_: object) -> dict[object, object]:
-    """Return an empty dictionary, whatever would make its missing values."""
+    """Return an empty dictionary, whatever the factory of its missing values."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What a method or an attack is, as plain values: its class and its settings."""
+"""The configuration of a method or an attack, as plain values: its class and its settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 from rootbound.core.errors import InputError
 
 ADDED_LATER = {"added_later": True}
-"""Metadata of a field that is named only where it differs from its default.
+"""Metadata of a field that is recorded only if it differs from its default.
 
-A class may so gain a setting while the digests and records of what went before stay the same.
+With it, a class can get a new setting without changing the digests of older records.
 """
 CALL = re.compile(r"([^()]+)\((.*)\)\s*", re.DOTALL)
 SETTING = re.compile(r"\s*([A-Za-z_][\w.]*)\s*=(.*)", re.DOTALL)
@@ -24,18 +24,18 @@ QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 
 @dataclass(frozen=True, repr=False)
 class Text:
-    """A value of which only the text is known: a path, a function, an infinite number."""
+    """A value that is recorded only as text: a path, a function, an infinite number."""
 
     text: str
 
     def __repr__(self) -> str:
-        """Return the text, as it would stand in Python."""
+        """Return the text as Python source."""
         return self.text
 
 
 @dataclass(frozen=True, repr=False)
 class Configuration:
-    """A class and its settings. Two are equal where they read the same.
+    """A class and its settings. Two are equal if their texts are.
 
     Args:
         kind: Name of the class (its `__qualname__`).
@@ -43,7 +43,7 @@ class Configuration:
             numbers, strings, tuples of such, configurations, and `Text` for whatever else.
 
     Attributes:
-        text: What Python would write; seeds, digests and the order of records rest on it.
+        text: The Python expression; seeds, digests and the order of records depend on it.
     """
 
     kind: str = field(compare=False)
@@ -71,7 +71,7 @@ class Configuration:
 
     @classmethod
     def parse(cls, text: str) -> Configuration:
-        """Read what `repr` of a configuration has written, as files of format 2 hold it.
+        """Parse the `repr` of a configuration, which files of format 2 contain.
 
         Raises:
             InputError: The text is no class with settings in brackets.
@@ -82,10 +82,10 @@ class Configuration:
         try:
             return cls(kind, {name: _parsed(value) for name, value in settings.items()})
         except RecursionError:
-            raise InputError("settings nested less deep", repr(text[:80]), "correct it") from None
+            raise InputError("settings nested less deeply", repr(text[:80]), "correct it") from None
 
     def leaves(self) -> Iterator[tuple[tuple[str, ...], Any]]:
-        """Yield the path and value of each setting, those of nested configurations in place."""
+        """Yield the path and value of each setting, including those of nested configurations."""
         for name, value in self.settings.items():
             if isinstance(value, Configuration):
                 yield from (((name, *path), leaf) for path, leaf in value.leaves())
@@ -93,7 +93,7 @@ class Configuration:
                 yield (name,), value
 
     def differing(self, other: Configuration) -> dict[str, Any]:
-        """Return the settings that another one does not share; nested ones as `recipe.epochs`."""
+        """Return the settings that another one does not share; nested names are `recipe.epochs`."""
         others = dict(other.leaves())
         return {
             ".".join(path): value
@@ -108,7 +108,7 @@ class Configuration:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as configurations hold it; see `Configuration`."""
+    """Return a value in the form of configurations; see `Configuration`."""
     if is_dataclass(value) and not isinstance(value, type | Configuration | Text):
         return Configuration.of(value)
     if type(value) is tuple:
@@ -121,12 +121,12 @@ def plain(value: Any) -> Any:
 
 
 def named(settings: Mapping[str, Any]) -> str:
-    """Return settings as they stand in brackets: `weight=0.3, steps=5`."""
+    """Write settings as arguments: `weight=0.3, steps=5`."""
     return ", ".join(f"{name}={value!r}" for name, value in settings.items())
 
 
 def to_values(configuration: Any) -> Any:
-    """Return a configuration, or a value in one, as JSON can hold it."""
+    """Return a configuration, or a value in one, as values for JSON."""
     if isinstance(configuration, Configuration):
         settings = {name: to_values(value) for name, value in configuration.settings.items()}
         return {"class": configuration.kind, "settings": settings}
@@ -138,10 +138,10 @@ def to_values(configuration: Any) -> Any:
 
 
 def from_values(values: Any) -> Any:
-    """Return what `to_values` was given.
+    """Undo `to_values`.
 
     Raises:
-        ValueError: The values are not such.
+        ValueError: The values have another form.
     """
     if isinstance(values, list):
         return tuple(from_values(value) for value in values)
@@ -159,10 +159,10 @@ def divide_call(text: str) -> tuple[str, dict[str, str] | None]:
     """Divide `Class(name=value, …)` into the class and the text of each value.
 
     Returns:
-        The name of the class, and None in place of values where there are no brackets.
+        The name of the class, and None instead of values if there are no brackets.
 
     Raises:
-        InputError: The brackets are not closed, or hold something else than settings.
+        InputError: The brackets are not closed, or contain something other than settings.
     """
     if "(" not in text:
         return text.strip(), None
@@ -179,8 +179,8 @@ def divide_call(text: str) -> tuple[str, dict[str, str] | None]:
 
 
 def divide_list(text: str) -> Iterator[str]:
-    """Yield the parts between those commas that are in no brackets and no quotes."""
-    # Quoted letters are hidden, each by one other, so that positions stay.
+    """Yield the parts between commas, ignoring commas in brackets and quotes."""
+    # Replace each quoted letter by another one, so that positions stay the same.
     visible = QUOTED.sub(lambda quoted: "_" * len(quoted[0]), text)
     depth, start = 0, 0
     for position, letter in enumerate(visible):
@@ -192,7 +192,7 @@ def divide_list(text: str) -> Iterator[str]:
 
 
 def _parsed(text: str) -> Any:
-    """Return the value of a setting; `Text` where it is none that a configuration holds."""
+    """Return the value of a setting; `Text` if configurations have no form for it."""
     with contextlib.suppress(ValueError, SyntaxError, MemoryError):
         if repr(value := plain(ast.literal_eval(text))) == text:
             return value
@@ -211,6 +211,6 @@ def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def _added_later(part: Field[Any], value: Any) -> bool:
-    """Return whether a field is left out of a configuration, because it holds its default."""
+    """Return whether a field is left out of a configuration because it has its default."""
     default = part.default if part.default_factory is MISSING else part.default_factory()
     return "added_later" in part.metadata and value == default

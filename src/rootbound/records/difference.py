@@ -1,4 +1,4 @@
-"""What two runs do not share: values of their specs, models, and results of trials."""
+"""Differences between two runs: in their specs, models and results of trials."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rootbound.records.record import Diagnosis, Record, Training
 from rootbound.records.run_spec import Spec
 
 UNEQUAL_BY_NATURE = ("seconds",)
-"""Fields of records and trainings that no two runs share."""
+"""Fields of records and trainings that are different in any two runs."""
 LATER_FIELDS = (*LATER, "losses")
 """Fields that older records do not have."""
 UNSAID = (None, ())
-"""What they hold then."""
+"""Values of a field that say nothing."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Difference:
     """How two runs differ.
 
     Args:
-        specs: Name and both values of whatever the specs do not share.
-        only: Number of models and trials that only the first run has, and only the second.
-        equal: Number of those that both have with equal results; seconds do not count.
-        unequal: Names of those that both have with other results.
-        furthest: Largest difference of accuracy in a trial that both have, in points; None
-            without any.
+        specs: Name and both values of each difference between the specs.
+        only: Numbers of models and trials that only the first run has, and only the second.
+        equal: Number of common ones with equal results, apart from seconds.
+        unequal: Names of common ones with different results.
+        furthest: Largest difference of accuracy in a common trial, in points; None if there is no
+            common trial.
     """
 
     specs: tuple[tuple[str, str, str], ...]
@@ -39,7 +39,7 @@ class Difference:
 
 
 def spec_by_records(evaluation: Evaluation) -> Spec:
-    """Return what records say of the spec of their run: of published ones that is all there is."""
+    """Return the part of a run's spec that its records tell; published records have no other."""
     context = evaluation.context
     tasks = {name: context.get(name) or {} for name in ("desirable", "undesirable")}
     return Spec(
@@ -63,7 +63,7 @@ def spec_by_records(evaluation: Evaluation) -> Spec:
 
 def difference(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) -> Difference:
     """Return how two runs differ."""
-    results, others = _results(first[1]), _results(second[1])
+    results, others = _list_results(first[1]), _list_results(second[1])
     both = [key for key in results if key in others]
     unequal = [key for key in both if _differ(results[key], others[key])]
     pairs = [(results[key].get("accuracy"), others[key].get("accuracy")) for key in both]
@@ -82,24 +82,24 @@ def difference(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) 
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two results differ in anything that both say; older records say less."""
+    """Return whether two results differ in a field that both have; older records have fewer."""
     for name, here in one.items():
         there = other[name]
         is_unsaid = name in LATER_FIELDS and (here in UNSAID or there in UNSAID)
-        if not is_unsaid and _of_both(here, there) != _of_both(there, here):
+        if not is_unsaid and _restrict_to_common(here, there) != _restrict_to_common(there, here):
             return True
     return False
 
 
-def _of_both(one: Any, other: Any) -> Any:
-    """Return a value; of a table, what another one has a value for, too."""
+def _restrict_to_common(one: Any, other: Any) -> Any:
+    """Return a value; if it is a table, only the entries for which another has a value too."""
     if not (isinstance(one, Mapping) and isinstance(other, Mapping)):
         return one
     return {key: value for key, value in one.items() if key in other}
 
 
-def _results(evaluation: Evaluation) -> dict[tuple[object, ...], Mapping[str, Any]]:
-    """Return the fields of each entry, by what tells it from all others of its run."""
+def _list_results(evaluation: Evaluation) -> dict[tuple[object, ...], Mapping[str, Any]]:
+    """Return the fields of each entry, by a key that is unique in its run."""
     entries: dict[tuple[object, ...], Training | Diagnosis | Record] = {}
     entries |= {("model", model.method, model.seed): model for model in evaluation.trainings}
     entries |= {("diagnosis", model.method, model.seed): model for model in evaluation.diagnoses}

@@ -1,6 +1,6 @@
-"""Everything that a run has measured, and the file that holds it.
+"""Everything that a run has measured, and the file that contains it.
 
-Nothing here imports torch: reports are made from records alone, on any machine.
+Nothing here imports torch, so that reports can be made from records on any machine.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value", bound=Hashable)
 FORMAT = 3
-"""Version of the JSON layout; raised when a reader of the old one would go wrong."""
+"""Version of the JSON layout; it increases when a reader of the old one would fail."""
 WITH_TEXTS = 2
-"""The version in which each record held its attack, and each training its method, as text."""
+"""The version in which each record had its attack, and each training its method, as text."""
 RECORDS, PLAIN_RECORDS = "records.json.gz", "records.json"
-"""A complete run: as it is written, and as versions before wrote it."""
+"""File names of a complete run: the present one, and that of older versions."""
 LATER = ("balanced", "desirable_balanced", "desirable_errors", "halves")
-"""Fields that older records do not have, and that are left out where they say nothing."""
+"""Fields that older records do not have, and that are left out if they are empty."""
 PARTS, BEGUN = "records", "run.json"
-"""The folder of what has come so far, a file of the same layout for each piece of work; and in it
-the file that is written first, with the context."""
+"""The folder with a file of the same layout for each finished job; and the file in it that is
+written first, with the context."""
 MALFORMED = (
     OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError
 )  # fmt: skip
-"""What reading a damaged file raises."""
+"""Errors that reading a damaged file may raise."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -51,7 +51,7 @@ class Evaluation:
         trainings: The models.
         records: The trials.
         complete: False while a run goes on or after it was stopped.
-        diagnoses: What was measured of the models themselves.
+        diagnoses: Measurements of the models themselves.
     """
 
     context: Mapping[str, Any]
@@ -60,10 +60,10 @@ class Evaluation:
     complete: bool = True
     diagnoses: tuple[Diagnosis, ...] = ()
     view: ClassVar[Callable[[Evaluation], str] | None] = None
-    """What shows an evaluation in HTML. Records do not know reports: the package sets it."""
+    """The function that shows an evaluation in HTML; the package sets it to one of `report`."""
 
     def __repr__(self) -> str:
-        """Return in a line what was measured; the records themselves are for `to_frame`."""
+        """Return one line that says what was measured; `to_frame` has the records themselves."""
         names = list(dict.fromkeys(training.method for training in self.trainings))
         state = "complete" if self.complete else "unfinished"
         return (
@@ -72,14 +72,14 @@ class Evaluation:
         )
 
     def _repr_html_(self) -> str | None:
-        """Return what a notebook shows."""
+        """Return the HTML that a notebook shows."""
         view = type(self).view
         return None if view is None else view(self)
 
     def to_json(self) -> str:
-        """Return JSON, the same text for the same values; each attack and method stands once."""
-        methods = _numbered(training.settings for training in self.trainings)
-        attacks = _numbered(record.attack for record in self.records)
+        """Return JSON, the same text for the same values; each attack and method occurs once."""
+        methods = _number(training.settings for training in self.trainings)
+        attacks = _number(record.attack for record in self.records)
         content = {
             "format": FORMAT,
             "complete": self.complete,
@@ -96,10 +96,10 @@ class Evaluation:
                 for record in self.records
             ],
         }
-        return _one_entry_a_line(content)
+        return _write_entries_in_lines(content)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a table of pandas with a row for each record, "all" where all labels were given.
+        """Return a pandas table with a row for each record; labels are "all" if all were given.
 
         Its columns are in `docs/howto/records.md`.
 
@@ -109,7 +109,7 @@ class Evaluation:
         return to_frame(self.records)
 
     def save(self, folder: Path | str) -> None:
-        """Write `records.json.gz` into a folder, whole or not at all; the same bytes each time."""
+        """Write `records.json.gz` into a folder atomically; equal records give equal bytes."""
         compressed = io.BytesIO()
         with gzip.GzipFile("", "wb", fileobj=compressed, mtime=0) as file:
             file.write(encode(self.to_json()))
@@ -119,15 +119,15 @@ class Evaluation:
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
-        """Read the records in a folder; of a run that is not complete, those that there are.
+        """Read the records in a folder; a run that is not complete has fewer.
 
         Raises:
-            InputError: They are missing, damaged, or of another format.
+            InputError: They are missing, damaged, or in another format.
         """
         folder = Path(folder)
         path = records_file(folder)
         if not path.exists() and (folder / PARTS / BEGUN).is_file():
-            return cls._gathered(folder / PARTS)
+            return cls._join_parts(folder / PARTS)
         return cls.read(path)
 
     @classmethod
@@ -144,11 +144,13 @@ class Evaluation:
                 content = gzip.decompress(content)
             values = json.loads(content.decode())
             if (version := values["format"]) in (WITH_TEXTS, FORMAT):
-                return cls._from_values(_with_tables(values) if version == WITH_TEXTS else values)
+                return cls._from_values(
+                    _convert_to_tables(values) if version == WITH_TEXTS else values
+                )
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"records at {path}", "no such file", "check the folder") from None
         except MALFORMED as error:
-            raise _damaged(path, error) from None
+            raise _damaged_error(path, error) from None
         raise InputError(
             f"records of format {FORMAT} or {WITH_TEXTS} in {path}",
             f"format {version}",
@@ -180,18 +182,18 @@ class Evaluation:
         return found
 
     @classmethod
-    def _gathered(cls, folder: Path) -> Self:
-        """Put the parts of a run together; each says where its entries belong."""
+    def _join_parts(cls, folder: Path) -> Self:
+        """Join the parts of a run; each part says where its entries belong."""
         parts = [cls.read(path) for path in sorted(folder.glob("*.json")) if path.name != BEGUN]
         try:
             return replace(
                 cls.read(folder / BEGUN),
-                trainings=_in_order((part, part.trainings) for part in parts),
-                diagnoses=_in_order((part, part.diagnoses) for part in parts),
-                records=_in_order((part, part.records) for part in parts),
+                trainings=_sort_by_position((part, part.trainings) for part in parts),
+                diagnoses=_sort_by_position((part, part.diagnoses) for part in parts),
+                records=_sort_by_position((part, part.records) for part in parts),
             )
         except MALFORMED as error:
-            raise _damaged(folder, error) from None
+            raise _damaged_error(folder, error) from None
 
 
 def records_file(folder: Path) -> Path:
@@ -202,9 +204,9 @@ def records_file(folder: Path) -> Path:
 
 
 def _values(entry: Entry) -> dict[str, Any]:
-    """Return the values of an entry; what older records do not have is left out where not known.
+    """Return the values of an entry, without fields that older records lack and that are empty.
 
-    So a file that an older version wrote stays the same when it is written anew.
+    So a file of an older version stays the same when it is written again.
     """
     return {
         name: value
@@ -213,13 +215,13 @@ def _values(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _numbered(values: Iterable[Value]) -> dict[Value, int]:
-    """Return the row of each value in a table in which it stands once."""
+def _number(values: Iterable[Value]) -> dict[Value, int]:
+    """Number distinct values: return the row of each in a table without repetitions."""
     return {value: row for row, value in enumerate(dict.fromkeys(values))}
 
 
 def _rows(values: Iterable[Any], kind: type | UnionType) -> dict[int, Any]:
-    """Return the entries of a table by their rows; a dictionary, which has no negative rows."""
+    """Return the entries of a table by row; a dictionary, because lists accept negative rows."""
     rows = {row: from_values(entry) for row, entry in enumerate(values)}
     for entry in rows.values():
         if not isinstance(entry, kind):
@@ -227,10 +229,10 @@ def _rows(values: Iterable[Any], kind: type | UnionType) -> dict[int, Any]:
     return rows
 
 
-def _with_tables(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the content of a file of format 2 as format 3 has it: texts become rows of tables."""
-    methods = _numbered(training["settings"] for training in values["trainings"])
-    attacks = _numbered(record["attack"] for record in values["records"])
+def _convert_to_tables(values: dict[str, Any]) -> dict[str, Any]:
+    """Convert the content of a file from format 2 to 3: texts become rows of tables."""
+    methods = _number(training["settings"] for training in values["trainings"])
+    attacks = _number(record["attack"] for record in values["records"])
     return values | {
         "methods": [
             to_values(Configuration.parse(text)) if "(" in text else text for text in methods
@@ -244,8 +246,8 @@ def _with_tables(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_order(parts: Iterable[tuple[Evaluation, Sequence[Entry]]]) -> tuple[Entry, ...]:
-    """Return the entries of parts in the order of the places that each part's context gives."""
+def _sort_by_position(parts: Iterable[tuple[Evaluation, Sequence[Entry]]]) -> tuple[Entry, ...]:
+    """Return the entries of parts, sorted by the positions in each part's context."""
     placed = [
         (place, entry)
         for part, entries in parts
@@ -254,12 +256,12 @@ def _in_order(parts: Iterable[tuple[Evaluation, Sequence[Entry]]]) -> tuple[Entr
     return tuple(entry for _, entry in sorted(placed, key=lambda pair: pair[0]))
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _damaged_error(path: Path, error: Exception) -> InputError:
     reason = f"{type(error).__name__}: {first_line(error)}"
     return InputError(f"records in {path}", reason, "run it again")
 
 
-def _one_entry_a_line(content: Mapping[str, Any]) -> str:
+def _write_entries_in_lines(content: Mapping[str, Any]) -> str:
     """Write a dictionary of values and lists so that each list entry has its own line."""
     parts = []
     for key, value in content.items():

@@ -1,4 +1,4 @@
-"""Records as a table of pandas: a row a record."""
+"""Records as a pandas table with a row for each record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all"
-"""What stands for all labels: a value, as a missing one would fall out of groups."""
+"""The value for all labels; pandas would drop a missing value from groups."""
 
 
 def to_frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
 
 
 def import_pandas() -> Any:
-    """Return the library pandas.
+    """Import the library pandas.
 
     Raises:
         InputError: It is not installed.

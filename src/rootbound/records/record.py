@@ -1,4 +1,4 @@
-"""What is measured of a model, as plain values: its training, its diagnosis, and each trial."""
+"""The measurements of a model, as plain values: its training, its diagnosis, and each trial."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from rootbound.records.configuration import Configuration
 
 PRACTICAL, EXACT = "last layer, practical", "last layer, exact"
-"""The two attack families that reports single out."""
+"""The two attack families that reports show by themselves."""
 Arm = Literal["defended", "undefended", "public", "scratch", "control"]
 Tier = Literal["probe", "fine-tuning", "repair", "control"]
 TaskName = Literal["undesirable", "benign"]
@@ -20,20 +20,20 @@ Entry = TypeVar("Entry", "Training", "Record", "Diagnosis")
 
 @dataclass(frozen=True)
 class Training:
-    """One model that was put under attack.
+    """The training of one model that was attacked.
 
     Args:
-        arm: What the model stands for in the comparison.
-        method: Name of the method, which is its class and whatever tells it from others of that
+        arm: The model's arm in the comparison.
+        method: Name of the method: its class, and settings that distinguish it from others of that
             class in the run; `scratch` for random weights.
-        settings: The method's class and settings; in words where nothing was trained.
+        settings: The method's class and settings; a description if nothing was trained.
         seed: Seed of the weights and of training.
         desirable_accuracy: Accuracy on the desirable test set, in [0, 1]; None for scratch.
         seconds: Time that training took.
-        desirable_balanced: The same accuracy where every class counts the same; None where classes
-            are tokens, or where an older record does not say.
-        desirable_errors: Places of the test samples that the model gets wrong, so that models can
-            be compared sample by sample; None where they are many, or an older record does not say.
+        desirable_balanced: The same as balanced accuracy, in which every class counts the same;
+            None where classes are tokens, or where an older record does not say.
+        desirable_errors: Positions of the test samples that the model gets wrong, to compare models
+            sample by sample; None if there are many, or if an older record does not say.
     """
 
     arm: Arm
@@ -48,14 +48,14 @@ class Training:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was measured of one network itself, before any attack; no evidence of resistance.
+    """Measurements of one network before any attack; they are no evidence of resistance.
 
     Args:
-        arm: What the model stands for in the comparison.
+        arm: The model's arm in the comparison.
         method: Name of the method; `scratch` for random weights.
         seed: Seed of the model.
-        values: Numbers by name, as `inspection/diagnosis.py` explains them; what does not apply
-            to a network is left out.
+        values: Numbers by name, as `inspection/diagnosis.py` explains them, without those that do
+            not apply to the network.
     """
 
     arm: Arm
@@ -69,13 +69,13 @@ class Record:
     """One trial: one attack with its settings, on one model, with one budget.
 
     Args:
-        arm: What the model stands for in the comparison.
+        arm: The model's arm in the comparison.
         method: Name of the method; `scratch` for random weights.
         seed: Seed of the model.
         attacker: Seed of the attacker's labels and choices.
-        stage: `screen` where a whole list is tried; `search` where settings are proposed from
-            what the screening showed; `confirm` where the best settings meet new attackers;
-            `longer` where the best one has many times the steps.
+        stage: `screen` if a whole list is tried; `search` if settings are proposed from the results
+            of the screening; `confirm` if the best settings meet new attackers; `longer` if the
+            best one gets many times the steps.
         tier: Kind of attack; trials of `control` do not count as attacks.
         family: What the attack retrains.
         attack: The attack's class and settings.
@@ -83,23 +83,23 @@ class Record:
         steps: Steps at which the model was scored, increasing.
         validation: Accuracy on the attacker's validation samples at those steps, in [0, 1].
         test: Accuracy on a fixed part of the test set at those steps, for curves.
-        selected: Index of the step which the attacker's validation chose.
+        selected: Index of the step with the best validation accuracy.
         validation_loss: Cross-entropy on validation at the selected step; it breaks ties.
-        accuracy: Accuracy on the whole test set at the selected step, for the trial of each
-            family that validation prefers; None for the others.
+        accuracy: Accuracy on the whole test set at the selected step, for the trial of each family
+            with the best validation accuracy; None for the others.
         seconds: Time spent on the trial, scoring included; an equal share where trials ran
             together.
         flops: Floating-point operations of the attack without scoring, shared likewise.
-        certificate: Numbers that prove how good the trial is, if the attack gives any.
+        certificate: Numbers that prove how good the trial is, if the attack has any.
         error: Why the trial failed, or None.
         task: `undesirable`, or `benign` for a harmless third task that must stay learnable.
         losses: Cross-entropy on the samples of `test` at the same steps, in nats; None where it is
             not finite.
         rung: In a run with a time limit, how often the attack was given four times the steps.
-        balanced: `accuracy` where every class counts the same; None where that is, where classes
-            are tokens, or where an older record does not say.
-        halves: `accuracy` on two halves of the test set, in which every second sample of each class
-            is; empty where that is None, or where an older record does not say.
+        balanced: The balanced accuracy, in which every class counts the same; None if `accuracy`
+            is, if classes are tokens, or if an older record does not say.
+        halves: `accuracy` on two halves of the test set, each with every second sample of each
+            class; empty if `accuracy` is None, or if an older record does not say.
     """
 
     arm: Arm
@@ -129,7 +129,7 @@ class Record:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What tells it from every other record of its run."""
+        """A key that no other record of the run has."""
         return (
             self.method, self.seed, self.attacker, self.stage, self.rung, self.task, self.labels,
             self.attack,
@@ -137,21 +137,21 @@ class Record:
 
     @property
     def preference(self) -> tuple[float, float]:
-        """What an attacker chooses by: validation accuracy, then the lower loss. Not the test."""
+        """The attacker's preference: validation accuracy, then lower validation loss."""
         loss = math.inf if self.validation_loss is None else self.validation_loss
         return (self.validation[self.selected] if self.validation else -1.0), -loss
 
     def as_written(self) -> Record:
-        """Return the record with its numbers as a file holds them.
+        """Return the record with its numbers rounded as in a file.
 
-        What is decided by records is then the same in a run that was never interrupted.
+        Decisions based on records are then the same whether or not a run was interrupted.
         """
         values = {part.name: rounded(getattr(self, part.name)) for part in fields(self)}
         return build(Record, values)
 
 
 def rounded(value: Any) -> Any:
-    """Round floats to what means something; those that JSON has no word for become None."""
+    """Round floats to their significant digits; NaN and infinity, which JSON lacks, become None."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -162,7 +162,7 @@ def rounded(value: Any) -> Any:
 
 
 def build(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
-    """Return an entry made of the values of its fields, in which JSON has lists for tuples.
+    """Build an entry from the values of its fields, in which JSON has lists instead of tuples.
 
     Raises:
         ValueError: There is no such field.
@@ -177,11 +177,11 @@ def build(kind: type[Entry], values: Mapping[str, Any]) -> Entry:
 
 
 def check(entry: Training | Record) -> None:
-    """Raise an error where an entry that was read says what nothing can have measured.
+    """Raise an error where an entry has a value that cannot have been measured.
 
     Raises:
-        ValueError: A value is none that its field can have; the message names both.
-        TypeError: It is of another type.
+        ValueError: A value is impossible for its field; the message names both.
+        TypeError: A value has another type.
     """
     if isinstance(entry, Training):
         shares = {"desirable_accuracy", "desirable_balanced"}

@@ -1,4 +1,4 @@
-"""The folder of a run: which run it belongs to, and the file of each piece of work in it."""
+"""The folder of a run, with its spec and a file for each finished job."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from rootbound.records.run_spec import NAME, Spec
 
 log = logging.getLogger(__name__)
 READABLE = " ()=,'[]"
-"""Characters that stay as they are in names of files, besides letters, digits and points."""
+"""Characters that are kept in names of files, besides letters, digits and points."""
 SEARCH_DEPTH = 3
-"""Levels of folders in which runs are looked for."""
+"""Levels of folders that are searched for runs."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the records of one run are written as they come: a small file a piece of work.
+    """The folder to which the records of one run are written as they come: a small file per job.
 
-    No file is ever written twice with different records, and no two pieces of work share one.
-    So nothing needs a lock: processes and hosts may share a folder, and one that is killed
-    leaves whole files.
+    No file is ever written twice with different records, and no two jobs share a file. So no locks
+    are needed: processes and hosts may share a folder, and one that is killed leaves no broken
+    files.
 
     Args:
         path: Path of the folder.
         command: Arguments of `rootbound` that begin the run; they are saved with its spec.
-        beside: Whether to take a new folder beside this one if this one holds another run.
-        extends: Folder of a smaller run, with fewer seeds, attackers or methods and else the
-            same. Its results are copied and not computed again; the folder stays as it is.
+        beside: Whether to use a new folder beside this one if this one has another run.
+        extends: Folder of a smaller run, with fewer seeds, attackers or methods but otherwise the
+            same. Its results are copied instead of computed again; the folder stays as it is.
     """
 
     path: Path
@@ -52,23 +52,23 @@ class RunFolder:
 
     @property
     def parts(self) -> Path:
-        """Where each finished piece of work has its file."""
+        """The folder with a file for each finished job."""
         return self.path / PARTS
 
     def weights_file(self, method: str, seed: int) -> Path:
-        """Return the file of a trained model, whose name may not be fit for a file as it is."""
+        """Return the file of a trained model; characters that files cannot have are replaced."""
         return self.path / "models" / f"{quote(method, safe=READABLE)}-{seed}.safetensors"
 
     def claim(self, spec: Spec, context: Mapping[str, Any]) -> RunFolder:
-        """Return the folder that belongs to the run from now on, with its spec and context in it.
+        """Claim the folder for a run: write its spec and context, and return the folder.
 
         Raises:
-            InputError: The folder belongs to another run, or cannot be written; or the run that
-                is to be extended is no part of this one.
+            InputError: The folder belongs to another run, or cannot be written; or the run to
+                extend is no part of this one.
         """
         folder = self.for_run(spec.digest)
         begun = (folder.path / NAME).exists()
-        smaller = None if begun or self.extends is None else _part_of(spec, self.extends)
+        smaller = None if begun or self.extends is None else _find_smaller_run(spec, self.extends)
         make_folder(folder.path)
         if folder.path != self.path:
             log.info("%s holds another run: this one goes to %s", self.path, folder.path)
@@ -76,12 +76,12 @@ class RunFolder:
             folder._refuse_strangers(spec)
             if smaller is not None:
                 folder._take_over(smaller)
-            # The spec comes last, so that a run that was killed before it begins again.
+            # The spec is written last, so that a run that was killed before starts again.
             replace(spec, command=self.command, directory=str(Path.cwd())).save(folder.path)
         present = Spec.load(folder.path)
         if present.digest != spec.digest:
             name, value, wanted = next(present.differs_from(spec))
-            raise folder._another_run(
+            raise folder._another_run_error(
                 f"the run {present.digest}, where {name} is {value}, not {wanted}",
                 smaller=present.obstacle_to(spec) is None,
             )
@@ -89,7 +89,7 @@ class RunFolder:
         return folder
 
     def for_run(self, digest: str) -> RunFolder:
-        """Return the folder of the run with that digest: this one, or the one beside it."""
+        """Return the folder for the run with that digest: this one, or one beside it."""
         if not self.beside or self._present_digest() in (None, digest):
             return self
         return replace(self, path=self.path.with_name(f"{self.path.name}-{digest}"), beside=False)
@@ -100,23 +100,23 @@ class RunFolder:
         return Evaluation.read(path) if path.exists() else None
 
     def read_part(self, name: str) -> Evaluation | None:
-        """Return a piece of work that was done before; None if it is missing or damaged."""
+        """Return the result of a job that was done before; None if it is missing or damaged."""
         try:
             return Evaluation.read(self.parts / f"{name}.json")
         except InputError:
             return None
 
     def write_part(self, name: str, content: str | bytes, ending: str = "json") -> None:
-        """Write a piece of work.
+        """Write the result of a job.
 
         Raises:
-            InputError: The folder was deleted under the run, or cannot be written.
+            InputError: The folder was deleted during the run, or cannot be written.
         """
         self.check()
         write_atomically(self.parts / f"{name}.{ending}", content)
 
     def check(self) -> None:
-        """Check that the folder is still there: what is written to another would be half a run.
+        """Check that the folder is still there: a new one would contain only half of the run.
 
         Raises:
             InputError: It was deleted or moved.
@@ -124,7 +124,7 @@ class RunFolder:
         if not (self.parts / BEGUN).is_file():
             raise InputError(
                 f"the run's own files in {self.path}",
-                "none: they were deleted or moved under the run",
+                "none: they were deleted or moved during the run",
                 "begin it again",
             )
 
@@ -136,32 +136,32 @@ class RunFolder:
         return None if complete is None else str(complete.context.get("run"))
 
     def _refuse_strangers(self, spec: Spec) -> None:
-        """Raise where the folder holds records of another run, which came without a spec."""
+        """Raise an error where the folder has records of another run, without a spec."""
         digest = self._present_digest()
         if digest not in (None, spec.digest):
-            raise self._another_run(f"the run {digest}")
+            raise self._another_run_error(f"the run {digest}")
 
     def _take_over(self, smaller: RunFolder) -> None:
-        """Copy the files of a smaller run; those in this folder already stay."""
-        # Models come first, because a record promises that its model is there.
+        """Copy the files of a smaller run; files that are in this folder already stay."""
+        # Copy models first, because a record promises that its model is there.
         paths = [*smaller.path.glob("models/*.safetensors"), *smaller.parts.glob("[!.]*")]
         paths = [path for path in paths if path.name != BEGUN]
         for path in paths:
             write_once(self.path / path.relative_to(smaller.path), path.read_bytes())
         log.info("%s takes up %d files of %s", self.path, len(paths), smaller.path)
 
-    def _another_run(self, present: str, *, smaller: bool = False) -> InputError:
+    def _another_run_error(self, present: str, *, smaller: bool = False) -> InputError:
         advice = "pass another `folder`, or delete the folder"
         if smaller:
             advice = f"pass another `folder`, and `extends` {self.path} to keep what was found"
         return InputError(f"no other run in {self.path}", present, advice)
 
 
-def _part_of(spec: Spec, path: Path) -> RunFolder:
-    """Return the folder of a smaller run, whose records are a part of those of a larger one.
+def _find_smaller_run(spec: Spec, path: Path) -> RunFolder:
+    """Return the folder of a smaller run after checking that a larger one contains its records.
 
     Raises:
-        InputError: The run is not smaller, or not there.
+        InputError: The run is not a part of the larger one, or does not exist.
     """
     if (obstacle := Spec.load(path).obstacle_to(spec)) is not None:
         name, value, wanted = obstacle
@@ -174,7 +174,7 @@ def _part_of(spec: Spec, path: Path) -> RunFolder:
 
 
 def find_runs(root: Path) -> Iterator[Path]:
-    """Yield the folders of runs at and below a folder, in order of their names."""
+    """Yield the folders of runs in a folder, including itself, sorted by name."""
     for path, folders, files in os.walk(root):
         if not {NAME, RECORDS, PLAIN_RECORDS}.isdisjoint(files):
             yield Path(path)

@@ -1,4 +1,4 @@
-"""What decides the result of a run, as plain values, and the digest that it is known by."""
+"""The spec of a run: everything that decides its result, as plain values, and its digest."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from rootbound.core.files import write_once
 from rootbound.records.configuration import Configuration, from_values, to_values
 
 FORMAT = 2
-"""Version of the JSON layout; raised when a reader of the old one would go wrong."""
+"""Version of the JSON layout; it increases when a reader of the old one would fail."""
 WITH_TEXTS = 1
-"""The version in which each arm held its method as text."""
+"""The version in which each arm had its method as text."""
 NAME = "spec.json"
-"""Its file in the folder of the run."""
+"""Name of its file in the folder of the run."""
 ABSENT = "absent"
-"""Shown in place of a value that a spec does not have."""
+"""Shown for a value that a spec does not have."""
 NUMBERS = ("seeds", "suite.attackers", "suite.until.draws")
-"""Values that may be higher in a larger run: what a smaller one has found stays valid."""
+"""Values that may be higher in a larger run; the results of the smaller one stay valid."""
 LISTS = ("arms.", "code.", "suite.until.")
 """Tables that may have more entries in a larger run; the last one adds draws of labels."""
 WORDS = ("suite.name",)
-"""Values that only describe others, and may differ."""
+"""Values that only describe others, and may be different."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Spec:
 
     Args:
         content: Everything that decides the records: configurations, and values for JSON.
-        command: Arguments of `rootbound` that began the run; none if a program began it.
-        directory: Where the run was begun; paths in the command are relative to it.
+        command: Arguments of `rootbound` that began the run; empty if a program began it.
+        directory: The working directory, to which paths in the command are relative.
     """
 
     content: Mapping[str, Any]
@@ -45,13 +45,13 @@ class Spec:
 
     @property
     def digest(self) -> str:
-        """Twelve hexadecimal digits that differ when anything that decides the result does."""
-        # A configuration counts by its text, as it did when there was nothing but the text.
+        """Twelve hexadecimal digits that change with everything that decides the result."""
+        # A configuration counts by its text, as in older versions, which had only the text.
         text = json.dumps(self.content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def save(self, folder: Path) -> bool:
-        """Write `spec.json` where there is none; return whether this call has written it.
+        """Write `spec.json` if there is none; return whether this call wrote it.
 
         Raises:
             InputError: The folder cannot be written.
@@ -83,7 +83,7 @@ class Spec:
             if not (words and isinstance(content, dict) and isinstance(directory, str)):
                 raise TypeError("a spec, a command of words and a directory are wanted")
             if "arms" in content:
-                content["arms"] = {name: _arm(arm) for name, arm in content["arms"].items()}
+                content["arms"] = {name: _read_arm(arm) for name, arm in content["arms"].items()}
             return cls(content, tuple(command), directory)
         except (FileNotFoundError, NotADirectoryError):
             raise InputError(f"the spec of a run at {path}", "no such file", "check it") from None
@@ -95,7 +95,7 @@ class Spec:
             ) from None
 
     def differs_from(self, other: Spec) -> Iterator[tuple[str, str, str]]:
-        """Yield the name of each value that the specs do not share, and the value in each."""
+        """Yield the name of each value that differs, and the value in each spec."""
         own, others = _flatten(self.content), _flatten(other.content)
         for name in sorted(own.keys() | others.keys()):
             pair = own.get(name, ABSENT), others.get(name, ABSENT)
@@ -103,13 +103,13 @@ class Spec:
                 yield name, *pair
 
     def obstacle_to(self, larger: Spec) -> tuple[str, str, str] | None:
-        """Return why a run of this spec is no part of a run of a larger one; None where it is.
+        """Return why a run of this spec is no part of a run of a larger one; None if it is.
 
-        Every model is attacked by itself, so that more seeds, attackers and arms leave the
-        records of a smaller run as they are; any other change does not.
+        Every model is attacked by itself, so more seeds, attackers and arms do not change the
+        records of a smaller run; any other change does.
 
         Returns:
-            The name of the value that is in the way, and the value in both specs.
+            The name of the value that prevents it, and the value in both specs.
         """
         for name, own, other in self.differs_from(larger):
             more = name in NUMBERS and own.isdigit() and other.isdigit() and int(own) < int(other)
@@ -124,8 +124,8 @@ def has_spec(folder: Path) -> bool:
     return (folder / NAME).exists()
 
 
-def _arm(arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an arm with its method as a configuration; files of format 1 hold that as text."""
+def _read_arm(arm: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an arm with its method as a configuration; files of format 1 have it as text."""
     method = arm["method"]
     if isinstance(method, str):
         method = Configuration.parse(method) if "(" in method else method

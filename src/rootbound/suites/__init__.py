@@ -9,15 +9,15 @@ SUITES = {suite.name: suite for suite in (DEMO_1, DEMO_2, QUICK_1, QUICK_2, STAN
 
 
 def find_suite(suite: Suite | str) -> Suite:
-    """Return the suite of that name, or the suite itself.
+    """Return the suite of that name, or the given suite itself.
 
     Raises:
-        InputError: There is none of that name, or it is no suite.
+        InputError: There is no suite of that name, or the object is no suite.
     """
     if isinstance(suite, Suite):
         return suite
     if not isinstance(suite, str):
-        raise InputError("a suite or the name of one", str(suite), "write 'quick-2', say")
+        raise InputError("a suite or the name of one", str(suite), "write for example 'quick-2'")
     if suite not in SUITES:
         raise unknown_name("suite", suite, SUITES)
     return SUITES[suite]

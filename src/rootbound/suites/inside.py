@@ -9,7 +9,7 @@ EXACT = ExactLastLayer(1e-2, "standardised")
 OPEN = repairs.OpenGates()
 
 INSIDE: tuple[Attack, ...] = (
-    # A gate that is open leaves an ordinary network: it takes several families to attack it well.
+    # With open gates it is an ordinary network, which only several families attack well.
     *(
         repairs.Repaired(OPEN, attack)
         for attack in (
@@ -23,4 +23,4 @@ INSIDE: tuple[Attack, ...] = (
     *(repairs.Repaired(repairs.CutInside(rank), EXACT) for rank in (1, 2)),
     repairs.Repaired(repairs.CutInside(), PLAIN),
 )
-"""They need no blocks, and so they reach what hides within one."""
+"""Attacks that need no blocks, and so reach defences that hide within one."""

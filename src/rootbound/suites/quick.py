@@ -1,8 +1,9 @@
-"""demo, what a practitioner tries, in seconds a model; quick, one setting of every idea.
+"""The suites demo and quick.
 
-Of each the second version attacks several draws of labels: with few of them, one is a lottery. All
-attacks meet the first draw; those that win there meet the others, which count.
-`quick-2` sees inside blocks as well.
+`demo` is what a practitioner tries, in seconds per model; `quick` has one setting of every idea.
+The second version of each attacks several draws of labels, because with few labels a single draw
+depends on luck. All attacks meet the first draw; the best ones meet the other draws, which count.
+`quick-2` also looks inside blocks.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def list_rates(lowest: float, count: int) -> list[float]:
 
 
 def list_last_layers(layers: int) -> list[FineTune]:
-    """Return a small grid for the last layers; SGD likes fresh weights at the higher rate."""
+    """Return a small grid for the last layers; SGD with fresh weights gets the higher rate."""
     return [
         *(FineTune(layers, "kept", "adam", rate) for rate in (1e-3, 4e-3)),
         FineTune(layers, "kept", "sgd", 0.03),
@@ -48,7 +49,7 @@ DEMO_1 = Suite(
         *(ExactLastLayer(penalty, "whitened") for penalty in (1e-2, 1e-3, 1e-4, 1e-5)),
         *(ExactLastLayer(penalty, "standardised") for penalty in (1e-1, 1e-2, 1e-3)),
         *(trial for layers in (2, 3, 4, 5) for trial in list_last_layers(layers)),
-        # All layers re-initialised would be the from-scratch arm.
+        # With all layers re-initialised it would be the scratch arm.
         *(FineTune(None, "kept", "adam", rate) for rate in (1e-3, 4e-3)),
         *(FineTune(None, "kept", "sgd", rate) for rate in (0.03, 0.1)),
     ),

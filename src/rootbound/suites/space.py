@@ -16,9 +16,9 @@ OPTIMISERS = ("sgd", "adam", "adamw")
 class Space:
     """Full fine-tuning with settings that an optimiser proposes after the screening.
 
-    Optuna's multivariate tree-structured Parzen estimator sees the screened settings of the
-    space with their validation accuracies, and is asked for as many more; it is told nothing
-    of the test set. All arms get equally many.
+    Optuna's multivariate tree-structured Parzen estimator gets the screened settings of the space
+    with their validation accuracies, and proposes further ones; it knows nothing about the test
+    set. All arms get the same number of proposals.
 
     Args:
         proposals: How many settings are proposed.
@@ -34,7 +34,7 @@ class Space:
 
     def check(self) -> None:
         """Raise an `InputError` when Optuna is not installed, before hours of work."""
-        _optuna()
+        _import_optuna()
 
     def propose(self, screened: Iterable[tuple[Attack, float]], seed: int) -> list[FineTune]:
         """Return settings to try next.
@@ -46,23 +46,23 @@ class Space:
         Raises:
             InputError: Optuna is not installed.
         """
-        optuna = _optuna()
+        optuna = _import_optuna()
         sampler = optuna.samplers.TPESampler(
             seed=seed, multivariate=True, constant_liar=True, n_startup_trials=4
         )
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        distributions = self._distributions(optuna)
+        distributions = self._make_distributions(optuna)
         for trial, value in screened:
-            if isinstance(trial, FineTune) and (parameters := self._parameters(trial)):
+            if isinstance(trial, FineTune) and (parameters := self._find_parameters(trial)):
                 study.add_trial(
                     optuna.trial.create_trial(
                         params=parameters, distributions=distributions, value=value
                     )
                 )
         asked = [study.ask(distributions).params for _ in range(self.proposals)]
-        return list(dict.fromkeys(_fine_tune(parameters) for parameters in asked))
+        return list(dict.fromkeys(_make_trial(parameters) for parameters in asked))
 
-    def _distributions(self, optuna: Any) -> dict[str, Any]:
+    def _make_distributions(self, optuna: Any) -> dict[str, Any]:
         float_between = optuna.distributions.FloatDistribution
         return {
             "learning_rate": float_between(*self.learning_rate, log=True),
@@ -71,13 +71,13 @@ class Space:
             "optimiser": optuna.distributions.CategoricalDistribution(OPTIMISERS),
         }
 
-    def _parameters(self, trial: FineTune) -> dict[str, Any] | None:
-        """Return where a trial lies in the space, None where it lies outside."""
+    def _find_parameters(self, trial: FineTune) -> dict[str, Any] | None:
+        """Return the parameters of a trial in the space; None if it is outside."""
         inside = (
             type(trial) is FineTune
             and trial.optimiser in OPTIMISERS
             and self.learning_rate[0] <= trial.learning_rate <= self.learning_rate[1]
-            and _fine_tune_like(trial)
+            and _is_of_space(trial)
         )
         if not inside:
             return None
@@ -90,8 +90,8 @@ class Space:
         }
 
 
-def _fine_tune(parameters: dict[str, Any]) -> FineTune:
-    """Return a setting with numbers short enough to be read and written exactly."""
+def _make_trial(parameters: dict[str, Any]) -> FineTune:
+    """Return a setting with numbers that are short enough to read and write exactly."""
     return FineTune(
         optimiser=parameters["optimiser"],
         learning_rate=float(f"{parameters['learning_rate']:.3g}"),
@@ -100,8 +100,8 @@ def _fine_tune(parameters: dict[str, Any]) -> FineTune:
     )
 
 
-def _fine_tune_like(trial: FineTune) -> bool:
-    """Return whether a trial differs from the space's by nothing but its parameters."""
+def _is_of_space(trial: FineTune) -> bool:
+    """Return whether a trial differs from the space's trials only in its parameters."""
     plain = FineTune(
         optimiser=trial.optimiser,
         learning_rate=trial.learning_rate,
@@ -111,7 +111,7 @@ def _fine_tune_like(trial: FineTune) -> bool:
     return trial == plain
 
 
-def _optuna() -> Any:
+def _import_optuna() -> Any:
     try:
         import optuna  # noqa: PLC0415  # an extra, and slow to import
     except ImportError:

@@ -1,6 +1,7 @@
-"""standard: the reference. Four tiers, screened, searched, confirmed, and run for longer.
+"""The suite standard, which is the reference: four tiers of attacks, run through all stages.
 
-`standard-2` sees inside blocks as well, and the auditor's labels say which settings it confirms.
+Settings are screened and searched, the best are confirmed, and the best of these runs longer.
+`standard-2` also looks inside blocks, and the auditor's labels decide which settings it confirms.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ REPAIRED_PROBES: tuple[Attack, ...] = tuple(
         DiscriminantHead(0.1),
     )
 )
-# With one label a class nothing can be tuned: the first that works is the attacker's choice.
+# With one label per class nothing can be tuned: the attacker takes the first that works.
 BLIND: tuple[Attack, ...] = (
     FineTune(None, "kept", "adamw", 1e-3, augmentation="shift"),
     FineTune(None, "kept", "adamw", 1e-3),

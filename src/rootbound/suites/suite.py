@@ -1,4 +1,4 @@
-"""What a suite is: a frozen, named list of attacks and budgets. A change makes a new name."""
+"""The class of suites: frozen, named lists of attacks and budgets. A change needs a new name."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rootbound.records.configuration import plain
 from rootbound.suites.space import Space
 
 DRAWS_IN_TIME = 3
-"""Draws of labels for every budget, where the time is limited."""
+"""Draws of labels for every budget in a run with limited time."""
 MOST_DRAWS = 40
-"""Draws of labels at most, where they are added until a gate is decided."""
+"""Most draws of labels in a run that adds them until a gate is decided."""
 BESIDE = ("name", "adaptive", "trial_limit", "minutes", "draws", "finalists", "until")
 """Fields that do not change which trials a suite asks for, or that older suites do not have."""
 
 
 @dataclass(frozen=True)
 class Until:
-    """When a run ends that adds draws of labels until a gate is decided.
+    """The end of a run that adds draws of labels until a gate is decided.
 
     Args:
-        limit: What the marginal advantage may be at most, in points.
-        draws: Draws of labels for each seed and number of labels, at most.
+        limit: Largest allowed marginal advantage, in points.
+        draws: Most draws of labels for each seed and number of labels.
 
     Raises:
         InputError: The limit is not finite, or the draws are too few to show anything.
@@ -51,35 +51,35 @@ class Until:
 
 @dataclass(frozen=True)
 class Suite:
-    """What every arm is put through.
+    """The attacks and budgets that every arm meets.
 
     Args:
         name: Name with a version.
         attacks: The trials that screen a model.
-        budgets: What may be spent on each of them.
-        draws: For each budget, how many draws of labels are attacked, the same for every arm, each
-            beside scratch weights of its own; one where it is left out.
-        finalists: How many attacks meet the draws after the first, which is there to choose them:
-            the strongest settings of so many families, on each model and with each number of
-            labels, by the auditor's labels. The draws after the first alone count then, except
-            with one label a class. 0 where all attacks meet all draws.
-        blind: The trials for budgets of one label a class, where nothing is left to select by: the
-            first that works is the attacker's choice, for every model.
-        space: Where more settings are proposed, given the results of the screening.
-        benign: The trials on a harmless third task, where there is one, with 10 and 100 labels.
+        budgets: The budgets of each trial.
+        draws: Number of draws of labels for each budget, the same for every arm; each draw has new
+            scratch weights. One draw if left out.
+        finalists: How many attacks meet the draws after the first, which only chooses them: the
+            strongest settings of this many families, on each model and with each number of labels,
+            by the auditor's labels. Then only the draws after the first count, except with one
+            label per class. 0 if all attacks meet all draws.
+        blind: The trials for budgets of one label per class, where validation is impossible: the
+            attacker takes the first that works, on every model.
+        space: The space in which further settings are proposed, given the screening's results.
+        benign: The trials on a harmless third task, if there is one, with 10 and 100 labels.
         controls: Whether raw pixels, and a small network from scratch, are attacked as well.
         confirmed: How many of each tier's best settings meet new attacker seeds; 0 for none.
         attackers: How many attacker seeds they meet.
-        longer: How many times the steps the best setting gets once more; 0 for not at all.
-        adaptive: How many of the attacks know a method, and were added for it.
-        minutes: Minutes after which nothing is waited for, where the time is limited; see `within`.
-        trial_limit: Seconds that a trial may take; then it has failed. Meant for trials that hang,
-            and no part of the digest.
-        until: What further draws of labels are to decide; see `until_decided`.
+        longer: Factor of the steps with which the best setting runs once more; 0 for not at all.
+        adaptive: How many of the attacks were added because they know a method.
+        minutes: Minutes after which the run stops, if the time is limited; see `within`.
+        trial_limit: Seconds after which a trial fails. It is meant for trials that hang, and is not
+            part of the digest.
+        until: The gate that further draws of labels should decide; see `until_decided`.
 
     Raises:
-        InputError: No attack or no budget, an attack or a number of labels twice, a limit that is
-            not positive, or one label a class without `blind`.
+        InputError: There is no attack or no budget, an attack or a number of labels occurs twice, a
+            limit is not positive, or there is one label per class without `blind`.
     """
 
     name: str
@@ -122,7 +122,7 @@ class Suite:
             twice = max(self.attacks, key=self.attacks.count)
             raise InputError("each attack once", f"{twice!r} twice", "leave one out")
         labels = [budget.labels for budget in self.budgets]
-        if len(set(labels)) < len(labels):  # records are told apart by it
+        if len(set(labels)) < len(labels):  # it is part of the key of records
             raise InputError(
                 "budgets with different numbers of labels",
                 ", ".join("all" if one is None else str(one) for one in labels),
@@ -141,21 +141,21 @@ class Suite:
         return replace(self, name=name, budgets=budgets, draws=self._draws_for(budgets))
 
     def steps_for(self, labels: int | None) -> int:
-        """Return the steps that the suite allows with so many labels, or with the next fewer."""
+        """Return the steps that the suite allows with this or the next smaller number of labels."""
         return self.budgets[self._nearest(labels)].steps
 
     def _draws_for(self, budgets: tuple[Budget, ...]) -> tuple[int, ...]:
-        """Return as many draws as the suite has with so many labels, or with the next fewer."""
+        """Return the suite's draws for each of these budgets, by the same rule as `steps_for`."""
         return tuple(self.draws[self._nearest(one.labels)] for one in budgets) if self.draws else ()
 
     def _nearest(self, labels: int | None) -> int:
-        """Return which of the budgets has so many labels, or the next fewer, or the fewest."""
+        """Return the position of the budget with this, the next smaller or the fewest labels."""
         many = [inf if own.labels is None else own.labels for own in self.budgets]
         fewer = [own for own in many if own <= (inf if labels is None else labels)]
         return many.index(max(fewer, default=min(many)))
 
     def budgets_of(self, draw: int) -> tuple[Budget, ...]:
-        """Return the budgets that have more than so many draws of labels."""
+        """Return the budgets that have the draw of this number, counted from 0."""
         draws = self.draws or (1,) * len(self.budgets)
         return tuple(
             budget for budget, count in zip(self.budgets, draws, strict=True) if draw < count
@@ -172,12 +172,12 @@ class Suite:
         return replace(self, name=name, attacks=more, adaptive=self.adaptive + len(further))
 
     def with_attackers(self, count: int) -> Suite:
-        """Return the suite with the best settings confirmed on so many attacker seeds.
+        """Return the suite with the best settings confirmed on `count` attacker seeds.
 
-        Intervals get narrower; which settings are the best is found as before.
+        Intervals get narrower; the choice of the best settings stays the same.
 
         Raises:
-            InputError: Less than 1, or the suite confirms nothing.
+            InputError: The count is below 1, or the suite confirms nothing.
         """
         if count < 1:
             raise InputError("at least 1 seed of attackers", str(count), "raise it")
@@ -198,8 +198,8 @@ class Suite:
         """Return the suite with draws of labels added, for all arms, until a gate is decided.
 
         Args:
-            limit: What the marginal advantage may be at most, in points.
-            draws: Draws for each seed and number of labels, at most; those of the suite count.
+            limit: Largest allowed marginal advantage, in points.
+            draws: Most draws for each seed and number of labels, including those of the suite.
 
         Raises:
             InputError: The limit is not finite, the draws are too few, or the time is limited.
@@ -208,9 +208,9 @@ class Suite:
         return replace(self, name=name, until=Until(limit, draws))
 
     def within(self, minutes: float) -> Suite:
-        """Return the suite for a limited time: its settings, each a little, the best ones more.
+        """Return the suite for a limited time: every setting gets few steps, and the best get more.
 
-        Its later stages are left out. A run with more minutes goes on where this one ended.
+        Its later stages are left out. A run with more minutes continues where this one ended.
 
         Raises:
             InputError: The time is not above 0, or draws are added until a gate is decided.
@@ -222,7 +222,7 @@ class Suite:
         )  # fmt: skip
 
     def usual_seeds(self, *, of_one_model: bool) -> int:
-        """Return how many seeds a run has unless it says so: one where a suite draws by itself."""
+        """Return the default number of seeds of a run: one if the suite itself draws repeatedly."""
         return 1 if self.confirmed or (of_one_model and (self.draws or self.until)) else 3
 
     @property

@@ -1,4 +1,4 @@
-"""Training: the recipe, the one loop, and the state of a training that was interrupted."""
+"""Training: the recipe, the only loop, and the saved state of an interrupted training."""
 
 from rootbound.training.balance import balanced_accuracy
 from rootbound.training.loop import (

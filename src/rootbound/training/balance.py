@@ -1,4 +1,4 @@
-"""Accuracy in which every class counts the same, however few samples it has."""
+"""Balanced accuracy, in which every class counts the same, however few samples it has."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def balanced_accuracy(correct: Tensor, labels: Tensor) -> list[float]:
-    """Return the mean over classes of the share of their samples that is right, in [0, 1].
+    """Return the mean over classes of the accuracy on each class, in [0, 1].
 
     Args:
-        correct: Whether each sample is right, `(N, trials)`.
-        labels: Their classes `(N,)`; one without samples does not count.
+        correct: Whether each sample is classified correctly, `(N, trials)`.
+        labels: Their classes `(N,)`; classes without samples do not count.
 
     Returns:
-        One number a trial.
+        One number per trial.
     """
     right, known = correct.double().cpu(), labels.cpu()
     counts = known.bincount()

@@ -1,4 +1,4 @@
-"""The recipe of a training, its one loop, and what goes with it: seeds, prediction, accuracy."""
+"""The recipe of a training and its loop, with seeding, prediction and accuracy."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Recipe:
         learning_rate: The peak, reached after 30 % of the steps (L. Smith, N. Topin,
             "Super-convergence", 2018, https://arxiv.org/abs/1708.07120).
         augmentation: How every batch of images is changed at random.
-        precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and what
-            is solved in closed form stay in float32.
+        precision: `float32`, or `bfloat16` for matrix products and convolutions; weights and
+            solutions in closed form stay in float32.
         compiled: Whether `torch.compile` compiles the network and its blocks first.
 
     Raises:
@@ -54,12 +54,12 @@ class Recipe:
             raise unknown_name("precision", self.precision, PRECISIONS)
 
     def computing(self) -> AbstractContextManager[None]:
-        """Return the context that training runs in for its precision; float32 changes nothing."""
+        """Return the context in which training computes in its precision."""
         standard = self.precision == PRECISIONS[0]
         return contextlib.nullcontext() if standard else computing_in(self.precision)
 
     def steps(self, samples: int) -> int:
-        """Return how many steps these epochs take over that many samples."""
+        """Return the number of steps of all epochs over this number of samples."""
         return self.epochs * max(1, samples // self.batch_size)
 
     def batches(
@@ -76,7 +76,7 @@ class TrainingDiverged(RuntimeError):
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[torch.Generator]:
-    """Give a generator, and torch's global stream, this seed; restore the stream afterwards."""
+    """Seed a new generator and torch's global stream; restore the stream afterwards."""
     device = torch.get_default_device()
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         set_seed(seed)
@@ -94,9 +94,9 @@ def minimise(
     evaluating: bool = False,
     changes: Sequence[Stateful] | None = None,
 ) -> None:
-    """Train the model's parameters in place: one Adam step a batch, one-cycle learning rate.
+    """Train the model's parameters in place: one Adam step per batch, one-cycle learning rate.
 
-    Where several processes train together, each takes its part of every batch.
+    If several processes train together, each takes its part of every batch.
 
     Args:
         model: The model; its parameters with `requires_grad` are trained.
@@ -104,14 +104,14 @@ def minimise(
         batches: The batches, `steps` of them.
         steps: How many steps there are.
         learning_rate: The peak.
-        title: What a bar, or the log, says is being done.
-        evaluating: Leave BatchNorm and Dropout in evaluation mode.
-        changes: What else the loss changes, `()` if nothing; it must not draw from the batches'
-            generator. Then a training with a training state that was killed goes on within this
-            loop. When left out, the loop begins again.
+        title: Title of the training in the progress bar and the log.
+        evaluating: Whether to leave BatchNorm and Dropout in evaluation mode.
+        changes: Other objects that the loss changes, `()` if there are none; then a training with a
+            training state that was killed resumes within this loop. The loss must not draw from
+            the batches' generator. If left out, the loop starts again.
 
     Raises:
-        UnusableTrainingState: What is saved does not belong to this training.
+        UnusableTrainingState: The saved state does not belong to this training.
         TrainingDiverged: A weight became NaN or infinite.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -167,7 +167,7 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
 def _with_room(outputs: Tensor | None, part: Tensor, count: int) -> Tensor:
     """Return outputs that a part fits into: texts of a later batch may have longer ones."""
     if outputs is None:
-        # Parts are written into it: joining them at the end would need the memory twice.
+        # Parts are written into one tensor, because joining them would need twice the memory.
         return part.new_zeros((count, *part.shape[1:]))
     sizes = [max(pair) for pair in zip(outputs.shape[1:], part.shape[1:], strict=True)]
     if sizes == list(outputs.shape[1:]):
@@ -178,5 +178,5 @@ def _with_room(outputs: Tensor | None, part: Tensor, count: int) -> Tensor:
 
 
 def accuracy(model: nn.Module, data: Data) -> float:
-    """Return the share of samples whose largest logit is that of their label, in [0, 1]."""
+    """Return the share of samples for which the label has the largest logit, in [0, 1]."""
     return float((predict(model, data).argmax(-1) == data.labels).float().mean())

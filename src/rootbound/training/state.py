@@ -1,11 +1,11 @@
-"""How far a training is, on disk: one that was killed goes on, to the same weights bit for bit.
+"""Saving the state of a training: one that was killed resumes, and ends with identical weights.
 
 A training is a sequence of phases, each a call of `training.minimise`. A phase that says what it
 changes is saved from time to time and at its end: model, optimiser, schedule, random states, and
-how many batches it has seen. When the training is started again, everything between the phases is
-computed anew, as it depends on the seed alone. A finished phase takes up the state at its end. An
+the number of batches seen. When the training is started again, everything between the phases is
+computed again, as it depends only on the seed. A finished phase restores the state at its end. An
 unfinished one draws the batches that it has seen once more, without computing anything with them,
-and goes on from there. A phase that does not say what it changes begins again.
+and continues from there. A phase that does not say what it changes starts again.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Item = TypeVar("Item")
 
 
 class Stateful(Protocol):
-    """An object that gives its state and takes it back, as modules and optimisers do."""
+    """An object whose state can be saved and restored, such as a module or an optimiser."""
 
     def state_dict(self) -> Mapping[str, Any]:
-        """Return nested tables and lists of tensors, numbers and words."""
+        """Return nested dictionaries and lists of tensors, numbers and texts."""
 
     def load_state_dict(self, state_dict: Any) -> Any:
-        """Take up a state."""
+        """Restore a state."""
 
 
 class UnusableTrainingState(RuntimeError):
-    """What is saved is damaged or belongs to another training, which has to begin again."""
+    """The saved state is damaged or belongs to another training; the training must start again."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class TrainingState:
     """Where the state of a training is saved, and how often.
 
     Args:
-        folder: A folder for this training alone; it exists only while something is saved.
+        folder: A folder for this training alone; it is deleted when the training has ended.
         every: Seconds between two saves.
     """
 
@@ -57,15 +57,15 @@ class TrainingState:
     every: float = 600.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "folder", Path(self.folder))  # a text will do
+        object.__setattr__(self, "folder", Path(self.folder))  # callers may pass a text
 
     @contextlib.contextmanager
     def track(self, training: str, generator: torch.Generator) -> Iterator[None]:
-        """Save the phases inside, and take up what is saved of the same training.
+        """Save the phases inside, and restore the saved state of the same training.
 
         Args:
-            training: A text that differs when anything that decides the weights does.
-            generator: What everything inside draws from, besides torch's own.
+            training: A text that changes with everything that decides the weights.
+            generator: The generator that everything inside draws from, besides torch's own.
         """
         token = _current.set(_Training(self, training, generator))
         try:
@@ -74,7 +74,7 @@ class TrainingState:
             _current.reset(token)
 
     def clear(self) -> None:
-        """Delete what is saved."""
+        """Delete the saved state."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -88,13 +88,13 @@ class _Training:
     phases: int = 0
     saved_at: float = field(default_factory=time.monotonic)
     pending: dict[Path, bytes] = field(default_factory=dict)
-    """Finished phases that are not worth a write before the next save is due."""
+    """Finished phases that will be written when the next save is due."""
 
     def is_due(self) -> bool:
         return time.monotonic() - self.saved_at >= self.state.every
 
     def save(self, path: Path, phase: dict[str, Any]) -> None:
-        """Write the state of a phase if that is due, else remember it for the next write."""
+        """Write the state of a phase if a save is due, else remember it for the next one."""
         packed = io.BytesIO()
         torch.save({"training": self.name, **phase}, packed)
         self.pending[path] = packed.getvalue()
@@ -124,8 +124,9 @@ class Phase:
     """One loop of a training: it counts the batches it has seen, and saves its state.
 
     Args:
-        parts: What the loop changes, by name.
-        changes: What else it changes; None if that is not known, so that it must begin again.
+        parts: The objects that the loop changes, by name.
+        changes: Other objects that it changes; None if they are not known, so that the phase must
+            start again.
     """
 
     def __init__(self, parts: Mapping[str, Stateful], changes: Sequence[Stateful] | None) -> None:
@@ -154,7 +155,7 @@ class Phase:
         log.info("going on from batch %d of %s", self.position, self._path)
 
     def remaining(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """Yield the batches that are still to be learned from."""
+        """Yield the batches that it has not learned from yet."""
         coming = iter(batches)
         if self._loaded is None or self._training is None:
             yield from coming
@@ -178,7 +179,7 @@ class Phase:
             self._save(self._training, finished=False)
 
     def end(self) -> None:
-        """Say that all batches have been learned from."""
+        """Save the phase as finished."""
         if self._training is not None and not self._finished:
             self._save(self._training, finished=True)
 
@@ -188,13 +189,13 @@ class Phase:
             "finished": finished,
             "parts": {name: part.state_dict() for name, part in self._parts.items()},
             "generator": training.generator.get_state(),
-            "random": _random_states(),
+            "random": _get_random_states(),
         }
         training.save(self._path, phase)
 
 
-def _random_states() -> list[Tensor]:
-    """Return the states of torch's own streams, the processor's first."""
+def _get_random_states() -> list[Tensor]:
+    """Return the states of torch's own streams, the CPU's first."""
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return [torch.get_rng_state(), *devices]
 
