@@ -65,9 +65,9 @@ class Options:
     scaling: shared.ScalingOptions = shared.ScalingOptions()
     attack: shared.AttackOptions = shared.AttackOptions()
     minutes: float | None = shared.option(
-        "Attack for about so long, in place of trying everything: each setting of the suite a "
-        "little, those that win more and more, all arms alike. With more minutes an audit goes on.",
-        brief="end after about so many minutes",
+        "Attack for about this long, instead of trying everything: every setting of the suite gets "
+        "few steps, and the best ones more, for all arms alike. With more minutes it goes on.",
+        brief="end after about this many minutes",
         metavar="NUMBER",
     )
     fail_if_advantage_over: float | None = shared.option(
@@ -93,13 +93,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Audit:
-    """What is attacked and how, with nothing left open.
+    """The models to attack and how, with all options resolved.
 
     Args:
-        network: Where the model comes from.
-        undefended: Where a model trained without intervention comes from, if there is one.
-        public: Where the public model comes from, if there is one.
-        tasks: Tasks, with inputs scaled as the network wants them.
+        network: The source of the model.
+        undefended: The source of a model trained without intervention, if there is one.
+        public: The source of the public model, if there is one.
+        tasks: Tasks, with inputs scaled for the network.
         settings: How to attack, and where.
     """
 
@@ -111,13 +111,13 @@ class Audit:
 
 
 def run(options: Options) -> int:
-    """Attack the model, write the report, and say what it means; fail where that is asked for."""
+    """Attack the model, write the report and print the verdict; return the gate's exit code."""
     limit = options.fail_if_advantage_over
     _check_gate(options)
     with progress.step("reading model and data"):
         audit = _resolve(options)
     origin, tasks, settings = audit.network.origin, audit.tasks, audit.settings
-    # The name of a method in the file is all that is trusted: its settings are not read.
+    # Of a file only the name of the method is trusted: its settings are not read.
     made = Plain if origin is None else METHODS.get(origin.method.kind, Plain)
     evaluation = evaluate(
         audit.network.build(tasks),
@@ -143,7 +143,7 @@ def run(options: Options) -> int:
 
 
 def _check_gate(options: Options) -> None:
-    """Raise an `InputError` where the options of the gate do not fit together."""
+    """Raise an `InputError` if the options of the gate contradict each other."""
     limit = options.fail_if_advantage_over
     if limit is not None and not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct --fail-if-advantage-over")
@@ -162,7 +162,7 @@ def _check_gate(options: Options) -> None:
 
 
 def _resolve(options: Options) -> Audit:
-    """Return what the options describe, and where they are silent, the model's file."""
+    """Resolve the options; where they say nothing, the model's file decides."""
     settings = resolve_settings(options.attack, options.folder, options.minutes)
     if options.until_decided and (limit := options.fail_if_advantage_over) is not None:
         suite = settings.suite.until_decided(

@@ -1,4 +1,4 @@
-"""What a command's dataclass says of its options: for the parser, and for help."""
+"""Descriptions of a command's options, read from its dataclass, for the parser and for help."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Described:
     """An option, or an argument known by its position.
 
     Args:
-        name: Its field; one that Python keeps for itself ends in `_` there.
+        name: Name of its field, which ends in `_` if it would be a word of Python.
         hint: Type of its values.
         default: Its default, MISSING for an argument.
-        title: Of the group of options that it belongs to, empty for the command's own.
-        text: All that there is to say of it.
-        brief: What the first screen of help says of it; empty where it has no place there.
+        title: Title of its group of options, empty for the command's own options.
+        text: Its full description.
+        brief: Its description on the first screen of help; empty if only its name is there.
         names: Further names, with their dashes.
-        settings: What `add_argument` takes besides, such as `metavar`.
+        settings: Further arguments of `add_argument`, such as `metavar`.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Described:
 
     @property
     def key(self) -> str:
-        """Name without what the field's has for Python alone."""
+        """Name of the field without a final `_`."""
         return self.name.rstrip("_")
 
     @property
@@ -70,7 +70,7 @@ def _read(kind: type[Any]) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _docstrings(kind: type[Any]) -> dict[str, str]:
-    """Return the docstring below each field of a dataclass, which Python itself forgets."""
+    """Return the docstring below each field of a dataclass, which Python does not keep."""
     definition = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(definition, ast.ClassDef)
     return {

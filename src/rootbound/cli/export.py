@@ -38,8 +38,8 @@ class Options:
     """Options of `rootbound export`."""
 
     checkpoint: str
-    """Weights that were audited: a model file, a stranger's file, a published folder, OWNER/NAME of
-    the hub, or hf:NAME, with the same --model as there."""
+    """Audited weights: a model file, somebody else's file, a published folder, OWNER/NAME on the
+    hub, or hf:NAME; with the same --model as in the audit."""
     run: str
     """Folder in which 'rootbound audit' attacked it."""
     out: str = "rootbound-export"
@@ -56,26 +56,26 @@ class Options:
     branch: str | None = None
     """Branch on the hub (default: main)."""
     create_pr: bool = False
-    """On the hub: ask for the change, do not make it."""
+    """Open a pull request on the hub instead of committing directly."""
 
 
 def run(options: Options) -> int:
-    """Write the folder, and send it to the hub if that is asked for."""
+    """Write the folder, and upload it to the hub if --push-to-hub is given."""
     if not options.out.strip():
         raise InputError("a folder in --out", "nothing", "name one, or leave it out")
     path, folder = options.checkpoint, Path(options.out)
     evaluation = Evaluation.load(Path(options.run))
     network = _resolve(options)
     model = _build(network, evaluation)
-    card = _card(path, Path(options.run), evaluation, model)
+    card = _make_card(path, Path(options.run), evaluation, model)
     if options.push_to_hub is not None:
-        import_hub_library()  # so that nothing is written where it is missing
-    header = network.header or _header_of_stranger(network, evaluation, model)
+        import_hub_library()  # fail early, before anything is written
+    header = network.header or _make_header(network, evaluation, model)
     files = to_files(model, header, card["desirable"] and card["desirable"]["classes"])
     reader = find_auto_class(model.architecture) or ("torch" if model.head_name else "")
     title = options.push_to_hub or folder.resolve().name
     files[README] = encode(to_markdown(card, title, reader))
-    # Last, because it vouches for the others.
+    # The card is written last: if it is there, so are the other files.
     files[CARD] = to_json(card)
     _refuse_foreign_files(folder, list(files))
     for file, content in files.items():
@@ -96,7 +96,7 @@ def run(options: Options) -> int:
 
 
 def _refuse_foreign_files(folder: Path, names: Sequence[str]) -> None:
-    """Raise an `InputError` where a file would be lost that no export has written."""
+    """Raise an `InputError` if a file that no export has written would be lost."""
     lost = [name for name in names if (folder / name).exists()]
     if lost and not (folder / CARD).exists():
         raise InputError(
@@ -107,7 +107,7 @@ def _refuse_foreign_files(folder: Path, names: Sequence[str]) -> None:
 
 
 def _resolve(options: Options) -> NetworkSource:
-    """Return where the model comes from; what our own file says of its network is believed."""
+    """Return the source of the model; the header of our own file says which network it is."""
     path, named = options.checkpoint, options.network
     if path.startswith(PRETRAINED):
         refuse_network(named, path)
@@ -118,10 +118,10 @@ def _resolve(options: Options) -> NetworkSource:
 
 
 def _build(network: NetworkSource, evaluation: Evaluation) -> Classifier:
-    """Return the model; what its file does not say is taken from the run that attacked it."""
+    """Return the model; facts that its file lacks come from the run that attacked it."""
     if network.model is not None:
         return network.model
-    desirable, inputs = evaluation.context["desirable"], _inputs(evaluation)
+    desirable, inputs = evaluation.context["desirable"], _describe_inputs(evaluation)
     classes = None if desirable is None else len(desirable["classes"])
     shape = tuple(inputs["shape"])
     if not is_own(network.name):
@@ -133,18 +133,16 @@ def _build(network: NetworkSource, evaluation: Evaluation) -> Classifier:
     return network.build_own(classes=classes, example=example)
 
 
-def _inputs(evaluation: Evaluation) -> dict[str, Any]:
-    """Return what the network was fed in a run: the shape of a sample, and the scaling."""
+def _describe_inputs(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the network's inputs in a run: the shape of a sample, and the scaling."""
     context = evaluation.context
     inputs: dict[str, Any] = (context["desirable"] or context["undesirable"])["inputs"]
     return inputs
 
 
-def _header_of_stranger(
-    network: NetworkSource, evaluation: Evaluation, model: Classifier
-) -> Header:
-    """Return what can be said of weights that came without a description."""
-    inputs = _inputs(evaluation)
+def _make_header(network: NetworkSource, evaluation: Evaluation, model: Classifier) -> Header:
+    """Return a header for weights that have none."""
+    inputs = _describe_inputs(evaluation)
     scaling = None
     if "divisor" in inputs:
         scaling = Scaling.stated(inputs["divisor"], inputs["mean"], inputs["deviation"])
@@ -152,8 +150,10 @@ def _header_of_stranger(
     return Header(model.architecture, model.classes, tuple(inputs["shape"]), origin)
 
 
-def _card(path: str, folder: Path, evaluation: Evaluation, model: Classifier) -> dict[str, Any]:
-    """Return the card of a model by the run in which it was attacked."""
+def _make_card(
+    path: str, folder: Path, evaluation: Evaluation, model: Classifier
+) -> dict[str, Any]:
+    """Return the card of a model from the run in which it was attacked."""
     digest = weights_digest(own_weights(model))
     attacked = evaluation.context.get("weights", {})
     name = next((name for name, weights in attacked.items() if weights == digest), None)

@@ -1,4 +1,4 @@
-"""A function in a user's file that makes a network: found, and called without surprises."""
+"""Finding and calling a function in a user's file that makes a network."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def find_factory(name: str) -> Callable[..., Any]:
 
 
 def asks_for_classes(make: Callable[..., Any]) -> bool:
-    """Return whether a function takes the number of classes, by that name."""
+    """Return whether a function has a parameter `classes`."""
     try:
         parameter = inspect.signature(make).parameters.get("classes")
-    except (TypeError, ValueError):  # some functions that are not written in Python say nothing
+    except (TypeError, ValueError):  # some functions that are not written in Python do not tell
         return False
     return parameter is not None and parameter.kind in (
         parameter.POSITIONAL_OR_KEYWORD,
@@ -41,7 +41,7 @@ def asks_for_classes(make: Callable[..., Any]) -> bool:
 
 
 def with_classes(make: Callable[..., Any], classes: int) -> Callable[..., Any]:
-    """Return a function that needs no arguments, where the number of classes is all it asks for."""
+    """Return a function without arguments, with `classes` filled in if the function takes it."""
     return partial(make, classes=classes) if asks_for_classes(make) else make
 
 
@@ -49,7 +49,7 @@ def call_factory(make: Callable[..., Any], name: str) -> nn.Module:
     """Return the network that a function makes.
 
     Raises:
-        InputError: It cannot be called, or what it returns is no network.
+        InputError: It cannot be called, or it returns no network.
     """
     try:
         module = make()

@@ -1,4 +1,4 @@
-"""How a gate ends a command: exit codes, and the command that goes on where it is undecided."""
+"""The gate on the command line: its exit codes, and the command that continues an undecided run."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ CODES: dict[End, int] = {
     "undecided": UNDECIDED,
 }
 DROPPED = ("--out", "--extends", "--draws", "--seeds", "--until-decided", "--minutes")
-"""Options that the command that goes on has with other values, or not at all."""
+"""Options that the continuing command changes or leaves out."""
 SWITCHES = ("--until-decided",)
-"""Those of them that are given no value."""
+"""Those of them that have no value."""
 
 
 def command_for_more(
     evaluation: Evaluation, judgement: Judgement, given: FolderOptions, folder: RunFolder
 ) -> str:
-    """Return the command that takes up a run and adds draws until its gate is decided.
+    """Return the command that continues a run and adds draws until its gate is decided.
 
-    It is empty where no draws would decide it. A run in a limited time is not taken up: it has
-    other trials.
+    It is empty if no number of draws would decide it. A run with limited time cannot be continued,
+    because it has other trials.
 
     Args:
-        evaluation: The run that was judged.
-        judgement: Where its gate ended.
+        evaluation: The run.
+        judgement: The outcome of its gate.
         given: The options that began the run.
-        folder: Where it is.
+        folder: The folder of the run.
     """
     decision, context = judgement.decision, evaluation.context
     needed = decision.needed
     if judgement.end != "undecided" or needed is None:
         return ""
-    words = _without(given.command, DROPPED)
+    words = _remove_options(given.command, DROPPED)
     path = folder.for_run(context["run"]).path
     words += ["--seeds", str(context["seeds"]), "--until-decided"]
     before = context.get("until", {}).get("draws", 0)
@@ -51,20 +51,20 @@ def command_for_more(
     most = max(MOST_DRAWS, 2 * -(-needed // context["seeds"]), before + 1)
     words += ["--draws", str(most)] if most != MOST_DRAWS else []
     words += ["--extends", str(path)] if "time" not in context else []
-    words += ["--out", str(_free(path))]
+    words += ["--out", str(_find_free_folder(path))]
     return shlex.join(["rootbound", *words])
 
 
-def _free(path: Path) -> Path:
-    """Return a folder beside one that is there, for the run that goes on."""
+def _find_free_folder(path: Path) -> Path:
+    """Return an unused folder beside an existing one, for the continuing run."""
     number = 2
     while (free := path.with_name(f"{path.name}-{number}")).exists():
         number += 1
     return free
 
 
-def _without(words: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Return the words of a command without some options and what they are given."""
+def _remove_options(words: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Return the words of a command without some options and their values."""
     kept: list[str] = []
     skips = False
     for word in words:

@@ -1,8 +1,8 @@
-"""What `--help` and `--help-all` print: a screen of what most people need, and everything.
+"""The output of `--help` and `--help-all`: one screen for most people, and everything.
 
-The first screen names every option: those with a few words of their own in a line each, the others
-by their names. `--help-all` prints all that there is to say of each. Where that fits on a screen,
-it is the first screen, too.
+The first screen names every option: those with a brief description have a line each, of the others
+only the names are listed. `--help-all` prints the full descriptions. If these fit on one screen,
+`--help` prints them too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rootbound.cli.described import Described, describe
 
 ALL = "--help-all"
 WIDTHS = 80, 100
-"""The least and the greatest width of what is printed, whatever the terminal's."""
+"""Least and greatest width of the output, whatever the terminal's width."""
 COLUMN = 28
-"""Where the words about an option begin."""
+"""Column in which descriptions of options begin."""
 SCREEN = 40
-"""Lines that a first screen has at most."""
+"""Most lines of a first screen."""
 OWN = "this command"
 EVERYWHERE = (
     ("--config FILE.yaml", "Any of these options, from a file."),
@@ -55,7 +55,7 @@ def brief_help(name: str, command: ModuleType) -> str:
 
 
 def full_help(name: str, command: ModuleType) -> str:
-    """Return all that there is to say about the options of a command."""
+    """Return the full descriptions of a command's options."""
     width = width_of_help()
     lines = _head(name, command, width)
     for title, several in group(command):
@@ -99,7 +99,7 @@ def _head(name: str, command: ModuleType, width: int) -> list[str]:
 
 
 def entry(words: str, text: str, width: int) -> Iterator[str]:
-    """Yield the lines of an option: its names, and beside or below them what it is."""
+    """Yield the lines of an option: its names, with its description beside or below them."""
     lines: Sequence[str] = textwrap.wrap(text, width - COLUMN, break_on_hyphens=False)
     if len(words) + 4 > COLUMN:
         yield f"  {words}"
@@ -112,7 +112,7 @@ def entry(words: str, text: str, width: int) -> Iterator[str]:
 
 
 def _with_default(one: Described, text: str) -> str:
-    """Return a text that says what the default is: as it is where it says so, or there is none."""
+    """Add the default to a text, unless the text already says it or there is none."""
     if one.default is MISSING or one.default is None or one.hint is bool or "default" in text:
         return text
     value = f"{one.default:g}" if isinstance(one.default, float) else one.default

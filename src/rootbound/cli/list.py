@@ -20,7 +20,7 @@ class Options:
 
 
 def run(_options: Options) -> int:
-    """Print what there is."""
+    """Print all names, each with a short description."""
     suites = {
         name: f"{len(suite.attacks)} trials, {len(suite.budgets)} budgets, {suite.digest}"
         for name, suite in SUITES.items()

@@ -36,15 +36,15 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED, READ_ENOUGH, TERMINATED = 0, 1, 2, 130, 14
 
 
 class Terminated(KeyboardInterrupt):
-    """Raised when `kill`, `timeout` or a scheduler asks for the end: workers end, too."""
+    """Raised when `kill`, `timeout` or a scheduler ends the program; workers end too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command, and those that it names to be run next; return the exit code."""
+    """Run one command, and any that it asks to run next; return the exit code."""
     outcome: int | Sequence[str] = list(sys.argv[1:] if arguments is None else arguments)
     _write_all_letters()
     try:
-        with _termination_heard():
+        with _handle_termination():
             while not isinstance(outcome, int):
                 outcome = _run(outcome)
             sys.stdout.flush()
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; what was finished is on disk", INTERRUPTED)
     except BrokenPipeError:
-        # Who reads our output has read enough, as `head` has. Python would flush it once more.
+        # The reader of our output has closed it, as `head` does. Python would flush it once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READ_ENOUGH
     except (RuntimeError, OSError, MemoryError) as error:
@@ -64,14 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write_all_letters() -> None:
-    """Let names with letters that a terminal does not have be written as codes, not be errors."""
+    """Write letters that a terminal lacks as codes instead of raising errors."""
     stdout = sys.stdout
     if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
         stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
-def _termination_heard() -> Iterator[None]:
+def _handle_termination() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Terminated
 
@@ -114,7 +114,7 @@ def load_command(name: str) -> ModuleType:
     """
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
-    # Commands import torch, which takes seconds: only the one that is asked for is loaded.
+    # Commands import torch, which takes seconds, so only the requested one is loaded.
     with progress.step("loading the program"):
         return importlib.import_module(f"rootbound.cli.{name}")
 

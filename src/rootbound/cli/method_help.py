@@ -1,4 +1,4 @@
-"""What `rootbound train --method.help CLASS` prints: the settings of a method, group by group."""
+"""The output of `rootbound train --method.help CLASS`: the settings of a method, by group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FLAG = "--method.help"
 
 
 def find_method_for_help(words: Sequence[str]) -> type[Method] | None:
-    """Return the method whose settings the words of a command ask for, or None.
+    """Return the method whose settings a command asks to show, or None.
 
     Raises:
         InputError: There is no such method or file.
@@ -31,7 +31,7 @@ def find_method_for_help(words: Sequence[str]) -> type[Method] | None:
 
 
 def method_help(kind: type[Method]) -> str:
-    """Return all that there is to say about the settings of a method."""
+    """Return the full descriptions of a method's settings."""
     width = width_of_help()
     about = parse(str(kind.__doc__)).short_description or ""
     head = textwrap.wrap(f"{kind.__name__}: {about}", width)
@@ -55,9 +55,9 @@ def _list_settings(kind: type[Any], usual: object, flag: str, width: int) -> Ite
 
     Args:
         kind: The dataclass.
-        usual: An instance that has other defaults than the class, or None.
-        flag: What stands before a field's name.
-        width: Of a line.
+        usual: An instance with other defaults than the class, or None.
+        flag: Prefix of a field's name.
+        width: Width of a line.
     """
     texts, hints, groups = _read_texts(kind), get_type_hints(kind), []
     for part in fields(kind):
@@ -86,7 +86,7 @@ def _name_value(hint: Any) -> str:
 
 
 def _read_texts(kind: type[Any]) -> dict[str, str]:
-    """Return what a class, or one that it is made from, says of each of its arguments."""
+    """Return the description of each argument from the docstrings of a class and its bases."""
     return {
         argument.arg_name: " ".join((argument.description or "").split())
         for base in reversed(kind.__mro__)
@@ -95,7 +95,7 @@ def _read_texts(kind: type[Any]) -> dict[str, str]:
 
 
 def _with_default(text: str, value: object) -> str:
-    """Return a text with the default in it, where there is one and the text does not say it."""
+    """Add the default to a text, unless the text already says it or there is none."""
     if value is None or value is MISSING:
         return text
     shown = str(value).lower() if isinstance(value, bool) else value

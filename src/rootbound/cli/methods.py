@@ -1,4 +1,4 @@
-"""Methods as they are named on the command line and in files, with their settings and recipe."""
+"""Parsing methods on the command line and in files, with their settings and recipe."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PLAIN_YAML = get_loader("yaml")
 
 
 def with_importable_method(words: Sequence[str]) -> list[str]:
-    """Return the words of a command, its `--method` by a name that the parser can import.
+    """Return the words of a command with `--method` replaced by a name that the parser can import.
 
-    Files with options may name methods in the same ways from then on.
+    From then on, files with options may also name methods in the short ways.
 
     Raises:
         InputError: There is no such method or file.
@@ -43,14 +43,14 @@ def with_importable_method(words: Sequence[str]) -> list[str]:
     set_loader("yaml", _load_settings, (YAMLError,))
     flags = [word.partition("=")[0] for word in words]
     if "--method" not in flags:
-        # As the parser's own default, its settings would stay where another method is named.
+        # As the parser's default, its settings would remain if another method is named.
         return ["--method", "BestResponse", *words]
     prepared: list[str] = []
     for word, before in zip(words, ["", *words], strict=False):
         if before == "--method":
-            prepared.append(_importable(word))
+            prepared.append(_make_importable(word))
         elif word.startswith("--method="):
-            prepared.append(f"--method={_importable(word.removeprefix('--method='))}")
+            prepared.append(f"--method={_make_importable(word.removeprefix('--method='))}")
         else:
             prepared.append(word)
     return prepared
@@ -61,13 +61,13 @@ def _load_settings(text: str) -> Any:
     content = PLAIN_YAML(text)
     method = content.get("method") if isinstance(content, dict) else None
     if isinstance(method, str):
-        content["method"] = _importable(method)
+        content["method"] = _make_importable(method)
     elif isinstance(method, dict) and isinstance(method.get("class_path"), str):
-        method["class_path"] = _importable(method["class_path"])
+        method["class_path"] = _make_importable(method["class_path"])
     return content
 
 
-def _importable(name: str) -> str:
+def _make_importable(name: str) -> str:
     name = importable_name(name)
     if name.isidentifier() and name not in METHODS:
         raise unknown_name("method", name, METHODS)
@@ -89,11 +89,13 @@ def read_methods(text: str) -> list[Method]:
     """Return the methods of a list, the undefended one first.
 
     Raises:
-        InputError: There is no such method or setting, brackets do not match, or a method is
-            there twice.
+        InputError: There is no such method or setting, brackets do not match, or a method occurs
+            twice.
     """
     words = [word.strip() for word in divide_list(text)]
-    methods = [_method(name) for word in words for name in (METHODS if word == "all" else [word])]
+    methods = [
+        _read_method(name) for word in words for name in (METHODS if word == "all" else [word])
+    ]
     if not any(type(method) is Plain for method in methods):
         methods.insert(0, Plain())
     called = name_methods(methods)
@@ -102,8 +104,8 @@ def read_methods(text: str) -> list[Method]:
     return sorted(methods, key=lambda method: method.defends)
 
 
-def _method(word: str) -> Method:
-    """Return the method of a name, or of a class in a user's file, with its settings."""
+def _read_method(word: str) -> Method:
+    """Parse one method, by name or as a class in a user's file, with its settings."""
     name, settings = divide_call(word)
     kind = METHODS.get(name) or load_named(name)
     if kind is None:
@@ -121,7 +123,7 @@ def _method(word: str) -> Method:
 
 
 def _read_settings(kind: type[Method], settings: Mapping[str, str]) -> dict[str, Any]:
-    """Return settings as values of the types that the class names."""
+    """Convert settings to the types that the class declares."""
     check_settings(kind, settings)
     arguments = [f"--method.{name}={text}" for name, text in settings.items()]
     parser = ArgumentParser(exit_on_error=False)

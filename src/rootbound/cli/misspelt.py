@@ -1,4 +1,4 @@
-"""Options and settings that do not exist: what is meant, most likely."""
+"""Errors for options and settings that do not exist, with a guess at what was meant."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ REFUSED = re.compile(
     r"(?:Group '(?P<group>[^']+)' does not accept o|O)ption '(?P<option>[^']+)'"
     r"|unrecognized arguments: (?P<argument>-+\w[^\s=]+)"
 )
-"""What the parser says of a name that it does not know."""
+"""The parser's message for a name that it does not know."""
 WRONG_TYPE = re.compile(
     r"Parser key \"(?P<key>\w+)\":\s+Expected a <class '(?P<kind>\w+)'>\. "
     r"Got value: (?P<value>.*)",
     re.DOTALL,
 )
-"""What the parser says of a value of another type."""
+"""The parser's message for a value of another type."""
 KINDS = {
     "int": ("a whole number", "correct it"),
     "float": ("a number", "correct it"),
     "str": ("one text", "put it in quotes, as in 'cat,dog'"),
     "bool": ("true or false", "correct it"),
 }
-"""What a type is to a user, and what to do about another value."""
+"""A description of each type for users, and advice on a wrong value."""
 CLASS = re.compile(r"class_path '(?P<path>[\w.]+)'")
 
 
@@ -38,7 +38,7 @@ def unknown_option(flag: str, known: Iterable[str]) -> InputError:
     """Return the error for an option that a command does not have, with the nearest it has.
 
     Args:
-        flag: The option as it was written; of what follows a dot nothing is judged.
+        flag: The option as it was written; the part after a dot is ignored.
         known: All options, with their dashes.
     """
     names = [one for one in known if one.startswith("--") and "." not in one and one[-1] != "+"]
@@ -46,10 +46,10 @@ def unknown_option(flag: str, known: Iterable[str]) -> InputError:
 
 
 def explain(error: ArgumentError, known: Iterable[str]) -> Exception:
-    """Return a better error where the parser says that it does not know a name; or its own.
+    """Return a better error for the parser's, if it is about an unknown name or a wrong type.
 
     Args:
-        error: What the parser says.
+        error: The parser's error.
         known: All options of the command, with their dashes.
     """
     if (wrong := WRONG_TYPE.search(str(error))) is not None and wrong["kind"] in KINDS:
@@ -69,14 +69,14 @@ def unknown_setting(kind: type[Any], name: str, prefix: str = "") -> InputError:
 
     Args:
         kind: The class.
-        name: The setting; settings of settings after a dot.
-        prefix: What stands before it where it was written.
+        name: The setting; nested ones have a dot.
+        prefix: The prefix with which it was written.
     """
     return unknown_name(f"setting of {kind.__name__}", name, _settings(kind), prefix)
 
 
 def check_settings(kind: type[Any], names: Iterable[str]) -> None:
-    """Raise an error where a class has no setting of a name: the parser takes beginnings of names.
+    """Raise an error if a class has no setting of a name, since the parser accepts prefixes.
 
     Raises:
         InputError: There is no such setting.
@@ -99,7 +99,7 @@ def _find_class(path: str) -> type[Any] | None:
 
 
 def _settings(kind: type[Any]) -> Iterator[str]:
-    """Yield the names of all settings of a class, those of its settings after a dot."""
+    """Yield the names of all settings of a class; nested ones have a dot."""
     if not is_dataclass(kind):
         yield from (name for name in inspect.signature(kind).parameters if name != "self")
         return

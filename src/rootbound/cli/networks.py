@@ -1,4 +1,4 @@
-"""Where a network comes from: a name, a configuration, a function in a file, weights that exist."""
+"""Sources of networks: a name, a configuration, a function in a file, or existing weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from rootbound.training import seeded
 
 log = logging.getLogger(__name__)
 MODEL = "shallow_cnn"
-"""Network where none is named."""
+"""The default network."""
 
 
 def is_own(name: str | None) -> bool:
@@ -50,16 +50,16 @@ def is_own(name: str | None) -> bool:
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """Where a network comes from, and what is known of it before any data are read.
+    """The source of a network, and what is known about it before data are read.
 
     Args:
         name: Name of the network as `networks.build` takes it, or `file.py:function`.
         head: Name of the last linear layer of a user's own network; None to find it.
         tokeniser: Name of the pretrained model whose tokeniser texts are for; empty if there is
             none.
-        weights: Where trained weights are; None for those that the network has of itself.
-        header: What their file says; None where it says nothing.
-        model: The model, where a file describes all of it: then its weights are read already.
+        weights: Location of trained weights; None for the network's own initial ones.
+        header: The header of their file; None if it has none.
+        model: The model, if a file describes it completely; its weights are read already.
     """
 
     name: str
@@ -71,7 +71,7 @@ class NetworkSource:
 
     @property
     def origin(self) -> Origin | None:
-        """What the file of the weights says of their training, if it says anything."""
+        """The origin of the weights, if their file states it."""
         return _known(self.header)
 
     @property
@@ -81,7 +81,7 @@ class NetworkSource:
 
     @property
     def published(self) -> Origin | None:
-        """What the model of ours says of its data that the tokeniser was published with, if any."""
+        """The origin of the model of ours with which the tokeniser was published, if any."""
         if not self.tokeniser.startswith(PRETRAINED):
             return None
         header = read_header(Path(self.tokeniser.removeprefix(PRETRAINED), WEIGHTS))
@@ -89,15 +89,15 @@ class NetworkSource:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """Shape of the samples that a model which its file describes was built for."""
+        """Shape of a sample, if the model's file states it."""
         return None if self.model is None or self.header is None else self.header.shape
 
     def fit(self, data: Dataset, *, resize: bool = False) -> Dataset:
-        """Return the data set, changed where the network takes images of one shape alone.
+        """Return the data set, converted if the network takes images of only one shape.
 
         Args:
             data: The data set.
-            resize: Whether to change it, too, where a model that was read cannot take it as it is.
+            resize: Whether to convert it also if a model from a file cannot take it otherwise.
         """
         if resize and self.model is not None and self.shape is not None:
             try:
@@ -116,8 +116,8 @@ class NetworkSource:
             seed: Seed of new weights.
 
         Raises:
-            InputError: There is no such network, the weights do not fit, or do not say for how
-                many classes they are where nobody else does, or a card is about others.
+            InputError: There is no such network, the weights do not fit, the number of classes is
+                not known, or a card is about other weights.
         """
         if self.model is not None:
             return self.model
@@ -140,10 +140,10 @@ class NetworkSource:
             shape: Shape of the samples.
 
         Raises:
-            InputError: The weights do not fit, or do not say for how many classes they are, or a
-                card is about others.
+            InputError: The weights do not fit, the number of classes is not known, or a card is
+                about other weights.
         """
-        assert self.weights is not None  # else there is nothing to read
+        assert self.weights is not None  # callers have checked it
         content, key = read_content(self.weights.weights), self.weights.key
         classes = count_classes(content, key) if classes is None else classes
         model = build(self.name, classes, shape)
@@ -160,13 +160,12 @@ class NetworkSource:
     ) -> Classifier:
         """Return the network that a function in a user's file makes; the file is executed.
 
-        Random weights are what the function returns when it is called again, unless they are the
-        same as before.
+        Further calls of the function provide random weights, unless it returns the same ones again.
 
         Args:
-            tasks: Tasks with samples to find and check the head with, for whose classes it is.
-            classes: Number of classes, where there are no tasks and the file does not say it.
-            example: Inputs in place of the tasks' samples.
+            tasks: Tasks that the network is for, with samples to find and check the head with.
+            classes: Number of classes, if there are no tasks and the file does not state it.
+            example: Inputs to use instead of the tasks' samples.
 
         Raises:
             InputError: There is no such function, it cannot be called or returns no network, the
@@ -184,17 +183,17 @@ class NetworkSource:
             model = self.weights.load_into(module, self.head, example)
         try:
             model.draw_from(make)
-        except InputError as reason:  # it returns pretrained weights, say
-            with contextlib.suppress(InputError):  # else a comparison says why it cannot be made
+        except InputError as reason:  # for example, it returns pretrained weights
+            with contextlib.suppress(InputError):  # the comparison will report this error
                 model.reinitialised(0)
                 log.info("random weights are drawn module by module: %s", reason)
         return model
 
     def _count_classes(self, tasks: Tasks | None) -> int:
-        """Return for how many classes a function that asks for it is to make a network.
+        """Return the number of classes for a function that takes it.
 
         Raises:
-            InputError: Nobody says how many.
+            InputError: The number is not known.
         """
         if self.header is not None:
             return self.header.classes
@@ -211,7 +210,7 @@ def _known(header: Header | None) -> Origin | None:
 
 
 def refuse_network(options: NetworkOptions, path: str) -> None:
-    """Raise an `InputError` where options name a network although its weights say which it is.
+    """Raise an `InputError` if options name a network although its weights say which it is.
 
     Args:
         options: The network.
@@ -227,26 +226,26 @@ def refuse_network(options: NetworkOptions, path: str) -> None:
 
 
 def resolve_transformers(name: str) -> NetworkSource:
-    """Return a model of `transformers` as a source, with the head that it came with.
+    """Return a model of `transformers` as a source, with its own head.
 
     Args:
         name: `hf:` and a name or folder.
 
     Raises:
-        InputError: There is no such model, or it is not that of its card.
+        InputError: There is no such model, or its card is about another one.
     """
     header = read_header(Path(name.removeprefix(PRETRAINED), WEIGHTS))
     return NetworkSource(name, None, name, None, header, load_transformers(name))
 
 
 def resolve_network(options: NetworkOptions, path: str | None = None) -> NetworkSource:
-    """Return where the network comes from that the options name, or that its own file describes.
+    """Return the source of the network that the options or the file of its weights name.
 
-    Weights that exist are read once: here where their file describes the network, too, else in
+    Existing weights are read once: here if their file also describes the network, else in
     `NetworkSource.build`.
 
     Args:
-        options: The network, where the file of its weights does not describe it.
+        options: The network, if the file of its weights does not describe it.
         path: Model file, published folder or hub name of weights to take; None for others.
 
     Raises:

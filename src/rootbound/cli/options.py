@@ -22,14 +22,14 @@ ARCHITECTURE = (
 
 
 def option(text: str, *names: str, default: Any = None, brief: str = "", **settings: Any) -> Any:
-    """Return a field whose help is more than a docstring, or which is no plain option.
+    """Return the field of an option that needs more than a docstring.
 
     Args:
-        text: What `--help-all` says about it.
+        text: Its description in `--help-all`.
         names: Further names, with their dashes.
-        default: Value where the option is not given.
-        brief: What `--help` says about it; without that, only its name is there.
-        settings: What `add_argument` takes besides, such as `metavar`.
+        default: Value if the option is not given.
+        brief: Its description in `--help`; if left out, only its name is there.
+        settings: Further arguments of `add_argument`, such as `metavar`.
     """
     about = {"help": text, "brief": brief, "names": names, **settings}
     return field(default=default, metadata=about)
@@ -77,13 +77,13 @@ class TaskOptions:
     """Part to test on, as `datasets` writes it, such as train[1000:] (default: the part named test
     or validation)."""
     holdout: float | None = None
-    """Share of each class to hold out to be judged on, where the data have no part for that
-    (default: the model's own, or 0.2)."""
+    """Share of each class to hold out for testing, if the data have no test part (default: the
+    model's own, or 0.2)."""
     layout: str | None = None
     """Order of the axes of arrays of images: NHWC or NCHW (default: the model's own, or by their
     sides)."""
     length: int | None = None
-    """Tokens of a text at most (default: the model's own, or 64)."""
+    """Most tokens of a text (default: the model's own, or 64)."""
     skip_unreadable: bool = False
     """Leave out images that cannot be read."""
     in_memory: float = option(
@@ -120,9 +120,9 @@ class ScalingOptions:
 
     title: ClassVar[str] = "the network"
     mean: float | list[float] | str | None = None
-    """With --deviation: how the pixels were scaled that a stranger's network was trained on, in
-    place of the data's own scaling: (x - mean) / deviation, where x is from 0, black, to 1, white.
-    One number, or one for each channel as in 0.485,0.456,0.406."""
+    """With --deviation: how pixels were scaled in the training of somebody else's network, instead
+    of the data's own scaling: (x - mean) / deviation, where x is from 0 (black) to 1 (white). One
+    number, or one for each channel as in 0.485,0.456,0.406."""
     deviation: float | list[float] | str | None = None
     """With --mean."""
     range: str | None = None
@@ -173,7 +173,7 @@ class AttackOptions:
     seeds: int | None = option(
         "Number of seeds; each draws weights and labels (default: 3, or 1 with a suite that "
         "confirms on attacker seeds of its own, or draws labels several times for one model).",
-        brief="models and labels drawn so many times",
+        brief="number of draws of models and labels",
         metavar="NUMBER",
     )
     attackers: int | None = option(
@@ -210,8 +210,8 @@ class FolderOptions:
     extends: str | None = option(
         "Folder of a run that has fewer seeds, attackers or methods and is otherwise the same: "
         "what it found is copied to --out, not done again.",
-        brief="a smaller run, whose records are taken up",
+        brief="a smaller run, whose records are used",
         metavar="FOLDER",
     )
-    # No option: the whole command, so that an interrupted run can be begun again with it.
+    # This is no option, but the whole command, with which an interrupted run can be resumed.
     command: tuple[str, ...] = ()

@@ -1,8 +1,8 @@
-"""Options as frozen dataclasses: their fields make the parser, which makes their values.
+"""The parser of a command, built from the fields of its frozen dataclass of options.
 
 A command has a dataclass `Options`. A field with a docstring is an option; without a default it is
-an argument known by its position. A field whose default is a dataclass itself is a group of options
-that several commands share: they stand beside the others, with the group's values as defaults.
+a positional argument. A field whose default is a dataclass is a group of options that several
+commands share: they are listed beside the others, with the group's values as defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rootbound.core.errors import InputError
 
 
 class _Parser(ArgumentParser):
-    """Takes no beginning of a name for the name, nor do the parsers that it makes for settings."""
+    """A parser that accepts no abbreviated names; its parsers for settings do not either."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, allow_abbrev=False, **settings)
@@ -40,7 +40,7 @@ def parser_of(name: str, command: ModuleType) -> ArgumentParser:
 
 
 def read_options(command: ModuleType, words: Sequence[str]) -> Any:
-    """Return the options of a command, given its name and all that follows.
+    """Return the options of a command, given the words on the command line.
 
     Raises:
         InputError: There is no such option, or a value is too large to be read.
@@ -56,7 +56,7 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
     known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
     for word in rest:
         flag = word.partition("=")[0]
-        # What follows a dot is a setting of what the option names: the parser checks it.
+        # After a dot follows a setting of the option's value, which the parser checks.
         if flag.startswith("--") and flag.partition(".")[0] not in known:
             raise unknown_option(flag, [*known, ALL])
     try:
@@ -65,7 +65,7 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
         raise explain(error, known) from None
     except UnicodeDecodeError as error:
         raise InputError("text in UTF-8 in --config", str(error), "convert the file") from None
-    except (OverflowError, RecursionError) as error:  # which the parser lets through
+    except (OverflowError, RecursionError) as error:  # the parser does not catch these
         raise InputError("options of a usual size", str(error), "correct them") from None
     values = {**vars(parser.instantiate(parsed)), "command": tuple(words)}
     return _with_values(command.Options, values)
@@ -84,14 +84,14 @@ def _add_option(parser: ArgumentParser, one: Described) -> None:
 
 
 def _type_of_given(hint: Any) -> Any:
-    """Return the type of what may be given: None says that an option is not given."""
+    """Return the type of a given value; None only means that an option is not given."""
     if not isinstance(hint, UnionType):
         return hint
     return functools.reduce(operator.or_, (kind for kind in get_args(hint) if kind is not NoneType))
 
 
 def _with_values(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """Return a dataclass of options, groups included, with the values of their names."""
+    """Build a dataclass of options, including its groups, from values by name."""
     parts = {
         part.name: _with_values(type(part.default), values)
         if is_dataclass(part.default)

@@ -1,4 +1,4 @@
-"""The public model of an audit: where it comes from, and whether it takes what is attacked with."""
+"""The public model of an audit: its source, and a check that it takes the same inputs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ FUNCTION = "a function that returns it: file.py:function"
 
 
 def resolve_public(path: str, options: NetworkOptions) -> NetworkSource:
-    """Return where the public model comes from.
+    """Return the source of the public model.
 
     Args:
         path: `hf:NAME`; a model file, published folder or hub name; or `file.py:function`.
-        options: The network of the audited weights: that of a file of weights alone, too.
+        options: The network of the audited weights, also for a file that has only weights.
 
     Raises:
-        InputError: There is no such model, it is damaged or not that of its card, or a file holds
-            weights alone and nobody says of which network.
+        InputError: There is no such model, it is damaged, its card is about another one, or a file
+            has only weights and their network is not known.
     """
     if path.startswith(PRETRAINED):
         return resolve_transformers(path)
@@ -54,11 +54,11 @@ def resolve_public(path: str, options: NetworkOptions) -> NetworkSource:
 
 
 def build_public(source: NetworkSource, audited: NetworkSource, tasks: Tasks) -> Classifier:
-    """Return the public model, with the head that it came with: attacks put others in its place.
+    """Return the public model with its own head, which attacks replace.
 
     Args:
-        source: Where it comes from.
-        audited: Where the audited model comes from, by which the inputs are made.
+        source: Its source.
+        audited: The source of the audited model, for which inputs are tokenised and scaled.
         tasks: The tasks with these inputs.
 
     Raises:
@@ -69,7 +69,7 @@ def build_public(source: NetworkSource, audited: NetworkSource, tasks: Tasks) ->
     else:
         task = tasks.desirable or tasks.undesirable
         _check_scaling(source, audited.scaling or task.train.scaling)
-    # For its own classes, which need not be the desirable ones.
+    # Build it for its own classes, which may not be the desirable ones.
     return source.build(tasks if source.weights is None else Tasks.alone(tasks.undesirable))
 
 
@@ -86,7 +86,7 @@ def _check_tokeniser(source: NetworkSource, audited: NetworkSource) -> None:
 
 
 def _list_pieces(tokeniser: str) -> dict[int, str]:
-    """Return what each number in use stands for; nothing of words, which have no list."""
+    """Return the text of each used token; nothing for hashed words, which have no list."""
     if not tokeniser:
         return {}
     pieces = pretrained_tokeniser(tokeniser.removeprefix(PRETRAINED)).vocabulary()
@@ -101,7 +101,7 @@ def _check_scaling(source: NetworkSource, scaling: Scaling) -> None:
     own = source.scaling
     if own is not None and not own.is_close(scaling):
         raise InputError(
-            f"a public model for inputs as they are here: {in_words(scaling)}",
+            f"a public model for inputs with this scaling: {in_words(scaling)}",
             f"one that was trained on {in_words(own)}",
-            f"scale them anew in a network, and name {FUNCTION}",
+            f"rescale the inputs inside a network, and name {FUNCTION}",
         )

@@ -30,15 +30,15 @@ def run(options: Options) -> int:
 def present(
     evaluation: Evaluation, folder: RunFolder, limit: float | None = None, command: str = ""
 ) -> Path:
-    """Write the report of a run that has ended; print its verdict, its headline and where it is.
+    """Write the report of a finished run; print its verdict, its headline and its path.
 
-    A report newer than the records is not made again: to draw it takes longer than all else.
+    A report that is newer than the records is not made again, because drawing takes long.
 
     Args:
         evaluation: The run.
-        folder: Where it is.
-        limit: What the weights may add at most, in points, where a gate is asked for.
-        command: What makes further draws, where it is undecided.
+        folder: Its folder.
+        limit: Largest allowed marginal advantage in points, if there is a gate.
+        command: The command for further draws, if the gate is undecided.
 
     Returns:
         The folder with the report.
@@ -56,7 +56,7 @@ def present(
 
 
 def is_current(page: Path, *sources: Path) -> bool:
-    """Return whether a page is there and newer than everything that it is made from.
+    """Return whether a page exists and is newer than all of its sources.
 
     Args:
         page: A file that may exist.

@@ -23,7 +23,7 @@ from rootbound.records import (
 )
 
 SHOWN = 10
-"""Lines about results that differ; the rest is counted."""
+"""Number of different results that are listed; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Options:
     """Options of `rootbound runs`."""
 
     action: str = field(metadata={"metavar": "{list,show,resume,diff}"})
-    """list: the runs below a folder (default: this one); show: one run; resume: do what is missing
-    of one, by the command that began it; diff: what two runs do not share."""
+    """list: the runs below a folder (default: this one); show: one run; resume: continue one with
+    the command that began it; diff: the differences between two runs."""
     folders: list[str] = field(metadata={"type": str, "nargs": "*"})
     """Run folders."""
 
 
 def run(options: Options) -> int | list[str]:
-    """Do what is asked for; return the exit code, or the command that goes on with a run."""
+    """Run the action; return the exit code, or the command that resumes a run."""
     if options.action not in ACTIONS:
         raise unknown_name("command", options.action, ACTIONS)
     return ACTIONS[options.action]([Path(folder) for folder in options.folders])
@@ -88,7 +88,7 @@ def _show(folders: Sequence[Path]) -> int:
 
 
 def _resume(folders: Sequence[Path]) -> int | list[str]:
-    """Return the command that goes on with a run; it is run from where the run was begun."""
+    """Return the command that resumes a run, and change to the directory where it was begun."""
     (folder,) = _exactly(1, folders, "resume")
     spec, page = Spec.load(folder), folder / "report.html"
     if page.is_file() and (whole := RunFolder(folder).read_complete()) and whole.complete:
@@ -104,7 +104,7 @@ def _resume(folders: Sequence[Path]) -> int | list[str]:
         )
     command = [*spec.command, "--out", str(folder.resolve())]
     sys.stderr.write(f"rootbound: {shlex.join(['rootbound', *command])}\n")
-    os.chdir(spec.directory)  # where paths in the command start
+    os.chdir(spec.directory)  # paths in the command are relative to it
     return command
 
 

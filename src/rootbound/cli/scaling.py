@@ -1,4 +1,4 @@
-"""How a network wants its inputs scaled, where it was not trained on the data as they come."""
+"""Scaling inputs for a network that was trained with another scaling than the data's own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rootbound.report.settings import scaling_in_words
 
 log = logging.getLogger(__name__)
 LOOKED_AT = 10_000
-"""Samples that are looked at to see what range they have."""
+"""Number of samples from which the range of pixels is found."""
 AnyTasks = TypeVar("AnyTasks", bound=Tasks)
 
 
@@ -24,10 +24,10 @@ def as_trained(
     *,
     keep_second: bool = False,
 ) -> AnyTasks:
-    """Return tasks whose inputs are scaled as those that the network was trained on.
+    """Return tasks with inputs scaled as in the network's training.
 
-    A model's own file is believed, then the options; without either, data have their own scaling.
-    A second data set that the model was trained against keeps the one that it had then.
+    The model's own file decides, then the options; without either, data keep their own scaling. A
+    second data set that the model was trained against keeps its scaling of that time.
 
     Args:
         tasks: Tasks to attack with, or to train on.
@@ -37,10 +37,10 @@ def as_trained(
             trained against.
 
     Raises:
-        InputError: Mean or deviation is missing or impossible, the model's file says another, or
-            the inputs are tokens.
+        InputError: Mean or deviation is missing or impossible, the model's file states another
+            scaling, or the inputs are tokens.
     """
-    given = _given(options)
+    given = _read_scaling(options)
     if given is not None and tasks.undesirable.train.tokens:
         raise InputError("--mean and --deviation of images", "texts", "leave them out")
     if given is not None and own is not None and not given.is_close(own):
@@ -53,28 +53,34 @@ def as_trained(
     if wanted is None:
         return tasks
     black_white = None if given is None else _find_range(options, tasks.undesirable)
-    desirable = None if tasks.desirable is None else _scaled(tasks.desirable, wanted, black_white)
+    desirable = None if tasks.desirable is None else _rescale(tasks.desirable, wanted, black_white)
     if own is not None and keep_second:
         return replace(tasks, desirable=desirable)
-    undesirable, defender = _scaled(tasks.undesirable, wanted, black_white), tasks.known_undesirable
+    undesirable, defender = (
+        _rescale(tasks.undesirable, wanted, black_white),
+        tasks.known_undesirable,
+    )
     if defender is not None:
         defender = replace(defender, scaling=undesirable.train.scaling)
     return replace(tasks, desirable=desirable, undesirable=undesirable, known_undesirable=defender)
 
 
-def _given(options: ScalingOptions) -> Scaling | None:
+def _read_scaling(options: ScalingOptions) -> Scaling | None:
     if options.mean is None and options.deviation is None:
         if options.range is not None:
             raise InputError("--range with --mean and --deviation", "it alone", "give them, too")
         return None
     if options.mean is None or options.deviation is None:
         raise InputError("--mean and --deviation", "one of them", "give both")
-    mean, deviation = _numbers("mean", options.mean), _numbers("deviation", options.deviation)
+    mean, deviation = (
+        _read_numbers("mean", options.mean),
+        _read_numbers("deviation", options.deviation),
+    )
     return Scaling.stated(1.0, mean, deviation)
 
 
-def _numbers(name: str, value: float | list[float] | str) -> float | list[float]:
-    """Return a number, or those of a list, as the command line or a file has it."""
+def _read_numbers(name: str, value: float | list[float] | str) -> float | list[float]:
+    """Parse a number, or a list of numbers, from the command line or a file."""
     if not isinstance(value, str):
         return value
     try:
@@ -86,10 +92,11 @@ def _numbers(name: str, value: float | list[float] | str) -> float | list[float]
 
 
 def _find_range(options: ScalingOptions, task: Task) -> tuple[float, float] | None:
-    """Return what is black and what is white in floating point; None where pixels are whole.
+    """Return the values of black and white for floating-point pixels; None for integer ones.
 
     Raises:
-        InputError: The range is no two numbers, or nobody named it and it is not from 0 to 1.
+        InputError: The range does not consist of two numbers; or it was not given, and pixels are
+            not from 0 to 1.
     """
     inputs, divisor = task.train.inputs, task.train.scaling.divisor
     if not inputs.is_floating_point() or divisor != 1:
@@ -97,7 +104,7 @@ def _find_range(options: ScalingOptions, task: Task) -> tuple[float, float] | No
             raise InputError("no --range", "pixels that are whole numbers", "leave it out")
         return None
     if options.range is not None:
-        numbers = _numbers("range", options.range)
+        numbers = _read_numbers("range", options.range)
         if not isinstance(numbers, list) or len(numbers) != 2 or numbers[0] >= numbers[1]:
             raise InputError(
                 "--range with black and white, such as 0,255", options.range, "correct it"
@@ -109,15 +116,15 @@ def _find_range(options: ScalingOptions, task: Task) -> tuple[float, float] | No
         raise InputError(
             "pixels from 0 to 1, of which --mean and --deviation are taken",
             f"floating point from {low:g} to {high:g}",
-            "say by --range what is black and what is white, such as 0,255 or -1,1",
+            "give black and white with --range, such as 0,255 or -1,1",
         )
     return 0.0, 1.0
 
 
-def _scaled(task: Task, wanted: Scaling, black_white: tuple[float, float] | None = None) -> Task:
-    """Return a task with that mean and deviation; what pixels are divided by stays the data's.
+def _rescale(task: Task, wanted: Scaling, black_white: tuple[float, float] | None = None) -> Task:
+    """Return a task with another mean and deviation, but the data's own divisor.
 
-    Where black and white are stated, mean and deviation are those of pixels from 0 to 1.
+    If black and white are given, mean and deviation are for pixels from 0 to 1.
     """
     own = task.train.scaling
     divisor, shift = own.divisor, 0.0

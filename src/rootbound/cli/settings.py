@@ -1,4 +1,4 @@
-"""What `--suite`, `--seeds`, `--workers`, `--out` and others mean: how a run attacks, and where."""
+"""Resolving `--suite`, `--seeds`, `--workers`, `--out` and others to the settings of a run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rootbound.suites import Suite, find_suite
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How models are attacked in a run, and where the work and its records are.
+    """How models are attacked in a run, where work is done, and where records are saved.
 
     Args:
         suite: Attacks and budgets.
-        seeds: Number of seeds; None for the usual one.
-        engine: Where the work is done.
-        folder: Where records go.
+        seeds: Number of seeds; None for the default.
+        engine: The engine that runs the jobs.
+        folder: The folder of the run.
     """
 
     suite: Suite
@@ -41,8 +41,8 @@ def resolve_settings(
 
     Args:
         attack: How to attack, and where.
-        folder: Where the run goes.
-        minutes: How long the attacks may take in all; None for as long as the suite takes.
+        folder: The folder of the run.
+        minutes: Total time of the attacks; None for no limit.
 
     Raises:
         InputError: There is no such suite, device or file, or options exclude each other.

@@ -1,4 +1,4 @@
-"""Which tasks the options mean, together with what a model's file says of its own."""
+"""Resolving the tasks from the options and from the header of a model's file."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from rootbound.publishing import Origin
 from rootbound.publishing.header import ELSEWHERE, hide_path
 
 DATA = "mnist"
-"""Data set where none is named."""
+"""The default data set."""
 DEFAULT_CLASSES = 10
-"""Number of classes of one data set that are divided where none are named: one half is desirable,
-the other is not. Of any other number nobody could guess what is meant."""
+"""A single data set with this number of classes is split by default: one half is desirable, the
+other undesirable. With any other number, classes must be named."""
 Fit = Callable[[Dataset], Dataset]
 """Changes a data set so that a network can take it."""
 
 
 @dataclass(frozen=True)
 class ClassList:
-    """A list of classes that was given, or one that is still open.
+    """A list of classes that was given, or that is not known yet.
 
     Args:
         role: `desirable` or `undesirable`.
-        text: The list, as a user or a model's file has it; empty where neither says anything.
-        by_name: Whether its numbers are names; in files of older models they are places.
+        text: The list from the user or a model's file; empty if there is none.
+        by_name: Whether its numbers are names; in files of older models they are positions.
     """
 
     role: str
@@ -57,7 +57,7 @@ class ClassList:
         """Return the labels of these classes.
 
         Raises:
-            InputError: There are no such classes, or nobody said which.
+            InputError: There are no such classes, or none were named.
         """
         if not self.by_name:
             return parse_positions(self.text, data.classes)
@@ -66,7 +66,7 @@ class ClassList:
         if len(data.classes) != DEFAULT_CLASSES:
             count = len(data.classes)
             raise InputError(
-                f"some classes of {data.name} by --{self.role}",
+                f"some classes of {data.name} in --{self.role}",
                 "none",
                 f"name some of {describe_names(data.classes)}"
                 if count > 1
@@ -76,7 +76,7 @@ class ClassList:
         return tuple(range(half) if self.role == "desirable" else range(half, DEFAULT_CLASSES))
 
     def named(self, data: Dataset) -> ClassList:
-        """Return the same list, of names; one that was given by names is as it was given."""
+        """Return the same list by names; a list of names is returned unchanged."""
         if self.text and self.by_name:
             return self
         return ClassList(self.role, write_names(data.names_of(self.find(data))))
@@ -84,7 +84,7 @@ class ClassList:
 
 @dataclass(frozen=True)
 class UndesirableSource:
-    """Where the undesirable task comes from, if nothing is said of another; nothing left open.
+    """The source of the undesirable task, if there is no other; with all options resolved.
 
     Args:
         undesirable_data: Data set.
@@ -114,7 +114,7 @@ class UndesirableSource:
 
 @dataclass(frozen=True)
 class TaskSource(UndesirableSource):
-    """Where both tasks come from; nothing left open.
+    """The source of both tasks, with all options resolved.
 
     Args:
         data: Data set of the desirable classes; that of the undesirable ones is often the same.
@@ -142,7 +142,7 @@ class TaskSource(UndesirableSource):
         return self.read_named(fit)[0]
 
     def read_named(self, fit: Fit | None = None) -> tuple[TaskPair, TaskSource]:
-        """Return both tasks as `read` does, and where they come from with all classes named."""
+        """Return both tasks as `read` does, and their source with all classes named."""
         names = self.data, self.undesirable_data
         data = self._load(self.data, fit, self._layout_beside(*names))
         second = data
@@ -161,10 +161,10 @@ class TaskSource(UndesirableSource):
         return TaskPair.of(*pair, share_undesirable=self.shared), named
 
     def _layout_beside(self, name: str, other: str) -> Layout:
-        """Return the layout for one data set, which need not use what the other one does."""
+        """Return the layout for one data set, which ignores settings that only the other uses."""
         if not self.has_second or not list_stated(self.layout):
             return self.layout
-        with contextlib.suppress(OSError):  # whoever reads it says what is wrong
+        with contextlib.suppress(OSError):  # reading the data will report the error
             used = set(settings_of(other)).difference(settings_of(name))
             return replace(self.layout, optional=self.layout.optional | used)
         return self.layout
@@ -176,22 +176,22 @@ def resolve_tasks(
     tokeniser: str = "",
     published: Origin | None = None,
 ) -> TaskSource:
-    """Return what the options say, then the model's file, then our defaults.
+    """Resolve both tasks from the options, then the model's file, then our defaults.
 
     Args:
-        options: As they were given.
-        origin: What the model's file says, if it says anything.
+        options: The options as given.
+        origin: The origin in the model's file, if there is one.
         tokeniser: Name of the pretrained model that texts are tokenised for, if there is one.
-        published: What its file says, where that is a model of ours.
+        published: The origin of that pretrained model, if it is one of ours.
 
     Raises:
-        InputError: The file was published, and says only what the data sets are called.
+        InputError: The file was published, so that it has only the names of the data sets.
     """
     layout = _resolve_layout(options, origin, published)
     data = _first(options.data, origin and origin.data, DATA)
     second = options.undesirable_data
     if second is None:
-        second = data  # that of the file only where it names two
+        second = data  # use the file's second data set only if it names two
         if origin is not None and origin.undesirable_data != origin.data:
             second = origin.undesirable_data
     for option, name in (("--data", data), ("--undesirable-data", second)):
@@ -199,7 +199,7 @@ def resolve_tasks(
             raise InputError(
                 f"{option}, a data set like the one that the model is for",
                 f"its name alone, {name.rpartition('/')[2]}, in a published model",
-                f"say by {option} where it lies",
+                f"give its path with {option}",
             )
     usual = "" if second == data else ALL
     return TaskSource(
@@ -216,15 +216,15 @@ def resolve_tasks(
 def resolve_undesirable(
     options: TaskOptions, tokeniser: str = "", published: Origin | None = None
 ) -> UndesirableSource | None:
-    """Return the undesirable task alone; None where anything is said of the desirable one.
+    """Resolve only the undesirable task; return None if the desirable one is given in any way.
 
-    Nothing is said of it by a data set of undesirable classes, or by classes of one data set
-    that are called undesirable. Without either, our defaults name both.
+    Only the undesirable task is given if there is a data set of undesirable classes, or if only
+    undesirable classes are named. If nothing is given, our defaults name both tasks.
 
     Args:
-        options: As they were given.
-        tokeniser: As in `resolve_tasks`, like the other.
-        published: What its file says.
+        options: The options as given.
+        tokeniser: As in `resolve_tasks`.
+        published: As in `resolve_tasks`.
     """
     data, second = options.data, options.undesirable_data
     both = data is not None and second is not None
@@ -242,7 +242,7 @@ def _resolve_classes(
     given = getattr(options, role)
     if given is not None:
         if not given.strip():
-            raise InputError(f"classes by --{role}", "nothing", "name some, or leave it out")
+            raise InputError(f"classes in --{role}", "nothing", "name some, or leave it out")
         return ClassList(role, given)
     if origin is not None and (stated := getattr(origin, role)):
         return ClassList(role, stated, origin.classes_by_name)
@@ -250,9 +250,9 @@ def _resolve_classes(
 
 
 def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
-    """Return how files are read: as the options say, else as the data of models were read.
+    """Return the layout of files from the options, else from the origins of models.
 
-    Other data than the model's own may make no use of what its file states.
+    Data other than the model's own may ignore the settings in its file.
     """
 
     def resolve(name: str) -> Any:
@@ -283,7 +283,7 @@ def _tokeniser(name: str) -> Callable[[], Tokeniser]:
 
 
 def _first(given: Any, *stated: Any) -> Any:
-    """Return what a user gave, even if it is empty; else the first of the rest that is not."""
+    """Return the user's value, even if it is empty; otherwise the first other value not empty."""
     return given if given is not None else next((value for value in stated if value), None)
 
 

@@ -67,8 +67,8 @@ class Options:
     seed: int = 0
     """Seed of weights and batches."""
     checkpoint_every: float = shared.option(
-        "Minutes after which training is saved beside --out; the same command goes on there when "
-        "it was killed, to the same weights.",
+        "Minutes between saves of the training beside --out; if it is killed, the same command "
+        "resumes there, and ends with the same weights.",
         default=10.0,
         metavar="MINUTES",
     )
@@ -80,14 +80,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained on what, with nothing left open.
+    """The network, method and tasks of a training, with all options resolved.
 
     Args:
-        method: Method, with the recipe that was asked for.
+        method: Method, with the recipe from the options.
         model: Network to train.
-        tasks: Tasks, with inputs scaled as the network wants them.
+        tasks: Tasks, with inputs scaled for the network.
         shape: Shape of the samples that the network was built for.
-        origin: What the model's file is to say.
+        origin: The origin for the model's file.
     """
 
     method: Method
@@ -98,7 +98,7 @@ class Training:
 
 
 def run(options: Options) -> int:
-    """Train, save, and say how well the model does; together with the others under `torchrun`."""
+    """Train and save the model, and print its accuracy; several processes under `torchrun`."""
     with distributed.join():
         path = Path(options.out)
         if path.is_dir():
@@ -128,14 +128,14 @@ def run(options: Options) -> int:
 
 
 def _resolve(options: Options) -> Training:
-    """Return what the options describe, and where they are silent, the file to go on from."""
+    """Resolve the options; where they say nothing, the file of --from decides."""
     if options.method is None:
         raise InputError("a method", "none", f"name one of {', '.join(METHODS)}")
     (method,) = with_recipe([options.method], options.recipe, options.device)
     network = resolve_network(options.network, options.from_)
     origin, second = network.origin, options.tasks.undesirable_data
     if origin is not None:
-        # Whether samples are shared is decided anew, and so are the classes of a second data set.
+        # Sharing of samples, and the classes of a second data set, are decided anew.
         origin = replace(origin, shared=False)
         if second is not None:
             origin = replace(origin, undesirable_data=second, undesirable="")
@@ -169,7 +169,7 @@ def _resolve(options: Options) -> Training:
 
 
 def _accuracy_in_words(model: Classifier, test: Data) -> str:
-    """Return in words how well a model does; a language model's loss is said, too."""
+    """Describe a model's accuracy; for a language model also its loss."""
     logits = predict(model, test)
     right = logits.argmax(1) == test.labels
     correct = float(right.float().mean())

@@ -1,4 +1,4 @@
-"""Errors in the words of the command line: what Python calls by a name, it calls an option."""
+"""Rewriting errors for the command line: names of Python arguments become options."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ OPTIONS = {
     "train_split": "--train-split",
     "undesirable": "--undesirable",
 }
-"""The option for each argument that errors of the floors below name, as `holdout`."""
+"""The option for each argument that errors of the floors below name, such as `holdout`."""
 QUOTED = re.compile("`([a-z_]+)`")
 
 
 def in_options(text: str) -> str:
-    """Return an error with the options in place of the arguments that it names."""
+    """Return an error message with options instead of the arguments that it names."""
     return QUOTED.sub(lambda match: OPTIONS.get(match[1], match[0]), text)
