@@ -290,7 +290,7 @@ ROWS = [
     Row(f"{TRAIN} --from model.safetensors --model hf:tiny", "got both; leave one out"),
     Row(f"{TRAIN} --from model.safetensors --model resnet_20", "that fit the network"),
     Row(f"{TRAIN} --from model.safetensors --model shalow_cnn", "shallow_cnn.*correct --model"),
-    Row(f"{TRAIN} --from net.pt", "name its network by --model"),
+    Row(f"{TRAIN} --from net.pt", "pass its network as --model"),
     Row(f"{TRAIN} --from net.pt --model shallow_cnn", "that fit the network"),
     Row(f"{TRAIN} --from net.pt --model net.py:value", "value in net.py"),
     Row(f"{TRAIN} --from nowhere.pt --model shallow_cnn", "at nowhere.pt; got no such file"),
@@ -505,7 +505,7 @@ ROWS = [
     Row("audit data", "no such file; train one"),
     Row("audit own.py", "a safetensors file at own.py"),
     *(
-        Row(f"audit {name}", f"written by rootbound at {name}.*name its network by --model")
+        Row(f"audit {name}", f"written by rootbound at {name}.*pass its network as --model")
         for name in ("weights.pt", "weights.safetensors")
     ),
     Row(f"{AUDIT} --undefended nothing", "no such file; train one"),

@@ -103,7 +103,7 @@ def test_a_network_for_the_classes_of_the_task(
     capsys.readouterr()
     alone = ["audit", "w.pt", *named, "--undesirable-data", str(toy_folder), "--undesirable", "3-5"]
     assert main([*alone, *SPENT, "--out", "alone"]) == 2
-    assert "not known for how many classes the weights are" in capsys.readouterr().err
+    assert "the number of classes is not known" in capsys.readouterr().err
 
 
 class Remembering(nn.Module):

@@ -186,8 +186,8 @@ def test_random_weights_are_the_functions_where_it_draws_any(
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["audit", "MODEL"], "name that by --model"),
-        (["export", "MODEL", "RUN"], "name that by --model"),
+        (["audit", "MODEL"], "pass that network as --model"),
+        (["export", "MODEL", "RUN"], "pass that network as --model"),
         (["audit", "MODEL", "--model", "FILE:nothing"], "expected nothing in"),
         (["audit", "MODEL", "--model", "FILE:not_last"], "fit the network"),
         (["train", "--model", "FILE:not_last", "--data", "DATA", *SPLIT], "whose outputs are"),

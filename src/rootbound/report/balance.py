@@ -1,4 +1,4 @@
-"""Accuracy where classes differ much in size: every class counts the same beside it."""
+"""Balanced accuracy beside accuracy, where classes differ much in size."""
 
 from __future__ import annotations
 

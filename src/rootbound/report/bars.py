@@ -20,11 +20,11 @@ from rootbound.report.theme import FAINT, INK, assign_colours
 PANEL = (2.7, 1.9)
 """Width and height of a panel, in inches."""
 UNRELIABLE: dict[str, Any] = {"hatch": "////", "alpha": 0.45, "edgecolor": INK, "color": FAINT}
-"""How bars look that mean nothing: grey, faint and hatched."""
+"""Style of unreliable bars: grey, faint and hatched."""
 
 
 def bars(case: Case) -> Figure | None:
-    """Return what attackers reach from each arm with so many labels, with 95 % intervals.
+    """Draw what attackers reach from each arm with each number of labels, with 95 % intervals.
 
     Args:
         case: The defended method.

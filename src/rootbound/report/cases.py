@@ -1,4 +1,4 @@
-"""One defended method of a run: whether its numbers are reliable, and what they say in words."""
+"""A defended method of a run: whether its numbers are reliable, and sentences on them."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class Case:
 
     @cached_property
     def why_unreliable(self) -> list[str]:
-        """Why a low advantage means nothing here; empty where it means what it says."""
+        """Why a low advantage means nothing here; empty if the numbers are reliable."""
         return why_unreliable(self.method, self.raised)
 
     @cached_property
     def gains(self) -> dict[int | None, Estimate]:
-        """What the weights add to an attacker's means, by labels, in points."""
+        """The marginal advantage by number of labels, in points."""
         return {
             labels: gain
             for labels in metrics.budgets(self.evaluation)
@@ -60,7 +60,7 @@ class Case:
 
     @property
     def worst(self) -> tuple[int | None, Estimate] | None:
-        """The labels with which the weights add most, and what; None where nothing is known."""
+        """The number of labels with the largest marginal advantage, and that; None if unknown."""
         return max(self.gains.items(), key=lambda pair: pair[1].mean, default=None)
 
     @cached_property
@@ -73,7 +73,7 @@ class Case:
 
     @cached_property
     def doubts(self) -> list[str]:
-        """Why good news cannot be relied on, whatever the intervals show."""
+        """Reasons not to rely on good news, whatever the intervals show."""
         reasons = why_not_to_trust(self.evaluation, self.method, self.raised)
         samples = int(self.evaluation.context["undesirable"]["test_samples"])
         means = [gain.mean for gain in self.gains.values()]
@@ -111,7 +111,7 @@ class Case:
 
     @property
     def called(self) -> str:
-        """What the model is called in a sentence."""
+        """The name of the model in a sentence."""
         return "the model" if self.method == "defended" else self.method
 
     @property

@@ -1,4 +1,4 @@
-"""What a run does not show, whatever it found."""
+"""The limits of any run: sentences on what it does not show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FURTHER_DRAWS = (
 
 
 def limits(context: Mapping[str, Any]) -> list[str]:
-    """Return the sentences that stand below every report."""
+    """Return the sentences that are printed below every report."""
     is_known = context["defender_undesirable_samples"] is not None
     seeds = f"{context['seeds']} seed{'s' if context['seeds'] > 1 else ''}"
     if attackers := context["rules"]["attackers"]:

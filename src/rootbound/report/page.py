@@ -20,7 +20,7 @@ from rootbound.report.theme import for_page, show_part
 from rootbound.report.views import Panels
 
 BREAKS = re.compile(r"(?<=\w)\(|(?<==)(?=\d)")
-"""Where a long name of a method may be broken."""
+"""Places at which a long name of a method may be broken."""
 LEAST_PIXELS = 1.15
 """Pixels for a point of a figure below which letters could not be read."""
 BESIDE = 90
@@ -80,7 +80,7 @@ def environment() -> Environment:
 
 
 def breakable(text: str) -> Markup:
-    """Return a name in which a line may end before a bracket and after each setting."""
+    """Return a name with possible line breaks before a bracket and after each setting."""
     return Markup(BREAKS.sub(r"<wbr>\g<0>", str(escape(text))))
 
 

@@ -1,4 +1,4 @@
-"""Titles of the pictures: each says what to see in it, and follows from the picture's numbers."""
+"""Titles of pictures: each says what to see in it, and is computed from the picture's numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rootbound.report.portraits import CAMS, Array, Pictures
 from rootbound.report.words import GROUPS
 
 FAINT_TILE = 0.01
-"""Share of the strongest tile below which one is as good as blank."""
+"""A tile below this share of the strongest one counts as blank."""
 MOST_TILES = 16
 """Tiles of a row that are shown."""
 Names = tuple[str, str | None]

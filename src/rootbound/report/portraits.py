@@ -17,9 +17,9 @@ Array = NDArray[Any]
 Pictures = Mapping[str, Mapping[str, Array]]
 """Arrays by method and name, as `inspection/pictures.py` makes them."""
 LEGEND_SIZE = 12
-"""Number of classes that a legend has room for."""
+"""Most classes in a legend."""
 NAME_LENGTH = 11
-"""Letters of a class's name that fit over an image."""
+"""Most letters of a class's name over an image."""
 CAMS = (
     ("desirable", "cam_original_desirable", "desirable, original head"),
     ("undesirable", "cam_original_undesirable", "undesirable, original head"),

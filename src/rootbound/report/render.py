@@ -28,7 +28,7 @@ CONTEXT = {
     "layers", "machine", "model", "parameters", "rules", "seeds", "shared_undesirable", "suite",
     "suite_digest", "trials", "undesirable", "validation_limit", "validation_share", "versions",
 }  # fmt: skip
-"""Values that a report needs to describe the run."""
+"""Entries of the context that a report needs to describe the run."""
 
 
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
@@ -38,7 +38,7 @@ def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = N
 
 
 def notebook(evaluation: Evaluation) -> str:
-    """Return the headline and a figure of the strongest attack in HTML, for a notebook's cell."""
+    """Return the headline and a figure of the strongest attack as HTML for a notebook."""
     parts = [f"<p>{escape(sentence)}</p>" for sentence in headline(evaluation)]
     if evaluation.records:
         with styled():

@@ -11,7 +11,7 @@ from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent, times
 
 MOST_METHODS = 7
-"""Methods that a table has room for beside each other."""
+"""Most methods in the columns of one table."""
 STRONGEST = {
     False: "The realistic attacker chooses among all attacks by its own validation samples: with "
     "few labels that is a lottery, which may end below the median.",

@@ -25,7 +25,7 @@ Numbers = float | Sequence[float]
 
 
 def settings(evaluation: Evaluation) -> dict[str, str]:
-    """Return what a reader must know about the run: texts by their headings."""
+    """Return what a reader must know about the run, as texts by heading."""
     context = evaluation.context
     return _tasks(context) | _attacker(context) | _machine(context)
 

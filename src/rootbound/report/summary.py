@@ -1,4 +1,4 @@
-"""What a report says, as plain values: title, headline, tables, flags, limits of the claim."""
+"""The content of a report as plain values: title, headline, tables, flags and limits."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ from rootbound.report.attack_names import describe_attack
 from rootbound.report.cells import Cell, Table, change, in_words, interval, percent
 
 SHARES = (0.90, 0.95)
-"""Goals that steps are counted to, as shares of what the undefended model reaches."""
+"""Goals for counting steps, as shares of what the undefended model reaches."""
 
 
 NOT_FOR_THE_TASK = {"public", "scratch", "control"}
-"""Arms of which no desirable accuracy is measured."""
+"""Arms without a desirable accuracy."""
 
 
 def overview(evaluation: Evaluation) -> Table:

@@ -1,4 +1,4 @@
-"""How figures look, and how they become SVG text that is the same for the same values."""
+"""The style of figures, and their conversion to SVG text that depends only on the values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 INK, FAINT, PAPER = "#1c2024", "#8b9299", "#ffffff"
 """Colours of text, of grid and notes, and of the background; a page has its reader's own."""
 SCRATCH, PUBLIC = "#4c8dd6", "#8c5a3c"
-"""Colours of the arms that are in no competition."""
+"""Colours of the arms that do not compete."""
 PALETTE = ("#7d8790", "#a55fd0", "#e08a1e", "#12a150", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
 """Colours of methods, in their order; the undefended one comes first."""
 DASHES = ("-", "-.", ":")

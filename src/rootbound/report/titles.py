@@ -1,4 +1,4 @@
-"""Titles of figures: each says what to see in it, and follows from records."""
+"""Titles of figures: each says what to see in it, and is computed from records."""
 
 from __future__ import annotations
 

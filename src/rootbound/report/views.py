@@ -18,7 +18,7 @@ from matplotlib.transforms import Bbox
 from rootbound.report.theme import missing_letters_allowed
 
 POINTS = 72.0
-"""Points of an inch; an SVG of matplotlib is measured in them."""
+"""Points per inch; matplotlib's SVG files use points."""
 MARGIN = 3.0
 """Points around a panel."""
 

@@ -18,13 +18,13 @@ GROUPS = (
     ("undesirable", "shares_retrained_undesirable", "undesirable, retrained head"),
 )
 GROUP_SIZE = 5
-"""Texts of a group."""
+"""Number of texts in a group."""
 LINE_LENGTH = 96
-"""Letters of a line; longer texts are cut."""
+"""Most letters in a line; longer texts are cut."""
 FOR, AGAINST = "#12a150", "#d6455d"
 """Colours of words that speak for a class, and against it."""
 LINE_HEIGHT, LETTER_WIDTH = 0.19, 0.067
-"""Inches between lines, and of a letter in the size that is used."""
+"""Distance of lines and width of a letter, in inches."""
 
 
 def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
