@@ -352,7 +352,7 @@ def test_a_public_model_has_the_head_that_it_came_with(
         ("net.py", "which network it is; got a file without our description"),
         ("net.py:none", "none"),
         ("larger.safetensors", "takes the samples .* fails on them .* wrap it in a network"),
-        ("scaled.safetensors", "trained on less 0.9, over 0.1; rescale the inputs inside a network"),
+        ("scaled.safetensors", "trained on less 0.9, over 0.1; rescale the inputs"),
         ("hf:empty", "a model of `transformers` at empty"),
     ],
 )  # fmt: skip
