@@ -226,7 +226,7 @@ def test_of_ten_classes_the_first_half_is_desirable_unless_said(name: str) -> No
 )
 @pytest.mark.parametrize("role", ["desirable", "undesirable"])
 def test_of_other_numbers_what_there_is_is_offered(name: str, offer: str, role: str) -> None:
-    with pytest.raises(InputError, match=f"by --{role}; got none; {offer}") as caught:
+    with pytest.raises(InputError, match=f"in --{role}; got none; {offer}") as caught:
         ClassList(role, "").find(dataset(name))
     assert "0-4" not in str(caught.value)
 

@@ -64,11 +64,11 @@ HARM = {
     "asserts": _assert,
 }
 SAYS = {
-    "killed": "was ended by SIGKILL, as the system does where memory runs out",
+    "killed": "was ended by SIGKILL, as the system does if memory runs out",
     "aborts": "was ended by SIGABRT",
-    "hangs": "was ended, as where a single call goes on beyond the limit",
+    "hangs": "was ended, as happens if a single call exceeds the time limit",
     "leaves": "ended with exit code 7",
-    "asserts": "ended with its accelerator, which met an error that it does not survive",
+    "asserts": "ended because of an error of its accelerator",
 }
 ENTIRE = (LastLayer("adam", 0.1), LastLayer("adam", 0.2), ExactLastLayer(1e-3))
 SUITE = Suite(
