@@ -66,11 +66,14 @@ CLEAN = {
     "gradient_error_features": 1e-6,
     "gradient_error_weights": 1e-6,
     "other_with_gradients": 0.0,
+    "other_when_watched": 0.0,
     "other_in_training": 0.0,
     "other_in_company": 0.0,
     "idle_weights": 0.02,
     "untrained_numbers": 0.001,
+    "out_of_sight": 0.0,
     "shut_out": 0.0,
+    "sent_elsewhere": 0.01,
     "likeness_to_given": 0.4,
 }
 Change = Callable[[Evaluation], Evaluation]
@@ -200,10 +203,12 @@ RAISING: dict[str, Change] = {
     ),
     "gradients are not the slopes": diagnosed(gradient_error_weights=1.0),
     "other outputs with gradients on": diagnosed(other_with_gradients=0.3),
+    "other outputs while watched": diagnosed(other_when_watched=0.3),
     "other outputs in train mode": diagnosed(other_in_training=0.8),
     "outputs depend on the batch": diagnosed(other_in_company=0.3),
     "weights that do nothing": diagnosed(idle_weights=0.5),
     "numbers that nobody trains": diagnosed(untrained_numbers=0.4),
+    "computed out of sight": diagnosed(out_of_sight=0.6),
     "a gate inside": diagnosed(shut_out=0.6),
     "whitening gap": recorded("whitened", 0.07),
     "no gradient beats gradient": recorded("FineTune", -0.1),
@@ -514,6 +519,14 @@ NAMING = {
     },
     "batch_dependent": {"outputs depend on the batch", "a gate inside"},
     "unused_buffers": {"weights that do nothing", "numbers that nobody trains", "whitening gap"},
+    "decoy": {"a gate inside"},
+    "out_of_sight": {"computed out of sight"},
+    "one_by_one": {"computed out of sight"},
+    "samples_last": {"a gate inside"},
+    "crowd": {"a gate inside"},
+    "brought_along": {"computed out of sight", "a gate inside"},
+    "looks_back": {"computed out of sight", "other outputs while watched"},
+    "some_sizes": {"outputs depend on the batch"},
 }
 """The flags that name each trick."""
 

@@ -15,14 +15,22 @@ from typing import Protocol
 
 from fakes import (
     batch_dependent,
+    brought_along,
+    crowd,
     dead_zone,
+    decoy,
     detector_switch,
     ill_conditioned,
+    looks_back,
     nan_trap,
+    one_by_one,
     opaque_gate,
+    out_of_sight,
     permuted_head,
     poisoned_batch_norm,
+    samples_last,
     saturated_head,
+    some_sizes,
     tiny_gradients,
     train_mode_only,
     unbalanced_layers,
@@ -59,6 +67,14 @@ FAKES: dict[str, Fake] = {
     "train_mode_only": train_mode_only.fake,
     "batch_dependent": batch_dependent.fake,
     "unused_buffers": unused_buffers.fake,
+    "decoy": decoy.fake,
+    "out_of_sight": out_of_sight.fake,
+    "one_by_one": one_by_one.fake,
+    "samples_last": samples_last.fake,
+    "crowd": crowd.fake,
+    "brought_along": brought_along.fake,
+    "looks_back": looks_back.fake,
+    "some_sizes": some_sizes.fake,
 }
 
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates import find_gates, nearest
 from rootbound.core.errors import first_line
 from rootbound.data import Data
+from rootbound.inspection.gated import measure_gates
 from rootbound.inspection.idle import measure_idle
+from rootbound.inspection.sight import measure_sight
 from rootbound.inspection.slopes import measure_slopes
 from rootbound.inspection.steady import SteadyLayers
 from rootbound.networks import Classifier
+from rootbound.networks.calls import Calls
 from rootbound.networks.computed import fold
 from rootbound.training import predict
 
@@ -25,11 +29,12 @@ SAMPLES = 64
 """Inputs of each task that are looked at, at most."""
 FEW = 4
 """Of each task, for what takes many passes."""
-CROWDED, WORTH_A_SEARCH = 0.2, 0.05
-"""Distance to the next features, over that of desirable ones, and share of inputs as near as that,
-from which gates are looked for."""
 ALONE = 4
 """Inputs of each task that are looked at one by one."""
+SIZES = (2, 3, 5, 13, 21, 34, 50)
+"""Sizes of other batches, all of which are inputs of both tasks."""
+MANY = 1024
+"""Size of the batches in which attacks are tested."""
 OTHERWISE = 1e-3
 """Largest difference between logits, over their deviation, that is a rounding error."""
 
@@ -55,9 +60,10 @@ def measure_behaviour(
         few = few[:1]
     values = measured(measure_slopes, model, torch.cat(few))
     values |= measured(measure_idle, model, torch.cat(few))
+    values |= measured(measure_sight, model, torch.cat(few))
     values |= measured(_measure_outputs, model, tasks)
     if desirable is not None:
-        values |= measured(_measure_gates, model, *tasks)
+        values |= measured(measure_gates, model, undesirable, desirable)
     return values
 
 
@@ -91,6 +97,7 @@ def _measure_outputs(model: Classifier, tasks: list[Data]) -> dict[str, float]:
                 for some, logits in zip(inputs, usual, strict=True)
             )
         ),
+        "other_when_watched": _share(lambda: _measure_watched(model, inputs, usual, differs)),
         **_measure_training(model, inputs, usual, differs),
         "other_in_company": _share(lambda: _measure_company_exactly(model, inputs, usual, differs)),
     }
@@ -102,18 +109,6 @@ def _share(measure: Callable[[], float]) -> float:
         return measure()
     except Exception:  # it is anybody's code, and may refuse whatever it does not expect
         return 1.0
-
-
-@torch.no_grad()
-def _measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict[str, float]:
-    """Return the share of undesirable inputs that gates inside shut out."""
-    features = [_finite(predict(model.backbone, data)) for data in (undesirable, desirable)]
-    distances = [nearest(some.flatten(1)) for some in features]
-    crowded = (distances[0] < CROWDED * distances[1].median()).float().mean()
-    if float(crowded) < WORTH_A_SEARCH:
-        return {"shut_out": 0.0}
-    known, others = (data.batch(slice(None))[0] for data in (desirable, undesirable))
-    return {"shut_out": find_gates(model, known, others).shut_out}
 
 
 class _Differs:
@@ -156,6 +151,16 @@ def _measure_training(
             shares.append(differs(logits, first))
             shares.append(_measure_training_with_gradients(model, training, some, differs))
     return {"other_in_training": max(shares)}
+
+
+@torch.no_grad()
+def _measure_watched(
+    model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
+) -> float:
+    """Return the share of inputs with other outputs while somebody looks at tensors inside."""
+    with Calls(lambda _, __, tensor: tensor):
+        logits = [model(some.clone()) for some in inputs]
+    return max(differs(*pair) for pair in zip(usual, logits, strict=True))
 
 
 @torch.enable_grad()
@@ -203,7 +208,7 @@ def _measure_company_exactly(
 def _measure_company(
     model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
 ) -> float:
-    """Return the largest share of inputs with other outputs alone, in another order, or mixed."""
+    """Return the largest share of inputs with other outputs alone, or in other batches."""
     alone = [
         differs(logits[:ALONE], torch.cat([model(one.clone()) for one in some[:ALONE].split(1)]))
         for some, logits in zip(inputs, usual, strict=True)
@@ -212,10 +217,21 @@ def _measure_company(
         differs(logits, model(some.flip(0)).flip(0))
         for some, logits in zip(inputs, usual, strict=True)
     ]
+    times = math.ceil(MANY / len(inputs[0]))
+    crowd = inputs[0].repeat(times, *[1] * (inputs[0].dim() - 1))[:MANY]
+    among_many = differs(usual[0].repeat(times, 1)[:MANY], model(crowd))
     if len({some.shape[1:] for some in inputs}) > 1:
-        return max(alone + turned)
+        return max(*alone, *turned, among_many)
     mixed = torch.cat(inputs)
     order = torch.randperm(len(mixed), generator=torch.Generator().manual_seed(0)).to(mixed.device)
     logits = torch.empty_like(torch.cat(usual))
     logits[order] = model(mixed[order])
-    return max(*alone, *turned, differs(torch.cat(usual), logits))
+    parts = torch.cat([model(part) for part in _split(mixed[order])])
+    in_parts = differs(torch.cat(usual)[order], parts)
+    return max(*alone, *turned, among_many, differs(torch.cat(usual), logits), in_parts)
+
+
+def _split(inputs: Tensor) -> list[Tensor]:
+    """Return inputs in batches of several sizes."""
+    bounds = [end for end in itertools.accumulate(SIZES) if end < len(inputs)]
+    return [part.clone() for part in inputs.tensor_split(bounds)]

@@ -51,13 +51,20 @@ MEASURES = {
     "gradient_error_weights": "the same with respect to the weights of a block",
     "other_with_gradients": "largest share, over tasks, of inputs with other outputs in evaluation "
     "mode when gradients are on",
+    "other_when_watched": "the same in evaluation mode while somebody looks at what calls of torch "
+    "return inside",
     "other_in_training": "the same for train mode, norms and dropout at rest, where no chance is",
-    "other_in_company": "the same for inputs alone, in another order, or in a batch of both tasks",
+    "other_in_company": "the same for inputs alone, in another order, in a batch of both tasks, or "
+    "in batches of other sizes",
     "idle_weights": "share of the backbone's weights that no output depends on",
     "untrained_numbers": "share of what the backbone computes with that is no weight, and neither "
     "a norm's statistics nor a pattern such as a mask",
+    "out_of_sight": "share of what the backbone computes with that calls of torch use for no "
+    "sample by itself, or that comes from outside torch",
     "shut_out": "share of undesirable inputs whose features differ from each other only when a "
     "tensor inside is held where it is for desirable inputs, which leaves those alone",
+    "sent_elsewhere": "share of the variance of undesirable labels that the last features explain "
+    "only when a tensor inside is held so",
     "likeness_to_given": "of scratch: share of the given last features, unit by unit, that weights "
     "drawn anew have as well",
 }

@@ -39,9 +39,9 @@ def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
         return {}
     constants = [one for one in _find_constants(model, inputs) if not is_pattern(one)]
     generator = torch.Generator().manual_seed(0)
-    untrained = sum(one.numel() for one in _that_matter(model, inputs, constants, generator))
+    untrained = sum(one.numel() for one in that_matter(model, inputs, constants, generator))
     silent = _without_gradient(model, inputs)
-    loud = sum(one.numel() for one in _that_matter(model, inputs, silent, generator))
+    loud = sum(one.numel() for one in that_matter(model, inputs, silent, generator))
     total = sum(weight.numel() for weight in weights)
     return {
         "idle_weights": (sum(one.numel() for one in silent) - loud) / total,
@@ -56,7 +56,7 @@ class _Constants(TorchFunctionMode):
         super().__init__()
         # Everything is kept, so that no place in memory is given away twice.
         self.held = list(known)
-        self.places = {_place(value) for value in known}
+        self.places = {place(value) for value in known}
         self.found: list[Tensor] = []
 
     def __torch_function__(
@@ -68,35 +68,38 @@ class _Constants(TorchFunctionMode):
     ) -> Any:
         """Call the function."""
         kwargs = kwargs or {}
-        for value in _tensors((*args, *kwargs.values())):
+        for value in list_tensors((*args, *kwargs.values())):
             is_number = value.is_floating_point() and value.numel() and not value.is_meta
             if self._is_new(value) and is_number:
                 self.found.append(value)
         outputs = function(*args, **kwargs)
-        for value in _tensors(outputs):
+        for value in list_tensors(outputs):
             self._is_new(value)
         return outputs
 
     def _is_new(self, value: Tensor) -> bool:
         """Return whether a tensor was not met before; it is known from now on."""
-        place = _place(value)
-        if place in self.places:
+        own = place(value)
+        if own in self.places:
             return False
-        self.places.add(place)
+        self.places.add(own)
         self.held.append(value)
         return True
 
 
-def _tensors(values: Any) -> Iterator[Tensor]:
+def list_tensors(values: Any) -> Iterator[Tensor]:
     """Yield the tensors among values, in lists too."""
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, list | tuple):
         for value in values:
-            yield from _tensors(value)
+            yield from list_tensors(value)
 
 
-def _place(value: Tensor) -> int:
+def place(value: Tensor) -> int:
+    """Return where in memory a tensor lies; its own number where `torch.func` hides that."""
+    if torch._C._functorch.is_functorch_wrapped_tensor(value):
+        return id(value)
     return value.untyped_storage().data_ptr()
 
 
@@ -132,10 +135,17 @@ def _without_gradient(model: Classifier, inputs: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _that_matter(
+def that_matter(
     model: nn.Module, inputs: Tensor, tensors: list[Tensor], generator: torch.Generator
 ) -> list[Tensor]:
-    """Return those of some tensors without which the outputs are others."""
+    """Return those of some tensors without which the outputs are others.
+
+    Args:
+        model: The network in evaluation mode; it is left as it is.
+        inputs: Few inputs.
+        tensors: The tensors.
+        generator: Draws changes of them.
+    """
     usual, again = (model(inputs.clone()).nan_to_num() for _ in range(2))
     by_chance = ABOVE_CHANCE * (usual - again).abs().max()
 

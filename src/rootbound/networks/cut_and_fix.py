@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.networks.calls import Calls, detached_buffers
+from rootbound.networks.sample_axis import SampleAxis
 
 
 def makes_same_calls(network: nn.Module, inputs: Tensor) -> bool:
@@ -107,6 +108,7 @@ class Cut(_ChangedInside):
         number: Number of the call.
         pool: Turns what the call returns into features `(N, D)`.
         alike: Whether the network makes the same calls in train mode.
+        samples: The axis of its samples, if they are not its rows.
     """
 
     def __init__(
@@ -116,10 +118,12 @@ class Cut(_ChangedInside):
         pool: Callable[[Tensor], Tensor],
         *,
         alike: bool = True,
+        samples: SampleAxis | None = None,
     ) -> None:
         super().__init__(network, alike=alike)
         self.number = number
         self.pool = pool
+        self.samples = samples
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the features."""
@@ -133,7 +137,10 @@ class Cut(_ChangedInside):
             with Calls(stop), detached_buffers(self.network):
                 self.network(inputs)
         except _Reached as reached:
-            return self.pool(reached.tensor)
+            tensor = reached.tensor
+            rows = self.samples.put_first(tensor, len(inputs)) if self.samples else tensor
+            if rows is not None:
+                return self.pool(rows)
         raise RuntimeError(f"call {self.number} was not made: the network made other calls")
 
 

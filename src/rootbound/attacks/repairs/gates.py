@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
 from rootbound.networks.cut_and_fix import Fixed
+from rootbound.networks.sample_axis import SampleAxis, find_elsewhere
 
 FAR = 25.0
 """A unit may belong to a gate from this distance on: the mean square distance of undesirable inputs
@@ -23,7 +25,11 @@ KEPT = 0.1
 APART = 5.0
 """Inputs were shut out if opening a gate moves their features apart by this factor."""
 MOST_TRIED, MOST_GATES = 12, 3
-"""Most places tried in a round, and most rounds."""
+"""Most places tried one by one in a round, and most rounds."""
+MOST_SPLIT = 32
+"""Most groups of places that are tried in a round to find those that can be held together."""
+FEW = 7
+"""Inputs that show along which axis samples lie: a prime, so that few axes have that length."""
 ROUNDING = 1e-6
 """Deviations below this share of a tensor's size are rounding errors."""
 
@@ -58,12 +64,16 @@ class Gates:
 
     def with_one_more(self, number: int, name: str, value: Tensor, chosen: Tensor) -> Gates:
         """Return these gates and one more."""
-        if number in self.values:
-            value = torch.where(self.chosen[number], self.values[number], value)
-            chosen = chosen | self.chosen[number]
-        return Gates(
-            {**self.values, number: value}, {**self.chosen, number: chosen}, (*self.names, name)
-        )
+        return self.with_others(Gates({number: value}, {number: chosen}, (name,)))
+
+    def with_others(self, others: Gates) -> Gates:
+        """Return both together; if both fix a unit, it gets the value of these."""
+        values, chosen = {**others.values, **self.values}, {**others.chosen, **self.chosen}
+        for number in self.values.keys() & others.values.keys():
+            own = self.chosen[number]
+            values[number] = torch.where(own, self.values[number], others.values[number])
+            chosen[number] = own | others.chosen[number]
+        return Gates(values, chosen, tuple(dict.fromkeys((*self.names, *others.names))))
 
 
 def measure_freed(closed: Tensor, opened: Tensor) -> float:
@@ -82,8 +92,9 @@ def find_gates(
 
     A gate hardly varies over desirable inputs, and has other values for undesirable ones. If it is
     fixed at its desirable mean, desirable logits stay and undesirable features change. Candidates
-    are tried in order of the distance between undesirable and desirable inputs. The one that gains
-    most is kept; then the next is searched for.
+    are tried in order of the distance between undesirable and desirable inputs: the first of them
+    one by one, and as many as possible of all together, because a gate may stand among others that
+    do nothing. The one that gains most is kept; then the next is searched for.
 
     Args:
         model: The network with the head that it came with, in evaluation mode.
@@ -97,11 +108,17 @@ def find_gates(
     closed = start = _finite(model.features(undesirable))
     for _ in range(MOST_GATES):
         best: tuple[float, Gates, Tensor] | None = None
-        for trial in _list_places(model, found, desirable, undesirable):
+        places = _list_places(model, found, desirable, undesirable)
+
+        def is_kept(trial: Gates) -> bool:
             fixed = trial.hold_open(model.backbone)
-            if not _is_kept(logits, model.head(fixed(desirable))):
+            return _is_kept(logits, model.head(fixed(desirable)))
+
+        together = _hold_together(places, is_kept) if len(places) > MOST_TRIED else found
+        for trial in (*places[:MOST_TRIED], *([together] if together is not found else [])):
+            if not is_kept(trial):
                 continue
-            opened = _finite(fixed(undesirable))
+            opened = _finite(trial.hold_open(model.backbone)(undesirable))
             gained = gain(closed, opened)
             if gained > 0.0 and (best is None or gained > best[0]):
                 best = gained, trial, opened
@@ -128,10 +145,11 @@ def _list_places(
 ) -> list[Gates]:
     """Return the present gates with each further candidate added, the most suspicious first."""
     means: dict[int, tuple[str, Tensor, Tensor, float]] = {}
+    elsewhere = _find_elsewhere(model, desirable)
     places: list[tuple[float, Gates]] = []
 
     def remember(number: int, name: str, tensor: Tensor) -> Tensor:
-        values = _as_rows(tensor, len(desirable))
+        values = _as_rows(tensor, len(desirable), elsewhere.get(number))
         if values is not None:
             mean = values.mean(0)
             variance = (values - mean).square().mean(0)
@@ -139,7 +157,7 @@ def _list_places(
         return tensor
 
     def compare(number: int, name: str, tensor: Tensor) -> Tensor:
-        values = _as_rows(tensor, len(undesirable))
+        values = _as_rows(tensor, len(undesirable), elsewhere.get(number))
         if values is None or number not in means or means[number][0] != name:
             return tensor
         _, mean, variance, size = means[number]
@@ -148,21 +166,49 @@ def _list_places(
         least = ROUNDING * max(size, 1e-30)
         distance = (values - mean).square().nan_to_num(1e30, 1e30, 1e30).mean(0)
         value = mean > 0.5 if tensor.dtype == torch.bool else mean.to(tensor.dtype)
+
+        def add(ratio: float, units: Tensor) -> None:
+            # Fixed is all along the axis of the samples.
+            own = elsewhere.get(number)
+            pair = (
+                (value, units)
+                if own is None
+                else (value.unsqueeze(own.axis), units.unsqueeze(own.axis))
+            )
+            places.append((ratio, found.with_one_more(number, name, *pair)))
+
         ratio = float(distance.mean() / (variance.mean() + least))
         if ratio > NEAR:
-            places.append(
-                (ratio, found.with_one_more(number, name, value, torch.ones_like(mean).bool()))
-            )
+            add(ratio, torch.ones_like(mean).bool())
         units = distance > FAR * (variance + least)
         if bool(units.any()) and not bool(units.all()):
-            far = float(distance[units].mean() / (variance[units].mean() + least))
-            places.append((far, found.with_one_more(number, name, value, units)))
+            add(float(distance[units].mean() / (variance[units].mean() + least)), units)
         return tensor
 
     _watch(model, found, desirable, remember)
     _watch(model, found, undesirable, compare)
     places.sort(key=lambda place: -place[0])
-    return [place for _, place in places[:MOST_TRIED]]
+    return [place for _, place in places]
+
+
+def _hold_together(places: list[Gates], is_kept: Callable[[Gates], bool]) -> Gates:
+    """Return as many places as can be held together with desirable logits as they were.
+
+    Groups that cannot be are halved, the largest first.
+    """
+    held, groups = Gates(), [places]
+    for _ in range(MOST_SPLIT):
+        if not groups:
+            break
+        groups.sort(key=len)
+        group = groups.pop()
+        more = functools.reduce(Gates.with_others, group, held)
+        if is_kept(more):
+            held = more
+        elif len(group) > 1:
+            half = len(group) // 2
+            groups += [group[:half], group[half:]]
+    return held
 
 
 def _watch(
@@ -174,10 +220,18 @@ def _watch(
         model.backbone(inputs)
 
 
-def _as_rows(tensor: Tensor, samples: int) -> Tensor | None:
+def _find_elsewhere(model: Classifier, inputs: Tensor) -> dict[int, SampleAxis]:
+    """Return the axes of samples that are not rows, if each sample is one entry of the axis."""
+    found = find_elsewhere(model.backbone, inputs[:FEW])
+    return {number: own for number, own in found.items() if own.axis and own.groups == 1}
+
+
+def _as_rows(tensor: Tensor, samples: int, axis: SampleAxis | None) -> Tensor | None:
     """Return a tensor as floats `(N, …)`, a row for each sample; None where that is impossible."""
     if tensor.dtype.is_complex or not tensor.numel():
         return None
+    if axis is not None:
+        return tensor.movedim(axis.axis, 0).float() if tensor.shape[axis.axis] == samples else None
     values = tensor.float()
     if tensor.dim() == 0:
         return values.view(1)

@@ -20,11 +20,14 @@ from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import pool_outputs
 from rootbound.networks.calls import Calls
 from rootbound.networks.cut_and_fix import Cut, makes_same_calls
+from rootbound.networks.sample_axis import find_elsewhere
 
 LOOKED_AT = 64
 """Inputs of each task that are used to find gates."""
 SCREENED = 256
 """Most labelled samples that are used to judge a tensor."""
+FEW = 7
+"""Samples that show along which axis they lie: a prime, so that few axes have that length."""
 LEAST_GAIN = 0.02
 """Least explained variance that opening a gate must gain."""
 RIDGE = 1e-1
@@ -56,12 +59,10 @@ class OpenGates(Repair):
         assert attacker.desirable is not None  # `needs` says so
         known = sample(attacker.desirable, LOOKED_AT)
         wanted, labels = attacker.train.subset(2 * LOOKED_AT).batch(slice(None))
-        targets = _as_targets(labels)
+        targets = as_targets(labels)
 
         def gain(closed: Tensor, opened: Tensor) -> float:
-            before, after = (
-                _explained_variance(some.double(), targets) for some in (closed, opened)
-            )
+            before, after = (explain(some.double(), targets) for some in (closed, opened))
             return 0.0 if after is None else after - max(0.0, before or 0.0) - LEAST_GAIN
 
         with at_rest(model):
@@ -72,10 +73,11 @@ class OpenGates(Repair):
 class CutInside(Repair):
     """Put a fresh head on the tensor inside that separates the attacker's classes best.
 
-    Every tensor that a call returns is judged, wherever blocks end, by ridge regression on the
-    attacker's labels with each sample left out in turn, in closed form. The layers after the chosen
-    one are thrown away. Feature maps are averaged over a grid, as for probes, and outputs for
-    tokens over all tokens. A tensor whose width depends on the longest text of a batch is left out.
+    Every tensor that a call returns is judged, wherever blocks end and along whichever axis its
+    samples lie, by ridge regression on the attacker's labels with each sample left out in turn, in
+    closed form. The layers after the chosen one are thrown away. Feature maps are averaged over a
+    grid, as for probes, and outputs for tokens over all tokens. A tensor whose width depends on the
+    longest text of a batch is left out.
 
     Args:
         rank: Rank of the chosen tensor; 1 is the best. Equally good tensors count as one.
@@ -91,7 +93,10 @@ class CutInside(Repair):
         read = pool_tokens if attacker.train.tokens else pool
         number = ranked[min(self.rank, len(ranked)) - 1]
         alike = _makes_same_calls(model, attacker)
-        backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike))
+        with at_rest(model):
+            elsewhere = find_elsewhere(model.backbone, sample(attacker.train, FEW))
+        samples = elsewhere.get(number)
+        backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike, samples=samples))
         with at_rest(model):
             width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
@@ -126,11 +131,18 @@ def judge_tensors(
     Of several tensors with the same value only the first is returned.
     """
     scores: dict[int, float] = {}
-    targets = _as_targets(labels)
+    targets = as_targets(labels)
+    # Of texts, what is not in rows is as wide as the longest of a batch, as often as not.
+    elsewhere = {} if read is pool_tokens else find_elsewhere(backbone, inputs[:FEW])
 
     def judge(number: int, _: str, tensor: Tensor) -> Tensor:
-        if tensor.is_floating_point() and tensor.dim() > 1 and len(tensor) == len(inputs):
-            score = _explained_variance(read(tensor).double(), targets)
+        rows: Tensor | None = tensor
+        if number in elsewhere:
+            rows = elsewhere[number].put_first(tensor, len(inputs))
+        if rows is None or not rows.is_floating_point() or rows.dim() < 2:
+            return tensor
+        if len(rows) == len(inputs):
+            score = explain(read(rows).double(), targets)
             if score is not None and not any(abs(score - one) < 1e-9 for one in scores.values()):
                 scores[number] = score
         return tensor
@@ -169,7 +181,8 @@ def _list_calls(backbone: nn.Module, inputs: Tensor) -> list[tuple[str, int]]:
     return calls
 
 
-def _as_targets(labels: Tensor) -> Tensor:
+def as_targets(labels: Tensor) -> Tensor:
+    """Return labels `(N,)` as what features are to explain, centred: a column for each class."""
     targets = functional.one_hot(labels).double()
     return targets - targets.mean(0)
 
@@ -188,7 +201,7 @@ def pool(outputs: Tensor) -> Tensor:
 _NO_BLOCK = nn.Identity()
 
 
-def _explained_variance(features: Tensor, targets: Tensor) -> float | None:
+def explain(features: Tensor, targets: Tensor) -> float | None:
     """Return the share of the targets' variance explained with each sample left out in turn.
 
     Return None if none of it is.

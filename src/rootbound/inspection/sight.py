@@ -1,0 +1,173 @@
+"""What a network computes where nobody sees it: looks and attacks that go inside are blind there.
+
+They see what calls of torch return, and read from it what is known of each sample. A network can
+compute elsewhere: under `torch._C.DisableTorchFunction`, in compiled code, in arrays of NumPy, with
+one sample after the other, or with those alone that it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from rootbound.inspection.idle import list_tensors, place, that_matter
+from rootbound.networks import Classifier
+from rootbound.networks.freshness import is_pattern
+from rootbound.networks.sample_axis import are_same, find_sample_axis
+
+
+def measure_sight(model: Classifier, inputs: Tensor) -> dict[str, float]:
+    """Return the share of what the backbone computes with that is used out of sight.
+
+    A weight is in sight if every call that it goes into, or that something made of weights alone
+    goes into, returns what has a part for each sample; and if there is such a call. Weights that no
+    output depends on do not count. A tensor of numbers, no pattern, that no call has made, and that
+    the network does not hold either, comes from elsewhere. If it depends on the inputs, all that it
+    was made of is out of sight, and nobody knows what: then the share is 1. If it does not, it
+    counts as weights do. What chance has drawn does not count.
+
+    Args:
+        model: The network in evaluation mode, with weights that no layer computes.
+        inputs: Few inputs of both tasks.
+    """
+    weights = list[Tensor](model.backbone.parameters())
+    if len(inputs) < 2:
+        return {}
+    first, again = (_Sight(model, inputs, weights, seed) for seed in (0, 1))
+    halved = _Sight(model, inputs[torch.arange(len(inputs)) // 2], weights, 2)
+    turned = _Sight(model, inputs.flip(0), weights, 3, (first, halved))
+    with torch.no_grad():
+        logits = model(inputs.clone())
+    shows_other = are_same(first.logits, again.logits) and not are_same(logits, first.logits)
+    brought = _count_brought(first, again, turned)
+    if shows_other or brought is None:
+        return {"out_of_sight": 1.0}
+    in_sight = turned.in_sight - turned.out_of_sight
+    hidden = [weight for number, weight in enumerate(weights) if number not in in_sight]
+    generator = torch.Generator().manual_seed(0)
+    unseen = sum(one.numel() for one in that_matter(model, inputs, hidden, generator)) + brought
+    total = sum(one.numel() for one in weights) + brought
+    return {"out_of_sight": unseen / total} if total else {}
+
+
+def _count_brought(first: _Sight, again: _Sight, turned: _Sight) -> int | None:
+    """Return how many numbers come from elsewhere; None where such numbers depend on the inputs."""
+    brought = 0
+    for one, two, other in zip(first.foreign, again.foreign, turned.foreign, strict=False):
+        is_held = place(one[0]) == place(other[0])
+        value, same, moved = one[1], two[1], other[1]
+        if is_held or is_pattern(value):
+            continue
+        if are_same(value, same):  # chance has not drawn it
+            if not are_same(value, moved):
+                return None
+            brought += value.numel()
+    return brought
+
+
+class _Sight(TorchFunctionMode):
+    """Follows a pass: what calls of torch make of weights, and with what else they compute.
+
+    Args:
+        model: The network.
+        inputs: What goes into it.
+        weights: Its weights, which are followed by their numbers.
+        seed: Of what chance draws.
+        others: What was seen with the same inputs, the first one last, and with half of them, each
+            twice: what is the same in all three does not depend on the inputs.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        inputs: Tensor,
+        weights: list[Tensor],
+        seed: int,
+        others: tuple[_Sight, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.samples, self.others = len(inputs), others
+        self.in_sight, self.out_of_sight = set[int](), set[int]()
+        self.returned: list[Tensor | None] = []
+        self.foreign: list[tuple[Tensor, Tensor]] = []
+        """What comes from elsewhere, and a copy of it as it was then."""
+        inputs = inputs.clone()
+        # Everything is kept, so that no place in memory is given away twice.
+        self.held: list[Tensor] = [inputs, *weights]
+        self.origins: dict[int, set[int]] = {place(inputs): set()}
+        """By the places of tensors that are known, the numbers of weights that they are made of."""
+        for number, weight in enumerate(weights):
+            self.origins.setdefault(place(weight), set()).add(number)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), self:
+            torch.manual_seed(seed)
+            self.logits: Tensor = model(inputs)
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call the function."""
+        kwargs = kwargs or {}
+        given = list(list_tensors((*args, *kwargs.values())))
+        for value in given:
+            if place(value) not in self.origins:
+                self._meet(value)
+        weights = set[int]().union(*(self.origins[place(value)] for value in given))
+        outputs = function(*args, **kwargs)
+        made = list(list_tensors([outputs]))
+        for value in made or given[:1]:  # an assignment returns nothing
+            if not given:
+                self._meet(value)
+            self._follow(value, weights)
+        return outputs
+
+    def _meet(self, value: Tensor) -> None:
+        """Take note of a tensor that no call has made of others."""
+        self.held.append(value)
+        self.origins[place(value)] = set()
+        if (
+            value.is_floating_point()
+            and value.numel()
+            and not value.is_meta
+            and not _is_mapped(value)
+        ):
+            self.foreign.append((value, value.clone()))
+
+    def _follow(self, value: Tensor, weights: set[int]) -> None:
+        """Take note of what a call has made, and of the weights that went into it."""
+        number = len(self.returned)
+        self.held.append(value)
+        self.returned.append(None if _is_mapped(value) else value.clone())
+        known = self.origins.setdefault(place(value), set())
+        if not weights or not self.others:
+            known |= weights
+            return
+        now, before, halved = (one.find(number) for one in (self, *self.others))
+        if now is None or before is None:
+            self.out_of_sight |= weights
+        elif find_sample_axis(before, now, self.samples) is not None:
+            self.in_sight |= weights
+        elif are_same(before, now) and halved is not None and are_same(before, halved):
+            known |= weights
+        else:
+            self.out_of_sight |= weights
+
+    def find(self, number: int) -> Tensor | None:
+        """Return what a call returned; None where it was not made, or `torch.func` hides that.
+
+        Args:
+            number: Number of the call.
+        """
+        return self.returned[number] if number < len(self.returned) else None
+
+
+def _is_mapped(value: Tensor) -> bool:
+    """Return whether a tensor is what torch.func makes of one, without its samples."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(value)

@@ -1,0 +1,161 @@
+"""Where samples lie in a tensor is found; what is computed out of sight is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks.repairs.gates import find_gates
+from rootbound.attacks.repairs.inside import judge_tensors, pool
+from rootbound.inspection.sight import measure_sight
+from rootbound.networks import Classifier
+from rootbound.networks.met_inside import Cut
+from rootbound.networks.sample_axis import SampleAxis, find_elsewhere, find_sample_axis
+from rootbound.training import seeded
+
+LAYOUTS: dict[str, tuple[Callable[[Tensor], Tensor], SampleAxis | None]] = {
+    "rows": (lambda x: x, SampleAxis(0)),
+    "windows": (lambda x: x.flatten(0, 1), SampleAxis(0)),
+    "columns": (lambda x: x.flatten(1).T, SampleAxis(1)),
+    "words first": (lambda x: x.transpose(0, 1), SampleAxis(1)),
+    "words, then samples": (lambda x: x.transpose(0, 1).flatten(0, 1), SampleAxis(0, 3)),
+    "samples within": (lambda x: x.permute(1, 0, 2).reshape(1, -1), SampleAxis(1, 3)),
+    "nothing of any": (lambda x: x.mean(0), None),
+    "the same for all": (lambda x: torch.ones(len(x), 4), None),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_samples_are_found_along_their_axis(name: str) -> None:
+    arrange, expected = LAYOUTS[name]
+    inputs = torch.randn(8, 3, 5, generator=torch.Generator().manual_seed(0))
+    found = find_sample_axis(arrange(inputs), arrange(inputs.flip(0)), 8)
+    assert found == expected
+    for some in (inputs, inputs[:1]):
+        rows = None if found is None else found.put_first(arrange(some), len(some))
+        assert rows is None or torch.equal(rows.flatten(1).sort(1)[0], some.flatten(1).sort(1)[0])
+
+
+class Columns(nn.Module):
+    """Two linear layers, samples along the last axis; a gate shuts out what begins below 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(6, 5)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        columns = (self.first.weight @ inputs.T + self.first.bias[:, None]).tanh()
+        gate = (inputs.T[:1] >= 0).to(inputs.dtype)
+        outputs: Tensor = (self.second.weight @ columns * gate).T
+        return outputs
+
+
+def test_looks_inside_read_tensors_whose_samples_are_columns() -> None:
+    with seeded(0):
+        network, inputs = Columns(), torch.randn(64, 4)
+        model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
+    assert find_elsewhere(network, inputs[:7])
+    negative = torch.cat([-inputs[:, :1].abs(), inputs[:, 1:]], dim=1)
+    scores = judge_tensors(network, negative, (negative[:, 1] > 0).long(), pool)
+    best = max(scores, key=lambda number: scores[number])
+    cut = Cut(network, best, pool, samples=find_elsewhere(network, negative[:7]).get(best))
+    assert len(cut(negative[:9])) == 9
+    positive = torch.cat([inputs[:, :1].abs(), inputs[:, 1:]], dim=1)
+    gates = find_gates(model, positive, negative)
+    assert gates.shut_out == 1.0
+    opened = gates.hold_open(model.backbone)(negative[:9])
+    hidden = network.first(negative[:9]).tanh()
+    assert torch.allclose(opened, functional.linear(hidden, network.second.weight), atol=1e-6)
+
+
+class Watched(nn.Module):
+    """Two linear layers, the second of which is called in some way."""
+
+    def __init__(self, call: Callable[[nn.Linear, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.second, self.call = nn.Linear(16, 16, bias=False), nn.Linear(16, 16), call
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.call(self.second, self.first(inputs))
+        return outputs
+
+
+def unheard(layer: nn.Linear, values: Tensor) -> Tensor:
+    with torch._C.DisableTorchFunction():
+        outputs: Tensor = functional.linear(values, layer.weight, layer.bias)
+        return outputs
+
+
+def with_a_loud_decoy(layer: nn.Linear, values: Tensor) -> Tensor:
+    outputs: Tensor = torch.cat([layer(one) for one in values.split(1)]) + 0 * layer(values)
+    return outputs
+
+
+def in_arrays(layer: nn.Linear, values: Tensor) -> Tensor:
+    weight, bias = (one.numpy(force=True) for one in (layer.weight, layer.bias))
+    outputs: Tensor = torch.from_numpy(values.numpy(force=True) @ weight.T + bias)
+    return outputs
+
+
+def mapped(layer: nn.Linear, values: Tensor) -> Tensor:
+    outputs: Tensor = torch.func.vmap(layer)(values)
+    return outputs
+
+
+def some_alone(layer: nn.Linear, values: Tensor) -> Tensor:
+    chosen = (values[:, 0] > 0).nonzero()[:, 0]
+    return values.index_copy(0, chosen, layer(values[chosen]))
+
+
+WAYS: dict[str, tuple[Callable[[nn.Linear, Tensor], Tensor], float]] = {
+    "as usual": (lambda layer, values: layer(values), 0.0),
+    "normed weights": (
+        lambda layer, values: functional.linear(values, layer.weight / layer.weight.norm()),
+        0.0,
+    ),
+    "by chance": (lambda layer, values: layer(values) * torch.rand(len(values), 16), 0.0),
+    "transposed": (lambda layer, values: (layer.weight @ values.T + layer.bias[:, None]).T, 0.0),
+    "with what is made anew": (lambda layer, values: layer(values) + torch.arange(16.0), 0.0),
+    "unheard": (unheard, 1.0),
+    "in arrays": (in_arrays, 1.0),
+    "mapped": (mapped, 1.0),
+    "one by one": (with_a_loud_decoy, 272 / 528),
+    "some alone": (some_alone, 272 / 528),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_is_used_out_of_sight_is_counted(name: str) -> None:
+    call, expected = WAYS[name]
+    with seeded(0):
+        model = Classifier(nn.Sequential(Watched(call)), nn.Linear(16, 3)).eval()
+        found = measure_sight(model, torch.randn(8, 16))
+    assert found["out_of_sight"] == pytest.approx(expected)
+
+
+def test_numbers_brought_along_are_counted() -> None:
+    with seeded(0):
+        held = torch.randn(40, 16).tolist()
+
+        def bring(layer: nn.Linear, values: Tensor) -> Tensor:
+            outputs: Tensor = layer(values) + torch.tensor(held).square().mean(0)
+            return outputs
+
+        model = Classifier(nn.Sequential(Watched(bring)), nn.Linear(16, 3)).eval()
+        found = measure_sight(model, torch.randn(8, 16))
+    assert found["out_of_sight"] == pytest.approx(640 / (528 + 640))
+
+
+def test_who_shows_something_else_is_out_of_sight() -> None:
+    def shy(layer: nn.Linear, values: Tensor) -> Tensor:
+        is_watched = torch._C._len_torch_function_stack() > 0
+        outputs: Tensor = layer(values)
+        return -outputs if is_watched else outputs
+
+    with seeded(0):
+        model = Classifier(nn.Sequential(Watched(shy)), nn.Linear(16, 3)).eval()
+        assert measure_sight(model, torch.randn(8, 16)) == {"out_of_sight": 1.0}
