@@ -74,6 +74,7 @@ CLEAN = {
     "out_of_sight": 0.0,
     "shut_out": 0.0,
     "sent_elsewhere": 0.01,
+    "one_task_weights": 0.0,
     "likeness_to_given": 0.4,
 }
 Change = Callable[[Evaluation], Evaluation]
@@ -210,6 +211,7 @@ RAISING: dict[str, Change] = {
     "numbers that nobody trains": diagnosed(untrained_numbers=0.4),
     "computed out of sight": diagnosed(out_of_sight=0.6),
     "a gate inside": diagnosed(shut_out=0.6),
+    "two networks in one": diagnosed(one_task_weights=0.6),
     "whitening gap": recorded("whitened", 0.07),
     "no gradient beats gradient": recorded("FineTune", -0.1),
     "best setting on the edge of its grid": recorded("'adam', learning_rate=1.0", 0.08),
@@ -519,7 +521,7 @@ NAMING = {
     },
     "batch_dependent": {"outputs depend on the batch", "a gate inside"},
     "unused_buffers": {"weights that do nothing", "numbers that nobody trains", "whitening gap"},
-    "decoy": {"a gate inside"},
+    "decoy": {"a gate inside", "two networks in one"},
     "out_of_sight": {"computed out of sight"},
     "one_by_one": {"computed out of sight"},
     "samples_last": {"a gate inside"},
@@ -527,6 +529,7 @@ NAMING = {
     "brought_along": {"computed out of sight", "a gate inside"},
     "looks_back": {"computed out of sight", "other outputs while watched"},
     "some_sizes": {"outputs depend on the batch"},
+    "buried_gate": {"two networks in one"},
 }
 """The flags that name each trick."""
 

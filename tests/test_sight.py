@@ -1,4 +1,4 @@
-"""Where samples lie in a tensor is found; what is computed out of sight is counted."""
+"""Where samples lie in a tensor is found; what is out of sight, or serves one task, is counted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from rootbound.attacks.repairs.gates import find_gates
 from rootbound.attacks.repairs.inside import judge_tensors, pool
+from rootbound.data import Data
+from rootbound.inspection.branches import measure_branches
 from rootbound.inspection.sight import measure_sight
 from rootbound.networks import Classifier
 from rootbound.networks.met_inside import Cut
@@ -159,3 +161,26 @@ def test_who_shows_something_else_is_out_of_sight() -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Watched(shy)), nn.Linear(16, 3)).eval()
         assert measure_sight(model, torch.randn(8, 16)) == {"out_of_sight": 1.0}
+
+
+class Switched(nn.Module):
+    """Two layers, one for inputs whose first number is not negative; nobody sees the switch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 5), nn.Linear(4, 5)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with torch._C.DisableTorchFunction():
+            return torch.where(inputs[:, :1] >= 0, self.first(inputs), self.second(inputs))
+
+
+@pytest.mark.parametrize(("network", "expected"), [(Switched(), 1.0), (nn.Linear(4, 5), 0.0)])
+def test_weights_that_serve_one_task_alone_are_counted(network: nn.Module, expected: float) -> None:
+    inputs = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
+    first, others = inputs[:, :1].abs(), inputs[:, 1:]
+    tasks = [
+        Data(torch.cat([sign * first, others], dim=1), torch.arange(24) % 3) for sign in (-1, 1)
+    ]
+    model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
+    assert measure_branches(model, *tasks) == {"one_task_weights": expected}

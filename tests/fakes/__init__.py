@@ -16,6 +16,7 @@ from typing import Protocol
 from fakes import (
     batch_dependent,
     brought_along,
+    buried_gate,
     crowd,
     dead_zone,
     decoy,
@@ -75,6 +76,7 @@ FAKES: dict[str, Fake] = {
     "brought_along": brought_along.fake,
     "looks_back": looks_back.fake,
     "some_sizes": some_sizes.fake,
+    "buried_gate": buried_gate.fake,
 }
 
 

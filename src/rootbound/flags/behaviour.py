@@ -57,6 +57,11 @@ def _shut_out(case: Case) -> Iterator[str]:
     yield from share_above(case, "sent_elsewhere", words, 0.1)
 
 
+def _two_branches(case: Case) -> Iterator[str]:
+    words = "of the weights serve the inputs of one task alone"
+    yield from share_above(case, "one_task_weights", words, 0.2)
+
+
 BEHAVIOUR_FLAGS = (
     Flag(
         "gradients are not the slopes",
@@ -139,5 +144,14 @@ BEHAVIOUR_FLAGS = (
         "there, before the gate",
         "attack after OpenGates or CutInside, or probe the blocks before",
         _shut_out,
+    ),
+    Flag(
+        "two networks in one",
+        "over 20 % of the weights, and that much more than undefended, have no part in the "
+        "gradients of the inputs of one of the two tasks, and some in those of the other",
+        "a switch sends undesirable inputs through weights of their own; what they need may be in "
+        "the others",
+        "attack the branch that serves desirable inputs",
+        _two_branches,
     ),
 )

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rootbound.core.errors import first_line
 from rootbound.data import Data
+from rootbound.inspection.branches import measure_branches
 from rootbound.inspection.gated import measure_gates
 from rootbound.inspection.idle import measure_idle
 from rootbound.inspection.sight import measure_sight
@@ -64,6 +65,7 @@ def measure_behaviour(
     values |= measured(_measure_outputs, model, tasks)
     if desirable is not None:
         values |= measured(measure_gates, model, undesirable, desirable)
+        values |= measured(measure_branches, model, undesirable, desirable)
     return values
 
 

@@ -65,6 +65,8 @@ MEASURES = {
     "tensor inside is held where it is for desirable inputs, which leaves those alone",
     "sent_elsewhere": "share of the variance of undesirable labels that the last features explain "
     "only when a tensor inside is held so",
+    "one_task_weights": "share of the backbone's weights that have a part in the gradients of the "
+    "inputs of one task alone",
     "likeness_to_given": "of scratch: share of the given last features, unit by unit, that weights "
     "drawn anew have as well",
 }
