@@ -15,7 +15,7 @@ from rootbound.data import Data
 from rootbound.inspection.branches import measure_branches
 from rootbound.inspection.sight import measure_sight
 from rootbound.networks import Classifier
-from rootbound.networks.met_inside import Cut
+from rootbound.networks.cut_and_fix import Cut
 from rootbound.networks.sample_axis import SampleAxis, find_elsewhere, find_sample_axis
 from rootbound.training import seeded
 
