@@ -220,8 +220,10 @@ def _measure_company(
         for some, logits in zip(inputs, usual, strict=True)
     ]
     times = math.ceil(MANY / len(inputs[0]))
-    crowd = inputs[0].repeat(times, *[1] * (inputs[0].dim() - 1))[:MANY]
-    among_many = differs(usual[0].repeat(times, 1)[:MANY], model(crowd))
+    crowd, expected = (
+        some[0].repeat(times, *[1] * (some[0].dim() - 1))[:MANY] for some in (inputs, usual)
+    )
+    among_many = differs(expected, model(crowd))
     if len({some.shape[1:] for some in inputs}) > 1:
         return max(*alone, *turned, among_many)
     mixed = torch.cat(inputs)
