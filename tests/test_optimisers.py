@@ -90,7 +90,7 @@ def test_half_a_cosine_is_that_of_torch() -> None:
         rates.append(theirs.param_groups[0]["lr"])
         theirs.step()
         schedule.step()
-    assert [FineTune()._loss(done, 7) for done in range(7)] == pytest.approx(rates)
+    assert [FineTune()._rate_factor(done, 7) for done in range(7)] == pytest.approx(rates)
 
 
 STEPS = """
