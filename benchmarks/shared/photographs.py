@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmarks.shared.settings import vary
 from rootbound.data import Augmentation
-from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method
+from rootbound.methods import METHODS, BestResponse, GenericFeatures, Method, Plain
 from rootbound.training import Recipe
 
 CLASSES = {
@@ -15,6 +15,17 @@ CLASSES = {
 }
 """Desirable and undesirable classes."""
 RANDOM, CLOTHES = "random weights", "features of clothes"
+
+
+def published(epochs: int, augmentation: Augmentation) -> dict[str, Method]:
+    """Return every method by name, at its own peak rate, for so many passes over the images."""
+    methods = [kind() for kind in METHODS.values()]
+    return {
+        type(method).__name__: replace(
+            method, recipe=replace(method.recipe, epochs=epochs, augmentation=augmentation)
+        )
+        for method in methods
+    }
 
 
 def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
@@ -27,15 +38,9 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
     augmentation = Augmentation(shift=3, flip=True)
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=augmentation)
     ours = BestResponse(recipe)
-    published = {
-        name: replace(
-            method, recipe=replace(method.recipe, epochs=epochs, augmentation=augmentation)
-        )
-        for name, method in ((name, kind()) for name, kind in METHODS.items())
-    }
     return {
-        **published,
-        "Plain": replace(published["Plain"], recipe=recipe),
+        **published(epochs, augmentation),
+        "Plain": Plain(recipe),
         RANDOM: None,
         CLOTHES: GenericFeatures(replace(recipe, epochs=3), fashion),
         "BestResponse": ours,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.shared.floors import Rotations, ShuffledLabels, TwoViews
+from benchmarks.shared.photographs import published
 from benchmarks.shared.settings import vary
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Augmentation, Batch, TaskPair
@@ -163,12 +164,16 @@ class Given(Method):
 
 
 def list_ways(epochs: int) -> dict[str, Method]:
-    """Return the ways and floors by name, all with the same recipe."""
-    recipe = Recipe(epochs, learning_rate=1e-2, augmentation=Augmentation(shift=2, flip=True))
+    """Return the ways and floors by name with the same recipe, and all methods beside them."""
+    augmentation = Augmentation(shift=2, flip=True)
+    recipe = Recipe(epochs, learning_rate=1e-2, augmentation=augmentation)
     plain, ours = Plain(recipe), BestResponse(recipe)
     untaught = replace(ours, undesirable_batch_size=256, undesirable_every=1, taught=0.0)
     tenth = replace(recipe, epochs=max(1, round(epochs / 10)))
+    half = replace(ours, recipe=replace(recipe, epochs=max(1, round(epochs / 2))))
+    half_in_fourths = replace(half, undesirable_every=4)
     return {
+        **published(epochs, augmentation),
         "Plain": plain,
         "BestResponse": ours,
         "BestResponse for 1.5 points": replace(ours, max_desirable_drop=1.5),
@@ -184,6 +189,20 @@ def list_ways(epochs: int) -> dict[str, Method]:
         "a given model, in a tenth of its epochs": Given(recipe, replace(ours, recipe=tenth)),
         "a given model, in a tenth of its epochs, untaught": Given(
             recipe, replace(untaught, recipe=tenth)
+        ),
+        "a given model, in a tenth of its epochs, every fourth step": Given(
+            recipe, replace(ours, recipe=tenth, undesirable_every=4)
+        ),
+        "a given model, in 0.3 of its epochs": Given(
+            recipe, replace(ours, recipe=replace(recipe, epochs=max(1, round(0.3 * epochs))))
+        ),
+        "a given model, in half of its epochs": Given(recipe, half),
+        "a given model, in half of its epochs, weight 0.3": Given(
+            recipe, replace(half, weight=0.3)
+        ),
+        "a given model, in half of its epochs, every fourth step": Given(recipe, half_in_fourths),
+        "a given model, in half of its epochs, every fourth step, weight 0.3": Given(
+            recipe, replace(half_in_fourths, weight=0.3)
         ),
         "labels shuffled": ShuffledLabels(recipe),
         "rotations": Rotations(recipe),
