@@ -184,3 +184,23 @@ def test_weights_that_serve_one_task_alone_are_counted(network: nn.Module, expec
     ]
     model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
     assert measure_branches(model, *tasks) == {"one_task_weights": expected}
+
+
+class MakesItsMaskOnce(nn.Module):
+    """A network that makes other calls the second time, with numbers of another shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 14)
+        self.mask: Tensor | None = None
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if self.mask is None:
+            self.mask = torch.ones(14, 14).tril()
+        scale = self.mask.mean().abs()
+        outputs: Tensor = self.linear(inputs) * scale
+        return outputs
+
+
+def test_other_calls_the_second_time_are_no_error() -> None:
+    assert find_elsewhere(MakesItsMaskOnce(), torch.randn(7, 6)) == {}

@@ -103,8 +103,10 @@ def find_elsewhere(network: nn.Module, inputs: Tensor) -> dict[int, SampleAxis]:
         return tensor
 
     def compare(number: int, _: str, tensor: Tensor) -> Tensor:
-        if number in seen and len(tensor) != samples:
-            kept = find_sample_axis(seen[number], tensor, samples)
+        known = seen.get(number)
+        # Some networks make other calls the second time, because they keep masks or the like.
+        if known is not None and tensor.shape == known.shape and len(tensor) != samples:
+            kept = find_sample_axis(known, tensor, samples)
             if kept is not None:
                 found[number] = kept
         return tensor
