@@ -323,6 +323,7 @@ ROWS = [
     Row(f"{TRAIN} --seed 99999999999999999999999", "seed"),
     *(Row(f"{AUDIT} --seeds {value}", "seed") for value in ("0", "-1", "x")),
     *(Row(f"{AUDIT} --workers {value}", "worker") for value in ("0", "-1", "x")),
+    Row("runs", "arguments are required: action$"),
     Row(f"{DEMO.replace('--quick', '')} --seeds 0", "seeds of at least 1"),
     *(Row(f"{AUDIT} --minutes {value}", "minutes") for value in ("0", "-1", "x", "nan", "inf")),
     Row(f"{AUDIT} --trial-limit=-1", "--trial-limit above 0; got -1.0; raise it"),

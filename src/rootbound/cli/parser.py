@@ -78,7 +78,9 @@ def _add_option(parser: ArgumentParser, one: Described) -> None:
     else:
         settings = {"type": _type_of_given(one.hint), **settings}
     if one.default is MISSING:
-        parser.add_argument(one.key, **settings)
+        argument = parser.add_argument(one.key, **settings)
+        # Of an argument that may be given any number of times none is missing.
+        argument.required = settings.get("nargs") != "*"
     else:
         parser.add_argument(one.flag, *one.names, default=one.default, **settings)
 
