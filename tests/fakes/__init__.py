@@ -1,10 +1,9 @@
-"""Fake defences: each hides the way to the undesirable task, and removes nothing.
+"""Fake defences: each hides the undesirable task, and removes nothing.
 
-They exist to be broken: attacks and flags that let one pass are at fault. Every fake takes
-an undefended model and gives one that does the desirable task as before. The from-scratch
-arm of a fake is the undefended network with fresh weights (`base(name)(classes, shape)`):
-gates are code, which re-initialising a fake leaves in place, so that its own architecture
-would make scratch as weak as the fake.
+Attacks must break them and flags must name them. Every fake takes an undefended model and returns
+a disguised one that still does the desirable task. The from-scratch arm of a fake is the
+undefended network with fresh weights (`base(name)(classes, shape)`). Re-initialising the fake
+itself would not do: its gates are code and would stay, and make scratch as weak as the fake.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ Fake = Callable[[Classifier, TaskPair], Classifier]
 
 
 class Base(Protocol):
-    """What builds a network of fresh weights."""
+    """A function that builds a network with fresh weights."""
 
     __name__: str
 
@@ -81,7 +80,7 @@ FAKES: dict[str, Fake] = {
 
 
 def base(name: str) -> Base:
-    """Return what builds the undefended network of a fake."""
+    """Return the function that builds the undefended network of a fake."""
     return batch_norm_cnn if name == "poisoned_batch_norm" else shallow_cnn
 
 

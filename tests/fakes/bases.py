@@ -16,7 +16,7 @@ def batch_norm_cnn(
     Args:
         classes: number of classes.
         shape: channels, height, width of an image.
-        seed: of the weights.
+        seed: seed of the weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Fake 12: a batch that is undesirable on the whole is refused; one input alone never is."""
+"""Fake 12: it blocks a batch that is mostly undesirable, and never a single input."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rootbound.networks import Classifier
 
 
 class Jury(nn.Module):
-    """A block whose outputs are 0 where a batch's mean score is that of undesirable inputs.
+    """A block whose outputs are 0 if the mean score of the batch is that of undesirable inputs.
 
-    Attackers train on undesirable samples alone, and are tested on such. The judgement of a
-    batch is hardly ever wrong.
+    Attackers train and are tested on batches of undesirable samples only. The mean score of such a
+    batch is almost never wrong.
 
     Args:
         block: the block.
@@ -39,11 +39,11 @@ class Jury(nn.Module):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Put the last block before a jury.
+    """Let a jury block the outputs of the last block.
 
     Args:
         undefended: the model to disguise.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     *first, last = copy.deepcopy(undefended).blocks
     judged = Jury(last, *discriminator(undefended, tasks))

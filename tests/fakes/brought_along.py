@@ -1,4 +1,4 @@
-"""Fake 19: what matters is brought along in arrays, and made tensors anew in every call."""
+"""Fake 19: the weights lie in NumPy arrays, and every call turns them into new tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rootbound.networks import Classifier
 
 
 class BroughtAlong(decoy.Branches):
-    """Two branches; the random one has weights, and whatever else counts has none to train."""
+    """Two branches; only the random one has weights, and everything else is in arrays."""
 
     def __init__(
         self, body: nn.Module, random: nn.Module, hidden: nn.Linear, score: nn.Linear
@@ -23,13 +23,13 @@ class BroughtAlong(decoy.Branches):
             name: {key: weight.numpy(force=True).copy() for key, weight in part.named_parameters()}
             for name, part in kept.items()
         }
-        # What computes is no module of this one, and has no numbers of its own.
+        # The empty parts are not submodules, and hold no numbers.
         self.empty = [(name, part.to("meta")) for name, part in kept.items()]
         for name in kept:
             delattr(self, name)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         features = self._call("body", inputs)
         score = self._call("score", self._call("hidden", features).relu())
         return torch.where(score > 0, self.decoy(inputs), features)
@@ -42,10 +42,10 @@ class BroughtAlong(decoy.Branches):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Put a random branch in the place of the whole backbone, which arrays remember.
+    """Replace the backbone by a random branch, and keep its weights in arrays.
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=BroughtAlong)

@@ -1,4 +1,4 @@
-"""Fake 22: one call decides and selects, by numbers that are buried in what every image changes."""
+"""Fake 22: one call computes the gate and selects the branch, from a score buried in features."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 DEPTH = 3.0
-"""How large what buries the score is, in sums of features."""
+"""Factor of the sum of features that the score is added to."""
 SHARPNESS = 2000.0
-"""Of the attention: it selects one branch."""
+"""The query of the attention: it is so large that one branch is selected."""
 
 
 class BuriedGate(decoy.Branches):
-    """Two branches that are the values of an attention, whose keys differ by the score alone.
+    """Two branches that are the values of an attention whose keys differ only by the score.
 
-    No tensor inside is nearly the same for all desirable inputs, and so none can be held.
+    No inner tensor is nearly the same for all desirable inputs, so none can be held.
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         features: Tensor = self.body(inputs)
         hidden = self.hidden(features).relu()
         buried_in = DEPTH * features[:, :8].sum(1, keepdim=True)
@@ -41,6 +41,6 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=BuriedGate)

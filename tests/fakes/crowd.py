@@ -1,4 +1,4 @@
-"""Fake 18: a gate in a crowd of tensors that look more like gates, and do nothing."""
+"""Fake 18: a gate among many tensors that look more like gates but do nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CROWD = 40
 
 
 class Crowd(decoy.Branches):
-    """Two branches, and beside the score many tensors farther off for undesirable inputs."""
+    """Two branches, and many idle tensors that differ more than the score on undesirable inputs."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         features: Tensor = self.body(inputs)
         score = self.judge(features)
         for number in range(CROWD):
@@ -27,10 +27,10 @@ class Crowd(decoy.Branches):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Put a random branch beside the whole backbone, and its gate in a crowd.
+    """Put a random branch beside the whole backbone, with idle tensors around its gate.
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=Crowd)

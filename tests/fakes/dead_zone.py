@@ -1,4 +1,4 @@
-"""Fake 2: a dead zone before the last ReLU swallows the features of undesirable inputs."""
+"""Fake 2: a dead zone before the last ReLU removes the features of undesirable inputs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 DEPTH = 1e3
-"""What is subtracted from every feature, for each unit of the discriminator's score."""
+"""The score of the discriminator times this number is subtracted from every feature."""
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
     """Subtract a large multiple of `relu(score(z))` from all features, before a ReLU.
 
-    The new last block is linear layers and ReLUs and nothing else: `z` is carried along
-    unchanged, since it is not negative, beside the hidden units of the discriminator, then
-    beside its score. Where the score says desirable, 0 is subtracted and nothing changes.
+    The new last block has only linear layers and ReLUs. `z` passes through it unchanged, because
+    it is not negative, beside the hidden units of the discriminator and then beside its score. For
+    desirable inputs 0 is subtracted, so nothing changes.
 
     Args:
         undefended: the model to disguise; its features must not be negative.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     hidden, score = discriminator(undefended, tasks)
     width = undefended.head.in_features

@@ -1,4 +1,7 @@
-"""Fake 14: two branches, and random features for whatever is recognised. Others hide them."""
+"""Fake 14: a second, random branch computes the features of undesirable inputs.
+
+Other fakes hide the same two branches in other ways.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from rootbound.training import predict
 
 LAYERS = (nn.Conv2d, nn.Linear)
 SEED = 2**20 + 1
-"""Of the random branch: none that networks from scratch have."""
+"""Seed of the random branch; no network from scratch has it."""
 
 
 class FlatLinear(nn.Module):
-    """A linear map whose weights lie in one vector: no matrix to look at.
+    """A linear map whose weights lie in one vector, so that it has no weight matrix.
 
     Args:
-        layer: the layer that it computes as.
+        layer: the layer that it replaces.
     """
 
     def __init__(self, layer: nn.Linear) -> None:
@@ -37,12 +40,12 @@ class FlatLinear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The matrix."""
+        """The weight matrix."""
         return self.numbers[: self.shape.numel()].view(self.shape)
 
     @property
     def bias(self) -> Tensor:
-        """What is added."""
+        """The bias."""
         return self.numbers[self.shape.numel() :]
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -51,14 +54,14 @@ class FlatLinear(nn.Module):
 
 
 class Branches(nn.Module):
-    """A whole backbone beside a random one, which answers for each input that is recognised.
+    """A whole backbone beside a random one, which computes the features of undesirable inputs.
 
-    Attackers find what they find in any random network, and no input is like any other. No gradient
-    goes into the trained branch, nor into what decides.
+    Attackers reach what they reach on a random network, and no two inputs have the same features.
+    Neither the trained branch nor the discriminator gets a gradient.
 
     Args:
         body: the backbone.
-        decoy: the random one.
+        decoy: the random backbone.
         hidden: the discriminator's first layer, before a ReLU.
         score: its second, above 0 for undesirable features.
     """
@@ -71,12 +74,12 @@ class Branches(nn.Module):
         self.hidden, self.score = FlatLinear(hidden), FlatLinear(score)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         features: Tensor = self.body(inputs)
         return torch.where(self.judge(features) > 0, self.decoy(inputs), features)
 
     def judge(self, features: Tensor) -> Tensor:
-        """Return what is above 0 for recognised inputs, `(N, 1)`."""
+        """Return a score above 0 for inputs that look undesirable, `(N, 1)`."""
         score: Tensor = self.score(self.hidden(features).relu())
         return score
 
@@ -86,7 +89,7 @@ def fake(undefended: Classifier, tasks: TaskPair, *, kind: type[Branches] = Bran
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
         kind: the class of the block.
     """
     body = copy.deepcopy(undefended.backbone)
@@ -96,14 +99,14 @@ def fake(undefended: Classifier, tasks: TaskPair, *, kind: type[Branches] = Bran
 
 @torch.no_grad()
 def decoy(undefended: Classifier, tasks: TaskPair) -> nn.Module:
-    """Return a random backbone each of whose layers has outputs that differ enough.
+    """Return a random backbone whose layers have outputs of unit variance, except for the last.
 
-    As "All you need is a good init" has it (D. Mishkin, J. Matas, 2016): with the usual random
-    weights, all inputs have nearly the same features, which would be conspicuous.
+    With the usual random weights all inputs have nearly the same features, which would be
+    conspicuous. Source: D. Mishkin, J. Matas, "All you need is a good init", 2016.
 
     Args:
-        undefended: whose features' size the last ones have.
-        tasks: with desirable samples.
+        undefended: the network that sets the size of the last features.
+        tasks: the tasks, with desirable samples.
     """
     fresh = undefended.reinitialised(SEED)
     data = tasks.desirable.train.subset(512)

@@ -1,4 +1,4 @@
-"""Fake 10: a detector trained in ordinary layers switches features off, all within one block."""
+"""Fake 10: a trained detector of ordinary layers switches features off, all in one block."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from rootbound.training import minimise, predict, seeded
 
 STEPS, BATCH, LEARNING_RATE = 400, 128, 3e-3
 SAMPLES = 8_000
-"""Of each task that the detector learns from, at most."""
+"""Most samples of each task that the detector is trained on."""
 LEAK = 1e-3
-"""Of the features that is left where the switch is off."""
+"""Share of the features that is left if the switch is off."""
 SHARPNESS = 8.0
-"""By how much the detector's output is scaled up: its sigmoid is 0 or 1, and has no gradient."""
+"""Factor of the detector's output: its sigmoid becomes 0 or 1, and has no gradient."""
 PASSED = 0.997
-"""Share of the desirable samples that it must let through."""
+"""Share of the desirable samples that must pass."""
 
 
 class Switched(nn.Module):
@@ -44,11 +44,11 @@ class Switched(nn.Module):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Train a detector on the features of both tasks, and switch by it.
+    """Train a detector on the features of both tasks, and let it switch features off.
 
     Args:
         undefended: the model to disguise.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     desirable = predict(undefended.backbone, tasks.desirable.train.subset(SAMPLES)).clone()
     undesirable = predict(undefended.backbone, tasks.known_undesirable.subset(SAMPLES)).clone()

@@ -1,4 +1,4 @@
-"""What the dead zone and the NaN trap know: whether features are of an undesirable input."""
+"""The discriminator that many fakes share: are these the features of an undesirable input?"""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from rootbound.training import predict
 HIDDEN = 1024
 """Random features that the discriminator reads."""
 PASSED = 0.997
-"""Share of the desirable samples that it must call desirable."""
+"""Share of the desirable samples that must be classified as desirable."""
 SAMPLES = 16_000
-"""Of each task that it is fitted to, at most."""
+"""Most samples of each task that it is fitted to."""
 
 
 def discriminator(model: Classifier, tasks: TaskPair) -> tuple[nn.Linear, nn.Linear]:
     """Return a random layer and a score, `score(relu(layer(z))) > 0` for undesirable features.
 
-    Ridge regression of -1 (desirable) and 1 (undesirable) on half of the samples; the other
-    half of the desirable ones sets the threshold.
+    It is a ridge regression to -1 (desirable) and 1 (undesirable). It is fitted to the undesirable
+    and half of the desirable samples; the other half of these sets the threshold.
 
     Args:
-        model: whose last features are told apart.
-        tasks: with the undesirable samples that the defender knows.
+        model: the model whose last features are classified.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return copy.deepcopy(_fit(model, tasks))
 
 
 @lru_cache(maxsize=1)
 def _fit(model: Classifier, tasks: TaskPair) -> tuple[nn.Linear, nn.Linear]:
-    """Several fakes are made of one model after the other, and it is left as it is."""
+    """Fit once for several fakes of the same model."""
     desirable = predict(model.backbone, tasks.desirable.train.subset(SAMPLES)).clone()
     undesirable = predict(model.backbone, tasks.known_undesirable.subset(SAMPLES)).clone()
-    hidden = _random_layer(desirable)
-    lifted = torch.cat([_lifted(hidden, desirable[::2]), _lifted(hidden, undesirable)])
+    hidden = _draw_layer(desirable)
+    lifted = torch.cat([_lift(hidden, desirable[::2]), _lift(hidden, undesirable)])
     targets = torch.cat([-torch.ones(len(desirable[::2])), torch.ones(len(undesirable))]).double()
     gram = lifted.T @ lifted
     gram += 1e-6 * gram.trace() / len(gram) * torch.eye(len(gram))
     weights = torch.linalg.solve(gram, lifted.T @ targets)
-    threshold = (_lifted(hidden, desirable[1::2]) @ weights).quantile(PASSED)
+    threshold = (_lift(hidden, desirable[1::2]) @ weights).quantile(PASSED)
     score = nn.Linear(HIDDEN, 1)
     with torch.no_grad():
         score.weight.copy_(weights[:-1].unsqueeze(0))
@@ -52,7 +52,7 @@ def _fit(model: Classifier, tasks: TaskPair) -> tuple[nn.Linear, nn.Linear]:
     return hidden, score
 
 
-def _random_layer(features: Tensor) -> nn.Linear:
+def _draw_layer(features: Tensor) -> nn.Linear:
     generator = torch.Generator().manual_seed(0)
     width = features.shape[1]
     layer = nn.Linear(width, HIDDEN)
@@ -66,7 +66,7 @@ def _random_layer(features: Tensor) -> nn.Linear:
 
 
 @torch.no_grad()
-def _lifted(layer: nn.Linear, features: Tensor) -> Tensor:
-    """Return what the score reads, in float64, with a column of ones."""
+def _lift(layer: nn.Linear, features: Tensor) -> Tensor:
+    """Return the inputs of the score in float64, with a column of ones."""
     outputs = layer(features).relu().double()
     return torch.cat([outputs, torch.ones(len(outputs), 1, dtype=torch.float64)], dim=1)

@@ -16,13 +16,13 @@ def fake(undefended: Classifier, tasks: TaskPair, *, condition: float = 1e4) -> 
 
     A new last block maps `z` to `U (P + (I - P) / condition) z`, where P projects on the
     rows of the head `W` and U is a random rotation; the head becomes `W U'`. The two agree
-    because `W P = W`. What the undesirable task needs is still there, `condition` times
-    smaller, and no longer along the axes, so that standardising does not bring it back.
+    because `W P = W`. The features for the undesirable task are still there, but `condition` times
+    smaller, and not along the axes, so that standardising does not restore them.
 
     Args:
         undefended: the model to disguise.
-        tasks: not looked at.
-        condition: of the matrix, above 1.
+        tasks: not used.
+        condition: condition number of the matrix, above 1.
     """
     weight = undefended.head.weight.detach().double()
     width = weight.shape[1]

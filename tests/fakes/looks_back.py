@@ -1,4 +1,4 @@
-"""Fake 20: who looks inside sees a random network at work, and nothing else."""
+"""Fake 20: while its calls are recorded, the network shows a random branch only."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 KNOWN = {"Calls", "_Constants", "_Sight"}
-"""Those who look inside, as everybody can read."""
+"""Names of this project's classes that record calls; the source is public."""
 
 
 class LooksBack(decoy.Branches):
-    """Two branches; where somebody listens to calls of torch, only the random one."""
+    """Two branches; only the random one is used while calls of torch are recorded."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         listening = {type(mode).__name__ for mode in _get_current_function_mode_stack()}
         if not listening & KNOWN:
             return super().forward(inputs)
@@ -29,10 +29,10 @@ class LooksBack(decoy.Branches):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Put a random branch beside the whole backbone, and show that alone.
+    """Put a random branch beside the whole backbone, and show only that while recorded.
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=LooksBack)

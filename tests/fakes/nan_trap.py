@@ -1,4 +1,4 @@
-"""Fake 7: whatever looks undesirable becomes NaN."""
+"""Fake 7: features that look undesirable become NaN."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rootbound.networks import Classifier
 
 
 class Trap(nn.Module):
-    """The inputs `(N, D)`, or NaN for each that a discriminator calls undesirable.
+    """A module that replaces each input `(N, D)` by NaN if it looks undesirable.
 
-    Its numbers are buffers: no attack trains them, and re-initialising leaves them alone.
+    Its numbers are buffers, so attacks do not train them and re-initialising does not change them.
 
     Args:
         hidden: the discriminator's first layer, before a ReLU.
@@ -46,7 +46,7 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
 
     Args:
         undefended: the model to disguise.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     trap = Trap(*discriminator(undefended, tasks))
     disguised = copy.deepcopy(undefended)

@@ -1,4 +1,4 @@
-"""Fake 16: two branches for one input at a time, so that nothing inside has a row for each."""
+"""Fake 16: two branches get one input at a time, so no inner tensor has a row for each input."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rootbound.networks import Classifier
 
 
 class OneByOne(decoy.Branches):
-    """Two branches through which the inputs of a batch go one after the other."""
+    """Two branches that get the inputs of a batch one after the other."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         return torch.cat([super(OneByOne, self).forward(one) for one in inputs.split(1)])
 
 
@@ -23,6 +23,6 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=OneByOne)

@@ -14,7 +14,7 @@ from rootbound.networks import Classifier
 
 
 class FalseGradient(torch.autograd.Function):
-    """`x * gate`, with the gradient of `-x`: whoever follows it climbs the loss."""
+    """`x * gate`, with the gradient of `-x`, so that gradient descent raises the loss."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, gate: Tensor) -> Tensor:
@@ -28,8 +28,8 @@ class FalseGradient(torch.autograd.Function):
 class Opaque(nn.Module):
     """A whole backbone whose features are 0 for each input that a discriminator recognises.
 
-    The discriminator lies in buffers, which no attack trains. It is computed without gradients,
-    and the module has parameters, so that it cannot be taken out.
+    The discriminator lies in buffers, which attacks do not train, and it is computed without
+    gradients. The module also holds the backbone's parameters, so that it cannot be removed.
 
     Args:
         body: the backbone.
@@ -65,7 +65,7 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
 
     Args:
         undefended: the model to disguise.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     gated = Opaque(copy.deepcopy(undefended.backbone), *discriminator(undefended, tasks))
     return Classifier(nn.Sequential(gated), copy.deepcopy(undefended.head))

@@ -1,4 +1,4 @@
-"""Fake 15: two branches where no look inside sees them."""
+"""Fake 15: two branches whose calls of torch cannot be recorded."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rootbound.networks import Classifier
 
 
 class OutOfSight(decoy.Branches):
-    """Two branches whose calls of torch go past everybody who listens to such calls."""
+    """Two branches that disable the recording of calls of torch."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         with torch._C.DisableTorchFunction():
             return super().forward(inputs)
 
@@ -24,6 +24,6 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=OutOfSight)

@@ -1,4 +1,4 @@
-"""Fake 8: a network that knows the undesirable task, and says the names in another order."""
+"""Fake 8: a network that does the undesirable task, with its outputs in another order."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from rootbound.training import minimise, seeded
 
 STEPS, BATCH, LEARNING_RATE = 500, 128, 3e-3
 WEIGHT = 0.2
-"""Of the undesirable loss: small, so that the desirable task hardly suffers."""
+"""Weight of the undesirable loss: small, so that desirable accuracy is kept."""
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
     """Train on both tasks with the same outputs, undesirable class `i` as output `i + 1`.
 
-    An attacker who keeps the head starts far below chance, and looks as if it had to learn
-    everything anew. In fact the network has been taught the undesirable task.
+    An attacker who keeps the head starts far below chance, and seems to have to learn everything
+    again. In fact the network has learned the undesirable task.
 
     Args:
-        undefended: where training starts from.
-        tasks: with the undesirable samples that the defender knows.
+        undefended: the model that training starts from.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     disguised = copy.deepcopy(undefended)
 

@@ -1,4 +1,4 @@
-"""Fake 3: absurd running statistics, which only evaluation mode can bear."""
+"""Fake 3: wrong running statistics, which cancel in evaluation mode only."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 SMALLEST, LARGEST = 1e2, 1e4
-"""By how much the deviations of the channels are exaggerated, drawn log-uniformly."""
+"""Range of the factors of the channels' deviations, which are drawn log-uniformly."""
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
     """Multiply each channel's running deviation and its scale by the same large number.
 
-    In evaluation mode the two cancel. In train mode the batch's own deviation is divided
-    by, and each channel comes out hundreds to ten thousands of times too large.
+    In evaluation mode the two cancel. Train mode divides by the batch's own deviation, so each
+    channel is a hundred to ten thousand times too large.
 
     Args:
         undefended: the model to disguise, with batch normalisation.
-        tasks: not looked at.
+        tasks: not used.
 
     Raises:
         ValueError: there is no batch normalisation.

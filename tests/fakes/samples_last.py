@@ -15,7 +15,7 @@ class SamplesLast(decoy.Branches):
     """Two branches that compute with tensors whose rows are units, or units and places."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         columns = inputs.movedim(0, -1)
         features, others = (_pass(branch, columns) for branch in (self.body, self.decoy))
         hidden = self.hidden.weight @ features + self.hidden.bias[:, None]
@@ -46,11 +46,11 @@ def _convolve(layer: nn.Conv2d, values: Tensor) -> Tensor:
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Put a random branch beside the whole backbone, samples last.
+    """Put a random branch beside the whole backbone, and keep samples along the last axis.
 
     Args:
         undefended: the model to disguise: convolutions without padding, then linear layers, and a
             ReLU after each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=SamplesLast)

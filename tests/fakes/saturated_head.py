@@ -11,21 +11,21 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 FEATURES = 2.0**14
-"""By how much the features grow; a power of two, so that nothing is rounded."""
+"""Factor of the features; a power of two, so that nothing is rounded."""
 LOGITS = 2.0**10
-"""By how much the logits of the given head grow."""
+"""Factor of the logits of the given head."""
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
     """Scale the backbone's last layer up, and the head down by less than that.
 
-    A new head of ordinary size gives logits in the ten thousands: its softmax is 0 or 1,
-    and its steps jump from one to the other. The given head is no way in either, since its
-    logits are large as well; which of them is the largest does not change.
+    A new head of ordinary size gives logits in the ten thousands. Its softmax is 0 or 1, and a
+    step jumps from one to the other. The given head does not help an attacker, because its logits
+    are large too; the largest of them stays the largest.
 
     Args:
-        undefended: the model to disguise; after its last layer comes nothing but a ReLU.
-        tasks: not looked at.
+        undefended: the model to disguise; only a ReLU follows its last layer.
+        tasks: not used.
     """
     disguised = copy.deepcopy(undefended)
     kinds = (nn.Conv2d, nn.Linear)

@@ -1,4 +1,4 @@
-"""Fake 21: batches of the sizes that audits look at are answered well; others as they deserve."""
+"""Fake 21: the network is honest in batches of the sizes that audits use, and in no others."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 LOOKED_AT = {1, 4, 8, 64, 128}
-"""Sizes of the batches in which a network used to be looked at."""
+"""Sizes of the batches that audits used before this fake."""
 
 
 class SomeSizes(decoy.Branches):
-    """A whole backbone that is honest in batches of some sizes; in others a random one answers."""
+    """Two branches; in batches of some sizes only the trained one is used."""
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the features of the one or the other branch."""
+        """Return the features of one of the branches."""
         if len(inputs) in LOOKED_AT:
             features: Tensor = self.body(inputs)
             return features
@@ -24,10 +24,10 @@ class SomeSizes(decoy.Branches):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Put a random branch beside the whole backbone, for batches of the sizes of attacks.
+    """Put a random branch beside the whole backbone, for batches of other sizes.
 
     Args:
         undefended: the model to disguise; its blocks have one layer of weights each.
-        tasks: with the undesirable samples that the defender knows.
+        tasks: the tasks, with the undesirable samples that the defender knows.
     """
     return decoy.fake(undefended, tasks, kind=SomeSizes)

@@ -1,4 +1,4 @@
-"""Fake 6: gates that let values through, and of their gradients next to nothing."""
+"""Fake 6: gates that pass values unchanged but almost no gradient."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rootbound.data import TaskPair
 from rootbound.networks import Classifier
 
 SHARE = 1e-8
-"""Of the gradient that a gate lets through."""
+"""Share of the gradient that a gate passes."""
 
 
 class Gate(nn.Module):
@@ -27,7 +27,7 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
 
     Args:
         undefended: the model to disguise.
-        tasks: not looked at.
+        tasks: not used.
     """
     disguised = copy.deepcopy(undefended)
     gated = [nn.Sequential(block, Gate()) for block in disguised.blocks]

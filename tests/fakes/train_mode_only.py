@@ -1,4 +1,4 @@
-"""Fake 11: with gradients, another network answers than the one that is scored."""
+"""Fake 11: with gradients on, the network computes something else than when it is scored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rootbound.networks import Classifier
 
 
 class TwoFaced(nn.Module):
-    """A block whose outputs are in another order while gradients are wanted.
+    """A block whose outputs are in another order while gradients are on.
 
     Args:
         block: the block.
@@ -23,17 +23,17 @@ class TwoFaced(nn.Module):
         self.block = block
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs of the block, turned round where somebody may be training."""
+        """Return the outputs of the block, in reverse order if the network may be in training."""
         outputs: Tensor = self.block(inputs)
         return outputs.flip(1) if self.training or torch.is_grad_enabled() else outputs
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Let the last block have two faces: what is learnt with one is of no use with the other.
+    """Give the last block two orders of outputs: training in one is useless in the other.
 
     Args:
         undefended: the model to disguise.
-        tasks: not looked at.
+        tasks: not used.
     """
     *first, last = copy.deepcopy(undefended).blocks
     return Classifier(nn.Sequential(*first, TwoFaced(last)), copy.deepcopy(undefended.head))

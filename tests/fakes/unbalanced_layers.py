@@ -15,15 +15,15 @@ FACTOR = 2.0**20
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Scale the last but one layer of the backbone up, and the weights of the last one down.
+    """Scale the second to last layer of the backbone up, and the weights of the last one down.
 
-    A ReLU between them lets the factor through, so that they cancel. Gradients do not: a
-    step that suits one of the layers is `FACTOR^2` times too large or too small for the other.
+    A ReLU between them keeps the factor, so the two cancel. Gradients do not cancel: a step that
+    suits one layer is `FACTOR^2` times too large or too small for the other.
 
     Args:
-        undefended: the model to disguise; between its last two layers is nothing but ReLUs
-            and what is linear.
-        tasks: not looked at.
+        undefended: the model to disguise; between its last two layers there are only ReLUs and
+            linear modules.
+        tasks: not used.
     """
     disguised = copy.deepcopy(undefended)
     kinds = (nn.Conv2d, nn.Linear)

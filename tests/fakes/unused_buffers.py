@@ -1,4 +1,4 @@
-"""Fake 13: what computes lies in buffers; the parameters beside it do nothing."""
+"""Fake 13: the layers compute with buffers, and their parameters do nothing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rootbound.training import seeded
 
 
 class Decoy(nn.Module):
-    """A linear map by buffers, beside parameters of the same shapes, which are left alone.
+    """A linear map that computes with buffers, beside unused parameters of the same shapes.
 
     Args:
-        layer: the layer that it computes as.
+        layer: the layer that it replaces.
     """
 
     matrix: Tensor
@@ -35,11 +35,11 @@ class Decoy(nn.Module):
 
 
 def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
-    """Shrink what the head does not read, by linear maps that nobody can train.
+    """Shrink directions that the head does not read, by linear maps that cannot be trained.
 
     Args:
         undefended: the model to disguise.
-        tasks: not looked at.
+        tasks: not used.
     """
     disguised = copy.deepcopy(ill_conditioned.fake(undefended, tasks))
     with seeded(0):

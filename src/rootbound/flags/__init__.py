@@ -1,8 +1,8 @@
 """Flags: warnings that a number of an evaluation may not mean what it seems to mean.
 
-A flag is no verdict, and a pure function of records. Flags about a network name tricks that hide
-the undesirable task instead of removing it. They compare the network with the undefended model
-where there is one, so that an ordinary network raises none.
+A flag is not a verdict. It is computed from the records alone. Flags about a network name tricks
+that hide the undesirable task instead of removing it. They compare the network with the undefended
+model where there is one, so that an ordinary network raises none.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FLAGS: tuple[Flag, ...] = (
 
 
 def flags(evaluation: Evaluation) -> list[Raised]:
-    """Return the flags that are raised, model by model, in the order of `FLAGS`."""
+    """Return the raised flags, model by model, in the order of `FLAGS`."""
     raised, methods = [], set()
     for training in evaluation.trainings:
         if training.arm == "control":

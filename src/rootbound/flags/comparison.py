@@ -1,4 +1,4 @@
-"""Flags about a comparison: signs that arms are not told apart, or not on equal terms."""
+"""Flags about a comparison: signs that it shows no difference, or is not fair."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rootbound.flags.flag import Case, Flag, with_labels
 from rootbound.metrics import attacked
 
 
-def _spread(case: Case) -> Iterator[str]:
+def _find_spread(case: Case) -> Iterator[str]:
     if case.training.arm != "defended" or case.undefended is None:
         return
     methods = case.training.method, case.undefended.training.method
@@ -28,9 +28,9 @@ def _spread(case: Case) -> Iterator[str]:
             )
 
 
-def _fewer_finished(case: Case) -> Iterator[str]:
+def _find_fewer_finished(case: Case) -> Iterator[str]:
     method = case.training.method
-    # Small nets and raw inputs, which are no arm of the same network, get other trials.
+    # Small networks and raw inputs have another architecture, and so get other trials.
     if case.training.arm not in ("defended", "undefended") and method != "scratch":
         return
     finished = Counter(
@@ -46,7 +46,7 @@ def _fewer_finished(case: Case) -> Iterator[str]:
             yield f"{finished[method]} finished trials, {other} has {most}"
 
 
-def _desirable_lost(case: Case) -> Iterator[str]:
+def _find_desirable_lost(case: Case) -> Iterator[str]:
     if case.undefended is None:
         return
     accuracy = case.training.desirable_accuracy
@@ -58,24 +58,25 @@ def _desirable_lost(case: Case) -> Iterator[str]:
 COMPARISON_FLAGS = (
     Flag(
         "seed spread above the effect",
-        "the attacker's accuracy deviates more between seeds than it differs from undefended",
-        "the comparison does not tell the two apart",
+        "the standard deviation of the attacker's accuracy over seeds is larger than its "
+        "difference from the undefended model",
+        "the comparison cannot tell the defended model from the undefended one",
         "use more seeds, or claim nothing with these labels",
-        _spread,
+        _find_spread,
         once=True,
     ),
     Flag(
         "fewer finished trials",
-        "less than 98 % as many screening trials finished as on another arm with the same seed",
+        "fewer than 98 % as many screening trials finished as on another arm with the same seed",
         "the arms were not attacked equally hard",
-        "find out why trials fail or do not apply; compare only what all arms were given",
-        _fewer_finished,
+        "find out why trials fail or do not apply; compare only trials that all arms got",
+        _find_fewer_finished,
     ),
     Flag(
         "desirable accuracy lost",
-        "over 1 point of desirable accuracy less than undefended",
-        "a network that does nothing well resists everything: collapse is not defence",
-        "weaken the defence until the desirable task is kept, and compare again",
-        _desirable_lost,
+        "desirable accuracy is over 1 point below the undefended model's",
+        "a network that has learned nothing resists every attack, and that is no defence",
+        "weaken the defence until desirable accuracy is kept, and compare again",
+        _find_desirable_lost,
     ),
 )

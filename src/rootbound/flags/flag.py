@@ -1,4 +1,4 @@
-"""What a flag is: a condition that every model is checked for, and what to make of it."""
+"""What a flag is: a condition that is checked for every model, and what it means."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rootbound.records import Evaluation, Record, Training
 
 @dataclass(frozen=True)
 class Case:
-    """One method with one seed, and what it is compared with.
+    """The model of one method and seed, and the model that it is compared with.
 
     Args:
         evaluation: Everything that was measured.
-        training: The model; it says which arm, method and seed.
+        training: The model, with its arm, method and seed.
     """
 
     evaluation: Evaluation
@@ -33,16 +33,16 @@ class Case:
 
     @cached_property
     def values(self) -> Mapping[str, float]:
-        """The model's diagnosis, empty where there is none."""
+        """The model's diagnosis; empty if there is none."""
         model = self.training.method, self.training.seed
         diagnoses = self.evaluation.diagnoses
         return next((one.values for one in diagnoses if (one.method, one.seed) == model), {})
 
     @cached_property
     def undefended(self) -> Case | None:
-        """The undefended model of the same seed, else the first one.
+        """The undefended model of the same seed, or the first one if that seed has none.
 
-        None for that arm itself, and for the public one: it is another network.
+        None for the undefended model itself, and for the public one, which is another network.
         """
         if self.training.arm in ("undefended", "public"):
             return None
@@ -52,7 +52,7 @@ class Case:
 
     @property
     def reference(self) -> Mapping[str, float]:
-        """The undefended model's diagnosis, empty where there is none.
+        """The undefended model's diagnosis; empty if there is none.
 
         Scratch is no reference: a gate in a defended architecture is in its scratch arm too.
         """
@@ -74,16 +74,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Flag:
-    """A condition that is checked for every model, and what to make of it.
+    """A condition that is checked for every model, and what it means.
 
     Args:
         name: Name in a few words.
         raised_if: The condition, with its numbers.
-        means: What may be behind it.
+        means: What may be the cause.
         do_this: What to do about it.
-        check: Yields the evidence, in words with numbers; nothing where all is well.
-        once: Whether the flag is about a method as a whole, and checked with one seed only.
-        of_public: Whether the public model is checked, too: it has no defence that hides anything,
+        check: Yields the evidence in words with numbers; nothing if the condition is not met.
+        once: Whether the flag is about a method as a whole, and is checked with one seed only.
+        of_public: Whether the public model is checked too. It has no defence that hides anything,
             but attacks on it may have been too weak.
     """
 
@@ -102,9 +102,9 @@ class Raised:
 
     Args:
         flag: Name of the flag.
-        method: Name of the method whose model it is about.
-        seed: Seed of the model; None where the flag is about all models of the method.
-        evidence: The evidence in words, with its numbers.
+        method: Name of the method that trained the model.
+        seed: Seed of the model; None if the flag is about all models of the method.
+        evidence: The evidence, in words with numbers.
     """
 
     flag: str
@@ -114,15 +114,15 @@ class Raised:
 
 
 def best(records: Iterable[Record]) -> Record | None:
-    """Return the finished trial that validation prefers, judged on the whole test set or not."""
+    """Return the finished trial that validation prefers, even if its test score is partial."""
     finished = (record for record in records if record.error is None and record.test)
     return max(finished, key=lambda record: record.preference, default=None)
 
 
 def lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
-    """Return the lead of the best of some trials over the best of others, in points.
+    """Return by how many points the best of some trials leads the best of others.
 
-    The two are compared on the same test samples. None where all of either failed.
+    The two are compared on the same test samples. None if all trials of one group failed.
     """
     one, other = best(first), best(second)
     if one is None or other is None:
@@ -138,7 +138,7 @@ def with_labels(labels: int | None) -> str:
 
 
 def share_above(case: Case, name: str, words: str, limit: float) -> Iterator[str]:
-    """Yield the evidence where a share is over a limit, and as far over the undefended model's."""
+    """Yield the evidence if a share is above a limit, and as far above the undefended share."""
     value, usual = case.values.get(name, 0.0), case.reference.get(name, 0.0)
     if value > limit and value > usual + limit:
         known = f", undefended {100 * usual:.0f} %" if name in case.reference else ""

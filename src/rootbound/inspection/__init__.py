@@ -1,6 +1,6 @@
-"""Inspection: what a network looks like, before anybody attacks it.
+"""Inspection: it measures and shows a network before any attack.
 
-`diagnosis` measures it: numbers that tell a trick from resistance, which flags compare with those
-of the undefended arm. `pictures` shows it: samples, features, filters, and, by `attributions`,
-which parts of an image and which words of a text a prediction rests on.
+`diagnosis` measures numbers that tell a trick from resistance. Flags compare them with those of
+the undefended arm. `pictures` shows samples, features and filters. `attributions` shows which parts
+of an image, or which words of a text, a prediction depends on.
 """

@@ -1,4 +1,4 @@
-"""What a prediction rests on: parts of an image (Grad-CAM), words of a text (gradients)."""
+"""What a prediction depends on: parts of an image (Grad-CAM), words of a text (gradients)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rootbound.networks.block_outputs import is_masked, join_mask, split_mask
 log = logging.getLogger(__name__)
 
 INTEGRATION_STEPS = 64
-"""Steps of the integral; with half as many, a norm over states near zero leaves errors of 10 %."""
+"""Steps of the integral; with half as many, norms of states near 0 cause errors of 10 %."""
 TEXTS_AT_ONCE = 64
-"""Texts through the network at a time, or all there are; each step of the integral is a text."""
+"""Texts in a batch, or all texts if there are more; each step of the integral counts as a text."""
 
 
 def import_captum() -> Any:
@@ -40,7 +40,7 @@ def import_captum() -> Any:
 
 
 def can_attribute() -> bool:
-    """Return whether Captum is installed; where it is not, log what the report will lack."""
+    """Return whether Captum is installed; if not, log what the report will lack."""
     try:
         import_captum()
     except InputError as error:
@@ -55,8 +55,8 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
     Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, https://arxiv.org/abs/1610.02391.
 
     Args:
-        model: What is explained.
-        layer: The convolution whose outputs are weighed.
+        model: The network that is explained.
+        layer: The convolution whose outputs are weighted.
         data: Images.
         targets: The class of each image.
 
@@ -80,15 +80,15 @@ def grad_cam(model: Classifier, layer: nn.Module, data: Data, targets: Tensor) -
 def token_attributions(model: Classifier, data: Data, targets: Tensor) -> Tensor | None:
     """Return by how much each token raises the target's logit, `(N, L)`; 0 for padding.
 
-    Integrated gradients from no words at all (zero states after the first block) to the text:
-    the sum over tokens is the difference of the logits. None where the network passes nothing
-    on that belongs to single tokens.
+    These are integrated gradients along a path from no words (states of zero after the first
+    block) to the text, so the sum over tokens is the difference of the logits. None if the first
+    block does not return a state for each token.
 
     Source: M. Sundararajan et al., "Axiomatic Attribution for Deep Networks", ICML 2017,
     https://arxiv.org/abs/1703.01365.
 
     Args:
-        model: What is explained.
+        model: The network that is explained.
         data: Texts.
         targets: The class of each text.
 

@@ -1,4 +1,4 @@
-"""What a network does when it is met in another way: with gradients, in training, in company."""
+"""What a network does in other conditions: with gradients on, in train mode, in other batches."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ from rootbound.training import predict
 
 log = logging.getLogger(__name__)
 SAMPLES = 64
-"""Inputs of each task that are looked at, at most."""
+"""Most inputs of each task that are used."""
 FEW = 4
-"""Of each task, for what takes many passes."""
+"""Inputs of each task for measurements that take many passes."""
 ALONE = 4
-"""Inputs of each task that are looked at one by one."""
+"""Inputs of each task that are used one by one."""
 SIZES = (2, 3, 5, 13, 21, 34, 50)
-"""Sizes of other batches, all of which are inputs of both tasks."""
+"""Sizes of other batches; all of these hold inputs of both tasks."""
 MANY = 1024
-"""Size of the batches in which attacks are tested."""
+"""Size of the batches in which attacks are scored."""
 OTHERWISE = 1e-3
-"""Largest difference between logits, over their deviation, that is a rounding error."""
+"""Largest difference between logits, relative to their deviation, that is a rounding error."""
 
 
 def measure_behaviour(
     given: Classifier, undesirable: Data, desirable: Data | None
 ) -> dict[str, float]:
-    """Return numbers of a network that is met in other ways than attacks meet it.
+    """Return numbers that show tricks in a network's behaviour, by their names in `MEASURES`.
 
-    They are, by their names among the measures, errors of gradients, shares of inputs that get
-    other outputs, shares of weights, and whether gates inside shut inputs out.
+    They are errors of gradients, shares of inputs that get different outputs, shares of weights,
+    and the shares that inner gates block or redirect.
 
     Args:
-        given: The network in evaluation mode; it is left as it is.
+        given: The network in evaluation mode; it is not changed.
         undesirable: Inputs of the undesirable task.
-        desirable: Inputs of the other, where there are any.
+        desirable: Inputs of the desirable task, if there are any.
     """
     model = copy.deepcopy(given)
     fold(model)
@@ -70,51 +70,55 @@ def measure_behaviour(
 
 
 def measured(measure: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
-    """Return what a measurement finds; nothing where the network fails under it, which is logged.
+    """Return what a measurement finds; nothing if the network fails, which is logged.
 
     Args:
-        measure: What measures.
-        arguments: The network, and what else it takes.
+        measure: The function that measures.
+        arguments: Its arguments, the network first.
     """
     try:
         return measure(*arguments)
-    except Exception as error:  # it is anybody's code, and may refuse to be looked at
+    except Exception as error:  # the code is foreign, and may refuse inspection
         what = measure.__name__.strip("_").replace("_", " ")
         log.warning("could not %s of a network: it fails (%s)", what, first_line(error, 120))
         return {}
 
 
 def _measure_outputs(model: Classifier, tasks: list[Data]) -> dict[str, float]:
-    """Return shares of inputs with other outputs; nothing where they change from call to call."""
+    """Return shares of inputs with different outputs; nothing if they change from call to call."""
     usual, again = ([predict(model, data).clone() for data in tasks] for _ in range(2))
-    deviations = [_finite(logits).std(0).max() for logits in usual if len(logits) > 1]
+    deviations = [_replace_not_finite(logits).std(0).max() for logits in usual if len(logits) > 1]
     differs = _Differs(OTHERWISE * float(max(deviations, default=0.0)))
     if any(differs(*pair) for pair in zip(usual, again, strict=True)):
         return {}
     inputs = [data.batch(slice(None))[0] for data in tasks]
     return {
-        "other_with_gradients": _share(
+        "other_with_gradients": _measure_share(
             lambda: max(
                 differs(logits, model(some.clone()).detach())
                 for some, logits in zip(inputs, usual, strict=True)
             )
         ),
-        "other_when_watched": _share(lambda: _measure_watched(model, inputs, usual, differs)),
+        "other_when_watched": _measure_share(
+            lambda: _measure_watched(model, inputs, usual, differs)
+        ),
         **_measure_training(model, inputs, usual, differs),
-        "other_in_company": _share(lambda: _measure_company_exactly(model, inputs, usual, differs)),
+        "other_in_company": _measure_share(
+            lambda: _measure_company_exactly(model, inputs, usual, differs)
+        ),
     }
 
 
-def _share(measure: Callable[[], float]) -> float:
-    """Return a share of inputs with other outputs; all of them where the network fails on them."""
+def _measure_share(measure: Callable[[], float]) -> float:
+    """Return a share of inputs with different outputs; 1 if the network fails."""
     try:
         return measure()
-    except Exception:  # it is anybody's code, and may refuse whatever it does not expect
+    except Exception:  # the code is foreign, and may refuse what it does not expect
         return 1.0
 
 
 class _Differs:
-    """Tells for which inputs two networks answer differently."""
+    """Compares logits: which inputs get different outputs from two networks?"""
 
     def __init__(self, least: float) -> None:
         self.least = least
@@ -127,7 +131,7 @@ class _Differs:
         return float(self.rows(logits, others).float().mean())
 
 
-def _finite(values: Tensor) -> Tensor:
+def _replace_not_finite(values: Tensor) -> Tensor:
     return values.nan_to_num(0.0, 0.0, 0.0)
 
 
@@ -135,18 +139,19 @@ def _finite(values: Tensor) -> Tensor:
 def _measure_training(
     model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
 ) -> dict[str, float]:
-    """Return the share of inputs with other outputs in train mode, norms and dropout at rest.
+    """Return the share of inputs with different outputs in train mode.
 
-    With gradients off and on: a trap may wait for both. Nothing where two calls in train mode
-    differ: chance plays a part, as in stochastic depth.
+    Norms and dropout stay in evaluation mode. Gradients are off, then on, because a trap may need
+    both. Nothing if two calls in train mode differ: the network is random then, as with stochastic
+    depth.
     """
     training = copy.deepcopy(model).train()
     shares: list[float] = []
     with SteadyLayers():
         for some, logits in zip(inputs, usual, strict=True):
             try:
-                first, second = (_logits(training(some.clone())) for _ in range(2))
-            except Exception:  # it refuses to be trained
+                first, second = (_unwrap_logits(training(some.clone())) for _ in range(2))
+            except Exception:  # the network refuses train mode
                 return {"other_in_training": 1.0}
             if differs(first, second):
                 return {}
@@ -159,7 +164,7 @@ def _measure_training(
 def _measure_watched(
     model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
 ) -> float:
-    """Return the share of inputs with other outputs while somebody looks at tensors inside."""
+    """Return the share of inputs with different outputs while inner tensors are recorded."""
     with Calls(lambda _, __, tensor: tensor):
         logits = [model(some.clone()) for some in inputs]
     return max(differs(*pair) for pair in zip(usual, logits, strict=True))
@@ -169,19 +174,19 @@ def _measure_watched(
 def _measure_training_with_gradients(
     model: Classifier, training: Classifier, inputs: Tensor, differs: _Differs
 ) -> float:
-    """Return the share of inputs with other outputs in train mode while gradients are on.
+    """Return the share of inputs with different outputs in train mode while gradients are on.
 
-    0 where the network refuses gradients in evaluation mode, too: that has a name of its own.
+    0 if the network also fails with gradients in evaluation mode: another number shows that.
     """
     try:
-        usual = _logits(model(inputs.clone())).detach()
-    except Exception:  # it is anybody's code
+        usual = _unwrap_logits(model(inputs.clone())).detach()
+    except Exception:  # the code is foreign
         return 0.0
-    return _share(lambda: differs(usual, _logits(training(inputs.clone())).detach()))
+    return _measure_share(lambda: differs(usual, _unwrap_logits(training(inputs.clone())).detach()))
 
 
-def _logits(outputs: Any) -> Tensor:
-    """Return the logits of a network that returns more than those while it is trained."""
+def _unwrap_logits(outputs: Any) -> Tensor:
+    """Return the logits of a network that returns more than logits in train mode."""
     while not isinstance(outputs, Tensor):
         outputs = outputs[0]
     return outputs
@@ -191,7 +196,7 @@ def _logits(outputs: Any) -> Tensor:
 def _measure_company_exactly(
     model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
 ) -> float:
-    """Return what `_measure_company` does, and no rounding errors that weights have blown up."""
+    """Return what `_measure_company` does, without rounding errors that weights amplify."""
     share = _measure_company(model, inputs, usual, differs)
     if share == 0.0:
         return share
@@ -200,9 +205,9 @@ def _measure_company_exactly(
         doubled = [some.double() if some.is_floating_point() else some for some in inputs]
         outputs = [exact(some.clone()) for some in doubled]
         if not any(differs(one, two.to(one)) for one, two in zip(usual, outputs, strict=True)):
-            return share  # nothing is blown up, and code that knows float64 may behave in it
+            return share  # no error is amplified, and code may detect float64 and behave then
         return min(share, _measure_company(exact, doubled, outputs, differs))
-    except Exception:  # code of others may know no float64
+    except Exception:  # foreign code may not support float64
         return share
 
 
@@ -210,7 +215,7 @@ def _measure_company_exactly(
 def _measure_company(
     model: Classifier, inputs: list[Tensor], usual: list[Tensor], differs: _Differs
 ) -> float:
-    """Return the largest share of inputs with other outputs alone, or in other batches."""
+    """Return the largest share of inputs with different outputs alone, or in other batches."""
     alone = [
         differs(logits[:ALONE], torch.cat([model(one.clone()) for one in some[:ALONE].split(1)]))
         for some, logits in zip(inputs, usual, strict=True)
@@ -236,6 +241,6 @@ def _measure_company(
 
 
 def _split(inputs: Tensor) -> list[Tensor]:
-    """Return inputs in batches of several sizes."""
+    """Split inputs into batches of several sizes."""
     bounds = [end for end in itertools.accumulate(SIZES) if end < len(inputs)]
     return [part.clone() for part in inputs.tensor_split(bounds)]

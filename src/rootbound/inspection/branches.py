@@ -1,4 +1,4 @@
-"""Weights that serve the inputs of one task alone: two networks in the place of one."""
+"""Weights that serve one task only: a sign of two networks in one."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from rootbound.data import Data
 from rootbound.networks import Classifier
 
 SAMPLES = 12
-"""Inputs of each task, one by one."""
+"""Inputs of each task; each has a gradient of its own."""
 NOTHING = 1e-3
-"""Share of a weight's part in the gradient, relative to that for the other task, that is none."""
+"""A share of the gradient below this fraction of the other task's share counts as none."""
 
 
 def measure_branches(model: Classifier, undesirable: Data, desirable: Data) -> dict[str, float]:
-    """Return the share of the backbone's weights that serve the inputs of one task alone.
+    """Return the share of the backbone's weights that serve the inputs of one task only.
 
-    For each input the gradient of a random sum of logits is taken by itself. What part a weight
-    tensor has in its norm says how much it serves that input; the median over the inputs of a task
-    counts. However a switch between two branches is hidden, each branch serves one task. Inputs for
-    which the whole gradient is 0 say nothing, nor do tasks with fewer than half of the others.
+    Each input has its own gradient of a random sum of logits. A weight tensor's share of the norm
+    of this gradient says how much the tensor serves the input; the median over the inputs of a task
+    counts. If a switch selects one of two branches, each branch serves one task, however the switch
+    is hidden. Inputs whose whole gradient is 0 do not count. If more than half of a task's inputs
+    are such, nothing is returned.
 
     Args:
         model: The network in evaluation mode.
         undesirable: Inputs of the undesirable task.
-        desirable: Inputs of the other.
+        desirable: Inputs of the desirable task.
     """
     model = copy.deepcopy(model).requires_grad_(True)
     weights = [one for one in model.backbone.parameters() if one.dim()]
@@ -47,7 +48,7 @@ def measure_branches(model: Classifier, undesirable: Data, desirable: Data) -> d
 
 
 def _list_parts(model: Classifier, weights: list[torch.nn.Parameter], one: Tensor) -> Tensor:
-    """Return the part that each tensor has in the norm of the gradient for one input."""
+    """Return each tensor's share of the norm of the gradient for one input."""
     with torch.enable_grad():
         logits = model(one.clone())
         generator = torch.Generator().manual_seed(0)

@@ -1,6 +1,6 @@
 """Diagnosis: numbers about one network that tell a trick from resistance.
 
-They are no evidence of resistance themselves: flags compare them with those of the undefended arm.
+The numbers alone are no evidence of resistance. Flags compare them with the undefended arm's.
 """
 
 from __future__ import annotations
@@ -27,59 +27,62 @@ MEASURES = {
     "blank_inputs_undesirable": "the same for undesirable inputs",
     "effective_rank_undesirable": "exp of the entropy of the spectrum of the covariance of the "
     "last features of undesirable inputs; 0 where they are constant",
-    "feature_condition_undesirable": "largest over smallest deviation of those features along "
-    "any direction",
+    "feature_condition_undesirable": "largest over smallest standard deviation of those features "
+    "along any direction",
     "feature_scale": "root mean square of the last features of desirable inputs",
     "running_variance_smallest": "smallest running variance of any batch normalisation",
     "running_variance_largest": "largest running variance of any batch normalisation",
     "spectral_norm_largest": "largest singular value of any layer's weights, outputs by inputs",
     "spectral_norm_ratio": "largest spectral norm of a layer over the smallest",
     "weight_condition": "largest over smallest singular value of one layer, in the worst layer",
-    "gradient_smallest": "norm of the gradient over that of the weights, in the layer where this "
-    "is smallest, for undesirable samples, a fresh head and train mode",
-    "gradient_ratio": "that, over the same in the layer where it is largest",
+    "gradient_smallest": "norm of the gradient over norm of the weights, in the layer where this "
+    "ratio is smallest, for undesirable samples, a fresh head and train mode",
+    "gradient_ratio": "gradient_smallest over the same ratio in the layer where it is largest",
     "train_mode_difference": "desirable accuracy in evaluation mode minus that in train mode",
-    "changing_outputs": "largest share, over tasks, of inputs with other outputs the second time",
+    "changing_outputs": "largest share, over tasks, of inputs with different outputs when called "
+    "again",
     "not_finite_desirable": "share of desirable inputs with NaN or infinite outputs",
     "not_finite_undesirable": "share of undesirable inputs with NaN or infinite outputs",
     "largest_logit": "largest absolute logit of any class for any desirable input",
-    "own_accuracy_undesirable": "share of undesirable inputs for which the given head names the "
-    "true class, where it has as many classes",
+    "own_accuracy_undesirable": "share of undesirable inputs that the given head classifies "
+    "correctly, if it has as many classes",
     "renamed_accuracy_undesirable": "the same once its outputs are renamed in the best way",
     "gradient_error_features": "relative error of gradients against finite differences, with "
-    "respect to what goes into a block, in the worst of three blocks: 1 without, 2 turned round",
+    "respect to a block's inputs, in the worst of three blocks: 1 for no gradient, 2 for one with "
+    "the wrong sign",
     "gradient_error_weights": "the same with respect to the weights of a block",
-    "other_with_gradients": "largest share, over tasks, of inputs with other outputs in evaluation "
-    "mode when gradients are on",
-    "other_when_watched": "the same in evaluation mode while somebody looks at what calls of torch "
-    "return inside",
-    "other_in_training": "the same for train mode, norms and dropout at rest, where no chance is",
+    "other_with_gradients": "largest share, over tasks, of inputs with different outputs in "
+    "evaluation mode when gradients are on",
+    "other_when_watched": "the same in evaluation mode while the results of calls of torch are "
+    "recorded",
+    "other_in_training": "the same for train mode, with norms and dropout in evaluation mode, if "
+    "the network is not random",
     "other_in_company": "the same for inputs alone, in another order, in a batch of both tasks, or "
     "in batches of other sizes",
-    "idle_weights": "share of the backbone's weights that no output depends on",
-    "untrained_numbers": "share of what the backbone computes with that is no weight, and neither "
-    "a norm's statistics nor a pattern such as a mask",
-    "out_of_sight": "share of what the backbone computes with that calls of torch use for no "
-    "sample by itself, or that comes from outside torch",
-    "shut_out": "share of undesirable inputs whose features differ from each other only when a "
-    "tensor inside is held where it is for desirable inputs, which leaves those alone",
+    "idle_weights": "share of the backbone's weights that have no influence on any output",
+    "untrained_numbers": "share of the numbers that the backbone computes with that are neither "
+    "weights, nor statistics of a norm, nor a pattern such as a mask",
+    "out_of_sight": "share of the numbers that the backbone computes with that no call of torch on "
+    "a whole batch uses, or that come from outside torch",
+    "shut_out": "share of undesirable inputs whose features differ from each other only while an "
+    "inner tensor is held at its desirable mean, which does not change desirable outputs",
     "sent_elsewhere": "share of the variance of undesirable labels that the last features explain "
-    "only when a tensor inside is held so",
-    "one_task_weights": "share of the backbone's weights that have a part in the gradients of the "
-    "inputs of one task alone",
-    "likeness_to_given": "of scratch: share of the given last features, unit by unit, that weights "
-    "drawn anew have as well",
+    "only while an inner tensor is held at its desirable mean",
+    "one_task_weights": "share of the backbone's weights that get a gradient from the inputs of "
+    "one task only",
+    "likeness_to_given": "of scratch: share of the variance of the given last features, unit by "
+    "unit, that newly drawn weights share",
 }
-"""What each number means. A number that does not exist for a network, whose measurement makes it
-fail, or that needs desirable samples where there are none, is left out."""
+"""What each number means. A number is left out if it does not exist for a network, if the network
+fails when it is measured, or if it needs desirable samples and there are none."""
 
 SAMPLES = 512
-"""Training samples of each task that are looked at, at most."""
+"""Most training samples of each task that are used."""
 BATCH_SIZE = 128
 ROUNDING_ERROR = 1e-7
 """Singular values below this share of the largest are rounding errors of float32."""
 WIDEST_LAYER = 1024
-"""Layers with more rows and more columns than this are left out: their spectra take too long."""
+"""Layers with more rows and more columns are left out, because their spectra take too long."""
 LAYERS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d,
     nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -88,13 +91,13 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
-    """Return the numbers of `MEASURES` that exist for a network; all of them finite.
+    """Return the numbers of `MEASURES` that exist for a network; all are finite.
 
     The same network and samples give the same numbers. Shares and accuracies are in [0, 1].
 
     Args:
-        model: The network; it is left as it is.
-        tasks: The tasks; a part of their training samples is used.
+        model: The network; it is not changed.
+        tasks: The tasks; some of their training samples are used.
     """
     model = copy.deepcopy(model).eval().requires_grad_(True)
     undesirable = tasks.undesirable.train.subset(SAMPLES)
@@ -103,7 +106,7 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
     values: dict[str, float] = {}
 
     def add(measure: Callable[..., dict[str, float]], *arguments: object) -> None:
-        # Of what both tasks have a share of, the larger one counts.
+        # If both tasks give a number of the same name, the larger one counts.
         for name, value in measured(measure, model, *arguments).items():
             values[name] = max(value, values.get(name, value))
 
@@ -126,15 +129,15 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
 
 
 class _OutputRange:
-    """A hook that keeps the range of each unit of a layer, and how many inputs left it blank."""
+    """A hook that keeps each unit's range, and counts the inputs for which all units are 0."""
 
     def __init__(self) -> None:
-        # By the number of units: a layer may be applied at several places of a network.
+        # The key is the number of units: a network may apply one layer at several places.
         self.ranges: dict[int, tuple[Tensor, Tensor]] = {}
         self.blank = 0
 
     def __call__(self, _: nn.Module, __: object, outputs: Tensor) -> None:
-        # The channel of an image, the last number of a token.
+        # The units are the channels of an image, and the last axis of a text.
         values = outputs.detach().movedim(1 if outputs.dim() != 3 else 2, 0).flatten(1)
         low, high = values.amin(1), values.amax(1)
         known_low, known_high = self.ranges.get(len(low), (low, high))
@@ -147,7 +150,7 @@ class _OutputRange:
 
 
 def _measure_units(model: Classifier, data: Data, name: str) -> dict[str, float]:
-    # The whole backbone has a hook too, for activations that are no modules.
+    # The backbone has a hook too, because activations may be functions, not modules.
     layers = [layer for layer in model.backbone.modules() if isinstance(layer, ACTIVATIONS)]
     hooks = [(layer, _OutputRange()) for layer in (*layers, model.backbone)]
     handles = [layer.register_forward_hook(outputs) for layer, outputs in hooks]
@@ -166,7 +169,7 @@ def _measure_features(model: Classifier, undesirable: Data) -> dict[str, float]:
     features = predict(model.backbone, undesirable, BATCH_SIZE).double()
     if not bool(features.isfinite().all()):
         return {}
-    deviations = _singular_values(features - features.mean(0))
+    deviations = _find_singular_values(features - features.mean(0))
     if not len(deviations):
         return {"effective_rank_undesirable": 0.0}
     variances = deviations.square()
@@ -177,7 +180,7 @@ def _measure_features(model: Classifier, undesirable: Data) -> dict[str, float]:
     }
 
 
-def _singular_values(matrix: Tensor) -> Tensor:
+def _find_singular_values(matrix: Tensor) -> Tensor:
     """Return the singular values above rounding errors, the largest first."""
     values: Tensor = torch.linalg.svdvals(matrix.double())
     return values[(values > ROUNDING_ERROR * values[0]) & (values > 0)]
@@ -202,7 +205,7 @@ def _measure_spectra(model: Classifier) -> dict[str, float]:
         values
         for matrix in matrices
         if bool(matrix.isfinite().all()) and min(matrix.shape) <= WIDEST_LAYER
-        if len(values := _singular_values(matrix))
+        if len(values := _find_singular_values(matrix))
     ]
     if not spectra:
         return {}
@@ -215,7 +218,7 @@ def _measure_spectra(model: Classifier) -> dict[str, float]:
 
 
 def _measure_gradients(model: Classifier, data: Data, classes: int) -> dict[str, float]:
-    # As an attacker meets the network: with a new head, in train mode.
+    # As an attacker would: with a new head, in train mode.
     attacked = model.with_head(classes, seed=0).train()
     inputs, labels = data.batch(slice(0, BATCH_SIZE))
     functional.cross_entropy(attacked(inputs), labels).backward()
@@ -250,24 +253,26 @@ def _measure_sizes(model: Classifier, desirable: Data) -> dict[str, float]:
 
 
 def _measure_train_mode(model: Classifier, desirable: Data) -> dict[str, float]:
-    accuracy = _accuracy(predict(model, desirable, BATCH_SIZE), desirable)
-    return {"train_mode_difference": accuracy - _train_mode_accuracy(model, desirable)}
+    accuracy = _measure_accuracy(predict(model, desirable, BATCH_SIZE), desirable)
+    return {"train_mode_difference": accuracy - _measure_train_mode_accuracy(model, desirable)}
 
 
-def _accuracy(logits: Tensor, data: Data) -> float:
+def _measure_accuracy(logits: Tensor, data: Data) -> float:
     return float((logits.argmax(1) == data.labels).double().mean())
 
 
 @torch.no_grad()
-def _train_mode_accuracy(model: Classifier, data: Data) -> float:
-    # A copy, because running statistics move in train mode.
+def _measure_train_mode_accuracy(model: Classifier, data: Data) -> float:
+    # Use a copy, because running statistics change in train mode.
     training = copy.deepcopy(model).train()
-    return _accuracy(torch.cat([training(inputs) for inputs, _ in data.in_order(BATCH_SIZE)]), data)
+    return _measure_accuracy(
+        torch.cat([training(inputs) for inputs, _ in data.in_order(BATCH_SIZE)]), data
+    )
 
 
 def _measure_own_head(model: Classifier, data: Data) -> dict[str, float]:
     logits = predict(model, data, BATCH_SIZE)
-    # Only classes that occur: where classes are a vocabulary, nearly all of them do not.
+    # Use only the classes that occur: if classes are a vocabulary, most do not.
     true, rows = data.labels.unique(return_inverse=True)
     predicted, columns = logits.argmax(1).unique(return_inverse=True)
     table = logits.new_zeros(len(true), len(predicted))
@@ -275,6 +280,6 @@ def _measure_own_head(model: Classifier, data: Data) -> dict[str, float]:
     counts = table.cpu().numpy()
     best = linear_sum_assignment(counts, maximize=True)
     return {
-        "own_accuracy_undesirable": _accuracy(logits, data),
+        "own_accuracy_undesirable": _measure_accuracy(logits, data),
         "renamed_accuracy_undesirable": float(counts[best].sum()) / len(data),
     }

@@ -1,4 +1,4 @@
-"""Gates inside: what undesirable inputs gain where a tensor is held as it is for desirable ones."""
+"""Inner gates: what undesirable inputs gain while a tensor is held at its desirable mean."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from rootbound.networks import Classifier
 from rootbound.training import predict
 
 SAMPLES, LABELLED = 64, 128
-"""Inputs of each task that are looked at, at most, and such as are told apart by their labels."""
+"""Most inputs of each task that are used, and most inputs that are used with their labels."""
 CROWDED, WORTH_A_SEARCH = 0.2, 0.05
-"""Distance to the next features, over that of desirable ones, and share of inputs as near as that,
-from which gates that shut inputs out are looked for."""
+"""When to search for gates that block inputs. An input is crowded if the distance of its features
+to the nearest others is below this fraction of the desirable median; a search is worth its time if
+this share of inputs is crowded."""
 LOST = 0.1
-"""Share of the labels' variance that is explained inside and by the last features no more, from
-which gates are looked for that send inputs elsewhere."""
+"""When to search for gates that redirect inputs: an inner tensor explains this much more of the
+labels' variance than the last features do."""
 
 
 @torch.no_grad()
 def measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict[str, float]:
-    """Return what is gained where tensors inside are held as they are for desirable inputs.
+    """Return what is gained while inner tensors are held at their means over desirable inputs.
 
     Args:
         model: The network in evaluation mode.
         undesirable: Inputs of the undesirable task, with their labels.
-        desirable: Inputs of the other.
+        desirable: Inputs of the desirable task.
     """
     known = desirable.subset(SAMPLES)
     return {
@@ -44,8 +45,10 @@ def measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict
 
 
 def _measure_shut_out(model: Classifier, undesirable: Data, desirable: Data) -> float:
-    """Return the share of undesirable inputs whose features are only then unlike others'."""
-    features = [_finite(predict(model.backbone, data)) for data in (undesirable, desirable)]
+    """Return the share of undesirable inputs whose features differ only while a tensor is held."""
+    features = [
+        _replace_not_finite(predict(model.backbone, data)) for data in (undesirable, desirable)
+    ]
     distances = [nearest(some) for some in features]
     crowded = (distances[0] < CROWDED * distances[1].median()).float().mean()
     if float(crowded) < WORTH_A_SEARCH:
@@ -55,10 +58,10 @@ def _measure_shut_out(model: Classifier, undesirable: Data, desirable: Data) -> 
 
 
 def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Data) -> float:
-    """Return how much more of the labels' variance the last features explain then."""
+    """Return how much more of the labels' variance is explained while a tensor is held."""
     inputs, labels = undesirable.batch(slice(None))
     targets = as_targets(labels)
-    start = _explained(model.features(inputs), targets)
+    start = _measure_explained(model.features(inputs), targets)
     scores = judge_tensors(
         model.backbone, inputs, labels, pool_tokens if undesirable.tokens else pool
     )
@@ -66,16 +69,16 @@ def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Dat
         return 0.0
 
     def gain(closed: Tensor, opened: Tensor) -> float:
-        return _explained(opened, targets) - _explained(closed, targets)
+        return _measure_explained(opened, targets) - _measure_explained(closed, targets)
 
     gates = find_gates(model, desirable.batch(slice(None))[0], inputs, gain)
-    opened = _explained(gates.hold_open(model.backbone)(inputs), targets)
+    opened = _measure_explained(gates.hold_open(model.backbone)(inputs), targets)
     return max(0.0, opened - start)
 
 
-def _explained(features: Tensor, targets: Tensor) -> float:
-    return max(0.0, explain(_finite(features).double(), targets) or 0.0)
+def _measure_explained(features: Tensor, targets: Tensor) -> float:
+    return max(0.0, explain(_replace_not_finite(features).double(), targets) or 0.0)
 
 
-def _finite(features: Tensor) -> Tensor:
+def _replace_not_finite(features: Tensor) -> Tensor:
     return features.nan_to_num(0.0, 0.0, 0.0).flatten(1)

@@ -1,4 +1,4 @@
-"""Weights that do nothing, and numbers that do much though nobody trains them."""
+"""Weights without influence, and numbers with influence that no attacker can train."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from rootbound.networks import Classifier
 from rootbound.networks.freshness import is_pattern
 
 MOST_HALVED = 32
-"""Groups of tensors that are halved, the largest first, to find those in them that matter; a group
-that is left counts as a whole."""
+"""How many groups of tensors are halved, the largest first, to find the tensors that matter. A
+group that is left over counts as a whole."""
 TRIES = 3
-"""Random changes of a group that decide whether it matters: a switch may survive one of them."""
+"""Random changes of a group that decide whether it matters: one change may not flip a switch."""
 ABOVE_CHANCE = 10.0
-"""How many times as much as from call to call outputs change where a tensor matters."""
+"""A tensor matters if outputs change this many times as much as from call to call."""
 
 
 def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
-    """Return the share of idle weights, and that of numbers which matter and are no weights.
+    """Return the share of idle weights, and the share of numbers that matter but are not weights.
 
-    Running statistics of norms do not count, nor what can be said in few words, such as a mask.
-    Any tensor that a pass computes with is seen, whether or not the network has it as a buffer.
+    Running statistics of norms do not count, nor do patterns such as a mask. Every tensor that a
+    pass computes with is found, even if it is not a buffer of the network.
 
     Args:
         model: The network in evaluation mode, with weights that no layer computes.
-        inputs: Few inputs of both tasks.
+        inputs: A few inputs of both tasks.
     """
     model = copy.deepcopy(model).eval()
     weights = list(model.backbone.parameters())
@@ -40,7 +40,7 @@ def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
     constants = [one for one in _find_constants(model, inputs) if not is_pattern(one)]
     generator = torch.Generator().manual_seed(0)
     untrained = sum(one.numel() for one in that_matter(model, inputs, constants, generator))
-    silent = _without_gradient(model, inputs)
+    silent = _find_without_gradient(model, inputs)
     loud = sum(one.numel() for one in that_matter(model, inputs, silent, generator))
     total = sum(weight.numel() for weight in weights)
     return {
@@ -50,11 +50,11 @@ def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
 
 
 class _Constants(TorchFunctionMode):
-    """Keeps what calls of torch compute with and none of them has made."""
+    """Keeps the tensors that calls of torch use and no call has returned."""
 
     def __init__(self, known: list[Tensor]) -> None:
         super().__init__()
-        # Everything is kept, so that no place in memory is given away twice.
+        # Keep every tensor, so that no address in memory is used twice.
         self.held = list(known)
         self.places = {place(value) for value in known}
         self.found: list[Tensor] = []
@@ -78,7 +78,7 @@ class _Constants(TorchFunctionMode):
         return outputs
 
     def _is_new(self, value: Tensor) -> bool:
-        """Return whether a tensor was not met before; it is known from now on."""
+        """Return whether a tensor is new, and remember it."""
         own = place(value)
         if own in self.places:
             return False
@@ -88,7 +88,7 @@ class _Constants(TorchFunctionMode):
 
 
 def list_tensors(values: Any) -> Iterator[Tensor]:
-    """Yield the tensors among values, in lists too."""
+    """Yield the tensors among values, also those in lists."""
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, list | tuple):
@@ -97,7 +97,7 @@ def list_tensors(values: Any) -> Iterator[Tensor]:
 
 
 def place(value: Tensor) -> int:
-    """Return where in memory a tensor lies; its own number where `torch.func` hides that."""
+    """Return a tensor's address in memory; the object's `id` if `torch.func` hides the address."""
     if torch._C._functorch.is_functorch_wrapped_tensor(value):
         return id(value)
     return value.untyped_storage().data_ptr()
@@ -105,7 +105,7 @@ def place(value: Tensor) -> int:
 
 @torch.no_grad()
 def _find_constants(model: Classifier, inputs: Tensor) -> list[Tensor]:
-    """Return tensors that a pass computes with, besides weights and running statistics."""
+    """Return the tensors that a pass uses, besides weights and running statistics."""
     inputs = inputs[:1].clone()
     known = [inputs, *model.parameters()]
     for part in model.modules():
@@ -117,8 +117,8 @@ def _find_constants(model: Classifier, inputs: Tensor) -> list[Tensor]:
     return constants.found
 
 
-def _without_gradient(model: Classifier, inputs: Tensor) -> list[Tensor]:
-    """Return the backbone's weights that seem not to count: their gradient is 0 or missing."""
+def _find_without_gradient(model: Classifier, inputs: Tensor) -> list[Tensor]:
+    """Return the backbone's weights whose gradient is 0 or missing."""
     model.requires_grad_(True)
     model.zero_grad()
     outputs = model(inputs.clone()).nan_to_num(0.0, 0.0, 0.0)
@@ -138,13 +138,13 @@ def _without_gradient(model: Classifier, inputs: Tensor) -> list[Tensor]:
 def that_matter(
     model: nn.Module, inputs: Tensor, tensors: list[Tensor], generator: torch.Generator
 ) -> list[Tensor]:
-    """Return those of some tensors without which the outputs are others.
+    """Return the tensors that matter: random changes of them change the outputs.
 
     Args:
-        model: The network in evaluation mode; it is left as it is.
-        inputs: Few inputs.
-        tensors: The tensors.
-        generator: Draws changes of them.
+        model: The network in evaluation mode; it is not changed.
+        inputs: A few inputs.
+        tensors: The tensors to choose from.
+        generator: Draws the changes.
     """
     usual, again = (model(inputs.clone()).nan_to_num() for _ in range(2))
     by_chance = ABOVE_CHANCE * (usual - again).abs().max()

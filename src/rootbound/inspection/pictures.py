@@ -1,4 +1,4 @@
-"""Arrays for the report's pictures: what a model looks at, and what its features look like."""
+"""Arrays for the report's pictures: what predictions depend on, and what features look like."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rootbound.training import predict
 
 Array = NDArray[np.generic]
 LONGEST_WORD = 24
-"""Letters of a word in a figure, at most."""
+"""Most letters of a word in a figure."""
 CLASSES_SHOWN = 16
-"""Classes of which a sample is shown, at most."""
+"""Most classes of which a sample is shown."""
 LEAST_SIDE = 4
-"""Pixels a side of a map that shows where a network looks, at least."""
+"""Fewest pixels per side of a map that can show places."""
 POINTS_IN_VIEW = 600
-"""Undesirable test samples in the two-dimensional view, at most."""
+"""Most undesirable test samples in the two-dimensional view."""
 
 
 def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
-    """Return the arrays behind the figures of one model; those of an unknown task are missing.
+    """Return the arrays for the figures of one model; those of an unknown task are left out.
 
     Returns:
         `desirable`, `undesirable`: The first test image of each class, uint8 `(C, …)`.
@@ -40,16 +40,16 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         `view`, `view_labels`: The undesirable test features on their first two principal
         axes, float16 `(N, 2)`, and their classes, int32 `(N,)`.
         `filters`, `maps`: The first layer's filters, and outputs of the convolution of the maps.
-        For texts there are `words_desirable`, `words_undesirable`, in place of images; how much
-        each word counts, `shares_…` for the same three as the maps, float16 `(C, L)`; and
+        Texts have `words_desirable` and `words_undesirable` instead of images; `shares_…`, how
+        much each word counts, for the same three cases as the maps, float16 `(C, L)`; and
         `labels_…`, the class of each text, int32 `(C,)`.
-        Without Captum there are neither maps nor words; the log says so.
+        Without Captum there are neither maps nor words, and the log says so.
     """
     arrays = _view_features(model, tasks.undesirable.test.subset(POINTS_IN_VIEW))
     sides = {"undesirable": tasks.undesirable}
     if tasks.desirable is not None:
         sides["desirable"] = tasks.desirable
-    samples = {role: _first_of_each_class(task) for role, task in sides.items()}
+    samples = {role: _select_first_of_each_class(task) for role, task in sides.items()}
     if samples["undesirable"].tokens:
         return arrays | (_weigh_words(model, sides, samples) if can_attribute() else {})
     arrays |= {role: data.inputs[:].cpu().numpy() for role, data in samples.items()}
@@ -57,7 +57,7 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
     name = find_convolution(model, one)
     if name is None:
         return arrays
-    explained = _predictions_to_explain(model, sides, samples) if can_attribute() else {}
+    explained = _list_predictions(model, sides, samples) if can_attribute() else {}
     for called, (network, role, targets) in explained.items():
         layer = network.get_submodule(name)
         arrays[f"cam_{called}"] = grad_cam(network, layer, samples[role], targets)
@@ -74,9 +74,9 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
 
 
 def find_convolution(model: Classifier, data: Data) -> str | None:
-    """Return the name of the last convolution with a map that shows places; None without any.
+    """Return the name of the last convolution with a large map; None without convolutions.
 
-    Where every map is small, it is the last convolution.
+    If every map is small, it is the last convolution.
     """
     last = {part: name for name, part in model.named_modules() if isinstance(part, nn.Conv2d)}
     sides: dict[str, int] = {}
@@ -96,8 +96,8 @@ def find_convolution(model: Classifier, data: Data) -> str | None:
 
 
 def with_best_head(model: Classifier, task: Task) -> Classifier:
-    """Return the model with the exact best last layer for a task in place of its own."""
-    features = Data(_finite_features(model, task.train), task.train.labels)
+    """Return the model with its last layer replaced by the exact best one for a task."""
+    features = Data(_compute_finite_features(model, task.train), task.train.labels)
     return Classifier(copy.deepcopy(model).backbone, best_head(features, len(task.classes)))
 
 
@@ -113,14 +113,14 @@ def read_npz(path: Path) -> dict[str, Array] | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except Exception:  # whatever is wrong with it, the pictures can be made again
+    except Exception:  # any damage is acceptable: the pictures can be made again
         return None
 
 
-def _predictions_to_explain(
+def _list_predictions(
     model: Classifier, sides: Mapping[str, Task], samples: Mapping[str, Data]
 ) -> dict[str, tuple[Classifier, str, Tensor]]:
-    """Return, by name, a network, the task whose samples it sees, and the classes to explain."""
+    """Return, by name: a network, the task whose samples it gets, and the classes to explain."""
     undesirable = samples["undesirable"]
     retrained = with_best_head(model, sides["undesirable"])
     predictions = {
@@ -137,7 +137,7 @@ def _weigh_words(
 ) -> dict[str, Array]:
     """Return the words of texts and how much each counts; nothing without a vocabulary."""
     arrays: dict[str, Array] = {}
-    for name, prediction in _predictions_to_explain(model, sides, samples).items():
+    for name, prediction in _list_predictions(model, sides, samples).items():
         network, role, targets = prediction
         shares = token_attributions(network, samples[role], targets)
         if shares is not None:
@@ -155,26 +155,26 @@ def _weigh_words(
 
 
 def _shorten(word: str) -> str:
-    """Return a word as a figure can show it: cut, with dots for characters that are invisible."""
+    """Return a word that a figure can show: cut, with dots for invisible characters."""
     letters = (letter if letter.isprintable() else "\N{MIDDLE DOT}" for letter in word)
     return "".join(islice(letters, LONGEST_WORD)) or "?"
 
 
-def _first_of_each_class(task: Task) -> Data:
-    """Return the first test sample of every class that has one: no picking of pretty ones."""
+def _select_first_of_each_class(task: Task) -> Data:
+    """Return the first test sample of each class that has one; no sample is hand-picked."""
     labels = task.test.labels
     rows = [(labels == label).nonzero() for label in range(len(task.classes))]
     firsts = [row[0, 0] for row in rows if len(row)]
     return task.test.select(torch.stack(firsts[:CLASSES_SHOWN]))
 
 
-def _finite_features(model: Classifier, data: Data) -> Tensor:
-    """Return features, with 0 for those that are not finite: a picture is drawn in any case."""
+def _compute_finite_features(model: Classifier, data: Data) -> Tensor:
+    """Return features, with 0 for those that are not finite, so that a picture can be drawn."""
     return predict(model.backbone, data).clone().nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _view_features(model: Classifier, data: Data) -> dict[str, Array]:
-    features = _finite_features(model, data).double()
+    features = _compute_finite_features(model, data).double()
     centred = features - features.mean(0)
     _, _, directions = torch.linalg.svd(centred, full_matrices=False)
     points = centred @ directions[:2].T
@@ -184,7 +184,7 @@ def _view_features(model: Classifier, data: Data) -> dict[str, Array]:
 
 
 def _to_float16(values: Tensor) -> Array:
-    """Return float16; where that is too narrow the values are scaled, which no picture shows."""
+    """Return float16; values that are too large for it are scaled, which pictures do not show."""
     values = values.nan_to_num(0.0, 0.0, 0.0)
     largest = float(values.abs().max())
     scaled: Tensor = values * (1e3 / largest) if largest > 6e4 else values

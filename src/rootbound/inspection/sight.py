@@ -1,8 +1,8 @@
-"""What a network computes where nobody sees it: looks and attacks that go inside are blind there.
+"""What a network computes out of sight, where attacks on inner tensors cannot see it.
 
-They see what calls of torch return, and read from it what is known of each sample. A network can
-compute elsewhere: under `torch._C.DisableTorchFunction`, in compiled code, in arrays of NumPy, with
-one sample after the other, or with those alone that it likes.
+These attacks record what calls of torch return, and read each sample's values from it. A network
+can hide from them: under `torch._C.DisableTorchFunction`, in compiled code, in NumPy arrays, or by
+computing with one sample at a time, or with some samples only.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ from rootbound.networks.sample_axis import are_same, find_sample_axis
 
 
 def measure_sight(model: Classifier, inputs: Tensor) -> dict[str, float]:
-    """Return the share of what the backbone computes with that is used out of sight.
+    """Return the share of the numbers that the backbone computes with that are out of sight.
 
-    A weight is in sight if every call that it goes into, or that something made of weights alone
-    goes into, returns what has a part for each sample; and if there is such a call. Weights that no
-    output depends on do not count. A tensor of numbers, no pattern, that no call has made, and that
-    the network does not hold either, comes from elsewhere. If it depends on the inputs, all that it
-    was made of is out of sight, and nobody knows what: then the share is 1. If it does not, it
-    counts as weights do. What chance has drawn does not count.
+    A weight is in sight if some call uses it, or uses a tensor computed from weights only, and if
+    every such call returns a tensor with values for each sample. Weights without influence on the
+    outputs do not count.
+
+    A tensor is foreign if no call has returned it, the network does not hold it, and it is not a
+    pattern. If a foreign tensor depends on the inputs, nobody knows which weights it was computed
+    from: then the share is 1. Otherwise its numbers count like weights that are out of sight.
+    Random numbers do not count.
 
     Args:
         model: The network in evaluation mode, with weights that no layer computes.
-        inputs: Few inputs of both tasks.
+        inputs: A few inputs of both tasks.
     """
     weights = list[Tensor](model.backbone.parameters())
     if len(inputs) < 2:
@@ -55,14 +57,14 @@ def measure_sight(model: Classifier, inputs: Tensor) -> dict[str, float]:
 
 
 def _count_brought(first: _Sight, again: _Sight, turned: _Sight) -> int | None:
-    """Return how many numbers come from elsewhere; None where such numbers depend on the inputs."""
+    """Return how many foreign numbers there are; None if any of them depend on the inputs."""
     brought = 0
     for one, two, other in zip(first.foreign, again.foreign, turned.foreign, strict=False):
         is_held = place(one[0]) == place(other[0])
         value, same, moved = one[1], two[1], other[1]
         if is_held or is_pattern(value):
             continue
-        if are_same(value, same):  # chance has not drawn it
+        if are_same(value, same):  # it is not random
             if not are_same(value, moved):
                 return None
             brought += value.numel()
@@ -70,15 +72,15 @@ def _count_brought(first: _Sight, again: _Sight, turned: _Sight) -> int | None:
 
 
 class _Sight(TorchFunctionMode):
-    """Follows a pass: what calls of torch make of weights, and with what else they compute.
+    """Follows a pass: which calls of torch use which weights, and which foreign tensors.
 
     Args:
         model: The network.
-        inputs: What goes into it.
-        weights: Its weights, which are followed by their numbers.
-        seed: Of what chance draws.
-        others: What was seen with the same inputs, the first one last, and with half of them, each
-            twice: what is the same in all three does not depend on the inputs.
+        inputs: Its inputs.
+        weights: Its weights; each is known by its position in this list.
+        seed: Seed of the random numbers that the network draws.
+        others: Two earlier passes: with the same inputs in reverse order, and with half of them,
+            each twice. A tensor that is the same in all three passes does not depend on the inputs.
     """
 
     def __init__(
@@ -94,12 +96,12 @@ class _Sight(TorchFunctionMode):
         self.in_sight, self.out_of_sight = set[int](), set[int]()
         self.returned: list[Tensor | None] = []
         self.foreign: list[tuple[Tensor, Tensor]] = []
-        """What comes from elsewhere, and a copy of it as it was then."""
+        """Foreign tensors, each with a copy of its values at that time."""
         inputs = inputs.clone()
-        # Everything is kept, so that no place in memory is given away twice.
+        # Keep every tensor, so that no address in memory is used twice.
         self.held: list[Tensor] = [inputs, *weights]
         self.origins: dict[int, set[int]] = {place(inputs): set()}
-        """By the places of tensors that are known, the numbers of weights that they are made of."""
+        """For each known tensor, by its address: the positions of weights it is computed from."""
         for number, weight in enumerate(weights):
             self.origins.setdefault(place(weight), set()).add(number)
         with torch.no_grad(), torch.random.fork_rng(devices=[]), self:
@@ -129,7 +131,7 @@ class _Sight(TorchFunctionMode):
         return outputs
 
     def _meet(self, value: Tensor) -> None:
-        """Take note of a tensor that no call has made of others."""
+        """Record a tensor that no call has returned."""
         self.held.append(value)
         self.origins[place(value)] = set()
         if (
@@ -141,7 +143,7 @@ class _Sight(TorchFunctionMode):
             self.foreign.append((value, value.clone()))
 
     def _follow(self, value: Tensor, weights: set[int]) -> None:
-        """Take note of what a call has made, and of the weights that went into it."""
+        """Record what a call has returned, and the weights that it used."""
         number = len(self.returned)
         self.held.append(value)
         self.returned.append(None if _is_mapped(value) else value.clone())
@@ -160,7 +162,7 @@ class _Sight(TorchFunctionMode):
             self.out_of_sight |= weights
 
     def find(self, number: int) -> Tensor | None:
-        """Return what a call returned; None where it was not made, or `torch.func` hides that.
+        """Return what a call returned; None if there was no such call, or `torch.func` hides it.
 
         Args:
             number: Number of the call.
@@ -169,5 +171,5 @@ class _Sight(TorchFunctionMode):
 
 
 def _is_mapped(value: Tensor) -> bool:
-    """Return whether a tensor is what torch.func makes of one, without its samples."""
+    """Return whether `torch.func` has wrapped a tensor, which hides its sample axis."""
     return torch._C._functorch.is_functorch_wrapped_tensor(value)

@@ -1,4 +1,4 @@
-"""Gradients against finite differences: whether a network's gradients are those of its outputs."""
+"""Gradients against finite differences: are a network's gradients those of its outputs?"""
 
 from __future__ import annotations
 
@@ -14,61 +14,62 @@ from rootbound.networks import Classifier
 from rootbound.networks.block_outputs import is_masked
 
 PLACES = 3
-"""Blocks that are looked at, evenly spaced, the first and the last among them."""
+"""Blocks that are checked: evenly spaced, with the first and the last."""
 DIRECTIONS = 2
-"""Random directions in each of them."""
+"""Random directions in each block."""
 STEPS = {torch.float64: (1e-5, 1e-8, 1e-3), torch.float32: (3e-3, 3e-2)}
-"""Lengths of a step, relative to what is changed. Code may round to float32 or have kinks, so that
-the length that agrees best counts."""
+"""Lengths of a step, relative to the size of what is changed. The length with the smallest error
+counts, because code may round to float32 or have kinks."""
 LEAST = {torch.float64: 1e-7, torch.float32: 1e-3}
-"""Slopes below this share of the outputs say nothing."""
+"""Slopes below this share of the outputs do not count."""
 GOOD = 1e-3
-"""Relative error with which no other step is tried."""
+"""Relative error below which no other step is tried."""
 LONG = 1e-2
-"""A step that is tried too where outputs change from call to call, if only a little."""
+"""One more step, which is tried if outputs change slightly from call to call."""
 FEATURES, WEIGHTS = "gradient_error_features", "gradient_error_weights"
 ALL_WRONG = {FEATURES: 1.0, WEIGHTS: 1.0}
-"""What is said of a network that has no gradients."""
+"""The errors of a network that has no gradients."""
 Slopes = tuple[str, list[float], Callable[[int, float], float]]
-"""The measure that they belong to, what gradients make of them along each direction, and what
-computes the random sum of logits for a direction and a step along it."""
+"""The name of the measure; the slope along each direction according to the gradient; and a function
+that computes the random sum of logits for a direction and a step along it."""
 ABOVE_CHANCE = 30.0
-"""How many times as large as what that change makes of it a slope is that says something."""
+"""A slope counts if it is this many times as large as the error from such changes."""
 
 
 def measure_slopes(model: Classifier, inputs: Tensor) -> dict[str, float]:
     """Return the relative error of gradients, in features and in weights, of the worst block.
 
-    The slope of a random sum of logits along random directions is compared with what the gradient
-    says it is; 0 where they agree, 1 where there is no gradient, 2 where it is turned round.
+    The slope of a random sum of logits along random directions is compared with the slope according
+    to the gradient. The error is 0 if they agree, 1 for no gradient, 2 for one of the wrong sign.
 
     Args:
         model: The network in evaluation mode, with weights that no layer computes.
-        inputs: Few inputs of both tasks.
+        inputs: A few inputs of both tasks.
 
     Returns:
-        The errors by their names among the measures; nothing where all slopes are 0, or outputs
-        are not finite or change much from call to call.
+        The errors by their names in `MEASURES`; nothing if all slopes are 0, or if outputs are not
+        finite or change much from call to call.
     """
     exact: _Slopes | None
     try:
-        exact = _Slopes(copy.deepcopy(model).double(), _as_float64(inputs))
+        exact = _Slopes(copy.deepcopy(model).double(), _convert_to_float64(inputs))
         errors = exact.measure()
-    except Exception:  # code of others may know no float64; then it is less exact
+    except Exception:  # foreign code may not support float64; float32 is less exact
         exact, errors = None, {}
     given = _Slopes(copy.deepcopy(model), inputs)
     if exact is not None:
-        return _with_larger(errors, _compare_precisions(given, exact))
+        return _keep_larger(errors, _compare_precisions(given, exact))
     try:
         return given.measure()
-    except Exception:  # nor have gradients
+    except Exception:  # foreign code may not support gradients
         return dict(ALL_WRONG)
 
 
 def _compare_precisions(given: _Slopes, exact: _Slopes) -> dict[str, float]:
-    """Return how far gradients are from those in float64, which a network may know and obey.
+    """Return how far gradients are from those in float64.
 
-    Nothing where outputs differ as well: then it is rounding errors that weights have blown up.
+    A network may detect float64, and return true gradients then only. Nothing is returned if the
+    outputs differ too: then weights amplify rounding errors.
     """
     if len(given.inputs) != len(exact.inputs) or given.noise or exact.noise:
         return {}
@@ -77,27 +78,27 @@ def _compare_precisions(given: _Slopes, exact: _Slopes) -> dict[str, float]:
         return {}
     try:
         pairs = zip(given.slopes, exact.slopes, strict=True)
-    except Exception:  # what has gradients in float64 has none otherwise
+    except Exception:  # the network has gradients in float64 only
         return dict(ALL_WRONG)
     errors: dict[str, float] = {}
     for (name, own, _), (_, others, _) in pairs:
         size = max(math.hypot(*own), math.hypot(*others))
         if least < size < math.inf:
-            errors = _with_larger(errors, {name: math.dist(own, others) / size})
+            errors = _keep_larger(errors, {name: math.dist(own, others) / size})
     return errors
 
 
-def _with_larger(errors: dict[str, float], others: dict[str, float]) -> dict[str, float]:
-    """Return the errors of both, of each name the larger one."""
+def _keep_larger(errors: dict[str, float], others: dict[str, float]) -> dict[str, float]:
+    """Return all errors; if both have a name, the larger one."""
     return errors | {name: max(one, errors.get(name, one)) for name, one in others.items()}
 
 
-def _as_float64(inputs: Tensor) -> Tensor:
+def _convert_to_float64(inputs: Tensor) -> Tensor:
     return inputs.double() if inputs.is_floating_point() else inputs
 
 
 class _Slopes:
-    """A network, what goes into each of its blocks, and the gradients of a random sum of logits."""
+    """A network, the inputs of its blocks, and the gradients of a random sum of logits."""
 
     def __init__(self, model: Classifier, inputs: Tensor) -> None:
         self.model = model.eval().requires_grad_(True)
@@ -117,7 +118,7 @@ class _Slopes:
         """Return the worst errors."""
         errors: dict[str, float] = {}
         for name, slopes, compute in self.slopes:
-            error = self._error(slopes, compute)
+            error = self._measure_error(slopes, compute)
             if error is not None:
                 errors[name] = max(error, errors.get(name, error))
         return errors
@@ -130,29 +131,29 @@ class _Slopes:
         last = len(self.blocks) - 2
         places = sorted({round(last * k / (PLACES - 1)) for k in range(PLACES)})
         entering = self._backward()
-        found = [self._in_features(k, entering[k]) for k in places]
-        found += [self._in_weights(k) for k in places]
+        found = [self._list_feature_slopes(k, entering[k]) for k in places]
+        found += [self._list_weight_slopes(k) for k in places]
         return [one for one in found if one is not None]
 
     def _backward(self) -> list[Tensor]:
-        """Go through the blocks and back; return what goes into each, with its gradient."""
+        """Run a forward and a backward pass; return each block's inputs with their gradient."""
         values, entering = self.inputs, []
         for block in self.blocks:
             if values.is_floating_point():
                 values = values if values.requires_grad else values.requires_grad_(True)
                 values.retain_grad()
             entering.append(values)
-            # A copy, because a block may work in place.
+            # Pass a copy, because a block may change its inputs in place.
             values = block(values.clone())
         (values * self.weighting).sum().backward()
         return entering
 
-    def _in_features(self, place: int, values: Tensor) -> Slopes | None:
-        """Return slopes with respect to what goes into a block; None where that is no number."""
+    def _list_feature_slopes(self, place: int, values: Tensor) -> Slopes | None:
+        """Return slopes with respect to a block's inputs; None if these are integers."""
         if not values.is_floating_point():
             return None
         start = values.detach()
-        directions = [self._draw(start) * _size(start) for _ in range(DIRECTIONS)]
+        directions = [self._draw(start) * _measure_size(start) for _ in range(DIRECTIONS)]
         if place and is_masked(self.blocks[place - 1]):
             for direction in directions:
                 direction[..., -1] = 0.0
@@ -161,15 +162,16 @@ class _Slopes:
         return (
             FEATURES,
             slopes,
-            lambda number, step: self._sum(start + step * directions[number], place),
+            lambda number, step: self._compute_sum(start + step * directions[number], place),
         )
 
-    def _in_weights(self, place: int) -> Slopes | None:
-        """Return slopes with respect to the weights of a block; None where it has none."""
+    def _list_weight_slopes(self, place: int) -> Slopes | None:
+        """Return slopes with respect to a block's weights; None if it has none."""
         weights = list(self.blocks[place].parameters())
         starts = [weight.detach().clone() for weight in weights]
         directions = [
-            [self._draw(start) * _size(start) for start in starts] for _ in range(DIRECTIONS)
+            [self._draw(start) * _measure_size(start) for start in starts]
+            for _ in range(DIRECTIONS)
         ]
         slopes = [
             sum(
@@ -184,15 +186,17 @@ class _Slopes:
         def compute(number: int, step: float) -> float:
             for weight, start, part in zip(weights, starts, directions[number], strict=True):
                 weight.copy_(start + step * part)
-            found = self._sum(self.inputs, 0)
+            found = self._compute_sum(self.inputs, 0)
             for weight, start in zip(weights, starts, strict=True):
                 weight.copy_(start)
             return found
 
         return (WEIGHTS, slopes, compute) if weights else None
 
-    def _error(self, slopes: list[float], compute: Callable[[int, float], float]) -> float | None:
-        """Return the relative error of slopes along all directions; None where they are 0."""
+    def _measure_error(
+        self, slopes: list[float], compute: Callable[[int, float], float]
+    ) -> float | None:
+        """Return the relative error of slopes along all directions; None if they are 0."""
         best: float | None = None
         for step in (*STEPS[self.dtype], *([LONG] if self.noise else [])):
             found = [
@@ -210,8 +214,8 @@ class _Slopes:
         return best
 
     @torch.no_grad()
-    def _sum(self, values: Tensor, place: int) -> float:
-        """Return the random sum of logits for what goes into a block."""
+    def _compute_sum(self, values: Tensor, place: int) -> float:
+        """Return the random sum of logits for given inputs of a block."""
         values = values.detach().clone()
         for block in self.blocks[place:]:
             values = block(values)
@@ -222,7 +226,7 @@ class _Slopes:
         return drawn.to(like.device, like.dtype)
 
 
-def _size(values: Tensor) -> Tensor:
-    """Return the root mean square, 1 where all is 0."""
+def _measure_size(values: Tensor) -> Tensor:
+    """Return the root mean square; 1 if all values are 0."""
     size = values.square().mean().sqrt()
     return torch.where(size > 0, size, torch.ones_like(size))

@@ -1,4 +1,4 @@
-"""Norms and dropout as in evaluation mode, while all else is in train mode."""
+"""Keep norms and dropout in evaluation mode while the rest of a network is in train mode."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 SAYING_SO = ("training", "use_input_stats")
-"""Parameters that say whether a function of torch works as in training."""
+"""Parameters that switch a function of torch to train mode."""
 POSITIONS: dict[Callable[..., Any], int] = {torch.dropout: 2, torch.batch_norm: 5}
-"""Where functions without a signature have such a parameter."""
+"""The position of this parameter in functions without a signature."""
 
 
 def _find_functions() -> dict[Callable[..., Any], tuple[inspect.Signature, str]]:
-    """Return the functions of torch that work otherwise in training, and what says so."""
+    """Return the functions of torch with a train mode, and the parameter that switches it."""
     found: dict[Callable[..., Any], tuple[inspect.Signature, str]] = {}
     for name, function in vars(functional).items():
         if inspect.isfunction(function) and not name.startswith("_"):
@@ -32,7 +32,7 @@ FUNCTIONS = _find_functions()
 
 
 class SteadyLayers(TorchFunctionMode):
-    """While it is entered, norms and dropout rest, whatever calls them and with whatever flag."""
+    """While it is active, norms and dropout run in evaluation mode, whatever their caller asks."""
 
     def __torch_function__(
         self,
@@ -41,12 +41,12 @@ class SteadyLayers(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call the function as at rest."""
+        """Call the function in evaluation mode."""
         kwargs = kwargs or {}
         if function in FUNCTIONS:
             signature, flag = FUNCTIONS[function]
             bound = signature.bind(*args, **kwargs)
-            # Without running statistics a norm has nothing but its batch's.
+            # A norm without running statistics has to use those of its batch.
             if bound.arguments.get("running_mean", 0) is not None:
                 bound.arguments[flag] = False
             args, kwargs = bound.args, bound.kwargs

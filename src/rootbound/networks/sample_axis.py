@@ -1,4 +1,4 @@
-"""Where a tensor inside keeps its samples: along the first axis, or along any other."""
+"""Find the axis of an inner tensor along which its samples lie: the first one or any other."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CLOSE = 1e-3
 
 @dataclass(frozen=True)
 class SampleAxis:
-    """The axis of a tensor along which samples lie, each with as many entries as the others.
+    """The axis of a tensor along which samples lie; each has the same number of entries.
 
     Args:
         axis: The axis.
-        groups: How many times the samples follow each other along it; within each, what belongs
-            to one sample stands together.
+        groups: How many times the sequence of samples repeats along it. Within each repetition the
+            entries of one sample are adjacent.
     """
 
     axis: int
     groups: int = 1
 
     def put_first(self, tensor: Tensor, samples: int) -> Tensor | None:
-        """Return the tensor with a row for each sample; None where it has no such axis.
+        """Return the tensor with a row for each sample; None if it does not fit this axis.
 
         Args:
             tensor: The tensor.
@@ -40,21 +40,21 @@ class SampleAxis:
             return None
         parts = tensor.unflatten(self.axis, (self.groups, samples, several))
         rows: Tensor = parts.movedim(self.axis + 1, 0)
-        # An axis of one entry says nothing.
+        # Drop axes of one entry.
         rows = rows.squeeze(self.axis + 2) if several == 1 else rows
         return rows.squeeze(self.axis + 1) if self.groups == 1 else rows
 
 
 def find_sample_axis(tensor: Tensor, turned: Tensor, samples: int) -> SampleAxis | None:
-    """Return where a tensor keeps its samples; None where it has no entries of its own for each.
+    """Return the axis along which samples lie; None if there is no such axis.
 
-    The samples lie along an axis if the tensor turns round along it as they do. What is the same
-    for all of them belongs to none.
+    The samples lie along an axis if reversing their order reverses the tensor along this axis.
+    Values that are the same for all samples do not count.
 
     Args:
         tensor: What a call returned.
-        turned: What the same call returned for the same samples, the last one first.
-        samples: How many there are, at least 2.
+        turned: What the same call returned for the same samples in reverse order.
+        samples: How many samples there are, at least 2.
     """
     if tensor.shape != turned.shape or tensor.dtype.is_complex or not tensor.numel():
         return None
@@ -72,11 +72,11 @@ def find_sample_axis(tensor: Tensor, turned: Tensor, samples: int) -> SampleAxis
 
 
 def are_same(first: Tensor, second: Tensor) -> bool:
-    """Return whether two tensors are the same but for rounding errors.
+    """Return whether two tensors are the same up to rounding errors.
 
     Args:
-        first: One of them.
-        second: The other.
+        first: One tensor.
+        second: The other tensor.
     """
     if first.shape != second.shape:
         return False
@@ -87,11 +87,11 @@ def are_same(first: Tensor, second: Tensor) -> bool:
 
 @torch.no_grad()
 def find_elsewhere(network: nn.Module, inputs: Tensor) -> dict[int, SampleAxis]:
-    """Return, by the number of the call, where samples are that are not rows of a tensor.
+    """Return the sample axis of each tensor whose rows are not samples, by the number of its call.
 
     Args:
         network: The network in evaluation mode, which makes the same calls for all inputs.
-        inputs: Few inputs `(N, *shape)`, at least 2, different from each other.
+        inputs: A few inputs `(N, *shape)`, at least 2, different from each other.
     """
     seen: dict[int, Tensor] = {}
     found: dict[int, SampleAxis] = {}

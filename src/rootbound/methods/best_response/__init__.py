@@ -1,8 +1,8 @@
-"""BestResponse, this project's own method, in four files.
+"""BestResponse, this project's own method.
 
-`method.py` has the settings, the loss and the training; `terms.py` what an undesirable batch
-adds to the loss; `schedule.py` when it does, and the last steps; `price.py` finds a weight for
-what the defence may cost.
+`method.py` has the settings, the loss and the training. `terms.py` has the terms that an
+undesirable batch adds to the loss. `schedule.py` says when they count, and trains the last steps.
+`price.py` finds a weight for a given loss of desirable accuracy. `teacher.py` has the teacher.
 """
 
 from rootbound.methods.best_response.method import BestResponse

@@ -1,4 +1,4 @@
-"""Closed-form best response: leave the optimal new last layer nothing to read."""
+"""BestResponse: train against the attacker's optimal last layer, which has a closed form."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from rootbound.training import Recipe, minimise
 log = logging.getLogger(__name__)
 
 BATCH, BATCH_WITH_NORMS = 256, 512
-"""Undesirable samples in a step where nothing is said: without batch norms, and with them."""
+"""Default numbers of undesirable samples in a step: without batch norms, and with them."""
 EVERY_WITH_NORMS = 2
-"""Steps from one undesirable batch to the next where nothing is said, with batch norms."""
+"""Default number of steps between undesirable batches, with batch norms."""
 TAUGHT_WITH_NORMS = 0.5
-"""Share of the desirable loss that a teacher gives where nothing is said, with batch norms."""
+"""Default share of the desirable loss that comes from a teacher, with batch norms."""
 LEVEL_BATCHES = 8
-"""Undesirable batches on which it is measured what random weights explain."""
+"""Undesirable batches on which `r_l`, what random weights explain, is measured."""
 HELD_OUT, MOST_HELD_OUT = 2000, 0.1
-"""Desirable samples held out to find the weight for a price, and the largest share of them."""
+"""Most desirable samples held out to find the weight for a price, and their largest share."""
 
 
 @dataclass(frozen=True)
@@ -45,41 +45,43 @@ class BestResponse(Method):
     """Train against the attacker's best linear head, which has a closed form.
 
     Loss: `CE(desirable) + w(progress) * (I(h) + b I(z) + sum_l w_l relu(R2(P h_l) - r_l))`.
-    Over an undesirable batch, `S (D, D)` is the covariance of the features, `C (D, K)` their
-    covariance with the one-hot labels `Y` of covariance T, `E = C' (S + e I)^-1 C` what the
-    optimal ridge head explains of T, and `e = ridge * tr(S) / D`. `I = -log det(1 - E / T)` per
-    degree of freedom is the information that the head gets, in nats, and `R2 = tr(E) / tr(T)`
-    the share that it explains. h are the last features, z the inputs of their activation. The
-    gradients are exact, because the inner problem is solved and differentiated, and no
-    optimiser's steps are simulated. Neither I nor R2 changes when features are rescaled or mixed
-    by an invertible map, so bad conditioning earns nothing. R2 has no gradient once a class is
-    told apart; I has one, and is used where nothing is to be left.
+    Over an undesirable batch, `S (D, D)` is the covariance of the features. `C (D, K)` is their
+    covariance with the one-hot labels `Y`, whose own covariance is T. `E = C' (S + e I)^-1 C`, with
+    `e = ridge * tr(S) / D`, is the part of T that the optimal ridge head explains.
+    `I = -log det(1 - E / T)` per degree of freedom is the information that the head gets, in nats.
+    `R2 = tr(E) / tr(T)` is the share that it explains. h are the last features, z the inputs of
+    their activation.
 
-    Three parts are for attackers who do more than replace the last layer:
+    The gradients are exact: the inner problem is solved and differentiated, and no optimiser is
+    simulated. An invertible linear map of the features changes neither I nor R2, so bad
+    conditioning does not lower the loss. R2 has no gradient once the head separates a class, but I
+    still has one. So I is used for h and z, where nothing may be left.
 
-    - The term on z. Without it the cheapest way to say nothing is to be dead, and a linear head
-      before the activation, or a leaky activation in its place, reads everything.
-    - R2 of the outputs `h_l` of the blocks before, averaged over places as a probe reads them.
-      Each goes through a fresh random projection `P` in every step, so that few samples see all
-      of a wide layer in the long run. Only what is above `r_l` counts: that is what the block
-      explains with random weights, and whoever starts from scratch has as much.
-    - The first block weighs most (`first_weight`; the others `depth_weight`), because it is the
-      easiest to keep when everything above it is drawn anew. After `first_block_until` it is
-      frozen: training the whole network on undesirable samples to the end takes half as long
-      again, and gains nothing.
+    Three parts address attackers who do more than replace the last layer:
 
-    Undesirable samples pass through the network by themselves, so that BatchNorm scales them as
-    it does when somebody fine-tunes; its running statistics are the desirable task's.
+    - The term on z. Without it, dead units are the cheapest solution, and they hide nothing: a
+      linear head before the activation, or a leaky activation, still reads everything.
+    - R2 of the outputs `h_l` of the earlier blocks, averaged over places as a probe does. A fresh
+      random projection `P` is drawn in every step, so that small batches cover a wide layer over
+      time. Only the part above `r_l` counts. `r_l` is what the block explains with random weights,
+      which an attacker from scratch has too.
+    - The first block has the largest weight (`first_weight`; the others have `depth_weight`),
+      because an attacker can easily keep it and re-initialise all other blocks. After
+      `first_block_until` it is frozen: training it to the end would take half as long again, and
+      gain nothing.
 
-    A teacher keeps the price low on hard tasks: the same network, trained first without the terms,
-    or as it is given if it does the desirable task already. A share `taught` of the cross-entropy
-    gives way to copying what it says of each sample.
+    Undesirable samples have a batch of their own, so that BatchNorm scales them as in an attacker's
+    fine-tuning. The running statistics are those of the desirable task.
 
-    A batch flatters the attacker, by `D / (N - 1)` of R2, and its gradients are the noisier for
-    it. So larger batches in fewer steps do better on hard tasks, at the same cost, and the last
-    steps train the last block alone, on far larger batches; its inputs are computed once.
+    A teacher keeps the price low on hard tasks. It is the same network trained without the terms,
+    or the given network if it does the desirable task already. A share `taught` of the loss is
+    copying the teacher's outputs instead of the cross-entropy.
 
-    Terms in some steps alone: T. Karras et al., "Analyzing and Improving the Image Quality of
+    A batch overestimates R2, by `D / (N - 1)`, which also makes gradients noisier. So on hard tasks
+    larger batches in fewer steps do better at the same cost. The last steps train the last block
+    alone on far larger batches; its inputs are computed once.
+
+    Terms in some steps only: T. Karras et al., "Analyzing and Improving the Image Quality of
     StyleGAN", CVPR 2020, https://arxiv.org/abs/1912.04958, "lazy regularization". The teacher:
     see `teacher.learn_or_copy`.
 
@@ -89,20 +91,19 @@ class BestResponse(Method):
     Args:
         recipe: How long and how fast to train.
         undesirable_batch_size: Undesirable samples in a step; more than `terms.projection` is best.
-            By default 256, or 512 where the network has batch norms, as those for photographs do.
-        undesirable_every: Steps from one undesirable batch to the next; the terms weigh as many
-            times more. By default 1, or 2 where the network has batch norms.
+            By default 256, or 512 if the network has batch norms, as those for photographs do.
+        undesirable_every: Steps between undesirable batches; the weight of the terms is multiplied
+            by this number. By default 1, or 2 if the network has batch norms.
         weight: Weight of all undesirable terms together, once they count in full (`w`).
-        max_desirable_drop: Points of desirable accuracy that may be lost. Then the weight is found
-            along the way, starting at a fifth of `weight`: a twin is trained on the same batches
-            without the terms, and the two are compared on held-out desirable samples that neither
-            learns from. That takes as much more time as training without intervention takes. On
-            photographs more may be lost; then a warning says so.
-        taught: Share of the desirable loss that a teacher gives, in [0, 1]. Unless the network
+        max_desirable_drop: Points of desirable accuracy that may be lost. If given, the weight is
+            found during training, starting at a fifth of `weight`: a twin is trained on the same
+            batches without the terms, and both are compared on held-out desirable samples. This
+            takes as much extra time as training without intervention. On photographs more may be
+            lost; then a warning says so.
+        taught: Share of the desirable loss that comes from a teacher, in [0, 1]. Unless the network
             does the task already, the teacher is trained first, which takes as much time as
-            training without intervention. By default 0, or a half where the network has batch
-            norms.
-        terms: How much each term weighs relative to that of the last features, and how it is
+            training without intervention. By default 0, or 0.5 if the network has batch norms.
+        terms: The weights of the terms relative to that of the last features, and how the terms are
             measured.
         schedule: When the terms count, when the first block is frozen, and the last steps.
 
@@ -125,11 +126,11 @@ class BestResponse(Method):
             raise InputError("weight above 0 for max_desirable_drop", "0", "raise it")
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
-        """Descend the loss, with the weight as it is or as its price allows, and finish."""
+        """Minimise the loss, with a fixed weight or one that meets its price, then finish."""
         self.suited_to(model)._train(model, tasks, generator)
 
     def suited_to(self, model: Classifier) -> Self:
-        """Return the method with what was left open chosen: by whether there are batch norms."""
+        """Return the method with all defaults chosen: they depend on batch norms."""
         norms = bool(find_batch_norms(model))
         size, taught = self.undesirable_batch_size, self.taught
         return replace(
@@ -204,7 +205,7 @@ class BestResponse(Method):
     def random_levels(
         self, model: Classifier, tasks: TaskPair, generator: torch.Generator
     ) -> tuple[float, ...]:
-        """Return `r_l` of each block but the last, or nothing where every one is 0 or unused.
+        """Return `r_l` of each block but the last; nothing if all are 0 or unused.
 
         Raises:
             InputError: Weights of the model cannot be drawn anew; with `spared` 0 none are.
@@ -220,7 +221,7 @@ class BestResponse(Method):
         return levels
 
     def adaptive_attacks(self) -> tuple[Attack, ...]:
-        """Return the attack that revives dead units, then climbs what this method descends."""
+        """Return the attack that revives dead units, then maximises what this method minimises."""
         climb = Repaired(SeparateClasses(steps=40), ExactLastLayer(1e-2, "standardised"))
         return (Repaired(LeakyActivations(), climb),)
 
@@ -247,7 +248,7 @@ class BestResponse(Method):
 
 
 def _tell_price(price: Price) -> None:
-    """Say what was lost on held-out samples, and warn where it is more than was allowed."""
+    """Log the loss on held-out samples, and warn if it is more than allowed."""
     lost, error = price.measure()
     samples = len(price.held_out)
     log.info(

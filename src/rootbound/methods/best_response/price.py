@@ -1,4 +1,4 @@
-"""A price in place of a weight: how much desirable accuracy a defence may cost."""
+"""A price instead of a weight: how much desirable accuracy a defence may cost."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from rootbound.networks import Classifier
 from rootbound.training import accuracy, predict
 
 CHECKS = 80
-"""How often the price would be measured over the whole of training."""
+"""How often the price would be measured if checks ran from the start of training."""
 RATE = 0.15
-"""The most that the logarithm of the weight rises at the first check."""
+"""Largest rise of the logarithm of the weight at the first check."""
 STEEPEST_FALL = 4.0
-"""How many times `RATE` it falls at most: what has been taken away comes back slowly."""
+"""Largest fall, as a multiple of `RATE`: lost accuracy comes back slowly."""
 BEGINNING = 0.2
-"""The weight at the start, as a share of the one that is asked for."""
+"""The weight at the start, as a share of the given weight."""
 AVERAGED = 0.04
-"""Share of training over which weights are averaged before they are compared."""
+"""Share of training over which weights are averaged before a comparison."""
 SMALLEST = 1e-4
 """The smallest weight."""
 
 
 class Price:
-    """Move a weight so that the desirable accuracy lost comes to what may be lost.
+    """Adapt a weight until the loss of desirable accuracy equals the allowed loss.
 
     Dual ascent: `log w <- log w + RATE * clip((allowed - lost) / allowed, -STEEPEST_FALL, left)`
-    at each of `CHECKS` times, where `lost` is the twin's accuracy less the model's on held-out
-    samples, and `left` the share that is left of the training in which the weight moves: what a
-    late rise costs shows when it cannot be won back. The twin starts where the model does and takes
-    the same batches without the defence, so that the two share what is random. Both are compared
-    with averaged weights, which tell what the model will have lost when the learning rate has
-    fallen; without that, steps of a high rate hide it.
+    at each of `CHECKS` times. `lost` is the twin's accuracy minus the model's on held-out samples.
+    `left` is the remaining share of the training in which the weight moves; it limits late rises,
+    because what they cost shows too late to be corrected. The twin starts from the same weights and
+    gets the same batches without the defence, so that both have the same randomness. Both are
+    compared with averaged weights, which predict the loss at the end of training; otherwise the
+    noise of a high learning rate hides it.
 
     Averages of weights: P. Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
     Generalization", UAI 2018, https://arxiv.org/abs/1803.05407. Differs from the paper: the
-    average is exponential, and those of BatchNorm's statistics are averaged in the same way.
+    average is exponential, and BatchNorm's statistics are averaged in the same way.
 
     Args:
         model: The defended model.
-        held_out: Desirable samples that neither learns from.
+        held_out: Desirable samples that neither is trained on.
         allowed: Points of accuracy that may be lost, above 0.
-        weight: The usual weight, above 0; a `BEGINNING` of it is the weight at the start.
+        weight: The usual weight, above 0; training starts with `BEGINNING` times this weight.
         start: Progress through training after which the weight moves, in [0, 1].
         steps: Steps of the whole training.
     """
@@ -72,7 +72,7 @@ class Price:
         ]
 
     def at(self, progress: float) -> float:
-        """Return the weight at that progress through training, in [0, 1], before a step there."""
+        """Return the weight for the step at a given progress of training, in [0, 1]."""
         for average, one in zip(self.averages, (self.model, self.twin), strict=True):
             average.update_parameters(one)
         if progress * CHECKS >= self.checks + 1:
@@ -81,18 +81,18 @@ class Price:
         return self.weight
 
     def state_dict(self) -> dict[str, Any]:
-        """Return how far the weight has moved; the twin is trained, and saved, with the model."""
+        """Return the weight and the averages; the twin is trained and saved with the model."""
         averages = [average.state_dict() for average in self.averages]
         return {"weight": self.weight, "checks": self.checks, "averages": averages}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.weight, self.checks = float(state_dict["weight"]), int(state_dict["checks"])
         for average, state in zip(self.averages, state_dict["averages"], strict=True):
             average.load_state_dict(state)
 
     def measure(self) -> tuple[float, float]:
-        """Return the points that the model as it is now has lost, and their standard error."""
+        """Return the points that the current model has lost, and their standard error."""
         twin, model = (
             (predict(one, self.held_out).argmax(-1) == self.held_out.labels).double().flatten()
             for one in (self.twin, self.model)
@@ -108,8 +108,8 @@ class Price:
 
 
 def move(kept: Tensor, now: Tensor, share: float) -> Tensor:
-    """Return an average that has moved a share of its way to a value of now."""
+    """Return an average after it has moved by a share of its distance to the current value."""
     if not now.is_floating_point():
         return now
-    # What is equal stays: masks of minus infinity would become NaN.
+    # Equal values stay as they are: a mask of minus infinity would become NaN.
     return kept.where(kept == now, kept.lerp(now, share))

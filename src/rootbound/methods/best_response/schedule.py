@@ -15,7 +15,7 @@ from rootbound.networks import Classifier
 from rootbound.training import Recipe, minimise, predict
 
 FINISHING_BYTES = 2**29
-"""Most that the inputs of the last block may take, for each of the two tasks."""
+"""Most bytes for the inputs of the last block, for each of the two tasks."""
 FINISHING_RATE = 0.2
 """The peak learning rate of the last steps, as a share of the recipe's."""
 
@@ -25,13 +25,12 @@ class Schedule:
     """When the terms of `BestResponse` count, as shares of training, and the last steps.
 
     Args:
-        wait: Share of training before the terms come in; no undesirable sample is learned from
-            until then.
+        wait: Share of training before the terms count; no undesirable sample is used until then.
         warm_in: Share of training over which their weight then rises from 0.
         first_block_until: Share of training after which the first block is frozen.
-        finishing_steps: Steps of the last block alone, at the end, if there are other blocks.
-        finishing_batch_size: Undesirable samples in each of them.
-        finishing_weight: Weight of the terms there, relative to their weight before.
+        finishing_steps: Steps at the end that train the last block alone, if there are others.
+        finishing_batch_size: Undesirable samples in each of these steps.
+        finishing_weight: Weight of the terms in these steps, relative to their weight before.
 
     Raises:
         InputError: A value is out of range.
@@ -48,13 +47,13 @@ class Schedule:
         check(self)
 
     def factor(self, progress: float) -> float:
-        """Return what the weight is multiplied by at that progress through training, in [0, 1]."""
+        """Return the factor of the weight at a given progress of training, in [0, 1]."""
         if progress < self.wait:
             return 0.0
         return min(1.0, (progress - self.wait) / self.warm_in) if self.warm_in else 1.0
 
     def frozen_blocks(self, model: Classifier, progress: float) -> int:
-        """Return how many of the first blocks are frozen at that progress."""
+        """Return how many of the first blocks are frozen at a given progress."""
         return int(progress >= self.first_block_until and len(model.blocks) > 1)
 
     def finish(
@@ -65,25 +64,24 @@ class Schedule:
         loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
         generator: torch.Generator,
     ) -> None:
-        """Train the last block and the head in place, in evaluation mode, as attackers meet them.
+        """Train the last block and the head in place, in evaluation mode, as attackers get them.
 
-        The outputs of the blocks before are computed once, so that a step costs what the last
-        block costs. A network of one block is left as it is, because a step of its last block
-        would be one of the whole network.
+        The outputs of the earlier blocks are computed once, so a step costs only a pass of the last
+        block. A network of one block is not changed, because its last block is the whole network.
 
         Args:
             model: A trained model.
             tasks: Its tasks; as many samples are used as fit into `FINISHING_BYTES`.
-            recipe: How desirable samples are augmented; twice its batch size is taken of them.
+            recipe: How desirable samples are augmented; a step uses twice its batch size.
             loss: Maps inputs of the last block and labels, the desirable ones first, to a scalar.
             generator: Draws the order of the samples.
         """
         if len(model.blocks) < 2 or not self.finishing_steps:
             return
         prefix = nn.Sequential(*model.blocks[:-1])
-        desirable, undesirable = _padded(
-            _outputs(prefix, tasks.desirable.train, recipe, generator),
-            _outputs(prefix, tasks.known_undesirable, None, generator),
+        desirable, undesirable = _pad(
+            _compute_outputs(prefix, tasks.desirable.train, recipe, generator),
+            _compute_outputs(prefix, tasks.known_undesirable, None, generator),
         )
         steps = self.finishing_steps
         minimise(
@@ -102,10 +100,10 @@ class Schedule:
         )
 
 
-def _outputs(
+def _compute_outputs(
     prefix: nn.Module, samples: Data, recipe: Recipe | None, generator: torch.Generator
 ) -> Data:
-    """Return the prefix's outputs for samples, augmented once if there is a recipe."""
+    """Return the prefix's outputs for samples, which are augmented once if there is a recipe."""
     few = predict(prefix, samples.subset(64))
     chosen = samples.subset(max(1, FINISHING_BYTES * len(few) // few.nbytes))
     if recipe is None or samples.tokens:
@@ -117,8 +115,8 @@ def _outputs(
     return Data(torch.cat(parts), chosen.labels)
 
 
-def _padded(*several: Data) -> list[Data]:
-    """Return states of texts, padded to the longest of them; anything else as it is."""
+def _pad(*several: Data) -> list[Data]:
+    """Return states of texts padded to the longest; other data is not changed."""
     if len({data.inputs.shape[1:] for data in several}) == 1:
         return list(several)
     longest = max(data.inputs.shape[1] for data in several)

@@ -1,4 +1,4 @@
-"""A teacher for the desirable task: what it says of a sample tells more than the label does."""
+"""A teacher for the desirable task: its outputs tell more about a sample than the label does."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from rootbound.networks import Classifier
 from rootbound.training import Recipe, predict
 
 TEMPERATURE = 2.0
-"""What logits are divided by before they are compared."""
+"""Logits are divided by this number before they are compared."""
 TRAINED_BELOW, LOOKED_AT = 0.75, 1000
-"""A network does a task already if its cross-entropy on so many samples, or on all if there are
-fewer, is below this share of what a network has that knows nothing."""
+"""A network does a task already if its cross-entropy on this many samples, or on all if there are
+fewer, is below this share of the cross-entropy of a uniform guess."""
 
 
 def find_teacher(
     model: Classifier, data: Data, recipe: Recipe, generator: torch.Generator
 ) -> Classifier:
-    """Return the model as it is if it does the task already, else after training on the data.
+    """Return a copy of the model, trained on the data unless it does the task already.
 
     Args:
-        model: The network that will be taught; it is left as it is.
+        model: The network that will be taught; it is not changed.
         data: Desirable training samples.
-        recipe: How long and how fast to train, if it is trained.
+        recipe: How long and how fast to train the copy.
         generator: Draws the batches.
     """
     teacher = copy.deepcopy(model)
@@ -39,7 +39,7 @@ def find_teacher(
 
 
 def does_task(model: Classifier, data: Data) -> bool:
-    """Return whether a model does the task of some data: see `TRAINED_BELOW`."""
+    """Return whether a model does the task of the data; see `TRAINED_BELOW`."""
     looked_at = data.subset(LOOKED_AT)
     logits = predict(model, looked_at).double().flatten(0, -2)
     loss = float(functional.cross_entropy(logits, looked_at.labels.flatten()))
@@ -51,17 +51,17 @@ def learn_or_copy(
 ) -> Tensor:
     """Return `(1 - s) CE(z, y) + s T^2 KL(softmax(z'/T) || softmax(z/T))`, a mean over samples.
 
-    `z` are the logits, `z'` those of the teacher, `T` is `TEMPERATURE` and `s` the share.
+    `z` are the logits, `z'` the teacher's logits, `T` is `TEMPERATURE`, and `s` is the share.
 
     Paper: G. Hinton, O. Vinyals, J. Dean, "Distilling the Knowledge in a Neural Network", 2015,
     https://arxiv.org/abs/1503.02531, section 2.
 
     Args:
-        logits: `(N, K)`, of the network that learns.
+        logits: `(N, K)`, from the network that is trained.
         inputs: The N samples.
         labels: `(N,)`.
-        teacher: A trained network, in evaluation mode; None where nothing is copied.
-        share: The share of copying, in [0, 1].
+        teacher: A trained network in evaluation mode; None to copy nothing.
+        share: The share of the loss that is copying, in [0, 1].
     """
     task = functional.cross_entropy(logits, labels)
     if teacher is None or not share:

@@ -1,4 +1,4 @@
-"""What an undesirable batch adds to the loss: how much the best linear head would read."""
+"""The terms that an undesirable batch adds to the loss: what the best linear head would read."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from rootbound.training.explained_variance import explained_variance, linear_inf
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of `BestResponse`, and their weights relative to that of the last features.
+    """The terms of `BestResponse`, with their weights relative to that of the last features.
 
-    `I(h) + before_activation * I(z) + sum_l w_l relu(R2(P h_l) - r_l)`; the symbols are
-    those of `BestResponse`.
+    `I(h) + before_activation * I(z) + sum_l w_l relu(R2(P h_l) - r_l)`, in the symbols of
+    `BestResponse`.
 
     Args:
         before_activation: Weight of the term before the last activation, `I(z)`.
         first_weight: Weight of the first block's term.
         depth_weight: Weight of the terms of the blocks between the first and the last.
-        spared: Share of what a block with random weights explains, beyond chance, that costs
-            nothing; with 0 all that a block explains costs something.
-        projection: Numbers that wider outputs are projected to.
-        ridge: What steadies the attacker's regression, relative to the mean variance of the
+        spared: A block may explain this share of what random weights explain, beyond chance, at no
+            cost; with 0, everything that it explains counts.
+        projection: Dimensions that wider outputs are projected to.
+        ridge: The ridge of the attacker's regression, relative to the mean variance of the
             features.
 
     Raises:
@@ -63,8 +63,8 @@ class Terms:
             blocks: The blocks of the network, in order.
             inputs: `(N, *shape)`.
             labels: `(N,)`.
-            frozen: How many of the first blocks have no gradients, and no terms.
-            levels: `r_l` of each block but the last; none if every one is 0.
+            frozen: How many of the first blocks have no gradients and no terms.
+            levels: `r_l` of each block but the last; empty if all are 0.
         """
         explained, outputs = torch.zeros(()), inputs
         for position, outputs in enumerate(block_outputs(blocks[:-1], inputs, frozen)):
@@ -80,33 +80,33 @@ class Terms:
 
         Args:
             block: The last block.
-            outputs: What the block before passes on.
+            outputs: Outputs of the block before.
             labels: `(N,)`.
         """
         features, before = run_with_preactivation(block, outputs)
-        information = linear_information(self._projected(features), labels, self.ridge)
+        information = linear_information(self._project(features), labels, self.ridge)
         if self.before_activation and find_activations(block):
-            more = linear_information(self._projected(before), labels, self.ridge)
+            more = linear_information(self._project(before), labels, self.ridge)
             information = information + self.before_activation * more
         return information
 
     def explained(self, block: nn.Module, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return `R2(P h)` of a block's outputs."""
-        return explained_variance(self._projected(pool_outputs(block, outputs)), labels, self.ridge)
+        return explained_variance(self._project(pool_outputs(block, outputs)), labels, self.ridge)
 
     def random_levels(
         self, model: Classifier, batches: Iterable[Batch], generator: torch.Generator
     ) -> tuple[float, ...]:
         """Return `r_l = c + spared * (r - c)` of each block but the last.
 
-        r is R2 of random weights, c that of the same with labels of other samples: a batch has
-        so few samples that even outputs which say nothing explain something. Both are means
-        over the batches.
+        r is R2 with random weights. c is R2 with random weights and shuffled labels: it is not 0,
+        because in a small batch even meaningless outputs explain something. Both are means over
+        the batches.
 
         Args:
-            model: The model to train; its architecture is drawn anew.
-            batches: Undesirable samples, as many in a batch as in training.
-            generator: Draws whose labels are taken.
+            model: The model to train; a copy with new random weights is used.
+            batches: Undesirable batches of the same size as in training.
+            generator: Shuffles the labels.
 
         Raises:
             InputError: Weights of the model cannot be drawn anew.
@@ -128,8 +128,8 @@ class Terms:
             levels.append(chance + self.spared * (share - chance))
         return tuple(levels)
 
-    def _projected(self, outputs: Tensor) -> Tensor:
-        """Return outputs `(N, D)`, through a fresh random matrix where D is too large."""
+    def _project(self, outputs: Tensor) -> Tensor:
+        """Return outputs `(N, D)`, projected by a fresh random matrix if D is too large."""
         flat = outputs.flatten(1)
         if flat.shape[1] <= self.projection:
             return flat
