@@ -7,6 +7,7 @@ from torch import Tensor
 
 from rootbound.attacks.repairs.gates import find_gates, nearest
 from rootbound.attacks.repairs.inside import (
+    LEAST_GAIN,
     as_targets,
     explain,
     judge_tensors,
@@ -69,7 +70,9 @@ def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Dat
         return 0.0
 
     def gain(closed: Tensor, opened: Tensor) -> float:
-        return _measure_explained(opened, targets) - _measure_explained(closed, targets)
+        # Without a least gain, chance alone would keep the search going.
+        more = _measure_explained(opened, targets) - _measure_explained(closed, targets)
+        return more - LEAST_GAIN
 
     gates = find_gates(model, desirable.batch(slice(None))[0], inputs, gain)
     opened = _measure_explained(gates.hold_open(model.backbone)(inputs), targets)
