@@ -25,7 +25,7 @@ from rootbound.report.theme import styled, to_svg
 RESULTS, IMAGES = Path("benchmarks/results"), Path("docs/images")
 GATHERED = RESULTS / "leaderboards.json"
 SPLITS = {
-    "frontier": ("MNIST: 0-4 desirable, 5-9 not", "2026-11-26_e9f5538_all"),
+    "frontier": ("MNIST: 0-4 desirable, 5-9 not", "2026-11-30_ea4110c_all_quick-2"),
     "frontier-odd-even": (
         "MNIST: odd digits desirable, even ones not",
         "2026-11-26_e9f5538_all_odd_even",
