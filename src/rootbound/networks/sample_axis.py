@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from rootbound.networks.calls import Calls
 
+FEW = 7
+"""Inputs that show along which axis they lie: a prime, so that few axes have that length."""
 CLOSE = 1e-3
 """Largest difference that is a rounding error, relative to the largest value."""
 
@@ -91,10 +93,11 @@ def find_elsewhere(network: nn.Module, inputs: Tensor) -> dict[int, SampleAxis]:
 
     Args:
         network: The network in evaluation mode, which makes the same calls for all inputs.
-        inputs: A few inputs `(N, *shape)`, at least 2, different from each other.
+        inputs: Inputs `(N, *shape)`, at least 2, different from each other; `FEW` of them are used.
     """
     seen: dict[int, Tensor] = {}
     found: dict[int, SampleAxis] = {}
+    inputs = inputs[:FEW]
     samples = len(inputs)
 
     def keep(number: int, _: str, tensor: Tensor) -> Tensor:

@@ -28,8 +28,6 @@ MOST_TRIED, MOST_GATES = 12, 3
 """Most places tried one by one in a round, and most rounds."""
 MOST_SPLIT = 32
 """Most groups of places that are tried in a round to find those that can be held together."""
-FEW = 7
-"""Inputs that show along which axis samples lie: a prime, so that few axes have that length."""
 ROUNDING = 1e-6
 """Deviations below this share of a tensor's size are rounding errors."""
 
@@ -222,7 +220,7 @@ def _watch(
 
 def _find_elsewhere(model: Classifier, inputs: Tensor) -> dict[int, SampleAxis]:
     """Return the axes of samples that are not rows, if each sample is one entry of the axis."""
-    found = find_elsewhere(model.backbone, inputs[:FEW])
+    found = find_elsewhere(model.backbone, inputs)
     return {number: own for number, own in found.items() if own.axis and own.groups == 1}
 
 

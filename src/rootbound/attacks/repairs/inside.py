@@ -26,8 +26,6 @@ LOOKED_AT = 64
 """Inputs of each task that are used to find gates."""
 SCREENED = 256
 """Most labelled samples that are used to judge a tensor."""
-FEW = 7
-"""Samples that show along which axis they lie: a prime, so that few axes have that length."""
 LEAST_GAIN = 0.02
 """Least explained variance that opening a gate must gain."""
 RIDGE = 1e-1
@@ -94,7 +92,7 @@ class CutInside(Repair):
         number = ranked[min(self.rank, len(ranked)) - 1]
         alike = _makes_same_calls(model, attacker)
         with at_rest(model):
-            elsewhere = find_elsewhere(model.backbone, sample(attacker.train, FEW))
+            elsewhere = find_elsewhere(model.backbone, sample(attacker.train, LOOKED_AT))
         samples = elsewhere.get(number)
         backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike, samples=samples))
         with at_rest(model):
@@ -133,7 +131,7 @@ def judge_tensors(
     scores: dict[int, float] = {}
     targets = as_targets(labels)
     # Of texts, what is not in rows is as wide as the longest of a batch, as often as not.
-    elsewhere = {} if read is pool_tokens else find_elsewhere(backbone, inputs[:FEW])
+    elsewhere = {} if read is pool_tokens else find_elsewhere(backbone, inputs)
 
     def judge(number: int, _: str, tensor: Tensor) -> Tensor:
         rows: Tensor | None = tensor
