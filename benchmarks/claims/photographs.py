@@ -1,10 +1,10 @@
 """CIFAR-10, ResNet-20, under a whole suite, beside scratch and features of clothes.
 
 python -m benchmarks.claims.photographs CIFAR10 OUT [--classes animals] [--methods BestResponse ...]
-                                        [--seeds 3] [--epochs 15] [--width 16] [--workers 2]
-                                        [--device cpu] [--labels 10 100 all] [--steps 60 80 100]
-                                        [--fashion FOLDER] [--suite standard-1] [--shown]
-                                        [--figure FILE]
+                                        [--seeds 3] [--epochs 15] [--width 16] [--side 32]
+                                        [--workers 2] [--device cpu] [--suite quick-2]
+                                        [--labels 10 100 all] [--steps 60 80 100]
+                                        [--fashion FOLDER] [--shown] [--figure FILE]
 
 All methods are trained under one recipe, published ones at their own peak rates, and judged on the
 test set. The suite is `quick-1` with these numbers of labels and steps. The best setting for each
@@ -29,7 +29,7 @@ from benchmarks.shared.settings import ungrouped
 from rootbound import metrics
 from rootbound.attacks import Budget
 from rootbound.core.memory import keep_freed_memory
-from rootbound.datasets import load
+from rootbound.datasets import fitted, load
 from rootbound.evaluation import compare
 from rootbound.execution import Pool
 from rootbound.methods import Method
@@ -57,7 +57,7 @@ def suite(name: str, labels: list[str], steps: list[int]) -> Suite:
 
 def entrants(options: argparse.Namespace) -> list[Method]:
     """Return the methods to train: `Plain`, and those asked for."""
-    known = variants(options.epochs, options.fashion)
+    known = variants(options.epochs, options.fashion, options.side)
     chosen = [known[name] for name in dict.fromkeys(["Plain", *options.methods])]
     return [method for method in chosen if method is not None]
 
@@ -91,12 +91,12 @@ def lengthened(evaluation: Evaluation, method: str, labels: int | None) -> dict[
     }
 
 
-def worths(evaluation: Evaluation, epochs: int) -> list[Worth]:
+def worths(evaluation: Evaluation, epochs: int, side: int) -> list[Worth]:
     """Return what a frontier shows of each model."""
     controls = {"GenericFeatures": CLOTHES, "scratch": RANDOM}
     named = [
         (ungrouped(Configuration.of(method)), name)
-        for name, method in variants(epochs, "").items()
+        for name, method in variants(epochs, "", side).items()
         if method is not None
     ]
     models = []
@@ -137,11 +137,12 @@ def main(options: argparse.Namespace) -> None:
     if options.shown:
         show(Evaluation.load(options.out), options)
         return
-    tasks = load(options.data).split(desirable, undesirable)
+    shape = (3, options.side, options.side)
+    tasks = fitted(load(options.data), shape).split(desirable, undesirable)
     evaluation = compare(
         entrants(options),
         tasks,
-        resnet_20(len(desirable), width=options.width),
+        resnet_20(len(desirable), shape, width=options.width),
         suite=suite(options.suite, options.labels, options.steps),
         seeds=options.seeds,
         workers=Pool(options.workers, device=options.device),
@@ -154,7 +155,7 @@ def show(evaluation: Evaluation, options: argparse.Namespace) -> None:
     """Print the table, and draw the frontier."""
     print_table(evaluation)
     if options.figure is not None:
-        draw_frontier(worths(evaluation, options.epochs), options.figure)
+        draw_frontier(worths(evaluation, options.epochs, options.side), options.figure)
 
 
 if __name__ == "__main__":
@@ -166,6 +167,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--width", type=int, default=16)
+    parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--suite", default="quick-1")

@@ -28,14 +28,15 @@ def published(epochs: int, augmentation: Augmentation) -> dict[str, Method]:
     }
 
 
-def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
+def variants(epochs: int, fashion: str, side: int = 32) -> dict[str, Method | None]:
     """Return the methods to train, by name; None stands for weights that stay random.
 
     Args:
         epochs: Passes over the desirable images, for every method.
         fashion: The folder of Fashion-MNIST, from which the control learns its features.
+        side: Pixels of an image's side; images are shifted by up to a tenth of it.
     """
-    augmentation = Augmentation(shift=3, flip=True)
+    augmentation = Augmentation(shift=round(side / 10), flip=True)
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=augmentation)
     ours = BestResponse(recipe)
     return {
@@ -51,5 +52,6 @@ def variants(epochs: int, fashion: str) -> dict[str, Method | None]:
         "depth weight 5": vary(ours, depth_weight=5.0),
         "depth weight 10": vary(ours, depth_weight=10.0),
         "nothing spared": vary(ours, spared=0.0),
+        "weight 0.3": vary(ours, weight=0.3),
         "weight 0.05": vary(ours, weight=0.05, finishing_weight=30.0),
     }
