@@ -23,5 +23,5 @@ rootbound train "$@" --method BestResponse $rate \
     --method.schedule.first_block_until 1 --out "$out/defended.safetensors"
 # That the task is the next token, and how far back the model looks, is in its file.
 rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
-    ${ATTACK:---suite demo-1 --labels 10,all --steps 60,200 --seeds 1} --out "$out"
+    ${ATTACK:---suite demo-2 --labels 10,all --steps 60,200 --seeds 1} --out "$out"
 rootbound export "$out/defended.safetensors" "$out" --out "$out/published"

@@ -5,7 +5,7 @@ python examples/texts.py SECTIONS [OUT] [ENCODER]
 SECTIONS: a folder of parquet or CSV files with package descriptions and their archive sections, or
 hf:NAME of the hub. ENCODER: a folder with a BERT such as all-MiniLM-L6-v2, from whose weights every
 method then starts; without it, a small transformer learns from nothing. "Scratch" are random
-weights in either case; what the published encoder is worth by itself, the row `Published` shows.
+weights in either case; what the published encoder is worth by itself, the row `public` shows.
 """
 
 import sys
@@ -13,7 +13,6 @@ from dataclasses import replace
 from functools import partial
 
 import rootbound as rb
-from published_weights import Published
 
 DESIRABLE, UNDESIRABLE = "games,science,sound,graphics,text", "net,admin,mail,web,database"
 LENGTH = 16
@@ -24,7 +23,7 @@ def attacks(rates: tuple[float, ...], steps: tuple[int, int], batch_size: int) -
     train = partial(rb.attacks.FineTune, None, "kept", "adam", batch_size=batch_size)
     adapt = partial(rb.attacks.LoRA, None, "kept", "adam", batch_size=batch_size)
     return rb.Suite(
-        "texts-1",
+        "texts-2",
         (
             *(rb.attacks.LastLayer("adam", rate) for rate in (1e-3, 1e-2, 1e-1)),
             *(rb.attacks.ExactLastLayer(penalty) for penalty in (1e-1, 1e-2, 1e-3, 1e-4)),
@@ -32,6 +31,8 @@ def attacks(rates: tuple[float, ...], steps: tuple[int, int], batch_size: int) -
             *(adapt(learning_rate=4 * rate) for rate in rates),
         ),
         (rb.Budget(10, steps[0]), rb.Budget(50, steps[1])),
+        draws=(6, 6),
+        finalists=3,
     )
 
 
@@ -65,7 +66,6 @@ def from_an_encoder(
     tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
     recipe = rb.Recipe(epochs, 64, 2e-4, precision="bfloat16")
     methods = (
-        Published(replace(recipe, learning_rate=1e-2)),
         rb.methods.Plain(recipe),
         # Chosen on held-out training texts: benchmarks/results/encoder_settings.md.
         rb.methods.BestResponse(
@@ -78,9 +78,13 @@ def from_an_encoder(
             ),
         ),
     )
-    model = rb.models.build(f"hf:{encoder}", 5, data.train.shape)
+    # Every method starts from what anyone can download, which is an arm of its own.
+    public = rb.models.build(f"hf:{encoder}", 5, data.train.shape)
     suite = suite or attacks((5e-4,), (20, 30), 32)
-    return rb.compare(methods, tasks, model, suite=suite, seeds=1, folder=out, pretrained=True)
+    return rb.compare(
+        methods, tasks, public,
+        public=public, suite=suite, seeds=1, folder=out, pretrained=True,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path)
     found = texts.from_an_encoder(
         sections, tmp_path / "run", encoder(tmp_path / "tiny"), SUITE, epochs=1
     )
-    check(found, {"Published", "Plain", "BestResponse"})
+    check(found, {"public", "Plain", "BestResponse"})
     page = rb.report.write(tmp_path / "run").read_text()
     assert "trained from the weights that it came with" in page
 
