@@ -103,7 +103,10 @@ def test_of_several_models_one_is_named(verdict: Verdict) -> None:
         (lambda one: one.advantage(10, "bestresponse"), "did you mean 'BestResponse'"),
         (lambda one: one.passes(1, "nobody"), "a model out of"),
         (lambda one: one.price("nobody"), "a model out of"),
-        (lambda one: one.advantage(11, "BestResponse"), "labels a class that attacks were given: "),
+        (
+            lambda one: one.advantage(11, "BestResponse"),
+            "labels per class that attacks were given: ",
+        ),
         (lambda one: one.figure("curve-labels"), "did you mean 'curves-labels'"),
         (lambda one: one.passes(float("nan"), "BestResponse"), "a number of points"),
         (lambda one: one.figure("words"), "what the figure 'words' shows; got none"),

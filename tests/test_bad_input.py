@@ -342,11 +342,12 @@ ROWS = [
     ),
     *(
         Row(
-            f"{DEMO} --labels {value}", "fewer labels a class than the attacker's 30.*ask for fewer"
+            f"{DEMO} --labels {value}",
+            "fewer labels per class than the attacker's 30.*ask for fewer",
         )
         for value in ("30", "1000", "99999999999999999999")
     ),
-    Row(f"{AUDIT} --labels 31", "fewer labels a class than the attacker's 30"),
+    Row(f"{AUDIT} --labels 31", "fewer labels per class than the attacker's 30"),
     *(
         Row(f"{DEMO} --labels {value}", "whole number or 'all'")
         for value in ("five", "2.5", "ALL!")

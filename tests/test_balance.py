@@ -206,7 +206,9 @@ def test_the_rarest_class_is_named_where_labels_are_missing(
     data = uneven(toy, [9, 9, 9, 40, 40, 4])
     suite = Suite("one", (LastLayer(),), (Budget(10, 1),))
     contenders = [Contender("defended", "x", toy_model), Contender("scratch", "scratch", toy_model)]
-    with pytest.raises(InputError, match="fewer labels a class than the attacker's 2 of frog; got"):
+    with pytest.raises(
+        InputError, match="fewer labels per class than the attacker's 2 of frog; got"
+    ):
         check_comparison(contenders, data.split("ant,bee,cat", "dog,eel,frog"), suite)
 
 

@@ -453,7 +453,7 @@ def test_audit_beside_an_undefended_model(
     )
     assert f"report: {folder / 'report.html'}\n" in shown
     assert len(shown.splitlines()) > 2, "no headline was shown"
-    assert shown.splitlines()[-1].startswith("With 5 labels a class an attacker reaches ")
+    assert shown.splitlines()[-1].startswith("With 5 labels per class an attacker reaches ")
     arms = [training.arm for training in Evaluation.load(folder).trainings]
     assert sorted(arms) == ["defended", "scratch", "undefended"]
 

@@ -230,7 +230,7 @@ def test_a_method_may_come_once(toy_model: Classifier, toy_tasks: TaskPair) -> N
 def test_too_few_labels_are_known_before_training(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
-    with pytest.raises(InputError, match="fewer labels a class than the attacker's 30"):
+    with pytest.raises(InputError, match="fewer labels per class than the attacker's 30"):
         compare(METHODS, toy_tasks, toy_model)
 
 

@@ -43,7 +43,7 @@ def image(value: int, side: int = 6, mode: str = "RGB") -> Image.Image:
 
 @pytest.fixture
 def zoo(tmp_path: Path) -> Path:
-    """Six training and two test images a class, in a folder whose name asks for trouble."""
+    """Six training and two test images per class, in a folder whose name asks for trouble."""
     folder = tmp_path / "my zoo [1] ü"
     for part, count in (("train", 6), ("test", 2)):
         for label, name in enumerate(NAMES):

@@ -76,7 +76,7 @@ def test_from_nothing_to_a_verdict_in_three_lines(
     verdict = rb.audit(model, tasks, minutes=0.1)
     assert type(model) is OneConvolution
     assert tasks.desirable.classes == ("cat", "dog")
-    assert "10 labels a class" in str(verdict)
+    assert "10 labels per class" in str(verdict)
     assert verdict.advantage(labels=10) == verdict.advantage()
     assert verdict.evaluation.context["suite"].startswith("quick-2 with own budgets")
 
@@ -88,7 +88,7 @@ def test_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> No
     tasks = rb.load_data(photos).split("cat,dog", "person,bird")
     verdict = rb.audit(OneConvolution(classes=2), tasks, minutes=0.01)
     assert [one["labels"] for one in verdict.evaluation.context["budgets"]] == [None]
-    with pytest.raises(rb.InputError, match="fewer labels a class than the attacker's 6; got 10"):
+    with pytest.raises(rb.InputError, match="fewer labels per class than the attacker's 6; got 10"):
         rb.audit(OneConvolution(classes=2), tasks, suite=rb.suites.QUICK_2)
 
 

@@ -157,7 +157,7 @@ def test_a_slip_of_the_pen_is_an_error_and_not_none() -> None:
     assert metrics.advantage(found, "BestResponse", None) is not None
     with pytest.raises(InputError, match="did you mean 'BestResponse'"):
         metrics.advantage(found, "bestresponse", None)
-    with pytest.raises(InputError, match=r"labels a class out of None .None is all.; got 100"):
+    with pytest.raises(InputError, match=r"labels per class out of None .None is all.; got 100"):
         metrics.advantage(found, "BestResponse", 100)
     alone = evaluation(record("BestResponse", 0, 0.5))
     assert metrics.advantage(alone, "BestResponse", None) is None  # there is no scratch

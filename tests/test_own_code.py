@@ -137,7 +137,7 @@ def test_all_three_in_a_comparison(
     # The suite has no exact last layer: what it found is told all the same.
     said = capsys.readouterr().out
     assert "the model trained with Shrink classifies" in said, said
-    assert "points with 5 labels a class" in said, said
+    assert "points with 5 labels per class" in said, said
     board = (place / "run" / "leaderboard.md").read_text()
     assert "Shrink" in board and "every trial failed" not in board
 

@@ -185,7 +185,7 @@ def test_a_comparison_says_what_it_does(
     compare([Plain(Recipe(epochs=1))], toy_tasks, toy_model, suite=suite, seeds=1)
     whole = "training and attacking, "
     assert said[:2] == [f"{whole}0 of 2", f"{whole}0 of 2; preparing Plain (seed 0)"]
-    attacks = "fine-tuning on scratch (seed 0); settings with 5 labels a class; step, 0 of 2"
+    attacks = "fine-tuning on scratch (seed 0); settings with 5 labels per class; step, 0 of 2"
     assert said[-1] == f"{whole}3 of 4; {attacks}"
 
 

@@ -291,7 +291,7 @@ def test_what_hangs_is_not_waited_for(
     # The round of what hangs counts for nothing, even where a part of it was done.
     assert {one.attack.kind for one in found.records} == {"ExactLastLayer"}
     assert cells(found, "defended") == cells(found, "scratch")
-    assert verdict(found, "defended")[0].startswith("With 5 labels a class")
+    assert verdict(found, "defended")[0].startswith("With 5 labels per class")
 
 
 def test_without_time_nothing_is_claimed(toy_tasks: TaskPair, tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def judge(
     [
         ("95", 0, "holds", "shown to hold: over random weights the weights add "),
         ("-95", 1, "does not hold", "shown not to hold: over random weights the weights add "),
-        ("1", 3, "undecided", "undecided: with 5 labels a class the weights add between "),
+        ("1", 3, "undecided", "undecided: with 5 labels per class the weights add between "),
     ],
 )
 def test_a_gate_has_three_ends(limit: str, code: int, end: str, says: str, judge: Judge) -> None:

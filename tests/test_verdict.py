@@ -196,9 +196,9 @@ def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> No
     ("end", "says"),
     [
         ("holds", "shown to hold: over random weights the weights add +0.90 points at most, "
-                  "with 100 labels a class"),
+                  "with 100 labels per class"),
         ("does not hold", "shown not to hold: over random weights the weights add +0.30 points at "
-                          "least, with 100 labels a class"),
+                          "least, with 100 labels per class"),
     ],
 )  # fmt: skip
 def test_a_gate_states_the_end_that_is_the_worst(end: metrics.End, says: str) -> None:

@@ -84,7 +84,7 @@ def _draw_bars(
             bars, [f"{mean:.0f}" for mean in means], label_type="center", fontsize=8.5,
             color="white",
         )  # fmt: skip
-    panel.set_xticks(range(len(counts)), [f"{labels} labels a class" for labels in counts])
+    panel.set_xticks(range(len(counts)), [f"{labels} labels per class" for labels in counts])
 
 
 def _draw_looks(figure: Any, pictures: dict[str, dict[str, NDArray[Any]]]) -> None:

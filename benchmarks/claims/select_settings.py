@@ -5,7 +5,7 @@ python -m benchmarks.claims.select_settings [NAME ...]
 The last 10,000 training images of MNIST (0-4 | 5-9) take the test set's place. Each method gets the
 same number of trials over its own main settings. A candidate is eligible if it loses at most one
 point of desirable accuracy against `Plain`. Of those, the one is chosen that leaves a short attack
-least: the mean over 10 and 100 labels a class of the strongest attack, as the attacker's own
+least: the mean over 10 and 100 labels per class of the strongest attack, as the attacker's own
 validation picks it. Trials are saved to results/settings_search.jsonl, where an interrupted search
 goes on; a Markdown table is printed.
 """
@@ -58,9 +58,9 @@ class Trial:
     Args:
         method: The method and its settings, as text.
         desirable: Accuracy on held-out desirable samples.
-        exact: Accuracy of the exact last layer with 100 labels a class.
-        few: Accuracy of the strongest attack with 10 labels a class.
-        more: Accuracy of the strongest attack with 100 labels a class.
+        exact: Accuracy of the exact last layer with 100 labels per class.
+        few: Accuracy of the strongest attack with 10 labels per class.
+        more: Accuracy of the strongest attack with 100 labels per class.
         error: Why there are no numbers.
     """
 

@@ -23,8 +23,8 @@ class Worth:
         name: The name that is written beside its point.
         ours: Whether its method is `BestResponse`, which has a colour of its own.
         desirable: Accuracy on the desirable task.
-        few: Accuracy of the strongest attack with 10 labels a class.
-        more: Accuracy of the strongest attack with 100 labels a class.
+        few: Accuracy of the strongest attack with 10 labels per class.
+        more: Accuracy of the strongest attack with 100 labels per class.
     """
 
     name: str
@@ -63,7 +63,7 @@ def draw_frontier(models: Sequence[Worth], file: Path) -> None:
                 _draw_control(axes, control.name, getattr(control, field) - floor)
             axes.scatter(lost, advantages, c=colours, s=30)
             axes.margins(x=0.3, y=0.15)
-            axes.set_title(f"{labels} labels a class", fontsize=10)
+            axes.set_title(f"{labels} labels per class", fontsize=10)
             axes.set_xlabel("desirable accuracy lost, points")
         panels[0].set_ylabel("advantage over random weights, points")
         # Names avoid one another, so every panel must have its final place before they are written.

@@ -5,8 +5,8 @@ python -m benchmarks.studies.ablations [--only NAME ...] [--folds 4] [--data mni
 
 The training images are cut into six parts; in fold k the k-th takes the test set's place, and k is
 the seed of everything. Attacks are the exact last layer with all labels, the best by test accuracy
-of five fine-tunings with 10 and with 100 labels a class, two draws of labels each, and the same of
-three fine-tunings that keep nothing but the first block. Choosing by test accuracy flatters every
+of five fine-tunings with 10 and with 100 labels per class, two draws of labels each, and the same
+of three fine-tunings that keep only the first block. Choosing by test accuracy flatters every
 row alike. Attacked models are scored on the 500 images of the harness's curves, the same in every
 row of a fold. Rows are saved to results/ablations.jsonl, where an interrupted run goes on. A
 Markdown table of means is printed, with the standard error of the desirable accuracy paired with
@@ -126,7 +126,7 @@ def run_trial(method: Method | None, tasks: TaskPair, name: str, number: int) ->
 
 
 def strongest(suite: Suite, model: Classifier, tasks: TaskPair, number: int) -> tuple[float, float]:
-    """Return the percentages of the best trials with 10 and with 100 labels a class."""
+    """Return the percentages of the best trials with 10 and with 100 labels per class."""
     best: dict[int | None, list[float]] = {10: [], 100: []}
     for draw in range(DRAWS):
         subject = Subject("defended", "one", DRAWS * number + draw, model)

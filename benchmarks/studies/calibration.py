@@ -81,7 +81,7 @@ def audits(evaluation: Evaluation) -> list[Evaluation]:
 def agree(audit: Evaluation, method: str, labels: int | None) -> bool | None:
     """Return whether two halves of an audit's draws say the same; None where they are too few."""
     drawn = sorted({one.attacker for one in audit.records if one.labels == labels})
-    # The first draw chooses the attacks, except with one label a class.
+    # The first draw chooses the attacks, except with one label per class.
     choosing, counted = ([], drawn) if labels == 1 else (drawn[:1], drawn[1:])
     if len(counted) < 2 * LEAST_IN_HALF:
         return None

@@ -5,11 +5,11 @@ python -m benchmarks.studies.photographs CIFAR10 [--classes animals] [--seeds 0 
                                          [--fashion FOLDER] [--draws 2] [--device cpu]
                                          [--only NAME ...] [--figure FILE]
 
-Open question: with 100 labels a class an attacker keeps half of the head start. CIFAR10: the data
+Open question: with 100 labels per class an attacker keeps half of the head start. CIFAR10: the data
 set as `--data` takes it. Animals are desirable and vehicles not, or, with `--classes half`, classes
 0-4 and 5-9. A fifth of the training images takes the test set's place, so that settings may be
 chosen by what this prints; `--test` is for what is reported. Every model is attacked with 10 and
-100 labels a class by the same fine-tunings and by the attacks that know its method, beside the
+100 labels per class by the same fine-tunings and by the attacks that know its method, beside the
 exact last layer with all labels. The best trial for each number of labels by test accuracy is
 shown, which flatters every row alike. Beside BestResponse and every published method stand `Plain`,
 random weights, features learned from clothes, and BestResponse with other weights. Trials are saved
@@ -67,8 +67,8 @@ class Trial:
         seconds: Seconds that training took.
         desirable: Accuracy on the desirable classes.
         exact: Accuracy of the exact last layer for the others, with all labels.
-        few: Accuracy of the strongest attack with 10 labels a class, a mean over draws of labels.
-        more: Accuracy of the strongest attack with 100 labels a class, likewise.
+        few: Accuracy of the strongest attack with 10 labels per class, a mean over draws of labels.
+        more: Accuracy of the strongest attack with 100 labels per class, likewise.
         classes: A key of `CLASSES`.
         seed: Seed of the training.
         precision: Precision of training and attacks.
@@ -142,7 +142,7 @@ def run_trial(
 def strongest(
     name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int, suite: Suite
 ) -> tuple[float, float]:
-    """Return the percentages of the best attacks with the suite's two numbers of labels a class."""
+    """Return the percentages of the best attacks with the suite's two numbers of labels."""
     best: dict[int | None, list[float]] = {budget.labels: [] for budget in suite.budgets}
     shorter = replace(tasks.undesirable, test=tasks.undesirable.test.subset(SCORED))
     for draw in range(draws):

@@ -5,7 +5,7 @@ python -m benchmarks.studies.standing CIFAR10 [--classes animals] [--without-nor
 
 A ResNet-20 of 8 channels, with or without its norms, on CIFAR-10 of 16x16 pixels. A fifth of the
 training images takes the test set's place, so that settings may be chosen by what this prints.
-Each way of `benchmarks/shared/ways.py` is trained and attacked with 100 labels a class by the
+Each way of `benchmarks/shared/ways.py` is trained and attacked with 100 labels per class by the
 attacks that win on photographs, on three draws of labels, beside random weights drawn each time.
 A row's head start is that of the two strongest attacks by their means over draws, chosen by test
 accuracy, which flatters every row alike. Rows are saved to results/standing.jsonl, where an

@@ -26,7 +26,7 @@ def cost(row: Values) -> str:
 
 
 def labels_in_words(labels: int | None) -> str:
-    """Return how many labels a class."""
+    """Return how many labels per class."""
     return "all labels" if labels is None else f"{labels} label{'s' * (labels != 1)} a class"
 
 

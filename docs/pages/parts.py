@@ -95,7 +95,7 @@ def _standing_of_attack(name: str) -> str:
     reached = GATHERED["attacks"]["reached"]
     if name not in reached:
         return "No published run has it among its attacks yet."
-    head = ("labels a class", "undefended, %", "`BestResponse`, %", "scratch, %")
+    head = ("labels per class", "undefended, %", "`BestResponse`, %", "scratch, %")
     rows = [
         (labels, *(_of_best(reached, name, labels, arm) for arm in ARMS))
         for labels in sorted(reached[name], key=_order)

@@ -209,7 +209,7 @@ class Verdict:
         if labels not in by_name:
             known = ", ".join(map(str, by_name))
             raise InputError(
-                f"labels a class that attacks were given: {known or 'none'}",
+                f"labels per class that attacks were given: {known or 'none'}",
                 repr(labels),
                 "ask for one of these, or audit with a suite that has them",
             )

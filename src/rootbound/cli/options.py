@@ -162,7 +162,7 @@ class AttackOptions:
     )
     labels: str | None = option(
         "Labelled samples per class, in place of the suite's, such as 10,100,all.",
-        brief="labels a class, in place of the suite's: 10,100,all",
+        brief="labels per class, in place of the suite's: 10,100,all",
     )
     steps: str | None = None
     """Optimiser steps for each of --labels, such as 60,100,160; by default the suite's."""
@@ -178,7 +178,7 @@ class AttackOptions:
     )
     attackers: int | None = option(
         "Attacker seeds that the best settings are confirmed on, in place of the suite's, for "
-        "narrower intervals (standard-2: 10 with up to 10 labels a class, 5 with more).",
+        "narrower intervals (standard-2: 10 with up to 10 labels per class, 5 with more).",
         metavar="NUMBER",
     )
     workers: int | None = option(

@@ -76,7 +76,7 @@ class Draw:
 
     Args:
         train: Labelled samples to learn from.
-        validation: Labelled samples to select by; None with one label a class.
+        validation: Labelled samples to select by; None with one label per class.
         curve: Test samples for the points of curves.
         test: All test samples.
     """

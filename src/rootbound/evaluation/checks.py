@@ -60,7 +60,7 @@ def _check_labels(task: Task, suite: Suite, role: str) -> None:
     for budget in suite.budgets:
         if budget.labels is not None and budget.labels >= fewest:
             raise InputError(
-                f"fewer labels a class than the attacker's {fewest}{rarest}",
+                f"fewer labels per class than the attacker's {fewest}{rarest}",
                 str(budget.labels),
                 f"ask for fewer or bring more {role} data",
             )

@@ -146,7 +146,7 @@ class _Bench:
     def run_all(self, several: Sequence[Sequence[Attack]]) -> Iterator[_Result]:
         """Run bundles of trials, one after the other."""
         (budget,) = self.assignment.budgets
-        labels = "all labels" if budget.labels is None else f"{budget.labels} labels a class"
+        labels = "all labels" if budget.labels is None else f"{budget.labels} labels per class"
         with progress.step(f"settings with {labels}", len(several)) as shown:
             for bundle in several:
                 yield from self.run(bundle)

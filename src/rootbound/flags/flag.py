@@ -61,8 +61,8 @@ class Case:
     def screened(self) -> dict[int | None, list[Record]]:
         """Return, by labels, the trials in which everything was tried on the first draw of labels.
 
-        In a limited time, and with one label a class, all draws are met by everything: the best of
-        one draw against the best of another would say more of the draws than of attacks.
+        In a limited time, and with one label per class, everything meets all draws: the best of one
+        draw against the best of another would say more of the draws than of attacks.
         """
         by_labels: dict[int | None, list[Record]] = {}
         for record in self.records:
@@ -134,7 +134,7 @@ def lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
 
 def with_labels(labels: int | None) -> str:
     """Return the budget in words."""
-    return "with all labels" if labels is None else f"with {labels} labels a class"
+    return "with all labels" if labels is None else f"with {labels} labels per class"
 
 
 def share_above(case: Case, name: str, words: str, limit: float) -> Iterator[str]:

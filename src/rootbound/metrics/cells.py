@@ -124,7 +124,7 @@ def check_cell(evaluation: Evaluation, method: str, labels: int | None) -> None:
     numbers = dict.fromkeys([*planned, *(record.labels for record in evaluation.records)])
     if numbers and labels not in numbers:
         raise InputError(
-            f"labels a class out of {', '.join(map(str, numbers))} (None is all)",
+            f"labels per class out of {', '.join(map(str, numbers))} (None is all)",
             repr(labels),
             "choose one of these",
         )

@@ -241,7 +241,7 @@ def _table(cells: Sequence[Mapping[str, Any]]) -> str:
         return "No attack was made."
     columns = {name: title for name, title in COLUMNS.items() if name in cells[0]}
     lines = [
-        f"| labels a class | {' | '.join(columns.values())} |",
+        f"| labels per class | {' | '.join(columns.values())} |",
         "|---" * (1 + len(columns)) + "|",
     ]
     for cell in cells:

@@ -69,10 +69,10 @@ def mark_unreliable(table: Table, methods: Collection[str]) -> Table:
 
 
 def in_words(labels: int | None) -> str:
-    """Return `10 labels a class` or `all labels`."""
+    """Return `10 labels per class` or `all labels`."""
     if labels is None:
         return "all labels"
-    return f"{labels} label{'' if labels == 1 else 's'} a class"
+    return f"{labels} label{'' if labels == 1 else 's'} per class"
 
 
 def percent(value: Estimate | None) -> Cell:

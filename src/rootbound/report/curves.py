@@ -165,7 +165,7 @@ def _draw_labels(panel: Axes, evaluation: Evaluation, looks: Looks, family: str 
     panel.set_title(textwrap.fill(describe_attack(family or "strongest attack"), TITLE_WIDTH))
     counts = ["all" if labels is None else str(labels) for labels in budgets]
     panel.set_xticks(range(len(budgets)), counts)
-    panel.set_xlabel("labels a class")
+    panel.set_xlabel("labels per class")
     _finish(panel, evaluation)
 
 

@@ -110,7 +110,7 @@ def _to_values(case: Case, limit: float | None, command: str, *, named: bool) ->
 
 
 def _cell(case: Case, labels: int | None) -> dict[str, Any]:
-    """Return what attackers with so many labels a class reach, and what the weights add."""
+    """Return what attackers with so many labels per class reach, and what the weights add."""
     evaluation, method = case.evaluation, case.method
     own = metrics.attacked(evaluation, method, labels)
     known, plain = metrics.public(evaluation), metrics.undefended(evaluation)

@@ -130,7 +130,7 @@ class Suite:
             )
         if any(budget.labels == 1 for budget in self.budgets) and not self.blind:
             raise InputError(
-                "a suite with fixed settings for one label a class",
+                "a suite with fixed settings for one label per class",
                 repr(self.name),
                 "ask for at least 2 labels, or name the settings in `blind`",
             )
