@@ -6,7 +6,7 @@ import pytest
 
 from rootbound.cli.methods import read_methods
 from rootbound.methods import METHODS, TAR, BestResponse, Method, Plain, Schedule
-from rootbound.methods.base import name_methods
+from rootbound.methods.names import name_methods
 from rootbound.training import Recipe
 
 

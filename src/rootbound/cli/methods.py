@@ -17,7 +17,7 @@ from rootbound.core.devices import emulates_bfloat16, find_device
 from rootbound.core.errors import InputError, unknown_name
 from rootbound.core.user_code import importable_name, load_named
 from rootbound.methods import METHODS, Method, Plain
-from rootbound.methods.base import name_methods
+from rootbound.methods.names import name_methods
 from rootbound.records.configuration import divide_call, divide_list
 
 log = logging.getLogger(__name__)

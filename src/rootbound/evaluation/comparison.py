@@ -37,7 +37,7 @@ from rootbound.evaluation.plan import Assignment, Plan
 from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.execution import Crew, Engine, engine_for
 from rootbound.methods import Method, find_method
-from rootbound.methods.base import name_methods
+from rootbound.methods.names import name_methods
 from rootbound.networks import Classifier, as_classifier
 from rootbound.networks.registry import short_name
 from rootbound.records import Evaluation, RunFolder
