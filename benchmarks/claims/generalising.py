@@ -6,7 +6,7 @@ python -m benchmarks.claims.generalising OUT [--fashion FOLDER] [--seeds 3] [--o
 MNIST, `shallow_cnn`, 0-4 desirable. The defender has few undesirable samples, samples of some
 undesirable classes only, samples without labels (clusters of pixels take their place), or digits
 where the attacker brings clothes. `SUITE` has the attacks. Records of each case go to a folder in
-OUT, where an interrupted run goes on; a Markdown table is printed. Its first row has a harmless
+OUT, where an interrupted run goes on; a Markdown table is printed. Labels are drawn several times. Its first row has a harmless
 third task, too: to tell by which quarter turn a desirable image is rotated.
 """
 
@@ -34,7 +34,7 @@ CLUSTERS = 10
 HALF = "half of all samples"
 """What the defender knows everywhere else: the attacker has the other half."""
 SUITE = Suite(
-    "generalising",
+    "generalising-2",
     attacks=(
         *(ExactLastLayer(penalty, "whitened") for penalty in (1e-4, 1e-3, 1e-2)),
         ExactLastLayer(1e-3, "whitened", reading=Reading(1)),
@@ -43,10 +43,12 @@ SUITE = Suite(
         *(FineTune(2, start, "adam", 4e-3) for start in ("kept", "re-initialised")),
     ),
     budgets=(Budget(10, 60), Budget(100, 80), Budget(None, 100)),
+    draws=(6, 4, 3),
+    finalists=3,
 )
 HARMLESS = replace(
     SUITE,
-    name="generalising, harmless task",
+    name="generalising-2, harmless task",
     benign=tuple(FineTune(None, "kept", "adam", rate) for rate in (2e-3, 8e-3)),
 )
 
