@@ -6,8 +6,9 @@ python -m benchmarks.claims.generalising OUT [--fashion FOLDER] [--seeds 3] [--o
 MNIST, `shallow_cnn`, 0-4 desirable. The defender has few undesirable samples, samples of some
 undesirable classes only, samples without labels (clusters of pixels take their place), or digits
 where the attacker brings clothes. `SUITE` has the attacks. Records of each case go to a folder in
-OUT, where an interrupted run goes on; a Markdown table is printed. Labels are drawn several times. Its first row has a harmless
-third task, too: to tell by which quarter turn a desirable image is rotated.
+OUT, where an interrupted run goes on; a Markdown table is printed. Its first row has a harmless
+third task, too: to tell by which quarter turn a desirable image is rotated. Labels are drawn
+several times.
 """
 
 from __future__ import annotations
