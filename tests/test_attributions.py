@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from torch import Tensor, nn
 
 import tiny
@@ -174,3 +176,23 @@ def test_the_view_knows_every_class_of_many() -> None:
     model = Classifier(nn.Sequential(nn.Linear(4, 3)), nn.Linear(3, 300)).eval()
     found = make_pictures(model, TaskPair(task, task, data))
     assert np.array_equal(found["view_labels"], labels.numpy())
+
+
+def test_words_for_a_class_are_green_and_words_against_it_red() -> None:
+    shares = np.array([[0.5, -1.0, 0.0]])
+    parts = {
+        "words_undesirable": np.array([["for", "against", "neither"]]),
+        "shares_original_undesirable": shares,
+        "shares_retrained_undesirable": shares,
+    }
+    figure = words({"Plain": parts}, {"undesirable": ["a"]})
+    assert figure is not None
+    plt.close(figure)
+    boxes = {
+        text.get_text(): to_hex(box.get_facecolor(), keep_alpha=True)
+        for text in figure.axes[0].texts
+        if (box := text.get_bbox_patch()) is not None
+    }
+    assert boxes["for"][:7] == "#12a150" and boxes["against"][:7] == "#d6455d"
+    # The strongest share is the most opaque, half of it half as much.
+    assert [int(boxes[word][7:], 16) for word in ("against", "for", "neither")] == [153, 76, 0]

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
+import by_hand
 from rootbound import report
 from rootbound.flags import flags
 from rootbound.methods import METHODS
 from rootbound.metrics import Estimate
-from rootbound.records import Evaluation
+from rootbound.records import Configuration, Evaluation
 from rootbound.report import gate
 from rootbound.report.attack_names import KNOWING, REPAIRS, describe_attack, describe_attacks
-from rootbound.report.cases import find_cases
+from rootbound.report.cases import GENERIC, choose_best, find_cases
 from rootbound.report.first_screen import show_first
 from rootbound.report.head_start import LARGE, MEANINGS, judge_head_start
+from rootbound.report.headline import headline, verdict
 from rootbound.report.titles import head_start_title
 from rootbound.suites import SUITES
 
@@ -146,3 +148,108 @@ def test_no_good_word_where_nothing_was_measured_with_some_labels() -> None:
     assert case.word == "no verdict" and not case.why_unreliable
     assert case.why_open().endswith("no attack finished on every arm.")
     assert head_start_title(case).endswith("no attack finished on every arm")
+
+
+def with_desirable(evaluation: Evaluation, accuracy: float) -> Evaluation:
+    """Return the run in which the model `Good` has another desirable accuracy."""
+    return replace(evaluation, trainings=tuple(
+        replace(one, desirable_accuracy=accuracy) if one.method == "Good" else one
+        for one in evaluation.trainings))  # fmt: skip
+
+
+def test_the_facts_are_those_of_their_arms() -> None:
+    first = show_first(by_hand.evaluation(public=True))
+    assert (first.heading, first.word) == ("Head start from the weights of Good", "small")
+    assert first.others == ("large for Weak",)
+    price, strongest, exact, flag = first.facts
+    assert (price.text, price.note) == (
+        "0.60 points", "cats: 97.40 % right, undefended 98.00 %"
+    )  # fmt: skip
+    assert strongest.note == (
+        "with 10 labels a class: 62.0 % from these weights, 80.0 % from the undefended, "
+        "61.0 % from the public model, 60.0 % from scratch"
+    )
+    assert exact.text == "55.0 % (54.5 to 55.5)"
+    assert exact.note == "with all labels, undefended 70.0 %, scratch 56.0 %"
+    assert flag.text == "none raised"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "text"),
+    [(0.977, "0.30 points"), (0.98, "0.00 points"), (0.985, "none")],
+)
+def test_a_small_price_is_a_price(accuracy: float, text: str) -> None:
+    price, *_ = show_first(with_desirable(by_hand.evaluation(), accuracy)).facts
+    assert price.text == text
+
+
+def test_the_most_important_flag_is_named_whichever_arm_it_is_about() -> None:
+    unseen = by_hand.evaluation(one_block={"Good": 3, "Weak": 3})
+    worst = replace(unseen, trainings=tuple(
+        replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
+        for one in unseen.trainings))  # fmt: skip
+    flag = show_first(worst).facts[-1]
+    assert flag.text == "desirable accuracy lost" and flag.note.endswith("; 1 more below")
+    broken = tuple(
+        replace(one, error="boom", accuracy=None, halves=(), steps=(), test=())
+        if one.method == "scratch" and one.family == "last 2 layers"
+        else one
+        for one in by_hand.evaluation().records
+    )
+    flag = show_first(replace(by_hand.evaluation(), records=broken)).facts[-1]
+    assert flag.title == "Most important flag" and flag.text.endswith(" (scratch)")
+
+
+def test_the_best_is_who_leaves_least_and_not_who_varies_most() -> None:
+    run = by_hand.evaluation()
+    # 2.5 points on average, in an interval from far below zero.
+    varied = tuple(
+        replace(one, accuracy=reached, halves=(reached, reached))
+        if (one.method, one.task) == ("Weak", "undesirable")
+        else one
+        for one in run.records
+        for level in [{10: 0.625, None: 0.77}[one.labels] + 0.04 * (one.seed - 1)]
+        for reached in [level - by_hand.BELOW[one.family]]
+    )
+    run = replace(run, records=varied)
+    gains = {case.method: case.worst for case in find_cases(run)}
+    good, weak = gains["Good"], gains["Weak"]
+    assert good is not None and weak is not None
+    assert good[1].mean < weak[1].mean and good[1].low > weak[1].low
+    best = choose_best(find_cases(run))
+    assert best is not None and best.method == "Good"
+
+
+def test_a_control_is_never_the_best() -> None:
+    run = by_hand.evaluation()
+    control = replace(run, trainings=tuple(
+        replace(one, settings=Configuration(GENERIC, {})) if one.method == "Good" else one
+        for one in run.trainings))  # fmt: skip
+    best = choose_best(find_cases(control))
+    assert best is not None and best.method == "Weak"
+
+
+def test_sentences_have_the_numbers_of_their_arms() -> None:
+    exact, kept, gains, beside = headline(by_hand.evaluation(public=True))
+    assert exact == (
+        "Solved exactly, a new last layer for dogs reaches 55.0 % (54.5 to 55.5) on the model "
+        "trained with Good, 70.0 % (67.5 to 72.5) on the undefended one, 56.0 % (54.8 to 57.2) on "
+        "random weights (scratch); always naming the most frequent class gives 50.0 %."
+    )
+    assert kept == (
+        "On cats it classifies 97.40 % of the test images correctly, -0.60 points against the "
+        "undefended model (-0.85 to -0.35)."
+    )
+    assert "+2.00 points with 10 labels a class (1.25 to 2.75), -1.00 points with all" in gains
+    assert "+1.00 points with 10 labels a class (0.01 to 1.99), -3.00 points with all" in beside
+    said = verdict(by_hand.evaluation(public=True), "Good")
+    assert said[:2] == [
+        "With 10 labels a class an attacker reaches 62.0 % (61.5 to 62.5) from these weights and "
+        "60.0 % (58.8 to 61.2) from random ones: +2.00 points (1.25 to 2.75).",
+        "From the public model it reaches 61.0 % (59.5 to 62.5): over that these weights give "
+        "+1.00 points (0.01 to 1.99).",
+    ]
+    assert said[4] == (
+        "To the stronger of random weights and the public model these weights add +1.00 points at "
+        "most (with 10 labels a class; 0.01 to 1.99)."
+    )

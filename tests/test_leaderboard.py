@@ -11,15 +11,19 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pytest
 
+import by_hand
 from rootbound.core.errors import InputError
 from rootbound.methods import METHODS
 from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation, Record
 from rootbound.report.cases import GENERIC
+from rootbound.report.head_start import LARGE
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
 from rootbound.report.leaderboard.claims import papers
-from rootbound.report.leaderboard.entries import entries
+from rootbound.report.leaderboard.entries import Entry, entries
 from rootbound.report.leaderboard.frontier import frontier
+from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
+from rootbound.report.leaderboard.table import table
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -188,3 +192,71 @@ def test_a_dictionary_of_challenges_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(written))
     with pytest.raises(InputError):
         read_challenges(path)
+
+
+def test_every_number_of_a_row_is_in_its_column() -> None:
+    run = by_hand.evaluation(public=True)
+    rows = entries(run, ())
+    shown = table(rows, "by-hand-1")
+    good, weak, plain = (
+        dict(zip(shown.columns, row, strict=True)) for row in shown.rows
+    )  # fmt: skip
+    texts = [{name: one.text for name, one in row.items()} for row in (good, weak, plain)]
+    expected = {
+        "method": ("Good", "Weak", "Plain"),
+        "head start": ("small", "large", "large"),
+        "worst advantage": ("+2.00", "+10.00", "+20.00"),
+        "by": ("fine-tuning all layers",) * 3,
+        "over public": ("+1.00", "+9.00", "+19.00"),
+        "desirable change": ("-0.60", "+1.00", "–"),
+        "exact last layer": ("55.0 %", "65.0 %", "70.0 %"),
+        "steps": ("1 x", "0.3 x", "0.3 x"),
+        "labels": ("1 x", "1 x", "1 x"),
+        "benign change": ("-5.00", "+2.00", "–"),
+        "training": ("2.5 x", "1.5 x", "1 x"),
+        "flags": ("none",) * 3,
+    }
+    for name, wanted in expected.items():
+        assert tuple(row[name] for row in texts) == wanted, name
+    # A gain is good news of the two tasks that must be kept, and bad news of the attacker.
+    for name, marks in {
+        "desirable change": ("bad", "good"),
+        "benign change": ("bad", "good"),
+        "worst advantage": ("bad", "bad"),
+    }.items():
+        assert (good[name].mark, weak[name].mark) == marks, name
+    assert [row.loss for row in rows] == pytest.approx([0.6, -1.0, 0.0])
+
+
+def test_a_stronger_attack_from_elsewhere_changes_the_word() -> None:
+    def challenged(*reached: float) -> Entry:
+        claims = [Challenge("Good", one, "theirs", "https://example.org") for one in reached]
+        return next(
+            row for row in entries(by_hand.evaluation(), claims) if row.standing.method == "Good"
+        )
+
+    assert (challenged(3.0).word, challenged(LARGE).word) == ("small", "large")
+    assert challenged(6.0, 9.0, 7.0).worst == 9.0
+
+
+def test_losses_of_the_frontier_have_their_intervals() -> None:
+    figure = frontier(entries(by_hand.evaluation(), ()))
+    assert figure is not None
+    plt.close(figure)
+    good, weak, _ = figure.axes[0].containers
+    for drawn, mean in ((good, 0.6), (weak, -1.0)):
+        horizontal, _ = drawn.lines[2]  # type: ignore[attr-defined]
+        (segment,) = horizontal.get_segments()
+        assert segment[:, 0].tolist() == pytest.approx(by_hand.interval(mean, 0.1)[1:])
+
+
+def test_the_first_sentence_of_a_leaderboard_says_the_price() -> None:
+    rows = entries(by_hand.evaluation(), ())
+    assert describe_best(rows) == (
+        "Good leaves attackers least: +2.0 points over scratch where they gain most (1.3 to 2.7); "
+        "the price is 0.60 points of desirable accuracy; Plain, undefended, leaves +20.0."
+    )
+    assert describe_frontier(rows) == (
+        "With 1 of 2 methods attackers gain less than 5 points over scratch; 1 of them costs less "
+        "than 1 point"
+    )

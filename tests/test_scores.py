@@ -8,9 +8,12 @@ from dataclasses import replace
 
 import pytest
 
+import by_hand
 from rootbound.metrics import measures as metrics
 from rootbound.metrics.measures import estimate, kaplan_meier_median, over_draws
 from rootbound.records import Arm, Configuration, Evaluation, Record, Stage, Tier, Training
+from rootbound.report import scores, tables
+from rootbound.report.cells import Cell, Table
 
 ARMS: dict[str, Arm] = {"Plain": "undefended", "scratch": "scratch", "raw inputs": "control"}
 
@@ -232,3 +235,46 @@ def test_many_families_are_shown_by_tier() -> None:
     assert metrics.columns(found) == ["last layer, exact", "probe", "repair"]
     assert metrics.attacked(found, "x", 10, "repair") == {(0, 0): 0.5}
     assert math.isclose(sum(metrics.attacked(found, "x", 10, "probe").values()), 0.5)
+
+
+def cells_of(table: Table | None, method: str, labels: str = "") -> dict[str, Cell]:
+    """Return the cells of a method's row, by their columns."""
+    assert table is not None
+    return next(
+        dict(zip(table.columns, row, strict=True))
+        for row in table.rows
+        if row[0].text == method and (not labels or row[1].text == labels)
+    )
+
+
+def test_tables_colour_what_must_be_kept_the_other_way_round() -> None:
+    run = by_hand.evaluation()
+    for table in (tables.overview(run), scores.benign(run)):
+        marks = [cells_of(table, method)["change"].mark for method in ("Good", "Weak")]
+        assert marks == ["bad", "good"]
+    assert cells_of(tables.advantages(run), "Weak")["strongest attack"].mark == "bad"
+
+
+def test_every_score_is_in_its_column() -> None:
+    row = cells_of(scores.resistance(by_hand.evaluation()), "Good", "10 labels a class")
+    texts = {name: cell.text for name, cell in row.items()}
+    assert texts == {
+        "method": "Good", "labels": "10 labels a class", "strongest attack": "62.0 %",
+        "realistic attacker": "59.0 %", "median attack": "50.5 %", "upper bound": "65.0 %",
+        "longer run": "68.0 %", "resistance": "0.90", "steps": "1 x", "operations": "1 x",
+    }  # fmt: skip
+
+
+def test_what_was_not_reached_is_counted() -> None:
+    run = by_hand.evaluation()
+    # Of 78.3 % on the second seed `Good` reaches 78.0 %, and on the third of 79.2 % 78.2 %.
+    row = cells_of(tables.steps(run), "Good")
+    assert row["fine-tuning the last 2 layers: 90 %"] == Cell(
+        "not reached", "2 of 3 seeds not reached", "good"
+    )
+    low = tuple(
+        replace(one, test=(0.1,) * 3) if (one.method, one.seed) == ("Good", 2) else one
+        for one in run.records
+    )
+    row = cells_of(scores.resistance(replace(run, records=low)), "Good", "10 labels a class")
+    assert row["steps"] == Cell("1 x", "1 of 3 not reached")

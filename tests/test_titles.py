@@ -6,12 +6,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import by_hand
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
-from rootbound.report import titles
+from rootbound.report import curves, titles
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.figures import draw
 from rootbound.report.leaderboard.entries import entries
@@ -171,3 +173,18 @@ def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> Non
         replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
         for one in golden.trainings))  # fmt: skip
     assert describe_best(entries(lost, ())) == "No method has a reliable number."
+
+
+def test_losses_are_in_nats_and_of_their_arms() -> None:
+    run = by_hand.evaluation()
+    good = next(one for one in find_cases(run) if one.method == "Good")
+    assert titles.losses_title(good) == (
+        "With all labels, attackers of Good end at 1.25 nats, those of scratch at 0.75"
+    )
+    figure = curves.against_steps(run, losses=True)
+    plt.close(figure)
+    ends = {
+        str(line.get_label()): float(np.asarray(line.get_ydata())[-1])
+        for line in figure.axes[-1].get_lines()
+    }
+    assert ends == pytest.approx({"Plain": 0.5, "Good": 1.25, "Weak": 1.0, "scratch": 0.75})

@@ -14,20 +14,23 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.patches import Rectangle
 
+import by_hand
 import rootbound as rb
 from rootbound import report
 from rootbound.core.errors import InputError
-from rootbound.flags import flags
+from rootbound.flags import BEHAVIOUR_FLAGS, FLAGS, Raised, flags
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation, Record
 from rootbound.report.bars import bars
 from rootbound.report.cases import find_cases
-from rootbound.report.gate import Judgement, in_a_sentence
+from rootbound.report.doubts import time_doubts
+from rootbound.report.gate import Judgement, in_a_sentence, judge
 from rootbound.report.headline import headline
 from rootbound.report.leaderboard.claims import Challenge
 from rootbound.report.leaderboard.entries import entries
 from rootbound.report.leaderboard.table import table
 from rootbound.report.limits import limits
+from rootbound.report.settings import settings
 from rootbound.report.summary import summarise
 from rootbound.report.verdicts import SCHEMA, first_sentence
 
@@ -267,3 +270,177 @@ def test_what_is_unreliable_decides_nothing(
     assert model["gate"]["end"] == end, model["gate"]
     if end == "undecided":
         assert model["gate"]["reasons"] and "the intervals alone" in model["gate"]["sentence"]
+
+
+def mean_and_ends(value: dict[str, float]) -> tuple[float, ...]:
+    return value["mean"], value["low"], value["high"]
+
+
+BY_HAND = {
+    10: {
+        "advantage": (2.0, 0.3),
+        "advantage_over_public": (1.0, 0.4),
+        "marginal_advantage": (1.0, 0.4),
+        "against_undefended": (-18.0, 0.8),
+        "attacked": (62.0, 0.2),
+        "scratch": (60.0, 0.5),
+        "realistic_attacker": (59.0, 0.2),
+        "upper_bound": (65.0, 0.2),
+    },
+    None: {
+        "advantage": (-1.0, 0.3),
+        "advantage_over_public": (-3.0, 0.4),
+        "marginal_advantage": (-3.0, 0.4),
+        "against_undefended": (-15.0, 0.8),
+        "attacked": (75.0, 0.2),
+        "scratch": (76.0, 0.5),
+        "realistic_attacker": (72.0, 0.2),
+        "upper_bound": (78.0, 0.2),
+    },
+}
+"""Means of the numbers of `Good`, and their deviation over models, by labels."""
+
+
+def test_every_number_is_that_of_its_arm() -> None:
+    good, weak = checked(by_hand.evaluation(public=True), 3.0)["models"]
+    assert (good["model"], weak["model"]) == ("Good", "Weak")
+    for cell in good["cells"]:
+        for name, (mean, deviation) in BY_HAND[cell["labels"]].items():
+            expected = by_hand.interval(mean, deviation)
+            assert mean_and_ends(cell[name]) == pytest.approx(expected, abs=1e-4), name
+    assert [cell["median_family"] for cell in good["cells"]] == [50.5, 63.5]
+    for model, price, deviation, change, spread in (
+        (good, 0.6, 0.1, -5.0, 0.8), (weak, -1.0, 0.1, 2.0, 0.6)
+    ):  # fmt: skip
+        paid, (benign,) = model["desirable"]["price"], model["benign"]
+        assert mean_and_ends(paid) == pytest.approx(by_hand.interval(price, deviation), abs=1e-4)
+        expected = by_hand.interval(change, spread)
+        assert mean_and_ends(benign["change"]) == pytest.approx(expected, abs=1e-4)
+    assert mean_and_ends(good["benign"][0]["accuracy"])[0] == pytest.approx(65.0)
+    # Two numbers of labels could each show that it does not hold; all of them must hold.
+    for cell in good["gate"]["cells"]:
+        assert (cell["low_error_rate"], cell["high_error_rate"]) == (0.0125, 0.0125)
+    alone = checked(by_hand.evaluation(), 3.0)["models"][0]["gate"]["cells"]
+    assert {(one["low_error_rate"], one["high_error_rate"]) for one in alone} == {(0.0125, 0.025)}
+
+
+def test_the_price_is_what_was_lost_and_no_price_where_something_was_gained() -> None:
+    good, weak = checked(by_hand.evaluation())["models"]
+    assert good["sentence"] == (
+        "Head start of Good: small; with 10 labels a class, where an attacker gains most, it is "
+        "+2.0 points over scratch (1.3 to 2.7), by fine-tuning all layers; from the undefended "
+        "weights it is +20.0; the price is 0.60 points of desirable accuracy."
+    )
+    assert weak["sentence"].endswith(
+        "the price is nothing, for desirable accuracy is 1.00 points higher."
+    )
+
+
+def test_draws_on_one_given_model_are_draws_and_one_model() -> None:
+    trained = by_hand.evaluation()
+    models = tuple(replace(one, settings="as given") for one in trained.trainings)
+    given = replace(trained, trainings=models)
+    for evaluation, count in ((trained, 3), (given, 1)):
+        (cell, _) = checked(evaluation)["models"][0]["cells"]
+        assert (cell["draws"], cell["models"]) == (3, count)
+
+
+def test_why_it_is_unreliable_is_among_its_doubts() -> None:
+    good, weak = checked(failing(by_hand.evaluation(), "Good"))["models"]
+    assert not good["reliable"] and good["doubts"][0].startswith("fewer finished trials (")
+    assert weak["reliable"] and not weak["doubts"]
+
+
+def test_flags_of_the_public_model_stand_with_those_of_the_model() -> None:
+    weak = failing(by_hand.evaluation(public=True), "public")
+    for model in checked(weak)["models"]:
+        assert ("failed trials", "public") in {
+            (one["flag"], one["model"]) for one in model["flags"]
+        }
+
+
+def test_a_limit_that_is_asked_for_goes_before_that_of_the_run() -> None:
+    looks = [{"labels": labels, "draws": [3]} for labels in (10, None)]
+    run = by_hand.evaluation(until={"limit": 3.0, "draws": 40, "looks": looks})
+    for asked, limit in ((None, 3.0), (-5.0, -5.0)):
+        assert checked(run, asked)["models"][0]["gate"]["limit"] == limit
+
+
+@pytest.mark.parametrize("arm", ["Good", "scratch", "public"])
+def test_a_limit_is_not_shown_to_hold_where_an_arm_was_seen_as_one_block(arm: str) -> None:
+    for unseen, end in (({arm: 3}, "undecided"), ({"Plain": 3}, "holds")):
+        run = by_hand.evaluation(public=True, one_block=unseen)
+        assert judge(run, "Good", 3.0, ()).end == end
+
+
+HIDES = {
+    "desirable accuracy lost",
+    "failed trials",
+    "fewer finished trials",
+    "outputs change from call to call",
+    "outputs not finite",
+    "outputs renamed in the head",
+    "tiny gradients",
+    *(flag.name for flag in BEHAVIOUR_FLAGS),
+}
+"""Flags with which no limit is shown to hold: it is not known what a better attack would find."""
+
+
+@pytest.mark.parametrize("name", [flag.name for flag in FLAGS])
+def test_a_limit_is_not_shown_to_hold_by_what_hides_something(name: str) -> None:
+    raised = [Raised(name, "Good", 0, "3 of 4")]
+    about_scratch = name == "scratch has the given features"
+    ends = {True: "undecided", False: "holds"}
+    judged = judge(by_hand.evaluation(), "Good", 3.0, raised)
+    assert judged.end == ends[name in HIDES or about_scratch]
+    # What another model hides says nothing of this one.
+    elsewhere = [Raised(name, "Plain", 0, "3 of 4")]
+    assert judge(by_hand.evaluation(), "Good", 3.0, elsewhere).end == ends[about_scratch]
+
+
+@pytest.mark.parametrize(
+    ("arm", "flag", "end"),
+    [
+        ("public", "attacker below raw inputs", "undecided"),
+        ("public", "failed trials", "undecided"),
+        ("scratch", "failed trials", "undecided"),
+        ("scratch", "fewer finished trials", "undecided"),
+        ("Weak", "failed trials", "does not hold"),
+        ("Weak", "tiny gradients", "does not hold"),
+        ("Plain", "failed trials", "does not hold"),
+    ],
+)
+def test_bad_news_waits_only_for_attacks_on_what_there_is_without_the_weights(
+    arm: str, flag: str, end: str
+) -> None:
+    judged = judge(by_hand.evaluation(public=True), "Weak", 3.0, [Raised(flag, arm, 0, "some")])
+    assert judged.end == end
+    assert bool(judged.reasons) == (end == "undecided")
+
+
+def test_families_on_other_models_are_no_attacks_on_this_one() -> None:
+    """Twelve families met the undefended model before the time was over, and four this one."""
+    run = by_hand.evaluation(time={"stopped": True})
+    more = tuple(
+        replace(one, family=f"family {number}")
+        for one in run.records
+        if one.method == "Plain"
+        for number in range(12)
+    )
+    found = time_doubts(replace(run, records=run.records + more), "Good")
+    assert found == ["The time was over after 4 of at least 12 families of attacks."]
+
+
+def test_what_the_defender_shared_with_the_attacker_is_said() -> None:
+    for shared, held, said in (
+        (True, "90 samples, shared with the attacker's", "samples are the same."),
+        (False, "90 samples, disjoint from the attacker's", "are disjoint halves of the training"),
+    ):
+        context = by_hand.evaluation(shared_undesirable=shared).context
+        assert (
+            settings(by_hand.evaluation(shared_undesirable=shared))[
+                "The defender's undesirable samples"
+            ]
+            == held
+        )
+        assert said in limits(context)[-1]
