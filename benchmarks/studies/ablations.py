@@ -75,6 +75,7 @@ ABLATIONS: dict[str, Method | None] = {
     "… from the start, slowly": vary(OURS, wait=0.0, warm_in=0.5),
     "… wait 0.5": vary(OURS, wait=0.5),
     "… 192 undesirable samples": vary(OURS, undesirable_batch_size=192),
+    "… undesirable samples in every second step": vary(OURS, undesirable_every=2),
     "… no last steps": vary(OURS, finishing_steps=0),
     "… ridge 1e-1": vary(OURS, ridge=1e-1),
     "… ridge 1e-5": vary(OURS, ridge=1e-5),
