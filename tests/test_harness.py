@@ -28,7 +28,7 @@ from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import NO_RESOURCES, VALIDATION_SHARE, Draw, draw_labels
 from rootbound.evaluation.harness import run_assignment
 from rootbound.evaluation.plan import assign, list_draws, screen
-from rootbound.evaluation.scoring import Judgement, Score, checkpoints, measure, score
+from rootbound.evaluation.scoring import FinalScore, Score, checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Arm, Record
 from rootbound.records.record import build
@@ -246,9 +246,9 @@ def test_both_halves_hold_every_class_whatever_the_order() -> None:
         says_first.bias.copy_(torch.tensor([1.0, 0.0]) - says_first.weight[:, 0])
     for labels in ([0, 1] * 6, [0] * 6 + [1] * 6, [1, 0, 0, 1] * 3):
         data = Data(torch.ones(12, 1), torch.tensor(labels))
-        judgement = Score(model=says_first).judge(data)
-        assert judgement.halves == (0.5, 0.5)
-        assert judgement.accuracy == 0.5
+        found = Score(model=says_first).score_selected(data)
+        assert found.halves == (0.5, 0.5)
+        assert found.accuracy == 0.5
 
 
 def test_curves_are_of_some_test_samples_and_accuracies_of_all(
@@ -419,7 +419,7 @@ def test_the_step_is_chosen_on_validation_whatever_the_test_samples_say() -> Non
     (found,) = score(iter(yielded), 1, drawn, steps=12)
     assert (found.validation, found.test) == ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert found.selected == 1
-    assert found.judge(samples(1)) == Judgement(1.0, 1.0, (1.0, 1.0))
+    assert found.score_selected(samples(1)) == FinalScore(1.0, 1.0, (1.0, 1.0))
 
 
 def test_the_model_is_that_of_the_selected_step_though_its_training_went_on() -> None:
@@ -433,7 +433,7 @@ def test_the_model_is_that_of_the_selected_step_though_its_training_went_on() ->
 
     (found,) = score(train(), 1, Draw(data, data, data, data), steps=12)
     assert found.selected == 1
-    assert found.judge(data).accuracy == 1.0
+    assert found.score_selected(data).accuracy == 1.0
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,15 @@ def run_assignment(
                 rivals = (best.get(record.family, result), result)
                 best[record.family] = max(rivals, key=lambda rival: rival.record.preference)
         for result in best.values():
-            finished[result.trial] = _judge(result, draw.test)
+            finished[result.trial] = _score_on_test_set(result, draw.test)
         records += [finished[trial].as_written() for trial in trials]
     return records
 
 
-def _judge(result: _Result, test: Data) -> Record:
+def _score_on_test_set(result: _Result, test: Data) -> Record:
     """Return a trial's record with its accuracy on all test samples, or why its model fails."""
     try:
-        return replace(result.record, **vars(result.score.judge(test)))
+        return replace(result.record, **vars(result.score.score_selected(test)))
     except Exception as error:  # the network is anybody's code, and may refuse some samples
         return replace(result.record, error=_describe_failure(error))
 

@@ -19,7 +19,7 @@ from rootbound.training import balanced_accuracy, predict
 
 
 @dataclass(frozen=True)
-class Judgement:
+class FinalScore:
     """How good a model is on the whole test set.
 
     Args:
@@ -89,8 +89,8 @@ class Score:
             self.loss = None if validation is None else validation[1]
         return chosen
 
-    def judge(self, data: Data) -> Judgement:
-        """Return how good the selected model is on other data."""
+    def score_selected(self, data: Data) -> FinalScore:
+        """Return how good the selected model is on the test set."""
         assert self.model is not None  # a trial without error has one
         logits = _compute_logits(self.model, data, self.trials)
         correct = _find_correct(logits, data)[:, self.position : self.position + 1]
@@ -99,7 +99,7 @@ class Score:
         # Each half has its share of every class, however the samples are ordered.
         by_class = right[data.labels.argsort(stable=True)]
         halves = (by_class[half::2] if len(right) > 1 else right for half in (0, 1))
-        return Judgement(
+        return FinalScore(
             float(right.mean()),
             share if data.stratified else None,
             tuple(float(half.mean()) for half in halves),
