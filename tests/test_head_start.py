@@ -166,7 +166,7 @@ def test_the_facts_are_those_of_their_arms() -> None:
         "0.60 points", "cats: 97.40 % right, undefended 98.00 %"
     )  # fmt: skip
     assert strongest.note == (
-        "with 10 labels a class: 62.0 % from these weights, 80.0 % from the undefended, "
+        "with 10 labels per class: 62.0 % from these weights, 80.0 % from the undefended, "
         "61.0 % from the public model, 60.0 % from scratch"
     )
     assert exact.text == "55.0 % (54.5 to 55.5)"
@@ -240,16 +240,16 @@ def test_sentences_have_the_numbers_of_their_arms() -> None:
         "On cats it classifies 97.40 % of the test images correctly, -0.60 points against the "
         "undefended model (-0.85 to -0.35)."
     )
-    assert "+2.00 points with 10 labels a class (1.25 to 2.75), -1.00 points with all" in gains
-    assert "+1.00 points with 10 labels a class (0.01 to 1.99), -3.00 points with all" in beside
+    assert "+2.00 points with 10 labels per class (1.25 to 2.75), -1.00 points with all" in gains
+    assert "+1.00 points with 10 labels per class (0.01 to 1.99), -3.00 points with all" in beside
     said = verdict(by_hand.evaluation(public=True), "Good")
     assert said[:2] == [
-        "With 10 labels a class an attacker reaches 62.0 % (61.5 to 62.5) from these weights and "
+        "With 10 labels per class an attacker reaches 62.0 % (61.5 to 62.5) from these weights and "
         "60.0 % (58.8 to 61.2) from random ones: +2.00 points (1.25 to 2.75).",
         "From the public model it reaches 61.0 % (59.5 to 62.5): over that these weights give "
         "+1.00 points (0.01 to 1.99).",
     ]
     assert said[4] == (
         "To the stronger of random weights and the public model these weights add +1.00 points at "
-        "most (with 10 labels a class; 0.01 to 1.99)."
+        "most (with 10 labels per class; 0.01 to 1.99)."
     )

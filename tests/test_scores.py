@@ -256,10 +256,10 @@ def test_tables_colour_what_must_be_kept_the_other_way_round() -> None:
 
 
 def test_every_score_is_in_its_column() -> None:
-    row = cells_of(scores.resistance(by_hand.evaluation()), "Good", "10 labels a class")
+    row = cells_of(scores.resistance(by_hand.evaluation()), "Good", "10 labels per class")
     texts = {name: cell.text for name, cell in row.items()}
     assert texts == {
-        "method": "Good", "labels": "10 labels a class", "strongest attack": "62.0 %",
+        "method": "Good", "labels": "10 labels per class", "strongest attack": "62.0 %",
         "realistic attacker": "59.0 %", "median attack": "50.5 %", "upper bound": "65.0 %",
         "longer run": "68.0 %", "resistance": "0.90", "steps": "1 x", "operations": "1 x",
     }  # fmt: skip
@@ -276,5 +276,5 @@ def test_what_was_not_reached_is_counted() -> None:
         replace(one, test=(0.1,) * 3) if (one.method, one.seed) == ("Good", 2) else one
         for one in run.records
     )
-    row = cells_of(scores.resistance(replace(run, records=low)), "Good", "10 labels a class")
+    row = cells_of(scores.resistance(replace(run, records=low)), "Good", "10 labels per class")
     assert row["steps"] == Cell("1 x", "1 of 3 not reached")

@@ -327,7 +327,7 @@ def test_every_number_is_that_of_its_arm() -> None:
 def test_the_price_is_what_was_lost_and_no_price_where_something_was_gained() -> None:
     good, weak = checked(by_hand.evaluation())["models"]
     assert good["sentence"] == (
-        "Head start of Good: small; with 10 labels a class, where an attacker gains most, it is "
+        "Head start of Good: small; with 10 labels per class, where an attacker gains most, it is "
         "+2.0 points over scratch (1.3 to 2.7), by fine-tuning all layers; from the undefended "
         "weights it is +20.0; the price is 0.60 points of desirable accuracy."
     )
