@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -125,8 +127,9 @@ def test_samples_scaled_once_give_the_same_batches(dtype: torch.dtype) -> None:
     assert scaled.scaled().inputs.dtype == scaled.inputs.dtype
     assert all(map(torch.equal, scaled.batch(index), data.batch(index)))
     for some in (data, scaled):
+        before = some.batch(torch.tensor([0, 1]))
         some.batch(slice(2))[0].add_(1)
-        assert all(map(torch.equal, some.batch(slice(2)), data.batch(torch.tensor([0, 1]))))
+        assert all(map(torch.equal, some.batch(slice(2)), before))
 
 
 @given(count=st.integers(1, 40), size=st.integers(1, 12), epochs=st.integers(1, 3), seed=seeds)
@@ -245,6 +248,27 @@ def test_draws_are_random_and_settled_by_the_seed(draw: str) -> None:
 
     assert drawn(4) == drawn(4)
     assert set(drawn(4)) != set(drawn(5))
+
+
+def test_of_next_tokens_as_many_are_drawn_as_of_classes_of_one_size() -> None:
+    # Labels 0, 2 and 4 of a vocabulary; some tokens are rare, so classes are no strata.
+    each, present = 20, [0, 2, 4]
+    for labels in (present * each, [0] * (3 * each - 2) + [2, 4]):
+        data = replace(numbered(labels), stratified=False)
+        for held, expected in (
+            (data.hold_out(0.2, 100, seeded(0)), 12),
+            (data.hold_out(0.2, 3, seeded(0)), 9),
+            (data.hold_out(0.01, 3, seeded(0)), 3),
+            (data.per_class(5, seeded(0)), 15),
+            (data.halves(seeded(0)), 30),
+        ):
+            assert [len(part) for part in held] == [expected, len(labels) - expected]
+            assert sorted(numbers(held[0]) + numbers(held[1])) == list(range(len(labels)))
+            assert numbers(held[0]) != sorted(numbers(held[0])), "they are not drawn at random"
+            assert not any(part.stratified for part in held)
+    scaled = data.scaled()
+    assert not scaled.stratified
+    assert numbers(scaled.draw(5, seeded(0))) == numbers(data.draw(5, seeded(0)))
 
 
 def test_parts_keep_the_scaling() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import jsonschema
@@ -208,6 +210,37 @@ def test_scalings_that_cannot_be_are_refused(
     assert said in message
     assert len(message.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("divisor", [1e-40, 1e-32, 1e-16, 1.0, 1e30, 1e300])
+def test_an_accepted_scaling_gives_finite_inputs(divisor: float) -> None:
+    exponents = (-300, -40, -32, -16, 0, 16, 32, 300)
+    accepted = 0
+    for mean, deviation in product((0.0, *(10.0**one for one in exponents)), repeat=2):
+        with suppress(InputError):
+            scaling = Scaling.stated(divisor, mean, deviation)
+            accepted += 1
+            assert bool(scaling.apply(torch.tensor([[0, 1, 255]])).isfinite().all())
+    assert accepted > 0
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e3])
+def test_scalings_are_equal_up_to_a_share_of_a_standard_deviation(unit: float) -> None:
+    def scaling(*channels: tuple[float, float]) -> Scaling:
+        means, deviations = zip(*channels, strict=True)
+        return Scaling.stated(
+            255.0, [unit * mean for mean in means], [unit * one for one in deviations]
+        )
+
+    own = scaling((0.5, 0.2))
+    for same in (own, scaling((0.5001, 0.2)), scaling((0.5, 0.1999)), scaling(*[(0.5, 0.2)] * 3)):
+        assert own.is_close(same)
+        assert same.is_close(own)
+    second = scaling((0.5, 0.2), (0.4, 0.2))
+    for other in (scaling((0.501, 0.2)), scaling((0.5, 0.201)), second):
+        assert not own.is_close(other)
+        assert not other.is_close(own)
+    assert not second.is_close(scaling(*[(0.5, 0.2)] * 3)), "two channels are not three"
 
 
 IMAGE_NET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

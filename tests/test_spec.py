@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.context import specification
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
+from rootbound.records import Spec
 from rootbound.suites import Suite
 
 
@@ -48,3 +53,22 @@ def test_other_samples_are_another_run_though_both_tasks_have_one_name(
     changed: dict[str, Any] = {role: replace(task, train=task.train.subset(60))}
     fewer = replace(named, **changed)
     assert digest(fewer, toy_suite, toy_model) != digest(named, toy_suite, toy_model)
+
+
+def test_a_spec_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    spec = Spec({"data": "Käfer 甲虫"}, ("train", "--data", "Käfer"), "/Bäume")
+    assert spec.save(tmp_path)
+    program = (
+        "from pathlib import Path; from rootbound.records import Spec; "
+        f"spec = Spec.load(Path({str(tmp_path)!r})); print(ascii(spec))"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | ascii_only,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert done.stdout.strip() == ascii(spec), done.stderr

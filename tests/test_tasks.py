@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import assume, given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rootbound.core.errors import InputError
-from rootbound.data import Data, Task, TaskPair
+from rootbound.data import Data, Scaling, Task, TaskPair
 from rootbound.datasets import Dataset, describe, parse_classes
 
 
@@ -104,6 +106,25 @@ def test_test_samples_are_never_trained_on(toy: Dataset, shared: bool) -> None:
     trained = [tasks.desirable.train, tasks.undesirable.train, tasks.known_undesirable]
     assert len(judged) == len(toy.test)
     assert not judged & {number for data in trained for number in ids(data)}
+
+
+@pytest.mark.parametrize("change", ["rescaled", "moved"])
+def test_no_part_of_the_tasks_is_forgotten(
+    change: str, toy: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaling = Scaling(255.0, 0.1, 0.5)
+    pair = replace(toy.split([0, 1], [2, 3]), benign=toy.task([4, 5]))
+    if change == "rescaled":
+        changed = pair.rescaled(scaling)
+    else:  # a device that shows in the scaling, for there may be no other one than the CPU
+        monkeypatch.setattr(Data, "to", lambda data, _: replace(data, scaling=scaling))
+        changed = pair.to(torch.device("cpu"))
+    assert changed.benign is not None
+    tasks = [changed.desirable, changed.undesirable, changed.benign]
+    parts = [*(part for task in tasks for part in (task.train, task.test))]
+    assert {part.scaling for part in (*parts, changed.known_undesirable)} == {scaling}
+    if change == "rescaled":
+        assert {task.own_scaling for task in tasks} == {toy.train.scaling}
 
 
 def test_toy_images_tell_samples_apart(toy_tasks: TaskPair) -> None:

@@ -75,7 +75,7 @@ class Spec:
         """
         path = folder / NAME
         try:
-            values = json.loads(path.read_text())
+            values = json.loads(path.read_text(encoding="utf-8"))
             if values["format"] not in (WITH_TEXTS, FORMAT):
                 raise ValueError(f"format {values['format']}")
             command, content, directory = values["command"], values["spec"], values["directory"]
