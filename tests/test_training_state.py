@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +34,8 @@ from rootbound.methods import (
     Unlearning,
 )
 from rootbound.networks import Classifier, batch_norm_cnn, shallow_cnn
-from rootbound.training import Recipe
-from rootbound.training.state import Phase, TrainingState
+from rootbound.training import Recipe, minimise, seeded
+from rootbound.training.state import Phase, TrainingState, _Training
 
 SHORT = Recipe(epochs=1, batch_size=30)
 METHODS: tuple[Method, ...] = (
@@ -125,6 +126,63 @@ def test_it_goes_on_where_it_was_and_not_from_the_beginning(
     with caplog.at_level(logging.INFO):
         assert same(fit(method, model, toy_tasks, training_state), whole)
     assert "going on from batch 6" in caplog.text
+
+
+PHASES, EACH = 3, 4
+"""Phases of a small training, and the batches of each."""
+
+
+def train_in_phases(
+    training_state: TrainingState, stop_at: int | None = None
+) -> tuple[Tensor, int]:
+    """Return weights, and how many batches this process has learned from."""
+    learned, generator = 0, torch.Generator().manual_seed(0)
+
+    def loss(batch: Tensor, _: float) -> Tensor:
+        nonlocal learned
+        if learned == stop_at:
+            raise Stopped
+        learned += 1
+        return model(batch + torch.randn(batch.shape)).square().mean()
+
+    def draw_batches() -> Iterator[Tensor]:
+        for _ in range(EACH):
+            yield torch.randn(5, 3, generator=generator)
+
+    with seeded(1), training_state.track("it", generator):
+        model = torch.nn.Linear(3, 1)
+        for _ in range(PHASES):
+            minimise(model, loss, draw_batches(), steps=EACH, learning_rate=0.1, changes=())
+            torch.randn(2, generator=generator)  # whatever is drawn between the phases
+    return model.weight.detach(), learned
+
+
+@pytest.mark.parametrize("stop_at", [0, 3, 4, 6, 8, 11])
+def test_a_training_of_several_phases_learns_from_no_batch_twice(
+    stop_at: int, tmp_path: Path
+) -> None:
+    whole, _ = train_in_phases(TrainingState(tmp_path / "whole"))
+    training_state = TrainingState(tmp_path / "unfinished", every=0.0)
+    with pytest.raises(Stopped):
+        train_in_phases(training_state, stop_at)
+    found, learned = train_in_phases(training_state)
+    assert torch.equal(found, whole)
+    assert learned == PHASES * EACH - stop_at
+
+
+def test_a_late_save_holds_the_phases_that_ended_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, _ = train_in_phases(TrainingState(tmp_path / "whole"))
+    training_state = TrainingState(tmp_path / "unfinished")
+    with monkeypatch.context() as patch:
+        patch.setattr(_Training, "is_due", lambda training: training.phases == PHASES)
+        with pytest.raises(Stopped):
+            train_in_phases(training_state, PHASES * EACH - 1)
+    assert len(list(training_state.folder.iterdir())) == PHASES
+    found, learned = train_in_phases(training_state)
+    assert torch.equal(found, whole)
+    assert learned == 1
 
 
 @pytest.mark.parametrize("damage", ["another seed", "half a file", "empty", "no state"])
