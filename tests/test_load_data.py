@@ -16,7 +16,9 @@ from torch.utils.data import Dataset as TorchDataset
 
 import rootbound as rb
 from architectures import OneConvolution
-from rootbound.datasets import Dataset
+from rootbound.datasets import Dataset, Layout
+from rootbound.datasets.dataset import build_dataset
+from rootbound.datasets.holdout import hold_out
 
 COLOURS = {"bird": 40, "cat": 90, "dog": 150, "person": 210}
 
@@ -179,6 +181,62 @@ def test_a_data_set_of_torch(transformed: bool, toy: Dataset) -> None:
     assert torch.equal(data.train.labels, toy.train.labels)
     part = rb.load_data(Subset(source, range(0, 360, 2)))
     assert part.classes == Pictures.classes and len(part.train) + len(part.test) == 180
+
+
+@pytest.mark.parametrize("holdout", [0.25, 0.5])
+def test_images_held_out_are_others_also_in_a_file(
+    holdout: float, toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOTBOUND_CACHE", str(tmp_path))
+    source = Pictures(toy, transformed=False)
+    in_memory, in_file = (
+        rb.load_data(source, holdout=holdout, in_memory=most) for most in (4.0, 0.0)
+    )
+    for own, other in ((in_memory.train, in_file.train), (in_memory.test, in_file.test)):
+        assert torch.equal(own.labels, other.labels)
+        assert torch.equal(own.inputs, other.inputs[:])
+
+
+@pytest.mark.parametrize("share", [None, 0.01, 0.34, 0.5, 0.99])
+def test_of_each_class_the_nearest_number_to_its_share_is_held_out(share: float | None) -> None:
+    sizes = (2, 3, 7, 10, 101)
+    labels = torch.arange(5).repeat_interleave(torch.tensor(sizes))
+    labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
+
+    def draw(seed: int) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(seed)
+        kept, held, remark = hold_out(labels, tuple("abcde"), Layout(holdout=share))
+        assert f"{100 * (share or 0.2):g} %" in remark
+        return kept, held
+
+    with torch.random.fork_rng():
+        (kept, held), again = draw(0), draw(1)
+    assert all(map(torch.equal, (kept, held), again)), "it depends on the global seed"
+    assert sorted([*kept.tolist(), *held.tolist()]) == list(range(len(labels)))
+    assert all(torch.equal(rows, rows.sort().values) for rows in (kept, held))
+    for label, size in enumerate(sizes):
+        members = (labels == label).nonzero().flatten()
+        rows = held[labels[held] == label]
+        nearest = min(range(1, size), key=lambda one, size=size: abs(one - (share or 0.2) * size))  # type: ignore[misc]
+        assert abs(len(rows) - (share or 0.2) * size) == abs(nearest - (share or 0.2) * size)
+        assert size < 10 or not torch.equal(rows, members[: len(rows)]), "the first are held out"
+
+
+def test_the_scaling_is_that_of_training_samples_from_all_over() -> None:
+    # Sorted by class, as files often are, and test samples of another brightness.
+    train = torch.arange(256).repeat_interleave(4).byte().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
+    labels = torch.arange(1024) // 512
+    scalings = [
+        build_dataset("d", ("a", "b"), (train, labels), (test, torch.arange(4) % 2), most=most)
+        for test in (torch.zeros(4, 1, 2, 2).byte(), torch.full((4, 1, 2, 2), 255).byte())
+        for most in (None, 128)
+    ]
+    true = train.float() / 255
+    for data in scalings:
+        assert data.train.scaling == data.test.scaling
+        assert data.train.scaling.divisor == 255
+        assert data.train.scaling.mean == pytest.approx(float(true.mean()), abs=0.01)
+        assert data.train.scaling.deviation == pytest.approx(float(true.std()), abs=0.01)
 
 
 def test_labels_of_a_data_set_of_torch_may_be_names(toy: Dataset) -> None:

@@ -223,6 +223,12 @@ IMPOSSIBLE: tuple[tuple[str, str, object], ...] = (
     ("records", "halves", [0.5]), ("records", "halves", [math.inf, 0.5]),
     ("records", "test", None), ("records", "test", []), ("records", "selected", 99),
     ("records", "labels", "10"), ("records", "stage", "rehearsal"), ("records", "seed", "0"),
+    # The first record has two steps.
+    ("records", "selected", 2), ("records", "selected", -1), ("records", "validation", [0.5]),
+    ("records", "validation", [0.5] * 3), ("records", "test", [0.5] * 3), ("records", "labels", 0),
+    ("records", "halves", [0.5] * 3), ("records", "balanced", 1.5), ("records", "task", "other"),
+    ("records", "attacker", None), ("records", "arm", "leg"), ("trainings", "seed", "0"),
+    ("trainings", "desirable_balanced", 2.0),
     ("trainings", "desirable_accuracy", -1.0), ("trainings", "arm", "leg"),
 )  # fmt: skip
 """What no run can have measured, in the first entry of a table."""
@@ -266,6 +272,55 @@ def test_a_damaged_file_is_refused_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert str(tmp_path / "records.json.gz") in line
     assert [path.name for path in tmp_path.iterdir()] == ["records.json.gz"]
+
+
+def test_a_key_tells_any_two_trials_of_a_run_apart() -> None:
+    record = Evaluation.load(GOLDEN).records[0]
+    others = (
+        replace(record, method="other"), replace(record, seed=7), replace(record, attacker=7),
+        replace(record, stage="longer"), replace(record, rung=1), replace(record, task="benign"),
+        replace(record, labels=None), replace(record, attack=Configuration("Other", {})),
+    )  # fmt: skip
+    assert len({one.key for one in (record, *others)}) == 1 + len(others)
+    measured_again = replace(record, seconds=7.0, accuracy=0.5, test=(0.0, 0.0), error="no")
+    assert measured_again.key == record.key
+
+
+def test_an_attacker_prefers_validation_accuracy_then_a_lower_loss() -> None:
+    record = Evaluation.load(GOLDEN).records[0]
+    failed = replace(record, steps=(), validation=(), test=(), selected=0, validation_loss=None)
+    several = replace(record, steps=(1, 2, 3), validation=(0.9, 0.2, 0.8), selected=1)
+    ranked = [
+        failed,
+        replace(several, validation_loss=0.1),
+        replace(several, selected=2, validation_loss=None),  # a loss that was not finite
+        replace(several, selected=2, validation_loss=9.0),
+        replace(several, selected=2, validation_loss=0.0),
+        replace(several, selected=0, validation_loss=5.0),
+    ]
+    assert sorted(reversed(ranked), key=lambda one: one.preference) == ranked
+    assert len({one.preference for one in ranked}) == len(ranked)
+
+
+def test_a_part_of_a_run_lies_where_it_says(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    parts = tmp_path / "records"
+    parts.mkdir()
+    begun = replace(golden, trainings=(), records=(), diagnoses=(), complete=False)
+    (parts / "run.json").write_text(begun.to_json())
+    # Files sort by their names, which say nothing about the order of the entries inside.
+    count = len(golden.records)
+    for turn, rows in enumerate((range(count - 1, -1, -2), range(count - 2, -1, -2))):
+        places = sorted(rows) if turn else list(rows)
+        some = tuple(golden.records[row] for row in places)
+        part = replace(begun, context={"places": [[1, row] for row in places]}, records=some)
+        (parts / f"{turn}.json").write_text(part.to_json())
+    assert Evaluation.load(tmp_path).records == golden.records
+    assert not Evaluation.load(tmp_path).complete
+    short = replace(begun, context={"places": []}, records=golden.records[:1])
+    (parts / "2.json").write_text(short.to_json())
+    with pytest.raises(InputError, match="run it again"):
+        Evaluation.load(tmp_path)
 
 
 def test_nothing_is_half_written(tmp_path: Path) -> None:

@@ -260,4 +260,5 @@ def _choose(files: ImageFiles, rows: Tensor) -> ImageFiles:
         labels=files.labels[rows],
         open_image=lambda row: files.open_image(numbers[row]),
         locate=lambda row: files.locate(numbers[row]),
+        source=f"{files.source} {hashlib.sha256(rows.numpy().tobytes()).hexdigest()}",
     )
