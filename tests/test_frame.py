@@ -23,7 +23,7 @@ FAILED = replace(
     RECORD, labels=None, steps=(), validation=(), test=(), losses=(), selected=0,
     accuracy=None, error="ValueError: no",
 )  # fmt: skip
-ALL = replace(RECORD, labels=None, accuracy=0.9)
+ALL = replace(RECORD, labels=None, accuracy=0.9, selected=0)
 RUN = Evaluation({}, (), (ALL, RECORD, FAILED))
 
 
@@ -34,7 +34,7 @@ def test_each_record_is_a_row_and_all_labels_a_value() -> None:
     assert list(frame.sort_values("labels", kind="stable")["labels"]) == [10, "all", "all"]
     groups = frame.groupby("labels", observed=True)["accuracy"]
     assert groups.max().to_dict() == {10: 0.55, "all": 0.9}
-    assert frame["step"].tolist()[:2] == [10, 10] and frame["step"].isna().tolist()[2]
+    assert frame["step"].tolist()[:2] == [3, 10] and frame["step"].isna().tolist()[2]
     assert frame["error"].isna().tolist() == [True, True, False]
     assert frame.loc[0, "attack"] == "RidgeHead()" and frame.loc[0, "attack_class"] == "RidgeHead"
 

@@ -18,7 +18,16 @@ from rootbound.attacks import FineTune
 from rootbound.cli.main import main
 from rootbound.core.errors import InputError
 from rootbound.methods import METHODS
-from rootbound.records import Configuration, Evaluation, RunFolder, Spec, find_runs, records_file
+from rootbound.records import (
+    Configuration,
+    Difference,
+    Evaluation,
+    RunFolder,
+    Spec,
+    difference,
+    find_runs,
+    records_file,
+)
 from rootbound.records.configuration import ADDED_LATER, Text, divide_list, from_values, to_values
 from rootbound.report.leaderboard import write_leaderboard
 from rootbound.suites import SUITES
@@ -101,6 +110,9 @@ def test_settings_are_found_compared_and_changed_at_any_depth() -> None:
     assert dict(one.leaves()) == {("inner", "rate"): 0.1, ("value",): "a"}
     assert one.differing(other) == {"inner.rate": 0.1}
     assert one.differing(one) == {}
+    kinds = [Configuration.of(Outer(None, value)) for value in (1, True, 1.0, "1", (1,))]
+    for kind in kinds:  # some are equal to Python, but their texts and digests are not
+        assert [bool(kind.differing(other)) for other in kinds] == [kind != one for one in kinds]
     shown = one.changed(lambda value: value.upper() if isinstance(value, str) else value)
     assert str(shown) == "Outer(inner=Inner(rate=0.1), value='A')"
 
@@ -136,8 +148,8 @@ def test_other_values_are_no_configuration(values: Any) -> None:
 
 
 def test_lists_are_divided_where_nothing_encloses_a_comma() -> None:
-    assert list(divide_list("a=1, b=(2, 3), c='(,', d=[4, 5]")) == [
-        "a=1", " b=(2, 3)", " c='(,'", " d=[4, 5]",
+    assert list(divide_list("a=1, b=(2, 3), c='(,', d=[4, 5], e={6: 7, 8: 9}, f='it\\'s, \"'")) == [
+        "a=1", " b=(2, 3)", " c='(,'", " d=[4, 5]", " e={6: 7, 8: 9}", " f='it\\'s, \"'",
     ]  # fmt: skip
 
 
@@ -151,6 +163,16 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(values["attacks"]) == len({record.attack for record in golden.records})
     assert {training["settings"] for training in values["trainings"]} == {0, 1, 2, 3}
     assert values["attacks"][0]["class"] == "LastLayer"
+
+
+def test_nothing_wrong_is_not_the_same_as_not_known(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    training, record = golden.trainings[0], golden.records[0]
+    known = replace(training, desirable_errors=(), desirable_balanced=0.0)
+    scored = replace(record, balanced=0.0, halves=(0.0, 0.0))
+    run = replace(golden, trainings=(training, known), records=(record, scored))
+    run.save(tmp_path)
+    assert Evaluation.load(tmp_path) == run
 
 
 def test_settings_keep_every_digit(tmp_path: Path) -> None:
@@ -321,6 +343,46 @@ def test_a_part_of_a_run_lies_where_it_says(tmp_path: Path) -> None:
     (parts / "2.json").write_text(short.to_json())
     with pytest.raises(InputError, match="run it again"):
         Evaluation.load(tmp_path)
+
+
+def test_of_two_files_the_compressed_one_counts(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    golden.save(tmp_path)
+    # A process that was killed may have left the file of an older version beside it.
+    (tmp_path / "records.json").write_text(replace(golden, records=()).to_json())
+    assert Evaluation.load(tmp_path) == golden
+
+
+def test_how_two_runs_differ_is_counted() -> None:
+    spec, run = Spec({}), Evaluation.load(GOLDEN)
+    first, second, *others = run.records
+    model, *models = run.diagnoses
+
+    def compare(other: Evaluation) -> Difference:
+        there, back = (difference((spec, a), (spec, b)) for a, b in ((run, other), (other, run)))
+        assert there.only == back.only[::-1]
+        assert (there.equal, there.unequal) == (back.equal, back.unequal)
+        assert there.furthest == pytest.approx(back.furthest)
+        return there
+
+    total = len(run.records) + len(run.trainings) + len(run.diagnoses)
+    same = compare(replace(run, records=(replace(first, seconds=99.0), second, *others)))
+    assert (same.only, same.equal, same.unequal, same.furthest) == ((0, 0), total, (), 0.0)
+    assert first.accuracy is not None
+    higher = replace(first, accuracy=first.accuracy - 0.25)
+    found = compare(replace(run, records=(higher, second, *others)))
+    assert found.furthest == pytest.approx(25)
+    assert found.unequal == (" ".join(map(str, ("trial", *first.key))),)
+    failed = compare(replace(run, records=(replace(first, accuracy=None), second, *others)))
+    assert len(failed.unequal) == 1, "an accuracy that is missing is no equal one"
+    assert compare(replace(run, records=(first, *others))).only == (1, 0)
+    # What only a later version says is no difference, and neither is a measurement of its own.
+    later = replace(first, balanced=0.5, halves=(0.5, 0.5), losses=(1.0, 1.0))
+    more = replace(model, values={**model.values, "later": 1.0})
+    wider = replace(run, records=(later, second, *others), diagnoses=(more, *models))
+    assert compare(wider).equal == total
+    changed = replace(model, values={**model.values, "largest_logit": 1.0})
+    assert len(compare(replace(run, diagnoses=(changed, *models))).unequal) == 1
 
 
 def test_nothing_is_half_written(tmp_path: Path) -> None:
