@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import rootbound as rb
 from rootbound.api.adaptive import find_adaptive
@@ -17,8 +18,10 @@ from rootbound.api.verdict import Verdict
 from rootbound.attacks import Budget
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
+from rootbound.methods import Method, SpectralDeformation
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
+from tests.test_methods import OF_EACH_CLASS, brief
 
 
 class Net(nn.Module):
@@ -56,6 +59,62 @@ def test_the_same_seed_gives_what_the_method_gives(toy_tasks: TaskPair) -> None:
     again = rb.defend(network, toy_tasks, "Plain", seed=3, epochs=1)
     assert torch.equal(fitted.head.weight, model.head.weight)
     assert not torch.equal(model.head.weight, again.head.weight)  # of another batch size
+
+
+class Forward(nn.Module):
+    """A network whose forward calls functions; its backbone ends in a ReLU that runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.hidden = nn.Linear(4 * 8 * 8, 12)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = functional.max_pool2d(self.relu(self.convolution(images)), 2)
+        logits: Tensor = self.head(self.relu(self.hidden(maps.flatten(1))))
+        return logits
+
+
+@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
+def test_every_method_gives_the_users_network_back(method: Method, toy_tasks: TaskPair) -> None:
+    network = Forward()
+    network.convolution.requires_grad_(False)
+    before = copy.deepcopy(network.state_dict())
+    model = rb.defend(network, toy_tasks, brief(method, epochs=1))
+    fitted = brief(method, epochs=1).fit(network, toy_tasks)
+    assert type(model) is Forward
+    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
+    torch.testing.assert_close(model(inputs), fitted(inputs))
+    if isinstance(method, SpectralDeformation):
+        return  # it adds a layer behind every other, also behind a frozen one
+    assert list(model.state_dict()) == list(before)
+    frozen = [name for name, one in model.named_parameters() if not one.requires_grad]
+    assert frozen == ["convolution.weight", "convolution.bias"]
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in frozen)
+
+
+def test_features_that_are_no_outputs_of_a_relu_are_refused(toy_tasks: TaskPair) -> None:
+    class Pooled(Net):
+        def forward(self, images: Tensor) -> Tensor:
+            maps = torch.relu(self.convolution(images))
+            logits: Tensor = self.head(functional.avg_pool2d(maps, 3, 1, 1).flatten(1))
+            return logits
+
+    with pytest.raises(rb.InputError, match="ends in a ReLU; got one that does more after its las"):
+        rb.defend(Pooled(), toy_tasks, "SelectiveDistillation", epochs=1)
+
+
+def test_a_frozen_network_is_attacked_like_any_other(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+    network = Forward()
+    suite = toy_suite.with_budgets((Budget(5, 2),))
+    expected = rb.audit(network, toy_tasks, suite=suite, seeds=1).evaluation
+    frozen = copy.deepcopy(network).requires_grad_(False)
+    found = rb.audit(frozen, toy_tasks, suite=suite, seeds=1).evaluation
+    for one, other in zip(found.records, expected.records, strict=True):
+        assert (one.attack, one.test, one.error) == (other.attack, other.test, other.error)
+    assert [one.values for one in found.diagnoses] == [one.values for one in expected.diagnoses]
 
 
 def test_a_classifier_comes_back_as_one(toy_model: rb.Classifier, toy_tasks: TaskPair) -> None:

@@ -136,6 +136,21 @@ def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
 
 
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
+def test_frozen_weights_stay_frozen(method: Method, toy_tasks: TaskPair) -> None:
+    """Only `SpectralDeformation` changes them: it splits every layer, which computes the same."""
+    model = shallow_cnn(3, (1, 16, 16))
+    first = next(block for block in model.blocks if list(block.parameters()))
+    first.requires_grad_(False)
+    fitted = brief(method, epochs=1).fit(model, toy_tasks)
+    given, found = dict(model.named_parameters()), dict(fitted.named_parameters())
+    for name, weight in given.items():
+        if isinstance(method, SpectralDeformation) and name.startswith("backbone"):
+            continue
+        assert found[name].requires_grad == weight.requires_grad
+        assert torch.equal(found[name], weight) == (not weight.requires_grad)
+
+
+@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
 def test_half_precision(method: Method, toy_tasks: TaskPair) -> None:
     half = brief(method, epochs=1).in_precision("bfloat16")
     fitted = half.fit(shallow_cnn(3, (1, 16, 16)), toy_tasks)

@@ -64,7 +64,8 @@ class Method(ABC):
 
         Args:
             model: Where training starts from: a classifier, or any network as `Classifier.wrap`
-                takes it. It is left as it is.
+                takes it. It is left as it is. Its frozen weights, those without `requires_grad`,
+                stay frozen.
             tasks: The desirable task, and the undesirable samples that the defender knows.
             seed: Seed of everything random.
             training_state: Where the state of this training is saved. A training that was killed
@@ -105,7 +106,10 @@ class Method(ABC):
             fitted = self._train_copy(model, tasks, seed, training_state)
         check_finite(fitted)
         fitted.shape, fitted.origin = tasks.desirable.train.shape, self._make_origin(tasks, seed)
-        return fitted.eval().requires_grad_(True)
+        frozen = {name for name, one in model.named_parameters() if not one.requires_grad}
+        for name, weight in fitted.named_parameters():  # a method may have frozen others
+            weight.requires_grad_(name not in frozen)
+        return fitted.eval()
 
     def _make_origin(self, tasks: TaskPair, seed: int) -> Origin:
         """Return how and on what data a model was trained, without the paths of the data."""

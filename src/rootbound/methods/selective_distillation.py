@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from rootbound.core.errors import InputError
 from rootbound.core.fields import PositiveInt, Range
-from rootbound.data import Batch, TaskPair
+from rootbound.data import Batch, Data, TaskPair
 from rootbound.methods.base import Method, learn
 from rootbound.methods.shared.batches import draw_union
 from rootbound.networks import Classifier
@@ -49,11 +49,13 @@ class SelectiveDistillation(Method):
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Train the teacher, distil it into the model, and give the model a new head."""
-        relu = _find_last_relu(model)
+        relu = _find_last_relu(model, tasks.desirable.train)
         teacher = copy.deepcopy(model)
         learn(teacher, tasks.desirable.train, self.recipe, generator, title="teacher")
         fresh = model.reinitialised(seed=int(torch.randint(2**31, (), generator=generator)))
-        model.load_state_dict(fresh.state_dict())
+        frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
+        drawn = {name: value for name, value in fresh.state_dict().items() if name not in frozen}
+        model.load_state_dict(drawn, strict=False)
         self._distil(model, relu, teacher.requires_grad_(False), tasks, generator)
         self._train_head(model, tasks, generator)
 
@@ -69,12 +71,17 @@ class SelectiveDistillation(Method):
         wanted = predict(teacher.backbone, desirable).clone()
         numbered = replace(desirable, labels=torch.arange(len(desirable)))
         seen: list[Tensor] = []
-        hook = relu.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+
+        def remember(_: nn.Module, arguments: tuple[Tensor]) -> None:
+            # Only the last call counts. Copy its input, because the ReLU may work in place.
+            seen[:] = [arguments[0].clone()]
+
+        hook = relu.register_forward_pre_hook(remember)
 
         def loss(pair: tuple[Batch, Batch], _: float) -> Tensor:
             (inputs, positions), (others, _labels) = pair
             model.features(torch.cat([inputs, others]))
-            outputs = seen.pop()
+            outputs = seen[0].flatten(1)
             targets = torch.full_like(outputs, self.target)
             targets[: len(inputs)] = wanted[positions]
             return functional.mse_loss(outputs, targets)
@@ -111,12 +118,23 @@ class SelectiveDistillation(Method):
         )
 
 
-def _find_last_relu(model: Classifier) -> nn.ReLU:
-    leaves = [part for part in model.backbone.modules() if not any(part.children())]
-    if not leaves or not isinstance(leaves[-1], nn.ReLU):
+def _find_last_relu(model: Classifier, data: Data) -> nn.ReLU:
+    """Return the ReLU whose outputs are the features, apart from their shape."""
+    calls: list[tuple[nn.ReLU, Tensor]] = []
+    hooks = [
+        part.register_forward_hook(
+            lambda *call: calls.append((call[0], call[-1].flatten(1).clone()))
+        )
+        for part in model.backbone.modules()
+        if isinstance(part, nn.ReLU)
+    ]
+    features = predict(model.backbone, data.select(torch.arange(1)))
+    for hook in hooks:
+        hook.remove()
+    if not calls or not torch.equal(calls[-1][1], features):
         raise InputError(
             "a backbone that ends in a ReLU",
-            type(leaves[-1]).__name__ if leaves else "an empty one",
+            "one that does more after its last ReLU" if calls else "one without any",
             "choose another model or another method",
         )
-    return leaves[-1]
+    return calls[-1][0]

@@ -93,6 +93,7 @@ class Unlearning(Method):
         labels = torch.arange(wanted, wanted + unwanted).repeat_interleave(self.noise_images)
         images = nn.Parameter(torch.randn(len(labels), *tasks.desirable.train.shape))
         optimiser = torch.optim.Adam([images], lr=0.1)
+        trained = [weight for weight in whole.parameters() if weight.requires_grad]
         whole.requires_grad_(False)
         for _ in range(self.noise_steps):
             optimiser.zero_grad(set_to_none=True)
@@ -100,7 +101,8 @@ class Unlearning(Method):
             size = images.square().flatten(1).sum(1).mean()
             (self.noise_penalty * size - error).backward()
             optimiser.step()
-        whole.requires_grad_(True)
+        for weight in trained:
+            weight.requires_grad_(True)
         return Data(images.detach(), labels)
 
     def _epoch(

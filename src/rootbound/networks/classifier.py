@@ -20,6 +20,7 @@ from rootbound.networks.copying import copy_parts
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
 from rootbound.networks.origin import Origin
+from rootbound.networks.weights import unfrozen
 from rootbound.networks.wrapping import (
     check_head,
     compute_outputs,
@@ -124,11 +125,12 @@ class Classifier(nn.Module):
         outputs = None if example is None else compute_outputs(module, example)
         if example is not None:
             find_sizes(module, example)
-        found = find_blocks(module, example, head, blocks)
-        if found is None:
-            wrapped = cls._wrap_by_layers(module, head, example, outputs)
-        else:
-            wrapped = cls(found.backbone, found.head, head_name=found.head_name)
+        with unfrozen(module):
+            found = find_blocks(module, example, head, blocks)
+            if found is None:
+                wrapped = cls._wrap_by_layers(module, head, example, outputs)
+            else:
+                wrapped = cls(found.backbone, found.head, head_name=found.head_name)
         if fresh is not None:
             wrapped.draw_from(fresh)
         return wrapped.train(module.training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
@@ -98,6 +99,22 @@ def check_finite(network: nn.Module, origin: Path | str) -> None:
                 f"others: these weights hold {kind}, in {own_name(name)}",
                 "take others",
             )
+
+
+@contextlib.contextmanager
+def unfrozen(network: nn.Module) -> Iterator[None]:
+    """Let all weights have gradients; freeze again those that were frozen.
+
+    Blocks are found by gradients, among other things, and are the same for a frozen network.
+    """
+    frozen = [weight for weight in network.parameters() if not weight.requires_grad]
+    for weight in frozen:
+        weight.requires_grad_(weight.is_floating_point())
+    try:
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
 
 
 def own_name(name: str) -> str:

@@ -53,11 +53,22 @@ class BlockSequence(nn.Sequential):
             yield from block.network.named_buffers()
 
     def give_back(self) -> nn.Module:
-        """Return the network itself, with the weights that the blocks have now."""
+        """Return the network itself, with the weights and layers that the blocks have now."""
         (network,) = self._whole
         for block in cast("Iterator[Block]", iter(self)):
-            for name, part in block.network.named_modules(remove_duplicate=False):
-                own = network.get_submodule(name)
-                own._parameters.update(part._parameters)
-                own._buffers.update(part._buffers)
+            _give(block.network, network)
         return network.train(self.training)
+
+
+def _give(part: nn.Module, own: nn.Module) -> None:
+    """Give what is in a part of a block to the network's own module of that name."""
+    own._parameters.update(part._parameters)
+    own._buffers.update(part._buffers)
+    for name, inner in part._modules.items():
+        theirs = own._modules.get(name)
+        if inner is None or inner is theirs:
+            continue
+        if theirs is not None and type(inner) in (nn.Module, type(theirs)):
+            _give(inner, theirs)
+        else:
+            own._modules[name] = inner  # a method has put another layer in its place
