@@ -110,6 +110,12 @@ def test_of_several_models_one_is_named(verdict: Verdict) -> None:
         (lambda one: one.figure("curve-labels"), "did you mean 'curves-labels'"),
         (lambda one: one.passes(float("nan"), "BestResponse"), "a number of points"),
         (lambda one: one.figure("words"), "what the figure 'words' shows; got none"),
+        (lambda one: one.price(3), "a model out of .*; got 3; pick one"),
+        (lambda one: one.figure(3), "a figure out of .*; got 3; pick one"),
+        (lambda one: one.figure([]), r"a figure out of .*; got \[\]; pick one"),
+        (lambda one: one.advantage([5], "BestResponse"), r"were given: .*; got \[5\]; ask"),
+        (lambda one: one.report(3), "a path in `path`; got 3; name"),
+        (lambda one: one.report(""), "a path in `path`; got an empty one; name"),
     ],
 )
 def test_unknown_names_are_errors(
@@ -166,6 +172,92 @@ def test_what_is_no_pair_of_tasks_is_told_in_a_line(toy: Dataset, toy_tasks: Tas
             call(Net(), toy)
     with pytest.raises(rb.InputError, match=r"TaskPair, as .*; got Tasks; split"):
         rb.defend(Net(), rb.Tasks.alone(toy_tasks.undesirable))  # type: ignore[arg-type]
+
+
+ANY: Any = rb
+"""The package, called with arguments of types that it does not take."""
+SUITE: Any = rb.suites.find_suite("demo-2")
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (
+            lambda tasks: ANY.audit(Net(), tasks, folder=3),
+            "in `folder`; got 3; name a file",
+        ),
+        (lambda tasks: ANY.audit(Net(), tasks, folder="a\0b"), r"`folder`; got 'a\\x00b'; name"),
+        (lambda tasks: ANY.audit(Net(), tasks, folder="x" * 300), "got File name too long; name"),
+        (
+            lambda tasks: ANY.audit(Net(), tasks, adaptive="x"),
+            "in adaptive; got 'x'; write",
+        ),
+        (
+            lambda tasks: ANY.audit(Net(), tasks, adaptive=SUITE.attacks[0]),
+            "got LastLayer; write",
+        ),
+        (lambda tasks: ANY.audit(Net(), tasks, adaptive=[3]), "in adaptive; got list; write"),
+        (lambda tasks: ANY.evaluate(Net(), tasks, folder=3), "a path in `folder`; got 3; name"),
+        (lambda tasks: ANY.evaluate(Net(), tasks, adaptive="x"), "in adaptive; got 'x'; write"),
+        (lambda tasks: ANY.evaluate(Net(), tasks.undesirable), "Tasks, as .*; got Task; split"),
+        (
+            lambda tasks: ANY.compare("Plain", tasks, Net()),
+            "a list of methods; got 'Plain'; write",
+        ),
+        (lambda tasks: ANY.compare(3, tasks, Net()), "a list of methods; got 3; write"),
+        (lambda tasks: ANY.compare(["Plain"], tasks.desirable, Net()), "got Task; split"),
+        (lambda _: ANY.load(3), "a path in `name`; got 3; name a file or a folder"),
+        (lambda _: ANY.load(Net()), "a path in `name`; got Net; name"),
+        (lambda _: ANY.Classifier.wrap(3), r"a network: a torch\.nn\.Module, .*; got int"),
+        (
+            lambda _: ANY.Classifier.wrap(Net(), example=3),
+            "an example as a tensor; got int; pass",
+        ),
+        (lambda _: ANY.Classifier.wrap(Net()).save_pretrained(3), "a path in `folder`; got 3"),
+        (lambda _: ANY.models.shallow_cnn("5"), "a whole number for classes; got '5'"),
+        (lambda _: ANY.models.resnet_20(0), "classes of at least 1; got 0"),
+        (lambda _: ANY.models.shallow_cnn(5, (28, 28)), r"\(channels, .*; got shape \(28, 28\)"),
+        (lambda _: ANY.models.small_vit(5, 28), r"\(channels, height, width\); got shape 28;"),
+        (
+            lambda _: ANY.models.deep_cnn(5, (1, 2, 2)),
+            r"the model can take; got shape \(1, 2, 2\)",
+        ),
+        (lambda _: SUITE.with_budgets(Budget(5, 2)), r"budgets in a tuple; got Budget\(labels=5"),
+        (lambda _: SUITE.with_budgets((5, 2)), r"budgets in a tuple; got \(5, 2\); write"),
+        (lambda _: SUITE.with_attacks("x"), "a list of attacks in the suite; got 'x'"),
+        (lambda _: SUITE.with_attackers("x"), "a whole number for attackers; got 'x'"),
+        (
+            lambda _: ANY.methods.BestResponse(3),
+            "a Recipe; got 3; write for example recipe=rb.Rec",
+        ),
+        (
+            lambda _: ANY.Scaling("x"),
+            "numbers as divisor, mean and deviation; got 'x', 0.0 and 1",
+        ),
+        (lambda _: ANY.Scaling(255, 0.5, 0), "divisor and deviation above 0; got divisor 255"),
+        (lambda _: ANY.Scaling(255, (0.5, 0.5), 0.5), "as many means as deviations; got divisor"),
+        (lambda _: ANY.load_data((torch.zeros(2, 2), [0, 1]), classes=3), "a list; got 3; write"),
+        (lambda _: ANY.load_data("nowhere"), "out of mnist; got 'nowhere'; check the path"),
+        (lambda _: ANY.Data(3, 4), "an array or a tensor of numbers; got 3; pass all"),
+    ],
+)
+def test_what_users_pass_by_mistake_is_told_in_a_line(
+    call: Callable[[Any], object], says: str, toy_tasks: TaskPair
+) -> None:
+    with pytest.raises(rb.InputError, match=says) as error:
+        call(toy_tasks)
+    assert "\n" not in str(error.value)
+
+
+def test_a_run_does_not_go_into_a_folder_of_data(
+    toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    (folder / "cat").mkdir(parents=True)
+    (folder / "cat" / "1.png").touch()
+    with pytest.raises(rb.InputError, match="photos, which holds a data set; pass another `folde"):
+        rb.audit(Net(), toy_tasks, suite=toy_suite, folder=folder)
+    assert [path.name for path in folder.iterdir()] == ["cat"]
 
 
 def test_methods_may_be_named(toy_tasks: TaskPair, toy_suite: Suite) -> None:

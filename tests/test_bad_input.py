@@ -513,6 +513,11 @@ ROWS = [
     Row(f"{AUDIT} --undefended nothing", "no such file; train one"),
     Row(f"{AUDIT} --undefended own.py", "a safetensors file at own.py"),
     Row(f"{AUDIT} --desirable 0-1", "a head for 2 desirable classes; got one for 3"),
+    *(
+        Row(f"{command} --out {out}", f"outside the data; got {out}, a place inside them; pass")
+        for command in (DEMO.replace(" --out new/run", ""), AUDIT.replace(" --out new/run", ""))
+        for out in ("data", "data/run")
+    ),
     Row("report nowhere", "nowhere/records.json.gz; got no such file; check the folder"),
     Row("report own.py", "no such file; check the folder"),
     Row("report empty", "no such file; check the folder"),

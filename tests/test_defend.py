@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import rootbound as rb
-from rootbound.api.adaptive import find_adaptive
+from rootbound.api.adaptive import MADE_BY, find_adaptive
 from rootbound.api.verdict import Verdict
-from rootbound.attacks import Budget
+from rootbound.attacks import Attack, Budget, FineTune
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
-from rootbound.methods import Method, SpectralDeformation
+from rootbound.report.settings import settings
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
-from tests.test_methods import OF_EACH_CLASS, brief
 
 
 class Net(nn.Module):
@@ -61,40 +61,6 @@ def test_the_same_seed_gives_what_the_method_gives(toy_tasks: TaskPair) -> None:
     assert not torch.equal(model.head.weight, again.head.weight)  # of another batch size
 
 
-class Forward(nn.Module):
-    """A network whose forward calls functions; its backbone ends in a ReLU that runs twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
-        self.relu = nn.ReLU()
-        self.hidden = nn.Linear(4 * 8 * 8, 12)
-        self.head = nn.Linear(12, 3)
-
-    def forward(self, images: Tensor) -> Tensor:
-        maps = functional.max_pool2d(self.relu(self.convolution(images)), 2)
-        logits: Tensor = self.head(self.relu(self.hidden(maps.flatten(1))))
-        return logits
-
-
-@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
-def test_every_method_gives_the_users_network_back(method: Method, toy_tasks: TaskPair) -> None:
-    network = Forward()
-    network.convolution.requires_grad_(False)
-    before = copy.deepcopy(network.state_dict())
-    model = rb.defend(network, toy_tasks, brief(method, epochs=1))
-    fitted = brief(method, epochs=1).fit(network, toy_tasks)
-    assert type(model) is Forward
-    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
-    torch.testing.assert_close(model(inputs), fitted(inputs))
-    if isinstance(method, SpectralDeformation):
-        return  # it adds a layer behind every other, also behind a frozen one
-    assert list(model.state_dict()) == list(before)
-    frozen = [name for name, one in model.named_parameters() if not one.requires_grad]
-    assert frozen == ["convolution.weight", "convolution.bias"]
-    assert all(torch.equal(model.state_dict()[name], before[name]) for name in frozen)
-
-
 def test_features_that_are_no_outputs_of_a_relu_are_refused(toy_tasks: TaskPair) -> None:
     class Pooled(Net):
         def forward(self, images: Tensor) -> Tensor:
@@ -107,7 +73,7 @@ def test_features_that_are_no_outputs_of_a_relu_are_refused(toy_tasks: TaskPair)
 
 
 def test_a_frozen_network_is_attacked_like_any_other(toy_tasks: TaskPair, toy_suite: Suite) -> None:
-    network = Forward()
+    network = Net()
     suite = toy_suite.with_budgets((Budget(5, 2),))
     expected = rb.audit(network, toy_tasks, suite=suite, seeds=1).evaluation
     frozen = copy.deepcopy(network).requires_grad_(False)
@@ -152,6 +118,44 @@ def test_its_audit_knows_the_method(
     with pytest.raises(rb.InputError, match="a model; got the run in"):
         rb.audit(tmp_path / "run", toy_tasks)
     assert not find_adaptive(Net())
+
+
+@dataclass(frozen=True)
+class Own(rb.methods.Plain):
+    """A method of the user, which names an attack that knows it."""
+
+    def adaptive_attacks(self) -> tuple[Attack, ...]:
+        return (FineTune(None, "kept", "sgd", 0.7),)
+
+
+def test_the_attacks_that_know_the_users_own_method_are_found(
+    toy_tasks: TaskPair, toy_suite: Suite, caplog: pytest.LogCaptureFixture
+) -> None:
+    suite = toy_suite.with_budgets((Budget(5, 2),))
+    model = rb.defend(Net(), toy_tasks, Own(Recipe(epochs=1)))
+    assert find_adaptive(model) == Own().adaptive_attacks()
+    classifier = Own(Recipe(epochs=1)).fit(Net(), toy_tasks)
+    assert find_adaptive(classifier) == Own().adaptive_attacks()
+    context = rb.audit(classifier, toy_tasks, suite=suite, seeds=1).evaluation.context
+    assert context["adaptive"] == 1 and "unknown_methods" not in context
+
+
+def test_a_method_that_is_not_loaded_is_named_in_the_report(
+    toy_tasks: TaskPair, toy_suite: Suite, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = rb.defend(Net(), toy_tasks, Own(Recipe(epochs=1)))
+    setattr(model, MADE_BY, "Elsewhere")
+    assert not find_adaptive(model)
+    assert "Elsewhere, which trained the model, is not known here" in caplog.text
+    classifier = Own(Recipe(epochs=1)).fit(Net(), toy_tasks)
+    assert classifier.origin is not None
+    method = replace(classifier.origin.method, kind="Elsewhere")
+    classifier.origin = replace(classifier.origin, method=method)
+    suite = toy_suite.with_budgets((Budget(5, 2),))
+    evaluation = rb.audit(classifier, toy_tasks, suite=suite, seeds=1).evaluation
+    assert evaluation.context["unknown_methods"] == {"defended": "Elsewhere"}
+    said = " ".join(map(str, settings(evaluation).values()))
+    assert "Elsewhere, which trained the model defended, is not known here: attacks that" in said
 
 
 @pytest.mark.parametrize("seed", [1.5, "0", -1, 2**63])

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+import rootbound as rb
 from rootbound import methods
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
@@ -148,6 +150,40 @@ def test_frozen_weights_stay_frozen(method: Method, toy_tasks: TaskPair) -> None
             continue
         assert found[name].requires_grad == weight.requires_grad
         assert torch.equal(found[name], weight) == (not weight.requires_grad)
+
+
+class Forward(nn.Module):
+    """A network whose forward calls functions; its backbone ends in a ReLU that runs twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.hidden = nn.Linear(4 * 8 * 8, 12)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = functional.max_pool2d(self.relu(self.convolution(images)), 2)
+        logits: Tensor = self.head(self.relu(self.hidden(maps.flatten(1))))
+        return logits
+
+
+@pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
+def test_every_method_gives_the_users_network_back(method: Method, toy_tasks: TaskPair) -> None:
+    network = Forward()
+    network.convolution.requires_grad_(False)
+    before = copy.deepcopy(network.state_dict())
+    model = rb.defend(network, toy_tasks, brief(method, epochs=1))
+    fitted = brief(method, epochs=1).fit(network, toy_tasks)
+    assert type(model) is Forward
+    inputs, _ = toy_tasks.desirable.test.batch(slice(None))
+    torch.testing.assert_close(model(inputs), fitted(inputs))
+    if isinstance(method, SpectralDeformation):
+        return  # it adds a layer behind every other, also behind a frozen one
+    assert list(model.state_dict()) == list(before)
+    frozen = [name for name, one in model.named_parameters() if not one.requires_grad]
+    assert frozen == ["convolution.weight", "convolution.bias"]
+    assert all(torch.equal(model.state_dict()[name], before[name]) for name in frozen)
 
 
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)

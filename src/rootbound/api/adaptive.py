@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from rootbound.attacks import Attack
-from rootbound.methods import METHODS, Method
+from rootbound.methods import Method
+from rootbound.methods.known import find_adaptive_attacks
 from rootbound.networks import Classifier
 
 MADE_BY = "rootbound_method"
@@ -19,12 +20,7 @@ def remember_method(network: nn.Module, method: Method) -> None:
 
 
 def find_adaptive(network: nn.Module) -> tuple[Attack, ...]:
-    """Return the attacks that know the method that trained a network, if any.
-
-    Of a file only the name of the method is trusted: its settings are not read.
-    """
-    name = str(getattr(network, MADE_BY, ""))
+    """Return the attacks that know the method that trained a network, if any."""
     if isinstance(network, Classifier) and network.origin is not None:
-        name = network.origin.method.kind
-    kind = METHODS.get(name)
-    return () if kind is None else kind().adaptive_attacks()
+        return find_adaptive_attacks(network.origin.method.kind)
+    return find_adaptive_attacks(str(getattr(network, MADE_BY, "")))

@@ -15,13 +15,16 @@ from rootbound.api.adaptive import find_adaptive
 from rootbound.api.load import load
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Attack
+from rootbound.attacks.base import require_attacks
 from rootbound.core.errors import InputError
+from rootbound.core.files import as_path
 from rootbound.data import Scaling, Tasks
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.attacker import count_labels
 from rootbound.execution import Engine, engine_for
 from rootbound.networks import Classifier
-from rootbound.networks.given import find_device_of, require_network
+from rootbound.networks.given import find_device_of
+from rootbound.networks.wrapping import require_network
 from rootbound.publishing.checkpoint import UnknownNetwork
 from rootbound.records import RunFolder
 from rootbound.report.cells import in_words
@@ -78,9 +81,7 @@ def audit(  # noqa: PLR0913  # all but three are named
     chosen = find_suite(suite)
     if isinstance(suite, str):
         chosen = _fit_budgets(chosen, tasks)
-    if folder == "":
-        raise InputError("the path of a folder", "an empty one", "name one, or leave it out")
-    path = None if folder is None else Path(folder)
+    path = None if folder is None else as_path(folder, "folder")
     network = _load_network(model)
     tasks = _scale_as_trained(tasks, network)
     evaluation = evaluate(
@@ -88,7 +89,7 @@ def audit(  # noqa: PLR0913  # all but three are named
         tasks,
         undefended=None if undefended is None else _move_to_cpu(_load_network(undefended)),
         public=None if public is None else _move_to_cpu(_load_network(public)),
-        adaptive=(*find_adaptive(network), *adaptive),
+        adaptive=(*find_adaptive(network), *require_attacks(adaptive, "adaptive")),
         suite=chosen if minutes is None else chosen.within(minutes),
         seeds=seeds,
         workers=engine_for(workers, str(find_device_of(network))),

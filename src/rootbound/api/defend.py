@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.methods import METHODS, Method, find_method
 from rootbound.networks import Classifier
-from rootbound.networks.given import find_device_of, require_network
+from rootbound.networks.given import find_device_of
+from rootbound.networks.wrapping import require_network
 
 PRICE = "max_desirable_drop"
 """Name of the setting of a method that limits its price."""
@@ -66,8 +68,8 @@ def defend(
 def _set_price(method: Method, price: float | None) -> Method:
     if price is None:
         return method
-    if not isinstance(price, int | float) or not price > 0:
-        raise InputError("a price above 0 points", repr(price), "raise it, or leave it out")
+    if not isinstance(price, int | float) or not 0 < price < math.inf:
+        raise InputError("a price above 0 points", repr(price), "correct it, or leave it out")
     if not _has_price(type(method)):
         named = ", ".join(name for name, kind in METHODS.items() if _has_price(kind))
         raise InputError(

@@ -10,6 +10,7 @@ from torch import nn
 
 from rootbound import publishing
 from rootbound.api.verdict import Verdict
+from rootbound.core.files import as_path
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.publishing.published import load_transformers
@@ -59,7 +60,7 @@ def load(
         InputError: There is no such model or run, it is damaged, it does not fit the module, it
             needs a module that was not given, or its card describes other weights.
     """
-    folder = Path(name)
+    folder = as_path(name, "name")
     if module is None and (records_file(folder).is_file() or has_spec(folder)):
         return Verdict(Evaluation.load(folder), folder)
     if module is None and str(name).startswith(PRETRAINED):

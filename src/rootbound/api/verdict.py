@@ -12,6 +12,7 @@ from markupsafe import escape
 
 from rootbound import report
 from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.files import as_path
 from rootbound.flags import Raised, flags
 from rootbound.metrics import Estimate
 from rootbound.metrics import measures as metrics
@@ -169,7 +170,7 @@ class Verdict:
         Raises:
             InputError: The page cannot be written, or pictures of the run are damaged.
         """
-        report.html(self.evaluation, path, self._load_pictures())
+        report.html(self.evaluation, as_path(path, "path"), self._load_pictures())
 
     def figure(self, name: str = "curves-labels") -> Figure:
         """Return a figure of the report as a matplotlib figure.
@@ -206,7 +207,7 @@ class Verdict:
 
     def _find_labels(self, labels: Labels, budgets: Sequence[int | None]) -> int | None:
         by_name = {ALL if one is None else one: one for one in budgets}
-        if labels not in by_name:
+        if labels not in list(by_name):
             known = ", ".join(map(str, by_name))
             raise InputError(
                 f"labels per class that attacks were given: {known or 'none'}",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self, final
 
 from torch import nn
 
 from rootbound.attacks.budget import Attacker
+from rootbound.core.errors import InputError
 from rootbound.core.fields import check
 from rootbound.data import Data
 from rootbound.networks import Classifier
@@ -115,3 +116,23 @@ class StackedAttack(Attack):
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield snapshots of this trial alone."""
         return self.transfer_together([self], model, attacker)
+
+
+def require_attacks(attacks: object, name: str) -> tuple[Attack, ...]:
+    """Return the attacks of a list.
+
+    Args:
+        attacks: The list.
+        name: Name of the argument, for the error.
+
+    Raises:
+        InputError: It is no list, or holds something else.
+    """
+    given = list(attacks) if isinstance(attacks, Iterable) else []
+    found = tuple(one for one in given if isinstance(one, Attack))
+    if len(found) < len(given) or not isinstance(attacks, Iterable):
+        got = repr(attacks) if isinstance(attacks, str) else type(attacks).__name__
+        raise InputError(
+            f"a list of attacks in {name}", got, "write for example [rb.attacks.FineTune()]"
+        )
+    return found

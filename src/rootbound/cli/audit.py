@@ -17,14 +17,14 @@ from rootbound.cli.networks import (
 from rootbound.cli.public import build_public, resolve_public
 from rootbound.cli.report import present
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.settings import RunSettings, resolve_settings
+from rootbound.cli.settings import RunSettings, refuse_inside, resolve_settings
 from rootbound.cli.tasks import resolve_tasks, resolve_undesirable
 from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.data import Tasks
 from rootbound.evaluation import evaluate
 from rootbound.flags import flags
-from rootbound.methods import METHODS, Plain
+from rootbound.methods.known import find_adaptive_attacks
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.report.gate import in_a_sentence, judge
 from rootbound.report.headline import verdict
@@ -117,14 +117,12 @@ def run(options: Options) -> int:
     with progress.step("reading model and data"):
         audit = _resolve(options)
     origin, tasks, settings = audit.network.origin, audit.tasks, audit.settings
-    # Of a file only the name of the method is trusted: its settings are not read.
-    made = Plain if origin is None else METHODS.get(origin.method.kind, Plain)
     evaluation = evaluate(
         audit.network.build(tasks),
         tasks,
         undefended=None if audit.undefended is None else audit.undefended.build(tasks),
         public=None if audit.public is None else build_public(audit.public, audit.network, tasks),
-        adaptive=made().adaptive_attacks(),
+        adaptive=() if origin is None else find_adaptive_attacks(origin.method.kind),
         suite=settings.suite,
         seeds=settings.seeds,
         workers=settings.engine,
@@ -179,6 +177,7 @@ def _resolve(options: Options) -> Audit:
     origin, texts = network.origin, (network.tokeniser, network.published)
     alone = resolve_undesirable(options.tasks, *texts) if origin is None else None
     source = alone or resolve_tasks(options.tasks, origin, *texts)
+    refuse_inside(source, settings.folder)
     known = source.has_second_of(origin)
     tasks = source.read(network.fit)
     tasks = as_trained(tasks, options.scaling, network.scaling, keep_second=known)

@@ -13,7 +13,7 @@ from rootbound.cli.networks import resolve_network
 from rootbound.cli.public import build_public, resolve_public
 from rootbound.cli.report import is_current, present
 from rootbound.cli.scaling import as_trained
-from rootbound.cli.settings import resolve_settings
+from rootbound.cli.settings import refuse_inside, resolve_settings
 from rootbound.cli.tasks import resolve_tasks
 from rootbound.core import progress
 from rootbound.evaluation import compare
@@ -71,8 +71,9 @@ def run(options: Options) -> int:
     with progress.step("reading model and data"):
         network = resolve_network(options.network)
         source = resolve_tasks(options.tasks, None, network.tokeniser, network.published)
+        settings = resolve_settings(options.attack, options.folder)
+        refuse_inside(source, settings.folder)
         tasks = as_trained(source.read(network.fit), options.scaling)
-    settings = resolve_settings(options.attack, options.folder)
     public = None
     if options.public is not None:
         public = build_public(resolve_public(options.public, options.network), network, tasks)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rootbound.cli.options import ARCHITECTURE, AttackOptions, FolderOptions, TaskOptions, option
 from rootbound.cli.report import present
-from rootbound.cli.settings import resolve_settings
+from rootbound.cli.settings import refuse_inside, resolve_settings
 from rootbound.cli.tasks import resolve_tasks
 from rootbound.core import progress
 from rootbound.core.errors import InputError
@@ -53,11 +53,13 @@ class Options:
 
 def run(options: Options) -> int:
     """Run the comparison and write its report."""
-    with progress.step("reading the data"):
-        tasks = resolve_tasks(options.tasks).read()
     if options.quick and options.attack.seeds is not None:
         raise InputError("--quick, which is of one seed, or --seeds", "both", "leave one out")
     settings = resolve_settings(options.attack, options.folder)
+    source = resolve_tasks(options.tasks)
+    refuse_inside(source, settings.folder)
+    with progress.step("reading the data"):
+        tasks = source.read()
     methods = QUICK if options.quick else METHODS
     if options.epochs is not None:
         if options.epochs < 1:

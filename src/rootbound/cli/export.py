@@ -21,6 +21,7 @@ from rootbound.cli.options import NetworkOptions, option
 from rootbound.core.errors import InputError
 from rootbound.core.files import encode, write_atomically
 from rootbound.data import Scaling
+from rootbound.datasets import holds_data
 from rootbound.networks import Classifier
 from rootbound.networks.hugging_face.configuration import PRETRAINED, find_auto_class
 from rootbound.networks.weights import own_weights, weights_digest
@@ -97,6 +98,12 @@ def run(options: Options) -> int:
 
 def _refuse_foreign_files(folder: Path, names: Sequence[str]) -> None:
     """Raise an `InputError` if a file that no export has written would be lost."""
+    if holds_data(folder) and not (folder / CARD).exists():
+        raise InputError(
+            "a folder in --out for the model alone",
+            f"{folder}, which holds a data set",
+            "name another",
+        )
     lost = [name for name in names if (folder / name).exists()]
     if lost and not (folder / CARD).exists():
         raise InputError(

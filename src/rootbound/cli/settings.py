@@ -8,12 +8,13 @@ from pathlib import Path
 
 from rootbound.attacks import Budget
 from rootbound.cli.options import AttackOptions, FolderOptions
+from rootbound.cli.tasks import TaskSource, UndesirableSource
 from rootbound.core import distributed
 from rootbound.core.devices import find_device
 from rootbound.core.errors import InputError
 from rootbound.core.user_code import load_named
 from rootbound.execution import Engine, RayCluster, engine_for
-from rootbound.records import RunFolder
+from rootbound.records import RunFolder, has_spec
 from rootbound.suites import Suite, find_suite
 
 
@@ -62,6 +63,19 @@ def resolve_settings(
     smaller = None if folder.extends is None else Path(folder.extends)
     run = RunFolder(path, folder.command, beside=folder.out is None, extends=smaller)
     return RunSettings(suite, attack.seeds, _read_engine(attack), run)
+
+
+def refuse_inside(source: UndesirableSource, folder: RunFolder) -> None:
+    """Raise an `InputError` if a new run would be written among the files of its data."""
+    names = {source.undesirable_data, source.data if isinstance(source, TaskSource) else ""}
+    places = [Path(name).resolve() for name in names if name and Path(name).is_dir()]
+    path = folder.path.resolve()
+    if not has_spec(path) and not {path, *path.parents}.isdisjoint(places):
+        raise InputError(
+            "a folder for this run outside the data",
+            f"{folder.path}, a place inside them",
+            "pass another `folder`",
+        )
 
 
 def _read_suite(options: AttackOptions) -> Suite:

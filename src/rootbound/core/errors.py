@@ -36,7 +36,13 @@ def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
         raise InputError(expected, kind + first_line(error), fix) from None
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -> InputError:
+def unknown_name(
+    kind: str,
+    name: object,
+    known: Iterable[str],
+    prefix: str = "",
+    otherwise: str = "pick one of them",
+) -> InputError:
     """Return the error for a name that does not exist, suggesting the nearest known one.
 
     Args:
@@ -44,12 +50,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str], prefix: str = "") -
         name: The name.
         known: The known names.
         prefix: The prefix that people write before each name.
+        otherwise: What to do if none is near.
     """
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}
-    near = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.4)
-    hint = f"did you mean {prefix + folded[near[0]]!r}?" if near else "pick one of them"
-    return InputError(f"a {kind} out of {', '.join(names)}", repr(prefix + name), hint)
+    near = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.4)
+    hint = f"did you mean {prefix + folded[near[0]]!r}?" if near else otherwise
+    got = prefix + name if isinstance(name, str) else name
+    return InputError(f"a {kind} out of {', '.join(names)}", repr(got), hint)
 
 
 def first_line(error: BaseException, length: int = 160) -> str:

@@ -11,6 +11,30 @@ from pathlib import Path
 from rootbound.core.errors import InputError
 
 
+def as_path(value: object, name: str) -> Path:
+    """Return the path that a user passes.
+
+    Args:
+        value: The path.
+        name: Name of the argument, for the error.
+
+    Raises:
+        InputError: It is no path, an empty one, or one that cannot be looked up.
+    """
+    got = repr(value) if isinstance(value, str | bytes | int | None) else type(value).__name__
+    if isinstance(value, str | os.PathLike) and value != "" and "\0" not in str(value):
+        try:
+            path = Path(value)
+            path.exists()
+        except OSError as error:
+            got = error.strerror or type(error).__name__
+        else:
+            return path
+    raise InputError(
+        f"a path in `{name}`", got if value != "" else "an empty one", "name a file or a folder"
+    )
+
+
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write to a temporary name beside `path`, then rename: readers never see half a file.
 

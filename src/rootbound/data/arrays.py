@@ -49,7 +49,13 @@ def as_labels(values: object) -> Tensor:
 
 
 def list_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return a list of names; a single text may contain several, such as `cat,dog`."""
+    """Return a list of names; a single text may contain several, such as `cat,dog`.
+
+    Raises:
+        InputError: It is no list.
+    """
+    if not isinstance(names, Iterable):
+        raise InputError("names of classes as a list", repr(names), "write for example 'cat,dog'")
     if isinstance(names, str):
         return tuple(name.strip() for name in names.split(","))
     return tuple(map(str, names))
@@ -122,4 +128,6 @@ def _as_tensor(values: object, expected: str) -> Tensor:
         if array.dtype.kind in "OSU":
             words = "objects" if array.dtype.kind == "O" else "words"
             raise InputError(expected, f"{words} of shape {array.shape}", "convert them first")
+        if array.ndim == 0:
+            raise InputError(expected, repr(values), "pass all samples at once")
         return torch.tensor(array)  # a copy, because arrays may be read-only

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rootbound.core.errors import InputError
+from rootbound.core.fields import Range, require_whole
 from rootbound.data.arrays import list_names
 from rootbound.data.samples import Data
 from rootbound.data.transforms import Scaling
@@ -190,6 +191,7 @@ class TaskPair(Tasks):
                 f"{desirable.train.shape} and {undesirable.train.shape}",
                 "resize one of them",
             )
+        seed = require_whole("seed", seed, Range())
         if share_undesirable:
             return cls(desirable, undesirable, undesirable.train, shared=True)
         counts = undesirable.train.labels.bincount(minlength=len(undesirable.classes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import torch
@@ -27,11 +28,24 @@ class Scaling:
     """How stored inputs become the numbers a model sees: `(x / divisor - mean) / deviation`.
 
     Mean and deviation have one number for all channels, or one for each.
+
+    Raises:
+        InputError: As `stated` does.
     """
 
     divisor: float = 1.0
     mean: Numbers = 0.0
     deviation: Numbers = 1.0
+
+    def __post_init__(self) -> None:
+        means, deviations = map(_as_tuple, (self.mean, self.deviation))
+        if not all(isinstance(one, Real) for one in (self.divisor, *means, *deviations)):
+            raise InputError(
+                "numbers as divisor, mean and deviation",
+                f"{self.divisor!r}, {self.mean!r} and {self.deviation!r}",
+                "write for example rb.Scaling(255, 0.5, 0.5)",
+            )
+        _check_scaling(self.divisor, means, deviations)
 
     @classmethod
     def stated(
@@ -58,9 +72,7 @@ class Scaling:
     @property
     def channels(self) -> list[tuple[float, float]]:
         """Mean and deviation of each channel, or one pair for all."""
-        means = self.mean if isinstance(self.mean, tuple) else (self.mean,)
-        deviations = self.deviation if isinstance(self.deviation, tuple) else (self.deviation,)
-        return list(zip(means, deviations, strict=True))
+        return list(zip(_as_tuple(self.mean), _as_tuple(self.deviation), strict=True))
 
     def is_close(self, other: Scaling) -> bool:
         """Return whether mean and deviation equal those of another scaling, up to rounding.
@@ -90,6 +102,10 @@ class Scaling:
             return copied.mul_(factor).sub_(shift)
         factors, shifts = copied.new_tensor(pairs).view(-1, 2, *[1] * (inputs.dim() - 2)).unbind(1)
         return copied.mul_(factors).sub_(shifts)
+
+
+def _as_tuple(numbers: Numbers) -> tuple[float, ...]:
+    return numbers if isinstance(numbers, tuple) else (numbers,)
 
 
 def _check_scaling(divisor: float, means: Sequence[float], deviations: Sequence[float]) -> None:

@@ -12,7 +12,11 @@ from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
 from rootbound.datasets.hugging_face import hugging_face
 from rootbound.datasets.idx_folder import idx_folder
 from rootbound.datasets.image_columns import READERS
-from rootbound.datasets.image_folder import image_folder, is_image_folder
+from rootbound.datasets.image_folder import (
+    has_folders_of_images,
+    image_folder,
+    is_image_folder,
+)
 from rootbound.datasets.mnist import mnist
 from rootbound.datasets.npz_file import npz_file
 from rootbound.datasets.texts import Texts
@@ -97,8 +101,9 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
             f"check the path; a data set of the hub is {HUB}OWNER/NAME",
         )  # fmt: skip
     raise unknown_name(
-        "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS
-    )
+        "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS,
+        otherwise="check the path",
+    )  # fmt: skip
 
 
 def settings_of(name: str | Path) -> tuple[str, ...]:
@@ -121,6 +126,14 @@ def _holds_idx(folder: Path) -> bool:
     return any(folder.glob("*-ubyte*"))
 
 
+def holds_data(folder: Path) -> bool:
+    """Return whether a folder holds a data set: IDX files, tables, or folders of images."""
+    if not folder.is_dir():
+        return False
+    tables = (path for path in folder.iterdir() if path.suffix.lower() in READERS)
+    return _holds_idx(folder) or any(tables) or has_folders_of_images(folder)
+
+
 def _read_folder(folder: Path, layout: Layout) -> Dataset | Texts:
     if _holds_idx(folder):
         return idx_folder(folder, layout)
@@ -140,6 +153,7 @@ __all__ = [
     "Tokeniser",
     "describe",
     "fitted",
+    "holds_data",
     "hugging_face",
     "idx_folder",
     "image_folder",

@@ -43,6 +43,11 @@ def is_image_folder(folder: Path) -> bool:
     return any(_is_image(path) for path in folder.glob("*/**/*"))
 
 
+def has_folders_of_images(folder: Path) -> bool:
+    """Return whether a folder has folders of images, whatever else is in it."""
+    return any(_is_image(path) for inner in ("*/*", f"{TRAIN}/*/*") for path in folder.glob(inner))
+
+
 def image_folder(folder: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     """Load images from a folder for each class, inside `train` and `test` or not; sorted by name.
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.data import Task, Tasks
+from rootbound.datasets import holds_data
 from rootbound.evaluation.attacker import count_labels
 from rootbound.evaluation.contenders import Contender
 from rootbound.networks import Classifier
@@ -18,6 +19,7 @@ from rootbound.networks.computed import computed_names
 from rootbound.networks.freshness import check_random, is_pattern
 from rootbound.networks.weights import check_finite, own_name
 from rootbound.networks.wrapping import compute_outputs
+from rootbound.records import RunFolder, has_spec, records_file
 from rootbound.suites import Suite
 
 PUBLIC_SAMPLES = 64
@@ -64,6 +66,17 @@ def _check_labels(task: Task, suite: Suite, role: str) -> None:
                 str(budget.labels),
                 f"ask for fewer or bring more {role} data",
             )
+
+
+def refuse_data_folder(folder: RunFolder) -> None:
+    """Raise an `InputError` where a new run would be written among the files of a data set."""
+    holds_run = has_spec(folder.path) or records_file(folder.path).is_file()
+    if not holds_run and holds_data(folder.path):
+        raise InputError(
+            "a folder for this run alone",
+            f"{folder.path}, which holds a data set",
+            "pass another `folder`",
+        )
 
 
 def check_public(model: Classifier, task: Task) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 from torch import nn
 
 from rootbound.attacks import Attack
+from rootbound.attacks.base import require_attacks
 from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.core.fields import Range, require_whole
+from rootbound.core.files import as_path
 from rootbound.data import Task, TaskPair, Tasks
 from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation.attacker import AttackerResources, count_labels
-from rootbound.evaluation.checks import check_comparison
+from rootbound.evaluation.checks import check_comparison, refuse_data_folder
 from rootbound.evaluation.contenders import TAKEN, Contender, make_controls
 from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.deciding_plan import DecidingPlan
@@ -36,6 +38,7 @@ from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.plan import Assignment, Plan
 from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.execution import Crew, Engine, engine_for
+from rootbound.inspection.attributions import EXTRA, can_attribute
 from rootbound.methods import Method, find_method
 from rootbound.methods.names import name_methods
 from rootbound.networks import Classifier, as_classifier
@@ -84,6 +87,9 @@ def compare(  # noqa: PLR0913  # all but three are named
         InputError: The folder holds another run, a method comes twice, the suite is unknown, or
             a number is not positive.
     """
+    tasks = TaskPair.require(tasks)
+    if isinstance(methods, str) or not isinstance(methods, Iterable):
+        raise InputError("a list of methods", repr(methods), "write for example ['BestResponse']")
     found = [find_method(method) for method in methods]
     model, public = as_classifier(model, tasks.example), _wrap_if_given(public, tasks)
     called = name_methods(found)
@@ -137,6 +143,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
         InputError: The folder holds another run, the suite is unknown, a number is not positive,
             there is no model, or there are several of different architectures.
     """
+    tasks = Tasks.require(tasks)
     given = defended if isinstance(defended, Mapping) else {"defended": defended}
     models = {name: as_classifier(model, tasks.example) for name, model in given.items()}
     undefended, public = _wrap_if_given(undefended, tasks), _wrap_if_given(public, tasks)
@@ -153,7 +160,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
     # Scratch leaves out what a defence has added to the network, such as a gate.
     fresh = undefended or next(iter(models.values()))
     contenders += _public_and_scratch(public, fresh)
-    full_suite = find_suite(suite).with_attacks(tuple(adaptive))
+    full_suite = find_suite(suite).with_attacks(require_attacks(adaptive, "adaptive"))
     many = full_suite.usual_seeds(of_one_model=True) if seeds is None else seeds
     return _run(contenders, tasks, full_suite, undefended, many, workers, folder)
 
@@ -189,6 +196,8 @@ def _run(
     folder: RunFolder | Path | str | None,
 ) -> Evaluation:
     """Prepare and attack every contender where not done yet; the last contender is scratch."""
+    if folder is not None and not isinstance(folder, RunFolder):
+        folder = RunFolder(as_path(folder, "folder"))
     seeds = require_whole("seeds", seeds, Range(at_least=1))
     engine = engine_for(workers)
     check_comparison(contenders, tasks, suite)
@@ -202,13 +211,15 @@ def _run(
     samples = None if desirable is None else desirable.train
     resources = AttackerResources(samples, sibling, limits)
     if folder is not None:
-        run_folder = folder if isinstance(folder, RunFolder) else RunFolder(Path(folder))
-        folder = run_folder.claim(spec, context)
+        refuse_data_folder(folder)
+        folder = folder.claim(spec, context)
     journal = Journal(context, [contender.name for contender in contenders], suite, folder)
     completed = journal.completed()
     if folder is not None and completed is not None:
         log.info("%s holds this run, complete: nothing is done again", folder.path)
         return completed
+    if folder is not None and not can_attribute():
+        log.warning("the report will not show what models look at: that needs Captum; %s", EXTRA)
     # The longest preparations come first, so that no worker ends with one.
     by_length = sorted(contenders, key=lambda contender: ARMS.index(contender.arm))
     preparations = [

@@ -22,8 +22,10 @@ from rootbound.data.transforms import describe_inputs
 from rootbound.evaluation.attacker import CURVE_SAMPLES, VALIDATION_LIMIT, VALIDATION_SHARE
 from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
+from rootbound.methods.known import find_kind
 from rootbound.networks import Classifier
 from rootbound.networks.one_block import layers_in_one_block
+from rootbound.networks.origin import STRANGER
 from rootbound.networks.registry import short_name
 from rootbound.networks.weights import own_weights, weights_digest
 from rootbound.records import Configuration, Spec
@@ -86,6 +88,7 @@ def describe_run(
             "finalists": suite.finalists,
         },
         "adaptive": suite.adaptive,
+        **_name_unknown_methods(contenders),
         "budgets": [{"labels": budget.labels, "steps": budget.steps} for budget in suite.budgets],
         "validation_share": VALIDATION_SHARE,
         "validation_limit": VALIDATION_LIMIT,
@@ -185,6 +188,19 @@ def _digest_layers(network: nn.Module) -> str:
     """Return a digest of a network's layers and their settings, as the network prints them."""
     printed = re.sub(r" at 0x[0-9a-f]+", "", repr(network))  # where a function is in memory
     return hashlib.sha256(printed.encode()).hexdigest()[:16]
+
+
+def _name_unknown_methods(contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:
+    """Return the methods that trained given models, if their attacks cannot be found here."""
+    kinds = {
+        contender.name: contender.start.origin.method.kind
+        for contender in contenders
+        if contender.arm == "defended" and contender.method is None and contender.start.origin
+    }
+    unknown = {
+        name: kind for name, kind in kinds.items() if kind != STRANGER and find_kind(kind) is None
+    }
+    return {"unknown_methods": unknown} if unknown else {}
 
 
 def _describe_conversions(contenders: Sequence[Contender]) -> dict[str, dict[str, str]]:

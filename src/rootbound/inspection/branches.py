@@ -32,13 +32,15 @@ def measure_branches(model: Classifier, undesirable: Data, desirable: Data) -> d
     """
     model = copy.deepcopy(model).requires_grad_(True)
     weights = [one for one in model.backbone.parameters() if one.dim()]
+    if not weights:
+        return {}
     medians: list[Tensor] = []
     for data in (undesirable, desirable):
         inputs, _ = data.subset(SAMPLES).batch(slice(None))
         parts = [
             part for one in inputs.split(1) if (part := _list_parts(model, weights, one)).any()
         ]
-        if 2 * len(parts) < len(inputs) or not weights:
+        if 2 * len(parts) < len(inputs):
             return {}
         medians.append(torch.stack(parts).median(0).values)
     one, other = medians

@@ -43,7 +43,7 @@ def make_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
         Texts have `words_desirable` and `words_undesirable` instead of images; `shares_…`, how
         much each word counts, for the same three cases as the maps, float16 `(C, L)`; and
         `labels_…`, the class of each text, int32 `(C,)`.
-        Without Captum there are neither maps nor words, and the log says so.
+        Without Captum there are neither maps nor words.
     """
     arrays = _view_features(model, tasks.undesirable.test.subset(POINTS_IN_VIEW))
     sides = {"undesirable": tasks.undesirable}

@@ -50,6 +50,10 @@ class Method(ABC):
 
     def __post_init__(self) -> None:
         check(self)
+        if not isinstance(self.recipe, Recipe):
+            raise InputError(
+                "a Recipe", repr(self.recipe), "write for example recipe=rb.Recipe(epochs=3)"
+            )
 
     @final
     def fit(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.core.errors import InputError
+from rootbound.core.files import as_path
 from rootbound.networks.blocks.finding import find_blocks
 from rootbound.networks.blocks.head import restore_head
 from rootbound.networks.blocks.repeated import find_repeated
@@ -29,6 +30,7 @@ from rootbound.networks.wrapping import (
     list_blocks,
     part_from,
     replace_module,
+    require_network,
     require_tensor,
 )
 
@@ -120,7 +122,11 @@ class Classifier(nn.Module):
                 tensor, the network cannot be cut where `blocks` says, or `fresh` makes another
                 network, or one whose weights are not random or depend on more than the seed.
         """
-        settle(module)
+        settle(require_network(module))
+        if not isinstance(example, Tensor | None):
+            raise InputError(
+                "an example as a tensor", type(example).__name__, "pass samples that it takes"
+            )
         module = copy.deepcopy(getattr(module, "_orig_mod", module)).float()
         outputs = None if example is None else compute_outputs(module, example)
         if example is not None:
@@ -196,7 +202,7 @@ class Classifier(nn.Module):
         save = type(self).saver
         if save is None:
             raise InputError("a way to write models", "none yet", "import rootbound.publishing")
-        save(self, Path(folder))
+        save(self, as_path(folder, "folder"))
 
     @property
     def classes(self) -> int:

@@ -7,6 +7,7 @@ from torch import nn
 
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
+from rootbound.networks.wrapping import check_image_sizes, unsuitable_samples
 
 Shape = tuple[int, int, int]
 
@@ -75,6 +76,7 @@ def _build(
         layers: Channels and stride of each convolution.
         normalised: Whether BatchNorm follows each convolution, which then pads the image.
     """
+    check_image_sizes(classes, shape)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
         blocks, channels = [], shape[0]
@@ -85,8 +87,11 @@ def _build(
             else:
                 blocks.append(nn.Sequential(nn.Conv2d(channels, width, size, stride), nn.ReLU()))
             channels = width
-        with torch.no_grad():
-            flat = nn.Sequential(*blocks)(torch.zeros(1, *shape)).numel()
+        try:
+            with torch.no_grad():
+                flat = nn.Sequential(*blocks)(torch.zeros(1, *shape)).numel()
+        except RuntimeError as error:  # the image is smaller than a kernel
+            raise unsuitable_samples(shape, error) from None
         blocks.append(nn.Sequential(nn.Flatten(), nn.Linear(flat, 128), nn.ReLU()))
         model = Classifier(nn.Sequential(*blocks), nn.Linear(128, classes), architecture)
     # The layout in which convolutions are fastest; it changes no value.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
+from rootbound.networks.wrapping import require_network
 
 
 def as_classifier(network: object, example: Tensor) -> Classifier:
@@ -23,21 +23,6 @@ def as_classifier(network: object, example: Tensor) -> Classifier:
         return network
     module = require_network(network)
     return Classifier.wrap(module, example=example.to(find_device_of(module)))
-
-
-def require_network(network: object) -> nn.Module:
-    """Return the object if it is a network.
-
-    Raises:
-        InputError: It is no network.
-    """
-    if isinstance(network, nn.Module):
-        return network
-    raise InputError(
-        "a network: a torch.nn.Module, or a rootbound.Classifier",
-        repr(network) if isinstance(network, str) else type(network).__name__,
-        "load or build it first, for example with rootbound.load",
-    )
 
 
 def find_device_of(network: nn.Module) -> torch.device:

@@ -9,6 +9,9 @@ from typing import Any
 from rootbound.data import Scaling
 from rootbound.records.configuration import Configuration, from_values, to_values
 
+STRANGER = "unknown"
+"""In place of the name of a method, for weights whose training is unknown."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -64,7 +67,7 @@ class Origin:
     @classmethod
     def of_stranger(cls, tokeniser: str = "", scaling: Scaling | None = None) -> Origin:
         """Return the origin of weights whose training and data are unknown."""
-        method = Configuration("unknown", {})
+        method = Configuration(STRANGER, {})
         return cls(
             method, "unknown", "", "", "", "", 0, shared=False, tokeniser=tokeniser, scaling=scaling
         )

@@ -13,6 +13,7 @@ from torch.nn import functional
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
+from rootbound.networks.wrapping import check_image_sizes
 
 
 class ResidualBlock(nn.Module):
@@ -83,6 +84,7 @@ def _residual(
     classes: int, shape: Shape, seed: int, widths: list[int], depth: int, architecture: str
 ) -> Classifier:
     """Return a stem and groups of `depth` blocks; every group but the first halves the image."""
+    check_image_sizes(classes, shape)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
         inputs = widths[0]

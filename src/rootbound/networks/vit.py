@@ -14,6 +14,7 @@ from torch.nn import functional
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
+from rootbound.networks.wrapping import check_image_sizes
 
 
 class Patches(nn.Module):
@@ -117,6 +118,7 @@ def small_vit(
         width: Width of a token, a multiple of 32.
         depth: Number of blocks.
     """
+    check_image_sizes(classes, shape)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
         blocks = [TransformerBlock(width, width // 32) for _ in range(depth)]

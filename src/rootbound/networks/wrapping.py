@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from rootbound.core.errors import InputError, first_line
+from rootbound.core.fields import Range, require_whole
 
 SIDES = (32, 28, 64, 224, 16, 8)
 """Sides of images that networks are tried on."""
@@ -28,6 +29,38 @@ USUAL_SHAPES: Mapping[type[nn.Module], Callable[[Any], list[tuple[int, ...]]]] =
     ],
 }
 """Shapes of samples by the first layer of a network."""
+
+
+def require_network(network: object) -> nn.Module:
+    """Return the object if it is a network.
+
+    Raises:
+        InputError: It is no network.
+    """
+    if isinstance(network, nn.Module):
+        return network
+    raise InputError(
+        "a network: a torch.nn.Module, or a rootbound.Classifier",
+        repr(network) if isinstance(network, str) else type(network).__name__,
+        "load or build it first, for example with rootbound.load",
+    )
+
+
+def check_image_sizes(classes: object, shape: object) -> None:
+    """Raise an `InputError` where a built-in network of images cannot have these sizes.
+
+    Args:
+        classes: Number of classes.
+        shape: Channels, height and width of an image.
+    """
+    require_whole("classes", classes, Range(at_least=1))
+    sides = shape if isinstance(shape, Sequence) else []
+    if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise InputError(
+            "images of (channels, height, width)",
+            f"shape {shape!r}",
+            "write for example shape=(3, 32, 32)",
+        )
 
 
 def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:

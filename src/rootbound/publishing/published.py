@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.given import require_network
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.network import build
 from rootbound.networks.weights import own_weights, weights_digest
+from rootbound.networks.wrapping import require_network
 from rootbound.publishing.checkpoint import load_with_header, read_header
 from rootbound.publishing.folders import ENDINGS, OTHERWISE, PREFERRED, find_in_folder
 from rootbound.publishing.foreign import load_weights

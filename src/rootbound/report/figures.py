@@ -80,7 +80,7 @@ def make_plot(evaluation: Evaluation, name: str, pictures: Pictures | None = Non
     """
     plans = [plan for several in _plans(evaluation, pictures or {}).values() for plan in several]
     by_name = {called: draw_plot for called, _, _, draw_plot in plans}
-    if name not in by_name:
+    if name not in list(by_name):
         raise unknown_name("figure", name, by_name)
     with styled():
         drawn = by_name[name]()

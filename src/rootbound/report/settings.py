@@ -114,12 +114,17 @@ def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
     budgets = (
         f"{in_words(budget['labels'])}, {budget['steps']} steps" for budget in context["budgets"]
     )
-    adaptive = context["adaptive"]
+    adaptive, unknown = context["adaptive"], context.get("unknown_methods", {})
     knowing = (
         f"{adaptive} attack{'s know' if adaptive > 1 else ' knows'} the method."
         if adaptive
         else "No attack knows the method: the result is not verified."
     )
+    for model, method in unknown.items():
+        knowing += (
+            f" {method}, which trained the model {model}, is not known here: attacks that know it "
+            "were tried only if they were given."
+        )
     return {
         "The attacker knows": "the weights, labelled undesirable samples, every attack of the "
         "suite; it may retrain any number of layers, and for some attacks holds "

@@ -6,10 +6,17 @@ import hashlib
 from dataclasses import dataclass, fields, replace
 from math import inf
 
-from rootbound.attacks.base import Attack
+from rootbound.attacks.base import Attack, require_attacks
 from rootbound.attacks.budget import Budget
 from rootbound.core.errors import InputError
-from rootbound.core.fields import NonNegativeInt, PositiveFloat, PositiveInt, check
+from rootbound.core.fields import (
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    check,
+    require_whole,
+)
 from rootbound.metrics.gate import check_limit
 from rootbound.metrics.looks import LEAST_DRAWS
 from rootbound.records.configuration import plain
@@ -136,7 +143,16 @@ class Suite:
             )
 
     def with_budgets(self, budgets: tuple[Budget, ...]) -> Suite:
-        """Return the suite with the same attacks and other budgets; the name says so."""
+        """Return the suite with the same attacks and other budgets; the name says so.
+
+        Raises:
+            InputError: They are no budgets in a list.
+        """
+        if isinstance(budgets, Budget) or not all(isinstance(one, Budget) for one in budgets):
+            raise InputError(
+                "budgets in a tuple", repr(budgets), "write for example (rb.Budget(100, 40),)"
+            )
+        budgets = tuple(budgets)
         name = f"{self.name} with own budgets"
         return replace(self, name=name, budgets=budgets, draws=self._draws_for(budgets))
 
@@ -162,7 +178,12 @@ class Suite:
         )
 
     def with_attacks(self, attacks: tuple[Attack, ...]) -> Suite:
-        """Return the suite with further attacks, each of them once; the name says so."""
+        """Return the suite with further attacks, each of them once; the name says so.
+
+        Raises:
+            InputError: They are no attacks in a list.
+        """
+        attacks = require_attacks(attacks, "the suite")
         further = tuple(attack for attack in dict.fromkeys(attacks) if attack not in self.attacks)
         if not further:
             return self
@@ -179,6 +200,7 @@ class Suite:
         Raises:
             InputError: The count is below 1, or the suite confirms nothing.
         """
+        count = require_whole("attackers", count, Range())
         if count < 1:
             raise InputError("at least 1 seed of attackers", str(count), "raise it")
         if self.finalists:
