@@ -6,7 +6,7 @@ import contextlib
 import logging
 
 from rootbound.attacks import Attack
-from rootbound.methods import METHODS, Method
+from rootbound.methods.base import Method
 from rootbound.networks.origin import STRANGER
 
 log = logging.getLogger(__name__)
@@ -14,12 +14,14 @@ log = logging.getLogger(__name__)
 
 def find_kind(name: str) -> type[Method] | None:
     """Return the class of that name: a built-in method, or the user's own if it is loaded here."""
-    own, kinds = None, [Method]
+    found: list[type[Method]] = []
+    kinds = Method.__subclasses__()
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
-        own = kind if name in (kind.__name__, kind.__qualname__) else own
-    return METHODS.get(name, own)
+        found += [kind] if name in (kind.__name__, kind.__qualname__) else []
+    built_in = [kind for kind in found if kind.__module__.partition(".")[0] == "rootbound"]
+    return next(iter(built_in + found), None)
 
 
 def find_adaptive_attacks(name: str) -> tuple[Attack, ...]:
