@@ -1,7 +1,8 @@
-"""The built-in networks and what they pass on, against the same computed another way."""
+"""The built-in networks, their layers and what they pass on, computed another way."""
 
 from __future__ import annotations
 
+import copy
 from itertools import product
 
 import pytest
@@ -21,6 +22,7 @@ from rootbound.networks.block_outputs import (
     split_mask,
     trim_padding,
 )
+from rootbound.networks.layers import freeze_running_statistics, run_with_preactivation
 from rootbound.networks.resnet import ResidualBlock
 from rootbound.networks.vit import Patches, TransformerBlock
 
@@ -160,6 +162,50 @@ def test_masks_and_bags_by_brute_force() -> None:
         known = [token % 4 for token in row if token]
         expected = [known.count(number) / max(1, len(known)) for number in range(4)]
         assert bag == pytest.approx(expected)
+
+
+class Crossed(nn.Module):
+    """Its last activation is defined first, and works in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.ReLU(inplace=True)
+        self.first = nn.Tanh()
+        self.linear = nn.Linear(3, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.last(self.linear(self.first(inputs)))
+        return outputs
+
+
+def test_what_the_last_activation_is_given_is_what_was_there_before_it() -> None:
+    torch.manual_seed(0)
+    block, samples = Crossed(), torch.randn(9, 3)
+    outputs, before = run_with_preactivation(block, samples)
+    expected = block.linear(samples.tanh())
+    assert bool((expected < 0).any())
+    assert torch.equal(before, expected)
+    assert torch.equal(outputs, expected.clamp_min(0))
+    assert not any(part._forward_pre_hooks for part in block.modules())
+    outputs, before = run_with_preactivation(block.linear, samples)
+    assert outputs is before
+
+
+def test_running_statistics_stand_still_only_as_long_as_they_should() -> None:
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False), nn.BatchNorm1d(3)]
+    model, samples = nn.Sequential(*norms).train(), torch.randn(9, 3) + 5
+    before = copy.deepcopy(model.state_dict())
+    with freeze_running_statistics(model):
+        outputs = model(samples)
+    assert all(map(torch.equal, model.state_dict().values(), before.values()))
+    assert [norm.track_running_stats for norm in norms] == [True, False, True]
+    expected = (samples - samples.mean(0)) / samples.std(0, correction=0)
+    torch.testing.assert_close(outputs, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(model(samples), expected, rtol=0, atol=1e-4)
+    for norm in (norms[0], norms[2]):
+        assert int(norm.num_batches_tracked or 0) == 1
+        assert not torch.equal(norm.running_var, torch.ones(3))
 
 
 @pytest.mark.parametrize("padding", [0, 3, 9])
