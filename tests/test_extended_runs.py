@@ -95,6 +95,24 @@ def test_a_larger_run_does_only_what_is_missing(
     assert contents(small) == before
 
 
+def test_a_larger_run_that_goes_on_is_told_by_its_own_context(tmp_path: Path) -> None:
+    small, larger = tmp_path / "small", tmp_path / "larger"
+    first = RunFolder(small).claim(Spec({"seeds": 1}), {"seeds": 1})
+    first.write_part("piece", Evaluation({"places": []}, (), (), False).to_json())
+    (small / "records" / ".piece.json.half").write_text("what a writer left")
+    model = first.weights_file("A(b='c/d')", 0)
+    model.parent.mkdir()
+    model.write_bytes(b"weights")
+    before = contents(small)
+    context = {"seeds": 2}
+    second = RunFolder(larger, extends=small).claim(Spec({"seeds": 2}), context)
+    assert Evaluation.load(larger).context == context
+    assert second.read_part("piece") == first.read_part("piece")
+    assert second.weights_file("A(b='c/d')", 0).read_bytes() == b"weights"
+    assert sorted(path.name for path in second.parts.iterdir()) == ["piece.json", "run.json"]
+    assert contents(small) == before
+
+
 def test_an_unfinished_run_is_extended_and_the_larger_one_goes_on_without_it(
     run: Any, small: Path, fresh: Callable[[str], Path], tmp_path: Path
 ) -> None:
