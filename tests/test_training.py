@@ -149,3 +149,14 @@ def test_predictions_are_the_same_in_any_batches(training: bool, batch_size: int
     expected = [[float(size)] * size + [0.0] * (5 - size) for size in sizes]
     assert predict(model, data, batch_size).tolist() == expected
     assert model.training == training
+
+
+def test_predictions_leave_every_part_in_its_mode() -> None:
+    # As an attacker has it who trains with frozen running statistics.
+    model = nn.Sequential(nn.Linear(1, 2), nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5)))
+    model[1][0].eval()
+    modes = [part.training for part in model.modules()]
+    assert modes == [True, True, True, False, True]
+    data = Data(torch.arange(5).float().view(-1, 1), torch.zeros(5).long())
+    assert torch.equal(predict(model, data), predict(model, data))
+    assert [part.training for part in model.modules()] == modes
