@@ -24,6 +24,7 @@ from rootbound.networks.block_outputs import (
 )
 from rootbound.networks.layers import freeze_running_statistics, run_with_preactivation
 from rootbound.networks.resnet import ResidualBlock
+from rootbound.networks.text import MeanOverWords, Words
 from rootbound.networks.vit import Patches, TransformerBlock
 
 # Texts of several lengths; the third has padding inside, and the fourth is empty.
@@ -94,7 +95,8 @@ def test_a_residual_block_is_its_formula(inputs: int, outputs: int, stride: int)
 
 
 def test_blocks_halve_images_where_the_papers_do() -> None:
-    samples, sizes = torch.randn(1, 3, 32, 32), {}
+    samples = torch.randn(1, 3, 32, 32)
+    sizes: dict[str, list[tuple[int, int]]] = {}
     models = (resnet_20(2), resnet_18(2, width=8), batch_norm_cnn(2))
     with torch.no_grad():
         for model in models:
@@ -115,18 +117,20 @@ def test_a_patch_is_one_token_with_its_own_position() -> None:
     patches, samples = Patches((2, 6, 11), 4, 5), torch.randn(3, 2, 6, 11)
     padded = torch.zeros(3, 2, 8, 12)
     padded[:, :, :6, :11] = samples
-    weight = patches.project.weight.flatten(1)
+    weight, bias = patches.project.weight.flatten(1), patches.project.bias
+    assert bias is not None
     tokens = patches(samples)
     assert tokens.shape == (3, 6, 5)
     for number, (row, column) in enumerate(product(range(2), range(3))):
         square = padded[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].flatten(1)
-        expected = square @ weight.T + patches.project.bias + patches.positions[0, number]
+        expected = square @ weight.T + bias + patches.positions[0, number]
         torch.testing.assert_close(tokens[:, number], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_a_text_model_reads_words_at_their_places() -> None:
     model = small_text(2, (4,), vocabulary=8, width=32).eval()
-    words, last = model.blocks[0], model.blocks[-1][-1]
+    words, (*_, last) = model.blocks[0], model.blocks[-1].children()
+    assert isinstance(words, Words) and isinstance(last, MeanOverWords)
     states, mask = split_mask(words(TOKENS))
     for row, place in product(range(4), range(3)):
         token = int(TOKENS[row, place])
@@ -205,7 +209,7 @@ def test_running_statistics_stand_still_only_as_long_as_they_should() -> None:
     torch.testing.assert_close(model(samples), expected, rtol=0, atol=1e-4)
     for norm in (norms[0], norms[2]):
         assert int(norm.num_batches_tracked or 0) == 1
-        assert not torch.equal(norm.running_var, torch.ones(3))
+        assert norm.running_var is not None and bool((norm.running_var != 1).all())
 
 
 @pytest.mark.parametrize("padding", [0, 3, 9])

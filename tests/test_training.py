@@ -137,7 +137,8 @@ class Widths(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         positions = torch.arange(int(inputs.max()))
-        return self.dropout(inputs * (positions < inputs).float())
+        outputs: Tensor = self.dropout(inputs * (positions < inputs).float())
+        return outputs
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -153,8 +154,9 @@ def test_predictions_are_the_same_in_any_batches(training: bool, batch_size: int
 
 def test_predictions_leave_every_part_in_its_mode() -> None:
     # As an attacker has it who trains with frozen running statistics.
-    model = nn.Sequential(nn.Linear(1, 2), nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.5)))
-    model[1][0].eval()
+    norm = nn.BatchNorm1d(2)
+    model = nn.Sequential(nn.Linear(1, 2), nn.Sequential(norm, nn.Dropout(0.5)))
+    norm.eval()
     modes = [part.training for part in model.modules()]
     assert modes == [True, True, True, False, True]
     data = Data(torch.arange(5).float().view(-1, 1), torch.zeros(5).long())

@@ -143,7 +143,8 @@ def train_in_phases(
         if learned == stop_at:
             raise Stopped
         learned += 1
-        return model(batch + torch.randn(batch.shape)).square().mean()
+        outputs: Tensor = model(batch + torch.randn(batch.shape))
+        return outputs.square().mean()
 
     def draw_batches() -> Iterator[Tensor]:
         for _ in range(EACH):

@@ -147,7 +147,7 @@ def check_finite(model: nn.Module) -> None:
 
 def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
     """Return the model's outputs for all of the data, in evaluation mode, without gradients."""
-    was_training, modes = model.training, [(part, part.training) for part in model.modules()]
+    was_training, modes = model.training, [(one, one.training) for one in model.modules()]
     model.eval()
     outputs: Tensor | None = None
     start = 0
@@ -160,8 +160,8 @@ def predict(model: nn.Module, data: Data, batch_size: int = 1024) -> Tensor:
             outputs[(slice(start, end), *map(slice, part.shape[1:]))] = part
             start = end
     model.train(was_training)
-    for part, mode in modes:  # some parts may be frozen, in another mode than the whole
-        part.training = mode
+    for one, mode in modes:  # some parts may be frozen, in another mode than the whole
+        one.training = mode
     assert outputs is not None  # data are never empty
     return outputs
 
