@@ -195,6 +195,16 @@ def test_images_held_out_are_others_also_in_a_file(
     for own, other in ((in_memory.train, in_file.train), (in_memory.test, in_file.test)):
         assert torch.equal(own.labels, other.labels)
         assert torch.equal(own.inputs, other.inputs[:])
+    parts = [(one.inputs[:], one.labels) for one in (in_file.train, in_file.test)]
+    found, given = (
+        sorted(
+            (label, image.numpy().tobytes())
+            for images, labels in pairs
+            for image, label in zip(images, labels.tolist(), strict=True)
+        )
+        for pairs in (parts, [(toy.train.inputs, toy.train.labels)])
+    )
+    assert found == given
 
 
 @pytest.mark.parametrize("share", [None, 0.01, 0.34, 0.5, 0.99])
