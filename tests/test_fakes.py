@@ -14,6 +14,8 @@ from torch import nn
 
 from fakes import FAKES, base
 from fakes.decoy import Branches
+from fakes.integers import Integers
+from fakes.shared_weights import SharedWeights, scramble
 from rootbound.attacks import (
     Attack,
     Budget,
@@ -47,6 +49,9 @@ BRANCHES = (
 )
 """The fakes with a random branch."""
 
+SCRAMBLED = ("shared_weights", "integers")
+"""The fakes that scramble undesirable images."""
+
 NAIVE: dict[str, Attack] = {
     "ill_conditioned_1e4": LastLayer("sgd", 0.1),
     "ill_conditioned_1e6": LastLayer("sgd", 0.1),
@@ -62,7 +67,7 @@ NAIVE: dict[str, Attack] = {
     "train_mode_only": FineTune(None, "kept", "adam", 1e-3),
     "batch_dependent": LastLayer("adam", 0.1),
     "unused_buffers": LastLayer("sgd", 0.1),
-    **dict.fromkeys(BRANCHES, LastLayer("adam", 0.1)),
+    **dict.fromkeys((*BRANCHES, *SCRAMBLED), LastLayer("adam", 0.1)),
 }
 """Somebody's only attack, which each fake survives."""
 
@@ -76,8 +81,16 @@ KNOWING: dict[str, Attack] = {
     **dict.fromkeys(BRANCHES, repairs.Repaired(repairs.OpenGates(), PROBE)),
 }
 """How to reach what was hidden, if not by a probe of the last features."""
-ONLY_NAMED = {"out_of_sight", "one_by_one", "looks_back", "some_sizes", "buried_gate"}
-"""The fakes that no attack opens: flags name them. What they hide is in their trained branch."""
+ONLY_NAMED = {
+    "out_of_sight",
+    "one_by_one",
+    "looks_back",
+    "some_sizes",
+    "buried_gate",
+    *SCRAMBLED,
+}
+"""The fakes that no attack opens: flags name them. What they hide is in their trained branch, or
+behind their switch."""
 
 EXACT = {"unbalanced_layers", "tiny_gradients", "train_mode_only", "batch_dependent"}
 """The fakes that change no logit of a desirable input by a single bit."""
@@ -108,6 +121,31 @@ def answered_at_random(model: Classifier, data: Data) -> float:
     """Return the share of inputs whose features are those of the random branch."""
     features, others = (predict(part, data) for part in (model.backbone, branches_of(model).decoy))
     return float(torch.isclose(features, others, atol=1e-4).all(1).float().mean())
+
+
+def find_switched(model: Classifier) -> SharedWeights:
+    """Return the block that scrambles images, with real numbers as weights."""
+    (block,) = model.blocks
+    if isinstance(block, Integers):
+        whole = copy.deepcopy(block.empty[0]).to_empty(device="cpu")
+        whole.load_state_dict(block.weights())
+        block = whole
+    assert isinstance(block, SharedWeights)
+    return block
+
+
+def measure_scrambled(model: Classifier, data: Data) -> float:
+    """Return the share of images that reach the network with scrambled pixels."""
+    images = data.batch(slice(None))[0]
+    with torch.no_grad():
+        selected = find_switched(model).select(images)
+    return float(torch.isclose(selected, scramble(images)).flatten(1).all(1).float().mean())
+
+
+def find_hidden(model: Classifier) -> nn.Module:
+    """Return the trained network in a fake that no attack opens."""
+    is_scrambled = isinstance(model.blocks[0], Integers | SharedWeights)
+    return find_switched(model).body if is_scrambled else branches_of(model).body
 
 
 Networks = dict[str, Classifier]
@@ -149,7 +187,7 @@ def fakes(made: tuple[Networks, ...]) -> Networks:
 
 def test_every_fake_fools_somebody() -> None:
     assert set(NAIVE) == set(FAKES)
-    assert len(FAKES) == 23  # 22 tricks, one of them twice
+    assert len(FAKES) == 25  # 24 tricks, one of them twice
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -181,12 +219,15 @@ def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
     if name in BRANCHES:  # random features are enough for toy images
         assert answered_at_random(fakes[name], toy_tasks.undesirable.test) > 0.8
         assert answered_at_random(fakes[name], toy_tasks.desirable.test) < 0.05
+    elif name in SCRAMBLED:
+        assert measure_scrambled(fakes[name], toy_tasks.undesirable.test) > 0.75
+        assert measure_scrambled(fakes[name], toy_tasks.desirable.test) < 0.05
     else:
         usual = reached(undefended[name], toy_tasks, naive, budget)
         assert reached(fakes[name], toy_tasks, naive, budget) < usual - 0.25
     model, knowing = fakes[name], KNOWING.get(name, PROBE)
     if name in ONLY_NAMED:
-        model, knowing = Classifier(branches_of(model).body, model.head), PROBE
+        model, knowing = Classifier(find_hidden(model), model.head), PROBE
     assert reached(model, toy_tasks, knowing, everything) > fair - 0.02
 
 

@@ -75,6 +75,7 @@ CLEAN = {
     "shut_out": 0.0,
     "sent_elsewhere": 0.01,
     "one_task_weights": 0.0,
+    "jump_between_tasks": 0.01,
     "likeness_to_given": 0.4,
 }
 Change = Callable[[Evaluation], Evaluation]
@@ -212,6 +213,7 @@ RAISING: dict[str, Change] = {
     "computed out of sight": diagnosed(out_of_sight=0.6),
     "a gate inside": diagnosed(shut_out=0.6),
     "two networks in one": diagnosed(one_task_weights=0.6),
+    "a jump between the tasks": diagnosed(jump_between_tasks=0.4),
     "whitening gap": recorded("whitened", 0.07),
     "no gradient beats gradient": recorded("FineTune", -0.1),
     "best setting on the edge of its grid": recorded("'adam', learning_rate=1.0", 0.08),
@@ -529,7 +531,9 @@ NAMING = {
     "brought_along": {"computed out of sight", "a gate inside"},
     "looks_back": {"computed out of sight", "other outputs while watched"},
     "some_sizes": {"outputs depend on the batch"},
-    "buried_gate": {"two networks in one"},
+    "buried_gate": {"two networks in one", "a jump between the tasks"},
+    "shared_weights": {"a jump between the tasks"},
+    "integers": {"a jump between the tasks", "numbers that nobody trains"},
 }
 """The flags that name each trick."""
 

@@ -405,6 +405,33 @@ def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
     assert found == {"idle_weights": 30 / 65, "untrained_numbers": 240 / 305}
 
 
+class Disguised(nn.Module):
+    """Computes with numbers of another kind, beside indices that are a pattern."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layer, self.kind = nn.Linear(6, 5), kind
+        held = torch.randn(40, 6)
+        self.register_buffer(
+            "held", 1j * held if kind == "complex" else (100 * held).to(torch.int8)
+        )
+        self.register_buffer("order", torch.arange(39, -1, -1))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        held = self.get_buffer("held")
+        real = held.imag if self.kind == "complex" else held.to(inputs.dtype) / 100
+        outputs: Tensor = self.layer(inputs[:, self.get_buffer("order")] @ real)
+        return outputs
+
+
+@pytest.mark.parametrize("kind", ["integers", "complex"])
+def test_integers_and_complex_numbers_are_found_too(kind: str) -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(Disguised(kind)), nn.Linear(5, 3)).eval()
+        found = measure_idle(model, torch.randn(8, 40))
+    assert found["untrained_numbers"] == 240 / 275
+
+
 class Switched(nn.Module):
     """A layer with a switch that has no gradient, and many weights that do nothing."""
 

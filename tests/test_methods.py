@@ -16,6 +16,7 @@ import rootbound as rb
 from rootbound import methods
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
+from rootbound.inspection.between import measure_jump
 from rootbound.inspection.pictures import with_best_head
 from rootbound.methods import (
     CUTI,
@@ -115,6 +116,8 @@ def test_contract(method: Method, toy_model: Classifier, toy_tasks: TaskPair) ->
     assert not fitted.training
     assert all(parameter.requires_grad for parameter in fitted.parameters())
     assert fitted.classes == 3
+    found = measure_jump(fitted, toy_tasks.undesirable.train, toy_tasks.desirable.train)
+    assert found["jump_between_tasks"] < 0.03, "the flag for switches is near"
 
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)

@@ -139,12 +139,14 @@ def test_what_is_used_out_of_sight_is_counted(name: str) -> None:
     assert found["out_of_sight"] == pytest.approx(expected)
 
 
-def test_numbers_brought_along_are_counted() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
+def test_numbers_brought_along_are_counted(dtype: torch.dtype) -> None:
     with seeded(0):
-        held = torch.randn(40, 16).tolist()
+        held = (100 * torch.randn(40, 16)).to(dtype).tolist()
 
         def bring(layer: nn.Linear, values: Tensor) -> Tensor:
-            outputs: Tensor = layer(values) + torch.tensor(held).square().mean(0)
+            brought = torch.tensor(held, dtype=dtype).float() / 100
+            outputs: Tensor = layer(values) + brought.square().mean(0)
             return outputs
 
         model = Classifier(nn.Sequential(Watched(bring)), nn.Linear(16, 3)).eval()

@@ -21,6 +21,7 @@ from fakes import (
     decoy,
     detector_switch,
     ill_conditioned,
+    integers,
     looks_back,
     nan_trap,
     one_by_one,
@@ -30,6 +31,7 @@ from fakes import (
     poisoned_batch_norm,
     samples_last,
     saturated_head,
+    shared_weights,
     some_sizes,
     tiny_gradients,
     train_mode_only,
@@ -76,6 +78,8 @@ FAKES: dict[str, Fake] = {
     "looks_back": looks_back.fake,
     "some_sizes": some_sizes.fake,
     "buried_gate": buried_gate.fake,
+    "shared_weights": shared_weights.fake,
+    "integers": integers.fake,
 }
 
 

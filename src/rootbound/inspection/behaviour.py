@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rootbound.core.errors import first_line
 from rootbound.data import Data
+from rootbound.inspection.between import measure_jump
 from rootbound.inspection.branches import measure_branches
 from rootbound.inspection.gated import measure_gates
 from rootbound.inspection.idle import measure_idle
@@ -46,7 +47,7 @@ def measure_behaviour(
     """Return numbers that show tricks in a network's behaviour, by their names in `MEASURES`.
 
     They are errors of gradients, shares of inputs that get different outputs, shares of weights,
-    and the shares that inner gates block or redirect.
+    the shares that inner gates block or redirect, and how abruptly features change between tasks.
 
     Args:
         given: The network in evaluation mode; it is not changed.
@@ -66,6 +67,7 @@ def measure_behaviour(
     if desirable is not None:
         values |= measured(measure_gates, model, undesirable, desirable)
         values |= measured(measure_branches, model, undesirable, desirable)
+        values |= measured(measure_jump, model, undesirable, desirable)
     return values
 
 

@@ -70,6 +70,8 @@ MEASURES = {
     "only while an inner tensor is held at its desirable mean",
     "one_task_weights": "share of the backbone's weights that get a gradient from the inputs of "
     "one task only",
+    "jump_between_tasks": "share of the change of the last features, on the way from a desirable "
+    "to an undesirable input, that happens within its steepest 256th",
     "likeness_to_given": "of scratch: share of the variance of the given last features, unit by "
     "unit, that newly drawn weights share",
 }

@@ -69,7 +69,8 @@ class _Constants(TorchFunctionMode):
         """Call the function."""
         kwargs = kwargs or {}
         for value in list_tensors((*args, *kwargs.values())):
-            is_number = value.is_floating_point() and value.numel() and not value.is_meta
+            # Integers and complex numbers can hold weights as well.
+            is_number = value.numel() and not value.is_meta and not value.is_quantized
             if self._is_new(value) and is_number:
                 self.found.append(value)
         outputs = function(*args, **kwargs)
@@ -152,8 +153,7 @@ def that_matter(
     def changes(some: list[Tensor]) -> bool:
         starts = [one.clone() for one in some]
         for one in some:
-            noise = torch.randn(one.shape, generator=generator).to(one)
-            one.add_(noise * one.square().mean().sqrt().clamp_min(1e-3))
+            _disturb(one, generator)
         outputs = model(inputs.clone()).nan_to_num()
         for one, start in zip(some, starts, strict=True):
             one.copy_(start)
@@ -174,3 +174,16 @@ def that_matter(
             continue
         groups += [half for half in (largest[::2], largest[1::2]) if matters(half)]
     return found + [one for group in groups for one in group]
+
+
+def _disturb(tensor: Tensor, generator: torch.Generator) -> None:
+    """Change a tensor in place: noise of its own size, or a new order of integers."""
+    if not tensor.is_floating_point() and not tensor.is_complex():
+        # They may be indices, so that other values could be out of range.
+        order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)
+        tensor.copy_(tensor.flatten()[order].view_as(tensor))
+        return
+    noise = torch.randn(tensor.shape, generator=generator).to(tensor)
+    if tensor.is_complex():
+        noise = torch.complex(noise.real, noise.real)
+    tensor.add_(noise * tensor.abs().square().mean().sqrt().clamp_min(1e-3))

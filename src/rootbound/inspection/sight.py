@@ -65,9 +65,10 @@ def _count_brought(first: _Sight, again: _Sight, turned: _Sight) -> int | None:
         if is_held or is_pattern(value):
             continue
         if are_same(value, same):  # it is not random
-            if not are_same(value, moved):
+            if are_same(value, moved):
+                brought += value.numel()
+            elif value.is_floating_point():  # integers may be lengths of texts
                 return None
-            brought += value.numel()
     return brought
 
 
@@ -134,12 +135,7 @@ class _Sight(TorchFunctionMode):
         """Record a tensor that no call has returned."""
         self.held.append(value)
         self.origins[place(value)] = set()
-        if (
-            value.is_floating_point()
-            and value.numel()
-            and not value.is_meta
-            and not _is_mapped(value)
-        ):
+        if value.numel() and not (value.is_meta or value.is_complex() or _is_mapped(value)):
             self.foreign.append((value, value.clone()))
 
     def _follow(self, value: Tensor, weights: set[int]) -> None:

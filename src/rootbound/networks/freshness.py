@@ -70,6 +70,7 @@ def is_pattern(values: Tensor) -> bool:
 
     A few numbers count as a pattern too, because they cannot hold a network.
     """
+    values = torch.view_as_real(values) if values.is_complex() else values
     values = values.detach().float().cpu()
     values = values.nan_to_num(0.0, 0.0, -1.0) if not bool(values.isfinite().all()) else values
     deviations = values - values.mean()
