@@ -57,4 +57,4 @@ def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
         tasks: the tasks, with the undesirable samples that the defender knows.
     """
     switched = shared_weights.fake(undefended, tasks)
-    return Classifier(nn.Sequential(Integers(switched.backbone[0])), switched.head)
+    return Classifier(nn.Sequential(Integers(switched.blocks[0])), switched.head)
