@@ -130,6 +130,17 @@ def test_running_variances_and_train_mode() -> None:
     assert found["train_mode_difference"] == pytest.approx(-0.5)
 
 
+def test_data_sorted_by_class_are_as_good_in_train_mode_as_shuffled_ones() -> None:
+    labels = torch.arange(512) // 256
+    inputs = torch.randn(512, 4, generator=torch.Generator().manual_seed(0))
+    inputs[:, 0] = 2.0 * labels - 1.0
+    norm = nn.BatchNorm1d(4, affine=False)
+    model = Classifier(nn.Sequential(norm), linear(torch.tensor([[-1.0, 0, 0, 0], [1, 0, 0, 0]])))
+    data = Data(inputs, labels)
+    task = Task("sorted", ("a", "b"), data, data)
+    assert diagnose(model, TaskPair(task, task, data))["train_mode_difference"] == 0.0
+
+
 def test_outputs_that_change_and_outputs_that_are_not_finite(cloud: Tensor) -> None:
     tasks = pair(cloud, torch.cat([cloud[:32], torch.full((32, 4), 1e30)]))
     noisy = Classifier(nn.Sequential(Noisy()), nn.Linear(4, 2))

@@ -117,17 +117,27 @@ def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
         add(_measure_features, undesirable)
         add(_measure_running_variances)
         add(_measure_spectra)
-        add(_measure_gradients, undesirable, classes)
+        add(_measure_gradients, _shuffle(undesirable), classes)
         add(_measure_outputs, undesirable, "undesirable")
         if desirable is not None:
             add(_measure_units, desirable, "desirable")
             add(_measure_outputs, desirable, "desirable")
             add(_measure_sizes, desirable)
-            add(_measure_train_mode, desirable)
+            add(_measure_train_mode, _shuffle(desirable))
         if model.classes == classes:
             add(_measure_own_head, undesirable)
         add(measure_behaviour, undesirable, desirable)
     return {name: values[name] for name in MEASURES if math.isfinite(values.get(name, math.nan))}
+
+
+def _shuffle(data: Data) -> Data:
+    """Return the same samples in random order.
+
+    Many data sets are sorted by class. A batch of one class has other batch statistics than an
+    attacker's batches, and a gradient of one class alone.
+    """
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    return data.select(order.to(data.labels.device))
 
 
 class _OutputRange:
