@@ -214,6 +214,17 @@ def test_a_tokeniser_that_does_not_say_what_it_is_is_asked_each_time() -> None:
     assert (one.asked, other.asked, again.asked) == (6, 6, 2)
 
 
+@pytest.mark.parametrize("in_memory", [4.0, 0.0])
+def test_texts_with_the_same_letters_are_told_apart(in_memory: float) -> None:
+    letters, labels = Letters("abc "), torch.tensor([0, 1])
+    for pair in (("ab", "c"), ("a", "bc"), ("", "abc"), ("abc", "")):
+        part = Labelled(pair, labels)
+        for _ in range(2):  # made, and found again
+            data = Texts("texts", ("x", "y"), part, part).tokenised(letters, 8, in_memory)
+            rows = [[token for token in row if token] for row in data.train.inputs[:].tolist()]
+            assert ["".join("abc "[token - 2] for token in row) for row in rows] == list(pair)
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -88,9 +88,12 @@ def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:
     assert task is not None
     assert len(task.classes) == 4
     assert int(task.train.labels.bincount().min()) > 0
-    given = toy_tasks.desirable.train.inputs
-    for image, turned, quarter in zip(given, task.train.inputs, task.train.labels, strict=True):
-        assert torch.equal(torch.rot90(image, int(quarter), dims=(1, 2)), turned)
+    given = toy_tasks.desirable
+    for before, after in ((given.train, task.train), (given.test, task.test)):
+        for image, turned, quarter in zip(before.inputs, after.inputs, after.labels, strict=True):
+            assert torch.equal(torch.rot90(image, int(quarter), dims=(1, 2)), turned)
+    count = len(task.test)
+    assert not torch.equal(task.test.labels, task.train.labels[:count]), "the same draws"
     again = rotation_task(toy_tasks.desirable)
     assert again is not None
     assert torch.equal(again.train.inputs, task.train.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 import torch
@@ -185,6 +186,12 @@ def test_unreadable_classes_are_refused(text: str) -> None:
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=30))
 def test_classes_survive_being_written_and_read(labels: list[int]) -> None:
     assert parse_classes(describe(labels)) == tuple(labels)
+
+
+def test_classes_keep_their_order_when_they_are_written_and_read() -> None:
+    for count in range(1, 5):
+        for labels in permutations(range(5), count):
+            assert parse_classes(describe(labels)) == labels
 
 
 @given(st.text(alphabet="0123456789-, ax²٣", max_size=12))
