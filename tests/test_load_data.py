@@ -306,6 +306,9 @@ def test_a_table_of_datasets() -> None:
     both = library.DatasetDict(train=table, test=table)
     assert len(rb.load_data(both, label="label").test) == 40
     assert len(rb.load_data(table, table, label="label").test) == 40
+    four = library.DatasetDict(train=table, validation=table, test=table, more=table)
+    unused = rb.load_data(four, label="label").conversion
+    assert "the part validation not used" in unused and "the part more not used" in unused
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,10 @@ def test_other_samples_are_another_run_though_both_tasks_have_one_name(
 
 
 def test_a_spec_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
-    spec = Spec({"data": "Käfer 甲虫"}, ("train", "--data", "Käfer"), "/Bäume")
+    # A byte of a path that is no UTF-8 is a lone surrogate in Python.
+    spec = Spec({"data": "Käfer 甲虫"}, ("train", "--data", "K\udce4fer"), "/Bäume")
     assert spec.save(tmp_path)
+    assert Spec.load(tmp_path) == spec
     program = (
         "from pathlib import Path; from rootbound.records import Spec; "
         f"spec = Spec.load(Path({str(tmp_path)!r})); print(ascii(spec))"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rootbound.core.errors import InputError
-from rootbound.datasets import Layout, Texts, hugging_face
+from rootbound.datasets import Layout, Texts, hugging_face, text_files
 from rootbound.datasets.text_files import AT_ONCE, check_encoding, describe_missing
 
 hf = pytest.importorskip("datasets", reason="the extra `data` is not installed")
@@ -132,6 +132,23 @@ def test_a_wrong_byte_far_into_a_file_is_found(tmp_path: Path) -> None:
     path.write_bytes(line.encode() * many + b"ab\xff\n")
     with pytest.raises(InputError, match=f"got byte 0xff in line {many + 1};"):
         check_encoding(path)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 4, 7])
+def test_the_line_of_a_wrong_byte_is_told_however_the_file_is_read(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "AT_ONCE", at_once)
+    path, text = tmp_path / "train.txt", "ä\n\n漢字\nb\n🐝\n"
+    path.write_text(text, encoding="utf-8")
+    check_encoding(path)
+    for place in range(len(text)):
+        before, after = text[:place].encode(), text[place:].encode()
+        for wrong in (b"\xff", "漢".encode()[:2]):  # no letter at all, and a part of one
+            path.write_bytes(before + wrong + after)
+            line = 1 + before.count(b"\n")
+            with pytest.raises(InputError, match=f"byte 0x{wrong[0]:02x} in line {line};"):
+                check_encoding(path)
 
 
 def test_words_for_missing_values_stay_in_tables_of_separated_values_alone(tmp_path: Path) -> None:
