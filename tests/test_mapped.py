@@ -222,6 +222,23 @@ def test_rows_are_those_of_a_tensor(
     assert torch.equal(found, index(expected)) and isinstance(found, Tensor)
 
 
+def test_rows_of_one_file_are_converted_by_themselves(tmp_path: Path) -> None:
+    values = torch.arange(12, dtype=torch.uint8).view(6, 2)
+    np.save(tmp_path / "values.npy", values.numpy())
+    everything = open_rows(tmp_path / "values.npy")
+    for index in ([0, 1, 2], [3, 4, 5], [2, 1, 0], [5, 5]):
+        rows = torch.tensor(index)
+        chosen = select_rows(everything, rows)
+        assert isinstance(chosen, MappedRows)
+        for more in (1, 2, 1):
+
+            def add(part: Tensor, _: slice, more: int = more) -> Tensor:
+                return part + more
+
+            found = cache.convert(chosen, (2,), add, f"{more} more")
+            assert torch.equal(found[:], values[rows] + more)
+
+
 def test_another_process_is_sent_the_name_of_the_file(tmp_path: Path) -> None:
     values = torch.randint(256, (5000, 100), dtype=torch.uint8)
     np.save(tmp_path / "a.npy", values.numpy())
