@@ -11,7 +11,14 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 from torch.utils.data import Dataset as TorchDataset
 
 import rootbound as rb
@@ -271,6 +278,15 @@ def test_a_loader_is_read_in_the_order_of_its_data(toy: Dataset) -> None:
     plain = rb.load_data(source)
     assert shuffled.train.digest == plain.train.digest
     assert len(plain.train) + len(plain.test) == len(source)
+
+    def collate(samples: list[tuple[Tensor, Tensor]]) -> Any:
+        inputs, labels = default_collate(samples)
+        return inputs / 2, labels
+
+    halved = rb.load_data(DataLoader(source, batch_size=7, shuffle=True, collate_fn=collate))
+    assert torch.equal(halved.train.inputs, plain.train.inputs / 2)
+    some = rb.load_data(DataLoader(source, sampler=RandomSampler(source, num_samples=100)))
+    assert len(some.train) + len(some.test) == 100
 
 
 def test_a_stream_is_read_to_its_end() -> None:

@@ -54,6 +54,23 @@ def test_a_failure_reaches_the_caller(engine: Engine) -> None:
         list(crew.finished())
 
 
+def test_this_process_does_jobs_in_order_and_gets_its_threads_back() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with InProcess(threads=2).open(work, (10,)) as crew:
+            crew.submit(1, 2)
+            crew.submit(3)
+            assert [job for job, (_, threads, _) in crew.finished() if threads == 2] == [1, 2, 3]
+        assert torch.get_num_threads() == 3
+        with pytest.raises(InputError), InProcess().open(work, (0,)) as crew:
+            crew.submit(-1)
+            list(crew.finished())
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_number_of_workers_is_an_engine() -> None:
     assert [engine_for(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
     with pytest.raises(InputError, match="workers of at least 1"):
