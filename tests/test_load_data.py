@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,15 @@ def test_images_held_out_are_others_also_in_a_file(
         for pairs in (parts, [(toy.train.inputs, toy.train.labels)])
     )
     assert found == given
+    # One image is another, the last of them all.
+    inputs = toy.train.inputs.clone()
+    inputs[-1] = 255 - inputs[-1]
+    changed = Pictures(replace(toy, train=replace(toy.train, inputs=inputs)), transformed=False)
+    in_memory, in_file = (
+        rb.load_data(changed, holdout=holdout, in_memory=most) for most in (4.0, 0.0)
+    )
+    assert torch.equal(in_memory.train.inputs, in_file.train.inputs[:])
+    assert torch.equal(in_memory.test.inputs, in_file.test.inputs[:])
 
 
 @pytest.mark.parametrize("share", [None, 0.01, 0.34, 0.5, 0.99])
