@@ -20,9 +20,9 @@ from rootbound import report
 from rootbound.data import Data, Task, TaskPair
 from rootbound.datasets import Dataset, Letters
 from rootbound.datasets.texts import Labelled, Texts
-from rootbound.inspection.attributions import token_attributions
+from rootbound.inspection.attributions import grad_cam, token_attributions
 from rootbound.inspection.pictures import LONGEST_WORD, Array, as_npz, make_pictures
-from rootbound.networks import Classifier, from_transformers, small_text
+from rootbound.networks import Classifier, from_transformers, shallow_cnn, small_text
 from rootbound.networks.block_outputs import join_mask, split_mask, trim_padding
 from rootbound.networks.text import Words, bag_of_words
 from rootbound.report.words import words
@@ -196,3 +196,77 @@ def test_words_for_a_class_are_green_and_words_against_it_red() -> None:
     assert boxes["for"][:7] == "#12a150" and boxes["against"][:7] == "#d6455d"
     # The strongest share is the most opaque, half of it half as much.
     assert [int(boxes[word][7:], 16) for word in ("against", "for", "neither")] == [153, 76, 0]
+
+
+def test_the_first_image_of_each_class_is_shown_and_explained_by_whom_it_says(
+    toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained: list[tuple[Classifier, Tensor, Tensor]] = []
+
+    def record(model: Classifier, _: nn.Module, data: Data, targets: Tensor) -> Array:
+        explained.append((model, data.inputs[:], targets))
+        return np.full((len(data), 16, 16), len(explained), np.uint8)
+
+    monkeypatch.setattr("rootbound.inspection.pictures.grad_cam", record)
+    monkeypatch.setattr("rootbound.inspection.pictures.can_attribute", lambda: True)
+    model = shallow_cnn(3, (1, 16, 16)).eval()
+    arrays = make_pictures(model, toy_tasks)
+    sides = {"desirable": toy_tasks.desirable, "undesirable": toy_tasks.undesirable}
+    firsts = {}
+    for role, task in sides.items():
+        places = [task.test.labels.tolist().index(label) for label in range(3)]
+        firsts[role] = task.test.select(torch.tensor(places))
+        assert np.array_equal(arrays[role], firsts[role].inputs[:].numpy())
+    by_name = {
+        name: explained[int(arrays[name].max()) - 1]
+        for name in arrays
+        if name.startswith("cam_")
+    }  # fmt: skip
+    with torch.no_grad():
+        predicted = model(firsts["undesirable"].batch(slice(None))[0]).argmax(1)
+    assert predicted.tolist() != [0, 1, 2]
+    for name, is_given, role, targets in (
+        ("cam_original_desirable", True, "desirable", [0, 1, 2]),
+        ("cam_original_undesirable", True, "undesirable", predicted.tolist()),
+        ("cam_retrained_undesirable", False, "undesirable", [0, 1, 2]),
+    ):
+        network, images, classes = by_name[name]
+        assert torch.equal(network.head.weight, model.head.weight) is is_given
+        assert torch.equal(images, firsts[role].inputs[:])
+        assert classes.tolist() == targets
+
+
+def test_a_view_does_not_depend_on_the_sign_of_features() -> None:
+    generator = torch.Generator().manual_seed(0)
+    data = Data(torch.randn(40, 4, generator=generator), torch.arange(40) % 2)
+    task = Task("two", ("a", "b"), data, data)
+
+    def view(factor: float) -> Array:
+        layer = nn.Linear(4, 4, bias=False)
+        with torch.no_grad():
+            layer.weight.copy_(factor * torch.diag(torch.tensor([4.0, 2.0, 1.0, 0.5])))
+        model = Classifier(nn.Sequential(layer), nn.Linear(4, 2)).eval()
+        return make_pictures(model, TaskPair(task, task, data))["view"]
+
+    assert view(1.0) == pytest.approx(view(-1.0))
+    assert (np.abs(view(1.0)).max(axis=0) == view(1.0).max(axis=0)).all()
+
+
+def test_evidence_against_a_class_is_no_evidence_for_it() -> None:
+    """The only channel counts against the first class, and for the second.
+
+    It is 1 at one place, and -0.5 at another: there is evidence for each class at one of them.
+    """
+    pytest.importorskip("captum")
+    convolution = nn.Conv2d(1, 1, 1, bias=False)
+    head = nn.Linear(16, 2, bias=False)
+    with torch.no_grad():
+        convolution.weight.fill_(1.0)
+        head.weight.copy_(torch.stack([-torch.ones(16), torch.ones(16)]))
+    model = Classifier(nn.Sequential(convolution, nn.Flatten()), head).eval()
+    image = torch.zeros(1, 1, 4, 4)
+    image[..., 0, 0], image[..., 1, 1] = 1.0, -0.5
+    data = Data(image.repeat(2, 1, 1, 1), torch.tensor([0, 1]))
+    against, supporting = grad_cam(model, convolution, data, torch.tensor([0, 1]))
+    assert (against[1, 1], against.sum()) == (255, 255)
+    assert (supporting[0, 0], supporting.sum()) == (255, 255)

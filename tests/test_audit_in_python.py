@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from markupsafe import escape
 from torch import Tensor, nn
 
+import by_hand
 import rootbound as rb
 from architectures import OneConvolution
 from rootbound import metrics
@@ -273,3 +275,82 @@ def test_weights_that_say_nothing_of_their_network_are_answered_with_the_call_to
     torch.save(OneConvolution().state_dict(), tmp_path / "weights.pt")
     with pytest.raises(rb.InputError, match=r"weights of another network.*rb\.load\(path, network"):
         rb.audit(tmp_path / "weights.pt", toy_tasks)
+
+
+def test_prices_have_the_sign_of_a_loss() -> None:
+    verdict = Verdict(by_hand.evaluation())
+    good, weak = verdict.price("Good"), verdict.price("Weak")
+    assert good is not None and weak is not None
+    assert (good.mean, good.low, good.high) == pytest.approx(by_hand.interval(0.6, 0.1))
+    assert (weak.mean, weak.low, weak.high) == pytest.approx(by_hand.interval(-1.0, 0.1))
+
+
+def test_a_limit_passes_only_where_nothing_speaks_against_it() -> None:
+    assert Verdict(by_hand.evaluation()).passes(3.0, "Good")
+    unseen = Verdict(by_hand.evaluation(one_block={"Good": 3}))
+    assert not unseen.passes(3.0, "Good")
+    assert "would say 'holds', but" in unseen.gate(3.0, "Good")
+
+
+def test_a_table_has_every_number_under_its_name() -> None:
+    pytest.importorskip("pandas")
+    frame = Verdict(by_hand.evaluation()).to_frame()
+    row = frame[(frame["model"] == "Good") & (frame["labels"] == 10)].iloc[0]
+    for name, mean, deviation in (
+        ("advantage", 2.0, 0.3), ("attacked", 62.0, 0.2), ("scratch", 60.0, 0.5),
+        ("against_undefended", -18.0, 0.8),
+    ):  # fmt: skip
+        told = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+        assert told == pytest.approx(by_hand.interval(mean, deviation), abs=1e-4), name
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Give what `evaluate` is called with, by name; nothing is attacked."""
+    given: dict[str, Any] = {}
+
+    def record(model: nn.Module, tasks: TaskPair, **options: Any) -> Evaluation:
+        given.update(options, model=model, tasks=tasks)
+        return by_hand.evaluation()
+
+    monkeypatch.setattr("rootbound.api.audit.evaluate", record)
+    return given
+
+
+def test_what_an_audit_is_asked_for_is_what_is_attacked(
+    asked: dict[str, Any], toy_tasks: TaskPair, tmp_path: Path
+) -> None:
+    own, usual, known = Net(), Net(), Net()
+    knowing = rb.attacks.LastLayer("adam", 0.123)
+    rb.audit(
+        own, toy_tasks, usual, public=known, adaptive=[knowing], minutes=2.0, seeds=7,
+        folder=tmp_path,
+    )  # fmt: skip
+    assert (asked["model"], asked["undefended"], asked["public"]) == (own, usual, known)
+    assert asked["adaptive"] == (knowing,)
+    assert (asked["suite"].minutes, asked["seeds"]) == (2.0, 7)
+    assert asked["folder"].path == tmp_path
+    rb.audit(own, toy_tasks)
+    assert asked["suite"].minutes is asked["seeds"] is asked["folder"] is None
+    # The attacker has 30 samples of each class, so that 100 labels are left out.
+    assert [one.labels for one in asked["suite"].budgets] == [10]
+
+
+def test_a_budget_of_all_there_is_leaves_nothing_to_choose_by(
+    asked: dict[str, Any], toy_tasks: TaskPair
+) -> None:
+    labels = toy_tasks.undesirable.train.labels
+    for count, budgets in ((11, [10]), (10, [None])):
+        few = torch.cat([(labels == label).nonzero()[:count, 0] for label in range(3)])
+        train = toy_tasks.undesirable.train.select(few)
+        tasks = replace(toy_tasks, undesirable=replace(toy_tasks.undesirable, train=train))
+        rb.audit(Net(), tasks)
+        assert [one.labels for one in asked["suite"].budgets] == budgets
+
+
+def test_one_of_several_weights_in_a_file_is_loaded_by_its_key(tmp_path: Path) -> None:
+    states = {name: Net().state_dict() for name in ("model", "ema")}
+    torch.save(states, tmp_path / "both.pt")
+    for name, state in states.items():
+        loaded = rb.load(tmp_path / "both.pt", Net(), key=name)
+        assert torch.equal(loaded.unwrapped().state_dict()["head.weight"], state["head.weight"])

@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import by_hand
 from few import FEW
 from rootbound import datasets, metrics
 from rootbound.cli.main import main
@@ -94,6 +95,89 @@ def test_a_run_that_was_interrupted_makes_no_card(evaluation: Evaluation) -> Non
 def test_a_model_that_was_not_attacked_has_no_card(evaluation: Evaluation) -> None:
     with pytest.raises(InputError, match="audit it first"):
         resistance_card(evaluation, "Other", DIGEST)
+
+
+def test_every_number_of_a_card_is_in_its_column() -> None:
+    card = resistance_card(by_hand.evaluation(public=True), "Good", DIGEST)
+    jsonschema.validate(json.loads(json.dumps(card)), SCHEMA)
+    assert card["undesirable"]["majority"] == 50.0
+    page = to_markdown(card, "model")
+    head, _, few, many = (line for line in page.splitlines() if line.startswith("|"))
+    rows = [
+        dict(zip(head.strip("| ").split(" | "), line.strip("| ").split(" | "), strict=True))
+        for line in (few, many)
+    ]
+    assert rows[0] == {
+        "labels per class": "10",
+        "strongest attack, %": "62.00 (61.50 to 62.50)",
+        "from scratch, %": "60.00 (58.76 to 61.24)",
+        "advantage, points": "2.00 (1.25 to 2.75)",
+        "from the public model, %": "61.00 (59.51 to 62.49)",
+        "advantage over that, points": "1.00 (0.01 to 1.99)",
+        "new last layer, solved exactly, %": "42.00 (41.50 to 42.50)",
+    }
+    assert [rows[1][name].split()[0] for name in rows[1]] == [
+        "all", "75.00", "76.00", "-1.00", "78.00", "-3.00", "55.00"
+    ]  # fmt: skip
+    assert (
+        "Accuracy on cats: 97.40 % (97.15 to 97.65); against the undefended model -0.60 points "
+        "(-0.85 to -0.35)." in page
+    )
+    assert "class is 50.0 %. A harmless third task changes by -5.00 points (-6.99 to -3.01)" in page
+
+
+def test_warnings_are_about_the_model_of_the_card() -> None:
+    run = by_hand.evaluation()
+    lost = replace(run, trainings=tuple(
+        replace(one, desirable_accuracy=0.3) if one.method == "Weak" else one
+        for one in run.trainings))  # fmt: skip
+    good, weak = (resistance_card(lost, name, DIGEST)["flags"] for name in ("Good", "Weak"))
+    assert not good and {one["flag"] for one in weak} == {"desirable accuracy lost"}
+
+
+NOT_VERIFIED = "No attack that knows the method was tried: the result is not verified."
+ALONE = "No undefended model was attacked beside it."
+OVER = "The time was over before all settings were tried."
+ONE_SEED = "One seed: differences of a few points mean nothing."
+
+
+@pytest.mark.parametrize(
+    ("context", "limits"),
+    [
+        ({}, {NOT_VERIFIED}),
+        ({"adaptive": 1}, set()),
+        # One model, but several draws of labels, as most suites make them.
+        ({"adaptive": 1, "seeds": 1}, set()),
+        ({"adaptive": 1, "time": {"stopped": True, "minutes": 1, "spent": 60, "rounds": 1,
+                                  "rungs": []}}, {OVER}),
+        ({"adaptive": 1, "time": {"stopped": False, "minutes": 1, "spent": 60, "rounds": 1,
+                                  "rungs": []}}, set()),
+    ],
+)  # fmt: skip
+def test_the_limits_of_a_card_are_those_of_its_run(
+    context: dict[str, Any], limits: set[str]
+) -> None:
+    run = by_hand.evaluation(**context)
+    stated = set(resistance_card(run, "Good", DIGEST)["limits"])
+    assert stated & {NOT_VERIFIED, ALONE, OVER, ONE_SEED} == limits
+    without = replace(
+        run,
+        trainings=tuple(one for one in run.trainings if one.method != "Plain"),
+        records=tuple(one for one in run.records if one.method != "Plain"),
+    )
+    assert ALONE in resistance_card(without, "Good", DIGEST)["limits"]
+
+
+def test_a_number_of_one_seed_says_so() -> None:
+    run = by_hand.evaluation(seeds=1)
+    first = replace(
+        run,
+        trainings=tuple(one for one in run.trainings if one.seed == 1),
+        records=tuple(one for one in run.records if one.seed == 1),
+    )
+    card = resistance_card(first, "Good", DIGEST)
+    assert "| 62.00 (one seed) |" in to_markdown(card, "model")
+    assert ONE_SEED in card["limits"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
@@ -288,6 +372,33 @@ def test_a_run_of_other_weights_is_refused(
     assert published.export() == 2
     assert "one of other weights" in capsys.readouterr().err
     assert not published.folder.exists()
+
+
+def test_the_card_is_written_last(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is, all that it is about is there, too."""
+    written: list[str] = []
+    monkeypatch.setattr(
+        "rootbound.cli.export.write_atomically", lambda path, _: written.append(path.name)
+    )
+    assert published.export() == 0
+    assert sorted(written) == sorted([WEIGHTS, CONFIG, README, CARD]) and written[-1] == CARD
+
+
+def test_the_card_is_of_the_arm_with_these_very_weights(
+    published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = Evaluation.load(published.run)
+    own = run.context["weights"]
+    for name in ("records.json.gz", "verdict.json"):
+        (published.run / name).unlink()
+    given = {"undefended": "f" * 64, **own}
+    replace(run, context={**run.context, "weights": given}).save(published.run)
+    assert published.export() == 0
+    assert json.loads((published.folder / CARD).read_text())["weights_sha256"] == own["defended"]
+    others = dict.fromkeys(own, "f" * 64)
+    replace(run, context={**run.context, "weights": others}).save(published.run)
+    assert published.export() == 2
+    assert "one of other weights" in capsys.readouterr().err
 
 
 def test_a_file_that_no_export_wrote_is_left(

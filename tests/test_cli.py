@@ -22,15 +22,18 @@ from safetensors.torch import load_file
 from few import FEW
 from rootbound.attacks import ATTACKS, Budget
 from rootbound.cli import main
-from rootbound.cli.main import COMMANDS
+from rootbound.cli.main import COMMANDS, Terminated
 from rootbound.cli.methods import with_recipe
-from rootbound.cli.options import AttackOptions, FolderOptions, RecipeOptions
+from rootbound.cli.options import AttackOptions, FolderOptions, RecipeOptions, TaskOptions
+from rootbound.cli.report import is_current
 from rootbound.cli.settings import resolve_settings
+from rootbound.cli.tasks import resolve_tasks
+from rootbound.cli.words import OPTIONS
 from rootbound.datasets import DATASETS
 from rootbound.methods import METHODS, BestResponse, Plain, Terms, Unlearning
 from rootbound.metrics import measures as metrics
-from rootbound.networks import MODELS
-from rootbound.publishing import load_model
+from rootbound.networks import MODELS, shallow_cnn
+from rootbound.publishing import Origin, load_model, save_model
 from rootbound.records import Configuration, Evaluation
 from rootbound.suites import SUITES, Suite
 from rootbound.training import Recipe
@@ -524,6 +527,7 @@ def test_who_has_read_enough_may_close_the_pipe() -> None:
     ("error", "code", "message"),
     [
         (KeyboardInterrupt(), 130, "interrupted; what was finished is on disk"),
+        (Terminated(), 143, "terminated; what was finished is on disk"),
         (RuntimeError("two\nlines"), 1, "RuntimeError: two lines"),
         (MemoryError(), 1, "MemoryError"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
@@ -601,3 +605,159 @@ def test_letters_that_a_terminal_does_not_have_are_written_as_codes(
     assert main(["runs", "list", str(tmp_path)]) == 0
     stdout.flush()
     assert rb"\xe9" in stdout.buffer.getvalue()
+
+
+class Asked(Exception):
+    """Ends a command where the floors below would begin."""
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Give what commands ask the floors below for, by name; nothing is trained or attacked."""
+    given: dict[str, Any] = {}
+
+    def record(*arguments: Any, **options: Any) -> None:
+        given.update(options, arguments=arguments)
+        raise Asked
+
+    for name in ("audit.evaluate", "compare.compare", "demo.compare", "train.TrainingState"):
+        monkeypatch.setattr(f"rootbound.cli.{name}", record)
+    return given
+
+
+@pytest.mark.parametrize(
+    ("options", "methods", "seeds", "epochs"),
+    [
+        (("--quick",), ["Plain", "BestResponse"], 1, None),
+        (("--quick", "--epochs", "3"), ["Plain", "BestResponse"], 1, 3),
+        (("--seeds", "2"), ["Plain", "BestResponse", "SelectiveDistillation", "Unlearning"], 2,
+         None),
+        ((), ["Plain", "BestResponse", "SelectiveDistillation", "Unlearning"], None, None),
+    ],
+)  # fmt: skip
+def test_a_demo_is_of_what_its_options_say(
+    options: tuple[str, ...],
+    methods: list[str],
+    seeds: int | None,
+    epochs: int | None,
+    asked: dict[str, Any],
+    toy_folder: Path,
+) -> None:
+    with pytest.raises(Asked):
+        main(["demo", "--data", str(toy_folder), *SPLIT, "--workers", "1", *options])
+    found = asked["arguments"][0]
+    assert [type(one).__name__ for one in found] == methods
+    assert asked["seeds"] == seeds
+    if epochs is not None:
+        assert {one.recipe.epochs for one in found} == {epochs}
+
+
+def test_a_comparison_is_of_what_its_options_say(asked: dict[str, Any], toy_folder: Path) -> None:
+    options = ["--seeds", "2", "--epochs", "7", "--suite", "demo-1", "--labels", "3"]
+    split = ["--data", str(toy_folder), *SPLIT, "--workers", "1"]
+    with pytest.raises(Asked):
+        main(["compare", "--methods", "NTL", *split, *options])
+    found = asked["arguments"][0]
+    assert [(type(one).__name__, one.recipe.epochs) for one in found] == [("Plain", 7), ("NTL", 7)]
+    assert asked["seeds"] == 2 and asked["public"] is None and not asked["pretrained"]
+    assert asked["suite"].budgets == (Budget(3, 60),)
+
+
+def test_an_audit_is_of_what_its_options_say(
+    asked: dict[str, Any], toy_folder: Path, tmp_path: Path
+) -> None:
+    data, path = str(toy_folder), tmp_path / "model.safetensors"
+    made = Configuration.of(BestResponse())
+    origin = Origin(made, "defended", data, data, "0-2", "3-5", 0, shared=False)
+    save_model(shallow_cnn(3, (1, 16, 16)), path, (1, 16, 16), origin)
+    audit = ["audit", str(path), "--workers", "1"]
+    more = ["--seeds", "2", "--minutes", "4", "--trial-limit", "2", "--undefended", str(path)]
+    with pytest.raises(Asked):
+        main([*audit, *more])
+    assert (asked["seeds"], asked["suite"].minutes, asked["suite"].trial_limit) == (2, 4.0, 120.0)
+    assert asked["undefended"] is not None
+    # The file says that BestResponse made it, which an attack knows.
+    assert asked["adaptive"] == BestResponse().adaptive_attacks() != ()
+    with pytest.raises(Asked):
+        main(audit)
+    assert (asked["seeds"], asked["suite"].minutes, asked["suite"].trial_limit) == (
+        None,
+        None,
+        3600,
+    )
+    assert asked["undefended"] is asked["public"] is None
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(3, 3), (64, 8), (None, 1)])
+def test_without_workers_there_is_one_for_each_core_up_to_eight(
+    cores: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("rootbound.cli.settings.engine_for", lambda count, _: found.append(count))
+    for options in (AttackOptions(), AttackOptions(workers=5)):
+        resolve_settings(options, FolderOptions(command=("audit",)))
+    assert found == [workers, 5]
+
+
+LAYOUT: dict[str, Any] = {
+    "axes": "NHWC", "holdout": 0.3, "in_memory": 2.0, "inputs": "x", "label": "y",
+    "label_names": "a,b", "length": 7, "skip_unreadable": True, "test_split": "t",
+    "train_split": "u",
+}  # fmt: skip
+"""Settings of how data are read, by the names that errors of Python have for them."""
+
+
+@pytest.mark.parametrize("name", LAYOUT)
+def test_an_option_sets_what_it_is_named_for(name: str) -> None:
+    # Parts of a data set are named together, or not at all.
+    names = [one for one in LAYOUT if one == name or (one.endswith("_split") and "_split" in name)]
+    given = {OPTIONS[one].removeprefix("--").replace("-", "_"): LAYOUT[one] for one in names}
+    usual = vars(resolve_tasks(TaskOptions()).layout)
+    found = vars(resolve_tasks(TaskOptions(**given)).layout)
+    assert {one for one in found if found[one] != usual[one]} - {"optional"} == set(names)
+    assert found[name] == (("a", "b") if name == "label_names" else LAYOUT[name])
+
+
+def test_samples_are_shared_if_asked_for() -> None:
+    assert resolve_tasks(TaskOptions(share_undesirable=True)).shared
+    assert not resolve_tasks(TaskOptions()).shared
+
+
+def test_states_of_a_training_are_saved_as_often_as_asked_for(
+    asked: dict[str, Any], toy_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Asked):
+        main(train(toy_folder, tmp_path / "m", "--checkpoint-every", "2"))
+    assert asked["arguments"] == (tmp_path / "m.unfinished", 120.0)
+
+
+def test_new_weights_are_those_of_the_seed_and_sharing_is_remembered(
+    toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """No step is taken, so that what is written is what training would begin with."""
+    seeds: list[int] = []
+
+    def fit(_method: Plain, model: Any, _tasks: Any, *, seed: int, **_: Any) -> Any:
+        seeds.append(seed)
+        return model
+
+    monkeypatch.setattr(Plain, "fit", fit)
+    heads = []
+    for more in (("--seed", "0"), ("--seed", "4", "--share-undesirable")):
+        run(capsys, train(toy_folder, tmp_path / "m", "--method", "Plain", *more))
+        model, origin = load_model(tmp_path / "m")
+        heads.append(model.head.weight)
+        assert (origin.seed, origin.shared) == (seeds[-1], "--share-undesirable" in more)
+    assert seeds == [0, 4] and not torch.equal(*heads)
+
+
+def test_a_page_is_current_only_if_it_is_newer_than_all_that_it_shows(tmp_path: Path) -> None:
+    page, old, new = (tmp_path / name for name in ("page", "old", "new"))
+    for path, seconds in ((old, 10), (page, 20), (new, 30)):
+        path.touch()
+        os.utime(path, (seconds, seconds))
+    assert is_current(page, old)
+    assert not is_current(page, new) and not is_current(page, old, new)
+    assert not is_current(page, page) and not is_current(tmp_path / "none", old)

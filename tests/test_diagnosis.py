@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -204,3 +205,62 @@ def test_every_model_of_a_comparison_is_diagnosed(
     for kept, written in zip(found.diagnoses, loaded.diagnoses, strict=True):
         assert written.values == pytest.approx(kept.values, rel=1e-5)
     assert loaded.to_json() == found.to_json()
+
+
+class Doubled(nn.Module):
+    """Doubles a batch, or some of its samples, where it looks a certain way."""
+
+    def __init__(self, where: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.where = where
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs * (1 + self.where(inputs).reshape(-1, 1).to(inputs))
+
+
+def batches(**looks: Callable[[Tensor], bool]) -> dict[str, Callable[[Tensor], Tensor]]:
+    return {
+        name: lambda inputs, look=look: torch.full((len(inputs),), look(inputs))
+        for name, look in looks.items()
+    }
+
+
+COMPANY: dict[str, Callable[[Tensor], Tensor]] = {
+    **batches(
+        never=lambda inputs: False,
+        alone=lambda inputs: len(inputs) == 1,
+        of_another_size=lambda inputs: len(inputs) in (13, 21, 34),
+        among_many=lambda inputs: len(inputs) >= 1000,
+        of_both_tasks=lambda inputs: len(inputs) > 1 and bool(inputs[:, 0].sign().std() > 0.1),
+    ),
+    "at_the_end": lambda inputs: torch.arange(len(inputs)) == 63,
+}
+
+
+@pytest.mark.parametrize("name", COMPANY)
+def test_inputs_are_met_in_every_company(name: str, cloud: Tensor) -> None:
+    """Desirable inputs begin with a positive number, undesirable ones with a negative one."""
+    sign = torch.tensor([1.0, 0, 0, 0])
+    tasks = pair(cloud.abs() + sign, -cloud.abs() - sign)
+    model = Classifier(nn.Sequential(Doubled(COMPANY[name])), nn.Linear(4, 2))
+    share = diagnose(model, tasks)["other_in_company"]
+    assert (share > 0.01) is (name != "never"), share
+
+
+@pytest.mark.parametrize("factor", [1.0, -1.0])
+def test_the_task_with_the_larger_number_counts(factor: float, cloud: Tensor) -> None:
+    """Inputs of one task alone get other outputs in a second call."""
+
+    class Trembling(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs + torch.randn_like(inputs) * (inputs[:, :1] > 0)
+
+    model = Classifier(nn.Sequential(Trembling()), nn.Linear(4, 2))
+    positive = factor * (cloud.abs() + 1)
+    assert diagnose(model, pair(positive, -positive))["changing_outputs"] == 1.0
+
+
+def test_the_largest_logit_may_be_negative(cloud: Tensor) -> None:
+    head = linear(torch.zeros(2, 4), torch.tensor([-50.0, 3.0]))
+    model = Classifier(nn.Sequential(nn.Identity()), head)
+    assert diagnose(model, pair(cloud, cloud))["largest_logit"] == 50.0

@@ -17,6 +17,7 @@ from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, attack
 from rootbound.flags import FLAGS, ONE_BLOCK, SCRATCH_FLAGS, Raised, flags, table
 from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
+from rootbound.flags.flag import with_labels
 from rootbound.flags.network import NETWORK_FLAGS
 from rootbound.inspection.diagnosis import MEASURES, diagnose
 from rootbound.networks import Classifier
@@ -474,6 +475,11 @@ def test_a_flag_about_attacks_is_raised_from_where_it_says(
     for value, is_raised in ((silent, False), (loud, True)):
         own = {one.flag for one in flags(change(value)(found)) if one.method == "Defence"}
         assert (name in own) is is_raised, value
+
+
+def test_one_label_is_one() -> None:
+    labelled = [(1, "with 1 label per class"), (2, "with 2 labels per class"), (None, "with all")]
+    assert all(with_labels(count).startswith(words) for count, words in labelled)
 
 
 @pytest.mark.parametrize(("majority", "is_raised"), [(0.849, False), (0.851, True)])

@@ -12,7 +12,13 @@ from rootbound.cli import help as shown
 from rootbound.cli import main
 from rootbound.cli.described import Described, describe
 from rootbound.cli.main import COMMANDS, load_command
+from rootbound.cli.networks import MODEL
+from rootbound.cli.tasks import DATA
+from rootbound.datasets import Layout
+from rootbound.datasets.holdout import SHARE
 from rootbound.methods import METHODS
+from rootbound.suites import SUITES
+from rootbound.suites.suite import MOST_DRAWS
 
 each = pytest.mark.parametrize("command", COMMANDS)
 
@@ -76,6 +82,19 @@ def test_defaults_of_a_group_are_those_of_the_command(capsys: pytest.CaptureFixt
     assert "(default: demo-2)" in said(capsys, "demo", "--help")
     assert re.search(r"--seed SEED +Seed .* \(default: 0\)\.", said(capsys, "train", "--help-all"))
     assert "(default: 10)." in said(capsys, "train", "--help-all")
+
+
+def test_defaults_that_are_told_in_words_are_those_that_are_taken() -> None:
+    text = {one.flag: one.text for one in options("audit")}
+    assert f"the model's own, or {SHARE})" in text["--holdout"]
+    assert f"the model's own, or {Layout.length})" in text["--length"]
+    assert f"names, or {DATA})" in text["--data"]
+    assert f"names, or {MODEL})" in text["--model"]
+    assert f"(default: {MOST_DRAWS})" in text["--draws"]
+    # Of all draws but the first, which chooses the settings that meet the others.
+    few, ten, *more = SUITES["standard-2"].draws
+    assert f"{ten - 1} with up to 10 labels per class, {more[0] - 1} with" in text["--attackers"]
+    assert few == ten - 1 and len(set(more)) == 1
 
 
 def test_examples_are_commands_with_options_that_there_are() -> None:

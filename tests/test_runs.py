@@ -195,6 +195,36 @@ def test_published_records_can_be_compared(place: Path, capsys: pytest.CaptureFi
     assert "accuracies are up to 25.00 points apart" in shown
 
 
+def test_what_one_run_alone_has_is_counted_as_its_own(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Evaluation.load("first")
+    (place / "less").mkdir()
+    replace(found, records=found.records[:-3]).save(place / "less")
+    for pair, told in (
+        (("first", "less"), "3 in A alone, 0 in B alone"),
+        (("less", "first"), "0 in A alone, 3 in B alone"),
+    ):
+        assert main(["runs", "diff", *pair]) == 0
+        assert told in capsys.readouterr().out
+
+
+def test_show_counts_what_finished_and_what_failed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Evaluation.load("first")
+    own = [one for one in found.records if one.method == "defended"]
+    broken = {"error": "boom", "accuracy": None, "halves": (), "test": (), "steps": ()}
+    records = tuple(
+        replace(one, **broken, validation=(), losses=(), selected=0) if one in own[:7] else one
+        for one in found.records
+    )
+    replace(found, records=records).save(place / "first")
+    assert main(["runs", "show", "first"]) == 0
+    told = f"defended, seed 0: {len(own) - 7} trials finished, 7 failed\n"
+    assert told in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "folder",
     ["examples/results/published_network_public", "benchmarks/results/generalising/100_samples"],

@@ -43,6 +43,11 @@ def test_what_is_known_comes_back(saved: Path, toy_tasks: TaskPair) -> None:
     assert origin.scaling == toy_tasks.desirable.train.scaling
     config = json.loads((saved / "config.json").read_text())
     assert config["classes"] == ["0", "1", "2"]
+    # A range names three classes, but not each of them.
+    model.origin = replace(origin, desirable="0-2")
+    model.save_pretrained(saved.with_name("range"))
+    assert json.loads((saved.with_name("range") / "config.json").read_text())["classes"] is None
+    model.origin = origin
     assert len(find_adaptive(model)) == 1
     again = saved.with_name("again")
     model.save_pretrained(again)

@@ -270,7 +270,7 @@ def test_what_was_not_reached_is_counted() -> None:
     # Of 78.3 % on the second seed `Good` reaches 78.0 %, and on the third of 79.2 % 78.2 %.
     row = cells_of(tables.steps(run), "Good")
     assert row["fine-tuning the last 2 layers: 90 %"] == Cell(
-        "not reached", "2 of 3 seeds not reached", "good"
+        "not reached", "2 of 3 draws not reached", "good"
     )
     low = tuple(
         replace(one, test=(0.1,) * 3) if (one.method, one.seed) == ("Good", 2) else one

@@ -36,7 +36,7 @@ from rootbound.records.record import Tier
 from rootbound.report.headline import verdict
 from rootbound.report.settings import settings
 from rootbound.report.summary import summarise
-from rootbound.suites import STANDARD_2, Suite
+from rootbound.suites import STANDARD_2, SUITES, Suite
 from rootbound.suites.space import Space
 from rootbound.suites.suite import DRAWS_IN_TIME as DRAWS
 
@@ -326,3 +326,26 @@ def test_an_audit_keeps_to_its_minutes(
     found = Evaluation.load(tmp_path / "run")
     assert found.context["seconds"] < 8
     assert found.context["rules"]["draws"] == [3]
+
+
+def test_a_suite_for_a_limited_time_is_another_suite_whatever_the_time() -> None:
+    given = Suite("two-1", (ExactLastLayer(1e-3), FineTune()), (Budget(10, 3),), draws=(DRAWS,))
+    halved = given.within(5)
+    assert halved.digest != given.digest
+    assert halved.digest == given.within(10).digest
+    for name in ("quick-2", "standard-1", "standard-2"):
+        short = SUITES[name].within(1)
+        assert set(short.draws) == {DRAWS}
+        stages = short.finalists, short.space, short.confirmed, short.longer
+        assert stages == (0, None, 0, 0) and short.attackers == 1, name
+
+
+def test_attacks_that_know_a_method_are_counted_once() -> None:
+    suite, known = SUITES["quick-1"], SUITES["quick-1"].attacks[0]
+    one, other = LastLayer("adam", 0.123), LastLayer("adam", 0.124)
+    assert suite.with_attacks((known, known)) == suite
+    more = suite.with_attacks((one, one, known))
+    assert (more.name, more.adaptive) == ("quick-1 with 1 adaptive attack", 1)
+    assert more.attacks == (*suite.attacks, one)
+    assert more.with_attacks((other,)).adaptive == 2
+    assert len({suite.digest, more.digest, more.with_attacks((other,)).digest}) == 3

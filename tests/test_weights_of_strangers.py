@@ -441,3 +441,22 @@ def test_classes_that_are_not_one_number(tmp_path: Path) -> None:
     assert count_classes(content, "b") == 4
     with pytest.raises(InputError, match="several, for 3, 4 classes"):
         count_classes(content)
+
+
+def test_an_index_names_all_that_its_shards_hold(tmp_path: Path) -> None:
+    shards("safetensors")(tmp_path)
+    index = json.loads((tmp_path / INDEX).read_text())
+    name, place = next(iter(index["weight_map"].items()))
+    del index["weight_map"][name]
+    (tmp_path / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match=rf"0 missing, 1 others \({name}\)"):
+        load_weights(network(9), tmp_path)
+    assert (tmp_path / place).is_file()
+
+
+def test_copies_are_told_from_weights_that_differ_in_one_tensor(tmp_path: Path) -> None:
+    last = list(W)[-1]
+    moved = {**W, last: W[last] + 1}
+    load_weights(network(9), saved({"model": W, "ema": dict(W)})(tmp_path))
+    with pytest.raises(InputError, match="2 that fit the network"):
+        load_weights(network(9), saved({"model": W, "ema": moved})(tmp_path))

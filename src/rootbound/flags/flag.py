@@ -134,7 +134,9 @@ def lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
 
 def with_labels(labels: int | None) -> str:
     """Return the budget in words."""
-    return "with all labels" if labels is None else f"with {labels} labels per class"
+    if labels is None:
+        return "with all labels"
+    return f"with {labels} label{'' if labels == 1 else 's'} per class"
 
 
 def share_above(case: Case, name: str, words: str, limit: float) -> Iterator[str]:

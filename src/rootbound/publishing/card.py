@@ -173,7 +173,9 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
         limits.append("The time was over before all settings were tried.")
     if not context["adaptive"]:
         limits.append("No attack that knows the method was tried: the result is not verified.")
-    if context["seeds"] == 1 and not context["rules"]["attackers"]:
+    budgets = metrics.budgets(evaluation)
+    draws = [len(metrics.attacked(evaluation, method, labels)) for labels in budgets]
+    if context["seeds"] == 1 and max(draws, default=1) <= 1:
         limits.append("One seed: differences of a few points mean nothing.")
     if metrics.undefended(evaluation) in (None, method):
         limits.append("No undefended model was attacked beside it.")

@@ -107,7 +107,7 @@ def _steps(reached: list[int | None]) -> Cell:
         return Cell("n/a")
     missed = reached.count(None)
     is_mixed = 0 < missed < len(reached)
-    note = f"{missed} of {len(reached)} seeds not reached" if is_mixed else ""
+    note = f"{missed} of {len(reached)} draws not reached" if is_mixed else ""
     median = metrics.median_steps(reached)
     if median is None:
         return Cell("not reached", note, "good")
