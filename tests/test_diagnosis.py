@@ -218,20 +218,18 @@ class Doubled(nn.Module):
         return inputs * (1 + self.where(inputs).reshape(-1, 1).to(inputs))
 
 
-def batches(**looks: Callable[[Tensor], bool]) -> dict[str, Callable[[Tensor], Tensor]]:
-    return {
-        name: lambda inputs, look=look: torch.full((len(inputs),), look(inputs))
-        for name, look in looks.items()
-    }
+def whole(look: Callable[[Tensor], bool]) -> Callable[[Tensor], Tensor]:
+    """Return what says of every sample how its batch looks."""
+    return lambda inputs: torch.full((len(inputs),), look(inputs))
 
 
 COMPANY: dict[str, Callable[[Tensor], Tensor]] = {
-    **batches(
-        never=lambda inputs: False,
-        alone=lambda inputs: len(inputs) == 1,
-        of_another_size=lambda inputs: len(inputs) in (13, 21, 34),
-        among_many=lambda inputs: len(inputs) >= 1000,
-        of_both_tasks=lambda inputs: len(inputs) > 1 and bool(inputs[:, 0].sign().std() > 0.1),
+    "never": whole(lambda inputs: False),
+    "alone": whole(lambda inputs: len(inputs) == 1),
+    "of_another_size": whole(lambda inputs: len(inputs) in (13, 21, 34)),
+    "among_many": whole(lambda inputs: len(inputs) >= 1000),
+    "of_both_tasks": whole(
+        lambda inputs: len(inputs) > 1 and 0 < int((inputs[:, 0] > 0).sum()) < len(inputs)
     ),
     "at_the_end": lambda inputs: torch.arange(len(inputs)) == 63,
 }

@@ -411,8 +411,11 @@ EDGES: list[tuple[str, str, dict[str, float] | None, float, float]] = [
           ("two networks in one", "one_task_weights"),
       )
       for usual, ends in (({measure: 0.1}, (0.29, 0.31)), (ALONE, (0.19, 0.21)))),
-    *(("a gate inside", measure, usual, *ends)
-      for measure in ("shut_out", "sent_elsewhere")
+    *((name, measure, usual, *ends)
+      for name, measure in (
+          ("a gate inside", "shut_out"), ("a gate inside", "sent_elsewhere"),
+          ("a jump between the tasks", "jump_between_tasks"),
+      )
       for usual, ends in (({measure: 0.2}, (0.29, 0.31)), (ALONE, (0.09, 0.11)))),
 ]  # fmt: skip
 """What is known of the undefended model, and the last value that is no sign and the first that is
@@ -432,7 +435,7 @@ def test_a_flag_is_raised_from_where_it_says(
     if usual:
         found = diagnosed("Plain", **usual)(found)
     for value, is_raised in ((silent, False), (loud, True)):
-        change = diagnosed(**{**RENAMED.get(measure, {}), measure: value})
+        change = diagnosed("Defence", **{**RENAMED.get(measure, {}), measure: value})
         own = {one.flag for one in flags(change(found)) if one.method == "Defence"}
         assert (name in own) is is_raised, (measure, value)
 
@@ -512,7 +515,13 @@ def failing(found: Evaluation, count: int, method: str = "Defence") -> Evaluatio
         for place, one in enumerate(found.records)
         if (one.method, one.seed) == (method, 0)
     ][-count:]  # fmt: skip
-    broken = {"error": "boom", "accuracy": None, "test": (), "validation": (), "steps": ()}
+    broken: dict[str, Any] = {
+        "error": "boom",
+        "accuracy": None,
+        "test": (),
+        "validation": (),
+        "steps": (),
+    }
     return replace(found, records=tuple(
         replace(one, **broken) if place in places else one
         for place, one in enumerate(found.records)))  # fmt: skip

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,7 +215,13 @@ def test_show_counts_what_finished_and_what_failed(
 ) -> None:
     found = Evaluation.load("first")
     own = [one for one in found.records if one.method == "defended"]
-    broken = {"error": "boom", "accuracy": None, "halves": (), "test": (), "steps": ()}
+    broken: dict[str, Any] = {
+        "error": "boom",
+        "accuracy": None,
+        "halves": (),
+        "test": (),
+        "steps": (),
+    }
     records = tuple(
         replace(one, **broken, validation=(), losses=(), selected=0) if one in own[:7] else one
         for one in found.records
