@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.methods import Method
 from rootbound.networks import Classifier, shallow_cnn, small_text
@@ -63,7 +64,7 @@ def make_controls(model: Classifier, samples: Data) -> list[Contender]:
     if samples.tokens:
         small = small_text(classes, shape)
     elif len(shape) == 3:
-        with contextlib.suppress(RuntimeError):  # images may be too small for that network
+        with contextlib.suppress(InputError):  # images may be too small for that network
             small = shallow_cnn(classes, (shape[0], shape[1], shape[2]))
     # An attack may rename the outputs of the given head, so its weights must always be the same.
     with seeded(0):
