@@ -70,7 +70,7 @@ def test_work_that_is_found_later_and_work_done_before_count(clock: list[float])
         clock[0] += 10
         one.advance()  # a tenth of the whole in 10 seconds
         assert progress.describe("train", 10.0).endswith("training, 6 of 10; about 40 s left")
-        one.expect(10)
+        one.expect(20)
         assert progress.describe("train", 10.0).startswith("train for 10 s; training, 6 of 20")
 
 
@@ -83,6 +83,21 @@ def test_the_time_left_is_guessed_from_what_was_done_of_late(clock: list[float])
                 one.advance()
         one.advance(0)
         assert progress.describe("demo", 610.0).endswith("20 of 50; about 30 s left")
+
+
+def test_the_time_left_is_that_of_the_work_that_is_counted(clock: list[float]) -> None:
+    """Models take minutes and trials take seconds."""
+    with progress.step("preparing models", 4, goal="until all are ready") as one:
+        for _ in range(3):
+            clock[0] += 60
+            one.advance()
+        said = progress.describe("compare", 180.0)
+        assert said.endswith("preparing models, 3 of 4; about 1 min 0 s until all are ready")
+        one.restart("attacking", 100)
+        assert progress.describe("compare", 240.0).endswith("attacking, 0 of 100")
+        clock[0] += 20
+        one.reach(10)
+        assert progress.describe("compare", 260.0).endswith("10 of 100; about 3 min 0 s left")
 
 
 def test_a_time_limit_says_when_the_end_is(clock: list[float]) -> None:
@@ -148,7 +163,7 @@ def test_a_terminal_shows_a_bar_and_no_lines(
     with progress.shown("audit"), progress.step("attacking", 4) as work:
         clock[0] += 2
         work.advance()
-        work.expect(2)
+        work.expect(6)
         work.refresh()
         seen = sys.stderr
     assert isinstance(seen, Terminal)
@@ -183,10 +198,10 @@ def test_a_comparison_says_what_it_does(
 ) -> None:
     suite = Suite("one", (FineTune(),), (Budget(5, 2),))
     compare([Plain(Recipe(epochs=1))], toy_tasks, toy_model, suite=suite, seeds=1)
-    whole = "training and attacking, "
-    assert said[:2] == [f"{whole}0 of 2", f"{whole}0 of 2; preparing Plain (seed 0)"]
+    whole = "preparing models, 0 of 2"
+    assert said[:2] == [whole, f"{whole}; preparing Plain (seed 0)"]
     attacks = "fine-tuning on scratch (seed 0); settings with 5 labels per class; step, 0 of 2"
-    assert said[-1] == f"{whole}3 of 4; {attacks}"
+    assert said[-1] == f"attacking, 1 of 2; {attacks}"
 
 
 @pytest.mark.slow

@@ -39,12 +39,14 @@ class Step:
         total: Number of its parts; 1 if they are not counted.
         done: Number of finished parts.
         until: When it ends, by the clock of `time.monotonic`, if it has a time limit.
+        goal: What the time left leads to.
     """
 
     title: str
     total: int = 1
     done: int = 0
     until: float | None = None
+    goal: str = "left"
     started: float = field(init=False)
     _before: int = field(init=False)
     _reached: deque[tuple[float, int]] = field(init=False)
@@ -77,11 +79,20 @@ class Step:
         while self._reached[1][1] - self._before <= (done - self._before) / 2:
             self._reached.popleft()
 
-    def expect(self, more: int) -> None:
-        """Add parts to the total."""
-        self.total += more
+    def expect(self, total: int) -> None:
+        """Set the number of parts that there will be."""
+        self.total = max(total, self.done)
         if self._bar is not None:
             self._bar.total = self.total
+
+    def restart(self, title: str, total: int, done: int = 0) -> None:
+        """Begin to count the parts of the work that comes next."""
+        self.title, self.total, self.done, self.goal = title, total, done, "left"
+        self._before, self._reached = done, deque([(time.monotonic(), done)])
+        if self._bar is not None:
+            self._bar.set_description(title)
+            self._bar.reset(total)
+            self._bar.update(done)
 
     def refresh(self) -> None:
         """Show the bar again, because a second has passed."""
@@ -121,7 +132,9 @@ _shown = threading.Lock()
 
 
 @contextlib.contextmanager
-def step(title: str, total: int = 1, done: int = 0, until: float | None = None) -> Iterator[Step]:
+def step(
+    title: str, total: int = 1, done: int = 0, until: float | None = None, goal: str = "left"
+) -> Iterator[Step]:
     """Show progress while the block runs.
 
     Args:
@@ -129,8 +142,9 @@ def step(title: str, total: int = 1, done: int = 0, until: float | None = None) 
         total: Number of its parts; 1 if they are not counted.
         done: Number of parts that are finished already.
         until: When it should end, by the clock of `time.monotonic`.
+        goal: What the time left leads to, such as `until all are ready`.
     """
-    current = Step(title, total, done, until)
+    current = Step(title, total, done, until, goal)
     _steps.append(current)
     try:
         yield current
@@ -171,11 +185,10 @@ def describe(title: str, seconds: float) -> str:
     """Return one line that says what this process is doing, and since when."""
     steps = tuple(_steps)
     words = [f"{title} for {in_words(seconds)}", *map(str, steps)]
-    left = next(
-        (left for i, one in enumerate(steps) if (left := one.seconds_left(steps[i + 1 :]))), None
-    )
-    if left is not None:
-        words.append(f"about {in_words(left)} left")
+    for number, one in enumerate(steps):
+        if left := one.seconds_left(steps[number + 1 :]):
+            words.append(f"about {in_words(left)} {one.goal}")
+            break
     return "; ".join(words)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,6 @@ from torch import nn
 
 from rootbound.attacks import Attack
 from rootbound.attacks.base import require_attacks
-from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.core.fields import Range, require_whole
 from rootbound.core.files import as_path
@@ -26,18 +24,16 @@ from rootbound.evaluation.context import describe_run, specification
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.jobs import (
-    Job,
     Preparation,
-    PreparedModel,
-    Result,
     do_job,
     retry_in_parts,
 )
 from rootbound.evaluation.journal import Journal
 from rootbound.evaluation.limits import Limits
-from rootbound.evaluation.plan import Assignment, Plan
+from rootbound.evaluation.plan import Plan
 from rootbound.evaluation.timed_plan import TimedPlan
-from rootbound.execution import Crew, Engine, engine_for
+from rootbound.evaluation.work import Work
+from rootbound.execution import Engine, engine_for
 from rootbound.inspection.attributions import EXTRA, can_attribute
 from rootbound.methods import Method, find_method
 from rootbound.methods.names import name_methods
@@ -228,8 +224,6 @@ def _run(
         for contender in by_length
     ]
     suite = _leave_out(suite, resources, benign=tasks.benign is not None)
-    trains = any(contender.method is not None for contender in contenders)
-    title = "training and attacking" if trains else "attacking"
     started = time.perf_counter()
     with engine.open(do_job, (tasks, resources, engine.device), retry_in_parts) as crew:
         plan: Plan = FullPlan(suite)
@@ -239,36 +233,9 @@ def _run(
         elif suite.until is not None:
             trained = {one.name for one in contenders if one.method is not None}
             plan = DecidingPlan(suite, len(preparations), trained, len(tasks.undesirable.test))
-        submitted = _submit(preparations, crew, plan, journal)
-        with progress.shown("run"), progress.step(title, submitted, until=crew.until) as work:
-            for job, result in crew.finished():
-                journal.add(job, result)
-                work.expect(_submit(_advance(plan, job, result), crew, plan, journal))
-                work.advance()
+        Work(crew, plan, journal).do_all(preparations)
     seconds = time.perf_counter() - started
     return journal.finish(seconds, crew.workers, plan.unfinished(), **plan.summary())
-
-
-def _submit(jobs: Iterable[Job], crew: Crew[Job, Result], plan: Plan, journal: Journal) -> int:
-    """Submit jobs and return how many; pass the results of earlier runs to the plan at once."""
-    coming, submitted = deque(jobs), 0
-    while coming:
-        job = coming.popleft()
-        result = journal.recall(job)
-        if result is None:
-            crew.submit(job)
-            submitted += 1
-        else:
-            coming += _advance(plan, job, result)
-    return submitted
-
-
-def _advance(plan: Plan, job: Job, result: Result) -> Sequence[Job]:
-    """Give a result to the plan; return the next jobs."""
-    if isinstance(result, PreparedModel):
-        return plan.begin(result.subject)
-    assert isinstance(job, Assignment)  # nothing else has records
-    return plan.advance(job, result)
 
 
 def _find_benign(tasks: Tasks, suite: Suite) -> Task | None:

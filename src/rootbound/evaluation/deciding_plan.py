@@ -59,6 +59,10 @@ class DecidingPlan:
         self._open.discard(done)
         return self._submit(coming)
 
+    def expected_trials(self) -> int:
+        """Return how many are foreseen before the first look; nobody knows how many follow."""
+        return self._full.expected_trials() if self._is_full else 0
+
     def unfinished(self) -> list[Record]:
         """Return nothing: every round is finished."""
         return []

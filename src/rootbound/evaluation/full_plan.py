@@ -40,6 +40,10 @@ class FullPlan:
         course.open.discard(id(done))
         return [] if course.open else course.next_stage()
 
+    def expected_trials(self) -> int:
+        """Return how many trials the stages to come will have, about."""
+        return sum(course.expected_trials() for course in self._courses.values())
+
     def unfinished(self) -> list[Record]:
         """Return nothing: there is no time limit."""
         return []
@@ -57,6 +61,7 @@ class _Course:
         self.records: list[Record] = []
         self._subject, self._suite = subject, suite
         self._tried: dict[Configuration, Attack] = {}
+        self._passed = 0
         self._stages = self._propose_stages()
 
     def next_stage(self) -> list[Assignment]:
@@ -69,11 +74,29 @@ class _Course:
                 return assignments
         return []
 
+    def expected_trials(self) -> int:
+        """Return how many trials the stages after this one will have, about."""
+        suite = self._suite
+        if self._subject.arm == "control":
+            return 0
+        some = [budget for budget in suite.budgets if budget.labels != 1]
+        further = range(1, max(suite.draws, default=1))
+        draws = sum(budget in some for draw in further for budget in suite.budgets_of(draw))
+        tiers = len({trial.tier for trial in suite.attacks})
+        stages = (
+            len(some) * suite.space.proposals if suite.space else 0,
+            draws * suite.finalists,
+            suite.attackers * suite.confirmed * tiers * len(suite.budgets),
+            len(suite.budgets) if suite.longer else 0,
+        )
+        return sum(stages[self._passed :])
+
     def _propose_stages(self) -> Iterator[list[Assignment]]:
         yield screen(self._subject, self._suite)
         for stage in (self._search, self._repeat, self._confirm, self._lengthen):
             # The next proposals, and which of several tied settings wins, depend on the order of
             # records. So this order must not depend on the number of workers or on interruptions.
+            self._passed += 1
             position = {setting: number for number, setting in enumerate(self._tried)}
             self.records.sort(
                 key=lambda record: (

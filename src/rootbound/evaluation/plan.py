@@ -47,6 +47,11 @@ class Assignment:
     weights: int | None = None
 
     @property
+    def size(self) -> int:
+        """Number of trials, counted for each budget."""
+        return len(self.trials) * len(self.budgets)
+
+    @property
     def model(self) -> Classifier:
         """The model that is attacked."""
         model = self.subject.model
@@ -65,6 +70,9 @@ class Plan(Protocol):
 
     def advance(self, done: Assignment, records: Sequence[Record]) -> Sequence[Assignment]:
         """Take the records of an assignment; return the assignments to run next."""
+
+    def expected_trials(self) -> int:
+        """Return how many trials are still to be assigned, as far as that can be foreseen."""
 
     def unfinished(self) -> Sequence[Record]:
         """Return records that do not count, because time ran out before all arms had them."""

@@ -108,6 +108,10 @@ class TimedPlan:
             self._wall += time.monotonic() - self._begun
         return self._next_round()
 
+    def expected_trials(self) -> int:
+        """Return 0: the end is known by the clock."""
+        return 0
+
     def unfinished(self) -> list[Record]:
         """Return the records of a round that was not finished in time."""
         return self._of_this_round if self._open else []
