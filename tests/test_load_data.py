@@ -59,6 +59,16 @@ class Unreadable(TorchDataset[Any]):
         raise KeyError("weights")
 
 
+class Named(TorchDataset[Any]):
+    """A data set whose samples have names, as those of `datasets`."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, row: int) -> Any:
+        return {"image": torch.zeros(2), "label": row}
+
+
 class Stream(IterableDataset[tuple[Tensor, int]]):
     """Samples that come one after the other: nobody knows how many."""
 
@@ -359,6 +369,7 @@ def test_a_table_of_datasets() -> None:
         ((torch.zeros(2, 2).to_sparse(), [0, 1]), "plain numbers as inputs; got sparse_coo"),
         ((np.zeros((2, 2)), ["a", None]), "a name in every label.*; got None in row 1; leave out"),
         (TensorDataset(torch.zeros(3, 2)), "pairs of a tensor and a label"),
+        (Named(), "pairs of a tensor and a label; got dict; let the data set return"),
         (Unreadable(), "samples of Unreadable that are pairs .*; got KeyError: 'weights'"),
     ],
     ids=[
@@ -375,6 +386,7 @@ def test_a_table_of_datasets() -> None:
         "sparse",
         "no name",
         "no pairs",
+        "named",
         "unreadable",
     ],
 )

@@ -86,11 +86,22 @@ def gather(source: object) -> tuple[object, object]:
         f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
         "give the data set a transform that makes tensors of one size",
     ):
-        pairs = [(as_inputs(inputs), labels) for inputs, labels in loader]
+        pairs = [(as_inputs(inputs), labels) for inputs, labels in map(_require_pair, loader)]
         several, inputs = [labels for _, labels in pairs], torch.cat([one for one, _ in pairs])
         if all(map(_are_names, several)):
             return inputs, list(chain.from_iterable(several))
         return inputs, torch.cat([as_labels(labels) for labels in several])
+
+
+def _require_pair(batch: Any) -> Any:
+    """Return a batch of a loader if it may be a pair; one of two keys would look like one."""
+    if isinstance(batch, tuple | list):
+        return batch
+    raise InputError(
+        "samples that are pairs of a tensor and a label",
+        type(batch).__name__,
+        "let the data set return (input, label)",
+    )
 
 
 def _holds_both(source: object) -> bool:

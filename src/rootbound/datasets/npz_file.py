@@ -94,7 +94,11 @@ def _find_names(path: Path, layout: Layout) -> tuple[tuple[str, ...], set[str], 
     names = next((names for names in NAMES if set(names) <= set(sizes)), None)
     if names is None:
         wanted = " or ".join(", ".join(names) for names in NAMES)
-        raise InputError(f"arrays {wanted} in {path}", ", ".join(sizes)[:160], "rename them")
+        raise InputError(
+            f"arrays {wanted} in {path}",
+            ", ".join(sizes)[:160],
+            "rename them, or add what is missing",
+        )
     large = {name for name in names[::2] if sizes[name] > layout.in_memory * 2**30}
     size = sum(sizes[name] for name in names if name not in large)
     if size > LARGEST:
