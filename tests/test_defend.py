@@ -158,7 +158,7 @@ def test_a_method_that_is_not_loaded_is_named_in_the_report(
     assert "Elsewhere, which trained the model defended, is not known here: attacks that" in said
 
 
-@pytest.mark.parametrize("seed", [1.5, "0", -1, 2**63])
+@pytest.mark.parametrize("seed", [1.5, "0", -1, 2**32, 2**63])
 def test_a_seed_that_is_none_is_refused(toy_tasks: TaskPair, seed: Any) -> None:
     with pytest.raises(InputError, match="seed"):
         rb.defend(Net(), toy_tasks, "Plain", epochs=1, seed=seed)

@@ -14,7 +14,7 @@ from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate
 from rootbound.networks import Classifier
-from rootbound.networks.freshness import are_alike, is_pattern
+from rootbound.networks.freshness import ANOTHER_SEED, are_alike, is_pattern
 from rootbound.networks.weights import weights_digest
 
 WIDTH = 256
@@ -206,9 +206,16 @@ def test_constants_need_no_function() -> None:
     assert weights_digest(model.reinitialised(1).state_dict())
 
 
-def test_weights_that_training_began_with_are_not_brought_along() -> None:
-    start = Classifier.wrap(drawing()).reinitialised(0)
-    assert weights_digest(start.reinitialised(0).state_dict()) == weights_digest(start.state_dict())
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_that_training_began_with_are_not_brought_along(seed: int) -> None:
+    start = Classifier.wrap(drawing()).reinitialised(seed)
+    again = start.reinitialised(seed)
+    assert weights_digest(again.state_dict()) == weights_digest(start.state_dict())
+
+
+def test_no_other_seed_of_32_bits_draws_what_the_seed_that_nobody_trains_from_draws() -> None:
+    assert ANOTHER_SEED == ANOTHER_SEED % 2**32
+    assert ANOTHER_SEED > 2**31
 
 
 @pytest.mark.parametrize(

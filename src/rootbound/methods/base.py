@@ -29,8 +29,8 @@ from rootbound.training.state import TrainingState, UnusableTrainingState
 
 log = logging.getLogger(__name__)
 
-SEEDS = Range(at_least=0, below=2**63)
-"""Seeds that torch takes."""
+SEEDS = Range(at_least=0, below=2**32)
+"""Seeds of trainings; torch's generator on processors ignores higher bits."""
 
 
 @dataclass(frozen=True)

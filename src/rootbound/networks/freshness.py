@@ -13,8 +13,9 @@ from torch.nn import functional
 from rootbound.core.errors import InputError
 from rootbound.networks.weights import own_name
 
-ANOTHER_SEED = 2**40 + 1
-"""A seed that nobody trains from. A training may have started from the weights of a common seed."""
+ANOTHER_SEED = 2_654_435_769
+"""A seed that nobody trains from. A training may have started from the weights of a common seed.
+It is below 2^32, because torch's generator on processors ignores higher bits."""
 ALIKE, DEVIATIONS = 0.5, 5.0
 """Two tensors are alike above this correlation, and above so many standard deviations of it."""
 SAME_ROW, MOST_ROWS, LEAST_COLUMNS, MOST_COLUMNS = 0.95, 2048, 9, 1024
