@@ -93,7 +93,7 @@ def test_from_nothing_to_a_verdict_in_three_lines(
     monkeypatch.chdir(photos.parent)
     tasks = rb.load_data("photos/").split("cat,dog", "person,bird")
     model = rb.defend(OneConvolution(classes=2), tasks)
-    verdict = rb.audit(model, tasks, minutes=0.1)
+    verdict = rb.audit(model, tasks, minutes=0.2)
     assert type(model) is OneConvolution
     assert tasks.desirable.classes == ("cat", "dog")
     assert "10 labels per class" in str(verdict)
