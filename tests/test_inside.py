@@ -20,7 +20,7 @@ from architectures import ARCHITECTURES, TEXT
 from rootbound.attacks import Attacker, FineTune, Repaired
 from rootbound.attacks.repairs import CutInside, ReinitialiseDead, inside
 from rootbound.attacks.repairs.gates import find_gates
-from rootbound.attacks.repairs.inside import judge_tensors, pool
+from rootbound.attacks.repairs.inside import pool, score_tensors
 from rootbound.data import Data, Task, TaskPair
 from rootbound.flags import flags
 from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
@@ -336,7 +336,7 @@ def test_the_best_tensor_inside_is_cut_at() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), Zeros())
     with torch.no_grad():
         network[0].weight.copy_(torch.eye(4))  # type: ignore[operator]
-    scores = judge_tensors(network, inputs, labels, pool)
+    scores = score_tensors(network, inputs, labels, pool)
     best = max(scores, key=lambda number: scores[number])
     assert torch.equal(Cut(network, best, pool)(inputs), torch.tanh(network[0](inputs)))
     with pytest.raises(RuntimeError, match="made other calls"):
@@ -348,9 +348,9 @@ def test_trials_of_one_network_share_what_they_find(monkeypatch: pytest.MonkeyPa
 
     def search(*given: Any) -> dict[int, float]:
         searches.append(1)
-        return judge_tensors(*given)
+        return score_tensors(*given)
 
-    monkeypatch.setattr(inside, "judge_tensors", search)
+    monkeypatch.setattr(inside, "score_tensors", search)
     with seeded(0):
         inputs = torch.randn(60, 4)
         model = Classifier(nn.Sequential(nn.Linear(4, 6), nn.Tanh()), nn.Linear(6, 2))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks.repairs.gates import find_gates
-from rootbound.attacks.repairs.inside import judge_tensors, pool
+from rootbound.attacks.repairs.inside import pool, score_tensors
 from rootbound.data import Data
 from rootbound.inspection.branches import measure_branches
 from rootbound.inspection.sight import measure_sight
@@ -62,7 +62,7 @@ def test_looks_inside_read_tensors_whose_samples_are_columns() -> None:
         model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
     assert find_elsewhere(network, inputs[:7])
     negative = torch.cat([-inputs[:, :1].abs(), inputs[:, 1:]], dim=1)
-    scores = judge_tensors(network, negative, (negative[:, 1] > 0).long(), pool)
+    scores = score_tensors(network, negative, (negative[:, 1] > 0).long(), pool)
     best = max(scores, key=lambda number: scores[number])
     cut = Cut(network, best, pool, samples=find_elsewhere(network, negative[:7]).get(best))
     assert len(cut(negative[:9])) == 9

@@ -10,9 +10,9 @@ from rootbound.attacks.repairs.inside import (
     LEAST_GAIN,
     as_targets,
     explain,
-    judge_tensors,
     pool,
     pool_tokens,
+    score_tensors,
 )
 from rootbound.data import Data
 from rootbound.networks import Classifier
@@ -63,7 +63,7 @@ def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Dat
     inputs, labels = undesirable.batch(slice(None))
     targets = as_targets(labels)
     start = _measure_explained(model.features(inputs), targets)
-    scores = judge_tensors(
+    scores = score_tensors(
         model.backbone, inputs, labels, pool_tokens if undesirable.tokens else pool
     )
     if max(scores.values(), default=0.0) < start + LOST:

@@ -25,7 +25,7 @@ from rootbound.networks.sample_axis import find_elsewhere
 LOOKED_AT = 64
 """Inputs of each task that are used to find gates."""
 SCREENED = 256
-"""Most labelled samples that are used to judge a tensor."""
+"""Most labelled samples that are used to score a tensor."""
 LEAST_GAIN = 0.02
 """Least explained variance that opening a gate must gain."""
 RIDGE = 1e-1
@@ -71,7 +71,7 @@ class OpenGates(Repair):
 class CutInside(Repair):
     """Put a fresh head on the tensor inside that separates the attacker's classes best.
 
-    Every tensor that a call returns is judged, wherever blocks end and along whichever axis its
+    Every tensor that a call returns is scored, wherever blocks end and along whichever axis its
     samples lie, by ridge regression on the attacker's labels with each sample left out in turn, in
     closed form. The layers after the chosen one are thrown away. Feature maps are averaged over a
     grid, as for probes, and outputs for tokens over all tokens. A tensor whose width depends on the
@@ -113,7 +113,7 @@ def rank_tensors(model: Classifier, train: Data) -> list[int]:
     inputs, labels = data.batch(slice(None))
     with at_rest(model):
         read = pool_tokens if data.tokens else pool
-        scores = judge_tensors(model.backbone, inputs, labels, read)
+        scores = score_tensors(model.backbone, inputs, labels, read)
         if data.tokens:
             alike = find_alike(model.backbone, inputs)
             scores = {number: score for number, score in scores.items() if number in alike}
@@ -121,7 +121,7 @@ def rank_tensors(model: Classifier, train: Data) -> list[int]:
 
 
 @torch.no_grad()
-def judge_tensors(
+def score_tensors(
     backbone: nn.Module, inputs: Tensor, labels: Tensor, read: Callable[[Tensor], Tensor]
 ) -> dict[int, float]:
     """Return, by the number of the call, how well a tensor inside separates the classes.
@@ -133,7 +133,7 @@ def judge_tensors(
     # Of texts, what is not in rows is as wide as the longest of a batch, as often as not.
     elsewhere = {} if read is pool_tokens else find_elsewhere(backbone, inputs)
 
-    def judge(number: int, _: str, tensor: Tensor) -> Tensor:
+    def score_tensor(number: int, _: str, tensor: Tensor) -> Tensor:
         rows: Tensor | None = tensor
         if number in elsewhere:
             rows = elsewhere[number].put_first(tensor, len(inputs))
@@ -145,7 +145,7 @@ def judge_tensors(
                 scores[number] = score
         return tensor
 
-    with Calls(judge):
+    with Calls(score_tensor):
         backbone(inputs)
     return scores
 
