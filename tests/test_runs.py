@@ -234,7 +234,7 @@ def test_show_counts_what_finished_and_what_failed(
 
 @pytest.mark.parametrize(
     "folder",
-    ["examples/results/published_network_public", "benchmarks/results/generalising/100_samples"],
+    ["examples/results/published_network", "benchmarks/results/generalising/100_samples"],
 )
 def test_what_is_committed_can_be_compared(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     results = str(Path(__file__).parents[1] / folder)
