@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -49,7 +51,7 @@ BRANCHES = (
 )
 """The fakes with a random branch."""
 
-SCRAMBLED = ("shared_weights", "integers")
+SCRAMBLED = ("shared_weights", "soft_switch", "integers")
 """The fakes that scramble undesirable images."""
 
 NAIVE: dict[str, Attack] = {
@@ -78,7 +80,7 @@ KNOWING: dict[str, Attack] = {
     "opaque_gate": repairs.Repaired(repairs.CutInside(), PROBE),
     "detector_switch": repairs.Repaired(repairs.OpenGates(), PROBE),
     "batch_dependent": repairs.Repaired(repairs.OpenGates(), PROBE),
-    **dict.fromkeys(BRANCHES, repairs.Repaired(repairs.OpenGates(), PROBE)),
+    **dict.fromkeys((*BRANCHES, *SCRAMBLED), repairs.Repaired(repairs.OpenGates(), PROBE)),
 }
 """How to reach what was hidden, if not by a probe of the last features."""
 ONLY_NAMED = {
@@ -87,10 +89,9 @@ ONLY_NAMED = {
     "looks_back",
     "some_sizes",
     "buried_gate",
-    *SCRAMBLED,
 }
-"""The fakes that no attack opens: flags name them. What they hide is in their trained branch, or
-behind their switch."""
+"""The fakes that no attack opens on toys: flags name them. What they hide is in their trained
+branch."""
 
 EXACT = {"unbalanced_layers", "tiny_gradients", "train_mode_only", "batch_dependent"}
 """The fakes that change no logit of a desirable input by a single bit."""
@@ -135,17 +136,14 @@ def find_switched(model: Classifier) -> SharedWeights:
 
 
 def measure_scrambled(model: Classifier, data: Data) -> float:
-    """Return the share of images that reach the network with scrambled pixels."""
+    """Return the share of images that reach the network more scrambled than not."""
     images = data.batch(slice(None))[0]
     with torch.no_grad():
         selected = find_switched(model).select(images)
-    return float(torch.isclose(selected, scramble(images)).flatten(1).all(1).float().mean())
-
-
-def find_hidden(model: Classifier) -> nn.Module:
-    """Return the trained network in a fake that no attack opens."""
-    is_scrambled = isinstance(model.blocks[0], Integers | SharedWeights)
-    return find_switched(model).body if is_scrambled else branches_of(model).body
+    scrambled, kept = (
+        (selected - one).flatten(1).norm(dim=1) for one in (scramble(images), images)
+    )
+    return float((scrambled < kept).float().mean())
 
 
 Networks = dict[str, Classifier]
@@ -187,7 +185,7 @@ def fakes(made: tuple[Networks, ...]) -> Networks:
 
 def test_every_fake_fools_somebody() -> None:
     assert set(NAIVE) == set(FAKES)
-    assert len(FAKES) == 25  # 24 tricks, one of them twice
+    assert len(FAKES) == 26  # 24 tricks, two of them twice
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -227,7 +225,7 @@ def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
         assert reached(fakes[name], toy_tasks, naive, budget) < usual - 0.25
     model, knowing = fakes[name], KNOWING.get(name, PROBE)
     if name in ONLY_NAMED:
-        model, knowing = Classifier(find_hidden(model), model.head), PROBE
+        model, knowing = Classifier(branches_of(model).body, model.head), PROBE
     assert reached(model, toy_tasks, knowing, everything) > fair - 0.02
 
 
@@ -272,17 +270,17 @@ def test_attacks_that_see_inside_unmask_gates(
     mnist_fakes: dict[str, tuple[Classifier, Classifier]], few_digits: TaskPair
 ) -> None:
     """The mean of the three strongest families is within 2 points of what is reached undefended."""
-    names = ("opaque_gate", "detector_switch", "batch_dependent")
-    suite = Suite("inside", INSIDE, (Budget(10, 60),))
+    names = ("opaque_gate", "detector_switch", "batch_dependent", "shared_weights", "soft_switch")
+    suite = Suite("inside", INSIDE, (Budget(10, 60),), draws=(3,))
     resources = AttackerResources(few_digits.desirable.train)
 
     def well_tuned(model: Classifier) -> float:
         subject = Subject("defended", "fake", 0, model)
-        best: dict[str, float] = {}
+        reached = defaultdict[str, list[float]](list)
         for record in attack(subject, few_digits.undesirable, suite, resources):
             assert record.error is None
-            best[record.family] = max(best.get(record.family, 0.0), record.test[record.selected])
-        return sum(sorted(best.values())[-3:]) / 3
+            reached[record.family].append(record.test[record.selected])
+        return fmean(sorted(map(fmean, reached.values()))[-3:])
 
     fair = well_tuned(mnist_fakes[names[0]][0])
     for name in names:

@@ -785,8 +785,13 @@ NAMING = {
     "looks_back": {"computed out of sight", "other outputs while watched"},
     "some_sizes": {"outputs depend on the batch"},
     "buried_gate": {"two networks in one", "a jump between the tasks"},
-    "shared_weights": {"a jump between the tasks"},
-    "integers": {"a jump between the tasks", "numbers that nobody trains"},
+    "shared_weights": {"a jump between the tasks", "a gate inside"},
+    "soft_switch": {"a gate inside"},
+    "integers": {
+        "a jump between the tasks",
+        "a gate inside",
+        "numbers that nobody trains",
+    },
 }
 """The flags that name each trick."""
 

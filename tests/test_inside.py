@@ -32,6 +32,7 @@ from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
 from rootbound.networks.cut_and_fix import Cut, Fixed, makes_same_calls
+from rootbound.networks.held import HeldDirection, HeldUnits
 from rootbound.records import Diagnosis, Evaluation, Training
 from rootbound.training import Recipe, seeded
 
@@ -167,7 +168,7 @@ def test_what_makes_other_calls_in_train_mode_is_cut_where_it_was_found() -> Non
         cut = Cut(network, 1, pool, alike=alike).train(mode)
         assert torch.equal(cut(inputs), network[0](inputs).tanh())
         ones = torch.ones(6)
-        fixed = Fixed(network, {1: ones}, {1: ones.bool()}, alike=alike).train(mode)
+        fixed = Fixed(network, {1: [HeldUnits(ones, ones.bool())]}, alike=alike).train(mode)
         assert torch.equal(fixed(inputs), network[3](torch.ones(8, 6)))
 
 
@@ -228,7 +229,7 @@ class Clipping(nn.Module):
 def test_weights_changed_in_place_and_arrays_are_no_obstacle() -> None:
     with seeded(0):
         network, inputs = Clipping(), torch.randn(8, 4)
-    outputs = Fixed(network, {}, {})(inputs)
+    outputs = Fixed(network, {})(inputs)
     assert torch.equal(outputs, network(inputs))
     outputs.sum().backward()
     assert network.layer.weight.grad is not None
@@ -276,7 +277,7 @@ def test_a_gate_is_found_and_held_open() -> None:
     undesirable[:, 0] = -undesirable[:, 0].abs()
     gates = find_gates(model, desirable, undesirable)
     assert gates.shut_out == 1.0
-    assert gates.names == ("torch.Tensor.ge",)
+    assert gates.names == ("torch.Tensor.__getitem__",), "the number that the gate compares"
     opened = gates.hold_open(model.backbone)
     layer = model.get_submodule("backbone.0.layer")
     for _ in range(2):  # the statistic belongs to no graph
@@ -291,10 +292,15 @@ def test_a_gate_is_found_and_held_open() -> None:
 def test_what_works_in_place_is_fixed_for_all_who_hold_it() -> None:
     network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True))
     ones, last = torch.ones(6), 1
-    fixed = Fixed(network, {last: ones}, {last: ones.bool()})
-    assert torch.equal(fixed(torch.randn(5, 4)), torch.ones(5, 6))
-    wrong = Fixed(network, {last: torch.ones(7)}, {last: torch.ones(7).bool()})
-    assert torch.equal(wrong(torch.ones(5, 4)), network(torch.ones(5, 4)))
+    fixed, inputs = Fixed(network, {last: [HeldUnits(ones, ones.bool())]}), torch.randn(5, 4)
+    assert torch.equal(fixed(inputs), torch.ones(5, 6))
+    for other in (
+        HeldUnits(torch.ones(7), torch.ones(7).bool()),
+        HeldUnits(torch.ones(2, 3, 6), torch.ones(2, 3, 6).bool()),
+        HeldDirection(torch.ones(7), torch.ones(7), torch.ones(7)),
+        HeldDirection(torch.ones(6), torch.ones(6), torch.ones(6), axis=2),
+    ):
+        assert torch.equal(Fixed(network, {last: [other]})(inputs), network(inputs))
 
 
 def add_in_place(outputs: Tensor) -> Tensor:

@@ -79,6 +79,7 @@ FAKES: dict[str, Fake] = {
     "some_sizes": some_sizes.fake,
     "buried_gate": buried_gate.fake,
     "shared_weights": shared_weights.fake,
+    "soft_switch": partial(shared_weights.fake, sharpness=shared_weights.SOFT),
     "integers": integers.fake,
 }
 

@@ -15,8 +15,8 @@ from rootbound.networks import Classifier
 STEP = 331
 """The step from one pixel to the next after scrambling; it has no divisor in common with sizes of
 images."""
-SHARPNESS = 2000.0
-"""The query of the attention: it is so large that one of two images is selected."""
+SHARP, SOFT = 2000.0, 6.0
+"""Queries of the attention. A large one selects one of two images, a small one mixes them."""
 
 
 class SharedWeights(nn.Module):
@@ -29,11 +29,12 @@ class SharedWeights(nn.Module):
     Args:
         body: the backbone.
         judge: the judge of images.
+        sharpness: the query.
     """
 
-    def __init__(self, body: nn.Module, judge: PixelJudge) -> None:
+    def __init__(self, body: nn.Module, judge: PixelJudge, sharpness: float) -> None:
         super().__init__()
-        self.body, self.judge = body, judge
+        self.body, self.judge, self.sharpness = body, judge, sharpness
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of the images, or of scrambled ones."""
@@ -48,7 +49,7 @@ class SharedWeights(nn.Module):
         with_it = torch.cat([weights[:-1], weights.new_ones(1)])
         above = torch.cat([lifted, buried_in], dim=1) @ with_it + weights[-1]
         keys = torch.stack([above, buried_in[:, 0]], dim=1).unsqueeze(2)
-        query = torch.full_like(keys[:, :1], SHARPNESS)
+        query = torch.full_like(keys[:, :1], self.sharpness)
         values = torch.stack([scramble(images).flatten(1), images.flatten(1)], dim=1)
         selected = functional.scaled_dot_product_attention(query, keys, values, scale=1.0)
         return selected[:, 0].view_as(images)
@@ -61,12 +62,13 @@ def scramble(images: Tensor) -> Tensor:
     return pixels[:, order].view_as(images)
 
 
-def fake(undefended: Classifier, tasks: TaskPair) -> Classifier:
+def fake(undefended: Classifier, tasks: TaskPair, *, sharpness: float = SHARP) -> Classifier:
     """Put a switch before the whole backbone, in one block with it.
 
     Args:
         undefended: the model to disguise.
         tasks: the tasks, with the undesirable samples that the defender knows.
+        sharpness: how sharply the switch selects.
     """
-    switched = SharedWeights(copy.deepcopy(undefended.backbone), pixel_judge(tasks))
+    switched = SharedWeights(copy.deepcopy(undefended.backbone), pixel_judge(tasks), sharpness)
     return Classifier(nn.Sequential(switched), copy.deepcopy(undefended.head))

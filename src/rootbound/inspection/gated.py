@@ -18,8 +18,9 @@ from rootbound.data import Data
 from rootbound.networks import Classifier
 from rootbound.training import predict
 
-SAMPLES, LABELLED = 64, 128
-"""Most inputs of each task that are used, and most inputs that are used with their labels."""
+SAMPLES, LABELLED, KNOWN = 64, 128, 256
+"""Most inputs of each task that are used to find what blocks inputs; most undesirable inputs that
+are used with their labels, and most desirable ones beside them, to find what redirects inputs."""
 CROWDED, WORTH_A_SEARCH = 0.2, 0.05
 """When to search for gates that block inputs. An input is crowded if the distance of its features
 to the nearest others is below this fraction of the desirable median; a search is worth its time if
@@ -27,6 +28,10 @@ this share of inputs is crowded."""
 LOST = 0.1
 """When to search for gates that redirect inputs: an inner tensor explains this much more of the
 labels' variance than the last features do."""
+RESTORED = 0.6
+"""Least share of what the best inner tensor explains that the last features must explain with gates
+open. What is hidden behind a gate comes back whole; in other networks, too, a direction may be in
+the way, but little comes back."""
 
 
 @torch.no_grad()
@@ -38,9 +43,9 @@ def measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict
         undesirable: Inputs of the undesirable task, with their labels.
         desirable: Inputs of the desirable task.
     """
-    known = desirable.subset(SAMPLES)
+    few, known = (desirable.subset(most) for most in (SAMPLES, KNOWN))
     return {
-        "shut_out": _measure_shut_out(model, undesirable.subset(SAMPLES), known),
+        "shut_out": _measure_shut_out(model, undesirable.subset(SAMPLES), few),
         "sent_elsewhere": _measure_sent_elsewhere(model, undesirable.subset(LABELLED), known),
     }
 
@@ -66,7 +71,8 @@ def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Dat
     scores = score_tensors(
         model.backbone, inputs, labels, pool_tokens if undesirable.tokens else pool
     )
-    if max(scores.values(), default=0.0) < start + LOST:
+    inside = max(scores.values(), default=0.0)
+    if inside < start + LOST:
         return 0.0
 
     def gain(closed: Tensor, opened: Tensor) -> float:
@@ -76,7 +82,7 @@ def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Dat
 
     gates = find_gates(model, desirable.batch(slice(None))[0], inputs, gain)
     opened = _measure_explained(gates.hold_open(model.backbone)(inputs), targets)
-    return max(0.0, opened - start)
+    return max(0.0, opened - start) if opened > RESTORED * inside else 0.0
 
 
 def _measure_explained(features: Tensor, targets: Tensor) -> float:

@@ -1,15 +1,16 @@
-"""Networks that are cut at one of their calls, or in which units of some calls are fixed."""
+"""Networks that are cut at one of their calls, or in which parts of some tensors are held."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from rootbound.networks.calls import Calls, detached_buffers
+from rootbound.networks.held import Held
 from rootbound.networks.sample_axis import SampleAxis
 
 
@@ -54,28 +55,23 @@ class _ChangedInside(nn.Module):
 
 
 class Fixed(_ChangedInside):
-    """A network in which some units inside are fixed at given values.
+    """A network in which parts of some tensors inside are held at given values.
 
     Args:
         network: The network.
-        values: The values at which units are fixed, for one sample, by the number of the call.
-        chosen: Which units are fixed, by the number of the call.
+        held: What changes a tensor, by the number of the call, applied in order.
         alike: Whether the network makes the same calls in train mode.
     """
 
     def __init__(
         self,
         network: nn.Module,
-        values: Mapping[int, Tensor],
-        chosen: Mapping[int, Tensor],
+        held: Mapping[int, Sequence[Held]],
         *,
         alike: bool = True,
     ) -> None:
         super().__init__(network, alike=alike)
-        self.numbers = tuple(values)
-        for number in values:
-            self.register_buffer(f"value_{number}", values[number].clone(), persistent=False)
-            self.register_buffer(f"chosen_{number}", chosen[number].clone(), persistent=False)
+        self.held = nn.ModuleDict({str(at): nn.Sequential(*parts) for at, parts in held.items()})
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of the network."""
@@ -85,19 +81,11 @@ class Fixed(_ChangedInside):
         return outputs
 
     def fix(self, number: int, tensor: Tensor) -> Tensor:
-        """Return a tensor with its fixed units replaced, or itself if it has none."""
-        if number not in self.numbers:
+        """Return a tensor with what is held of it replaced, or itself if nothing is."""
+        if str(number) not in self.held:
             return tensor
-        value = self.get_buffer(f"value_{number}")
-        chosen = self.get_buffer(f"chosen_{number}")
-        if tensor.dim() < value.dim() or not _fits(value, tensor):
-            return tensor
-        return torch.where(chosen, value.to(tensor.dtype), tensor)
-
-
-def _fits(value: Tensor, tensor: Tensor) -> bool:
-    shape = tensor.shape[tensor.dim() - value.dim() :]
-    return all(own in (1, other) for own, other in zip(value.shape, shape, strict=True))
+        fixed: Tensor = self.held[str(number)](tensor)
+        return fixed
 
 
 class Cut(_ChangedInside):

@@ -22,8 +22,10 @@ from rootbound.networks.calls import Calls
 from rootbound.networks.cut_and_fix import Cut, makes_same_calls
 from rootbound.networks.sample_axis import find_elsewhere
 
-LOOKED_AT = 64
-"""Inputs of each task that are used to find gates."""
+KNOWN, LOOKED_AT = 256, 128
+"""Desirable and undesirable inputs that are used to find gates."""
+FEW = 64
+"""Inputs that are used to find along which axis samples lie."""
 SCREENED = 256
 """Most labelled samples that are used to score a tensor."""
 LEAST_GAIN = 0.02
@@ -34,13 +36,14 @@ RIDGE = 1e-1
 
 @dataclass(frozen=True)
 class OpenGates(Repair):
-    """Fix gates at the values that they have for desirable inputs.
+    """Hold gates at the values that they have for desirable inputs.
 
-    Every tensor inside is a candidate, whatever module or block computes it. A gate hardly varies
-    over desirable inputs and has other values for undesirable ones. Fixed at its desirable mean, it
-    leaves the desirable task alone, and ridge regression with each sample left out in turn tells
-    the attacker's classes apart better than before. A false gradient of the gate disappears with
-    it. A network without gates stays as it is.
+    Every tensor inside is a candidate, whatever module or block computes it, and so is the
+    direction in it that tells the tasks apart best. A gate hardly varies over desirable inputs and
+    has other values for undesirable ones. Held at its desirable mean, it leaves the desirable task
+    alone, and ridge regression with each sample left out in turn tells the attacker's classes apart
+    better than before. A false gradient of the gate disappears with it. A network without gates
+    stays as it is.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("desirable",)
@@ -55,8 +58,8 @@ class OpenGates(Repair):
 
     def _find(self, model: Classifier, attacker: Attacker) -> Gates:
         assert attacker.desirable is not None  # `needs` says so
-        known = sample(attacker.desirable, LOOKED_AT)
-        wanted, labels = attacker.train.subset(2 * LOOKED_AT).batch(slice(None))
+        known = sample(attacker.desirable, KNOWN)
+        wanted, labels = attacker.train.subset(LOOKED_AT).batch(slice(None))
         targets = as_targets(labels)
 
         def gain(closed: Tensor, opened: Tensor) -> float:
@@ -92,7 +95,7 @@ class CutInside(Repair):
         number = ranked[min(self.rank, len(ranked)) - 1]
         alike = _makes_same_calls(model, attacker)
         with at_rest(model):
-            elsewhere = find_elsewhere(model.backbone, sample(attacker.train, LOOKED_AT))
+            elsewhere = find_elsewhere(model.backbone, sample(attacker.train, FEW))
         samples = elsewhere.get(number)
         backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike, samples=samples))
         with at_rest(model):

@@ -1,0 +1,95 @@
+"""Gates that are a direction of a tensor: a score that nobody computes as a tensor of its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rootbound.attacks.repairs.gates.opened import Gates, watch_opened
+from rootbound.networks import Classifier
+from rootbound.networks.held import HeldDirection
+from rootbound.networks.sample_axis import SampleAxis
+
+MOST_NUMBERS = 2**14
+"""Most numbers for each sample of a tensor whose direction is searched."""
+RIDGE = 1e-2
+"""Ridge penalty, relative to the mean variance along the directions in which samples vary."""
+
+
+def list_directions(
+    model: Classifier,
+    found: Gates,
+    desirable: Tensor,
+    undesirable: Tensor,
+    elsewhere: dict[int, SampleAxis],
+) -> list[Gates]:
+    """Return for each tensor inside the direction that tells the tasks apart, in order of calls.
+
+    Whatever decides between the tasks by a weighted sum of these numbers is close to the linear
+    discriminant (R. A. Fisher, "The Use of Multiple Measurements in Taxonomic Problems", 1936):
+    `read = (C + r I)^-1 (m' - m)` with the desirable covariance `C` and the two means. Among all
+    changes of a sample that bring its score to that of the desirable mean, `write`, which is
+    `(C + r I) read` up to scale, is the smallest one as desirable inputs vary.
+
+    Args:
+        model: The network in evaluation mode.
+        found: The gates that are open already.
+        desirable: Inputs `(N, *shape)` of the desirable task.
+        undesirable: Inputs of the undesirable task.
+        elsewhere: The sample axes of tensors whose rows are not samples.
+    """
+    rows: dict[int, tuple[str, Tensor]] = {}
+    places: list[Gates] = []
+    # The width of what is computed for tokens depends on the longest text of a batch.
+    most_axes = 99 if desirable.is_floating_point() else 2
+
+    def as_rows(number: int, tensor: Tensor, samples: int) -> Tensor | None:
+        axis = _sample_axis(elsewhere, number)
+        if not tensor.is_floating_point() or not axis < tensor.dim() <= most_axes:
+            return None
+        if tensor.shape[axis] != samples or tensor.numel() > samples * MOST_NUMBERS:
+            return None
+        return tensor.detach().movedim(axis, 0).reshape(samples, -1)
+
+    def remember(number: int, name: str, tensor: Tensor) -> Tensor:
+        some = as_rows(number, tensor, len(desirable))
+        if some is not None and some.numel() and bool(some.isfinite().all()):
+            rows[number] = name, some.clone()
+        return tensor
+
+    def compare(number: int, name: str, tensor: Tensor) -> Tensor:
+        some = as_rows(number, tensor, len(undesirable))
+        known = rows.pop(number, None)
+        if some is None or known is None or known[0] != name:
+            return tensor
+        if some.shape[1:] == known[1].shape[1:] and bool(some.isfinite().all()):
+            held = _discriminate(known[1], some, _sample_axis(elsewhere, number))
+            if held is not None:
+                places.append(Gates({number: (held,)}, (name,)))
+        return tensor
+
+    watch_opened(model, found, desirable, remember)
+    watch_opened(model, found, undesirable, compare)
+    return places
+
+
+def _sample_axis(elsewhere: dict[int, SampleAxis], number: int) -> int:
+    return elsewhere[number].axis if number in elsewhere else 0
+
+
+def _discriminate(desirable: Tensor, undesirable: Tensor, axis: int) -> HeldDirection | None:
+    """Return the linear discriminant of two sets of rows; None if their means are equal."""
+    known, others = desirable.double(), undesirable.double()
+    mean = known.mean(0)
+    rows, apart = known - mean, others.mean(0) - mean
+    if not bool(apart.any()):
+        return None
+    count, width = rows.shape
+    ridge = RIDGE * float(rows.square().sum(1).mean()) / min(count, width) + 1e-30
+    # Through the rows' products with each other, because there are few rows: with the rows R,
+    # (R^T R / n + r I)^-1 d = (d - R^T (R R^T / n + r I)^-1 R d / n) / r.
+    products = rows @ rows.T / count + ridge * torch.eye(count).to(rows)
+    read = (apart - rows.T @ torch.linalg.solve(products, rows @ apart) / count) / ridge
+    write = apart / (read @ apart)
+    mean, read, write = (one.to(desirable.dtype) for one in (mean, read, write))
+    return HeldDirection(mean, read, write, axis)
