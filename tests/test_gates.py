@@ -1,0 +1,219 @@
+"""Directions are discriminants, holding them opens switches, and nothing else is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rootbound.attacks.repairs.gates import Gates, find_gates, search
+from rootbound.attacks.repairs.gates.directions import MOST_NUMBERS, RIDGE, list_directions
+from rootbound.attacks.repairs.inside import as_targets, explain
+from rootbound.networks import Classifier
+from rootbound.networks.calls import Calls
+from rootbound.networks.cut_and_fix import Fixed
+from rootbound.networks.held import HeldDirection, HeldUnits
+from rootbound.networks.sample_axis import SampleAxis
+from rootbound.training import seeded
+
+WIDTH, CLASSES = 12, 3
+
+
+def draw(samples: int, sign: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Return inputs whose first number has a sign, and labels that the others tell."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(samples) % CLASSES
+    inputs = 0.3 * torch.randn(samples, WIDTH, generator=generator)
+    inputs[:, 0] = sign * (0.5 + torch.rand(samples, generator=generator))
+    inputs[torch.arange(samples), 1 + labels] += 2.0
+    return inputs, labels
+
+
+KNOWN, _ = draw(100, 1.0, 0)
+OTHERS, LABELS = draw(60, -1.0, 1)
+
+
+def gain(closed: Tensor, opened: Tensor) -> float:
+    """Return how much more of the variance of labels is explained."""
+    targets = as_targets(LABELS)
+    before, after = (explain(some.double(), targets) or 0.0 for some in (closed, opened))
+    return after - max(0.0, before)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_held_direction_reads_the_same_for_all_samples(axis: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean, read, write = torch.randn(3, 6, generator=generator)
+    write = write / (read @ write)
+    rows = torch.randn(5, 2, 3, generator=generator)
+    held = HeldDirection(mean, read, write, axis)(rows.movedim(0, axis)).movedim(axis, 0)
+    numbers, before = held.flatten(1), rows.flatten(1)
+    assert torch.allclose(numbers @ read, (mean @ read).expand(5), atol=1e-5)
+    changes = numbers - before
+    along = changes @ write / (write @ write)
+    assert torch.allclose(changes, along.unsqueeze(1) * write, atol=1e-5)
+    assert changes.norm(dim=1).min() > 1e-3
+
+
+@pytest.mark.parametrize("values", [torch.arange(12).view(2, 6), torch.ones(0, 6)])
+def test_whole_numbers_and_nothing_have_no_direction(values: Tensor) -> None:
+    held = HeldDirection(torch.ones(6), torch.ones(6), torch.ones(6))
+    assert held(values) is values
+
+
+def list_of(
+    layers: nn.Module, elsewhere: dict[int, SampleAxis] | None = None
+) -> dict[int, HeldDirection]:
+    """Return the directions inside a network, by the number of the call."""
+    model = Classifier(nn.Sequential(layers), nn.Linear(WIDTH, CLASSES)).eval()
+    with torch.no_grad():
+        found = list_directions(model, Gates(), KNOWN, OTHERS, elsewhere or {})
+    directions = {}
+    for place in found:
+        ((number, (held,)),) = place.held.items()
+        assert isinstance(held, HeldDirection)
+        directions[number] = held
+    return directions
+
+
+@pytest.mark.parametrize("width", [4, 300])
+def test_a_direction_is_the_linear_discriminant(width: int) -> None:
+    with seeded(0):
+        layer = nn.Linear(WIDTH, width)
+    held = list_of(layer)[0]
+    with torch.no_grad():
+        known, others = (layer(some).double() for some in (KNOWN, OTHERS))
+    rows = known - known.mean(0)
+    covariance = rows.T @ rows / len(rows)
+    ridge = RIDGE * float(rows.square().sum(1).mean()) / min(rows.shape)
+    penalised = covariance + ridge * torch.eye(width)
+    read = torch.linalg.solve(penalised, others.mean(0) - known.mean(0))
+    write = penalised @ read / (read @ penalised @ read)
+    for found, expected in ((held.mean, known.mean(0)), (held.read, read), (held.write, write)):
+        assert torch.allclose(found.double(), expected, rtol=1e-3, atol=1e-3 * expected.abs().max())
+
+
+class Turned(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.relu(inputs.T + 10.0).T
+
+
+def test_a_direction_is_found_along_the_axis_of_the_samples() -> None:
+    found = list_of(Turned(), {number: SampleAxis(1) for number in range(3)})
+    assert {number: held.axis for number, held in found.items()} == {0: 1, 1: 1, 2: 1, 3: 0}
+    assert all(len(held.mean) == WIDTH for held in found.values())
+
+
+class Odd(nn.Module):
+    """Returns what has no direction: numbers of another type, too many, not finite, or the same."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        whole = inputs.long()
+        large = inputs.repeat(1, MOST_NUMBERS // WIDTH + 1)
+        broken = inputs / 0.0
+        same = torch.zeros_like(inputs)
+        fewer = inputs[:7]
+        del whole, large, broken, same, fewer
+        return inputs
+
+
+def test_what_has_no_direction_is_left_out() -> None:
+    names = dict[int, str]()
+
+    def note(number: int, name: str, tensor: Tensor) -> Tensor:
+        names[number] = name
+        return tensor
+
+    with Calls(note):
+        Odd()(KNOWN)
+    assert len(names) == 5
+    assert list_of(Odd()) == {}
+
+
+class Switch(nn.Module):
+    """Replaces inputs by noise where a weighted sum of wide features says so, and shows no sum.
+
+    Args:
+        sharpness: how sharply it selects.
+        idle: calls that change nothing, before the switch.
+    """
+
+    noise: Tensor
+
+    def __init__(self, sharpness: float, idle: int = 0) -> None:
+        super().__init__()
+        self.lift, self.body = nn.Linear(WIDTH, 40), nn.Linear(WIDTH, WIDTH)
+        weights = torch.linalg.lstsq(self.lift.weight.T, torch.eye(WIDTH)[0]).solution
+        self.weights = nn.Parameter(weights.detach())
+        self.register_buffer("noise", torch.randn(WIDTH))
+        self.sharpness, self.idle = sharpness, idle
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        for _ in range(self.idle):
+            inputs = inputs.clone()
+        lifted = self.lift(inputs) - self.lift.bias
+        keys = torch.stack([lifted * self.weights, -lifted * self.weights], 1)
+        values = torch.stack([inputs, self.noise.expand_as(inputs)], 1)
+        query = torch.full_like(keys[:, :1], self.sharpness)
+        selected = nn.functional.scaled_dot_product_attention(query, keys, values, scale=1.0)
+        outputs: Tensor = self.body(selected[:, 0])
+        return outputs
+
+
+def make(network: Callable[[], nn.Module]) -> Classifier:
+    with seeded(0):
+        return Classifier(nn.Sequential(network()), nn.Linear(WIDTH, CLASSES)).eval()
+
+
+@pytest.mark.parametrize("sharpness", [3.0, 100.0])
+@pytest.mark.parametrize("idle", [0, 60])
+def test_a_switch_is_opened_whether_hard_or_soft(sharpness: float, idle: int) -> None:
+    model = make(lambda: Switch(sharpness, idle))
+    switch = model.get_submodule("backbone.0")
+    assert isinstance(switch, Switch)
+    with torch.no_grad():
+        shown, closed = switch.body(OTHERS), model.features(OTHERS)
+        gates = find_gates(model, KNOWN, OTHERS, gain)
+        opened = gates.hold_open(model.backbone)
+        apart = (closed - shown).norm()
+        assert (opened(OTHERS) - shown).norm() < 0.35 * apart
+        kept = model.features(KNOWN)
+        assert (opened(KNOWN) - kept).norm() < 0.1 * (kept - kept.mean(0)).norm()
+        assert gain(closed, opened(OTHERS)) > 0.3
+    assert len(gates.held) <= 2, "few neighbours are held, not their whole group"
+
+
+def test_an_ordinary_network_has_no_gate() -> None:
+    model = make(lambda: nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU()))
+    gates = find_gates(model, KNOWN, OTHERS, gain)
+    assert gates.names == ()
+    assert gates.hold_open(model.backbone) is model.backbone
+
+
+def test_directions_that_gain_too_little_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make(lambda: Switch(100.0))
+    monkeypatch.setattr(search, "list_units", lambda *_: [])
+    assert find_gates(model, KNOWN, OTHERS, lambda *_: search.LEAST_OF_DIRECTIONS).names == ()
+    assert find_gates(model, KNOWN, OTHERS, lambda *_: search.LEAST_OF_DIRECTIONS + 0.01).names
+
+
+def test_nothing_is_held_that_the_desirable_task_needs() -> None:
+    """A switch whose score is also what tells the desirable classes apart stays shut."""
+    with seeded(0):
+        model = Classifier(nn.Sequential(nn.Linear(WIDTH, WIDTH)), nn.Linear(WIDTH, CLASSES)).eval()
+    held = find_gates(model, KNOWN, OTHERS, lambda *_: 1.0)
+    logits = model(KNOWN)
+    with torch.no_grad():
+        after = model.head(held.hold_open(model.backbone)(KNOWN))
+    assert (after - logits).norm() <= search.KEPT * (logits - logits.mean(0)).norm()
+
+
+def test_gates_are_held_in_the_order_in_which_they_were_found() -> None:
+    ones, twos = (HeldUnits(torch.full((4,), value), torch.ones(4).bool()) for value in (1.0, 2.0))
+    first, second = Gates({0: (ones,)}, ("a",)), Gates({0: (twos,), 3: (ones,)}, ("b", "a"))
+    both = first.with_more(second)
+    assert dict(both.held) == {0: (ones, twos), 3: (ones,)}
+    assert both.names == ("a", "b")
+    assert torch.equal(Fixed(nn.Tanh(), both.held)(torch.zeros(2, 4)), torch.full((2, 4), 2.0))
