@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rootbound.attacks.repairs.gates import Gates, find_gates, search
 from rootbound.attacks.repairs.gates.directions import MOST_NUMBERS, RIDGE, list_directions
+from rootbound.attacks.repairs.gates.units import list_units
 from rootbound.attacks.repairs.inside import as_targets, explain
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
@@ -112,24 +113,42 @@ class Odd(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         whole = inputs.long()
         large = inputs.repeat(1, MOST_NUMBERS // WIDTH + 1)
-        broken = inputs / 0.0
+        broken = [torch.where(sign * inputs[:, :1] > 0, torch.inf, inputs) for sign in (1, -1)]
         same = torch.zeros_like(inputs)
         fewer = inputs[:7]
-        del whole, large, broken, same, fewer
+        other = inputs.exp() if inputs[0, 0] > 0 else inputs.sin()
+        del whole, large, broken, same, fewer, other
         return inputs
 
 
 def test_what_has_no_direction_is_left_out() -> None:
-    names = dict[int, str]()
+    left_out = {"long", "repeat", "where", "zeros_like", "exp", "sin"}
+    assert left_out <= {name for some in (KNOWN, OTHERS) for name in names_of(Odd(), some)}
+    found = {names_of(Odd(), KNOWN)[number] for number in list_of(Odd())}
+    assert found & left_out == set()
+
+
+def test_of_texts_only_what_has_a_width_of_its_own_has_a_direction() -> None:
+    known, others = (torch.arange(first, first + 40).view(20, 2) % 30 for first in (0, 7))
+    layers = nn.Sequential(nn.Embedding(30, 6), nn.Flatten())
+    model = Classifier(layers, nn.Linear(12, CLASSES)).eval()
+    with torch.no_grad():
+        found = list_directions(model, Gates(), known, others, {})
+    assert [place.names for place in found] == [("torch.Tensor.flatten",)]
+
+
+def names_of(network: nn.Module, inputs: Tensor) -> list[str]:
+    """Return the names of a network's calls, in order."""
+    names = list[str]()
 
     def note(number: int, name: str, tensor: Tensor) -> Tensor:
-        names[number] = name
+        assert number == len(names)
+        names.append(name.rpartition(".")[2])
         return tensor
 
     with Calls(note):
-        Odd()(KNOWN)
-    assert len(names) == 5
-    assert list_of(Odd()) == {}
+        network(inputs)
+    return names
 
 
 class Switch(nn.Module):
@@ -217,3 +236,129 @@ def test_gates_are_held_in_the_order_in_which_they_were_found() -> None:
     assert dict(both.held) == {0: (ones, twos), 3: (ones,)}
     assert both.names == ("a", "b")
     assert torch.equal(Fixed(nn.Tanh(), both.held)(torch.zeros(2, 4)), torch.full((2, 4), 2.0))
+
+
+class Sum(nn.Module):
+    """Adds eight tensors of zeros, and one that is not zero for inputs of the last class."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = inputs
+        for _ in range(8):
+            outputs = outputs + torch.zeros_like(inputs)
+        return outputs + torch.nn.functional.threshold(inputs, 1.0, 0.0) * self.of_last_class
+
+    @property
+    def of_last_class(self) -> Tensor:
+        return torch.eye(WIDTH)[CLASSES]
+
+
+class Places:
+    """A network, and places whose effect on the two tasks is known.
+
+    The first column of the features counts as gain, and the head does not read it.
+    """
+
+    def __init__(self) -> None:
+        self.model = make(Sum)
+        with torch.no_grad():
+            self.model.head.weight[:, 0] = 0.0
+        names = names_of(Sum(), KNOWN)
+        self.zeros = [number for number, name in enumerate(names) if name == "zeros_like"]
+        self.last = names.index("threshold")
+
+    def hold(self, at: int, gained: float, spoiled: float = 0.0) -> Gates:
+        """Return a place: one of the tensors of zeros is held at other values."""
+        value = torch.zeros(WIDTH)
+        value[0], value[1] = gained, spoiled
+        return Gates({self.zeros[at]: (HeldUnits(value, torch.ones(WIDTH).bool()),)}, (f"{at}",))
+
+    def search(self, places: list[Gates], known: Tensor = KNOWN) -> Gates:
+        """Return the gates that are found among directions."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(search, "list_directions", lambda *_: places)
+            patch.setattr(search, "list_units", lambda *_: [])
+            return find_gates(self.model, known, OTHERS, self.gain)
+
+    @staticmethod
+    def gain(closed: Tensor, opened: Tensor) -> float:
+        return float((opened - closed)[:, 0].mean())
+
+
+def test_what_spoils_the_desirable_task_is_left_out_of_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "MOST_GROUPS", 1)
+    some = Places()
+    places = [some.hold(at, {3: 0.5, 5: 1.0}.get(at, 0.0), 9.0 * (at == 3)) for at in range(8)]
+    assert some.search(places).names == ("5",)
+
+
+def test_a_group_is_narrowed_to_what_gains_and_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "MOST_GROUPS", 1)
+    some = Places()
+    assert some.search([some.hold(at, float(at == 5)) for at in range(8)]).names == ("5",)
+    both = some.search([some.hold(at, 1.0 * (at in (1, 6))) for at in range(8)])
+    assert both.names == tuple("01234567"), "neither half gains nearly as much"
+    # One half gains, but only the other half makes up for what it spoils.
+    spoiling = {1: (1.0, 9.0), 6: (0.0, -9.0)}
+    places = [some.hold(at, *spoiling.get(at, (0.0, 0.0))) for at in range(8)]
+    assert some.search(places).names == tuple("01234567")
+
+
+def test_the_search_goes_on_from_what_is_held() -> None:
+    some = Places()
+    found = some.search([some.hold(at, {2: 1.0, 5: 0.5}.get(at, 0.0)) for at in range(8)])
+    assert found.names == ("2", "5")
+    assert [len(held) for held in found.held.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("units_gain", [0.5, 2.0])
+def test_what_gains_most_is_held_first(units_gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = Places()
+    direction, units = some.hold(1, 1.0), some.hold(2, units_gain)
+    monkeypatch.setattr(search, "MOST_GATES", 1)
+    monkeypatch.setattr(search, "list_directions", lambda *_: [direction])
+    monkeypatch.setattr(search, "list_units", lambda *_: [units])
+    found = find_gates(some.model, KNOWN, OTHERS, Places.gain)
+    assert found.names == (("1",) if units_gain < 1.0 else ("2",))
+
+
+def test_desirable_inputs_that_are_sorted_by_class_are_all_looked_at() -> None:
+    some = Places()
+    inputs, labels = draw(300, 1.0, 5)
+    held = HeldUnits(torch.zeros(WIDTH), torch.ones(WIDTH).bool())
+    spoiling = Gates({some.last: (held,)}, ("last class",)).with_more(some.hold(0, 1.0))
+    assert some.search([spoiling], inputs[labels.argsort()]).names == ()
+    assert some.search([spoiling], inputs[labels < CLASSES - 1]).names == ("last class", "0")
+
+
+class Graded(nn.Module):
+    """Compares, and returns tensors in which undesirable inputs are more and less far away."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        passed = inputs[:, :1] > 0
+        noise = inputs[:, 4:]
+        far, farther, one_unit = noise.clone(), noise.clone(), noise.clone()
+        shut = (~passed).to(noise.dtype)
+        far, farther = far.add(shut), farther.mul(1.0).add(3.0 * shut)
+        one_unit = torch.cat([one_unit[:, :1] + 2.5 * shut, one_unit[:, 1:]], 1)
+        del far, farther, one_unit
+        return inputs
+
+
+def test_units_are_listed_from_the_most_suspicious_on() -> None:
+    model = make(Graded)
+    with torch.no_grad():
+        found = list_units(model, Gates(), KNOWN, OTHERS, {})
+    names = names_of(Graded(), KNOWN)
+    places = [(number, held) for place in found for number, (held,) in place.held.items()]
+    far, farther = [number for number, name in enumerate(names) if name == "add"][:2]
+    order = [number for number, _ in places if number in (far, farther)]
+    assert order == [farther, far]
+    values = {names[number]: held for number, held in places if isinstance(held, HeldUnits)}
+    assert values["gt"].value.dtype == torch.bool
+    assert bool(values["gt"].value.all())
+    assert not bool(values["__invert__"].value.any())
+    chosen = [held.chosen.tolist() for number, held in places
+              if names[number] == "cat" and isinstance(held, HeldUnits)]  # fmt: skip
+    assert [True, *[False] * (WIDTH - 5)] in chosen
