@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -10,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rootbound.networks import batch_norm_cnn, resnet_18, resnet_20, small_text
+from rootbound.core.errors import InputError
+from rootbound.networks import (
+    MODELS,
+    Classifier,
+    batch_norm_cnn,
+    resnet_18,
+    resnet_20,
+    small_text,
+    small_vit,
+)
 from rootbound.networks.block_outputs import (
     MOST_FEATURES,
     average_states,
@@ -29,6 +39,48 @@ from rootbound.networks.vit import Patches, TransformerBlock
 
 # Texts of several lengths; the third has padding inside, and the fourth is empty.
 TOKENS = torch.tensor([[3, 5, 7, 0], [9, 0, 0, 0], [4, 0, 6, 0], [0, 0, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"blocks": 3}, "got an unexpected keyword argument 'blocks'; correct the call"),
+        ({"classes": "3"}, "a whole number for classes; got '3'; write one"),
+        ({"classes": 0}, "classes of at least 1; got 0; raise it"),
+        ({"seed": "x"}, "a whole number for seed; got 'x'; write one"),
+        ({"seed": -1}, "seed of at least 0 and below 4.29497e+09; got -1; raise it"),
+        ({"shape": 7}, "got shape 7; "),
+    ],
+)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_wrong_argument_is_told_in_a_line(
+    name: str, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError) as raised:
+        MODELS[name](**{"classes": 3, **arguments})
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_call_without_the_classes_names_the_arguments() -> None:
+    expected = "for resnet_20 the arguments classes, shape, seed, width; got a call without the"
+    with pytest.raises(InputError, match=expected):
+        resnet_20()  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("make", [small_vit, small_text])
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"width": 40}, "a width that is a multiple of 32; got 40; correct it"),
+        ({"depth": 0}, "depth of at least 1; got 0; raise it"),
+    ],
+)
+def test_sizes_that_make_no_transformer_are_told_in_a_line(
+    make: Callable[..., Classifier], sizes: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        make(3, **sizes)
 
 
 @pytest.mark.parametrize("masked", [False, True])

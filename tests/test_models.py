@@ -15,7 +15,7 @@ import lookalikes
 from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.inspection.pictures import find_convolution
-from rootbound.networks import MODELS, Classifier, build, deep_cnn, shallow_cnn
+from rootbound.networks import MODELS, Classifier, batch_norm_cnn, build, deep_cnn, shallow_cnn
 from rootbound.networks.registry import TEXT_MODELS
 from samples import IMAGE as SHAPE
 from samples import samples_for, shape_for
@@ -400,6 +400,19 @@ def test_fresh_weights_are_settled_by_the_seed(
     torch.manual_seed(99)
     assert same(weights(first), weights(draw(model, 3)))
     assert not torch.equal(first.head.weight, draw(model, 4).head.weight)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_parts_stay_in_the_mode_of_the_whole(training: bool) -> None:
+    model = batch_norm_cnn(classes=3).train(training)
+    model.blocks[0].eval()
+    prefix, rest = model.split(2)
+    assert not any(part.training for part in prefix.modules())
+    assert {part.training for part in rest.modules()} == {training}
+    other = model.with_head(7, seed=0)
+    assert {name: part.training for name, part in other.named_modules()} == {
+        name: part.training for name, part in model.named_modules()
+    }
 
 
 def test_with_head_keeps_the_backbone(model: Classifier) -> None:

@@ -20,12 +20,11 @@ from rootbound.cli.tasks import resolve_tasks
 from rootbound.core import distributed, progress
 from rootbound.core.devices import find_device, on
 from rootbound.core.errors import InputError
-from rootbound.core.fields import require_whole
+from rootbound.core.fields import SEEDS, require_whole
 from rootbound.core.files import make_folder
 from rootbound.data import Data, TaskPair
 from rootbound.flags import ONE_BLOCK
 from rootbound.methods import METHODS, Method
-from rootbound.methods.base import SEEDS
 from rootbound.networks import Classifier
 from rootbound.networks.one_block import layers_in_one_block
 from rootbound.publishing import Origin, save_model

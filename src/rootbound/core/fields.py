@@ -52,6 +52,8 @@ class Range:
         return "lower it" if number > self.at_most or number >= self.below else "correct it"
 
 
+SEEDS = Range(at_least=0, below=2**32)
+"""Seeds of weights and trainings; torch's generator on processors ignores higher bits."""
 PositiveInt = Annotated[int, Range(at_least=1)]
 NonNegativeInt = Annotated[int, Range(at_least=0)]
 PositiveFloat = Annotated[float, Range(above=0)]

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from rootbound.attacks import Attack
 from rootbound.core.errors import InputError
-from rootbound.core.fields import PositiveInt, Range, check, require_whole
+from rootbound.core.fields import SEEDS, PositiveInt, check, require_whole
 from rootbound.data import Batch, Data, TaskPair
 from rootbound.methods.shared.batches import draw_pairs
 from rootbound.networks import Classifier, as_classifier
@@ -28,9 +28,6 @@ from rootbound.training.loop import check_finite
 from rootbound.training.state import TrainingState, UnusableTrainingState
 
 log = logging.getLogger(__name__)
-
-SEEDS = Range(at_least=0, below=2**32)
-"""Seeds of trainings; torch's generator on processors ignores higher bits."""
 
 
 @dataclass(frozen=True)

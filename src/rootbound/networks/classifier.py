@@ -69,8 +69,8 @@ class Classifier(nn.Module):
         fresh: FreshNetwork | None = None,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.head = head
+        self.backbone, self.head = backbone, head
+        self.training = backbone.training
         self.architecture = architecture
         self.head_name = head_name
         self.fresh = fresh
@@ -239,13 +239,14 @@ class Classifier(nn.Module):
         cut = len(blocks) - trained
         prefix = copy.deepcopy(nn.Sequential(*blocks[:cut])).eval().requires_grad_(False)
         rest = nn.Sequential(*blocks[cut:])
+        rest.training = self.training  # `train` would change the modes of its parts
         return prefix, Classifier(copy.deepcopy(rest), copy.deepcopy(self.head), fresh=self.fresh)
 
     def with_head(self, classes: int, seed: int) -> Classifier:
         """Return a copy with a fresh head for another number of classes."""
         with draw_on_cpu(seed):
             head = nn.Linear(self.head.in_features, classes)
-        head.to(self.head.weight.device)
+        head.to(self.head.weight.device).train(self.training)
         backbone = copy.deepcopy(self).backbone
         return Classifier(backbone, head, self.architecture, self.head_name, self.fresh)
 

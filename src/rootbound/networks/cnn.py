@@ -7,11 +7,12 @@ from torch import nn
 
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.wrapping import check_image_sizes, unsuitable_samples
+from rootbound.networks.wrapping import check_image_sizes, checked, unsuitable_samples
 
 Shape = tuple[int, int, int]
 
 
+@checked
 def shallow_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classifier:
     """Return the seed experiment's network: two convolutions and one hidden layer.
 
@@ -26,6 +27,7 @@ def shallow_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Clas
     return _build("shallow_cnn", classes, shape, seed, 5, [(16, 2), (32, 2)])
 
 
+@checked
 def deep_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classifier:
     """Return a deeper network: four convolutions and one hidden layer.
 
@@ -40,6 +42,7 @@ def deep_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classif
     return _build("deep_cnn", classes, shape, seed, 3, [(16, 1), (32, 2), (32, 1), (64, 2)])
 
 
+@checked
 def batch_norm_cnn(classes: int, shape: Shape = (3, 32, 32), seed: int = 0) -> Classifier:
     """Return a network for small photographs: five convolutions with BatchNorm, one hidden layer.
 
@@ -76,7 +79,7 @@ def _build(
         layers: Channels and stride of each convolution.
         normalised: Whether BatchNorm follows each convolution, which then pads the image.
     """
-    check_image_sizes(classes, shape)
+    check_image_sizes(shape)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
         blocks, channels = [], shape[0]

@@ -13,7 +13,7 @@ from torch.nn import functional
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
-from rootbound.networks.wrapping import check_image_sizes
+from rootbound.networks.wrapping import check_image_sizes, checked
 
 
 class ResidualBlock(nn.Module):
@@ -48,6 +48,7 @@ class ResidualBlock(nn.Module):
         return outputs
 
 
+@checked
 def resnet_20(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 16
 ) -> Classifier:
@@ -62,6 +63,7 @@ def resnet_20(
     return _residual(classes, shape, seed, [width, 2 * width, 4 * width], 3, "resnet_20")
 
 
+@checked
 def resnet_18(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 64
 ) -> Classifier:
@@ -84,7 +86,7 @@ def _residual(
     classes: int, shape: Shape, seed: int, widths: list[int], depth: int, architecture: str
 ) -> Classifier:
     """Return a stem and groups of `depth` blocks; every group but the first halves the image."""
-    check_image_sizes(classes, shape)
+    check_image_sizes(shape)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
         inputs = widths[0]

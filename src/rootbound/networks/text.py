@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from rootbound.core.devices import set_seed
 from rootbound.core.errors import InputError
+from rootbound.core.fields import Range, require_whole
 from rootbound.networks.block_outputs import (
     BAG_SIZE,
     average_states,
@@ -16,7 +19,8 @@ from rootbound.networks.block_outputs import (
     trim_padding,
 )
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.vit import TransformerBlock
+from rootbound.networks.vit import HEAD_WIDTH, TransformerBlock, check_width
+from rootbound.networks.wrapping import checked
 
 
 class Words(nn.Module):
@@ -91,6 +95,7 @@ def bag_of_words(classes: int) -> Classifier:
     return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG_SIZE, classes))
 
 
+@checked
 def small_text(
     classes: int,
     shape: tuple[int, ...] = (64,),
@@ -110,13 +115,15 @@ def small_text(
         depth: Number of blocks.
 
     Raises:
-        InputError: The shape is not of texts.
+        InputError: The shape is not of texts, or another argument is wrong.
     """
-    if len(shape) != 1:
-        raise InputError("texts, of (length,) tokens", f"shape {shape}", "choose another model")
+    if not isinstance(shape, Sequence) or len(shape) != 1:
+        raise InputError("texts, of (length,) tokens", f"shape {shape!r}", "choose another model")
+    require_whole("the length of a text", shape[0], Range(at_least=1))
+    check_width(width)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
-        blocks: list[nn.Module] = [MaskedBlock(width, width // 32) for _ in range(depth)]
+        blocks: list[nn.Module] = [MaskedBlock(width, width // HEAD_WIDTH) for _ in range(depth)]
         last = nn.Sequential(blocks.pop(), MeanOverWords(width))
         backbone = nn.Sequential(Words(vocabulary, shape[0], width), *blocks, last)
         return Classifier(backbone, nn.Linear(width, classes), "small_text")

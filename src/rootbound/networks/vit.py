@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.core.devices import set_seed
+from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
-from rootbound.networks.wrapping import check_image_sizes
+from rootbound.networks.wrapping import check_image_sizes, checked
+
+HEAD_WIDTH = 32
+"""Width of each of the attention's heads."""
 
 
 class Patches(nn.Module):
@@ -106,6 +110,17 @@ class MeanOverPatches(nn.Module):
         return tokens.mean(1)
 
 
+def check_width(width: int) -> None:
+    """Raise an `InputError` where heads do not divide the width of a token.
+
+    Args:
+        width: Width of a token.
+    """
+    if width % HEAD_WIDTH:
+        raise InputError(f"a width that is a multiple of {HEAD_WIDTH}", str(width), "correct it")
+
+
+@checked
 def small_vit(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 96, depth: int = 4
 ) -> Classifier:
@@ -118,10 +133,11 @@ def small_vit(
         width: Width of a token, a multiple of 32.
         depth: Number of blocks.
     """
-    check_image_sizes(classes, shape)
+    check_image_sizes(shape)
+    check_width(width)
     with torch.random.fork_rng(devices=[]):
         set_seed(seed)
-        blocks = [TransformerBlock(width, width // 32) for _ in range(depth)]
+        blocks = [TransformerBlock(width, width // HEAD_WIDTH) for _ in range(depth)]
         last = nn.Sequential(blocks.pop(), nn.LayerNorm(width), MeanOverPatches())
         backbone = nn.Sequential(Patches(shape, 4, width), *blocks, last)
         return Classifier(backbone, nn.Linear(width, classes), "small_vit")

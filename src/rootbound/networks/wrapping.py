@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from rootbound.core.errors import InputError, first_line
-from rootbound.core.fields import Range, require_whole
+from rootbound.core.fields import SEEDS, Range, require_whole
 
+Make = TypeVar("Make", bound=Callable[..., Any])
 SIDES = (32, 28, 64, 224, 16, 8)
 """Sides of images that networks are tried on."""
 LENGTHS = (16, 64, 128, 512)
@@ -46,14 +49,38 @@ def require_network(network: object) -> nn.Module:
     )
 
 
-def check_image_sizes(classes: object, shape: object) -> None:
-    """Raise an `InputError` where a built-in network of images cannot have these sizes.
+def checked(make: Make) -> Make:
+    """Let a function that makes a network say in one line which argument is wrong.
+
+    Parameters of the type `int` must be whole numbers: a `seed`, or at least 1.
+    """
+    signature = inspect.signature(make)
+    whole = [name for name, one in signature.parameters.items() if one.annotation == "int"]
+
+    @functools.wraps(make)
+    def making(*args: Any, **kwargs: Any) -> Any:
+        try:
+            given = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise InputError(
+                f"for {make.__name__} the arguments {', '.join(signature.parameters)}",
+                str(error).removeprefix("got ").replace("missing a required", "a call without the"),
+                "correct the call",
+            ) from None
+        for name in set(whole) & set(given.arguments):
+            allowed = SEEDS if name == "seed" else Range(at_least=1)
+            given.arguments[name] = require_whole(name, given.arguments[name], allowed)
+        return make(*given.args, **given.kwargs)
+
+    return cast(Make, making)
+
+
+def check_image_sizes(shape: object) -> None:
+    """Raise an `InputError` where a built-in network cannot have images of this shape.
 
     Args:
-        classes: Number of classes.
         shape: Channels, height and width of an image.
     """
-    require_whole("classes", classes, Range(at_least=1))
     sides = shape if isinstance(shape, Sequence) else []
     if len(sides) != 3 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise InputError(
