@@ -168,7 +168,7 @@ def test_the_limits_of_a_card_are_those_of_its_run(
     assert ALONE in resistance_card(without, "Good", DIGEST)["limits"]
 
 
-def test_a_number_of_one_seed_says_so() -> None:
+def test_a_number_without_an_interval_says_so() -> None:
     run = by_hand.evaluation(seeds=1)
     first = replace(
         run,
@@ -176,7 +176,7 @@ def test_a_number_of_one_seed_says_so() -> None:
         records=tuple(one for one in run.records if one.seed == 1),
     )
     card = resistance_card(first, "Good", DIGEST)
-    assert "| 62.00 (one seed) |" in to_markdown(card, "model")
+    assert "| 62.00 (one value) |" in to_markdown(card, "model")
     assert ONE_SEED in card["limits"]
 
 

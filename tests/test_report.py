@@ -160,7 +160,11 @@ def test_without_an_undefended_arm(tmp_path: Path) -> None:
 
 def test_one_file_from_python(tmp_path: Path) -> None:
     report.html(Evaluation.load(GOLDEN), tmp_path / "deep" / "page.html")
-    assert "<svg" in (tmp_path / "deep" / "page.html").read_text()
+    page = (tmp_path / "deep" / "page.html").read_text()
+    assert "<svg" in page
+    for absent in ("Also in figures/", "beside this page", "neither convolutions nor words, or"):
+        assert absent not in page
+    assert "No pictures were recorded: the run was given no folder" in page
 
 
 @pytest.mark.parametrize(

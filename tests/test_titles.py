@@ -15,12 +15,12 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import curves, titles
 from rootbound.report.cases import Case, choose_best, find_cases
-from rootbound.report.figures import draw
+from rootbound.report.figures import draw, make_plot
 from rootbound.report.leaderboard.entries import entries
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.picture_titles import filters_title, grad_cam_title, view_title, words_title
 from rootbound.report.render import load_pictures
-from rootbound.report.views import Panels
+from rootbound.report.views import Panels, find_panels
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBER = re.compile(r"[-+]?\d+\.\d")
@@ -51,6 +51,21 @@ def unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let figures be made, and not be written, which takes longest."""
     monkeypatch.setattr("rootbound.report.figures.to_svg", lambda _: "")
     monkeypatch.setattr("rootbound.report.figures.find_panels", lambda _: Panels())
+
+
+def test_panels_are_named_after_themselves_or_their_column(golden: Evaluation) -> None:
+    """On a narrow page they stand one below the other, and each must say what it shows."""
+    for name, one_below_another in (("curves-labels", False), ("curves-steps", True)):
+        plot = make_plot(golden, name)
+        own = [panel.get_title() for panel in plot.axes if panel.axison and panel.get_visible()]
+        shown = [view.name for view in find_panels(plot).views]
+        assert len(set(shown)) == len(shown) > 2
+        assert ("" in own) == one_below_another
+        for title, called in zip(own, shown, strict=True):
+            if one_below_another:
+                assert called.partition(", ")[0] in own
+            else:
+                assert called == " ".join(title.split())
 
 
 @pytest.mark.usefixtures("unwritten")

@@ -332,8 +332,19 @@ def test_the_price_is_what_was_lost_and_no_price_where_something_was_gained() ->
         "weights it is +20.0; the price is 0.60 points of desirable accuracy."
     )
     assert weak["sentence"].endswith(
-        "the price is nothing, for desirable accuracy is 1.00 points higher."
+        "; desirable accuracy is 1.00 points above that of the undefended model."
     )
+
+
+def test_settings_say_training_only_where_models_were_trained() -> None:
+    trained = by_hand.evaluation()
+    trained = replace(trained, context={**trained.context, "seconds": 7.0})
+    models = tuple(replace(one, settings="as given") for one in trained.trainings)
+    given = replace(trained, trainings=models, context={**trained.context, "seeds": 1})
+    assert settings(trained)["Time"] == "7 s for training and attacking everything"
+    assert settings(trained)["Seeds"].startswith("3: each draws weights, batches and")
+    assert settings(given)["Time"] == "7 s for attacking everything"
+    assert settings(given)["Seeds"].startswith("1: it draws batches and")
 
 
 def test_draws_on_one_given_model_are_draws_and_one_model() -> None:

@@ -257,7 +257,7 @@ def _in_words(estimate: Mapping[str, Any] | None, unit: str = "") -> str:
         return "not measured"
     text = f"{estimate['mean']:.2f}{unit}"
     if estimate["low"] is None:
-        return f"{text} (one seed)"
+        return f"{text} (one value)"
     # Seeds of a single model only draw attackers, so its desirable accuracy is one number.
     if estimate["low"] == estimate["high"]:
         return text

@@ -150,7 +150,7 @@ class Case:
         if self.usual is not None:
             parts.append(f"from the undefended weights it is {signed(self.usual.mean)}")
         if self.price is not None:
-            parts.append(f"the price is {describe_price(self.price.mean)}")
+            parts.append(describe_price(self.price.mean))
         return "; ".join(parts)
 
     def lead(self) -> str:
@@ -219,11 +219,11 @@ def choose_best(cases: Sequence[Case]) -> Case | None:
 
 
 def describe_price(price: float) -> str:
-    """Return a price in words: desirable accuracy lost against the undefended model."""
+    """Say what the defence costs: desirable accuracy lost against the undefended model."""
     lost = round(price, 2) + 0.0
     if lost < 0:
-        return f"nothing, for desirable accuracy is {-lost:.2f} points higher"
-    return f"{lost:.2f} points of desirable accuracy"
+        return f"desirable accuracy is {-lost:.2f} points above that of the undefended model"
+    return f"the price is {lost:.2f} points of desirable accuracy"
 
 
 def signed(value: float) -> str:

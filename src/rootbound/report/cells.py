@@ -106,9 +106,9 @@ def in_percent(value: Estimate) -> str:
 
 
 def interval(value: Estimate, digits: int, *, bounded: bool = False) -> str:
-    """Return `97.1 to 98.3`."""
+    """Return `97.1 to 98.3`; `one value` where there is no interval."""
     if math.isinf(value.low):
-        return "one seed"
+        return "one value"
     low, high = value.low, value.high
     if bounded:
         low, high = max(low, 0.0), min(high, 100.0)

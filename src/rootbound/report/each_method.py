@@ -49,7 +49,8 @@ def _describe(case: Case) -> Section:
     if case.strongest_attacks:
         said.append(f"Strongest attack: {case.strongest_attacks}.")
     if case.price is not None:
-        said.append(f"Price: {describe_price(case.price.mean)}.")
+        price = describe_price(case.price.mean)
+        said.append(f"{price[0].upper()}{price[1:]}.")
     names = dict.fromkeys(one.flag for one in case.raised if one.method == case.method)
     said.append(f"Flags: {', '.join(names) or 'none'}.")
     target = find_section(case.evaluation, case.method)

@@ -85,9 +85,20 @@ def breakable(text: str) -> Markup:
 
 
 def to_html(
-    evaluation: Evaluation, summary: Summary, figures: Mapping[str, Sequence[Figure]]
+    evaluation: Evaluation,
+    summary: Summary,
+    figures: Mapping[str, Sequence[Figure]],
+    *,
+    in_folder: bool,
 ) -> str:
-    """Return the report as one HTML document; figures come by the section they belong to."""
+    """Return the report as one HTML document.
+
+    Args:
+        evaluation: Everything that was measured.
+        summary: What it comes to, in words and tables.
+        figures: The figures by the section that they belong to.
+        in_folder: Whether the page lies in the folder of its run, beside records and figures.
+    """
     template = environment().get_template("report.html.j2")
     return template.render(
         title=summary.title,
@@ -95,6 +106,7 @@ def to_html(
         summary=summary,
         first=show_first(evaluation),
         figures=figures,
+        in_folder=in_folder,
         about_flags=ABOUT_FLAGS,
         sections=describe_each(evaluation),
         settings=settings(evaluation),

@@ -34,7 +34,8 @@ CONTEXT = {
 def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = None) -> None:
     """Write the report of an evaluation as one HTML file."""
     figures = draw(evaluation, pictures or {})
-    write_atomically(Path(path), to_html(evaluation, summarise(evaluation), figures))
+    page = to_html(evaluation, summarise(evaluation), figures, in_folder=False)
+    write_atomically(Path(path), page)
 
 
 def notebook(evaluation: Evaluation) -> str:
@@ -77,7 +78,8 @@ def write(folder: Path | str) -> Path:
         write_atomically(folder / "figures" / f"{figure.name}.svg", figure.svg)
     write_atomically(folder / "summary.md", to_markdown(summary))
     write_verdict(folder, verdict(evaluation))
-    write_atomically(folder / "report.html", to_html(evaluation, summary, figures))
+    page = to_html(evaluation, summary, figures, in_folder=True)
+    write_atomically(folder / "report.html", page)
     return folder / "report.html"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rootbound.metrics import measures as metrics
 from rootbound.metrics.gate import RATE
 from rootbound.records import Evaluation
 from rootbound.report.balance import imbalance_in_words, is_imbalanced
@@ -26,8 +27,12 @@ Numbers = float | Sequence[float]
 
 def settings(evaluation: Evaluation) -> dict[str, str]:
     """Return what a reader must know about the run, as texts by heading."""
-    context = evaluation.context
-    return _tasks(context) | _attacker(context) | _machine(context)
+    context, was_trained = evaluation.context, not metrics.is_given(evaluation)
+    return (
+        _tasks(context)
+        | _attacker(context, draws_weights=was_trained and not context.get("pretrained"))
+        | _machine(context, was_trained=was_trained)
+    )
 
 
 def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
@@ -109,7 +114,7 @@ def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
     return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
 
-def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
+def _attacker(context: Mapping[str, Any], *, draws_weights: bool) -> dict[str, str]:
     share, limit = context["validation_share"], context["validation_limit"]
     budgets = (
         f"{in_words(budget['labels'])}, {budget['steps']} steps" for budget in context["budgets"]
@@ -139,9 +144,9 @@ def _attacker(context: Mapping[str, Any]) -> dict[str, str]:
         **_describe_stages(context["rules"]),
         **_describe_draws(context),
         **_describe_looks(context),
-        "Seeds": f"{context['seeds']}: each draws "
-        f"{'' if context.get('pretrained') else 'weights, '}batches and the attacker's labels, "
-        "and scratch weights of its own",
+        "Seeds": f"{context['seeds']}: {'each' if context['seeds'] > 1 else 'it'} draws "
+        f"{'weights, ' if draws_weights else ''}batches and the attacker's labels, and scratch "
+        "weights of its own",
         "Test samples": "the selected trial of each family is scored on all of them, curves on "
         f"{context['curve_samples']} fixed ones",
     }
@@ -231,7 +236,7 @@ def _describe_stages(rules: Mapping[str, int]) -> dict[str, str]:
     return {"Stages": "; ".join(stages)} if len(stages) > 1 else {}
 
 
-def _machine(context: Mapping[str, Any]) -> dict[str, str]:
+def _machine(context: Mapping[str, Any], *, was_trained: bool) -> dict[str, str]:
     versions = (f"{name} {number}" for name, number in context["versions"].items())
     workers = context.get("workers", "?")
     processes = f"{workers} process{'' if workers == 1 else 'es'}, one thread each"
@@ -241,5 +246,6 @@ def _machine(context: Mapping[str, Any]) -> dict[str, str]:
         "Date": str(context["date"]),
     }
     if "seconds" in context:
-        texts["Time"] = f"{context['seconds']:.0f} s for training and attacking everything"
+        done = "training and attacking" if was_trained else "attacking"
+        texts["Time"] = f"{context['seconds']:.0f} s for {done} everything"
     return texts

@@ -79,7 +79,11 @@ def steps(evaluation: Evaluation) -> Table:
     stepwise = {name for record in in_steps for name in (record.family, record.tier)} - {"probe"}
     families = [name for name in metrics.columns(evaluation) if name in stepwise]
     columns = [(family, share) for family in families for share in SHARES]
-    names = (f"{describe_attack(family)}: {100 * share:.0f} %" for family, share in columns)
+    # A number and its unit stay on one line.
+    names = (
+        f"{describe_attack(family)}: {100 * share:.0f}\N{NO-BREAK SPACE}%"
+        for family, share in columns
+    )
     labels = metrics.most_labels(evaluation)
     rows = tuple(
         (

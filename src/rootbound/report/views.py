@@ -90,14 +90,14 @@ def _padded(box: tuple[float, float, float, float]) -> tuple[float, float, float
 
 
 def _name(panel: Axes, others: Sequence[Axes]) -> str:
-    """Return the title of a panel or of its column, and what the row is about."""
+    """Return the title of a panel, or of its column where it has none, and that of its row."""
     place = panel.get_subplotspec()
     if place is None:
         return panel.get_title()
     parts = [panel.get_title()]
     for other in others:
         spec = other.get_subplotspec()
-        if spec is not None and spec.colspan == place.colspan:
+        if spec is not None and spec.colspan == place.colspan and not panel.get_title():
             parts.append(other.get_title())
         if spec is not None and spec.rowspan == place.rowspan:
             parts.append(

@@ -30,7 +30,7 @@ def describe_best(rows: Sequence[Entry]) -> str:
         f"scratch where they gain most{interval}"
     )
     if change is not None:
-        said += f"; the price is {describe_price(-change.mean)}"
+        said += f"; {describe_price(-change.mean)}"
     for plain in rows:
         if plain.standing.change is None and plain.worst is not None and plain is not best:
             said += f"; {plain.standing.method}, undefended, leaves {signed(plain.worst)}"
