@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -28,6 +30,7 @@ from rootbound.attacks import (
     JointTune,
     Repair,
     Repaired,
+    Snapshot,
 )
 from rootbound.attacks.repairs import (
     BalanceFactors,
@@ -68,6 +71,32 @@ PRESERVING: list[tuple[Repair, Callable[[], Classifier]]] = [
     (Sanitise(), plain_network),
     (Sanitise(), normalised_network),
 ]
+
+
+class Look(Keep):
+    """Remembers which samples it was given, and retrains a block."""
+
+    seen: ClassVar[list[Data]] = []
+
+    def trained_blocks(self, model: Classifier) -> int:
+        return 1
+
+    def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
+        self.seen.append(attacker.train)
+        yield Snapshot(0, model)
+
+
+@pytest.mark.parametrize("stratified", [False, True])
+def test_an_attack_after_a_repair_draws_its_samples_as_without_one(
+    stratified: bool, toy_tasks: TaskPair
+) -> None:
+    """Next tokens are drawn as they come, and not as many of each."""
+    held = attacker(toy_tasks, plain_network())
+    held = replace(held, train=replace(held.train, stratified=stratified))
+    list(Repaired(Sanitise(), Look()).transfer(plain_network().eval(), held))
+    data = Look.seen.pop()
+    assert data.shape != held.train.shape  # they have passed the frozen blocks
+    assert data.stratified == stratified
 
 
 @pytest.mark.parametrize(("repair", "network"), PRESERVING)

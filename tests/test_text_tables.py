@@ -70,6 +70,16 @@ def test_classes_are_the_labels_in_order(
     assert len(found.test.texts) == 6
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_false_and_true_can_be_named(form: str, tmp_path: Path) -> None:
+    folder = table(tmp_path / "zoo", form, words=texts(12), kind=[True, False, True] * 4)
+    found = read(folder, label="kind", inputs="words", label_names=("no", "yes"))
+    assert found.classes == ("no", "yes")
+    assert found.train.labels[:3].tolist() == [1, 0, 1]
+    with pytest.raises(InputError, match=r"numbers below 1, which `label_names` name, .* 'True'"):
+        read(folder, label="kind", inputs="words", label_names=("no",))
+
+
 def test_named_classes_are_kept_in_their_order(tmp_path: Path) -> None:
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["z", "a"])})
     (tmp_path / "zoo").mkdir()

@@ -69,7 +69,8 @@ class TaskOptions:
     label_column: str | None = None
     """Column of classes (default: the model's own, or found by its type)."""
     label_names: str | None = None
-    """Names of classes that are numbers in their column: of 0, 1 and so on, separated by commas."""
+    """Names of classes that are numbers in their column: of 0, 1 and so on, separated by commas;
+    or of false and true."""
     train_split: str | None = None
     """Part to train on, as `datasets` writes it, such as train[:1000] (default: the part named
     train)."""

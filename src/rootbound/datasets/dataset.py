@@ -44,8 +44,8 @@ class Layout:
         train_split: The training part, as the library `datasets` writes it: `train[:90%]`; if left
             out, the part named train.
         test_split: The test part, likewise; if left out, the part named test or validation.
-        label_names: Names of the classes that are numbers from 0 in the column, as a sequence or a
-            text, `cat,dog`; if left out, they are found.
+        label_names: Names of the classes that are numbers from 0, or false and true, in the column,
+            as a sequence or a text, `cat,dog`; if left out, they are found.
         holdout: Share of each class to hold out for testing if there is no test part, above 0 and
             below 1; a fifth if left out.
         axes: Order of the axes of arrays of images, `NHWC` or `NCHW`; if left out, it is guessed

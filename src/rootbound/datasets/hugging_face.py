@@ -263,6 +263,8 @@ def _read_labels(
             raise InputError(f"a class in every row of {name}", "none in some", "remove those rows")
         return torch.tensor(list(values), dtype=torch.int64)
     numbers = {value: number for number, value in enumerate(classes)}
+    if layout.label_names:  # they name false and true, too
+        numbers |= zip(("False", "True"), range(len(classes)), strict=False)
     try:
         return torch.tensor([numbers[str(value)] for value in values], dtype=torch.int64)
     except KeyError as error:

@@ -105,7 +105,8 @@ class Repaired(Attack):
         # What earlier trials found out is about the given network, not the repaired one.
         equipped = replace(attacker, given_head=None if given is None else repaired.head, known={})
         if list(frozen.children()):
-            features = Data(predict(frozen, attacker.train).clone(), attacker.train.labels)
+            seen, train = predict(frozen, attacker.train).clone(), attacker.train
+            features = Data(seen, train.labels, stratified=train.stratified)
             equipped = replace(equipped, train=features)
         for snapshot in self.attack.transfer(rest, equipped):
             yield replace(snapshot, model=nn.Sequential(frozen, snapshot.model))
