@@ -10,8 +10,9 @@ from rootbound.networks import Classifier
 from rootbound.networks.held import HeldDirection
 from rootbound.networks.sample_axis import SampleAxis
 
-MOST_NUMBERS = 2**14
-"""Most numbers for each sample of a tensor whose direction is searched."""
+MOST_NUMBERS, MOST_IN_ALL = 2**14, 2**20
+"""Most numbers for each sample of a tensor whose direction is searched, and most of all desirable
+samples: of large tensors fewer samples are used."""
 RIDGE = 1e-2
 """Ridge penalty, relative to the mean variance along the directions in which samples vary."""
 
@@ -54,7 +55,7 @@ def list_directions(
     def remember(number: int, name: str, tensor: Tensor) -> Tensor:
         some = as_rows(number, tensor, len(desirable))
         if some is not None and some.numel() and bool(some.isfinite().all()):
-            rows[number] = name, some.clone()
+            rows[number] = name, take_evenly(some, MOST_IN_ALL // some.shape[1]).clone()
         return tensor
 
     def compare(number: int, name: str, tensor: Tensor) -> Tensor:
@@ -71,6 +72,17 @@ def list_directions(
     watch_opened(model, found, desirable, remember)
     watch_opened(model, found, undesirable, compare)
     return places
+
+
+def take_evenly(rows: Tensor, most: int) -> Tensor:
+    """Return at most some rows, evenly spaced, because they may be sorted by class.
+
+    Args:
+        rows: Samples `(N, …)`.
+        most: The most that are returned.
+    """
+    spaced = torch.linspace(0, len(rows) - 1, min(most, len(rows)))
+    return rows[spaced.round().long()]
 
 
 def _sample_axis(elsewhere: dict[int, SampleAxis], number: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates.directions import list_directions
+from rootbound.attacks.repairs.gates.directions import list_directions, take_evenly
 from rootbound.attacks.repairs.gates.opened import Gates
 from rootbound.attacks.repairs.gates.units import list_units
 from rootbound.networks import Classifier
@@ -26,7 +26,7 @@ MOST_TRIED, MOST_GATES = 12, 3
 """Most places tried one by one in a round, and most rounds."""
 MOST_SPLIT = 32
 """Most groups of places that are tried in a round to find those that can be held together."""
-MOST_GROUPS = 24
+MOST_GROUPS = 16
 """Groups of directions that are tried, each of tensors that are computed one after the other."""
 LEAST_OF_DIRECTIONS = 0.15
 """Least gain of directions that are held. A direction that tells the tasks apart may be in the way
@@ -65,16 +65,18 @@ def find_gates(
             opening it gains; 0 is nothing.
     """
     search = _Search(model, desirable, undesirable, gain)
+    looks = [search.find_directions, search.find_units]
     for _ in range(MOST_GATES):
-        choices = [one for one in (search.find_directions(), search.find_units()) if one]
-        if not choices:
+        # A look that found nothing is not repeated, because it takes long.
+        found = [(look, choice) for look in looks if (choice := look())]
+        if not found:
             break
-        _, places = max(choices, key=lambda choice: choice[0])
+        looks = [look for look, _ in found]
+        _, (_, places) = max(found, key=lambda one: one[1][0])
         search.keep(places)
-    found = search.found
-    if not found.names:
-        return found
-    return replace(found, shut_out=measure_freed(search.start, search.closed))
+    if not search.found.names:
+        return search.found
+    return replace(search.found, shut_out=measure_freed(search.start, search.closed))
 
 
 Choice = tuple[float, list[Gates]]
@@ -97,9 +99,7 @@ class _Search:
             undesirable,
             gain,
         )
-        # Evenly spaced, because the inputs may be sorted by class.
-        spaced = torch.linspace(0, len(desirable) - 1, min(FEW, len(desirable)))
-        self.few = desirable[spaced.round().long()]
+        self.few = take_evenly(desirable, FEW)
         self.logits = model(self.few)
         self.found = Gates()
         self.start = self.closed = _replace_not_finite(model.features(undesirable))
