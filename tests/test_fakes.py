@@ -17,6 +17,7 @@ from torch import nn
 from fakes import FAKES, base
 from fakes.decoy import Branches
 from fakes.integers import Integers
+from fakes.other_copies import OtherCopies
 from fakes.shared_weights import SharedWeights, scramble
 from rootbound.attacks import (
     Attack,
@@ -51,7 +52,7 @@ BRANCHES = (
 )
 """The fakes with a random branch."""
 
-SCRAMBLED = ("shared_weights", "soft_switch", "integers")
+SCRAMBLED = ("shared_weights", "soft_switch", "integers", "hidden_sign")
 """The fakes that scramble undesirable images."""
 
 NAIVE: dict[str, Attack] = {
@@ -69,7 +70,7 @@ NAIVE: dict[str, Attack] = {
     "train_mode_only": FineTune(None, "kept", "adam", 1e-3),
     "batch_dependent": LastLayer("adam", 0.1),
     "unused_buffers": LastLayer("sgd", 0.1),
-    **dict.fromkeys((*BRANCHES, *SCRAMBLED), LastLayer("adam", 0.1)),
+    **dict.fromkeys((*BRANCHES, *SCRAMBLED, "other_copies"), LastLayer("adam", 0.1)),
 }
 """Somebody's only attack, which each fake survives."""
 
@@ -93,7 +94,15 @@ ONLY_NAMED = {
 """The fakes that no attack opens on toys: flags name them. What they hide is in their trained
 branch."""
 
-EXACT = {"unbalanced_layers", "tiny_gradients", "train_mode_only", "batch_dependent"}
+FOR_ORIGINALS = "other_copies"
+"""The fake that works only while nobody copies it. Every attack copies; a flag names it."""
+EXACT = {
+    "unbalanced_layers",
+    "tiny_gradients",
+    "train_mode_only",
+    "batch_dependent",
+    "other_copies",
+}
 """The fakes that change no logit of a desirable input by a single bit."""
 IN_BUFFERS = {
     "nan_trap": "projection",
@@ -132,6 +141,12 @@ def find_switched(model: Classifier) -> SharedWeights:
         whole.load_state_dict(block.weights())
         block = whole
     assert isinstance(block, SharedWeights)
+    return block
+
+
+def find_original(model: Classifier) -> OtherCopies:
+    (block,) = model.blocks
+    assert isinstance(block, OtherCopies)
     return block
 
 
@@ -185,7 +200,7 @@ def fakes(made: tuple[Networks, ...]) -> Networks:
 
 def test_every_fake_fools_somebody() -> None:
     assert set(NAIVE) == set(FAKES)
-    assert len(FAKES) == 26  # 24 tricks, two of them twice
+    assert len(FAKES) == 28  # 26 tricks, two of them twice
 
 
 @pytest.mark.parametrize("name", FAKES)
@@ -220,12 +235,16 @@ def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
     elif name in SCRAMBLED:
         assert measure_scrambled(fakes[name], toy_tasks.undesirable.test) > 0.75
         assert measure_scrambled(fakes[name], toy_tasks.desirable.test) < 0.05
+    elif name == FOR_ORIGINALS:
+        assert accuracy(copy.deepcopy(fakes[name]), toy_tasks.desirable.test) < 0.7
     else:
         usual = reached(undefended[name], toy_tasks, naive, budget)
         assert reached(fakes[name], toy_tasks, naive, budget) < usual - 0.25
     model, knowing = fakes[name], KNOWING.get(name, PROBE)
     if name in ONLY_NAMED:
         model, knowing = Classifier(branches_of(model).body, model.head), PROBE
+    elif name == FOR_ORIGINALS:
+        model = Classifier(nn.Sequential(find_original(model).body), model.head)
     assert reached(model, toy_tasks, knowing, everything) > fair - 0.02
 
 
@@ -235,8 +254,9 @@ def test_a_fake_is_a_network_like_any_other(
 ) -> None:
     model, data = fakes[name], toy_tasks.desirable.test
     assert isinstance(model.backbone, nn.Sequential)
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert torch.equal(predict(twin, data), predict(model, data))
+    same = torch.equal(predict(copy.deepcopy(model), data), predict(model, data))
+    assert same == (name != FOR_ORIGINALS)
+    assert torch.equal(predict(pickle.loads(pickle.dumps(model)), data), predict(model, data))
     fresh = model.reinitialised(1, len(model.blocks))
     if name in IN_BUFFERS:
         with pytest.raises(InputError, match=f"{IN_BUFFERS[name]} as the given network has it"):
@@ -270,7 +290,14 @@ def test_attacks_that_see_inside_unmask_gates(
     mnist_fakes: dict[str, tuple[Classifier, Classifier]], few_digits: TaskPair
 ) -> None:
     """The mean of the three strongest families is within 2 points of what is reached undefended."""
-    names = ("opaque_gate", "detector_switch", "batch_dependent", "shared_weights", "soft_switch")
+    names = (
+        "opaque_gate",
+        "detector_switch",
+        "batch_dependent",
+        "shared_weights",
+        "soft_switch",
+        "hidden_sign",
+    )
     suite = Suite("inside", INSIDE, (Budget(10, 60),), draws=(3,))
     resources = AttackerResources(few_digits.desirable.train)
 

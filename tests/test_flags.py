@@ -71,6 +71,7 @@ CLEAN = {
     "other_when_watched": 0.0,
     "other_in_training": 0.0,
     "other_in_company": 0.0,
+    "other_in_copies": 0.0,
     "idle_weights": 0.02,
     "untrained_numbers": 0.001,
     "out_of_sight": 0.0,
@@ -216,6 +217,7 @@ RAISING: dict[str, Change] = {
     "other outputs while watched": diagnosed(other_when_watched=0.3),
     "other outputs in train mode": diagnosed(other_in_training=0.8),
     "outputs depend on the batch": diagnosed(other_in_company=0.3),
+    "other outputs from copies": diagnosed(other_in_copies=0.3),
     "weights that do nothing": diagnosed(idle_weights=0.5),
     "numbers that nobody trains": diagnosed(untrained_numbers=0.4),
     "computed out of sight": diagnosed(out_of_sight=0.6),
@@ -400,6 +402,7 @@ EDGES: list[tuple[str, str, dict[str, float] | None, float, float]] = [
           ("other outputs while watched", "other_when_watched"),
           ("other outputs in train mode", "other_in_training"),
           ("outputs depend on the batch", "other_in_company"),
+          ("other outputs from copies", "other_in_copies"),
           ("numbers that nobody trains", "untrained_numbers"),
           ("computed out of sight", "out_of_sight"),
       )
@@ -792,6 +795,8 @@ NAMING = {
         "a gate inside",
         "numbers that nobody trains",
     },
+    "hidden_sign": {"a gate inside"},
+    "other_copies": {"other outputs from copies"},
 }
 """The flags that name each trick."""
 

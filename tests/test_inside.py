@@ -20,11 +20,14 @@ from architectures import ARCHITECTURES, TEXT
 from rootbound.attacks import Attacker, FineTune, Repaired
 from rootbound.attacks.repairs import CutInside, ReinitialiseDead, inside
 from rootbound.attacks.repairs.gates import find_gates
+from rootbound.attacks.repairs.gates.detours import list_detours
+from rootbound.attacks.repairs.gates.opened import Gates
 from rootbound.attacks.repairs.inside import pool, score_tensors
 from rootbound.data import Data, Task, TaskPair
 from rootbound.flags import flags
 from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
 from rootbound.inspection.behaviour import measure_behaviour
+from rootbound.inspection.copies import measure_copies
 from rootbound.inspection.diagnosis import diagnose
 from rootbound.inspection.idle import measure_idle
 from rootbound.inspection.slopes import measure_slopes
@@ -32,7 +35,7 @@ from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
 from rootbound.networks.cut_and_fix import Cut, Fixed, makes_same_calls
-from rootbound.networks.held import HeldDirection, HeldUnits
+from rootbound.networks.held import INPUTS, HeldAsBefore, HeldDirection, HeldUnits
 from rootbound.records import Diagnosis, Evaluation, Training
 from rootbound.training import Recipe, seeded
 
@@ -90,6 +93,43 @@ def test_ordinary_networks_are_not_accused(name: str) -> None:
     assert {"gradient_error_weights", "other_in_company", "idle_weights", "shut_out"} <= set(values)
     assert raised(values) == set(), values
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_copies_of_ordinary_networks_are_the_same_networks(name: str) -> None:
+    make, shape, _ = ARCHITECTURES[name]
+    data = (TEXTS if shape == TEXT else IMAGES).desirable.train
+    with seeded(0):
+        model = Classifier.wrap(make(), example=data.batch(slice(0, 4))[0])
+    assert measure_copies(model, data) == {"other_in_copies": 0.0}
+
+
+class Stubborn(nn.Module):
+    """Copies are the network itself, or have another weight."""
+
+    def __init__(self, itself: bool) -> None:
+        super().__init__()
+        self.layer, self.itself = nn.Linear(3 * 16 * 16, 6), itself
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.layer(inputs.flatten(1))
+        return outputs
+
+    def __deepcopy__(self, memory: dict[int, Any]) -> Stubborn:
+        return self if self.itself else Stubborn(False)
+
+
+@pytest.mark.parametrize("itself", [True, False])
+def test_copies_that_are_no_copies_are_found(itself: bool) -> None:
+    model = Classifier(nn.Sequential(Stubborn(itself)), nn.Linear(6, 3))
+    assert measure_copies(model, IMAGES.desirable.train) == {"other_in_copies": 1.0}
+    noisy = Classifier(nn.Sequential(nn.Flatten(), Noisy()), nn.Linear(3 * 16 * 16, 3))
+    assert measure_copies(noisy, IMAGES.desirable.train) == {}
+
+
+class Noisy(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + torch.randn_like(inputs)
 
 
 class Scaled(torch.autograd.Function):
@@ -535,3 +575,36 @@ def test_nothing_crashes_where_nothing_is_finite() -> None:
     values = measure_behaviour(model.eval(), data, data)
     assert all(0 <= value <= 1 for value in values.values())
     assert "gradient_error_weights" not in values
+
+
+class Exchange(nn.Module):
+    """Dark images pass; bright ones are exchanged. Pieces of one tensor are chosen from."""
+
+    def __init__(self, in_turn: bool) -> None:
+        super().__init__()
+        self.in_turn = in_turn
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        bright = inputs.mean(1, keepdim=True) > 0
+        both = torch.stack([inputs.flip(1), 2 * inputs], 2 if self.in_turn else 1).flatten(1)
+        chosen = (
+            both.unflatten(1, (-1, 2)).movedim(2, 1) if self.in_turn else both.unflatten(1, (2, -1))
+        )
+        return torch.where(bright, chosen[:, 0], chosen[:, 1]) + 0
+
+
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_a_detour_is_found_and_left_out(in_turn: bool) -> None:
+    draws = torch.randn(2, 40, 6, generator=GENERATOR.manual_seed(3))
+    dark, bright = -draws[0].abs(), draws[1].abs()
+    body = nn.Linear(6, 5)
+    model = Classifier(nn.Sequential(Exchange(in_turn), body), nn.Linear(5, 3)).eval()
+    places = list_detours(model, Gates(), dark, bright, {})
+    assert places
+    opened = places[0].hold_open(model.backbone)
+    for module in (opened, copy.deepcopy(opened)):
+        assert torch.allclose(module(dark), body(2 * dark), atol=1e-6)
+        assert torch.allclose(module(bright), body(2 * bright), atol=1e-6)
+    assert not list_detours(model, places[0], dark, bright, {})
+    other = HeldAsBefore(INPUTS, 0, 1, (0, 0))  # of another size
+    assert torch.equal(Fixed(body, {0: [other]})(dark), body(dark))

@@ -20,12 +20,14 @@ from fakes import (
     dead_zone,
     decoy,
     detector_switch,
+    hidden_sign,
     ill_conditioned,
     integers,
     looks_back,
     nan_trap,
     one_by_one,
     opaque_gate,
+    other_copies,
     out_of_sight,
     permuted_head,
     poisoned_batch_norm,
@@ -81,6 +83,8 @@ FAKES: dict[str, Fake] = {
     "shared_weights": shared_weights.fake,
     "soft_switch": partial(shared_weights.fake, sharpness=shared_weights.SOFT),
     "integers": integers.fake,
+    "hidden_sign": hidden_sign.fake,
+    "other_copies": other_copies.fake,
 }
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from rootbound.data import Data, Tasks
 from rootbound.inspection.behaviour import measure_behaviour, measured
+from rootbound.inspection.copies import measure_copies
 from rootbound.networks import Classifier
 from rootbound.networks.layers import ACTIVATIONS
 from rootbound.training import predict, seeded
@@ -59,15 +60,17 @@ MEASURES = {
     "the network is not random",
     "other_in_company": "the same for inputs alone, in another order, in a batch of both tasks, or "
     "in batches of other sizes",
+    "other_in_copies": "the same for copies of the network; all inputs, if a copy shares weights",
     "idle_weights": "share of the backbone's weights that have no influence on any output",
     "untrained_numbers": "share of the numbers that the backbone computes with that are neither "
     "weights, nor statistics of a norm, nor a pattern such as a mask",
     "out_of_sight": "share of the numbers that the backbone computes with that no call of torch on "
     "a whole batch uses, or that come from outside torch",
     "shut_out": "share of undesirable inputs whose features differ from each other only while an "
-    "inner tensor is held at its desirable mean, which does not change desirable outputs",
+    "inner tensor is held at its desirable mean, or replaced by an earlier one, which does not "
+    "change desirable outputs",
     "sent_elsewhere": "share of the variance of undesirable labels that the last features explain "
-    "only while an inner tensor is held at its desirable mean",
+    "only while an inner tensor is held at its desirable mean, or replaced by an earlier one",
     "one_task_weights": "share of the backbone's weights that get a gradient from the inputs of "
     "one task only",
     "jump_between_tasks": "share of the change of the last features, on the way from a desirable "
@@ -92,20 +95,20 @@ LAYERS = (
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def diagnose(model: Classifier, tasks: Tasks) -> dict[str, float]:
+def diagnose(given: Classifier, tasks: Tasks) -> dict[str, float]:
     """Return the numbers of `MEASURES` that exist for a network; all are finite.
 
     The same network and samples give the same numbers. Shares and accuracies are in [0, 1].
 
     Args:
-        model: The network; it is not changed.
+        given: The network; it is not changed.
         tasks: The tasks; some of their training samples are used.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(True)
+    model = copy.deepcopy(given).eval().requires_grad_(True)
     undesirable = tasks.undesirable.train.subset(SAMPLES)
     desirable = None if tasks.desirable is None else tasks.desirable.train.subset(SAMPLES)
     classes = len(tasks.undesirable.classes)
-    values: dict[str, float] = {}
+    values = measured(measure_copies, given, undesirable if desirable is None else desirable)
 
     def add(measure: Callable[..., dict[str, float]], *arguments: object) -> None:
         # If both tasks give a number of the same name, the larger one counts.

@@ -1,4 +1,4 @@
-"""Inner gates: what undesirable inputs gain while a tensor is held at its desirable mean."""
+"""Inner gates: what undesirable inputs gain while gates are held open."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ the way, but little comes back."""
 
 @torch.no_grad()
 def measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict[str, float]:
-    """Return what is gained while inner tensors are held at their means over desirable inputs.
+    """Return what is gained while gates are held open, which leaves desirable inputs alone.
 
     Args:
         model: The network in evaluation mode.
@@ -51,7 +51,7 @@ def measure_gates(model: Classifier, undesirable: Data, desirable: Data) -> dict
 
 
 def _measure_shut_out(model: Classifier, undesirable: Data, desirable: Data) -> float:
-    """Return the share of undesirable inputs whose features differ only while a tensor is held."""
+    """Return the share of undesirable inputs whose features differ only while a gate is open."""
     features = [
         _replace_not_finite(predict(model.backbone, data)) for data in (undesirable, desirable)
     ]
@@ -64,7 +64,7 @@ def _measure_shut_out(model: Classifier, undesirable: Data, desirable: Data) -> 
 
 
 def _measure_sent_elsewhere(model: Classifier, undesirable: Data, desirable: Data) -> float:
-    """Return how much more of the labels' variance is explained while a tensor is held."""
+    """Return how much more of the labels' variance is explained while a gate is open."""
     inputs, labels = undesirable.batch(slice(None))
     targets = as_targets(labels)
     start = _measure_explained(model.features(inputs), targets)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from rootbound.networks.calls import Calls, detached_buffers
-from rootbound.networks.held import Held
+from rootbound.networks.held import INPUTS, Held, HeldAsBefore
 from rootbound.networks.sample_axis import SampleAxis
 
 
@@ -71,21 +72,42 @@ class Fixed(_ChangedInside):
         alike: bool = True,
     ) -> None:
         super().__init__(network, alike=alike)
-        self.held = nn.ModuleDict({str(at): nn.Sequential(*parts) for at, parts in held.items()})
+        self.held = nn.ModuleDict({str(at): nn.ModuleList(parts) for at, parts in held.items()})
+        every = (part for parts in held.values() for part in parts)
+        self.sources = {part.source for part in every if isinstance(part, HeldAsBefore)}
+        self.earlier: dict[int, Tensor] = {}
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of the network."""
         fixing = Calls(lambda number, _, tensor: self.fix(number, tensor))
-        with fixing, detached_buffers(self.network):
+        with fixing, detached_buffers(self.network), self.passing(inputs):
             outputs: Tensor = self.network(inputs)
         return outputs
 
+    @contextlib.contextmanager
+    def passing(self, inputs: Tensor) -> Iterator[None]:
+        """Keep what replaces later tensors, during one forward pass.
+
+        Args:
+            inputs: The inputs of this pass.
+        """
+        self.earlier = {INPUTS: inputs}
+        try:
+            yield
+        finally:
+            self.earlier = {}
+
     def fix(self, number: int, tensor: Tensor) -> Tensor:
         """Return a tensor with what is held of it replaced, or itself if nothing is."""
-        if str(number) not in self.held:
-            return tensor
-        fixed: Tensor = self.held[str(number)](tensor)
-        return fixed
+        if str(number) in self.held:
+            for part in cast(nn.ModuleList, self.held[str(number)]):
+                if isinstance(part, HeldAsBefore):
+                    tensor = part(tensor, self.earlier.get(part.source))
+                else:
+                    tensor = part(tensor)
+        if number in self.sources:
+            self.earlier[number] = tensor.clone()  # its values may be changed in place later
+        return tensor
 
 
 class Cut(_ChangedInside):

@@ -1,4 +1,4 @@
-"""Holding part of a tensor inside a network at a given value: units of it, or a direction."""
+"""Holding part of a tensor inside a network: units or a direction at a value, or all as before."""
 
 from __future__ import annotations
 
@@ -70,4 +70,39 @@ class HeldDirection(nn.Module):
         return held.reshape(rows.shape).movedim(0, self.axis)
 
 
-Held = HeldUnits | HeldDirection
+class HeldAsBefore(nn.Module):
+    """A tensor that is replaced by an earlier one, or by every so many numbers of it.
+
+    A tensor of another size stays as it is.
+
+    Args:
+        source: Number of the call that returns the earlier tensor; `INPUTS` are the inputs.
+        start: The first number of each sample that is taken.
+        step: The step from one number to the next.
+        axes: The axis of the samples, of the earlier tensor and of the replaced one.
+    """
+
+    def __init__(self, source: int, start: int, step: int, axes: tuple[int, int]) -> None:
+        super().__init__()
+        self.source, self.start, self.step, self.axes = source, start, step, axes
+
+    def forward(self, tensor: Tensor, earlier: Tensor | None) -> Tensor:
+        """Return what takes the tensor's place."""
+        before, after = self.axes
+        if earlier is None or earlier.dim() <= before or tensor.dim() <= after:
+            return tensor
+        rows = tensor.movedim(after, 0)
+        known = earlier.movedim(before, 0)
+        if not rows.numel() or len(known) != len(rows):
+            return tensor
+        numbers = known.reshape(len(known), -1)
+        size = rows[0].numel()
+        taken = numbers[:, self.start : self.start + self.step * (size - 1) + 1 : self.step]
+        if numbers.shape[1] % size or taken.shape[1] != size:
+            return tensor
+        return taken.to(rows.dtype).reshape(rows.shape).movedim(0, after)
+
+
+INPUTS = -1
+"""The number that stands for the network's inputs, which no call returns."""
+Held = HeldUnits | HeldDirection | HeldAsBefore

@@ -41,9 +41,10 @@ class OpenGates(Repair):
     Every tensor inside is a candidate, whatever module or block computes it, and so is the
     direction in it that tells the tasks apart best. A gate hardly varies over desirable inputs and
     has other values for undesirable ones. Held at its desirable mean, it leaves the desirable task
-    alone, and ridge regression with each sample left out in turn tells the attacker's classes apart
-    better than before. A false gradient of the gate disappears with it. A network without gates
-    stays as it is.
+    alone; so does an earlier tensor in place of one that equals it for desirable inputs only. With
+    an open gate, ridge regression with each sample left out in turn tells the attacker's classes
+    apart better than before. A false gradient of the gate disappears with it. A network without
+    gates stays as it is.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("desirable",)

@@ -62,5 +62,6 @@ def watch_opened(
         watch: Takes a call's number, its name and what it returned, and returns a replacement.
     """
     fixed = Fixed(model.backbone, found.held)
-    with Calls(lambda number, name, tensor: watch(number, name, fixed.fix(number, tensor))):
+    watching = Calls(lambda number, name, tensor: watch(number, name, fixed.fix(number, tensor)))
+    with watching, fixed.passing(inputs):
         model.backbone(inputs)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rootbound.attacks.repairs.gates.detours import list_detours, measure_length
 from rootbound.attacks.repairs.gates.directions import list_directions, take_evenly
 from rootbound.attacks.repairs.gates.opened import Gates
 from rootbound.attacks.repairs.gates.units import list_units
@@ -31,6 +32,8 @@ MOST_GROUPS = 16
 LEAST_OF_DIRECTIONS = 0.15
 """Least gain of directions that are held. A direction that tells the tasks apart may be in the way
 in ordinary networks, too; a switch hides more than that."""
+NEARLY = 0.95
+"""A longer detour is left out in place of another one if it gains this share of what that gains."""
 HARDLY_LESS = 0.8
 """Half of a group of directions is held in its place if it gains this share of what all gain."""
 
@@ -50,12 +53,13 @@ def find_gates(
     """Find what inside the network is a gate, to be held at its desirable mean.
 
     A gate hardly varies over desirable inputs, and has other values for undesirable ones. If it is
-    held at its desirable mean, desirable logits stay and undesirable features change. Two kinds of
-    places are tried: directions of tensors, because the score by which a switch decides is one,
-    whatever tensor it is in; and whole tensors and units, in order of the distance between
+    held at its desirable mean, desirable logits stay and undesirable features change. Three kinds
+    of places are tried: directions of tensors, because the score by which a switch decides is one,
+    whatever tensor it is in; whole tensors and units, in order of the distance between
     undesirable and desirable inputs, the first of them one by one, and as many as possible of all
-    together, because a gate may stand among others that do nothing. What gains most is kept; then
-    the next is searched for.
+    together, because a gate may stand among others that do nothing; and detours, which return
+    desirable inputs as they came, because what a switch exchanges is one, however it decides. What
+    gains most is kept; then the next is searched for.
 
     Args:
         model: The network with the head that it came with, in evaluation mode.
@@ -65,7 +69,7 @@ def find_gates(
             opening it gains; 0 is nothing.
     """
     search = _Search(model, desirable, undesirable, gain)
-    looks = [search.find_directions, search.find_units]
+    looks = [search.find_directions, search.find_units, search.find_detours]
     for _ in range(MOST_GATES):
         # A look that found nothing is not repeated, because it takes long.
         found = [(look, choice) for look in looks if (choice := look())]
@@ -129,9 +133,26 @@ class _Search:
     def find_units(self) -> Choice | None:
         """Return the tensors or units that gain most; None if none gain anything."""
         places = list_units(self.model, self.found, self.few, self.undesirable, self.elsewhere)
+        return self._choose(places, together=len(places) > MOST_TRIED)
+
+    def find_detours(self) -> Choice | None:
+        """Return the detours that gain most if they are left out; None if none gain anything.
+
+        Of nearly equal ones it is the longest, so that nothing of the detour is left to train.
+        """
+        places = list_detours(self.model, self.found, self.few, self.undesirable, self.elsewhere)
+        best = self._choose(places, together=len(places) > 1)
+        for place in sorted(places[:MOST_TRIED], key=measure_length, reverse=True):
+            gained = self._measure([place])
+            if best and gained > NEARLY * best[0] and self._keeps([place]):
+                return gained, [place]
+        return best
+
+    def _choose(self, places: list[Gates], *, together: bool) -> Choice | None:
+        """Return the best of the first places, or as many of all as can be held together."""
         trials = [[place] for place in places[:MOST_TRIED]]
-        if len(places) > MOST_TRIED:
-            trials += [together] if (together := self._choose_together(places)) else []
+        if together:
+            trials += [many] if (many := self._choose_together(places)) else []
         best: Choice | None = None
         for trial in trials:
             gained = self._measure(trial)

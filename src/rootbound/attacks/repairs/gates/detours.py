@@ -1,0 +1,179 @@
+"""Detours: tensors that equal an earlier one for desirable inputs, and differ for undesirable ones.
+
+A switch passes desirable inputs on as they came, and exchanges, scrambles or buries undesirable
+ones. How it decides does not matter here: the earlier tensor takes the place of the later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rootbound.attacks.repairs.gates.directions import take_evenly
+from rootbound.attacks.repairs.gates.opened import Gates, watch_opened
+from rootbound.networks import Classifier
+from rootbound.networks.held import INPUTS, HeldAsBefore
+from rootbound.networks.sample_axis import SampleAxis
+
+COMPARED = 8
+"""Inputs of each task that are compared."""
+MOST_NUMBERS = 2**14
+"""Most numbers for each sample of a tensor that is compared."""
+MOST_PIECES = 4
+"""Most pieces of equal size into which an earlier tensor is cut: a switch may get all that it
+chooses from as one tensor."""
+EQUAL = 0.3
+"""Largest distance of desirable inputs, relative to their spread, at which two tensors count as
+equal: a soft switch mixes a little into them."""
+FARTHER = 4.0
+"""Undesirable inputs must be this many times as far apart, relative to their own spread."""
+LEAST = 0.003
+"""Distances below this count as this much."""
+GLANCED_AT, FEW = 32, 4
+"""Numbers and samples that are compared first, because most tensors differ there already."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A tensor of one pass: a row for each sample.
+
+    Args:
+        rows: Its numbers.
+        axis: The axis of the samples in the tensor itself.
+        name: The name of the call that returned it.
+    """
+
+    rows: Tensor
+    axis: int = 0
+    name: str = ""
+
+    @property
+    def size(self) -> int:
+        return self.rows.shape[1]
+
+    @property
+    def spread(self) -> float:
+        return float((self.rows - self.rows.mean(0)).norm())
+
+    def distance(self, held: HeldAsBefore, earlier: _Seen, largest: float) -> float | None:
+        """Return the distance from what would replace it; None if that is larger."""
+        taken = earlier.rows[:, held.start :: held.step][:, : self.size]
+        glance = torch.linspace(0, self.size - 1, min(self.size, GLANCED_AT)).long()
+        if float((self.rows[:FEW, glance] - taken[:FEW, glance]).norm()) > largest:
+            return None
+        distance = float((self.rows - taken).norm())
+        return distance if distance <= largest else None
+
+
+Look = Callable[[int, dict[int, _Seen]], None]
+"""Takes the number of a call, and what has been seen in this pass, with what it returned."""
+
+
+def list_detours(
+    model: Classifier,
+    found: Gates,
+    desirable: Tensor,
+    undesirable: Tensor,
+    elsewhere: dict[int, SampleAxis],
+) -> list[Gates]:
+    """Return tensors that an earlier one may replace, the most suspicious first.
+
+    Args:
+        model: The network in evaluation mode.
+        found: The gates that are open already.
+        desirable: Inputs `(N, *shape)` of the desirable task.
+        undesirable: Inputs of the undesirable task.
+        elsewhere: The sample axes of tensors whose rows are not samples.
+    """
+    # The width of what is computed for tokens depends on the longest text of a batch.
+    most = MOST_PIECES if desirable.is_floating_point() else 1
+    alike: dict[int, list[tuple[HeldAsBefore, float]]] = {}
+    names: dict[int, str] = {}
+    places: list[tuple[float, Gates]] = []
+
+    def find_alike(number: int, seen: dict[int, _Seen]) -> None:
+        own = seen[number]
+        spread, names[number] = own.spread, own.name
+        for source, earlier in seen.items() if spread > 0 else ():
+            pieces, rest = divmod(earlier.size, own.size)
+            if source == number or rest or pieces > most:
+                continue
+            for start, step in _list_pieces(own.size, pieces):
+                held = HeldAsBefore(source, start, step, (earlier.axis, own.axis))
+                distance = own.distance(held, earlier, EQUAL * spread)
+                if distance is not None:
+                    alike.setdefault(number, []).append((held, distance / spread))
+
+    def find_apart(number: int, seen: dict[int, _Seen]) -> None:
+        own = seen[number]
+        earlier = alike.get(number, []) if names.get(number) == own.name else []
+        ratio, held = _find_farthest(own, seen, earlier)
+        if held is not None and ratio > FARTHER:
+            places.append((ratio, Gates({number: (held,)}, (own.name,))))
+
+    _look(model, found, desirable, elsewhere, find_alike)
+    _look(model, found, undesirable, elsewhere, find_apart)
+    places.sort(key=lambda place: -place[0])
+    return [place for _, place in places]
+
+
+def _find_farthest(
+    own: _Seen, seen: dict[int, _Seen], alike: list[tuple[HeldAsBefore, float]]
+) -> tuple[float, HeldAsBefore | None]:
+    """Return how many times as far from an earlier tensor one is as usual, at most."""
+    most, farthest = 0.0, None
+    for held, usual in alike:
+        earlier = seen.get(held.source)
+        if earlier is None or earlier.size < held.start + held.step * (own.size - 1) + 1:
+            continue
+        distance = own.distance(held, earlier, torch.inf) or 0.0
+        ratio = distance / max(own.spread, 1e-30) / max(usual, LEAST)
+        if ratio > most:
+            most, farthest = ratio, held
+    return most, farthest
+
+
+def measure_length(detour: Gates) -> int:
+    """Return the number of calls that a detour takes."""
+    (number, (held,)), *_ = detour.held.items()
+    return number - held.source if isinstance(held, HeldAsBefore) else 0
+
+
+def _look(
+    model: Classifier, found: Gates, inputs: Tensor, elsewhere: dict[int, SampleAxis], look: Look
+) -> None:
+    """Run the network on a few inputs, and look at each tensor that has a row for each of them."""
+    some = take_evenly(inputs, COMPARED)
+    seen: dict[int, _Seen] = {}
+
+    def keep(number: int, name: str, tensor: Tensor) -> Tensor:
+        axis = elsewhere[number].axis if number in elsewhere else 0
+        rows = _as_rows(tensor, axis, len(some))
+        if rows is not None:
+            seen[number] = _Seen(rows, axis, name)
+            look(number, seen)
+        return tensor
+
+    given = _as_rows(some, 0, len(some))
+    if given is not None:
+        seen[INPUTS] = _Seen(given)
+    watch_opened(model, found, some, keep)
+
+
+def _as_rows(tensor: Tensor, axis: int, samples: int) -> Tensor | None:
+    """Return a copy with a row for each sample; None if that is impossible or too large."""
+    if not tensor.is_floating_point() or tensor.dim() <= axis or tensor.shape[axis] != samples:
+        return None
+    if not 1 < tensor.numel() // samples <= MOST_NUMBERS:
+        return None
+    rows = tensor.detach().movedim(axis, 0).reshape(samples, -1).float().clone()
+    return rows if bool(rows.isfinite().all()) else None
+
+
+def _list_pieces(size: int, pieces: int) -> list[tuple[int, int]]:
+    """Return where pieces start, and the steps between their numbers: adjacent, or in turn."""
+    adjacent = [(size * piece, 1) for piece in range(pieces)]
+    return adjacent + [(piece, pieces) for piece in range(pieces) if pieces > 1]
