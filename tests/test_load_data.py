@@ -27,6 +27,7 @@ from architectures import OneConvolution
 from rootbound.datasets import Dataset, Layout
 from rootbound.datasets.dataset import build_dataset
 from rootbound.datasets.holdout import hold_out
+from rootbound.evaluation.timed_plan import TimedPlan
 
 COLOURS = {"bird": 40, "cat": 90, "dog": 150, "person": 210}
 
@@ -90,15 +91,19 @@ def photos(tmp_path: Path) -> Path:
 def test_from_nothing_to_a_verdict_in_three_lines(
     photos: Path, few_steps_of_their_own: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The time is up after three rounds, however fast the machine is.
+    monkeypatch.setattr(TimedPlan, "_fits", lambda plan, _: plan._round_count < 3)
     monkeypatch.chdir(photos.parent)
     tasks = rb.load_data("photos/").split("cat,dog", "person,bird")
     model = rb.defend(OneConvolution(classes=2), tasks)
-    verdict = rb.audit(model, tasks, minutes=0.2)
+    verdict = rb.audit(model, tasks, minutes=60)
     assert type(model) is OneConvolution
     assert tasks.desirable.classes == ("cat", "dog")
     assert "10 labels per class" in str(verdict)
     assert verdict.advantage(labels=10) == verdict.advantage()
-    assert verdict.evaluation.context["suite"].startswith("quick-2 with own budgets")
+    context = verdict.evaluation.context
+    assert context["suite"].startswith("quick-2 with own budgets")
+    assert (context["time"]["rounds"], context["time"]["stopped"]) == (3, True)
 
 
 def test_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> None:
