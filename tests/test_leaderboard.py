@@ -25,18 +25,18 @@ from rootbound.report.leaderboard.frontier import frontier
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.leaderboard.table import table
 
-GOLDEN = Path(__file__).parent / "golden"
+APART = Path(__file__).parent / "golden" / "apart"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shutil.copy(GOLDEN / "records.json.gz", tmp_path)
+    shutil.copy(APART / "records.json.gz", tmp_path)
     return tmp_path
 
 
 @pytest.fixture(scope="module")
 def evaluation() -> Evaluation:
-    return Evaluation.load(GOLDEN)
+    return Evaluation.load(APART)
 
 
 def test_standings_are_the_metrics_of_each_method(evaluation: Evaluation) -> None:
@@ -55,6 +55,12 @@ def test_standings_are_the_metrics_of_each_method(evaluation: Evaluation) -> Non
         chosen = metrics.selected(evaluation, method, one.worst.labels).values()
         assert one.worst.attack in {record.family for record in chosen}
         assert one.exact == metrics.points(metrics.attacked(evaluation, method, labels[-1], EXACT))
+
+
+def test_standings_differ_and_have_their_signs(evaluation: Evaluation) -> None:
+    found = {one.method: one.worst for one in metrics.standings(evaluation)}
+    advantages = {name: round(one.advantage.mean, 2) for name, one in found.items() if one}
+    assert advantages == {"BestResponse": -8.33, "SelectiveDistillation": -3.33, "Plain": 2.5}
 
 
 def test_the_least_advantage_comes_first_and_the_unreliable_last(evaluation: Evaluation) -> None:

@@ -17,6 +17,7 @@ from rootbound import report
 from rootbound.core.errors import InputError
 from rootbound.publishing.card import resistance_card, to_markdown
 from rootbound.records import Evaluation
+from rootbound.report.leaderboard import write_leaderboard
 
 GOLDEN = Path(__file__).parent / "golden"
 OUTPUTS = ("report.html", "summary.md")
@@ -42,6 +43,18 @@ def test_golden(name: str, golden_report: Path) -> None:
     assert numbered(made) == numbered(wanted)
     found, expected = ([float(one) for one in COORDINATE.findall(text)] for text in (made, wanted))
     assert found == pytest.approx(expected, abs=5e-6, rel=0)
+
+
+@pytest.mark.parametrize("name", ["summary.md", "leaderboard.md"])
+def test_golden_apart(name: str, tmp_path: Path) -> None:
+    """Here all standings differ, and some are below zero: a wrong sign shows."""
+    shutil.copy(GOLDEN / "apart" / "records.json.gz", tmp_path)
+    report.write(tmp_path)
+    write_leaderboard(tmp_path)
+    made = (tmp_path / name).read_text()
+    if os.environ.get("ROOTBOUND_UPDATE_GOLDEN"):
+        (GOLDEN / "apart" / name).write_text(made)
+    assert made == (GOLDEN / "apart" / name).read_text()
 
 
 def test_same_input_same_bytes(golden_report: Path, tmp_path: Path) -> None:

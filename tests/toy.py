@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +17,8 @@ from rootbound.datasets import Dataset
 CLASSES, SIDE = 6, 16
 
 
-def toy_dataset() -> Dataset:
+def toy_dataset(noise: Sequence[float] = (0.15,) * CLASSES) -> Dataset:
+    """Return the data set; `noise` is the deviation of each class from its pattern."""
     generator = torch.Generator().manual_seed(7)
     patterns = functional.interpolate(
         torch.rand(CLASSES, 1, 4, 4, generator=generator), size=(SIDE, SIDE), mode="bilinear"
@@ -25,8 +27,9 @@ def toy_dataset() -> Dataset:
 
     def part(count: int) -> Data:
         labels = torch.arange(CLASSES).repeat(count)
-        noise = 0.15 * torch.randn(len(labels), 1, SIDE, SIDE, generator=generator)
-        images = (patterns[labels] + noise).clamp(0, 1).mul(255).byte()
+        deviations = torch.tensor(noise)[labels].view(-1, 1, 1, 1)
+        added = deviations * torch.randn(len(labels), 1, SIDE, SIDE, generator=generator)
+        images = (patterns[labels] + added).clamp(0, 1).mul(255).byte()
         return Data(images, labels, scaling)
 
     return Dataset("toy", tuple("012345"), part(60), part(20))
