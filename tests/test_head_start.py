@@ -253,3 +253,13 @@ def test_sentences_have_the_numbers_of_their_arms() -> None:
         "To the stronger of random weights and the public model these weights add +1.00 points at "
         "most (with 10 labels per class; 0.01 to 1.99)."
     )
+
+
+def test_what_differs_is_seeds_where_models_were_trained_and_draws_on_a_given_one() -> None:
+    trained = Evaluation.load(GOLDEN)
+    models = tuple(replace(one, settings="as given") for one in trained.trainings)
+    given = replace(trained, trainings=models)
+    for evaluation, values, title in ((trained, "seeds", "Seeds"), (given, "draws", "Draws of")):
+        case = find_cases(evaluation)[0]
+        assert f" the 2 {values} differ so much that the head start may be " in case.why_open()
+        assert head_start_title(case).startswith(title)

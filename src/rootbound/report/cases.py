@@ -109,6 +109,13 @@ class Case:
         gains = [(labels, gain) for labels, gain in known if gain is not None]
         return max(gains, key=lambda pair: pair[1].mean)
 
+    @cached_property
+    def models(self) -> int:
+        """How many models of the method there are; where there are several, they are the values."""
+        if metrics.is_given(self.evaluation):
+            return 1
+        return len({one.seed for one in self.evaluation.trainings if one.method == self.method})
+
     @property
     def called(self) -> str:
         """The name of the model in a sentence."""
@@ -187,9 +194,10 @@ class Case:
         labels, gain = max(undecided.items(), key=lambda pair: pair[1].high - pair[1].low)
         if math.isinf(gain.low):
             return "One draw of labels shows no spread: further draws may give another number."
+        values = f"{self.models} seeds" if self.models > 1 else f"{gain.seeds} draws"
         return (
-            f"With {in_words(labels)} the {gain.seeds} draws differ so much that the head start "
-            f"may be anything from {signed(gain.low)} to {signed(gain.high)} points."
+            f"With {in_words(labels)} the {values} differ so much that the head start may be "
+            f"anything from {signed(gain.low)} to {signed(gain.high)} points."
         )
 
     def sentence(self, *, named: bool) -> str:

@@ -26,9 +26,8 @@ def head_start_title(case: Case) -> str:
     if case.unknown:
         said = f"With {in_words(case.unknown[0])} no attack finished on every arm"
     elif any(map(is_undecided, case.gains.values())):
-        why = (
-            "One draw of labels cannot" if gain.seeds == 1 else "Draws of labels differ too much to"
-        )
+        values = "Seeds" if case.models > 1 else "Draws of labels"
+        why = "One draw of labels cannot" if gain.seeds == 1 else f"{values} differ too much to"
         said = f"{why} tell {case.called} from {case.over}"
     else:
         said = f"A warning says not to trust that {case.called} looks like {case.over}"
