@@ -1,5 +1,5 @@
 #!/bin/sh
-# A model that exists already is made resistant: it tells photographs of animals apart, and shall be
+# A model that exists already is made resistant: it tells photographs of animals apart, and is to be
 # no help in telling clothes apart.
 #
 #   sh examples/existing_model.sh CIFAR10 FASHION [OUT]
@@ -16,7 +16,7 @@ rootbound train --data "$data" --desirable bird,cat,deer,dog,frog,horse \
     --method Plain --epochs "$epochs" --out "$out/plain.safetensors"
 
 # Its architecture, data and classes are in its file.
-# A third of the epochs, at a lower rate than from nothing: what was learned shall be kept.
+# A third of the epochs, at a lower rate than from nothing: what was learned is to be kept.
 rootbound train --from "$out/plain.safetensors" --undesirable-data "$other" \
     --method BestResponse --method.recipe.learning_rate 3e-3 \
     --epochs "$(((epochs + 2) / 3))" --out "$out/defended.safetensors"

@@ -1,4 +1,4 @@
-"""A language model that knows how to go on with some texts and shall not learn others.
+"""A language model that knows how to go on with some texts and is not to learn others.
 
 python examples/language_model.py TEXTS [OUT]
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A causal language model of `transformers`: it goes on with descriptions of some packages, and shall
+# A causal language model of `transformers`: it goes on with descriptions of some packages, and is to
 # be no help in going on with others.
 #
 #   sh examples/language_model.sh SECTIONS [OUT]

@@ -1,4 +1,4 @@
-"""A language model that goes on with English texts, and shall be no help in going on with German.
+"""A language model that goes on with English texts, and is to be no help with German.
 
 python examples/languages.py TEXTS [gpt2|llama] [OUT]
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Photographs: a model that tells animals apart, and shall be no help in telling vehicles apart.
+# Photographs: a model that tells animals apart, and is to be no help in telling vehicles apart.
 #
 #   sh examples/photographs.sh CIFAR10 [OUT]
 #

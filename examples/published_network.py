@@ -1,4 +1,4 @@
-"""A published network is made resistant: it tells animals apart, and shall not help with vehicles.
+"""A published network is made resistant: it tells animals apart, and is no help with vehicles.
 
 python examples/published_network.py CIFAR10 [OUT]
 

@@ -1,4 +1,4 @@
-"""A model that tells games from graphics and shall be no help in telling mail from databases.
+"""A model that tells games from graphics and is to be no help in telling mail from databases.
 
 python examples/texts.py SECTIONS [OUT] [ENCODER]
 
