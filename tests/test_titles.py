@@ -184,6 +184,11 @@ def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> Non
     assert not describe_best(other).startswith(best.standing.method)
     assert describe_frontier(other).endswith("; 1 is unreliable")
     assert describe_frontier(rows).startswith("With 2 of 2 methods attackers gain less than 5")
+    alone = [row for row in rows if row.standing.method in ("Plain", "BestResponse")]
+    assert describe_frontier(alone) == (
+        "Attackers of BestResponse gain +0.0 points over scratch at most; the price is 0.00 points "
+        "of desirable accuracy"
+    )
     lost = replace(golden, trainings=tuple(
         replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
         for one in golden.trainings))  # fmt: skip

@@ -38,9 +38,17 @@ def describe_best(rows: Sequence[Entry]) -> str:
 
 
 def describe_frontier(rows: Sequence[Entry]) -> str:
-    """Return how many methods leave little, how many of them are cheap, and how many unreliable."""
+    """Return how many methods leave little, how many of them are cheap, and how many unreliable.
+
+    A single method is not counted; then the title says what it leaves, and at what price.
+    """
     methods = list_methods(rows)
     reliable = [row for row in methods if not row.is_doubtful and row.worst is not None]
+    if len(methods) == len(reliable) == 1:
+        (row,) = methods
+        price = "" if row.standing.change is None else f"; {describe_price(row.loss)}"
+        gain = signed(row.worst or 0.0)
+        return f"Attackers of {row.standing.method} gain {gain} points over scratch at most{price}"
     little = [row for row in reliable if row.worst is not None and row.worst < LARGE]
     cheap = [row for row in little if row.standing.change is None or row.loss < CHEAP]
     said = (
