@@ -153,6 +153,7 @@ def test_show_says_what_a_run_is(place: Path, capsys: pytest.CaptureFixture[str]
     for text in (
         Spec.load(place / "first").digest, "complete", "command: rootbound audit model.safetensors",
         "suite.name: demo-1 with own budgets", "seeds: 1", "defended, seed 0: ", "0 failed",
+        "demo-1 with own budgets, 1 seed, ",
     ):  # fmt: skip
         assert text in shown, (text, shown)
 

@@ -59,12 +59,13 @@ def _list(folders: Sequence[Path]) -> int:
 
 def _line(evaluation: Evaluation) -> str:
     context = evaluation.context
+    seeds = context.get("seeds", "?")
     return "  ".join(
         [
             f"{context.get('run', '?'):12}",
             "complete  " if evaluation.complete else "unfinished",
             str(context.get("date", "?")),
-            f"{context.get('suite', '?')}, {context.get('seeds', '?')} seeds,",
+            f"{context.get('suite', '?')}, {seeds} seed{'' if seeds == 1 else 's'}, "
             f"{len(evaluation.trainings)} models, {len(evaluation.records)} trials",
         ]
     )
