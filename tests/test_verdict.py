@@ -30,6 +30,7 @@ from rootbound.report.leaderboard.claims import Challenge
 from rootbound.report.leaderboard.entries import entries
 from rootbound.report.leaderboard.table import table
 from rootbound.report.limits import limits
+from rootbound.report.page import to_markdown
 from rootbound.report.settings import settings
 from rootbound.report.summary import summarise
 from rootbound.report.verdicts import SCHEMA, first_sentence
@@ -175,6 +176,7 @@ def test_nothing_is_said_where_all_are_unreliable(golden: Evaluation) -> None:
     assert first_sentence(broken).startswith("No verdict on ")
     assert all(sentence.startswith("No verdict on ") for sentence in headline(broken))
     assert len(headline(broken)) == 2
+    assert to_markdown(summarise(broken)).count(first_sentence(broken)) == 1
 
 
 def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> None:

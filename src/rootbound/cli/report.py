@@ -50,7 +50,8 @@ def present(
             page = write(path)
     values = verdict(evaluation, limit, command=command)
     write_verdict(path, values)
-    lines = [values["sentence"], *headline(evaluation), f"report: {page}"]
+    # Where there is no verdict on any model, the headline repeats the sentence.
+    lines = [*dict.fromkeys([values["sentence"], *headline(evaluation)]), f"report: {page}"]
     sys.stdout.write("\n".join(lines) + "\n")
     return page.parent
 

@@ -116,7 +116,8 @@ def to_html(
 
 def to_markdown(summary: Summary) -> str:
     """Return the summary as a Markdown document."""
-    first, *rest = summary.headline
+    # Where there is no verdict on any model, the headline repeats the first sentence.
+    first, *rest = dict.fromkeys(summary.headline)
     parts = [f"# {as_words(summary.title)}", f"**{as_words(first)}**", *map(as_words, rest)]
     for table in summary.tables:
         title = f"## {as_words(table.title)}"
