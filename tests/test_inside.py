@@ -20,7 +20,7 @@ from architectures import ARCHITECTURES, TEXT
 from rootbound.attacks import Attacker, FineTune, Repaired
 from rootbound.attacks.repairs import CutInside, ReinitialiseDead, inside
 from rootbound.attacks.repairs.gates import find_gates
-from rootbound.attacks.repairs.gates.detours import list_detours
+from rootbound.attacks.repairs.gates.detours import list_detours, list_fronts
 from rootbound.attacks.repairs.gates.opened import Gates
 from rootbound.attacks.repairs.inside import pool, score_tensors
 from rootbound.data import Data, Task, TaskPair
@@ -608,3 +608,27 @@ def test_a_detour_is_found_and_left_out(in_turn: bool) -> None:
     assert not list_detours(model, places[0], dark, bright, {})
     other = HeldAsBefore(INPUTS, 0, 1, (0, 0))  # of another size
     assert torch.equal(Fixed(body, {0: [other]})(dark), body(dark))
+
+
+class Before(nn.Module):
+    """Changes what the next layer does not read, and hides from it what bright images are."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        dark = (inputs.mean(1, keepdim=True) < 0).to(inputs.dtype)
+        read, unread = inputs.chunk(2, dim=1)
+        return torch.cat([read * dark, 3 - 2 * unread], dim=1) + 0
+
+
+def test_a_network_before_the_network_is_found_and_left_out() -> None:
+    draws = torch.randn(2, 40, 6, generator=GENERATOR.manual_seed(4))
+    dark, bright = -draws[0].abs(), draws[1].abs()
+    body = nn.Linear(6, 5)
+    with torch.no_grad():
+        body.weight[:, 3:] = 0.0
+    model = Classifier(nn.Sequential(Before(), body), nn.Linear(5, 3)).eval()
+    assert list_fronts(model, Gates(), dark, {})
+    opened = find_gates(model, dark, bright).hold_open(model.backbone)
+    assert torch.allclose(opened(dark), body(dark), atol=1e-6)
+    assert torch.allclose(opened(bright), body(bright), atol=1e-6)
+    unchanged = Classifier(nn.Sequential(nn.Flatten(), body), nn.Linear(5, 3)).eval()
+    assert not list_fronts(unchanged, Gates(), dark, {})

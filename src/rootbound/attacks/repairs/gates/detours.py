@@ -120,6 +120,34 @@ def list_detours(
     return [place for _, place in places]
 
 
+def list_fronts(
+    model: Classifier, found: Gates, desirable: Tensor, elsewhere: dict[int, SampleAxis]
+) -> list[Gates]:
+    """Return tensors of the size of the inputs that differ from them, in order of calls.
+
+    What computes such a tensor may be a network before the network, which turns desirable inputs
+    into others that the network treats alike. Then nothing inside equals the inputs.
+
+    Args:
+        model: The network in evaluation mode.
+        found: The gates that are open already.
+        desirable: Inputs `(N, *shape)` of the desirable task.
+        elsewhere: The sample axes of tensors whose rows are not samples.
+    """
+    places: list[Gates] = []
+
+    def compare(number: int, seen: dict[int, _Seen]) -> None:
+        own, inputs = seen[number], seen.get(INPUTS)
+        if inputs is None or inputs.size != own.size:
+            return
+        held = HeldAsBefore(INPUTS, 0, 1, (inputs.axis, own.axis))
+        if own.distance(held, inputs, LEAST * inputs.spread) is None:
+            places.append(Gates({number: (held,)}, (own.name,)))
+
+    _look(model, found, desirable, elsewhere, compare)
+    return places
+
+
 def _find_farthest(
     own: _Seen, seen: dict[int, _Seen], alike: list[tuple[HeldAsBefore, float]]
 ) -> tuple[float, HeldAsBefore | None]:

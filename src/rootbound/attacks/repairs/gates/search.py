@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates.detours import list_detours, measure_length
+from rootbound.attacks.repairs.gates.detours import list_detours, list_fronts, measure_length
 from rootbound.attacks.repairs.gates.directions import list_directions, take_evenly
 from rootbound.attacks.repairs.gates.opened import Gates
 from rootbound.attacks.repairs.gates.units import list_units
@@ -19,6 +19,8 @@ from rootbound.networks.sample_axis import find_elsewhere
 
 KEPT = 0.1
 """Largest relative change of desirable logits that counts as no change."""
+KEPT_BEHIND = 0.5
+"""The same without a network before the network, which imitates the inputs as well as it can."""
 APART = 5.0
 """Inputs were shut out if opening a gate moves their features apart by this factor."""
 FEW = 64
@@ -53,13 +55,14 @@ def find_gates(
     """Find what inside the network is a gate, to be held at its desirable mean.
 
     A gate hardly varies over desirable inputs, and has other values for undesirable ones. If it is
-    held at its desirable mean, desirable logits stay and undesirable features change. Three kinds
+    held at its desirable mean, desirable logits stay and undesirable features change. Four kinds
     of places are tried: directions of tensors, because the score by which a switch decides is one,
     whatever tensor it is in; whole tensors and units, in order of the distance between
     undesirable and desirable inputs, the first of them one by one, and as many as possible of all
-    together, because a gate may stand among others that do nothing; and detours, which return
-    desirable inputs as they came, because what a switch exchanges is one, however it decides. What
-    gains most is kept; then the next is searched for.
+    together, because a gate may stand among others that do nothing; detours, which return
+    desirable inputs as they came, because what a switch exchanges is one, however it decides; and
+    what a network before the network makes of the inputs, which then take its place. What gains
+    most is kept; then the next is searched for.
 
     Args:
         model: The network with the head that it came with, in evaluation mode.
@@ -69,7 +72,12 @@ def find_gates(
             opening it gains; 0 is nothing.
     """
     search = _Search(model, desirable, undesirable, gain)
-    looks = [search.find_directions, search.find_units, search.find_detours]
+    looks = [
+        search.find_directions,
+        search.find_units,
+        search.find_detours,
+        search.find_fronts,
+    ]
     for _ in range(MOST_GATES):
         # A look that found nothing is not repeated, because it takes long.
         found = [(look, choice) for look in looks if (choice := look())]
@@ -148,7 +156,12 @@ class _Search:
                 return gained, [place]
         return best
 
-    def _choose(self, places: list[Gates], *, together: bool) -> Choice | None:
+    def find_fronts(self) -> Choice | None:
+        """Return what gains most if the inputs take its place; None if nothing gains anything."""
+        places = list_fronts(self.model, self.found, self.few, self.elsewhere)
+        return self._choose(places, together=False, kept=KEPT_BEHIND)
+
+    def _choose(self, places: list[Gates], *, together: bool, kept: float = KEPT) -> Choice | None:
         """Return the best of the first places, or as many of all as can be held together."""
         trials = [[place] for place in places[:MOST_TRIED]]
         if together:
@@ -156,7 +169,7 @@ class _Search:
         best: Choice | None = None
         for trial in trials:
             gained = self._measure(trial)
-            if gained > (best[0] if best else 0.0) and self._keeps(trial):
+            if gained > (best[0] if best else 0.0) and self._keeps(trial, kept):
                 best = gained, trial
         return best
 
@@ -176,14 +189,14 @@ class _Search:
         """Add to the gates that are found."""
         self.closed, self.found = self._open(places), self._with(places)
 
-    def _keeps(self, places: list[Gates]) -> bool:
+    def _keeps(self, places: list[Gates], kept: float = KEPT) -> bool:
         """Return whether desirable logits hardly change while more is held."""
         opened = self._with(places).hold_open(self.model.backbone)
         after = self.model.head(opened(self.few))
         if not bool(after.isfinite().all()):
             return False
         spread = (self.logits - self.logits.mean(0)).norm()
-        return float((after - self.logits).norm()) <= KEPT * float(spread)
+        return float((after - self.logits).norm()) <= kept * float(spread)
 
     def _narrow(self, gained: float, group: list[Gates]) -> Choice:
         """Return as few neighbouring places of a group as gain nearly as much."""
