@@ -22,7 +22,7 @@ COMPARED = 8
 """Inputs of each task that are compared."""
 MOST_NUMBERS = 2**14
 """Most numbers for each sample of a tensor that is compared."""
-MOST_PIECES = 4
+MOST_PIECES = 16
 """Most pieces of equal size into which an earlier tensor is cut: a switch may get all that it
 chooses from as one tensor."""
 EQUAL = 0.3
@@ -58,12 +58,19 @@ class _Seen:
     def spread(self) -> float:
         return float((self.rows - self.rows.mean(0)).norm())
 
+    def glance(
+        self, earlier: _Seen, pieces: list[tuple[int, int]], largest: float
+    ) -> list[tuple[int, int]]:
+        """Return the pieces of an earlier tensor that may be within a distance."""
+        at = torch.linspace(0, self.size - 1, min(self.size, GLANCED_AT)).long()
+        starts, steps = torch.tensor(pieces).T.unsqueeze(2)
+        apart = earlier.rows[:FEW, starts + steps * at] - self.rows[:FEW, None, at]
+        near = apart.square().sum((0, 2)).sqrt() <= largest
+        return [piece for piece, is_near in zip(pieces, near.tolist(), strict=True) if is_near]
+
     def distance(self, held: HeldAsBefore, earlier: _Seen, largest: float) -> float | None:
         """Return the distance from what would replace it; None if that is larger."""
         taken = earlier.rows[:, held.start :: held.step][:, : self.size]
-        glance = torch.linspace(0, self.size - 1, min(self.size, GLANCED_AT)).long()
-        if float((self.rows[:FEW, glance] - taken[:FEW, glance]).norm()) > largest:
-            return None
         distance = float((self.rows - taken).norm())
         return distance if distance <= largest else None
 
@@ -101,7 +108,7 @@ def list_detours(
             pieces, rest = divmod(earlier.size, own.size)
             if source == number or rest or pieces > most:
                 continue
-            for start, step in _list_pieces(own.size, pieces):
+            for start, step in own.glance(earlier, _list_pieces(own.size, pieces), EQUAL * spread):
                 held = HeldAsBefore(source, start, step, (earlier.axis, own.axis))
                 distance = own.distance(held, earlier, EQUAL * spread)
                 if distance is not None:
