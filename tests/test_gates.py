@@ -186,9 +186,18 @@ def make(network: Callable[[], nn.Module]) -> Classifier:
         return Classifier(nn.Sequential(network()), nn.Linear(WIDTH, CLASSES)).eval()
 
 
+def leave_out(patch: pytest.MonkeyPatch, *looks: str) -> None:
+    """Let some of the search's looks find nothing."""
+    for look in looks:
+        patch.setattr(search, look, lambda *_: [])
+
+
 @pytest.mark.parametrize("sharpness", [3.0, 100.0])
 @pytest.mark.parametrize("idle", [0, 60])
-def test_a_switch_is_opened_whether_hard_or_soft(sharpness: float, idle: int) -> None:
+def test_a_switch_is_opened_whether_hard_or_soft(
+    sharpness: float, idle: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out(monkeypatch, "list_detours", "list_fronts")
     model = make(lambda: Switch(sharpness, idle))
     switch = model.get_submodule("backbone.0")
     assert isinstance(switch, Switch)
@@ -213,7 +222,7 @@ def test_an_ordinary_network_has_no_gate() -> None:
 
 def test_directions_that_gain_too_little_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(lambda: Switch(100.0))
-    monkeypatch.setattr(search, "list_units", lambda *_: [])
+    leave_out(monkeypatch, "list_units", "list_detours", "list_fronts")
     assert find_gates(model, KNOWN, OTHERS, lambda *_: search.LEAST_OF_DIRECTIONS).names == ()
     assert find_gates(model, KNOWN, OTHERS, lambda *_: search.LEAST_OF_DIRECTIONS + 0.01).names
 
@@ -276,7 +285,7 @@ class Places:
         """Return the gates that are found among directions."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(search, "list_directions", lambda *_: places)
-            patch.setattr(search, "list_units", lambda *_: [])
+            leave_out(patch, "list_units", "list_detours", "list_fronts")
             return find_gates(self.model, known, OTHERS, self.gain)
 
     @staticmethod
@@ -319,6 +328,7 @@ def test_what_gains_most_is_held_first(units_gain: float, monkeypatch: pytest.Mo
     monkeypatch.setattr(search, "MOST_GATES", 1)
     monkeypatch.setattr(search, "list_directions", lambda *_: [direction])
     monkeypatch.setattr(search, "list_units", lambda *_: [units])
+    leave_out(monkeypatch, "list_detours", "list_fronts")
     found = find_gates(some.model, KNOWN, OTHERS, Places.gain)
     assert found.names == (("1",) if units_gain < 1.0 else ("2",))
 

@@ -269,7 +269,7 @@ def test_what_was_not_reached_is_counted() -> None:
     run = by_hand.evaluation()
     # Of 78.3 % on the second seed `Good` reaches 78.0 %, and on the third of 79.2 % 78.2 %.
     row = cells_of(tables.steps(run), "Good")
-    assert row["fine-tuning the last 2 layers: 90 %"] == Cell(
+    assert row["fine-tuning the last 2 layers: 90\N{NO-BREAK SPACE}%"] == Cell(
         "not reached", "2 of 3 draws not reached", "good"
     )
     low = tuple(

@@ -28,7 +28,7 @@ SPLITS = {
     "frontier": ("MNIST: 0-4 desirable, 5-9 not", "2026-11-30_ea4110c_all_quick-2"),
     "frontier-odd-even": (
         "MNIST: odd digits desirable, even ones not",
-        "2026-11-26_e9f5538_all_odd_even",
+        "2026-11-30_ec1f5fa_all_quick-2_odd_even",
     ),
     "frontier-high-low": ("MNIST: 5-9 desirable, 0-4 not", "2026-11-26_e9f5538_all_high_low"),
     "frontier-fashion": (
