@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from rootbound.attacks.repairs.gates import Gates, find_gates, search
 from rootbound.attacks.repairs.gates.directions import MOST_NUMBERS, RIDGE, list_directions
+from rootbound.attacks.repairs.gates.opened import Watched
 from rootbound.attacks.repairs.gates.units import list_units
 from rootbound.attacks.repairs.inside import as_targets, explain
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
 from rootbound.networks.cut_and_fix import Fixed
 from rootbound.networks.held import HeldDirection, HeldUnits
-from rootbound.networks.sample_axis import SampleAxis
 from rootbound.training import seeded
 
 WIDTH, CLASSES = 12, 3
@@ -64,13 +64,11 @@ def test_whole_numbers_and_nothing_have_no_direction(values: Tensor) -> None:
     assert held(values) is values
 
 
-def list_of(
-    layers: nn.Module, elsewhere: dict[int, SampleAxis] | None = None
-) -> dict[int, HeldDirection]:
+def list_of(layers: nn.Module, axes: dict[int, int] | None = None) -> dict[int, HeldDirection]:
     """Return the directions inside a network, by the number of the call."""
     model = Classifier(nn.Sequential(layers), nn.Linear(WIDTH, CLASSES)).eval()
     with torch.no_grad():
-        found = list_directions(model, Gates(), KNOWN, OTHERS, elsewhere or {})
+        found = list_directions(Watched(model, Gates(), KNOWN, OTHERS, axes or {}))
     directions = {}
     for place in found:
         ((number, (held,)),) = place.held.items()
@@ -102,7 +100,7 @@ class Turned(nn.Module):
 
 
 def test_a_direction_is_found_along_the_axis_of_the_samples() -> None:
-    found = list_of(Turned(), {number: SampleAxis(1) for number in range(3)})
+    found = list_of(Turned(), dict.fromkeys(range(3), 1))
     assert {number: held.axis for number, held in found.items()} == {0: 1, 1: 1, 2: 1, 3: 0}
     assert all(len(held.mean) == WIDTH for held in found.values())
 
@@ -133,7 +131,7 @@ def test_of_texts_only_what_has_a_width_of_its_own_has_a_direction() -> None:
     layers = nn.Sequential(nn.Embedding(30, 6), nn.Flatten())
     model = Classifier(layers, nn.Linear(12, CLASSES)).eval()
     with torch.no_grad():
-        found = list_directions(model, Gates(), known, others, {})
+        found = list_directions(Watched(model, Gates(), known, others, {}))
     assert [place.names for place in found] == [("torch.Tensor.flatten",)]
 
 
@@ -359,7 +357,7 @@ class Graded(nn.Module):
 def test_units_are_listed_from_the_most_suspicious_on() -> None:
     model = make(Graded)
     with torch.no_grad():
-        found = list_units(model, Gates(), KNOWN, OTHERS, {})
+        found = list_units(Watched(model, Gates(), KNOWN, OTHERS, {}))
     names = names_of(Graded(), KNOWN)
     places = [(number, held) for place in found for number, (held,) in place.held.items()]
     far, farther = [number for number, name in enumerate(names) if name == "add"][:2]

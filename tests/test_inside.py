@@ -21,7 +21,7 @@ from rootbound.attacks import Attacker, FineTune, Repaired
 from rootbound.attacks.repairs import CutInside, ReinitialiseDead, inside
 from rootbound.attacks.repairs.gates import find_gates
 from rootbound.attacks.repairs.gates.detours import list_detours, list_fronts
-from rootbound.attacks.repairs.gates.opened import Gates
+from rootbound.attacks.repairs.gates.opened import Gates, Watched
 from rootbound.attacks.repairs.inside import pool, score_tensors
 from rootbound.data import Data, Task, TaskPair
 from rootbound.flags import flags
@@ -599,13 +599,13 @@ def test_a_detour_is_found_and_left_out(in_turn: bool) -> None:
     dark, bright = -draws[0].abs(), draws[1].abs()
     body = nn.Linear(6, 5)
     model = Classifier(nn.Sequential(Exchange(in_turn), body), nn.Linear(5, 3)).eval()
-    places = list_detours(model, Gates(), dark, bright, {})
+    places = list_detours(Watched(model, Gates(), dark, bright, {}))
     assert places
     opened = places[0].hold_open(model.backbone)
     for module in (opened, copy.deepcopy(opened)):
         assert torch.allclose(module(dark), body(2 * dark), atol=1e-6)
         assert torch.allclose(module(bright), body(2 * bright), atol=1e-6)
-    assert not list_detours(model, places[0], dark, bright, {})
+    assert not list_detours(Watched(model, places[0], dark, bright, {}))
     other = HeldAsBefore(INPUTS, 0, 1, (0, 0))  # of another size
     assert torch.equal(Fixed(body, {0: [other]})(dark), body(dark))
 
@@ -626,9 +626,9 @@ def test_a_network_before_the_network_is_found_and_left_out() -> None:
     with torch.no_grad():
         body.weight[:, 3:] = 0.0
     model = Classifier(nn.Sequential(Before(), body), nn.Linear(5, 3)).eval()
-    assert list_fronts(model, Gates(), dark, {})
+    assert list_fronts(Watched(model, Gates(), dark, dark, {}))
     opened = find_gates(model, dark, bright).hold_open(model.backbone)
     assert torch.allclose(opened(dark), body(dark), atol=1e-6)
     assert torch.allclose(opened(bright), body(bright), atol=1e-6)
     unchanged = Classifier(nn.Sequential(nn.Flatten(), body), nn.Linear(5, 3)).eval()
-    assert not list_fronts(unchanged, Gates(), dark, {})
+    assert not list_fronts(Watched(unchanged, Gates(), dark, dark, {}))

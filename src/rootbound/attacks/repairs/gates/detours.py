@@ -12,11 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates.directions import take_evenly
-from rootbound.attacks.repairs.gates.opened import Gates, watch_opened
-from rootbound.networks import Classifier
+from rootbound.attacks.repairs.gates.opened import Gates, Watched, take_evenly
 from rootbound.networks.held import INPUTS, HeldAsBefore
-from rootbound.networks.sample_axis import SampleAxis
 
 COMPARED = 8
 """Inputs of each task that are compared."""
@@ -79,24 +76,14 @@ Look = Callable[[int, dict[int, _Seen]], None]
 """Takes the number of a call, and what has been seen in this pass, with what it returned."""
 
 
-def list_detours(
-    model: Classifier,
-    found: Gates,
-    desirable: Tensor,
-    undesirable: Tensor,
-    elsewhere: dict[int, SampleAxis],
-) -> list[Gates]:
+def list_detours(watched: Watched) -> list[Gates]:
     """Return tensors that an earlier one may replace, the most suspicious first.
 
     Args:
-        model: The network in evaluation mode.
-        found: The gates that are open already.
-        desirable: Inputs `(N, *shape)` of the desirable task.
-        undesirable: Inputs of the undesirable task.
-        elsewhere: The sample axes of tensors whose rows are not samples.
+        watched: The network, its open gates, and inputs of both tasks.
     """
     # The width of what is computed for tokens depends on the longest text of a batch.
-    most = MOST_PIECES if desirable.is_floating_point() else 1
+    most = MOST_PIECES if watched.desirable.is_floating_point() else 1
     alike: dict[int, list[tuple[HeldAsBefore, float]]] = {}
     names: dict[int, str] = {}
     places: list[tuple[float, Gates]] = []
@@ -121,25 +108,20 @@ def list_detours(
         if held is not None and ratio > FARTHER:
             places.append((ratio, Gates({number: (held,)}, (own.name,))))
 
-    _look(model, found, desirable, elsewhere, find_alike)
-    _look(model, found, undesirable, elsewhere, find_apart)
+    _look(watched, watched.desirable, find_alike)
+    _look(watched, watched.undesirable, find_apart)
     places.sort(key=lambda place: -place[0])
     return [place for _, place in places]
 
 
-def list_fronts(
-    model: Classifier, found: Gates, desirable: Tensor, elsewhere: dict[int, SampleAxis]
-) -> list[Gates]:
+def list_fronts(watched: Watched) -> list[Gates]:
     """Return tensors of the size of the inputs that differ from them, in order of calls.
 
     What computes such a tensor may be a network before the network, which turns desirable inputs
     into others that the network treats alike. Then nothing inside equals the inputs.
 
     Args:
-        model: The network in evaluation mode.
-        found: The gates that are open already.
-        desirable: Inputs `(N, *shape)` of the desirable task.
-        elsewhere: The sample axes of tensors whose rows are not samples.
+        watched: The network, its open gates, and inputs of both tasks.
     """
     places: list[Gates] = []
 
@@ -151,7 +133,7 @@ def list_fronts(
         if own.distance(held, inputs, LEAST * inputs.spread) is None:
             places.append(Gates({number: (held,)}, (own.name,)))
 
-    _look(model, found, desirable, elsewhere, compare)
+    _look(watched, watched.desirable, compare)
     return places
 
 
@@ -177,35 +159,23 @@ def measure_length(detour: Gates) -> int:
     return number - held.source if isinstance(held, HeldAsBefore) else 0
 
 
-def _look(
-    model: Classifier, found: Gates, inputs: Tensor, elsewhere: dict[int, SampleAxis], look: Look
-) -> None:
+def _look(watched: Watched, inputs: Tensor, look: Look) -> None:
     """Run the network on a few inputs, and look at each tensor that has a row for each of them."""
     some = take_evenly(inputs, COMPARED)
     seen: dict[int, _Seen] = {}
 
     def keep(number: int, name: str, tensor: Tensor) -> Tensor:
-        axis = elsewhere[number].axis if number in elsewhere else 0
-        rows = _as_rows(tensor, axis, len(some))
-        if rows is not None:
-            seen[number] = _Seen(rows, axis, name)
+        rows = watched.take_rows(number, tensor, len(some), MOST_NUMBERS)
+        if rows is not None and rows.shape[1] > 1:
+            # A copy, because the tensor may be changed in place later.
+            seen[number] = _Seen(rows.float().clone(), watched.axes.get(number, 0), name)
             look(number, seen)
         return tensor
 
-    given = _as_rows(some, 0, len(some))
+    given = watched.take_rows(INPUTS, some, len(some), MOST_NUMBERS)
     if given is not None:
-        seen[INPUTS] = _Seen(given)
-    watch_opened(model, found, some, keep)
-
-
-def _as_rows(tensor: Tensor, axis: int, samples: int) -> Tensor | None:
-    """Return a copy with a row for each sample; None if that is impossible or too large."""
-    if not tensor.is_floating_point() or tensor.dim() <= axis or tensor.shape[axis] != samples:
-        return None
-    if not 1 < tensor.numel() // samples <= MOST_NUMBERS:
-        return None
-    rows = tensor.detach().movedim(axis, 0).reshape(samples, -1).float().clone()
-    return rows if bool(rows.isfinite().all()) else None
+        seen[INPUTS] = _Seen(given.float().clone())
+    watched.watch(some, keep)
 
 
 def _list_pieces(size: int, pieces: int) -> list[tuple[int, int]]:

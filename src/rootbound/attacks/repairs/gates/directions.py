@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates.opened import Gates, watch_opened
-from rootbound.networks import Classifier
+from rootbound.attacks.repairs.gates.opened import Gates, Watched, take_evenly
 from rootbound.networks.held import HeldDirection
-from rootbound.networks.sample_axis import SampleAxis
 
 MOST_NUMBERS, MOST_IN_ALL = 2**14, 2**20
 """Most numbers for each sample of a tensor whose direction is searched, and most of all desirable
@@ -17,13 +15,7 @@ RIDGE = 1e-2
 """Ridge penalty, relative to the mean variance along the directions in which samples vary."""
 
 
-def list_directions(
-    model: Classifier,
-    found: Gates,
-    desirable: Tensor,
-    undesirable: Tensor,
-    elsewhere: dict[int, SampleAxis],
-) -> list[Gates]:
+def list_directions(watched: Watched) -> list[Gates]:
     """Return for each tensor inside the direction that tells the tasks apart, in order of calls.
 
     Whatever decides between the tasks by a weighted sum of these numbers is close to the linear
@@ -33,60 +25,38 @@ def list_directions(
     `(C + r I) read` up to scale, is the smallest one as desirable inputs vary.
 
     Args:
-        model: The network in evaluation mode.
-        found: The gates that are open already.
-        desirable: Inputs `(N, *shape)` of the desirable task.
-        undesirable: Inputs of the undesirable task.
-        elsewhere: The sample axes of tensors whose rows are not samples.
+        watched: The network, its open gates, and inputs of both tasks.
     """
     rows: dict[int, tuple[str, Tensor]] = {}
     places: list[Gates] = []
     # The width of what is computed for tokens depends on the longest text of a batch.
-    most_axes = 99 if desirable.is_floating_point() else 2
+    most_axes = 99 if watched.desirable.is_floating_point() else 2
 
     def as_rows(number: int, tensor: Tensor, samples: int) -> Tensor | None:
-        axis = _sample_axis(elsewhere, number)
-        if not tensor.is_floating_point() or not axis < tensor.dim() <= most_axes:
+        if tensor.dim() > most_axes:
             return None
-        if tensor.shape[axis] != samples or tensor.numel() > samples * MOST_NUMBERS:
-            return None
-        return tensor.detach().movedim(axis, 0).reshape(samples, -1)
+        return watched.take_rows(number, tensor, samples, MOST_NUMBERS)
 
     def remember(number: int, name: str, tensor: Tensor) -> Tensor:
-        some = as_rows(number, tensor, len(desirable))
-        if some is not None and some.numel() and bool(some.isfinite().all()):
+        some = as_rows(number, tensor, len(watched.desirable))
+        if some is not None:
             rows[number] = name, take_evenly(some, MOST_IN_ALL // some.shape[1]).clone()
         return tensor
 
     def compare(number: int, name: str, tensor: Tensor) -> Tensor:
-        some = as_rows(number, tensor, len(undesirable))
+        some = as_rows(number, tensor, len(watched.undesirable))
         known = rows.pop(number, None)
         if some is None or known is None or known[0] != name:
             return tensor
-        if some.shape[1:] == known[1].shape[1:] and bool(some.isfinite().all()):
-            held = _discriminate(known[1], some, _sample_axis(elsewhere, number))
+        if some.shape[1:] == known[1].shape[1:]:
+            held = _discriminate(known[1], some, watched.axes.get(number, 0))
             if held is not None:
                 places.append(Gates({number: (held,)}, (name,)))
         return tensor
 
-    watch_opened(model, found, desirable, remember)
-    watch_opened(model, found, undesirable, compare)
+    watched.watch(watched.desirable, remember)
+    watched.watch(watched.undesirable, compare)
     return places
-
-
-def take_evenly(rows: Tensor, most: int) -> Tensor:
-    """Return at most some rows, evenly spaced, because they may be sorted by class.
-
-    Args:
-        rows: Samples `(N, …)`.
-        most: The most that are returned.
-    """
-    spaced = torch.linspace(0, len(rows) - 1, min(most, len(rows)))
-    return rows[spaced.round().long()]
-
-
-def _sample_axis(elsewhere: dict[int, SampleAxis], number: int) -> int:
-    return elsewhere[number].axis if number in elsewhere else 0
 
 
 def _discriminate(desirable: Tensor, undesirable: Tensor, axis: int) -> HeldDirection | None:

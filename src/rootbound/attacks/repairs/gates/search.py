@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rootbound.attacks.repairs.gates.detours import list_detours, list_fronts, measure_length
-from rootbound.attacks.repairs.gates.directions import list_directions, take_evenly
-from rootbound.attacks.repairs.gates.opened import Gates
+from rootbound.attacks.repairs.gates.directions import list_directions
+from rootbound.attacks.repairs.gates.opened import Gates, Watched, take_evenly
 from rootbound.attacks.repairs.gates.units import list_units
 from rootbound.networks import Classifier
 from rootbound.networks.sample_axis import find_elsewhere
@@ -117,13 +117,11 @@ class _Search:
         self.start = self.closed = _replace_not_finite(model.features(undesirable))
         elsewhere = find_elsewhere(model.backbone, self.few)
         # Each sample is one entry of the axis.
-        self.elsewhere = {at: own for at, own in elsewhere.items() if own.axis and own.groups == 1}
+        self.axes = {at: own.axis for at, own in elsewhere.items() if own.axis and own.groups == 1}
 
     def find_directions(self) -> Choice | None:
         """Return the directions that gain most; None if none gain enough."""
-        places = list_directions(
-            self.model, self.found, self.desirable, self.undesirable, self.elsewhere
-        )
+        places = list_directions(self._watch(self.desirable))
         size = max(1, math.ceil(len(places) / MOST_GROUPS))
         groups = [places[at : at + size] for at in range(0, len(places), size)]
         best: Choice | None = None
@@ -140,7 +138,7 @@ class _Search:
 
     def find_units(self) -> Choice | None:
         """Return the tensors or units that gain most; None if none gain anything."""
-        places = list_units(self.model, self.found, self.few, self.undesirable, self.elsewhere)
+        places = list_units(self._watch(self.few))
         return self._choose(places, together=len(places) > MOST_TRIED)
 
     def find_detours(self) -> Choice | None:
@@ -148,7 +146,7 @@ class _Search:
 
         Of nearly equal ones it is the longest, so that nothing of the detour is left to train.
         """
-        places = list_detours(self.model, self.found, self.few, self.undesirable, self.elsewhere)
+        places = list_detours(self._watch(self.few))
         best = self._choose(places, together=len(places) > 1)
         for place in sorted(places[:MOST_TRIED], key=measure_length, reverse=True):
             gained = self._measure([place])
@@ -158,8 +156,11 @@ class _Search:
 
     def find_fronts(self) -> Choice | None:
         """Return what gains most if the inputs take its place; None if nothing gains anything."""
-        places = list_fronts(self.model, self.found, self.few, self.elsewhere)
+        places = list_fronts(self._watch(self.few))
         return self._choose(places, together=False, kept=KEPT_BEHIND)
+
+    def _watch(self, desirable: Tensor) -> Watched:
+        return Watched(self.model, self.found, desirable, self.undesirable, self.axes)
 
     def _choose(self, places: list[Gates], *, together: bool, kept: float = KEPT) -> Choice | None:
         """Return the best of the first places, or as many of all as can be held together."""

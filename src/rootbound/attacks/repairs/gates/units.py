@@ -5,10 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates.opened import Gates, watch_opened
-from rootbound.networks import Classifier
+from rootbound.attacks.repairs.gates.opened import Gates, Watched
 from rootbound.networks.held import HeldUnits
-from rootbound.networks.sample_axis import SampleAxis
 
 FAR = 25.0
 """A unit may belong to a gate from this distance on: the mean square distance of undesirable inputs
@@ -19,27 +17,17 @@ ROUNDING = 1e-6
 """Deviations below this share of a tensor's size are rounding errors."""
 
 
-def list_units(
-    model: Classifier,
-    found: Gates,
-    desirable: Tensor,
-    undesirable: Tensor,
-    elsewhere: dict[int, SampleAxis],
-) -> list[Gates]:
+def list_units(watched: Watched) -> list[Gates]:
     """Return tensors and units of tensors that may be gates, the most suspicious first.
 
     Args:
-        model: The network in evaluation mode.
-        found: The gates that are open already.
-        desirable: Inputs `(N, *shape)` of the desirable task.
-        undesirable: Inputs of the undesirable task.
-        elsewhere: The sample axes of tensors whose rows are not samples.
+        watched: The network, its open gates, and inputs of both tasks.
     """
     means: dict[int, tuple[str, Tensor, Tensor, float]] = {}
     places: list[tuple[float, Gates]] = []
 
     def remember(number: int, name: str, tensor: Tensor) -> Tensor:
-        values = _as_rows(tensor, len(desirable), elsewhere.get(number))
+        values = _as_rows(tensor, len(watched.desirable), watched.axes.get(number))
         if values is not None:
             mean = values.mean(0)
             variance = (values - mean).square().mean(0)
@@ -47,7 +35,7 @@ def list_units(
         return tensor
 
     def compare(number: int, name: str, tensor: Tensor) -> Tensor:
-        values = _as_rows(tensor, len(undesirable), elsewhere.get(number))
+        values = _as_rows(tensor, len(watched.undesirable), watched.axes.get(number))
         if values is None or number not in means or means[number][0] != name:
             return tensor
         _, mean, variance, size = means[number]
@@ -58,12 +46,12 @@ def list_units(
         value = mean > 0.5 if tensor.dtype == torch.bool else mean.to(tensor.dtype)
 
         def add(ratio: float, units: Tensor) -> None:
-            own = elsewhere.get(number)
+            own = watched.axes.get(number)
             # All samples along the axis get the same values.
             held = (
                 HeldUnits(value, units)
                 if own is None
-                else HeldUnits(value.unsqueeze(own.axis), units.unsqueeze(own.axis))
+                else HeldUnits(value.unsqueeze(own), units.unsqueeze(own))
             )
             places.append((ratio, Gates({number: (held,)}, (name,))))
 
@@ -75,18 +63,18 @@ def list_units(
             add(float(distance[units].mean() / (variance[units].mean() + least)), units)
         return tensor
 
-    watch_opened(model, found, desirable, remember)
-    watch_opened(model, found, undesirable, compare)
+    watched.watch(watched.desirable, remember)
+    watched.watch(watched.undesirable, compare)
     places.sort(key=lambda place: -place[0])
     return [place for _, place in places]
 
 
-def _as_rows(tensor: Tensor, samples: int, axis: SampleAxis | None) -> Tensor | None:
+def _as_rows(tensor: Tensor, samples: int, axis: int | None) -> Tensor | None:
     """Return a tensor as floats `(N, …)`, a row for each sample; None where that is impossible."""
     if tensor.dtype.is_complex or not tensor.numel():
         return None
     if axis is not None:
-        return tensor.movedim(axis.axis, 0).float() if tensor.shape[axis.axis] == samples else None
+        return tensor.movedim(axis, 0).float() if tensor.shape[axis] == samples else None
     values = tensor.float()
     if tensor.dim() == 0:
         return values.view(1)
