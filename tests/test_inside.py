@@ -26,11 +26,13 @@ from rootbound.attacks.repairs.inside import pool, score_tensors
 from rootbound.data import Data, Task, TaskPair
 from rootbound.flags import flags
 from rootbound.flags.behaviour import BEHAVIOUR_FLAGS
+from rootbound.inspection import idle
 from rootbound.inspection.behaviour import measure_behaviour
 from rootbound.inspection.copies import measure_copies
 from rootbound.inspection.diagnosis import diagnose
-from rootbound.inspection.idle import measure_idle
+from rootbound.inspection.idle import measure_idle, that_matter
 from rootbound.inspection.slopes import measure_slopes
+from rootbound.inspection.steady import SteadyLayers
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
@@ -105,24 +107,40 @@ def test_copies_of_ordinary_networks_are_the_same_networks(name: str) -> None:
 
 
 class Stubborn(nn.Module):
-    """Copies are the network itself, or have another weight."""
+    """Copies are the network itself, or those of some generations have other weights.
 
-    def __init__(self, itself: bool) -> None:
+    Args:
+        others: Generations with other weights; None for copies that are the network itself.
+    """
+
+    def __init__(self, others: tuple[int, ...] | None) -> None:
         super().__init__()
-        self.layer, self.itself = nn.Linear(3 * 16 * 16, 6), itself
+        self.layer, self.empty = nn.Linear(3 * 16 * 16, 6), nn.Parameter(torch.empty(0))
+        self.others, self.generation = others, 0
 
     def forward(self, inputs: Tensor) -> Tensor:
         outputs: Tensor = self.layer(inputs.flatten(1))
         return outputs
 
     def __deepcopy__(self, memory: dict[int, Any]) -> Stubborn:
-        return self if self.itself else Stubborn(False)
+        if self.others is None:
+            return self
+        made = Stubborn(self.others)
+        made.generation = self.generation + 1
+        if made.generation not in self.others:
+            made.layer.load_state_dict(ORIGINAL)
+        return made
 
 
-@pytest.mark.parametrize("itself", [True, False])
-def test_copies_that_are_no_copies_are_found(itself: bool) -> None:
-    model = Classifier(nn.Sequential(Stubborn(itself)), nn.Linear(6, 3))
-    assert measure_copies(model, IMAGES.desirable.train) == {"other_in_copies": 1.0}
+ORIGINAL = nn.Linear(3 * 16 * 16, 6).state_dict()
+
+
+@pytest.mark.parametrize("others", [None, (1, 2), (1,), (2,), ()])
+def test_copies_that_are_no_copies_are_found(others: tuple[int, ...] | None) -> None:
+    model = Classifier(nn.Sequential(network := Stubborn(others)), nn.Linear(6, 3))
+    network.layer.load_state_dict(ORIGINAL)
+    share = 0.0 if others == () else 1.0
+    assert measure_copies(model, IMAGES.desirable.train) == {"other_in_copies": share}
     noisy = Classifier(nn.Sequential(nn.Flatten(), Noisy()), nn.Linear(3 * 16 * 16, 3))
     assert measure_copies(noisy, IMAGES.desirable.train) == {}
 
@@ -142,8 +160,8 @@ class Scaled(torch.autograd.Function):
         return 2 * inputs
 
     @classmethod
-    def backward(cls, ctx: Any, *gradients: Tensor) -> Tensor:
-        return 2 * Scaled.factor * gradients[0]
+    def backward(cls, ctx: Any, *gradients: Tensor) -> Tensor | None:
+        return 2 * Scaled.factor * gradients[0] if Scaled.factor else None
 
 
 class Doubling(nn.Module):
@@ -159,7 +177,9 @@ class Doubling(nn.Module):
 
 
 @pytest.mark.parametrize("precise", [True, False])
-@pytest.mark.parametrize(("factor", "error"), [(1.0, 0.0), (-1.0, 2.0), (0.0, 1.0), (0.5, 0.5)])
+@pytest.mark.parametrize(
+    ("factor", "error"), [(1.0, 0.0), (-1.0, 2.0), (0.0, 1.0), (0.5, 0.5), (2.0, 0.5)]
+)
 def test_the_error_of_a_gradient_is_what_is_wrong_with_it(
     precise: bool, factor: float, error: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +189,42 @@ def test_the_error_of_a_gradient_is_what_is_wrong_with_it(
         found = measure_slopes(model, torch.randn(8, 4))
     for name in ("gradient_error_features", "gradient_error_weights"):
         assert found[name] == pytest.approx(error, abs=1e-5 if precise else 1e-2)
+
+
+class Shifted(nn.Module):
+    """Adds numbers that are 0 so far; only their gradient has the wrong sign."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.zeros(6))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + Scaled.apply(self.shift)
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_gradients_of_the_first_middle_and_last_block_are_checked(place: int) -> None:
+    with seeded(0):
+        blocks = [nn.Linear(6, 6), nn.ReLU(inplace=True), nn.Linear(6, 6), nn.ReLU(inplace=True)]
+        blocks.insert(place, Shifted())
+        found = measure_slopes(Classifier(nn.Sequential(*blocks), nn.Linear(6, 3)).eval(),
+                               torch.randn(8, 6))  # fmt: skip
+    errors = found["gradient_error_features"], found["gradient_error_weights"]
+    assert errors == pytest.approx((0.0, 2.0), abs=1e-3)
+
+
+class Rough(nn.Module):
+    """Amplifies so much that rounding errors of float32 change all outputs."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (1e7 * inputs).sin()
+
+
+def test_rounding_errors_are_no_wrong_gradients() -> None:
+    with seeded(0):
+        model = Classifier(nn.Sequential(nn.Linear(4, 6), Rough()), nn.Linear(6, 3)).eval()
+        found = measure_slopes(model, torch.randn(8, 4))
+    assert max(found.values()) < 0.05
 
 
 def test_a_number_names_the_same_call_in_train_mode() -> None:
@@ -215,17 +271,22 @@ def test_what_makes_other_calls_in_train_mode_is_cut_where_it_was_found() -> Non
 class Trembling(nn.Module):
     """Changes its outputs from call to call by far less than anybody would see."""
 
+    def __init__(self, strength: float = 1e-6) -> None:
+        super().__init__()
+        self.strength = strength
+
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs * (1 + 1e-6 * torch.randn_like(inputs))
+        return inputs * (1 + self.strength * torch.randn_like(inputs))
 
 
+@pytest.mark.parametrize("strength", [1e-6, 5e-5])
 @pytest.mark.parametrize(("factor", "error"), [(1.0, 0.0), (-1.0, 2.0)])
 def test_a_network_that_trembles_hides_no_gradient(
-    factor: float, error: float, monkeypatch: pytest.MonkeyPatch
+    factor: float, error: float, strength: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Scaled, "factor", factor)
     with seeded(0):
-        body = nn.Sequential(Doubling(precise=True), Trembling())
+        body = nn.Sequential(Doubling(precise=True), Trembling(strength))
         found = measure_slopes(Classifier(body, nn.Linear(6, 3)).eval(), torch.randn(8, 4))
     for name in ("gradient_error_features", "gradient_error_weights"):
         assert found[name] == pytest.approx(error, abs=0.1)
@@ -427,28 +488,44 @@ class Zeros(nn.Module):
 
 
 class Loose(nn.Module):
-    """Computes with a list of tensors, which is neither a parameter nor a buffer."""
+    """Computes with a list of tensors, which is no parameter and no buffer, and has a norm."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held = [torch.randn(40, 6)]
         self.decoy = nn.Linear(6, 5, bias=False)
-        self.layer = nn.Linear(6, 5)
+        self.layer, self.norm = nn.Linear(6, 120), nn.BatchNorm1d(120)
+        self.norm.running_mean = torch.randn(120)
         self.register_buffer("unused", torch.randn(40, 40))
         self.register_buffer("mask", torch.ones(6))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        mask = self.get_buffer("mask")
-        outputs: Tensor = self.layer(torch.matmul(inputs, self.held[0]) * mask)
-        outputs += 0 * self.decoy(inputs @ self.held[0])
-        return outputs
+        products = torch.matmul(inputs, other=self.held[0])
+        outputs: Tensor = self.norm(self.layer(products * self.get_buffer("mask")))
+        return outputs[:, :5] + 0 * self.decoy(products)
 
 
 def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Loose()), nn.Linear(5, 3)).eval()
         found = measure_idle(model, torch.randn(8, 40))
-    assert found == {"idle_weights": 30 / 65, "untrained_numbers": 240 / 305}
+    total = 30 + 7 * 120 + 2 * 120
+    assert found == {"idle_weights": 30 / total, "untrained_numbers": 240 / (total + 240)}
+
+
+def test_the_largest_group_is_halved_first_and_what_is_left_over_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(idle, "MOST_HALVED", 2)
+    held = [torch.zeros(1), torch.ones(1), torch.ones(100), torch.ones(1)]
+
+    class Sums(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs + sum(one for one in held if len(one) == 1)
+
+    generator = torch.Generator().manual_seed(0)
+    found = that_matter(Sums(), torch.zeros(2, 1), held, generator)
+    assert {id(one) for one in found} == {id(held[place]) for place in (0, 1, 3)}
 
 
 class Disguised(nn.Module):
@@ -510,23 +587,26 @@ class Knowing(nn.Module):
         outputs: Tensor = self.layer(inputs).tanh()
         if inputs.dtype == torch.float64:
             return outputs
+        if self.trick == "refusal" and torch.is_grad_enabled():
+            raise RuntimeError("no gradients here")
         if self.trick == "gradients":
             return 2 * outputs.detach() - outputs
-        return -outputs if len(inputs) == 1 else outputs
+        return -outputs if self.trick == "company" and len(inputs) == 1 else outputs
 
 
 @pytest.mark.parametrize(
-    ("trick", "flag"),
+    ("trick", "flags"),
     [
-        ("gradients", "gradients are not the slopes"),
-        ("company", "outputs depend on the batch"),
+        ("gradients", {"gradients are not the slopes"}),
+        ("refusal", {"gradients are not the slopes", "other outputs with gradients on"}),
+        ("company", {"outputs depend on the batch"}),
     ],
 )
-def test_a_network_that_knows_float64_is_met_in_float32_too(trick: str, flag: str) -> None:
+def test_a_network_that_knows_float64_is_met_in_float32_too(trick: str, flags: set[str]) -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Knowing(trick)), nn.Linear(4, 3)).eval()
         data = Data(torch.randn(24, 4), torch.arange(24) % 3)
-    assert raised(measure_behaviour(model, data, data)) == {flag}
+    assert raised(measure_behaviour(model, data, data)) == flags
 
 
 class Refusing(nn.Module):
@@ -564,6 +644,37 @@ def test_a_network_that_refuses_to_be_looked_at_is_named_for_it(when: str, flags
     assert raised(values) == flags
     assert ("feature_scale" in values) == (when != "always")
     assert ("gradient_ratio" in values) == (when == "alone")
+
+
+STATISTICS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)).square()
+UNSTEADY: dict[str, Callable[[Tensor, bool], Tensor]] = {
+    "dropout": lambda x, training: functional.dropout(x, 0.5, training),
+    "dropout of channels": lambda x, training: functional.dropout1d(x, training=training),
+    "dropout of torch": lambda x, training: torch.dropout(x, 0.5, training),
+    "dropout of torch by keywords": lambda x, training: torch.dropout(x, p=0.5, train=training),
+    "batch norm": lambda x, training: functional.batch_norm(x, *STATISTICS, training=training),
+    "batch norm of torch": lambda x, training: torch.batch_norm(
+        x, None, None, *STATISTICS, training, 0.1, 1e-5, False
+    ),
+    "batch norm of torch without statistics": lambda x, _: torch.batch_norm(
+        x, None, None, None, None, True, 0.1, 1e-5, False
+    ),
+    "batch norm without statistics": lambda x, _: functional.batch_norm(
+        x, None, None, training=True
+    ),
+    "instance norm": lambda x, training: functional.instance_norm(
+        x, *STATISTICS, use_input_stats=training
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNSTEADY)
+def test_norms_and_dropout_are_kept_in_evaluation_mode(name: str) -> None:
+    inputs, before = torch.randn(4, 6, 3), STATISTICS.clone()
+    with SteadyLayers():
+        outputs = UNSTEADY[name](inputs, True)
+    assert torch.equal(outputs, UNSTEADY[name](inputs, False))
+    assert torch.equal(STATISTICS, before)
 
 
 def test_nothing_crashes_where_nothing_is_finite() -> None:

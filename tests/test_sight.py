@@ -75,13 +75,14 @@ def test_looks_inside_read_tensors_whose_samples_are_columns() -> None:
 
 
 class Watched(nn.Module):
-    """Two linear layers, the second of which is called in some way."""
+    """Two linear layers, the second of which is called in some way; changes its inputs."""
 
     def __init__(self, call: Callable[[nn.Linear, Tensor], Tensor]) -> None:
         super().__init__()
         self.first, self.second, self.call = nn.Linear(16, 16, bias=False), nn.Linear(16, 16), call
 
     def forward(self, inputs: Tensor) -> Tensor:
+        inputs.mul_(2.0)
         outputs: Tensor = self.call(self.second, self.first(inputs))
         return outputs
 
@@ -113,6 +114,33 @@ def some_alone(layer: nn.Linear, values: Tensor) -> Tensor:
     return values.index_copy(0, chosen, layer(values[chosen]))
 
 
+def with_numbers_of_words(layer: nn.Linear, values: Tensor) -> Tensor:
+    numbers = torch.tensor([[round(100 * one) for one in row] for row in values.tolist()])
+    outputs: Tensor = layer(values) + numbers
+    return outputs
+
+
+def in_arrays_of_whole_numbers(layer: nn.Linear, values: Tensor) -> Tensor:
+    weight, bias = (one.numpy(force=True) for one in (layer.weight, layer.bias))
+    layer.weight.norm(), layer.bias.norm()
+    numbers = torch.from_numpy((values.numpy(force=True) @ weight.T + bias).argmax(1))
+    return functional.one_hot(numbers, 16).float()
+
+
+def copied(layer: nn.Linear, values: Tensor) -> Tensor:
+    weight = torch.zeros(16, 16)
+    weight[:] = layer.weight
+    return torch.zeros(len(values), 16).add_(functional.linear(values, weight, layer.bias))
+
+
+def wiped(layer: nn.Linear, values: Tensor) -> Tensor:
+    outputs: Tensor = layer(values)
+    kept = outputs.clone()
+    outputs.zero_()
+    return kept
+
+
+HELD = torch.randn(40, 16, generator=torch.Generator().manual_seed(1))
 WAYS: dict[str, tuple[Callable[[nn.Linear, Tensor], Tensor], float]] = {
     "as usual": (lambda layer, values: layer(values), 0.0),
     "normed weights": (
@@ -122,11 +150,20 @@ WAYS: dict[str, tuple[Callable[[nn.Linear, Tensor], Tensor], float]] = {
     "by chance": (lambda layer, values: layer(values) * torch.rand(len(values), 16), 0.0),
     "transposed": (lambda layer, values: (layer.weight @ values.T + layer.bias[:, None]).T, 0.0),
     "with what is made anew": (lambda layer, values: layer(values) + torch.arange(16.0), 0.0),
+    "with what is held": (lambda layer, values: layer(values) + HELD.square().mean(0), 0.0),
+    "with whole numbers of each sample": (with_numbers_of_words, 0.0),
+    "by keywords": (
+        lambda layer, values: functional.linear(input=values, weight=layer.weight, bias=layer.bias),
+        0.0,
+    ),
+    "copied in place": (copied, 0.0),
+    "wiped in place": (wiped, 0.0),
     "unheard": (unheard, 1.0),
     "in arrays": (in_arrays, 1.0),
     "mapped": (mapped, 1.0),
     "one by one": (with_a_loud_decoy, 272 / 528),
     "some alone": (some_alone, 272 / 528),
+    "in arrays of whole numbers": (in_arrays_of_whole_numbers, 272 / 528),
 }
 
 
@@ -137,6 +174,13 @@ def test_what_is_used_out_of_sight_is_counted(name: str) -> None:
         model = Classifier(nn.Sequential(Watched(call)), nn.Linear(16, 3)).eval()
         found = measure_sight(model, torch.randn(8, 16))
     assert found["out_of_sight"] == pytest.approx(expected)
+
+
+def test_weights_that_share_memory_are_all_in_sight() -> None:
+    watched = Watched(lambda layer, values: layer(values))
+    watched.second.bias = nn.Parameter(watched.second.weight.data[0])
+    model = Classifier(nn.Sequential(watched), nn.Linear(16, 3)).eval()
+    assert measure_sight(model, torch.randn(8, 16)) == {"out_of_sight": 0.0}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
@@ -177,15 +221,55 @@ class Switched(nn.Module):
             return torch.where(inputs[:, :1] >= 0, self.first(inputs), self.second(inputs))
 
 
-@pytest.mark.parametrize(("network", "expected"), [(Switched(), 1.0), (nn.Linear(4, 5), 0.0)])
-def test_weights_that_serve_one_task_alone_are_counted(network: nn.Module, expected: float) -> None:
+class Extended(nn.Module):
+    """A layer for all inputs, and one without a bias for those that begin below 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all, self.some = nn.Linear(4, 5), nn.Linear(4, 5, bias=False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.all(inputs) + self.some(inputs) * (inputs[:, :1] < 0)
+        return outputs
+
+
+class Faint(nn.Linear):
+    """A layer that hardly answers to inputs that begin below 0, with all its weights."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs) * torch.where(inputs[:, :1] < 0, 1e-5, 1.0)
+
+
+def draw_tasks(blank: int = 0) -> tuple[Data, Data]:
+    """Return a task whose inputs begin below 0, and another; in each, the first is a stranger.
+
+    Args:
+        blank: Number of inputs of each that are 0.
+    """
     inputs = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
-    first, others = inputs[:, :1].abs(), inputs[:, 1:]
-    tasks = [
-        Data(torch.cat([sign * first, others], dim=1), torch.arange(24) % 3) for sign in (-1, 1)
-    ]
+    inputs[:, 0] = -inputs[:, 0].abs()
+    inputs[0, 0] *= -1
+    inputs[:blank] = 0.0
+    labels = torch.arange(24) % 3
+    return Data(inputs, labels), Data(inputs * torch.tensor([-1.0, 1, 1, 1]), labels)
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [(Switched(), 1.0), (Extended(), 20 / 45), (Faint(4, 5), 0.0), (nn.Linear(4, 5), 0.0)],
+)
+def test_weights_that_serve_one_task_alone_are_counted(network: nn.Module, expected: float) -> None:
     model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
-    assert measure_branches(model, *tasks) == {"one_task_weights": expected}
+    share = measure_branches(model, *draw_tasks())["one_task_weights"]
+    assert share == pytest.approx(expected)
+
+
+def test_inputs_without_a_gradient_do_not_count_unless_most_have_none() -> None:
+    network = Extended()
+    network.all.register_parameter("bias", None)
+    model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
+    assert measure_branches(model, *draw_tasks(8)) == {"one_task_weights": 0.5}
+    assert measure_branches(model, *draw_tasks(16)) == {}
 
 
 class MakesItsMaskOnce(nn.Module):

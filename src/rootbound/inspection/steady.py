@@ -10,22 +10,32 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-SAYING_SO = ("training", "use_input_stats")
+SAYING_SO = ("training", "use_input_stats", "train")
 """Parameters that switch a function of torch to train mode."""
-POSITIONS: dict[Callable[..., Any], int] = {torch.dropout: 2, torch.batch_norm: 5}
-"""The position of this parameter in functions without a signature."""
+BUILT_IN: dict[Callable[..., Any], str] = {
+    torch.dropout: "input p train",
+    torch.batch_norm: "input weight bias running_mean running_var training momentum eps "
+    "cudnn_enabled",
+}
+"""The parameters of functions that have no signature."""
 
 
 def _find_functions() -> dict[Callable[..., Any], tuple[inspect.Signature, str]]:
     """Return the functions of torch with a train mode, and the parameter that switches it."""
-    found: dict[Callable[..., Any], tuple[inspect.Signature, str]] = {}
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signatures = {
+        function: inspect.Signature([inspect.Parameter(name, kind) for name in names.split()])
+        for function, names in BUILT_IN.items()
+    }
     for name, function in vars(functional).items():
         if inspect.isfunction(function) and not name.startswith("_"):
-            signature = inspect.signature(function)
-            flags = [flag for flag in SAYING_SO if flag in signature.parameters]
-            if flags:
-                found[function] = signature, flags[0]
-    return found
+            signatures[function] = inspect.signature(function)
+    return {
+        function: (signature, flag)
+        for function, signature in signatures.items()
+        for flag in SAYING_SO
+        if flag in signature.parameters
+    }
 
 
 FUNCTIONS = _find_functions()
@@ -50,7 +60,4 @@ class SteadyLayers(TorchFunctionMode):
             if bound.arguments.get("running_mean", 0) is not None:
                 bound.arguments[flag] = False
             args, kwargs = bound.args, bound.kwargs
-        elif function in POSITIONS and len(args) > POSITIONS[function]:
-            position = POSITIONS[function]
-            args = (*args[:position], False, *args[position + 1 :])
         return function(*args, **kwargs)
