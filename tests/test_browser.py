@@ -97,6 +97,8 @@ for (const area of document.querySelectorAll(".scroll")) {
 }
 const levels = [...document.querySelectorAll("h1, h2, h3, h4")].map(one => +one.tagName[1]);
 return {
+  over: [...document.querySelectorAll("th[scope=row]")].filter(one =>
+    one.scrollWidth > one.clientWidth + 1).map(one => one.textContent),
   beyond: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   letters, cut, inside, levels,
   loose: [...document.querySelectorAll(".scroll")].filter(one => one.tabIndex !== 0).length,
@@ -125,6 +127,7 @@ def check_layout(browser: webdriver.Chrome, width: int) -> None:
     assert found["letters"]
     assert min(found["letters"].values()) >= LEAST_LETTER, found["letters"]
     assert found["inside"] == [], "a caption would scroll away"
+    assert found["over"] == [], "a name runs into the next column"
     if width == max(WIDTHS):
         assert found["cut"] == []
     levels = found["levels"]
@@ -173,10 +176,24 @@ def test_the_verdict_is_on_the_first_screen(page: webdriver.Chrome) -> None:
         assert text in facts
 
 
+CONTRAST = """
+const light = text => { const parts = text.match(/[\\d.]+/g).slice(0, 3).map(one => one / 255);
+  const [r, g, b] = parts.map(x => x <= .04045 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b; };
+const behind = one => { const own = getComputedStyle(one).backgroundColor;
+  return own === "rgba(0, 0, 0, 0)" ? behind(one.parentElement) : own; };
+return [".note", "figcaption", "#verdict strong", "dt", "td.bad", "td.good", "nav a", "td small"]
+  .map(name => document.querySelector(name)).filter(one => one).map(one => {
+    const [a, b] = [getComputedStyle(one).color, behind(one)].map(light);
+    return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); });
+"""
+"""How small or coloured text stands out from what is behind it."""
+
+
 @pytest.mark.slow
 def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
     """Ink and paper swap; the text inside figures follows."""
-    found = {}
+    found, contrasts = {}, {}
     for theme in ("light", "dark"):
         page.execute_cdp_cmd(
             "Emulation.setEmulatedMedia",
@@ -187,10 +204,13 @@ def test_text_is_readable_in_both_themes(page: webdriver.Chrome) -> None:
             "return [ink(document.body).backgroundColor, ink(document.body).color,"
             " ink(document.querySelector('figure svg text')).fill]"
         )
+        contrasts[theme] = page.execute_script(CONTRAST)
     paper, ink, figure_ink = found["light"]
     assert ink == figure_ink
     assert found["dark"] != found["light"]
     assert found["dark"][1] == found["dark"][2] != paper
+    # Least contrast of text by WCAG 2.2, success criterion 1.4.3.
+    assert min(*contrasts["light"], *contrasts["dark"]) >= 4.5, contrasts
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +235,16 @@ def board(
 def test_the_leaderboard_is_readable(width: int, board: webdriver.Chrome) -> None:
     check_layout(board, width)
     assert not board.get_log("browser"), "no console error, no blocked script"
+
+
+def test_the_frontier_fits_a_narrow_page(board: webdriver.Chrome) -> None:
+    """It is drawn twice, so that all its points are seen without scrolling."""
+    shown = "return [...document.querySelectorAll('#frontier svg')].map(one => one.clientWidth > 1)"
+    for width, which in ((400, [False, True]), (1300, [True, False])):
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        board.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        assert board.execute_script(shown) == which
+    board.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_scratch_stands_beside_the_exact_last_layer(board: webdriver.Chrome) -> None:

@@ -602,7 +602,7 @@ def test_a_spread_is_said_to_be_between_what_it_is_between(trained: bool, things
     (said,) = {one.evidence for one in raised if one.flag == "seed spread above the effect"}
     # .800 and 1.001 against .950 and .951, by hand.
     assert said == (
-        "+5.0 points less than undefended with 10 labels per class, "
+        "5.0 points less than undefended with 10 labels per class, "
         f"with a deviation of 14.2 between 2 {things}"
     )
 

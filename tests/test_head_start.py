@@ -189,7 +189,7 @@ def test_the_most_important_flag_is_named_whichever_arm_it_is_about() -> None:
         replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
         for one in unseen.trainings))  # fmt: skip
     flag = show_first(worst).facts[-1]
-    assert flag.text == "desirable accuracy lost" and flag.note.endswith("; 1 more below")
+    assert flag.text == "desirable accuracy lost" and flag.note.endswith(". 1 more flag is below")
     broken = tuple(
         replace(one, error="boom", accuracy=None, halves=(), steps=(), test=())
         if one.method == "scratch" and one.family == "last 2 layers"

@@ -21,7 +21,7 @@ from rootbound.report.head_start import LARGE
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
 from rootbound.report.leaderboard.claims import papers
 from rootbound.report.leaderboard.entries import Entry, entries
-from rootbound.report.leaderboard.frontier import frontier
+from rootbound.report.leaderboard.frontier import draw_frontier
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.leaderboard.table import table
 
@@ -100,7 +100,7 @@ def test_points_of_the_frontier_are_the_rows_and_hollow_where_they_mean_nothing(
     changed = replace(evaluation, trainings=broken, records=records)
     rows = [one for one in entries(changed, ()) if one.kind != GENERIC]
     assert {row.is_doubtful for row in rows} == {True, False}
-    figure = frontier(rows)
+    figure = draw_frontier(rows)
     assert figure is not None
     plt.close(figure)
     for row, drawn in zip(rows, figure.axes[0].containers, strict=True):
@@ -246,7 +246,7 @@ def test_a_stronger_attack_from_elsewhere_changes_the_word() -> None:
 
 
 def test_losses_of_the_frontier_have_their_intervals() -> None:
-    figure = frontier(entries(by_hand.evaluation(), ()))
+    figure = draw_frontier(entries(by_hand.evaluation(), ()))
     assert figure is not None
     plt.close(figure)
     good, weak, _ = figure.axes[0].containers
@@ -263,6 +263,6 @@ def test_the_first_sentence_of_a_leaderboard_says_the_price() -> None:
         "the price is 0.60 points of desirable accuracy; Plain, undefended, leaves +20.0."
     )
     assert describe_frontier(rows) == (
-        "With 1 of 2 methods attackers gain less than 5 points over scratch; 1 of them costs less "
-        "than 1 point"
+        "With 1 of 2 methods attackers gain less than 5 points over scratch; it costs less than "
+        "1 point"
     )

@@ -18,12 +18,19 @@ from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.figures import draw, make_plot
 from rootbound.report.leaderboard.entries import entries
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
-from rootbound.report.picture_titles import filters_title, grad_cam_title, view_title, words_title
+from rootbound.report.picture_titles import (
+    Names,
+    filters_title,
+    grad_cam_title,
+    view_title,
+    words_title,
+)
 from rootbound.report.render import load_pictures
 from rootbound.report.views import Panels, find_panels
 
 GOLDEN = Path(__file__).parent / "golden"
 NUMBER = re.compile(r"[-+]?\d+\.\d")
+BOTH, ALONE = Names("A", "A", "Plain"), Names("A", "A")
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +119,10 @@ def test_the_highest_end_of_a_curve_is_named(golden: Evaluation) -> None:
         if (gain := metrics.advantage(case.evaluation, case.method, labels, name))
     )
     said = titles.steps_title(case, names)
-    assert f"{highest:.1f} points above scratch" in said
+    assert f"takes BestResponse {highest:.1f} points above the strongest attack on scratch" in said
     (case, _) = find_cases(changed(golden, "BestResponse", 0.1))
     assert titles.steps_title(case, names) == (
-        "In none of these panels do attackers of BestResponse end above those of scratch"
+        "In none of these panels does BestResponse get above the strongest attack on scratch"
     )
 
 
@@ -141,14 +148,18 @@ def test_pictures_are_counted() -> None:
     dark, bright = np.zeros((2, 3, 3), np.uint8), np.ones((3, 3, 3), np.uint8)
     name = "cam_retrained_undesirable"
     pictures = {"A": {name: np.concatenate([dark, bright])}, "Plain": {name: np.ones((5, 3, 3))}}
-    assert grad_cam_title(pictures, ("A", "Plain"), "5-9") == (
+    assert grad_cam_title(pictures, BOTH, "5-9") == (
         "Retrained for 5-9, A finds evidence in 3 of 5 images, the undefended model in 5"
     )
-    assert grad_cam_title(pictures, ("A", None), "5-9").endswith("in 3 of 5 images")
-    assert grad_cam_title({}, ("A", "Plain"), "5-9") == "Where the models look"
+    assert grad_cam_title(pictures, ALONE, "5-9").endswith("in 3 of 5 images")
+    assert grad_cam_title({}, BOTH, "5-9") == "Where the models look"
+    audited = {"defended": pictures["A"]}
+    assert grad_cam_title(audited, Names("defended", "the model"), "5-9") == (
+        "Retrained for 5-9, the model finds evidence in 3 of 5 images"
+    )
     tiles = np.array([[[1.0]], [[-2.0]], [[0.001]]])
-    assert filters_title({"A": {"filters": tiles}}, ("A", None)) == (
-        "A uses 2 of 3 filters of its first layer"
+    assert filters_title({"A": {"filters": tiles}}, ALONE) == (
+        "Of 3 filters of the first layer A uses 2"
     )
 
 
@@ -160,15 +171,15 @@ def test_classes_that_lie_apart_explain_the_spread() -> None:
         "A": {"view": mixed, "view_labels": labels},
         "Plain": {"view": apart, "view_labels": labels},
     }
-    assert view_title(pictures, ("A", "Plain")) == (
-        "Undesirable classes explain 0 % of the spread in A, 100 % undefended"
+    assert view_title(pictures, BOTH) == (
+        "Undesirable classes explain 0 % of the spread in A, 100 % in the undefended model"
     )
 
 
 def test_words_on_which_both_rest_are_counted() -> None:
     name = "shares_retrained_undesirable"
     own, usual = np.array([[0.1, -0.9], [0.8, 0.1]]), np.array([[0.2, 0.7], [0.1, 0.6]])
-    said = words_title({"A": {name: own}, "Plain": {name: usual}}, ("A", "Plain"))
+    said = words_title({"A": {name: own}, "Plain": {name: usual}}, BOTH)
     assert said == "Retrained, A rests on the undefended model's word in 1 of 2 texts"
 
 

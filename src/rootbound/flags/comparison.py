@@ -22,8 +22,9 @@ def _find_spread(case: Case) -> Iterator[str]:
         effect = 100 * (statistics.fmean(usual.values()) - statistics.fmean(own.values()))
         things = "seeds" if len({model for model, _ in own}) == len(own) else "draws of labels"
         if spread > abs(effect):
+            compared = "less" if effect >= 0 else "more"
             yield (
-                f"{effect:+.1f} points less than undefended {with_labels(labels)}, "
+                f"{abs(effect):.1f} points {compared} than undefended {with_labels(labels)}, "
                 f"with a deviation of {spread:.1f} between {len(own)} {things}"
             )
 

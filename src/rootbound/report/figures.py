@@ -15,6 +15,7 @@ from rootbound.report.bars import bars, list_arms
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.page import Figure
 from rootbound.report.picture_titles import (
+    Names,
     filters_title,
     grad_cam_title,
     maps_title,
@@ -153,9 +154,9 @@ def _curves(evaluation: Evaluation, case: Case | None, doubtful: Collection[str]
          f"the draws. {LAST_PANEL[metrics.is_well_tuned(evaluation)]}",
          lambda: curves.against_labels(evaluation, doubtful)),
         ("curves-trials", trials_title(case) if case else "",
-         "Accuracy against the attacker's diligence: that of the setting which validation prefers "
-         "among the trials so far, on the curve's test samples. A defence that only needs tuning "
-         "to break rises late.", lambda: curves.against_trials(evaluation, doubtful)),
+         "Accuracy after each number of trials, with the setting that the attacker's validation "
+         "samples prefer so far, on the curve's test samples. Where a defence breaks only after "
+         "much tuning, its line rises late.", lambda: curves.against_trials(evaluation, doubtful)),
     ]  # fmt: skip
     if not evaluation.context["undesirable"].get("stratified", True):
         plans.insert(1, (
@@ -167,8 +168,8 @@ def _curves(evaluation: Evaluation, case: Case | None, doubtful: Collection[str]
 
 
 def _portraits(evaluation: Evaluation, pictures: Pictures, case: Case | None) -> list[Plan]:
-    context = evaluation.context
-    names = "" if case is None else case.method, metrics.undefended(evaluation)
+    context, plain = evaluation.context, metrics.undefended(evaluation)
+    names = Names(*(("", "") if case is None else (case.method, case.called)), plain)
     classes = {
         role: list(context[role]["classes"])
         for role in ("desirable", "undesirable")

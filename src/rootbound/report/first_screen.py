@@ -14,7 +14,7 @@ from rootbound.report.cells import in_percent, in_words
 from rootbound.report.doubts import doubts
 from rootbound.report.flag_groups import importance
 from rootbound.report.head_start import MEANINGS, PREAMBLE, Word
-from rootbound.report.settings import UNKNOWN_PURPOSE
+from rootbound.report.settings import UNKNOWN_PURPOSE, suite_in_words
 
 LOOKS: dict[Word, str] = {
     "none measured": "none",
@@ -103,7 +103,7 @@ def describe_measured(evaluation: Evaluation) -> str:
     purpose = "" if desirable is None else f" that is for {desirable['name']}"
     return (
         f"Attackers tried to turn a model{purpose} to {context['undesirable']['name']}, once from "
-        f"its weights and once from random ones (suite {context['suite']}, {seeds} "
+        f"its weights and once from random ones (suite {suite_in_words(context)}, {seeds} "
         f"seed{'' if seeds == 1 else 's'})."
     )
 
@@ -177,7 +177,8 @@ def _flag(case: Case) -> Fact:
     first = next(one for one in raised if one.flag == names[0])
     on = "" if first.method == case.method else f" ({first.method})"
     means = next(flag.means for flag in FLAGS if flag.name == first.flag)
-    further = f"; {len(names) - 1} more below" if len(names) > 1 else ""
+    more = len(names) - 1
+    further = f". {more} more flag{'s are' if more > 1 else ' is'} below" if more else ""
     return Fact("Most important flag", f"{first.flag}{on}", f"{means}{further}", "flags")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rootbound.report.public import ONE_PUBLIC
+from rootbound.report.settings import suite_in_words
 
 FURTHER_DRAWS = (
     "Draws of labels were added until the gate was decided: intervals at 95 % do not know of it, "
@@ -25,14 +26,15 @@ def limits(context: Mapping[str, Any]) -> list[str]:
         "Weights can always be thrown away: what can be shown is the advantage over scratch, "
         "not that the undesirable task cannot be learned.",
         *([ONE_PUBLIC] if "public" in context else []),
-        f"Shown is what the attacks of suite {context['suite']} reach within its budgets; a "
-        "stronger or a defence-aware attacker may reach more.",
+        f"Shown is what the attacks of suite {suite_in_words(context)} reach within its budgets; "
+        "an attacker who is stronger, or knows the defence better, may reach more.",
         "The exact last layer is the global optimum of its training loss for each penalty "
-        "(duality gap in the record); the penalty is chosen on the attacker's validation samples. "
-        "It says nothing of attackers who retrain more.",
+        "(the duality gap in the record proves it); the penalty is chosen on the attacker's "
+        "validation samples. It says nothing of attackers who retrain more.",
         f"{seeds} on one {'pair of tasks' if is_known else 'task'} and one architecture"
         + ("; the defender knew samples of every undesirable class" if is_known else "")
-        + ". Intervals cover these seeds, not other data.",
+        + f". Intervals cover {'seeds and ' if context['seeds'] > 1 else ''}draws of labels, not "
+        "other data.",
         *([FURTHER_DRAWS] if "until" in context else []),
         "Which undesirable samples the defender held is not known."
         if shared is None

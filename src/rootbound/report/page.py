@@ -21,6 +21,8 @@ from rootbound.report.views import Panels
 
 BREAKS = re.compile(r"(?<=\w)\(|(?<==)(?=\d)")
 """Places at which a long name of a method may be broken."""
+INSIDE = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+"""Places inside a class name at which it may be broken on a narrow page."""
 LEAST_PIXELS = 1.15
 """Pixels for a point of a figure below which letters could not be read."""
 BESIDE = 90
@@ -37,6 +39,7 @@ class Figure:
         caption: What it shows and how to read it.
         svg: The drawing.
         panels: Where its panels lie.
+        small: The same drawn for a narrow page, where it is not shown panel by panel.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Figure:
     caption: str
     svg: str
     panels: Panels = Panels()
+    small: str = ""
 
     @property
     def narrow(self) -> int:
@@ -61,6 +65,10 @@ class Figure:
         # (class names) have been escaped by the SVG writer.
         return Markup(for_page(self.svg, self.name, self.title))
 
+    def small_drawing(self) -> Markup:
+        """Return the drawing for a narrow page as a part of a page."""
+        return Markup(for_page(self.small, f"{self.name}-small", self.title))
+
     def views(self) -> list[tuple[str, Markup]]:
         """Return the panels one by one: name, and the part of the drawing."""
         return [(view.name, Markup(show_part(self.name, view.box))) for view in self.panels.views]
@@ -74,14 +82,23 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=keep_units,
     )
     templates.filters["breakable"] = breakable
     return templates
 
 
+def keep_units(value: object) -> object:
+    """Return what a template prints: in a text, a number and its % stay on one line."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return value.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
 def breakable(text: str) -> Markup:
-    """Return a name with possible line breaks before a bracket and after each setting."""
-    return Markup(BREAKS.sub(r"<wbr>\g<0>", str(escape(text))))
+    """Return a name with possible line breaks: before a bracket, after each setting, in words."""
+    broken = BREAKS.sub(r"<wbr>\g<0>", str(escape(text)))
+    return Markup(INSIDE.sub('<wbr class="inside">', broken))
 
 
 def to_html(
@@ -111,6 +128,7 @@ def to_html(
         sections=describe_each(evaluation),
         settings=settings(evaluation),
         trainings=evaluation.trainings,
+        trained=dict.fromkeys((one.method, str(one.settings)) for one in evaluation.trainings),
     )
 
 

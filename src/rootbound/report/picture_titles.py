@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,8 +14,14 @@ FAINT_TILE = 0.01
 """A tile below this share of the strongest one counts as blank."""
 MOST_TILES = 16
 """Tiles of a row that are shown."""
-Names = tuple[str, str | None]
-"""The defended method, and the undefended one if there is one."""
+
+
+class Names(NamedTuple):
+    """The defended method, what it is called in a sentence, and the undefended one if any."""
+
+    method: str
+    called: str
+    undefended: str | None = None
 
 
 def grad_cam_title(pictures: Pictures, names: Names, task: str) -> str:
@@ -32,7 +39,7 @@ def filters_title(pictures: Pictures, names: Names) -> str:
     """Return how many filters of the first layer do anything."""
     return _compare(
         pictures, names, "filters", _count_strong,
-        "{name} uses {own} of {all} filters of its first layer", ", the undefended model {usual}",
+        "Of {all} filters of the first layer {name} uses {own}", ", the undefended model {usual}",
         otherwise="Filters of the first layer",
     )  # fmt: skip
 
@@ -54,24 +61,26 @@ def view_title(pictures: Pictures, names: Names) -> str:
         for name, parts in pictures.items()
         if name in names and "view" in parts
     }
-    name, plain = names
+    name, called, plain = names
     if name not in shares:
         return "Undesirable samples as the models see them"
-    beside = f", {100 * shares[plain]:.0f} % undefended" if plain in shares else ""
-    return f"Undesirable classes explain {100 * shares[name]:.0f} % of the spread in {name}{beside}"
+    beside = f", {100 * shares[plain]:.0f} % in the undefended model" if plain in shares else ""
+    said = f"Undesirable classes explain {100 * shares[name]:.0f} % of the spread in {called}"
+    return f"{said}{beside}"
 
 
 def words_title(pictures: Pictures, names: Names) -> str:
     """Return how often the retrained heads of two models rest on the same word."""
     tops = [
         np.abs(pictures[name][GROUPS[-1][1]].astype(float)).argmax(axis=1)
-        for name in names
+        for name in (names.method, names.undefended)
         if name is not None and name in pictures and GROUPS[-1][1] in pictures[name]
     ]
     if len(tops) < 2:
         return "Which words count"
     same, count = int((tops[0] == tops[1]).sum()), len(tops[0])
-    return f"Retrained, {names[0]} rests on the undefended model's word in {same} of {count} texts"
+    called = names.called
+    return f"Retrained, {called} rests on the undefended model's word in {same} of {count} texts"
 
 
 def _compare(
@@ -82,11 +91,11 @@ def _compare(
     tiles = {
         name: parts[kind] for name, parts in pictures.items() if name in names and kind in parts
     }
-    name, plain = names
+    name, called, plain = names
     if name not in tiles:
         return otherwise
     shown = {one: tiles[one] if kind == CAMS[-1][1] else tiles[one][:MOST_TILES] for one in tiles}
-    sentence = said.format(name=name, own=count(shown[name]), all=len(shown[name]))
+    sentence = said.format(name=called, own=count(shown[name]), all=len(shown[name]))
     return sentence + beside.format(usual=count(shown[plain])) if plain in shown else sentence
 
 

@@ -137,19 +137,25 @@ def _attacker(context: Mapping[str, Any], *, draws_weights: bool) -> dict[str, s
         "The attacker chooses": f"settings and stopping step on {100 * share:.0f} % of its "
         f"labels of each class, at least 1 where there are two and at most {limit}; never on test "
         "samples",
-        "Suite": f"{context['suite']} ({context['suite_digest']}): {context['trials']} trials a "
-        "budget, the same for every arm",
+        "Suite": f"{suite_in_words(context)} ({context['suite_digest']}): {context['trials']} "
+        "trials for each budget, the same for every arm",
         "Budgets": "; ".join(budgets),
         **describe_time(context),
         **_describe_stages(context["rules"]),
         **_describe_draws(context),
         **_describe_looks(context),
-        "Seeds": f"{context['seeds']}: {'each' if context['seeds'] > 1 else 'it'} draws "
-        f"{'weights, ' if draws_weights else ''}batches and the attacker's labels, and scratch "
-        "weights of its own",
+        "Seeds": f"{context['seeds']}: {'each' if context['seeds'] > 1 else 'it'} decides "
+        f"{'the first weights, ' if draws_weights else ''}batches, the attacker's labels and the "
+        "weights of scratch",
         "Test samples": "the selected trial of each family is scored on all of them, curves on "
         f"{context['curve_samples']} fixed ones",
     }
+
+
+def suite_in_words(context: Mapping[str, Any]) -> str:
+    """Return the name of the suite; what was added to it is joined by `and`."""
+    name, *added = str(context["suite"]).split(" with ")
+    return " with ".join([name, " and ".join(added)]) if added else name
 
 
 def describe_time(context: Mapping[str, Any]) -> dict[str, str]:
@@ -189,14 +195,14 @@ def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
     if not (draws := context["rules"].get("draws")):
         return {}
     several = zip(context["budgets"], draws, strict=True)
-    counts = "; ".join(f"{in_words(budget['labels'])}: {count}" for budget, count in several)
+    counts = ", ".join(f"{count} with {in_words(budget['labels'])}" for budget, count in several)
     value = (
-        f"for each seed, the same for every arm, with scratch weights drawn anew for each, and "
-        f"for each family of attacks ({counts})"
+        f"for each seed {counts}; the same for every arm, and scratch gets new random weights for "
+        "each draw and each family of attacks"
     )
     if finalists := context["rules"].get("finalists"):
         value += (
-            f"; all attacks meet the first draw, and the best settings of the {finalists} families "
+            f". All attacks meet the first draw. The best settings of the {finalists} families "
             "that are strongest on it, by the auditor's labels, meet the others, which alone count"
         )
     return {"Draws of labels": value}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, PRACTICAL, Evaluation
 from rootbound.report.attack_names import describe_attack
@@ -11,6 +13,11 @@ SHARES = (0.90, 0.95)
 """Goals for counting steps, as shares of what the undefended model reaches."""
 
 
+NO_PAIR = (
+    " n/a: no draw of labels counts for both, because trials failed, or because only the strongest "
+    "attacks go on to further draws."
+)
+"""Why a table that compares two arms lacks a number."""
 NOT_FOR_THE_TASK = {"public", "scratch", "control"}
 """Arms without a desirable accuracy."""
 
@@ -33,11 +40,16 @@ def overview(evaluation: Evaluation) -> Table:
                 Cell(f"{failed} of {total}"),
             )
         )
+    spread = "Mean over seeds with 95 % t-interval."
+    if metrics.is_given(evaluation):
+        spread = (
+            "95 % intervals: of desirable accuracy over test samples, of the attacker's accuracy "
+            "over draws of labels."
+        )
     return Table(
         "Methods",
-        "Mean over seeds with 95 % t-interval. The change of desirable accuracy, in points, is "
-        "paired with the undefended model over seeds and coloured where a paired t-test finds it "
-        "significant (5 %). Then the attacker's accuracy with "
+        f"{spread} The change is the desirable accuracy minus that of the undefended model, in "
+        "points, coloured where its interval leaves out zero. Then the attacker's accuracy with "
         f"{in_words(most_labels)}, by what is retrained.",
         (
             "method",
@@ -98,9 +110,9 @@ def steps(evaluation: Evaluation) -> Table:
     return Table(
         "Steps to catch up with the undefended model",
         f"Median over draws of the attacker's steps, with {in_words(labels)}, until the "
-        "fastest of all trials reaches 90 % and 95 % of what the strongest attack gets from the "
+        "fastest of all trials reaches 90 % and 95 % of what the same attack gets from the "
         "undefended model; models are scored at steps 3, 10, 32, … and the last. "
-        "'Not reached' means not within the budget, and is no number.",
+        f"'Not reached' means not within the budget.{_explain_gaps(rows)}",
         ("method", *names),
         rows,
     )
@@ -164,7 +176,12 @@ def _advantages(evaluation: Evaluation, over: str, title: str, caption: str) -> 
     # The attacker of older records is not the strongest: with few labels chance chooses.
     best = "strongest attack" if metrics.is_well_tuned(evaluation) else "realistic attacker"
     columns = ("method", "labels", *(describe_attack(family or best) for family in families))
-    return Table(title, caption, columns, rows)
+    return Table(title, f"{caption}{_explain_gaps(rows)}", columns, rows)
+
+
+def _explain_gaps(rows: Iterable[Sequence[Cell]]) -> str:
+    """Return why numbers of a comparison are missing; nothing where all are there."""
+    return NO_PAIR if any(cell.text == "n/a" for row in rows for cell in row) else ""
 
 
 def accuracies(evaluation: Evaluation) -> Table:

@@ -35,7 +35,7 @@ def head_start_title(case: Case) -> str:
 
 
 def steps_title(case: Case, families: Sequence[str]) -> str:
-    """Return where the curves over steps end highest above scratch."""
+    """Return which curves over steps end highest above the strongest attack on scratch."""
     ends = {
         (family, labels): gain.mean
         for labels in metrics.budgets(case.evaluation)
@@ -47,9 +47,12 @@ def steps_title(case: Case, families: Sequence[str]) -> str:
     family, labels = max(ends, key=lambda place: ends[place])
     most, name = ends[family, labels], _name(case)
     if most <= 0:
-        return f"In none of these panels do attackers of {name} end above those of scratch"
-    where = f"{describe_attack(family, case.kind)} with {in_words(labels)}"
-    return f"At the end of {where}, {name} is {most:.1f} points above scratch; nowhere is it more"
+        return f"In none of these panels does {name} get above the strongest attack on scratch"
+    attack, those = describe_attack(family, case.kind), f"With {in_words(labels)}"
+    return (
+        f"{those}, {attack} takes {name} {most:.1f} points above the strongest attack on scratch; "
+        "no other panel goes further"
+    )
 
 
 def losses_title(case: Case) -> str:
@@ -75,13 +78,10 @@ def labels_title(case: Case) -> str:
     if not gains:
         return "No attack finished on every arm"
     (few, first), (many, last) = gains[0], gains[-1]
-    start = f"What the weights of {_name(case)} add"
+    start = f"The weights of {_name(case)} add {signed(first.mean)} points with {in_words(few)}"
     if len(gains) == 1:
-        return f"{start} is {signed(first.mean)} points with {in_words(few)}"
-    return (
-        f"{start} goes from {signed(first.mean)} points with {in_words(few)} to "
-        f"{signed(last.mean)} with {in_words(many)}"
-    )
+        return start
+    return f"{start} and {signed(last.mean)} with {in_words(many)}"
 
 
 def trials_title(case: Case) -> str:

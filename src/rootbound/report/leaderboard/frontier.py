@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from rootbound.report.theme import FAINT, assign_colours, missing_letters_allowe
 
 DOUBT = " (unreliable)"
 """What is written behind a name whose point means nothing."""
+NARROW_LABEL = 32
+"""Letters of an axis label that fit into a line of a narrow figure."""
 Spot = tuple[float, float]
 """Where a point is, in the units of the axes."""
 LABEL_OFFSET = (6.0, -3.0)
@@ -34,15 +37,23 @@ LEADER_FROM = 8.0
 """Distance from which on a line leads from the name to its spot, in points."""
 
 
-def frontier(entries: Sequence[Entry]) -> Figure | None:
+WIDE, NARROW = (9.6, 4.8), (3.5, 5.4)
+"""Width and height in inches: for a desk, and for a phone, where letters stay readable."""
+
+
+def draw_frontier(entries: Sequence[Entry], size: tuple[float, float] = WIDE) -> Figure | None:
     """Return desirable loss against worst advantage over scratch, with 95 % intervals.
 
     The undefended model stands at no loss. None without any number.
+
+    Args:
+        entries: The rows of a leaderboard.
+        size: Width and height in inches.
     """
     known = [entry for entry in entries if entry.worst is not None]
     if not known:
         return None
-    figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
+    figure, panel = plt.subplots(figsize=size, layout="constrained")
     # The undefended model comes first and is grey, wherever it ranks.
     ordered = sorted(entries, key=lambda entry: entry.standing.change is not None)
     colour_of = assign_colours(list(dict.fromkeys(entry.kind for entry in ordered)))
@@ -50,7 +61,8 @@ def frontier(entries: Sequence[Entry]) -> Figure | None:
         draw = _draw_level if entry.kind == GENERIC else _draw_point
         draw(panel, entry, colour_of[entry.kind])
     panel.axhline(0, color=FAINT, linewidth=1)
-    panel.set_xlabel("desirable accuracy lost against the undefended model, points")
+    lost = "desirable accuracy lost against the undefended model, points"
+    panel.set_xlabel(lost if size == WIDE else textwrap.fill(lost, NARROW_LABEL))
     panel.set_ylabel("worst advantage over scratch, points")
     # Values near zero must be told apart, and a method that breaks the model must fit in.
     _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
@@ -128,7 +140,8 @@ def write_names(
 ) -> None:
     """Write a name beside each spot, below other names and spots that are in its way.
 
-    Call this last: positions on paper are known only when scales and limits are.
+    It stands to the right of its spot, or to the left where it would leave the figure. Call this
+    last: positions on paper are known only when scales and limits are.
     """
     figure.draw_without_rendering()
     pixels = figure.dpi / 72
@@ -141,19 +154,28 @@ def write_names(
             "text": names[number], "xy": spots[number], "textcoords": "offset points",
             "fontsize": 8, "color": colours[number],
         }  # fmt: skip
-        trial = panel.annotate(xytext=LABEL_OFFSET, **look)
-        with missing_letters_allowed():
-            box, down = trial.get_window_extent(), 0.0
-        trial.remove()
+        right, rise = LABEL_OFFSET
+        side = {"ha": "left", "xytext": LABEL_OFFSET}
+        box = _measure(panel, look | side)
+        if box.x1 > figure.bbox.x1:
+            side = {"ha": "right", "xytext": (-right, rise)}
+            box = _measure(panel, look | side)
+        down = 0.0
         while any(box.overlaps(other) for other in taken):
             box, down = box.translated(0, -LABEL_STEP * pixels), down + LABEL_STEP
         taken.append(box)
         leader = {
             "arrowstyle": "-", "color": colours[number], "alpha": 0.5, "linewidth": 0.7,
-            "relpos": (0, 0.5), "shrinkA": 0, "shrinkB": 2,
+            "relpos": (0 if side["ha"] == "left" else 1, 0.5), "shrinkA": 0, "shrinkB": 2,
         }  # fmt: skip
-        panel.annotate(
-            xytext=(LABEL_OFFSET[0], LABEL_OFFSET[1] - down),
-            arrowprops=leader if down > LEADER_FROM else None,
-            **look,
-        )
+        place = {"ha": side["ha"], "xytext": (side["xytext"][0], rise - down)}
+        panel.annotate(arrowprops=leader if down > LEADER_FROM else None, **look, **place)
+
+
+def _measure(panel: Axes, look: dict[str, Any]) -> Bbox:
+    """Return where a name would stand, in pixels."""
+    trial = panel.annotate(**look)
+    with missing_letters_allowed():
+        box = trial.get_window_extent()
+    trial.remove()
+    return box

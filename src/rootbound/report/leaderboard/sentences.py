@@ -53,12 +53,20 @@ def describe_frontier(rows: Sequence[Entry]) -> str:
     cheap = [row for row in little if row.standing.change is None or row.loss < CHEAP]
     said = (
         f"With {len(little)} of {len(methods)} methods attackers gain less than {LARGE:g} points "
-        f"over scratch; {len(cheap)} of them cost{'s' if len(cheap) == 1 else ''} less than "
-        f"{CHEAP:g} point"
+        f"over scratch; {_count_cheap(len(cheap), len(little))}"
     )
     lost = len(methods) - len(reliable)
     are = "is" if lost == 1 else "are"
     return f"{said}; {lost} {are} unreliable" if lost else said
+
+
+def _count_cheap(cheap: int, all_of_them: int) -> str:
+    """Return how many of the methods that leave little cost less than `CHEAP`."""
+    if all_of_them == 1:
+        return f"it costs {'less than' if cheap else 'at least'} {CHEAP:g} point"
+    if cheap == all_of_them > 1:
+        return f"all of them cost less than {CHEAP:g} point"
+    return f"{cheap} of them cost{'s' if cheap == 1 else ''} less than {CHEAP:g} point"
 
 
 def list_methods(rows: Sequence[Entry]) -> list[Entry]:

@@ -33,8 +33,8 @@ COLUMNS = (
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 """No sections."""
 OVER_PUBLIC = (
-    "Over public: the same minus the accuracy from the public model, in the cell where that is "
-    "largest. "
+    "Over public: the same minus the accuracy from the public model, for the number of labels with "
+    "which that is largest. "
 )
 SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 """Flags that tell methods apart; those about an attack are raised for nearly all of them."""
@@ -56,13 +56,14 @@ def table(
     shown = Table(
         "Methods",
         f"Attacked by suite {suite}. Worst advantage: the strongest attack's accuracy minus that "
-        "on random weights with the same labels, in points, in the cell where it is largest, "
-        "with 95 % interval; below or at zero the weights are worth nothing to this attacker. "
+        "on random weights with the same labels, in points, with 95 % interval; it is shown for "
+        "the number of labels with which it is largest. At or below zero the weights are worth "
+        "nothing to this attacker. "
         f"{OVER_PUBLIC if public else ''}{fresh}"
-        "Steps and labels: what catching up with scratch takes, as a multiple of scratch's "
-        "(median, censored). External: another attack got more than the suite. Unreliable: a "
-        "flag says that a low number means nothing. Flags: those that "
-        "name a trick of the network, or make the row unreliable; the report has all of them.",
+        "Steps and labels: how many times scratch's own it takes to catch up with scratch (median "
+        "by Kaplan and Meier, since some attackers never do). External: another attack got more "
+        "than the suite. Unreliable: a flag says that a low number means nothing. Flags: those "
+        "that name a trick of the network, or make the row unreliable; the report has all of them.",
         (*COLUMNS[:4], "over public", *COLUMNS[4:]) if public else COLUMNS,
         tuple(
             _row(entry, sections.get(entry.standing.method, ""), exact=exact, public=public)

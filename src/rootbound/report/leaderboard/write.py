@@ -18,11 +18,11 @@ from rootbound.report.each_method import describe_each, find_section
 from rootbound.report.first_screen import describe_measured
 from rootbound.report.leaderboard.claims import Challenge, papers
 from rootbound.report.leaderboard.entries import Entry, entries
-from rootbound.report.leaderboard.frontier import frontier
+from rootbound.report.leaderboard.frontier import NARROW, WIDE, draw_frontier
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.leaderboard.table import exact_from_scratch, table, to_values
 from rootbound.report.page import Figure, environment
-from rootbound.report.settings import settings
+from rootbound.report.settings import settings, suite_in_words
 from rootbound.report.theme import styled, to_svg
 from rootbound.report.views import find_panels
 
@@ -31,8 +31,8 @@ CONTEXT = ("run", "suite", "suite_digest", "seeds", "machine", "date", "versions
 CAPTION = (
     "Each method's loss of desirable accuracy against what its weights are still worth to the "
     "strongest attacker; 95 % intervals where there is more than one seed. Low and to the left "
-    "is good; at or below the line the weights are worth no more than random ones. Hollow and "
-    "named so: unreliable, a low number means nothing."
+    "is good; at or below the line the weights are worth no more than random ones. Hollow points "
+    "are unreliable: there a low number means nothing."
 )
 REPORT = "report.html"
 """Page in the same folder with a section for each model."""
@@ -82,7 +82,7 @@ def write_leaderboard(
     if (folder / REPORT).is_file() and describe_each(evaluation):
         methods = [entry.standing.method for entry in rows]
         sections = {name: f"{REPORT}#{find_section(evaluation, name)}" for name in methods}
-    shown = table(rows, context["suite"], sections, exact_from_scratch(evaluation))
+    shown = table(rows, suite_in_words(context), sections, exact_from_scratch(evaluation))
     write_atomically(
         folder / "leaderboard.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     )
@@ -122,11 +122,13 @@ def write_leaderboard(
 
 def _draw(rows: Sequence[Entry]) -> Figure | None:
     """Return the frontier, None without any number."""
+    drawn = []
     with styled():
-        plot = frontier(rows)
-        if plot is None:
-            return None
-        svg = to_svg(plot)
-        panels = find_panels(plot)
-        plt.close(plot)
-    return Figure("frontier", describe_frontier(rows), CAPTION, svg, panels)
+        for size in (WIDE, NARROW):
+            plot = draw_frontier(rows, size)
+            if plot is None:
+                return None
+            drawn.append((to_svg(plot), find_panels(plot)))
+            plt.close(plot)
+    (svg, panels), (small, _) = drawn
+    return Figure("frontier", describe_frontier(rows), CAPTION, svg, panels, small)
