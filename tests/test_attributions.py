@@ -25,7 +25,7 @@ from rootbound.inspection.pictures import LONGEST_WORD, Array, as_npz, make_pict
 from rootbound.networks import Classifier, from_transformers, shallow_cnn, small_text
 from rootbound.networks.block_outputs import join_mask, split_mask, trim_padding
 from rootbound.networks.text import Words, bag_of_words
-from rootbound.report.words import words
+from rootbound.report.words import draw_words
 
 GOLDEN = Path(__file__).parent / "golden"
 EVIL = '<img src=x onerror="alert(1)">'
@@ -165,7 +165,8 @@ def test_words_of_strangers_are_escaped_and_whole(drawn: dict[str, Array], tmp_p
 
 def test_no_figure_without_words() -> None:
     assert (
-        words({"Plain": {"view": np.zeros((3, 2))}}, {"desirable": [], "undesirable": []}) is None
+        draw_words({"Plain": {"view": np.zeros((3, 2))}}, {"desirable": [], "undesirable": []})
+        is None
     )
 
 
@@ -185,7 +186,7 @@ def test_words_for_a_class_are_green_and_words_against_it_red() -> None:
         "shares_original_undesirable": shares,
         "shares_retrained_undesirable": shares,
     }
-    figure = words({"Plain": parts}, {"undesirable": ["a"]})
+    figure = draw_words({"Plain": parts}, {"undesirable": ["a"]})
     assert figure is not None
     plt.close(figure)
     boxes = {

@@ -21,8 +21,8 @@ from rootbound.networks import Classifier
 from rootbound.publishing.card import resistance_card
 from rootbound.records import Evaluation
 from rootbound.report.balance import IMBALANCED, is_imbalanced
-from rootbound.report.headline import headline, verdict
-from rootbound.report.settings import settings
+from rootbound.report.headline import describe_gains, describe_run
+from rootbound.report.settings import describe_settings
 from rootbound.report.summary import summarise
 from rootbound.suites import Suite
 from rootbound.training import balanced_accuracy
@@ -127,7 +127,7 @@ def test_older_records_and_even_classes_have_no_balanced_table() -> None:
     assert "Balanced accuracy" not in titles(golden())
     even = with_balanced(golden(majority=0.211, minority=0.183))
     assert "Balanced accuracy" not in titles(even)
-    assert "counts the same" not in " ".join(headline(even))
+    assert "counts the same" not in " ".join(describe_run(even))
 
 
 def test_uneven_classes_have_both_accuracies_in_the_report() -> None:
@@ -142,9 +142,9 @@ def test_uneven_classes_have_both_accuracies_in_the_report() -> None:
     whole, half = (float(method[place].text.removesuffix(" %")) for place in (4, 5))
     assert half == pytest.approx(whole / 2, abs=0.11)
     assert "gives 95.0 % (33.3 % where every class counts the same)" in " ".join(
-        headline(evaluation)
+        describe_run(evaluation)
     )
-    assert "95.0 % of the test samples" in settings(evaluation)["Undesirable task"]
+    assert "95.0 % of the test samples" in describe_settings(evaluation)["Undesirable task"]
 
 
 def test_what_uneven_records_do_not_say_is_said() -> None:
@@ -159,10 +159,10 @@ def test_what_uneven_records_do_not_say_is_said() -> None:
 def test_the_verdict_counts_every_class_the_same() -> None:
     evaluation = with_balanced(golden(majority=0.95, minority=0.002))
     method = next(one.method for one in evaluation.trainings if one.arm == "defended")
-    told = " ".join(verdict(evaluation, method))
+    told = " ".join(describe_gains(evaluation, method))
     assert "always naming the most frequent one is 33.3 % right" in told
     assert "Counted so, the attacker with all labels reaches" in told
-    assert "Counted so" not in " ".join(verdict(golden(), method))
+    assert "Counted so" not in " ".join(describe_gains(golden(), method))
     card = resistance_card(evaluation, method, "0" * 64)
     assert any("Counted so, the attacker with all labels" in limit for limit in card["limits"])
 

@@ -19,7 +19,7 @@ from rootbound.api.verdict import Verdict
 from rootbound.attacks import Attack, Budget, FineTune
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
-from rootbound.report.settings import settings
+from rootbound.report.settings import describe_settings
 from rootbound.suites import Suite
 from rootbound.training import Recipe, accuracy
 
@@ -154,7 +154,7 @@ def test_a_method_that_is_not_loaded_is_named_in_the_report(
     suite = toy_suite.with_budgets((Budget(5, 2),))
     evaluation = rb.audit(classifier, toy_tasks, suite=suite, seeds=1).evaluation
     assert evaluation.context["unknown_methods"] == {"defended": "Elsewhere"}
-    said = " ".join(map(str, settings(evaluation).values()))
+    said = " ".join(map(str, describe_settings(evaluation).values()))
     assert "Elsewhere, which trained the model defended, is not known here: attacks that" in said
 
 

@@ -31,7 +31,7 @@ from rootbound.records import (
     Record,
     Training,
 )
-from rootbound.report.headline import headline, verdict
+from rootbound.report.headline import describe_gains, describe_run
 from rootbound.suites import Suite
 from rootbound.training import accuracy
 
@@ -627,18 +627,20 @@ def test_the_verdict_says_that_a_comparison_with_scratch_is_not_valid(name: str)
     found = replace(found, context={**found.context, **desirable})
     evidence = next(one.evidence for one in flags(found) if one.flag == name)
     said = f"The comparison with scratch is not valid: {evidence}."
-    assert said in verdict(found, "Defence")
-    assert said in headline(found)
+    assert said in describe_gains(found, "Defence")
+    assert said in describe_run(found)
     sound = replace(clean(), context=found.context)
-    assert not any("not valid" in one for one in (*verdict(sound, "Defence"), *headline(sound)))
+    assert not any(
+        "not valid" in one for one in (*describe_gains(sound, "Defence"), *describe_run(sound))
+    )
 
 
 def test_the_verdict_says_that_a_network_was_seen_as_one_block() -> None:
     desirable = {"desirable": {"name": "0-4"}, "undesirable": {"name": "5-9", "majority": 0.2}}
     found = seen_as_one_block(clean())
     found = replace(found, context={**found.context, **desirable})
-    assert ONE_BLOCK in verdict(found, "Defence")
-    assert ONE_BLOCK in headline(found)
+    assert ONE_BLOCK in describe_gains(found, "Defence")
+    assert ONE_BLOCK in describe_run(found)
 
 
 def test_a_missing_diagnosis_is_no_accusation() -> None:

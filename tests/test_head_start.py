@@ -19,7 +19,7 @@ from rootbound.report.attack_names import KNOWING, REPAIRS, describe_attack, des
 from rootbound.report.cases import GENERIC, choose_best, find_cases
 from rootbound.report.first_screen import show_first
 from rootbound.report.head_start import LARGE, MEANINGS, judge_head_start
-from rootbound.report.headline import headline, verdict
+from rootbound.report.headline import describe_gains, describe_run
 from rootbound.report.titles import head_start_title
 from rootbound.suites import SUITES
 
@@ -230,7 +230,7 @@ def test_a_control_is_never_the_best() -> None:
 
 
 def test_sentences_have_the_numbers_of_their_arms() -> None:
-    exact, kept, gains, beside = headline(by_hand.evaluation(public=True))
+    exact, kept, gains, beside = describe_run(by_hand.evaluation(public=True))
     assert exact == (
         "Solved exactly, a new last layer for dogs reaches 55.0 % (54.5 to 55.5) on the model "
         "trained with Good, 70.0 % (67.5 to 72.5) on the undefended one, 56.0 % (54.8 to 57.2) on "
@@ -242,7 +242,7 @@ def test_sentences_have_the_numbers_of_their_arms() -> None:
     )
     assert "+2.00 points with 10 labels per class (1.25 to 2.75), -1.00 points with all" in gains
     assert "+1.00 points with 10 labels per class (0.01 to 1.99), -3.00 points with all" in beside
-    said = verdict(by_hand.evaluation(public=True), "Good")
+    said = describe_gains(by_hand.evaluation(public=True), "Good")
     assert said[:2] == [
         "With 10 labels per class an attacker reaches 62.0 % (61.5 to 62.5) from these weights and "
         "60.0 % (58.8 to 61.2) from random ones: +2.00 points (1.25 to 2.75).",

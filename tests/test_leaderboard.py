@@ -19,11 +19,11 @@ from rootbound.records import EXACT, Evaluation, Record
 from rootbound.report.cases import GENERIC
 from rootbound.report.head_start import LARGE
 from rootbound.report.leaderboard import Challenge, read_challenges, write_leaderboard
-from rootbound.report.leaderboard.claims import papers
-from rootbound.report.leaderboard.entries import Entry, entries
+from rootbound.report.leaderboard.claims import read_claims
+from rootbound.report.leaderboard.entries import Entry, gather_entries
 from rootbound.report.leaderboard.frontier import draw_frontier
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
-from rootbound.report.leaderboard.table import table
+from rootbound.report.leaderboard.table import tabulate_entries
 
 APART = Path(__file__).parent / "golden" / "apart"
 
@@ -64,7 +64,7 @@ def test_standings_differ_and_have_their_signs(evaluation: Evaluation) -> None:
 
 
 def test_the_least_advantage_comes_first_and_the_unreliable_last(evaluation: Evaluation) -> None:
-    found = entries(evaluation, ())
+    found = gather_entries(evaluation, ())
     worst = [entry.worst for entry in found if entry.status != "unreliable"]
     assert worst == sorted(worst, key=lambda value: float("inf") if value is None else value)
     states = [entry.status for entry in found]
@@ -76,7 +76,7 @@ def test_a_model_that_lost_its_task_is_unreliable(evaluation: Evaluation) -> Non
         replace(one, desirable_accuracy=0.3) if one.method == "BestResponse" else one
         for one in evaluation.trainings
     )
-    found = entries(replace(evaluation, trainings=broken), ())
+    found = gather_entries(replace(evaluation, trainings=broken), ())
     assert found[-1].standing.method == "BestResponse"
     assert found[-1].status == "unreliable"
 
@@ -98,7 +98,7 @@ def test_points_of_the_frontier_are_the_rows_and_hollow_where_they_mean_nothing(
 
     records = tuple(map(helped, evaluation.records))
     changed = replace(evaluation, trainings=broken, records=records)
-    rows = [one for one in entries(changed, ()) if one.kind != GENERIC]
+    rows = [one for one in gather_entries(changed, ()) if one.kind != GENERIC]
     assert {row.is_doubtful for row in rows} == {True, False}
     figure = draw_frontier(rows)
     assert figure is not None
@@ -119,7 +119,9 @@ def test_only_a_stronger_attack_changes_a_row(
     advantage: float, status: str, evaluation: Evaluation
 ) -> None:
     challenge = Challenge("Plain", advantage, "mine", "https://example.org")
-    found = next(one for one in entries(evaluation, [challenge]) if one.standing.method == "Plain")
+    found = next(
+        one for one in gather_entries(evaluation, [challenge]) if one.standing.method == "Plain"
+    )
     assert found.status == status
     assert (found.worst == advantage) == (status == "external")
 
@@ -154,7 +156,7 @@ def test_a_run_that_has_only_begun_has_a_page(folder: Path) -> None:
 
 
 def test_papers_are_of_known_methods_or_of_none_yet() -> None:
-    claims = papers()
+    claims = read_claims()
     assert len({one.method for one in claims}) == len(claims)
     assert {"SelectiveDistillation"} <= {one.method for one in claims} & set(METHODS)
 
@@ -202,8 +204,8 @@ def test_a_dictionary_of_challenges_is_refused(tmp_path: Path) -> None:
 
 def test_every_number_of_a_row_is_in_its_column() -> None:
     run = by_hand.evaluation(public=True)
-    rows = entries(run, ())
-    shown = table(rows, "by-hand-1")
+    rows = gather_entries(run, ())
+    shown = tabulate_entries(rows, "by-hand-1")
     good, weak, plain = (
         dict(zip(shown.columns, row, strict=True)) for row in shown.rows
     )  # fmt: skip
@@ -238,7 +240,9 @@ def test_a_stronger_attack_from_elsewhere_changes_the_word() -> None:
     def challenged(*reached: float) -> Entry:
         claims = [Challenge("Good", one, "theirs", "https://example.org") for one in reached]
         return next(
-            row for row in entries(by_hand.evaluation(), claims) if row.standing.method == "Good"
+            row
+            for row in gather_entries(by_hand.evaluation(), claims)
+            if row.standing.method == "Good"
         )
 
     assert (challenged(3.0).word, challenged(LARGE).word) == ("small", "large")
@@ -246,7 +250,7 @@ def test_a_stronger_attack_from_elsewhere_changes_the_word() -> None:
 
 
 def test_losses_of_the_frontier_have_their_intervals() -> None:
-    figure = draw_frontier(entries(by_hand.evaluation(), ()))
+    figure = draw_frontier(gather_entries(by_hand.evaluation(), ()))
     assert figure is not None
     plt.close(figure)
     good, weak, _ = figure.axes[0].containers
@@ -257,7 +261,7 @@ def test_losses_of_the_frontier_have_their_intervals() -> None:
 
 
 def test_the_first_sentence_of_a_leaderboard_says_the_price() -> None:
-    rows = entries(by_hand.evaluation(), ())
+    rows = gather_entries(by_hand.evaluation(), ())
     assert describe_best(rows) == (
         "Good leaves attackers least: +2.0 points over scratch where they gain most (1.3 to 2.7); "
         "the price is 0.60 points of desirable accuracy; Plain, undefended, leaves +20.0."

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from rootbound.methods import METHODS
-from rootbound.report.leaderboard.frontier import write_names
+from rootbound.report.leaderboard.frontier import NARROW, WIDE, write_names
 from rootbound.report.theme import styled
 
 NAMES = [*METHODS, "weight=0.05", "weight=0.3"]
@@ -26,13 +26,17 @@ def boxes(figure: Figure) -> list[Bbox]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("scale", ["linear", "symlog"])
-def test_names_are_clear_of_names_and_points(seed: int, scale: str) -> None:
+@pytest.mark.parametrize(
+    ("scale", "size"), [("linear", WIDE), ("symlog", WIDE), ("symlog", NARROW)]
+)
+def test_names_are_clear_of_names_and_points(
+    seed: int, scale: str, size: tuple[float, float]
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(len(NAMES), 2, generator=generator)
     spots = [(float(x), float(y)) for x, y in drawn]
     with styled():
-        figure, panel = plt.subplots(figsize=(9.6, 4.8), layout="constrained")
+        figure, panel = plt.subplots(figsize=size, layout="constrained")
         panel.plot(*zip(*spots, strict=True), "o")
         panel.set_yscale(scale)
         write_names(figure, panel, spots, NAMES, ["C0"] * len(NAMES))
@@ -41,6 +45,7 @@ def test_names_are_clear_of_names_and_points(seed: int, scale: str) -> None:
         plt.close(figure)
     assert len(found) == len(NAMES)
     assert not [pair for pair in combinations(found, 2) if pair[0].overlaps(pair[1])]
+    assert all(box.x1 <= figure.bbox.x1 for box in found), "a name leaves the figure"
     assert not [point for point in points for box in found if box.contains(*point)]
 
 

@@ -39,7 +39,7 @@ from rootbound.networks import Classifier
 from rootbound.publishing import load_model, save_model
 from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown
 from rootbound.records import Configuration, Evaluation, Record, Training
-from rootbound.report.headline import headline, verdict
+from rootbound.report.headline import describe_gains, describe_run
 from rootbound.report.public import ONE_PUBLIC, SAME_WEIGHTS
 from rootbound.report.theme import PUBLIC, lines
 from rootbound.suites import Suite
@@ -125,7 +125,7 @@ def test_a_public_model_that_is_the_audited_one_is_worth_as_much(
                 assert (gain.mean, gain.low, gain.high) == (0.0, 0.0, 0.0)
     (standing,) = (one for one in metrics.standings(found) if one.method == "defended")
     assert standing.over_public is not None and standing.over_public.advantage.mean == 0.0
-    assert SAME_WEIGHTS in verdict(found, "defended")
+    assert SAME_WEIGHTS in describe_gains(found, "defended")
 
 
 def test_any_network_that_takes_the_inputs_may_be_public(found: Evaluation) -> None:
@@ -202,12 +202,12 @@ def test_records_without_a_public_arm_say_nothing_of_one() -> None:
         assert (standing.over_public, standing.marginal) == (None, standing.worst)
     card = resistance_card(older, "Plain", "0" * 64)
     assert "public" not in card and "public" not in card["cells"][0]
-    said = [*verdict(older, "Plain"), *headline(older), to_markdown(card, "out")]
+    said = [*describe_gains(older, "Plain"), *describe_run(older), to_markdown(card, "out")]
     assert not any("public" in text for text in said)
 
 
 def test_the_verdict_gives_both_and_what_is_left(found: Evaluation) -> None:
-    sentences = verdict(found, "defended")
+    sentences = describe_gains(found, "defended")
     for labels in metrics.budgets(found):
         over = metrics.advantage(found, "defended", labels, over="public")
         assert over is not None
@@ -218,7 +218,7 @@ def test_the_verdict_gives_both_and_what_is_left(found: Evaluation) -> None:
     assert any(
         one.startswith("To the stronger of ") and f"{worst:+.2f}" in one for one in sentences
     )
-    assert any(one.startswith("Over the public model it gains ") for one in headline(found))
+    assert any(one.startswith("Over the public model it gains ") for one in describe_run(found))
 
 
 def test_the_verdict_says_where_attacks_on_it_were_too_weak(found: Evaluation) -> None:
@@ -232,7 +232,7 @@ def test_the_verdict_says_where_attacks_on_it_were_too_weak(found: Evaluation) -
     begins = "Attacks on the public model were too weak (failed trials"
     for run, is_said in ((found, False), (failed, True)):
         limits = resistance_card(run, "defended", "0" * 64)["limits"]
-        for sentences in (verdict(run, "defended"), limits):
+        for sentences in (describe_gains(run, "defended"), limits):
             assert any(one.startswith(begins) for one in sentences) is is_said
 
 

@@ -19,7 +19,7 @@ from rootbound.methods import Plain
 from rootbound.networks import Classifier, deep_cnn, shallow_cnn, small_vit
 from rootbound.networks.one_block import layers_in_one_block
 from rootbound.records import Evaluation
-from rootbound.report.headline import verdict
+from rootbound.report.headline import describe_gains
 from rootbound.suites import Suite
 from rootbound.training import Recipe
 
@@ -90,7 +90,7 @@ def test_a_scratch_arm_with_the_given_features_is_flagged(
     fake = Classifier(Hidden(own), copy.deepcopy(own.head))
     found = evaluate(fake, toy_tasks, suite=SUITE, seeds=1)
     assert ALIKE in found_in(found)
-    said = [sentence for sentence in verdict(found, "defended") if "not valid" in sentence]
+    said = [sentence for sentence in describe_gains(found, "defended") if "not valid" in sentence]
     assert len(said) == 1
 
 
@@ -108,7 +108,9 @@ def test_honest_networks_are_not_flagged(name: str, toy_tasks: TaskPair) -> None
     model = trained(HONEST[name](), toy_tasks)
     found = evaluate(model, toy_tasks, suite=SUITE, seeds=1)
     assert not found_in(found) & {ALIKE, UNSEEN, "scratch above a small network"}
-    assert not any("not valid" in said or said == ONE_BLOCK for said in verdict(found, "defended"))
+    assert not any(
+        "not valid" in said or said == ONE_BLOCK for said in describe_gains(found, "defended")
+    )
 
 
 def test_units_in_another_order_and_of_another_size_are_alike(
@@ -133,7 +135,7 @@ def test_an_opaque_network_is_said_to_be_seen_as_one_block(toy_tasks: TaskPair) 
     assert UNSEEN in found_in(found)
     audited = evaluate(model, toy_tasks, suite=SUITE, seeds=1)
     assert UNSEEN in found_in(audited)
-    assert ONE_BLOCK in verdict(audited, "defended")
+    assert ONE_BLOCK in describe_gains(audited, "defended")
 
 
 @pytest.mark.parametrize(

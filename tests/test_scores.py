@@ -249,14 +249,14 @@ def cells_of(table: Table | None, method: str, labels: str = "") -> dict[str, Ce
 
 def test_tables_colour_what_must_be_kept_the_other_way_round() -> None:
     run = by_hand.evaluation()
-    for table in (tables.overview(run), scores.benign(run)):
+    for table in (tables.tabulate_methods(run), scores.tabulate_benign(run)):
         marks = [cells_of(table, method)["change"].mark for method in ("Good", "Weak")]
         assert marks == ["bad", "good"]
-    assert cells_of(tables.advantages(run), "Weak")["strongest attack"].mark == "bad"
+    assert cells_of(tables.tabulate_advantages(run), "Weak")["strongest attack"].mark == "bad"
 
 
 def test_every_score_is_in_its_column() -> None:
-    row = cells_of(scores.resistance(by_hand.evaluation()), "Good", "10 labels per class")
+    row = cells_of(scores.tabulate_resistance(by_hand.evaluation()), "Good", "10 labels per class")
     texts = {name: cell.text for name, cell in row.items()}
     assert texts == {
         "method": "Good", "labels": "10 labels per class", "strongest attack": "62.0 %",
@@ -268,7 +268,7 @@ def test_every_score_is_in_its_column() -> None:
 def test_what_was_not_reached_is_counted() -> None:
     run = by_hand.evaluation()
     # Of 78.3 % on the second seed `Good` reaches 78.0 %, and on the third of 79.2 % 78.2 %.
-    row = cells_of(tables.steps(run), "Good")
+    row = cells_of(tables.tabulate_steps(run), "Good")
     assert row["fine-tuning the last 2 layers: 90\N{NO-BREAK SPACE}%"] == Cell(
         "not reached", "2 of 3 draws not reached", "good"
     )
@@ -276,5 +276,7 @@ def test_what_was_not_reached_is_counted() -> None:
         replace(one, test=(0.1,) * 3) if (one.method, one.seed) == ("Good", 2) else one
         for one in run.records
     )
-    row = cells_of(scores.resistance(replace(run, records=low)), "Good", "10 labels per class")
+    row = cells_of(
+        scores.tabulate_resistance(replace(run, records=low)), "Good", "10 labels per class"
+    )
     assert row["steps"] == Cell("1 x", "1 of 3 not reached")

@@ -24,7 +24,7 @@ from rootbound.networks.weights import own_weights
 from rootbound.publishing import Origin, load_model
 from rootbound.records import Configuration
 from rootbound.report.doubts import NEW_HEAD
-from rootbound.report.headline import verdict
+from rootbound.report.headline import describe_gains
 from rootbound.suites import Suite
 from test_networks import text_tasks
 from tiny import transformers
@@ -243,10 +243,10 @@ def test_the_verdict_says_that_a_head_is_new(tmp_path: Path) -> None:
     model = hugging_face.build(tampered(tmp_path, headless), 3)
     suite = Suite("head-1", (ExactLastLayer(1e-2),), (Budget(5, 1),))
     found = evaluate(model, text_tasks(), suite=suite, seeds=1, workers=1)
-    assert NEW_HEAD in verdict(found, "defended")
+    assert NEW_HEAD in describe_gains(found, "defended")
     given = from_transformers(tiny.network("bert"))
     found = evaluate(given, text_tasks(), suite=suite, seeds=1, workers=1)
-    assert NEW_HEAD not in verdict(found, "defended")
+    assert NEW_HEAD not in describe_gains(found, "defended")
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ from rootbound.methods import BestResponse
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Configuration, Evaluation, Record
 from rootbound.records.record import Tier
-from rootbound.report.headline import verdict
-from rootbound.report.settings import settings
+from rootbound.report.headline import describe_gains
+from rootbound.report.settings import describe_settings
 from rootbound.report.summary import summarise
 from rootbound.suites import STANDARD_2, SUITES, Suite
 from rootbound.suites.space import Space
@@ -291,23 +291,23 @@ def test_what_hangs_is_not_waited_for(
     # The round of what hangs counts for nothing, even where a part of it was done.
     assert {one.attack.kind for one in found.records} == {"ExactLastLayer"}
     assert cells(found, "defended") == cells(found, "scratch")
-    assert verdict(found, "defended")[0].startswith("With 5 labels per class")
+    assert describe_gains(found, "defended")[0].startswith("With 5 labels per class")
 
 
 def test_without_time_nothing_is_claimed(toy_tasks: TaskPair, tmp_path: Path) -> None:
     found = run(toy_tasks, tmp_path, minutes=1e-9)
     assert not found.records and found.complete
-    assert "The time was over before all was tried." in verdict(found, "defended")[-1]
+    assert "The time was over before all was tried." in describe_gains(found, "defended")[-1]
     first, second = summarise(found).headline
     assert first.startswith("No verdict: ") and "No model has been evaluated" in second
     assert run(toy_tasks, tmp_path, minutes=60).records
 
 
 def test_reports_say_what_was_spent(whole: Evaluation) -> None:
-    said = dict(settings(whole))["Time limit"]
+    said = dict(describe_settings(whole))["Time limit"]
     for text in ("60 minutes", "All was tried in time", "9 settings with 2 steps"):
         assert text in said
-    assert said in verdict(whole, "defended")[-1]
+    assert said in describe_gains(whole, "defended")[-1]
 
 
 @pytest.mark.slow

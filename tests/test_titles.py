@@ -16,7 +16,7 @@ from rootbound.records import Evaluation
 from rootbound.report import curves, titles
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.figures import draw, make_plot
-from rootbound.report.leaderboard.entries import entries
+from rootbound.report.leaderboard.entries import gather_entries
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.picture_titles import (
     Names,
@@ -184,14 +184,14 @@ def test_words_on_which_both_rest_are_counted() -> None:
 
 
 def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> None:
-    rows = entries(golden, ())
+    rows = gather_entries(golden, ())
     best = next(row for row in rows if row.standing.change is not None)
     said = describe_best(rows)
     assert said.startswith(f"{best.standing.method} leaves attackers least: ")
     broken = replace(golden, trainings=tuple(
         replace(one, desirable_accuracy=0.3) if one.method == best.standing.method else one
         for one in golden.trainings))  # fmt: skip
-    other = entries(broken, ())
+    other = gather_entries(broken, ())
     assert not describe_best(other).startswith(best.standing.method)
     assert describe_frontier(other).endswith("; 1 is unreliable")
     assert describe_frontier(rows).startswith("With 2 of 2 methods attackers gain less than 5")
@@ -203,7 +203,7 @@ def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> Non
     lost = replace(golden, trainings=tuple(
         replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
         for one in golden.trainings))  # fmt: skip
-    assert describe_best(entries(lost, ())) == "No method has a reliable number."
+    assert describe_best(gather_entries(lost, ())) == "No method has a reliable number."
 
 
 def test_losses_are_in_nats_and_of_their_arms() -> None:

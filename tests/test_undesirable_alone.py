@@ -18,7 +18,7 @@ from rootbound.cli.main import main
 from rootbound.networks import shallow_cnn
 from rootbound.publishing.card import SCHEMA, resistance_card, to_markdown
 from rootbound.records import Evaluation
-from rootbound.report.headline import verdict
+from rootbound.report.headline import describe_gains
 from rootbound.report.settings import UNKNOWN_PURPOSE
 from rootbound.suites import Suite
 from toy import toy_dataset
@@ -96,7 +96,7 @@ def test_pictures_are_of_the_undesirable_task(run: Path) -> None:
 
 def test_verdict_and_card_claim_nothing_about_it(run: Path) -> None:
     found = Evaluation.load(run)
-    assert UNKNOWN_PURPOSE in verdict(found, "defended")
+    assert UNKNOWN_PURPOSE in describe_gains(found, "defended")
     card = json.loads(json.dumps(resistance_card(found, "defended", "0" * 64)))
     jsonschema.validate(card, SCHEMA)
     assert card["desirable"] is None

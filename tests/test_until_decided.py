@@ -27,7 +27,7 @@ from rootbound.records import Evaluation, RunFolder, Spec
 from rootbound.report.gate import in_a_sentence
 from rootbound.report.gate import judge as judge_gate
 from rootbound.report.limits import FURTHER_DRAWS
-from rootbound.report.settings import settings
+from rootbound.report.settings import describe_settings
 from rootbound.report.verdicts import SCHEMA
 from rootbound.suites import Suite
 from timeless import timeless
@@ -68,7 +68,7 @@ def test_draws_are_added_and_the_report_says_how_often_was_looked(run: Run) -> N
     assert any(len(draws) > 1 for draws in looks.values())
     values = report.verdict(found)
     jsonschema.validate(values, SCHEMA)
-    said = settings(found)["Further draws of labels"]
+    said = describe_settings(found)["Further draws of labels"]
     assert "up to 6 draws for each seed" in said and "2.5 % at most" in said
     assert FURTHER_DRAWS in values["limits"]
     (model,) = values["models"]

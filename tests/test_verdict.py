@@ -21,17 +21,17 @@ from rootbound.core.errors import InputError
 from rootbound.flags import BEHAVIOUR_FLAGS, FLAGS, Raised, flags
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation, Record
-from rootbound.report.bars import bars
+from rootbound.report.bars import draw_bars
 from rootbound.report.cases import find_cases
 from rootbound.report.doubts import time_doubts
 from rootbound.report.gate import Judgement, in_a_sentence, judge
-from rootbound.report.headline import headline
+from rootbound.report.headline import describe_run
 from rootbound.report.leaderboard.claims import Challenge
-from rootbound.report.leaderboard.entries import entries
-from rootbound.report.leaderboard.table import table
-from rootbound.report.limits import limits
+from rootbound.report.leaderboard.entries import gather_entries
+from rootbound.report.leaderboard.table import tabulate_entries
+from rootbound.report.limits import list_limits
 from rootbound.report.page import to_markdown
-from rootbound.report.settings import settings
+from rootbound.report.settings import describe_settings
 from rootbound.report.summary import summarise
 from rootbound.report.verdicts import SCHEMA, first_sentence
 
@@ -86,7 +86,7 @@ def test_the_schema_refuses_a_verdict_without(name: str, golden: Evaluation) -> 
 def test_it_says_what_the_records_say(golden: Evaluation) -> None:
     values = checked(golden)
     assert [model["model"] for model in values["models"]] == list(METHODS)
-    assert values["limits"] == limits(golden.context)
+    assert values["limits"] == list_limits(golden.context)
     assert values["attacker"] == "realistic"  # they are older
     for model in values["models"]:
         name = model["model"]
@@ -163,7 +163,7 @@ def test_the_sentence_is_about_the_best_of_the_reliable(golden: Evaluation) -> N
     (other,) = set(METHODS) - {best}
     broken = failing(golden, best)
     assert first_sentence(broken).startswith(f"Head start of {other}: ")
-    said = " ".join(headline(broken))
+    said = " ".join(describe_run(broken))
     assert other in said and best not in said
     values = {model["model"]: model for model in checked(broken)["models"]}
     assert (values[best]["reliable"], values[other]["reliable"]) == (False, True)
@@ -174,15 +174,15 @@ def test_the_sentence_is_about_the_best_of_the_reliable(golden: Evaluation) -> N
 def test_nothing_is_said_where_all_are_unreliable(golden: Evaluation) -> None:
     broken = failing(golden, *METHODS)
     assert first_sentence(broken).startswith("No verdict on ")
-    assert all(sentence.startswith("No verdict on ") for sentence in headline(broken))
-    assert len(headline(broken)) == 2
+    assert all(sentence.startswith("No verdict on ") for sentence in describe_run(broken))
+    assert len(describe_run(broken)) == 2
     assert to_markdown(summarise(broken)).count(first_sentence(broken)) == 1
 
 
 def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> None:
     for evaluation, hatched in ((golden, False), (failing(golden, METHODS[0]), True)):
         case = next(one for one in find_cases(evaluation) if one.method == METHODS[0])
-        figure = bars(case)
+        figure = draw_bars(case)
         assert figure is not None
         plt.close(figure)
         for panel in figure.axes:
@@ -227,12 +227,12 @@ def test_an_unreliable_row_is_never_green(golden: Evaluation) -> None:
         for one in golden.records))  # fmt: skip
     was_green = [good(one.rows, "BestResponse") for one in summarise(lame).tables]
     assert any(was_green)
-    (entry,) = (one for one in entries(lame, []) if "Best" in one.standing.method)
+    (entry,) = (one for one in gather_entries(lame, []) if "Best" in one.standing.method)
     assert entry.status == "standard"
     broken = failing(lame, "BestResponse")
     assert not any(good(one.rows, "BestResponse") for one in summarise(broken).tables)
     for challenges in ([], [Challenge("BestResponse", 90.0, "mine", "https://x.org")]):
-        shown = table(entries(broken, challenges), "golden-1")
+        shown = tabulate_entries(gather_entries(broken, challenges), "golden-1")
         assert not good(shown.rows, "BestResponse")
 
 
@@ -343,10 +343,12 @@ def test_settings_say_training_only_where_models_were_trained() -> None:
     trained = replace(trained, context={**trained.context, "seconds": 7.0})
     models = tuple(replace(one, settings="as given") for one in trained.trainings)
     given = replace(trained, trainings=models, context={**trained.context, "seeds": 1})
-    assert settings(trained)["Time"] == "7 s for training and attacking everything"
-    assert settings(trained)["Seeds"].startswith("3: each draws weights, batches and")
-    assert settings(given)["Time"] == "7 s for attacking everything"
-    assert settings(given)["Seeds"].startswith("1: it draws batches and")
+    assert describe_settings(trained)["Time"] == "7 s for training and attacking everything"
+    assert describe_settings(trained)["Seeds"].startswith(
+        "3: each decides the first weights, batches, "
+    )
+    assert describe_settings(given)["Time"] == "7 s for attacking everything"
+    assert describe_settings(given)["Seeds"].startswith("1: it decides batches, ")
 
 
 def test_draws_on_one_given_model_are_draws_and_one_model() -> None:
@@ -451,9 +453,9 @@ def test_what_the_defender_shared_with_the_attacker_is_said() -> None:
     ):
         context = by_hand.evaluation(shared_undesirable=shared).context
         assert (
-            settings(by_hand.evaluation(shared_undesirable=shared))[
+            describe_settings(by_hand.evaluation(shared_undesirable=shared))[
                 "The defender's undesirable samples"
             ]
             == held
         )
-        assert said in limits(context)[-1]
+        assert said in list_limits(context)[-1]

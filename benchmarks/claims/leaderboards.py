@@ -17,8 +17,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 
 from rootbound.records import Evaluation
-from rootbound.report.leaderboard.entries import Entry, entries
-from rootbound.report.leaderboard.frontier import frontier
+from rootbound.report.leaderboard.entries import Entry, gather_entries
+from rootbound.report.leaderboard.frontier import NARROW, WIDE, draw_frontier
 from rootbound.report.leaderboard.table import to_values
 from rootbound.report.theme import styled, to_svg
 
@@ -50,7 +50,7 @@ def main() -> None:
     splits = []
     for figure, (title, folder) in SPLITS.items():
         evaluation = Evaluation.load(RESULTS / folder)
-        rows = entries(evaluation, [])
+        rows = gather_entries(evaluation, [])
         _draw(rows, figure)
         about = {"title": title, "folder": folder, "figure": figure}
         splits.append(about | in_values(evaluation, rows))
@@ -70,10 +70,11 @@ def in_values(evaluation: Evaluation, rows: list[Entry]) -> dict[str, Any]:
 
 def _draw(rows: list[Entry], name: str) -> None:
     with styled():
-        figure = frontier(rows)
-        assert figure is not None
-        (IMAGES / f"{name}.svg").write_text(to_svg(figure))
-        plt.close(figure)
+        for ending, size in (("", WIDE), ("-narrow", NARROW)):
+            figure = draw_frontier(rows, size)
+            assert figure is not None
+            (IMAGES / f"{name}{ending}.svg").write_text(to_svg(figure))
+            plt.close(figure)
 
 
 def _by_attack(evaluation: Evaluation) -> dict[str, dict[str, dict[str, float]]]:

@@ -27,7 +27,7 @@ from rootbound.flags import flags
 from rootbound.methods.known import find_adaptive_attacks
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.report.gate import in_a_sentence, judge
-from rootbound.report.headline import verdict
+from rootbound.report.headline import describe_gains
 from rootbound.suites.suite import MOST_DRAWS
 
 EXAMPLES = (
@@ -133,7 +133,7 @@ def run(options: Options) -> int:
         judgement = judge(evaluation, "defended", limit, flags(evaluation))
         command = command_for_more(evaluation, judgement, options.folder, settings.folder)
     present(evaluation, settings.folder, limit, command)
-    lines = verdict(evaluation, "defended")
+    lines = describe_gains(evaluation, "defended")
     if judgement is not None:
         lines.append(in_a_sentence(judgement, evaluation, command))
     sys.stdout.write("\n".join(lines) + "\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 from rootbound.core import progress
 from rootbound.records import Evaluation, RunFolder, records_file
 from rootbound.report import verdict, write
-from rootbound.report.headline import headline
+from rootbound.report.headline import describe_run
 from rootbound.report.verdicts import write_verdict
 
 
@@ -51,7 +51,7 @@ def present(
     values = verdict(evaluation, limit, command=command)
     write_verdict(path, values)
     # Where there is no verdict on any model, the headline repeats the sentence.
-    lines = [*dict.fromkeys([values["sentence"], *headline(evaluation)]), f"report: {page}"]
+    lines = [*dict.fromkeys([values["sentence"], *describe_run(evaluation)]), f"report: {page}"]
     sys.stdout.write("\n".join(lines) + "\n")
     return page.parent
 

@@ -18,13 +18,13 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences
 from rootbound.report.cells import as_words
-from rootbound.report.doubts import doubts
+from rootbound.report.doubts import list_doubts
 from rootbound.report.public import ONE_PUBLIC
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
+    describe_settings,
     inputs_in_words,
     scaling_of_the_network,
-    settings,
 )
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -107,7 +107,7 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
             for flag in flags(evaluation)
             if flag.method == method
         ],
-        "threat_model": dict(settings(evaluation)),
+        "threat_model": dict(describe_settings(evaluation)),
         "suite": {"name": context["suite"], "digest": context["suite_digest"]},
         **{name: context[name] for name in ("seeds", "run", "date")},
         "limits": _limits(evaluation, method),
@@ -168,7 +168,7 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
     if context["desirable"] is None:
         limits.append(UNKNOWN_PURPOSE)
     limits += balanced_sentences(evaluation, method)
-    limits += scaling_of_the_network(context) + doubts(evaluation, method)
+    limits += scaling_of_the_network(context) + list_doubts(evaluation, method)
     if context.get("time", {}).get("stopped"):
         limits.append("The time was over before all settings were tried.")
     if not context["adaptive"]:

@@ -55,7 +55,7 @@ def balanced_sentences(evaluation: Evaluation, method: str) -> list[str]:
     return sentences
 
 
-def balanced_accuracies(evaluation: Evaluation) -> Table | None:
+def tabulate_balanced(evaluation: Evaluation) -> Table | None:
     """Return the table of accuracy beside balanced accuracy; None where it would say the same."""
     context = evaluation.context
     tasks = [task for task in (context["desirable"], context["undesirable"]) if is_imbalanced(task)]

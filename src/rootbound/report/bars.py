@@ -23,7 +23,7 @@ UNRELIABLE: dict[str, Any] = {"hatch": "////", "alpha": 0.45, "edgecolor": INK, 
 """Style of unreliable bars: grey, faint and hatched."""
 
 
-def bars(case: Case) -> Figure | None:
+def draw_bars(case: Case) -> Figure | None:
     """Draw what attackers reach from each arm with each number of labels, with 95 % intervals.
 
     Args:

@@ -69,7 +69,7 @@ def time_doubts(evaluation: Evaluation, method: str) -> list[str]:
     return [f"The time was over after {count} of at least {least} families of attacks."]
 
 
-def doubts(
+def list_doubts(
     evaluation: Evaluation, method: str, raised: Sequence[Raised] | None = None
 ) -> list[str]:
     """Return all doubts about a method, and whether its last layer was missing.

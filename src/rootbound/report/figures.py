@@ -11,7 +11,7 @@ from rootbound.core.errors import InputError, unknown_name
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
-from rootbound.report.bars import bars, list_arms
+from rootbound.report.bars import draw_bars, list_arms
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.page import Figure
 from rootbound.report.picture_titles import (
@@ -32,7 +32,7 @@ from rootbound.report.titles import (
     trials_title,
 )
 from rootbound.report.views import find_panels
-from rootbound.report.words import words
+from rootbound.report.words import draw_words
 
 Plan = tuple[str, str, str, Callable[[], Plot | None]]
 """Name as a file, title, caption, and what draws the figure; nothing where it has no data."""
@@ -120,7 +120,7 @@ def _verdict(case: Case) -> list[Plan]:
          f"What the strongest attackers reach on {case.evaluation.context['undesirable']['name']} "
          f"when they start from {listed}. Lines are 95 % intervals over {spread}; dotted: "
          f"always naming the most frequent class.{HATCHED if case.why_unreliable else ''}",
-         lambda: bars(case)),
+         lambda: draw_bars(case)),
     ]  # fmt: skip
 
 
@@ -182,26 +182,26 @@ def _portraits(evaluation: Evaluation, pictures: Pictures, case: Case | None) ->
          "undesirable images. With the retrained head (exact, all labels): the true undesirable "
          "class. Each map is scaled to its own maximum; an image without colour has no positive "
          "evidence anywhere.",
-         lambda: portraits.grad_cam(pictures, classes)),
+         lambda: portraits.draw_grad_cam(pictures, classes)),
         ("words", words_title(pictures, names),
          "Which words count (integrated gradients): first test text of each class, seed 0; no "
          "picking. With the original head: the true class for desirable texts, the predicted one "
          "for undesirable texts. With the retrained head (exact, all labels): the true undesirable "
          "class. Green words speak for the class, red ones against it; each text on its own scale. "
          "Two words of these texts that hash to one number are both shown as the first of them.",
-         lambda: words(pictures, classes)),
+         lambda: draw_words(pictures, classes)),
         ("feature-view", view_title(pictures, names),
          "Undesirable test samples as the models see them: features before the last layer, "
          "projected on their first two principal axes (each panel its own, the outermost 1 % cut "
          "off); colours are the undesirable classes.",
-         lambda: portraits.feature_view(pictures, classes["undesirable"])),
+         lambda: portraits.draw_features(pictures, classes["undesirable"])),
         ("filters", filters_title(pictures, names),
          "Filters of the first layer: up to 16, each the mean over its channels; each row on its "
          "own scale, red positive, blue negative.",
-         lambda: portraits.filters(pictures)),
+         lambda: portraits.draw_filters(pictures)),
         ("feature-maps", maps_title(pictures, names),
          "Outputs of the convolution of the Grad-CAM maps for one undesirable image: the last one, "
          "or the last with a map of at least 4 by 4. Up to 16 channels, after the ReLU; each row "
          "on its own scale.",
-         lambda: portraits.feature_maps(pictures)),
+         lambda: portraits.draw_feature_maps(pictures)),
     ]  # fmt: skip

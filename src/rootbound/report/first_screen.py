@@ -11,7 +11,7 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.cells import in_percent, in_words
-from rootbound.report.doubts import doubts
+from rootbound.report.doubts import list_doubts
 from rootbound.report.flag_groups import importance
 from rootbound.report.head_start import MEANINGS, PREAMBLE, Word
 from rootbound.report.settings import UNKNOWN_PURPOSE, suite_in_words
@@ -83,7 +83,7 @@ def show_first(evaluation: Evaluation) -> FirstScreen:
         )
     several = len(cases) > 1
     said = [best.lead(), best.why_open()]
-    every, text = doubts(evaluation, best.method, best.raised), " ".join(said)
+    every, text = list_doubts(evaluation, best.method, best.raised), " ".join(said)
     return FirstScreen(
         measured=describe_measured(evaluation),
         heading=f"Head start from the weights of {best.method}" if several else "Head start",

@@ -7,7 +7,7 @@ from rootbound.records import EXACT, Evaluation
 from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
 from rootbound.report.cases import choose_best, find_cases
 from rootbound.report.cells import change, in_percent, in_words, interval
-from rootbound.report.doubts import doubts, no_verdict
+from rootbound.report.doubts import list_doubts, no_verdict
 from rootbound.report.public import gains_over_public, marginal_risk, over_public
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
@@ -16,7 +16,7 @@ from rootbound.report.settings import (
 )
 
 
-def headline(evaluation: Evaluation) -> list[str]:
+def describe_run(evaluation: Evaluation) -> list[str]:
     """Answer the founding question: what do attackers get out of the best of the models?
 
     Of models about which numbers are unreliable nothing is said but that, and why.
@@ -27,7 +27,7 @@ def headline(evaluation: Evaluation) -> list[str]:
     best = choose_best([case for case in cases if not case.why_unreliable])
     if best is None:
         silent = [no_verdict(case.why_unreliable, on=case.method) for case in cases]
-        said = [one for case in cases for one in doubts(evaluation, case.method, case.raised)]
+        said = [one for case in cases for one in list_doubts(evaluation, case.method, case.raised)]
         return [*silent, *dict.fromkeys(said)]
     method, plain = best.method, metrics.undefended(evaluation)
     called = "the model" if method == "defended" else f"the model trained with {method}"
@@ -60,7 +60,7 @@ def headline(evaluation: Evaluation) -> list[str]:
             f"instead of random ones gains {', '.join(gains)}."
         )
     sentences += gains_over_public(evaluation, method)
-    return sentences + doubts(evaluation, method, best.raised)
+    return sentences + list_doubts(evaluation, method, best.raised)
 
 
 def _exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:
@@ -87,7 +87,7 @@ def _desirable(evaluation: Evaluation, method: str, plain: str | None, subject: 
     return f"{sentence}, {lost}."
 
 
-def verdict(evaluation: Evaluation, method: str) -> list[str]:
+def describe_gains(evaluation: Evaluation, method: str) -> list[str]:
     """Return a sentence for each number of labels, and one for each limit of what they say.
 
     Args:
@@ -111,7 +111,7 @@ def verdict(evaluation: Evaluation, method: str) -> list[str]:
     sentences += balanced_sentences(evaluation, method)
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)
-    sentences += scaling_of_the_network(evaluation.context) + doubts(evaluation, method)
+    sentences += scaling_of_the_network(evaluation.context) + list_doubts(evaluation, method)
     return [
         *sentences,
         *(f"{name}: {text}" for name, text in describe_time(evaluation.context).items()),

@@ -14,7 +14,7 @@ FURTHER_DRAWS = (
 )
 
 
-def limits(context: Mapping[str, Any]) -> list[str]:
+def list_limits(context: Mapping[str, Any]) -> list[str]:
     """Return the sentences that are printed below every report."""
     is_known = context["defender_undesirable_samples"] is not None
     seeds = f"{context['seeds']} seed{'s' if context['seeds'] > 1 else ''}"

@@ -14,7 +14,7 @@ from rootbound.report.cells import as_words, table_to_markdown
 from rootbound.report.each_method import describe_each
 from rootbound.report.first_screen import show_first
 from rootbound.report.flag_groups import ABOUT_FLAGS, flags_to_markdown
-from rootbound.report.settings import settings
+from rootbound.report.settings import describe_settings
 from rootbound.report.summary import Summary
 from rootbound.report.theme import for_page, show_part
 from rootbound.report.views import Panels
@@ -74,7 +74,7 @@ class Figure:
         return [(view.name, Markup(show_part(self.name, view.box))) for view in self.panels.views]
 
 
-def environment() -> Environment:
+def load_templates() -> Environment:
     """Return the templates. They escape all text, and a missing value is an error."""
     templates = Environment(
         loader=PackageLoader("rootbound.report"),
@@ -116,7 +116,7 @@ def to_html(
         figures: The figures by the section that they belong to.
         in_folder: Whether the page lies in the folder of its run, beside records and figures.
     """
-    template = environment().get_template("report.html.j2")
+    template = load_templates().get_template("report.html.j2")
     return template.render(
         title=summary.title,
         complete=evaluation.complete,
@@ -126,7 +126,7 @@ def to_html(
         in_folder=in_folder,
         about_flags=ABOUT_FLAGS,
         sections=describe_each(evaluation),
-        settings=settings(evaluation),
+        settings=describe_settings(evaluation),
         trainings=evaluation.trainings,
         trained=dict.fromkeys((one.method, str(one.settings)) for one in evaluation.trainings),
     )

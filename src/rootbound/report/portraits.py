@@ -27,7 +27,7 @@ CAMS = (
 )
 
 
-def grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
+def draw_grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
     """Return the images, and below them a row with the Grad-CAM of each method.
 
     Args:
@@ -76,17 +76,17 @@ def _overlay(column: Iterable[Axes], image: Array, cams: Sequence[Array]) -> Non
         panel.imshow(cam, cmap="inferno", alpha=0.8 * (cam / 255.0) ** 0.5)
 
 
-def filters(pictures: Pictures) -> Figure | None:
+def draw_filters(pictures: Pictures) -> Figure | None:
     """Return the first layer's filters, a row for each method."""
     return _draw_tiles(pictures, "filters", "RdBu_r", signed=True)
 
 
-def feature_maps(pictures: Pictures) -> Figure | None:
+def draw_feature_maps(pictures: Pictures) -> Figure | None:
     """Return the last convolution's outputs for one undesirable image, a row for each method."""
     return _draw_tiles(pictures, "maps", "inferno", signed=False)
 
 
-def feature_view(pictures: Pictures, classes: list[str]) -> Figure | None:
+def draw_features(pictures: Pictures, classes: list[str]) -> Figure | None:
     """Return the undesirable test features on their first two principal axes."""
     shown = {name: parts for name, parts in pictures.items() if "view" in parts}
     if not shown:

@@ -16,7 +16,7 @@ from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
 from rootbound.report import curves
 from rootbound.report.figures import draw
-from rootbound.report.headline import headline
+from rootbound.report.headline import describe_run
 from rootbound.report.page import to_html, to_markdown
 from rootbound.report.portraits import Array, Pictures
 from rootbound.report.summary import summarise
@@ -40,7 +40,7 @@ def html(evaluation: Evaluation, path: Path | str, pictures: Pictures | None = N
 
 def notebook(evaluation: Evaluation) -> str:
     """Return the headline and a figure of the strongest attack as HTML for a notebook."""
-    parts = [f"<p>{escape(sentence)}</p>" for sentence in headline(evaluation)]
+    parts = [f"<p>{escape(sentence)}</p>" for sentence in describe_run(evaluation)]
     if evaluation.records:
         with styled():
             plot = curves.of_strongest(evaluation)

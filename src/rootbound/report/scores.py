@@ -24,7 +24,7 @@ STRONGEST = {
 """Who the attacker of headlines is, by whether records know the well-tuned one."""
 
 
-def resistance(evaluation: Evaluation) -> Table:
+def tabulate_resistance(evaluation: Evaluation) -> Table:
     """Return the table of the worst case and the resistance score in every cell."""
     rows = tuple(
         _row(evaluation, method, labels)
@@ -87,7 +87,7 @@ def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: Uni
     return Cell("not reached", note, "good") if median is None else Cell(times(median), note)
 
 
-def benign(evaluation: Evaluation) -> Table | None:
+def tabulate_benign(evaluation: Evaluation) -> Table | None:
     """Return the table of the benign task, which must stay learnable; None where there is none."""
     plain = metrics.undefended(evaluation)
     records = (record for record in evaluation.records if record.task == "benign")
@@ -115,7 +115,7 @@ def benign(evaluation: Evaluation) -> Table | None:
     )
 
 
-def families(evaluation: Evaluation) -> list[Table]:
+def tabulate_families(evaluation: Evaluation) -> list[Table]:
     """Return tables of every family of attacks, where the other tables have only tiers.
 
     There is one for each number of labels, or more where methods are many.

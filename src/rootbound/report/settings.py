@@ -25,7 +25,7 @@ SCALING_OF_THE_NETWORK = (
 Numbers = float | Sequence[float]
 
 
-def settings(evaluation: Evaluation) -> dict[str, str]:
+def describe_settings(evaluation: Evaluation) -> dict[str, str]:
     """Return what a reader must know about the run, as texts by heading."""
     context, was_trained = evaluation.context, not metrics.is_given(evaluation)
     return (

@@ -8,12 +8,12 @@ from rootbound.flags import flags
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import scores, tables
-from rootbound.report.balance import balanced_accuracies
+from rootbound.report.balance import tabulate_balanced
 from rootbound.report.cells import Table, mark_unreliable
 from rootbound.report.doubts import why_unreliable
 from rootbound.report.flag_groups import FlagGroup, group_flags
-from rootbound.report.headline import headline
-from rootbound.report.limits import limits
+from rootbound.report.headline import describe_run
+from rootbound.report.limits import list_limits
 from rootbound.report.verdicts import first_sentence
 
 
@@ -33,22 +33,22 @@ def summarise(evaluation: Evaluation) -> Summary:
     desirable, undesirable = evaluation.context["desirable"], evaluation.context["undesirable"]
     good = "" if desirable is None else f"{desirable['name']} against "
     candidates = (
-        tables.overview(evaluation),
-        tables.steps(evaluation) if metrics.undefended(evaluation) else None,
-        tables.advantages(evaluation),
-        tables.advantages_over_public(evaluation),
-        tables.accuracies(evaluation),
-        balanced_accuracies(evaluation),
-        scores.resistance(evaluation),
-        scores.benign(evaluation),
-        *scores.families(evaluation),
+        tables.tabulate_methods(evaluation),
+        tables.tabulate_steps(evaluation) if metrics.undefended(evaluation) else None,
+        tables.tabulate_advantages(evaluation),
+        tables.tabulate_advantages_over_public(evaluation),
+        tables.tabulate_accuracies(evaluation),
+        tabulate_balanced(evaluation),
+        scores.tabulate_resistance(evaluation),
+        scores.tabulate_benign(evaluation),
+        *scores.tabulate_families(evaluation),
     )
     raised = flags(evaluation)
     doubtful = [name for name in metrics.methods(evaluation) if why_unreliable(name, raised)]
     return Summary(
         f"rootbound: {good}{undesirable['name']}",
-        (first_sentence(evaluation), *headline(evaluation)),
+        (first_sentence(evaluation), *describe_run(evaluation)),
         tuple(mark_unreliable(table, doubtful) for table in candidates if table is not None),
         tuple(group_flags(raised)),
-        tuple(limits(evaluation.context)),
+        tuple(list_limits(evaluation.context)),
     )

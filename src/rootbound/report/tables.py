@@ -22,7 +22,7 @@ NOT_FOR_THE_TASK = {"public", "scratch", "control"}
 """Arms without a desirable accuracy."""
 
 
-def overview(evaluation: Evaluation) -> Table:
+def tabulate_methods(evaluation: Evaluation) -> Table:
     """Return the table of what each method keeps, and what attackers get from it."""
     most_labels = metrics.most_labels(evaluation)
     tuned = [name for name in metrics.columns(evaluation) if not name.startswith("last layer")]
@@ -84,7 +84,7 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     return accuracy, change(metrics.desirable_change(evaluation, method), wanted="high")
 
 
-def steps(evaluation: Evaluation) -> Table:
+def tabulate_steps(evaluation: Evaluation) -> Table:
     """Return the table of steps until an attacker catches up with the undefended model."""
     # What is solved at once, as most probes are, costs operations and no steps.
     in_steps = [record for record in evaluation.records if record.steps and record.steps[-1] > 0]
@@ -130,7 +130,7 @@ def _steps(reached: list[int | None]) -> Cell:
     return Cell(f"{median:g}", note)
 
 
-def advantages(evaluation: Evaluation) -> Table:
+def tabulate_advantages(evaluation: Evaluation) -> Table:
     """Return the table of what weights are worth beyond random ones."""
     return _advantages(
         evaluation,
@@ -143,7 +143,7 @@ def advantages(evaluation: Evaluation) -> Table:
     )
 
 
-def advantages_over_public(evaluation: Evaluation) -> Table | None:
+def tabulate_advantages_over_public(evaluation: Evaluation) -> Table | None:
     """Return the table of what weights add to the public model; None without one."""
     name = metrics.public(evaluation)
     if name is None:
@@ -184,7 +184,7 @@ def _explain_gaps(rows: Iterable[Sequence[Cell]]) -> str:
     return NO_PAIR if any(cell.text == "n/a" for row in rows for cell in row) else ""
 
 
-def accuracies(evaluation: Evaluation) -> Table:
+def tabulate_accuracies(evaluation: Evaluation) -> Table:
     """Return the table of the attacker's accuracies."""
     families = metrics.columns(evaluation)
     rows = tuple(

@@ -18,8 +18,8 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import gate
 from rootbound.report.cases import Case, choose_best, find_cases
-from rootbound.report.doubts import doubts, scratch_doubts
-from rootbound.report.limits import limits
+from rootbound.report.doubts import list_doubts, scratch_doubts
+from rootbound.report.limits import list_limits
 
 SCHEMA: dict[str, Any] = json.loads(
     Path(__file__).with_name("verdict_schema.json").read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def verdict(
         "complete": evaluation.complete,
         "attacker": "well-tuned" if metrics.is_well_tuned(evaluation) else "realistic",
         "models": models,
-        "limits": limits(context),
+        "limits": list_limits(context),
         "undesirable": context["undesirable"]["name"],
         "suite": {"name": context["suite"], "digest": context["suite_digest"]},
         "seeds": context["seeds"],
@@ -94,7 +94,7 @@ def _to_values(case: Case, limit: float | None, command: str, *, named: bool) ->
         "reliable": not case.why_unreliable,
         "doubts": [
             *case.why_unreliable,
-            *_without(doubts(evaluation, method, case.raised), scratch_doubts(case.raised)),
+            *_without(list_doubts(evaluation, method, case.raised), scratch_doubts(case.raised)),
         ],
         "weights_sha256": weights,
         "cells": [_cell(case, labels) for labels in metrics.budgets(evaluation)],

@@ -27,7 +27,7 @@ LINE_HEIGHT, LETTER_WIDTH = 0.19, 0.067
 """Distance of lines and width of a letter, in inches."""
 
 
-def words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
+def draw_words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure | None:
     """Return texts, a line for each method, words coloured by how much they count.
 
     Args:

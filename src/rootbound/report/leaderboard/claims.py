@@ -43,7 +43,7 @@ class Challenge:
     link: str
 
 
-def papers() -> list[Claim]:
+def read_claims() -> list[Claim]:
     """Return what the papers of known methods report."""
     text = resources.files(__package__).joinpath("claims.json").read_text("utf-8")
     return [Claim(**entry) for entry in json.loads(text)]

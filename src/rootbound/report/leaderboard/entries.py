@@ -62,7 +62,7 @@ class Entry:
         return None if self.standing.worst is None else self.standing.worst.advantage.mean
 
 
-def entries(evaluation: Evaluation, challenges: Sequence[Challenge]) -> list[Entry]:
+def gather_entries(evaluation: Evaluation, challenges: Sequence[Challenge]) -> list[Entry]:
     """Return the rows: the least worst advantage first, unreliable ones last."""
     raised = flags(evaluation)
     rows = []

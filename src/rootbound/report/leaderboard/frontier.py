@@ -140,7 +140,7 @@ def write_names(
 ) -> None:
     """Write a name beside each spot, below other names and spots that are in its way.
 
-    It stands to the right of its spot, or to the left where it would leave the figure. Call this
+    It begins to the right of its spot, or further left where it would leave the figure. Call this
     last: positions on paper are known only when scales and limits are.
     """
     figure.draw_without_rendering()
@@ -155,27 +155,21 @@ def write_names(
             "fontsize": 8, "color": colours[number],
         }  # fmt: skip
         right, rise = LABEL_OFFSET
-        side = {"ha": "left", "xytext": LABEL_OFFSET}
-        box = _measure(panel, look | side)
-        if box.x1 > figure.bbox.x1:
-            side = {"ha": "right", "xytext": (-right, rise)}
-            box = _measure(panel, look | side)
-        down = 0.0
+        trial = panel.annotate(xytext=LABEL_OFFSET, **look)
+        with missing_letters_allowed():
+            box, down = trial.get_window_extent(), 0.0
+        trial.remove()
+        if (beyond := box.x1 - figure.bbox.x1) > 0:
+            box, right = box.translated(-beyond, 0), right - beyond / pixels
         while any(box.overlaps(other) for other in taken):
             box, down = box.translated(0, -LABEL_STEP * pixels), down + LABEL_STEP
         taken.append(box)
         leader = {
             "arrowstyle": "-", "color": colours[number], "alpha": 0.5, "linewidth": 0.7,
-            "relpos": (0 if side["ha"] == "left" else 1, 0.5), "shrinkA": 0, "shrinkB": 2,
+            "relpos": (0.5, 1) if right < 0 else (0, 0.5), "shrinkA": 0, "shrinkB": 2,
         }  # fmt: skip
-        place = {"ha": side["ha"], "xytext": (side["xytext"][0], rise - down)}
-        panel.annotate(arrowprops=leader if down > LEADER_FROM else None, **look, **place)
-
-
-def _measure(panel: Axes, look: dict[str, Any]) -> Bbox:
-    """Return where a name would stand, in pixels."""
-    trial = panel.annotate(**look)
-    with missing_letters_allowed():
-        box = trial.get_window_extent()
-    trial.remove()
-    return box
+        panel.annotate(
+            xytext=(right, rise - down),
+            arrowprops=leader if down > LEADER_FROM else None,
+            **look,
+        )

@@ -40,7 +40,7 @@ SHOWN = {flag.name for flag in NETWORK_FLAGS} | set(DISQUALIFYING)
 """Flags that tell methods apart; those about an attack are raised for nearly all of them."""
 
 
-def table(
+def tabulate_entries(
     entries: Sequence[Entry], suite: str, sections: Mapping[str, str] = NOWHERE, fresh: str = ""
 ) -> Table:
     """Return the rows as a table.
@@ -74,7 +74,7 @@ def table(
     return mark_unreliable(shown, doubtful)
 
 
-def exact_from_scratch(evaluation: Evaluation) -> str:
+def describe_exact_on_scratch(evaluation: Evaluation) -> str:
     """Return what a new last layer reaches on random weights; nothing where it was not tried."""
     if not (budgets := metrics.budgets(evaluation)):
         return ""

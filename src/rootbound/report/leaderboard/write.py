@@ -16,13 +16,17 @@ from rootbound.records import Evaluation
 from rootbound.report.cells import as_words, table_to_markdown
 from rootbound.report.each_method import describe_each, find_section
 from rootbound.report.first_screen import describe_measured
-from rootbound.report.leaderboard.claims import Challenge, papers
-from rootbound.report.leaderboard.entries import Entry, entries
+from rootbound.report.leaderboard.claims import Challenge, read_claims
+from rootbound.report.leaderboard.entries import Entry, gather_entries
 from rootbound.report.leaderboard.frontier import NARROW, WIDE, draw_frontier
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
-from rootbound.report.leaderboard.table import exact_from_scratch, table, to_values
-from rootbound.report.page import Figure, environment
-from rootbound.report.settings import settings, suite_in_words
+from rootbound.report.leaderboard.table import (
+    describe_exact_on_scratch,
+    tabulate_entries,
+    to_values,
+)
+from rootbound.report.page import Figure, load_templates
+from rootbound.report.settings import describe_settings, suite_in_words
 from rootbound.report.theme import styled, to_svg
 from rootbound.report.views import find_panels
 
@@ -61,9 +65,9 @@ def write_leaderboard(
     folder = Path(folder)
     evaluation = Evaluation.load(folder)
     context = evaluation.context
-    rows = entries(evaluation, challenges)
+    rows = gather_entries(evaluation, challenges)
     kinds = {entry.kind for entry in rows}
-    claims = [claim for claim in papers() if claim.method in kinds]
+    claims = [claim for claim in read_claims() if claim.method in kinds]
     if picture := _draw(rows):
         write_atomically(folder / "figures" / "frontier.svg", picture.svg)
     values = {
@@ -82,7 +86,9 @@ def write_leaderboard(
     if (folder / REPORT).is_file() and describe_each(evaluation):
         methods = [entry.standing.method for entry in rows]
         sections = {name: f"{REPORT}#{find_section(evaluation, name)}" for name in methods}
-    shown = table(rows, suite_in_words(context), sections, exact_from_scratch(evaluation))
+    shown = tabulate_entries(
+        rows, suite_in_words(context), sections, describe_exact_on_scratch(evaluation)
+    )
     write_atomically(
         folder / "leaderboard.json", json.dumps(values, indent=1, ensure_ascii=False) + "\n"
     )
@@ -96,7 +102,7 @@ def write_leaderboard(
         *(f"- {claim.method}, reported: {claim.claim} ({claim.source})" for claim in claims),
     ]
     write_atomically(folder / "leaderboard.md", "\n\n".join(part for part in parts if part) + "\n")
-    templates = environment()
+    templates = load_templates()
     assert templates.loader is not None
     # Nothing but this one script may run, whatever the text of a record says.
     script = templates.loader.get_source(templates, "sort.js")[0]
@@ -110,7 +116,7 @@ def write_leaderboard(
         has_sections=bool(sections),
         challenge=CHALLENGE,
         claims=claims,
-        settings=settings(evaluation),
+        settings=describe_settings(evaluation),
         trained=[entry.standing for entry in rows],
         command=command,
         script=Markup(script),
