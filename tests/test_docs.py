@@ -22,7 +22,7 @@ from docs.pages.gathered import GATHERED
 from rootbound.cli.described import describe
 from rootbound.cli.main import COMMANDS, load_command
 from rootbound.records import Evaluation
-from rootbound.report.leaderboard.entries import entries
+from rootbound.report.leaderboard.entries import gather_entries
 from test_browser import browser as browser  # noqa: PLC0414  # a fixture
 
 ROOT = Path(__file__).parents[1]
@@ -121,7 +121,7 @@ def test_links_lead_to_files_that_are_kept() -> None:
     for page, text in written().items():
         if page.startswith("docs/pages/"):  # a template; the page that it makes is checked
             continue
-        for target in re.findall(r"\]\(([^)#\s]+)", CODE.sub("", text)):
+        for target in re.findall(r'(?:\]\(|\bsrc(?:set)?=")([^)#\s"]+)', CODE.sub("", text)):
             found = ((ROOT / page).parent / target).resolve()
             here = found.exists() and not any(found.is_relative_to(one) for one in made_folders)
             if not here and not re.match(r"\w+:", target):
@@ -147,7 +147,7 @@ def test_the_kept_leaderboard_is_the_one_that_is_made() -> None:
 def test_leaderboards_are_those_of_the_records() -> None:
     *_, kept = GATHERED["splits"]
     evaluation = Evaluation.load(ROOT / gathering.RESULTS / kept["folder"])
-    found = gathering.in_values(evaluation, entries(evaluation, []))
+    found = gathering.in_values(evaluation, gather_entries(evaluation, []))
     assert json.loads(json.dumps(found)) == {
         name: value for name, value in kept.items() if name not in ("title", "folder", "figure")
     }

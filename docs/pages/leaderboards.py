@@ -1,11 +1,12 @@
-"""The page of the leaderboard: a table of all splits, then the frontier of each."""
+"""The page of the leaderboard: what came out, the frontier, and a table of all splits."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from docs.pages.gathered import GATHERED, Values, cost, to_table
+from docs.pages.gathered import GATHERED, Values, cost, interval, to_table
 
+BEST = ("split", "undefended", "least", "from", "which costs")
 TEXT = Path(__file__).with_name("leaderboards.md").read_text("utf-8")
 
 
@@ -19,8 +20,27 @@ def page() -> str:
         ("method", *(split["title"] for split in splits)),
         [(_method(method), *(_cell(split.get(method)) for split in rows)) for method in methods],
     )
-    frontiers = "\n\n".join(map(_frontier, splits))
-    return TEXT.replace("{{table}}", table).replace("{{frontiers}}", frontiers)
+    first, *others = map(_frontier, splits)
+    parts = {
+        "best": to_table(BEST, map(_find_best, splits)),
+        "first": first,
+        "table": table,
+        "others": "\n\n".join(others),
+    }
+    text = TEXT
+    for name, part in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", part)
+    return text
+
+
+def _find_best(split: Values) -> tuple[str, ...]:
+    """Return from which reliable method attackers gain least, and what they gain undefended."""
+    rows = [row for row in split["rows"] if row["class"] != "GenericFeatures"]
+    plain = next(row for row in rows if row["desirable_change"] is None)
+    reliable = [row for row in rows if row["status"] != "unreliable" and row is not plain]
+    best = min(reliable, key=lambda row: float(row["worst_advantage"]["mean"]))
+    worst, usual = best["worst_advantage"], plain["worst_advantage"]["mean"]
+    return split["title"], f"{usual:+.1f}", interval(worst), f"`{best['method']}`", cost(best)
 
 
 def _cell(row: Values | None) -> str:
@@ -48,5 +68,7 @@ def _frontier(split: Values) -> str:
     return (
         f"### {split['title']}\n\n`{split['suite']}`, {seeds}; records in "
         f"`benchmarks/results/{split['folder']}/`.\n\n"
-        f"![What each method costs, and what it leaves to attackers](images/{split['figure']}.svg)"
+        f'<picture><source media="(max-width: 700px)" srcset="images/{split["figure"]}-narrow.svg">'
+        f'<img src="images/{split["figure"]}.svg" alt="What each method costs, and what it '
+        f'leaves to attackers; {split["title"]}"></picture>'
     )
