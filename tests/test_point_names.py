@@ -49,6 +49,16 @@ def test_names_are_clear_of_names_and_points(
     assert not [point for point in points for box in found if box.contains(*point)]
 
 
+def test_names_are_clear_of_what_was_written_before() -> None:
+    with styled():
+        figure, panel = plt.subplots()
+        panel.annotate("features of unrelated data", (0.5, 0.5))
+        write_names(figure, panel, [(0.48, 0.5)], NAMES[:1], ["C0"])
+        before, name = boxes(figure)
+        plt.close(figure)
+    assert not before.overlaps(name)
+
+
 def test_a_name_far_from_its_point_has_a_line_to_it() -> None:
     with styled():
         figure, panel = plt.subplots()

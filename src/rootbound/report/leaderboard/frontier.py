@@ -138,7 +138,7 @@ def _bars(value: Estimate | None) -> list[float] | None:
 def write_names(
     figure: Figure, panel: Axes, spots: Sequence[Spot], names: Sequence[str], colours: Sequence[str]
 ) -> None:
-    """Write a name beside each spot, below other names and spots that are in its way.
+    """Write a name beside each spot, below other words and spots that are in its way.
 
     It begins to the right of its spot, or further left where it would leave the figure. Call this
     last: positions on paper are known only when scales and limits are.
@@ -149,6 +149,7 @@ def write_names(
         Bbox.from_bounds(x, y, 0, 0).padded(MARKER_RADIUS * pixels)
         for x, y in map(panel.transData.transform, spots)
     ]
+    taken += [text.get_window_extent() for text in panel.texts]
     for number in sorted(range(len(spots)), key=lambda number: -spots[number][1]):
         look: dict[str, Any] = {
             "text": names[number], "xy": spots[number], "textcoords": "offset points",
