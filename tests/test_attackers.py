@@ -6,6 +6,7 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +115,16 @@ def test_breaking_most_attacks_changes_nothing() -> None:
     gain = metrics.advantage(arms, "x", 10)
     assert gain is not None and gain.mean == pytest.approx(0.0)
     assert metrics.strongest_families(arms, "x", 10) == ["family 0", "family 1", "family 2"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"tier": "control"}, {"task": "benign"}, {"labels": 20}, {"method": "y"}], ids=str
+)
+def test_families_count_where_they_compete(change: dict[str, Any]) -> None:
+    whole = evaluation({"x": drawn(np.random.default_rng(5), [0.1 * f for f in range(8)], 3)})
+    others = [replace(one, family=f"other {one.family}", **change) for one in whole.records]
+    more = replace(whole, records=(*whole.records, *others))
+    assert metrics.well_tuned(more, "x", 10) == metrics.well_tuned(whole, "x", 10)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(8)))[::9999])

@@ -149,6 +149,7 @@ def test_pixels_of_any_range_are_scaled_alike(
         (-1, 1, None, "from -1 to 1; give black and white with --range"),
         (0, 1, "1", "black and white"),
         (0, 1, "1,0", "black and white"),
+        (0, 1, "5,5", "black and white"),
         (0, 1, "0,1,2", "black and white"),
         (0, 1, "a,b", "numbers separated by commas in --range"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from torch import nn
 
 from faults.small_run import RECIPE
 from rootbound.attacks import Attack, Attacker, Budget, ExactLastLayer, Snapshot
+from rootbound.core import alarm
 from rootbound.core.alarm import raise_after
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, limits
@@ -155,6 +157,38 @@ def test_an_alarm_goes_on_after_one_inside() -> None:
                 _spin(nn.Identity())
         _spin(nn.Identity())
     time.sleep(0.15)  # nothing rings any more
+
+
+def test_an_alarm_that_was_swallowed_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarm, "AGAIN", 0.02)
+    with pytest.raises(TimeoutError), raise_after(0.02, TimeoutError()):
+        for _ in range(2):
+            with contextlib.suppress(TimeoutError):
+                time.sleep(1.0)
+        time.sleep(1.0)
+
+
+def test_an_outer_alarm_that_was_swallowed_inside_rings_after_it() -> None:
+    with pytest.raises(TimeoutError, match="outer"), raise_after(0.02, TimeoutError("outer")):
+        with raise_after(10.0, TimeoutError("inner")), contextlib.suppress(TimeoutError):
+            time.sleep(1.0)
+        time.sleep(1.0)
+
+
+def test_an_alarm_leaves_no_trace_however_long_it_is() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    with raise_after(math.inf, TimeoutError()):
+        assert signal.getsignal(signal.SIGALRM) is not before
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_time_spent_inside_counts_outside() -> None:
+    with raise_after(60.0, TimeoutError()):
+        left, _ = signal.getitimer(signal.ITIMER_REAL)
+        with raise_after(60.0, TimeoutError()):
+            time.sleep(0.01)
+        assert signal.getitimer(signal.ITIMER_REAL)[0] < left
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
