@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from rootbound.metrics import measures as metrics
-from rootbound.metrics.attackers import FAMILIES_PER_STRONGEST, STRONGEST
-from rootbound.records import Configuration, Evaluation, Record, Training
+from rootbound.metrics.attackers import FAMILIES_PER_STRONGEST, STRONGEST, finalists
+from rootbound.records import EXACT, Configuration, Evaluation, Record, Training
 
 Halves = tuple[float, float]
 
@@ -156,6 +156,19 @@ def test_a_family_that_seldom_finishes_does_not_count() -> None:
     kept = [one for one in whole.records if one.family != "family 0" or one.attacker < 3]
     found = Evaluation({}, whole.trainings, tuple(kept))
     assert metrics.well_tuned(found, "x", 10) == {(0, d): 0.9 for d in range(3)}
+
+
+def test_no_finalist_comes_twice_and_no_control_is_one() -> None:
+    accuracies = {"strong": 0.9, EXACT: 0.8, "weak": 0.7}
+    best = [
+        replace(record("x", 0, family, (0.5, 0.5), 0.5), test=(accuracy,))
+        for family, accuracy in accuracies.items()
+    ]
+    tied = replace(best[0], attack=Configuration("z", {}))
+    control = replace(best[0], family="control", tier="control", test=(1.0,))
+    for count, families in ((1, 2), (2, 2), (3, 3)):
+        found = finalists([tied, *best, control], count)
+        assert found == [one.attack for one in best[:families]]
 
 
 @pytest.mark.parametrize("settings", ["as given", Configuration("Plain", {})], ids=str)

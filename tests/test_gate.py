@@ -21,7 +21,7 @@ from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.plan import Assignment, Subject
 from rootbound.metrics import measures as metrics
 from rootbound.metrics.gain import Gain, least_doubt
-from rootbound.metrics.gate import RATE, show
+from rootbound.metrics.gate import RATE, CellEnd, Decision, show
 from rootbound.metrics.looks import is_look, next_look, spend
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Evaluation, Record, Training
@@ -163,6 +163,29 @@ def test_what_is_needed_over_all_numbers_of_labels() -> None:
     assert decide({10: noisy, 100: below}).needed == decide({10: noisy, 100: noisy}).needed
     both = decide({10: noisy, 100: above})
     assert both.needed == both.cells[1].needed
+
+
+@pytest.mark.parametrize(
+    ("cells", "needed"),
+    [
+        ([(1.0, 5), (1.0, 9)], 9),  # all have to hold
+        ([(1.0, 5), (1.0, None)], None),
+        ([(3.0, 9), (3.0, 5), (1.0, 20)], 5),  # one above the limit is enough
+        ([(3.0, None), (1.0, 5)], None),
+    ],
+)
+def test_what_is_needed_follows_from_every_cell(
+    cells: list[tuple[float, int | None]], needed: int | None
+) -> None:
+    found = tuple(CellEnd(None, "undecided", mean, needed=draws) for mean, draws in cells)
+    assert Decision("x", 2.0, "undecided", found).needed == needed
+
+
+def test_a_limit_at_the_upper_end_holds_and_one_at_the_lower_end_is_undecided() -> None:
+    gains = [Gain.of([1.0, 2.0, 4.0, 2.0])]
+    _, low, high = show(gains, SAMPLES, 0.0, (RATE, RATE))
+    ends = [show(gains, SAMPLES, limit, (RATE, RATE))[0] for limit in (low, high)]
+    assert ends == ["undecided", "holds"]
 
 
 def test_errors_are_shared_among_numbers_of_labels() -> None:
