@@ -646,15 +646,15 @@ def test_a_network_that_refuses_to_be_looked_at_is_named_for_it(when: str, flags
     assert ("gradient_ratio" in values) == (when == "alone")
 
 
-STATISTICS = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)).square()
+MEAN, VARIANCE = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)).square()
 UNSTEADY: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "dropout": lambda x, training: functional.dropout(x, 0.5, training),
     "dropout of channels": lambda x, training: functional.dropout1d(x, training=training),
     "dropout of torch": lambda x, training: torch.dropout(x, 0.5, training),
     "dropout of torch by keywords": lambda x, training: torch.dropout(x, p=0.5, train=training),
-    "batch norm": lambda x, training: functional.batch_norm(x, *STATISTICS, training=training),
+    "batch norm": lambda x, training: functional.batch_norm(x, MEAN, VARIANCE, training=training),
     "batch norm of torch": lambda x, training: torch.batch_norm(
-        x, None, None, *STATISTICS, training, 0.1, 1e-5, False
+        x, None, None, MEAN, VARIANCE, training, 0.1, 1e-5, False
     ),
     "batch norm of torch without statistics": lambda x, _: torch.batch_norm(
         x, None, None, None, None, True, 0.1, 1e-5, False
@@ -663,18 +663,18 @@ UNSTEADY: dict[str, Callable[[Tensor, bool], Tensor]] = {
         x, None, None, training=True
     ),
     "instance norm": lambda x, training: functional.instance_norm(
-        x, *STATISTICS, use_input_stats=training
+        x, MEAN, VARIANCE, use_input_stats=training
     ),
 }
 
 
 @pytest.mark.parametrize("name", UNSTEADY)
 def test_norms_and_dropout_are_kept_in_evaluation_mode(name: str) -> None:
-    inputs, before = torch.randn(4, 6, 3), STATISTICS.clone()
+    inputs, before = torch.randn(4, 6, 3), torch.stack([MEAN, VARIANCE])
     with SteadyLayers():
         outputs = UNSTEADY[name](inputs, True)
     assert torch.equal(outputs, UNSTEADY[name](inputs, False))
-    assert torch.equal(STATISTICS, before)
+    assert torch.equal(torch.stack([MEAN, VARIANCE]), before)
 
 
 def test_nothing_crashes_where_nothing_is_finite() -> None:
