@@ -7,7 +7,7 @@ from .api.verdict import Verdict
 from .attacks import Attack, Attacker, Budget, Snapshot
 from .core.errors import InputError
 from .core.version import __version__
-from .data import Batch, Data, Scaling, Task, TaskPair, Tasks
+from .data import Augmentation, Batch, Data, Scaling, Task, TaskPair, Tasks
 from .datasets import Dataset
 from .evaluation import compare, evaluate
 from .methods import LossMethod, Method
@@ -20,6 +20,7 @@ from .training import Recipe
 __all__ = [
     "Attack",
     "Attacker",
+    "Augmentation",
     "Batch",
     "Budget",
     "Classifier",
