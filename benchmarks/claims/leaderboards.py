@@ -30,7 +30,10 @@ SPLITS = {
         "MNIST: odd digits desirable, even ones not",
         "2026-11-30_ec1f5fa_all_quick-2_odd_even",
     ),
-    "frontier-high-low": ("MNIST: 5-9 desirable, 0-4 not", "2026-11-26_e9f5538_all_high_low"),
+    "frontier-high-low": (
+        "MNIST: 5-9 desirable, 0-4 not",
+        "2026-11-30_d01b044_all_quick-2_high_low",
+    ),
     "frontier-fashion": (
         "Fashion-MNIST: 0-4 desirable, 5-9 not",
         "2026-11-26_e9f5538_all_fashion",
