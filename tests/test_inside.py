@@ -199,7 +199,8 @@ class Shifted(nn.Module):
         self.shift = nn.Parameter(torch.zeros(6))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return inputs + Scaled.apply(self.shift)
+        shifted: Tensor = inputs + Scaled.apply(self.shift)
+        return shifted
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
@@ -502,7 +503,8 @@ class Loose(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         products = torch.matmul(inputs, other=self.held[0])
         outputs: Tensor = self.norm(self.layer(products * self.get_buffer("mask")))
-        return outputs[:, :5] + 0 * self.decoy(products)
+        decoy: Tensor = self.decoy(products)
+        return outputs[:, :5] + 0 * decoy
 
 
 def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
