@@ -17,8 +17,9 @@ from rootbound.report.cases import Case
 from rootbound.report.cells import in_words
 from rootbound.report.theme import FAINT, INK, assign_colours
 
-PANEL = (2.7, 1.9)
-"""Width and height of a panel, in inches."""
+ARM_WIDTH, LEAST_WIDTH, HEIGHT = 0.9, 2.7, 1.9
+"""Width of a panel for each arm, so that names of arms do not touch; its least width, and height;
+in inches."""
 UNRELIABLE: dict[str, Any] = {"hatch": "////", "alpha": 0.45, "edgecolor": INK, "color": FAINT}
 """Style of unreliable bars: grey, faint and hatched."""
 
@@ -44,7 +45,7 @@ def draw_bars(case: Case) -> Figure | None:
     }
     if not any(reached.values()):
         return None
-    size = (PANEL[0] * len(budgets) + 0.5, PANEL[1])
+    size = (max(LEAST_WIDTH, ARM_WIDTH * len(arms)) * len(budgets) + 0.5, HEIGHT)
     figure, panels = plt.subplots(
         1, len(budgets), figsize=size, squeeze=False, sharey=True, layout="constrained"
     )
