@@ -225,6 +225,26 @@ def test_what_is_public_counts_where_it_leaves_less() -> None:
     assert decide({10: high}, over_public={10: [9.0, -9.0, 2.0, 1.0]}).end == "undecided"
 
 
+def test_draws_are_counted_that_scratch_and_public_both_have() -> None:
+    for fewer, more in itertools.permutations(
+        [{10: [0.1, 0.0]}, {10: [0.1, 0.0, -0.1, 0.05, 0.0]}]
+    ):
+        evaluation = measured({10: [0.0] * 5})
+        others = tuple(
+            record(arm, 10, n, 0.6 - gain / 100)
+            for arm, table in (("scratch", fewer), ("public", more))
+            for n, gain in enumerate(table[10])
+        )
+        kept = tuple(one for one in evaluation.records if one.arm == "defended")
+        found = replace(
+            evaluation,
+            records=kept + others,
+            trainings=tuple(map(training, ("defended", "scratch", "public"))),
+        )
+        (cell,) = metrics.decide(found, "defended", 1.0).cells
+        assert (cell.draws, cell.end) == (2, "undecided")
+
+
 def test_models_count_where_there_are_several() -> None:
     records = [
         one
@@ -240,6 +260,8 @@ def test_models_count_where_there_are_several() -> None:
     )
     found = Evaluation({"undesirable": {"test_samples": SAMPLES}}, trainings, tuple(records))
     assert metrics.decide(found, "defended", 1.0).cells[0].draws == 3
+    two = replace(found, records=tuple(one for one in records if one.seed < 2))
+    assert metrics.decide(two, "defended", 1.0).of_models
     one_model = replace(found, trainings=tuple(replace(one, settings="") for one in trainings))
     assert metrics.decide(one_model, "defended", 1.0).cells[0].draws == 60
 
