@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import ARCHITECTURES, TEXT
@@ -649,6 +650,8 @@ def test_a_network_that_refuses_to_be_looked_at_is_named_for_it(when: str, flags
 
 
 MEAN, VARIANCE = torch.randn(2, 6, generator=torch.Generator().manual_seed(0)).square()
+RECURRENT = nn.LSTM(3, 5, 2, dropout=0.5, batch_first=True).requires_grad_(False)
+GATED = nn.GRU(3, 5, 2, dropout=0.5).requires_grad_(False)
 UNSTEADY: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "dropout": lambda x, training: functional.dropout(x, 0.5, training),
     "dropout of channels": lambda x, training: functional.dropout1d(x, training=training),
@@ -666,6 +669,14 @@ UNSTEADY: dict[str, Callable[[Tensor, bool], Tensor]] = {
     ),
     "instance norm": lambda x, training: functional.instance_norm(
         x, MEAN, VARIANCE, use_input_stats=training
+    ),
+    "attention": lambda x, training: functional.scaled_dot_product_attention(
+        x, x, x, dropout_p=0.5 * training, scale=0.4
+    ),
+    "lstm": lambda x, training: RECURRENT.train(training)(x)[0],
+    "gru": lambda x, training: GATED.train(training)(x)[0],
+    "packed": lambda x, training: (
+        RECURRENT.train(training)(pack_padded_sequence(x, [6] * 4, True))[0].data
     ),
 }
 
