@@ -67,7 +67,7 @@ def from_an_encoder(
     recipe = rb.Recipe(epochs, 64, 2e-4, precision="bfloat16")
     methods = (
         rb.methods.Plain(recipe),
-        # Chosen on held-out training texts: benchmarks/results/encoder_settings.md.
+        # Chosen on held-out training texts: benchmarks/results/pretrained_settings.md.
         rb.methods.BestResponse(
             replace(recipe, learning_rate=5e-4),
             undesirable_batch_size=128,

@@ -2,28 +2,26 @@
 
 python -m benchmarks.studies.patient_attacks CIFAR10 RUN OUT [--workers 2]
 
-RUN is the folder that the example wrote, with its models. The example's attacks are short, and all
-of them keep the whole network. Here attackers cut off the last blocks as well, and train for 150
-steps. Records go to OUT, where an interrupted run goes on.
+RUN is the folder that the example wrote, with its models. The example's attacks are short. Here
+attackers train for 150 steps, and cut off as many as six blocks before. Records go to OUT, where an
+interrupted run goes on.
 """
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 
 import rootbound as rb
 from rootbound.attacks.repairs import Repaired, Truncate
 from rootbound.networks import Classifier
+from rootbound.records import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from published_network import ANIMALS, SHAPE, VEHICLES, new_network, published_network
+from published_network import ANIMALS, TRAIN, load_tasks, wrap_published
 
-TRAIN = rb.attacks.FineTune(None, "kept", "adam", 3e-3, batch_size=32)
 SUITE = rb.Suite(
     "patient-1",
     (
@@ -47,15 +45,12 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    data: Any = rb.datasets.hugging_face(arguments.data)
-    data = replace(data, train=data.train.subset(10_000), test=data.test.subset(3333))
-    tasks = rb.datasets.fitted(data, SHAPE).split(desirable=ANIMALS, undesirable=VEHICLES)
-    example = tasks.desirable.train.batch(slice(0, 2))[0]
-    public = Classifier.wrap(published_network(), example=example, fresh=new_network)
+    tasks, run = load_tasks(arguments.data), RunFolder(arguments.run)
+    public = wrap_published(tasks)
 
     def load(method: str) -> Classifier:
         model = public.with_head(len(ANIMALS), seed=0)
-        model.load_state_dict(load_file(arguments.run / "models" / f"{method}-0.safetensors"))
+        model.load_state_dict(load_file(run.weights_file(method, 0)))
         return model.eval()
 
     found = rb.evaluate(
