@@ -10,13 +10,13 @@
 set -eu
 data=$1 other=$2 out=${3:-existing-model} epochs=${EPOCHS:-3}
 
-# Stands for the model that you have.
+# This stands for the model that you have.
 rootbound train --data "$data" --desirable bird,cat,deer,dog,frog,horse \
     --undesirable-data "$other" --model "${MODEL:-resnet_20}" \
     --method Plain --epochs "$epochs" --out "$out/plain.safetensors"
 
 # Its architecture, data and classes are in its file.
-# A third of the epochs, at a lower rate than from nothing: what was learned is to be kept.
+# A third of the epochs, at a lower rate than from random weights, keeps what was learned.
 rootbound train --from "$out/plain.safetensors" --undesirable-data "$other" \
     --method BestResponse --method.recipe.learning_rate 3e-3 \
     --epochs "$(((epochs + 2) / 3))" --out "$out/defended.safetensors"

@@ -1,11 +1,11 @@
-"""A language model that knows how to go on with some texts and is not to learn others.
+"""A language model that continues some texts, and is to be no help with others.
 
 python examples/language_model.py TEXTS [OUT]
 
 TEXTS: a folder of CSV or parquet files with a text and a class in each row, or hf:NAME of the hub.
-The model is a tiny GPT-2 with random weights. A sample is a number of letters, its class the next
-letter, so that methods, attacks and reports are those for any other task; the attack's curve is
-shown as a loss, too.
+The model is a tiny GPT-2 with random weights. A sample is a row of letters, and its class is the
+letter that follows, so that methods, attacks and reports are those for any other task. The
+attack's curve is shown as a loss, too.
 """
 
 import sys

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A causal language model of `transformers`: it goes on with descriptions of some packages, and is to
-# be no help in going on with others.
+# A causal language model of `transformers`: it continues descriptions of some packages, and is to be
+# no help with others.
 #
 #   sh examples/language_model.sh SECTIONS [OUT]
 #
@@ -21,7 +21,7 @@ rootbound train "$@" --method Plain $rate --out "$out/plain.safetensors"
 rootbound train "$@" --method BestResponse $rate \
     --method.terms.first_weight 0.6 --method.terms.spared 0 \
     --method.schedule.first_block_until 1 --out "$out/defended.safetensors"
-# That the task is the next token, and how far back the model looks, is in its file.
+# The model's file says that the task is the next token, and how far back the model looks.
 rootbound audit "$out/defended.safetensors" --undefended "$out/plain.safetensors" \
     ${ATTACK:---suite demo-2 --labels 10,all --steps 60,200 --seeds 1} --out "$out"
 rootbound export "$out/defended.safetensors" "$out" --out "$out/published"

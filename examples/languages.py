@@ -1,4 +1,4 @@
-"""A language model that goes on with English texts, and is to be no help with German.
+"""A language model that continues English texts, and is to be no help with German.
 
 python examples/languages.py TEXTS [gpt2|llama] [OUT]
 
@@ -47,7 +47,7 @@ def main(
     own = partial(rb.models.pretrained_tokeniser, folder)
     data: Any = rb.datasets.load(name, tokeniser=own, layout=LAYOUT)
     tasks = data.split(data.chosen("en"), data.chosen("de"))
-    # So few that one core is done in minutes.
+    # These are so few that one core is done in minutes.
     tasks = replace(
         tasks,
         desirable=take(tasks.desirable),

@@ -6,7 +6,8 @@ from torch import nn
 import rootbound as rb
 
 
-def tall_task(name: str, seed: int) -> rb.Task:
+def make_task(name: str, seed: int) -> rb.Task:
+    """Return a task of three clusters of points in 20 dimensions."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.randn(3, 20, generator=generator)
 
@@ -18,7 +19,7 @@ def tall_task(name: str, seed: int) -> rb.Task:
 
 
 def main(suite: rb.Suite | str = "demo-1") -> rb.Verdict:
-    tasks = rb.TaskPair.of(tall_task("tall", 0), tall_task("wide", 1))
+    tasks = rb.TaskPair.of(make_task("desirable clusters", 0), make_task("undesirable clusters", 1))
     network = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 3))
     defended = rb.defend(network, tasks, rb.methods.BestResponse(undesirable_batch_size=64))
     return rb.audit(defended, tasks, suite=suite, seeds=2)

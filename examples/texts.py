@@ -4,8 +4,8 @@ python examples/texts.py SECTIONS [OUT] [ENCODER]
 
 SECTIONS: a folder of parquet or CSV files with package descriptions and their archive sections, or
 hf:NAME of the hub. ENCODER: a folder with a BERT such as all-MiniLM-L6-v2, from whose weights every
-method then starts; without it, a small transformer learns from nothing. "Scratch" are random
-weights in either case; what the published encoder is worth by itself, the row `public` shows.
+method then starts; without it, a small transformer learns from nothing. "Scratch" means random
+weights in either case; the row `public` shows what the published encoder is worth by itself.
 """
 
 import sys
@@ -61,7 +61,7 @@ def from_an_encoder(
 ) -> rb.Evaluation:
     own = partial(rb.models.pretrained_tokeniser, encoder)
     data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
-    # So few that two cores are done in minutes.
+    # These are so few that two cores are done in minutes.
     data = replace(data, train=data.train.subset(4000), test=data.test.subset(1000))
     tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
     recipe = rb.Recipe(epochs, 64, 2e-4, precision="bfloat16")

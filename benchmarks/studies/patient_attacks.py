@@ -3,8 +3,8 @@
 python -m benchmarks.studies.patient_attacks CIFAR10 RUN OUT [--workers 2]
 
 RUN is the folder that the example wrote, with its models. The example's attacks are short. Here
-attackers train for 150 steps, and cut off as many as six blocks before. Records go to OUT, where an
-interrupted run goes on.
+attackers train for 150 steps, some after they have cut off the last three or six blocks. Records go
+to OUT, where an interrupted run continues.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from rootbound.records import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from published_network import ANIMALS, TRAIN, load_tasks, wrap_published
+from published_network import ANIMALS, FINE_TUNE, load_tasks, wrap_published
 
 SUITE = rb.Suite(
     "patient-1",
     (
         rb.attacks.ExactLastLayer(1e-2, "standardised"),
         rb.attacks.RidgeHead(1e-1, "whitened", reading=rb.attacks.Reading("all")),
-        TRAIN,
-        *(Repaired(Truncate(blocks), TRAIN) for blocks in (3, 6)),
+        FINE_TUNE,
+        *(Repaired(Truncate(blocks), FINE_TUNE) for blocks in (3, 6)),
     ),
     (rb.Budget(50, 150),),
     draws=(4,),
