@@ -56,14 +56,23 @@ def from_nothing(
     return rb.compare(methods, tasks, model, suite=suite, seeds=seeds, folder=out)
 
 
+def load_tasks(sections: str, encoder: str) -> rb.TaskPair:
+    """Return the tasks, tokenised for the encoder; so few texts that two cores are done in minutes."""
+    own = partial(rb.models.pretrained_tokeniser, encoder)
+    data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
+    data = replace(data, train=data.train.subset(4000), test=data.test.subset(1000))
+    return data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
+
+
+def load_encoder(tasks: rb.TaskPair, encoder: str) -> rb.Classifier:
+    """Return what anyone can download, cut into blocks, with a head of random weights."""
+    return rb.models.build(f"hf:{encoder}", 5, tasks.desirable.train.shape)
+
+
 def from_an_encoder(
     sections: str, out: str, encoder: str, suite: rb.Suite | None = None, epochs: int = 3
 ) -> rb.Evaluation:
-    own = partial(rb.models.pretrained_tokeniser, encoder)
-    data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
-    # These are so few that two cores are done in minutes.
-    data = replace(data, train=data.train.subset(4000), test=data.test.subset(1000))
-    tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
+    tasks = load_tasks(sections, encoder)
     recipe = rb.Recipe(epochs, 64, 2e-4, precision="bfloat16")
     methods = (
         rb.methods.Plain(recipe),
@@ -79,7 +88,7 @@ def from_an_encoder(
         ),
     )
     # Every method starts from what anyone can download, which is an arm of its own.
-    public = rb.models.build(f"hf:{encoder}", 5, data.train.shape)
+    public = load_encoder(tasks, encoder)
     suite = suite or attacks((5e-4,), (20, 30), 32)
     return rb.compare(
         methods, tasks, public,

@@ -1,14 +1,17 @@
-"""The models of `examples/published_network.py` under attackers who train for longer.
+"""Pretrained networks of the examples, under attackers who train for longer and cut blocks off.
 
-python -m benchmarks.studies.patient_attacks CIFAR10 RUN OUT [--workers 2]
+python -m benchmarks.studies.patient_attacks photographs CIFAR10 RUN OUT [--workers 2]
+python -m benchmarks.studies.patient_attacks texts SECTIONS RUN OUT --encoder ENCODER
 
-RUN is the folder that the example wrote, with its models. The example's attacks are short. Here
-attackers train for 150 steps, some after they have cut off the last three or six blocks. Records go
-to OUT, where an interrupted run continues.
+RUN is the folder that `examples/published_network.py` or `examples/texts.py` wrote, with its
+models. The attacks of the examples are short. Here attackers train for 150 steps, some after they
+have cut off as many as six blocks. Records go to OUT, where an interrupted run continues.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -20,44 +23,85 @@ from rootbound.records import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
-from published_network import ANIMALS, FINE_TUNE, load_tasks, wrap_published
+BUDGET = rb.Budget(50, 150)
 
-SUITE = rb.Suite(
-    "patient-1",
-    (
-        rb.attacks.ExactLastLayer(1e-2, "standardised"),
-        rb.attacks.RidgeHead(1e-1, "whitened", reading=rb.attacks.Reading("all")),
-        FINE_TUNE,
-        *(Repaired(Truncate(blocks), FINE_TUNE) for blocks in (3, 6)),
-    ),
-    (rb.Budget(50, 150),),
-    draws=(4,),
-    finalists=3,
-)
-METHODS = ("BestResponse", "BestResponse(weight=0.3)")
+
+def patient(name: str, rates: Sequence[float], cuts: Sequence[int]) -> rb.Suite:
+    """Return the exact last layer, and all layers: of the whole network, and of its first part."""
+    train = partial(rb.attacks.FineTune, None, "kept", "adam", batch_size=32)
+    return rb.Suite(
+        name,
+        (
+            rb.attacks.ExactLastLayer(1e-2, "standardised"),
+            rb.attacks.RidgeHead(1e-1, "whitened", reading=rb.attacks.Reading("all")),
+            *(train(learning_rate=rate) for rate in rates),
+            *(Repaired(Truncate(blocks), train(learning_rate=rates[-1])) for blocks in cuts),
+        ),
+        (BUDGET,),
+        draws=(4,),
+        finalists=3,
+    )
+
+
+def attack_photographs(arguments: argparse.Namespace) -> rb.Evaluation:
+    """Attack EfficientNet-Lite0, trained to tell animals apart."""
+    from published_network import ANIMALS, FINE_TUNE, load_tasks, wrap_published
+
+    tasks = load_tasks(arguments.data)
+    return attack(
+        arguments, tasks, wrap_published(tasks), len(ANIMALS),
+        ("BestResponse", "BestResponse(weight=0.3)"),
+        patient("patient-1", (FINE_TUNE.learning_rate,), (3, 6)),
+    )  # fmt: skip
+
+
+def attack_texts(arguments: argparse.Namespace) -> rb.Evaluation:
+    """Attack the encoder, trained to tell sections of package descriptions apart."""
+    from texts import load_encoder, load_tasks
+
+    tasks = load_tasks(arguments.data, arguments.encoder)
+    return attack(
+        arguments, tasks, load_encoder(tasks, arguments.encoder), 5, ("BestResponse",),
+        patient("patient-texts-1", (2e-4, 5e-4), (2, 4, 6)),
+    )  # fmt: skip
+
+
+def attack(
+    arguments: argparse.Namespace,
+    tasks: rb.TaskPair,
+    public: Classifier,
+    classes: int,
+    methods: Sequence[str],
+    suite: rb.Suite,
+) -> rb.Evaluation:
+    """Attack the models of a run, the undefended one, the public network and random weights."""
+
+    def load(method: str) -> Classifier:
+        model = public.with_head(classes, seed=0)
+        model.load_state_dict(load_file(arguments.run.weights_file(method, 0)))
+        return model.eval()
+
+    return rb.evaluate(
+        {method: load(method) for method in methods}, tasks, undefended=load("Plain"),
+        public=public, adaptive=rb.methods.BestResponse().adaptive_attacks(),
+        suite=suite, workers=arguments.workers, folder=arguments.out,
+    )  # fmt: skip
+
+
+CASES = {"photographs": attack_photographs, "texts": attack_texts}
 
 
 def main() -> None:
     """Attack the models."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("case", choices=CASES)
     parser.add_argument("data")
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run", type=lambda name: RunFolder(Path(name)))
     parser.add_argument("out")
+    parser.add_argument("--encoder")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    tasks, run = load_tasks(arguments.data), RunFolder(arguments.run)
-    public = wrap_published(tasks)
-
-    def load(method: str) -> Classifier:
-        model = public.with_head(len(ANIMALS), seed=0)
-        model.load_state_dict(load_file(run.weights_file(method, 0)))
-        return model.eval()
-
-    found = rb.evaluate(
-        {method: load(method) for method in METHODS}, tasks, undefended=load("Plain"),
-        public=public, adaptive=rb.methods.BestResponse().adaptive_attacks(),
-        suite=SUITE, workers=arguments.workers, folder=arguments.out,
-    )  # fmt: skip
+    found = CASES[arguments.case](arguments)
     print(rb.report.write(arguments.out))
     print(found)
 
