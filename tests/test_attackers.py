@@ -41,6 +41,12 @@ def evaluation(tables: Mapping[str, Sequence[Sequence[Halves]]]) -> Evaluation:
     return Evaluation({}, tuple(trainings), tuple(records))
 
 
+def trained(*seeds: int) -> tuple[Training, ...]:
+    """Return the training of a method's model for each seed."""
+    settings = Configuration("Plain", {})
+    return tuple(Training("defended", "x", settings, seed, None, 1.0) for seed in seeds)
+
+
 def compute_plainly(table: Sequence[Sequence[Halves]]) -> list[float]:
     """Return the accuracy of each draw: chosen on a half by hand, scored on the other."""
     families = range(len(table[0]))
@@ -171,6 +177,61 @@ def test_no_finalist_comes_twice_and_no_control_is_one() -> None:
         assert found == [one.attack for one in best[:families]]
 
 
+def test_where_all_attacks_met_every_draw_models_are_judged_together() -> None:
+    # Family 0 is best on both models together, though another is better on each.
+    models = ([(0.8, 0.8), (0.9, 0.9), (0.1, 0.1)], [(0.8, 0.8), (0.1, 0.1), (0.9, 0.9)])
+    records = [
+        replace(one, seed=seed)
+        for seed, row in enumerate(models)
+        for one in evaluation({"x": [row, row]}).records
+    ]
+    found = Evaluation({}, trained(0, 1), tuple(records))
+    draws = {(seed, draw) for seed in (0, 1) for draw in (0, 1)}
+    assert metrics.well_tuned(found, "x", 10) == dict.fromkeys(draws, 0.8)
+    assert metrics.strongest_families(found, "x", 10) == ["family 0"]
+
+
+def test_families_that_most_models_have_in_common_are_named() -> None:
+    # Attacks were chosen for each model: one has its own strongest family, two share theirs.
+    strongest = {0: "own", 1: "shared", 2: "shared"}
+    records = [
+        replace(record("x", 0, family, (accuracy, accuracy), 0.5), seed=seed, stage="confirm")
+        for seed, best in strongest.items()
+        for family, accuracy in ((best, 0.9), ("weak", 0.1), ("weaker", 0.0))
+    ]
+    found = Evaluation({}, trained(*strongest), tuple(records))
+    assert metrics.strongest_families(found, "x", 10) == ["shared"]
+
+
+def test_balanced_accuracy_is_that_of_the_same_families() -> None:
+    whole = evaluation({"x": [[(0.1 * f, 0.1 * f) for f in range(8)]] * 2})
+    records = [replace(one, balanced=one.accuracy or 0.0) for one in whole.records]
+    found = replace(whole, records=tuple(records))
+    assert metrics.balanced(found, "x", 10) == pytest.approx(metrics.well_tuned(found, "x", 10))
+
+
+def test_the_marginal_advantage_is_over_whatever_serves_the_attacker_better() -> None:
+    def reached(*accuracies: float) -> list[list[Halves]]:
+        return [[(one, one)] * 2 for one in accuracies]
+
+    # The public arm varies, so that the lower end of its interval is below that of scratch's.
+    for public, expected in ((0.3, 0.2), (0.45, 0.2), (0.6, 0.1)):
+        arms = {"x": reached(0.7, 0.7), "scratch": reached(0.5, 0.5)}
+        plain = evaluation(arms | {"net": reached(public - 0.1, public + 0.1)})
+        found = replace(
+            plain,
+            trainings=tuple(
+                replace(one, arm="public") if one.method == "net" else one
+                for one in plain.trainings
+            ),
+            records=tuple(
+                replace(one, arm="public") if one.method == "net" else one for one in plain.records
+            ),
+        )
+        gain = metrics.marginal_advantage(found, "x", 10)
+        assert gain is not None and gain.mean == pytest.approx(100 * expected)
+
+
 @pytest.mark.parametrize("settings", ["as given", Configuration("Plain", {})], ids=str)
 def test_every_draw_on_a_given_model_is_of_the_same(settings: str | Configuration) -> None:
     accuracies = {(0, 0): 0.5, (0, 9): 0.6, (1, 1): 0.8, (1, 10): 0.9}
@@ -199,5 +260,8 @@ def test_older_records_are_about_the_realistic_attacker() -> None:
         tuple(one.__class__(**(vars(one) | {"halves": ()})) for one in new.records),
     )
     assert not metrics.is_well_tuned(old)
+    # One older record among new ones is enough: arms would be judged in different ways.
+    mixed = replace(new, records=(*new.records[1:], old.records[0]))
+    assert not metrics.is_well_tuned(mixed)
     assert metrics.attacked(old, "x", 10) == metrics.realistic(old, "x", 10)
     assert metrics.strongest_families(old, "x", 10)
