@@ -142,6 +142,15 @@ def test_one_long_call_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(re.fullmatch(r"audit for \d s; solving", line) for line in heard.lines[:3])
 
 
+def test_without_a_log_lines_go_to_the_error_stream(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for handled in (True, False):
+        monkeypatch.setattr(progress.log, "hasHandlers", lambda handled=handled: handled)
+        progress.say("reading images")
+        assert capsys.readouterr().err == ("" if handled else "rootbound: reading images\n")
+
+
 def test_only_the_first_of_several_processes_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     before = threading.active_count()
@@ -202,6 +211,35 @@ def test_a_comparison_says_what_it_does(
     assert said[:2] == [whole, f"{whole}; preparing Plain (seed 0)"]
     attacks = "fine-tuning on scratch (seed 0); settings with 5 labels per class; step, 0 of 2"
     assert said[-1] == f"attacking, 1 of 2; {attacks}"
+
+
+SCRIPT = """
+import logging, sys
+import torch, rootbound as rb
+from rootbound.core import progress
+progress.FIRST_LINE = 0.0
+logging.basicConfig(level=sys.argv[1]) if sys.argv[1:] else None
+rows, labels = torch.rand(24, 4), torch.arange(24) % 4
+tasks = rb.load_data((rows, labels)).split("0-1", "2-3")
+small = rb.Suite("small", (rb.attacks.ExactLastLayer(1e-2),), (rb.Budget(2, 1),), draws=(2,))
+network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+rb.audit(rb.defend(network, tasks, "Plain"), tasks, suite=small)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("level", "begin"),
+    [("", "rootbound: "), ("INFO", "INFO:rootbound.core.progress:"), ("WARNING", None)],
+)
+def test_a_script_whose_output_is_a_file_is_not_silent(level: str, begin: str | None) -> None:
+    program = [sys.executable, "-c", SCRIPT, *([level] if level else [])]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 0, done.stderr
+    for work in ("defend for", "audit for"):
+        lines = [line for line in done.stderr.splitlines() if work in line]
+        assert len(lines) == (begin is not None), done.stderr
+        assert all(line.startswith(f"{begin}{work}") for line in lines)
 
 
 @pytest.mark.slow

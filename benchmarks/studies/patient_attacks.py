@@ -21,6 +21,7 @@ from rootbound.attacks.repairs import Repaired, Truncate
 from rootbound.networks import Classifier
 from rootbound.records import RunFolder
 
+# Each example needs libraries that the other does not need, so only the one asked for is imported.
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 
 BUDGET = rb.Budget(50, 150)
@@ -45,7 +46,12 @@ def patient(name: str, rates: Sequence[float], cuts: Sequence[int]) -> rb.Suite:
 
 def attack_photographs(arguments: argparse.Namespace) -> rb.Evaluation:
     """Attack EfficientNet-Lite0, trained to tell animals apart."""
-    from published_network import ANIMALS, FINE_TUNE, load_tasks, wrap_published
+    from published_network import (  # noqa: PLC0415
+        ANIMALS,
+        FINE_TUNE,
+        load_tasks,
+        wrap_published,
+    )
 
     tasks = load_tasks(arguments.data)
     return attack(
@@ -57,7 +63,7 @@ def attack_photographs(arguments: argparse.Namespace) -> rb.Evaluation:
 
 def attack_texts(arguments: argparse.Namespace) -> rb.Evaluation:
     """Attack the encoder, trained to tell sections of package descriptions apart."""
-    from texts import load_encoder, load_tasks
+    from texts import load_encoder, load_tasks  # noqa: PLC0415
 
     tasks = load_tasks(arguments.data, arguments.encoder)
     return attack(

@@ -16,6 +16,7 @@ from rootbound.api.load import load
 from rootbound.api.verdict import Verdict
 from rootbound.attacks import Attack
 from rootbound.attacks.base import require_attacks
+from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.core.files import as_path
 from rootbound.data import Scaling, Tasks
@@ -36,6 +37,7 @@ Model = nn.Module | Path | str
 """A network; or the place of one: a model file, a published folder, or OWNER/NAME on the hub."""
 
 
+@progress.shown("audit")
 def audit(  # noqa: PLR0913  # all but three are named
     model: Model,
     tasks: Tasks,

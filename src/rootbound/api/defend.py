@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from rootbound.api.adaptive import remember_method
+from rootbound.core import progress
 from rootbound.core.devices import on
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
@@ -22,6 +23,7 @@ PRICE = "max_desirable_drop"
 Network = TypeVar("Network", bound=nn.Module)
 
 
+@progress.shown("defend")
 def defend(
     network: Network,
     tasks: TaskPair,

@@ -1,7 +1,8 @@
 """Progress of long work: a bar, or one line per minute in a log, with an estimate of the time left.
 
 Long work opens a `step`, which may contain others. A terminal or a notebook shows a bar for each.
-If the output is a file, a thread writes lines, so that even a single long call is not silent.
+If the output is a file, a thread writes lines, so that even a single long call is not silent. They
+go to the program's log, or to the error stream if it has none.
 """
 
 from __future__ import annotations
@@ -178,7 +179,7 @@ def shown(title: str) -> Iterator[None]:
 def say(title: str) -> None:
     """Announce the next work at once, if nothing else would be shown for seconds."""
     if not _shows_bars():
-        log.info("%s", title)
+        _write_line(title)
 
 
 def describe(title: str, seconds: float) -> str:
@@ -226,7 +227,18 @@ def _write_lines(title: str, wait: Callable[[float], bool]) -> None:
         pause = BETWEEN_LINES
         # If a trial has used up all memory, its own failure will be reported.
         with contextlib.suppress(MemoryError):
-            log.info("%s", describe(title, time.monotonic() - started))
+            _write_line(describe(title, time.monotonic() - started))
+
+
+def _write_line(line: str) -> None:
+    """Log a line; if the program has set up no log, write it to the error stream.
+
+    Python drops what no handler takes, and a script in a batch job would run for hours in silence.
+    """
+    if log.hasHandlers():
+        log.info("%s", line)
+    else:
+        tqdm.write(f"rootbound: {line}", file=sys.stderr)
 
 
 def _refresh_bars(_title: str, wait: Callable[[float], bool]) -> None:
