@@ -57,7 +57,7 @@ def from_nothing(
 
 
 def load_tasks(sections: str, encoder: str) -> rb.TaskPair:
-    """Return the tasks, tokenised for the encoder; so few texts that two cores are done in minutes."""
+    """Return the tasks, tokenised for the encoder; so few texts that two cores need minutes."""
     own = partial(rb.models.pretrained_tokeniser, encoder)
     data = rb.datasets.load(sections, tokeniser=own, layout=rb.datasets.Layout(length=LENGTH))
     data = replace(data, train=data.train.subset(4000), test=data.test.subset(1000))
