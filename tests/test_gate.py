@@ -266,6 +266,17 @@ def test_models_count_where_there_are_several() -> None:
     assert metrics.decide(one_model, "defended", 1.0).cells[0].draws == 60
 
 
+@pytest.mark.parametrize("most", [3, 4, 5, 6, 40])
+def test_looks_begin_with_five_draws_and_end_with_all(most: int) -> None:
+    looks = [draws for draws in range(1, most + 1) if is_look(draws, most)]
+    assert looks == list(range(min(5, most), most + 1))
+    draws = 1
+    while draws < most:
+        assert is_look(next_look(draws, most), most)
+        assert draws < next_look(draws, most) <= most
+        draws = next_look(draws, most)
+
+
 @pytest.mark.parametrize("limit", [math.nan, math.inf, -math.inf])
 def test_a_limit_is_a_number(limit: float) -> None:
     with pytest.raises(InputError, match="a number of points"):

@@ -28,7 +28,7 @@ GROWTH = 1.5
 
 def next_look(draws: int, most: int) -> int:
     """Return the number of draws at the next look, given the present and the largest number."""
-    return min(most, max(FIRST_LOOK, draws + 1, math.ceil(GROWTH * draws)))
+    return min(most, max(FIRST_LOOK, math.ceil(GROWTH * draws)))
 
 
 def is_look(draws: int, most: int) -> bool:
