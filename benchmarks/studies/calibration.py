@@ -1,6 +1,7 @@
 """Are intervals and gates right? Fresh random weights in the place of the model, many times.
 
-python -m benchmarks.studies.calibration FOLDER [--data mnist] [--audits 40] [--workers 2]
+python -m benchmarks.studies.calibration FOLDER [--audits 40] [--workers 2]
+python -m benchmarks.studies.calibration FOLDER --data CIFAR10 [--side 16]
 
 Random weights are worth what random weights are worth: on average, their head start is 0. Each
 audit has a model of its own, and labels and scratch weights of its own for each of its draws. The
@@ -162,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--data", help="MNIST unless another data set is named")
+    parser.add_argument("--side", type=int, help="of images, in pixels; their own by default")
     parser.add_argument("--audits", type=int, default=40)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
@@ -169,6 +171,9 @@ def main() -> None:
         data = rb.datasets.mnist()
         if arguments.data is not None:
             data = rb.datasets.load(arguments.data)
+        if arguments.side is not None:
+            channels = data.train.shape[0]
+            data = rb.datasets.fitted(data, (channels, arguments.side, arguments.side))
         run_audits(arguments.folder, data, arguments.audits, arguments.workers)
     complete = [path for path in arguments.folder.glob("[0-9]*") if records_file(path).exists()]
     print(describe(Evaluation.load(max(complete, key=lambda path: int(path.name)))))
