@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import lookalikes
 from rootbound.core.errors import InputError
@@ -133,6 +134,30 @@ def test_a_head_with_more_behind_it_is_refused(head: str) -> None:
     module.add_module("last", nn.Linear(4, 4))
     with pytest.raises(InputError, match=f"does more after {head}"):
         Classifier.wrap(module, head, images())
+
+
+class Tied(Nested):
+    """Computes the logits itself, with the weights of its last layer."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        last = self.get_submodule("classifier.out.1")
+        assert isinstance(last, nn.Linear)
+        return functional.linear(self.trunk(inputs), last.weight, last.bias)
+
+
+def test_a_function_at_the_end_is_named_as_one() -> None:
+    with pytest.raises(InputError, match="got one that ends with the function linear; end its"):
+        Classifier.wrap(Tied(), example=images())
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("inside", [False, True])
+def test_torchscript_is_refused(inside: bool) -> None:
+    traced = torch.jit.trace(Flat().eval(), images())
+    module = nn.Sequential(traced, nn.ReLU(), nn.Linear(4, 4)) if inside else traced
+    got = "TorchScript in 0" if inside else "a network of TorchScript"
+    with pytest.raises(InputError, match=f"Python modules; got {got}; build it by its Python"):
+        Classifier.wrap(module, example=images())
 
 
 class Held(nn.Module):

@@ -38,15 +38,23 @@ def require_network(network: object) -> nn.Module:
     """Return the object if it is a network.
 
     Raises:
-        InputError: It is no network.
+        InputError: It is no network, or a part of it is compiled by TorchScript.
     """
-    if isinstance(network, nn.Module):
-        return network
-    raise InputError(
-        "a network: a torch.nn.Module, or a rootbound.Classifier",
-        repr(network) if isinstance(network, str) else type(network).__name__,
-        "load or build it first, for example with rootbound.load",
-    )
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            "a network: a torch.nn.Module, or a rootbound.Classifier",
+            repr(network) if isinstance(network, str) else type(network).__name__,
+            "load or build it first, for example with rootbound.load",
+        )
+    for name, part in network.named_modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            # No hook can be set on it, and attacks could not see inside.
+            raise InputError(
+                "a network of Python modules",
+                f"TorchScript in {name}" if name else "a network of TorchScript",
+                "build it by its Python code, and load its state_dict() into that",
+            )
+    return network
 
 
 def checked(make: Make) -> Make:

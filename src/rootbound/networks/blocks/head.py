@@ -67,7 +67,8 @@ def find_traced_head(
     elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and pooling is not None:
         features = {mode: _pool_features(traces[mode], calls[mode], pooling) for mode in traces}
     else:
-        raise _wrong_ending_error(network, name, name_target(call) or "its inputs")
+        what = "the function " if call.kind == "function" else ""
+        raise _wrong_ending_error(network, name, f"{what}{name_target(call)}" or "its inputs")
     if INPUTS in features.values():
         raise _missing_head_error(network, "one that consists of its head alone")
     if name is not None and name != call.target:
