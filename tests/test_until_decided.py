@@ -24,7 +24,7 @@ from rootbound.evaluation import evaluate, jobs
 from rootbound.metrics import measures as metrics
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.records import Evaluation, RunFolder, Spec
-from rootbound.report.gate import in_a_sentence
+from rootbound.report.gate import Judgement, in_a_sentence
 from rootbound.report.gate import judge as judge_gate
 from rootbound.report.limits import FURTHER_DRAWS
 from rootbound.report.settings import describe_settings
@@ -244,14 +244,40 @@ def test_the_command_keeps_what_was_given_but_for_what_it_changes(
     judgement = judge_gate(found, "defended", 25.0, [])
     assert judgement.end == "undecided" and judgement.decision.needed is not None
     given = FolderOptions(
-        out="old", command=("audit", "m.st", "--minutes", "3", "--suite=demo-2", "--out", "old",
-                            "--seeds=1", "--fail-if-advantage-over", "-1", "--device", "cpu"),
+        out="old", command=("audit", "--seeds=1", "m.st", "--minutes", "3", "--suite=demo-2",
+                            "--out", "old", "--fail-if-advantage-over", "-1", "--device", "cpu"),
     )  # fmt: skip
     words = command_for_more(found, judgement, given, RunFolder(tmp_path)).split()
     kept = "rootbound audit m.st --suite=demo-2 --fail-if-advantage-over -1 --device cpu --seeds 1"
     assert " ".join(words).startswith(f"{kept} --until-decided")
     assert words[-2:] == ["--out", f"{tmp_path}-2"]
     assert ("--extends" in words) != is_timed
+
+
+@pytest.mark.parametrize(
+    ("needed", "seeds", "before", "asked"),
+    [
+        (20, 1, 0, None),  # at most 40 draws is the default
+        (21, 1, 0, 42),  # room for looks, and for a spread that looks too small
+        (100, 1, 0, 200),
+        (100, 3, 0, 68),  # 34 draws of each of three seeds
+        (5, 1, 40, 41),  # 40 did not decide it, so there must be more
+    ],
+)
+def test_the_command_asks_for_enough_draws(
+    needed: int, seeds: int, before: int, asked: int | None, run: Run, tmp_path: Path
+) -> None:
+    until = {"draws": before, "looks": []}
+    found = replace(run[0], context={**run[0].context, "seeds": seeds, "until": until})
+    cell = metrics.CellEnd(5, "undecided", 30.0, 20.0, 40.0, 3, needed)
+    decision = metrics.Decision("defended", 25.0, "undecided", (cell,))
+    given = FolderOptions(out="old", command=("audit", "m.st", "--draws", "7"))
+    words = command_for_more(
+        found, Judgement(decision, "undecided", ()), given, RunFolder(tmp_path)
+    ).split()
+    assert words[words.index("--seeds") + 1] == str(seeds)
+    assert ("--draws" in words) == (asked is not None)
+    assert asked is None or words[words.index("--draws") + 1] == str(asked)
 
 
 @pytest.mark.parametrize(
