@@ -3,11 +3,11 @@
 python -m benchmarks.studies.kept_blocks CIFAR10 [--classes animals] [--seeds 0] [--epochs 6]
                                          [--ways Plain BestResponse rotations] [--table]
 
-The standing setting for photographs (`standing.py`). A network is trained in each way; then its
-last blocks get random weights and all of it is fine-tuned on 100 labels per class, at two rates, of
-which the better by the mean over draws counts. Rows are saved to results/kept_blocks.jsonl, where
-an interrupted run goes on; with `--table` nothing is run. A Markdown table of head starts over
-random weights is printed.
+The standing setting for photographs (`shared/standing.py`). A network is trained in each way; then
+its last blocks get random weights and all of it is fine-tuned on 100 labels per class, at two
+rates, of which the better by the mean over draws counts. Rows are saved to
+results/kept_blocks.jsonl, where an interrupted run goes on; with `--table` nothing is run. A
+Markdown table of head starts over random weights is printed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.shared.kept_rows import KeptRows
 from benchmarks.shared.photographs import CLASSES
+from benchmarks.shared.standing import SCRATCH, Setting, attack, load_tasks
 from benchmarks.shared.ways import list_ways
-from benchmarks.studies.standing import SCRATCH, Setting, attack, load_tasks
 from rootbound.attacks import Attack, FineTune
 from rootbound.attacks.repairs import ReinitialiseLast, Repaired
 from rootbound.core.memory import keep_freed_memory
