@@ -159,7 +159,7 @@ def test_pictures_are_counted() -> None:
     )
     tiles = np.array([[[1.0]], [[-2.0]], [[0.001]]])
     assert filters_title({"A": {"filters": tiles}}, ALONE) == (
-        "Of 3 filters of the first layer A uses 2"
+        "A uses 2 of 3 filters of the first layer"
     )
 
 

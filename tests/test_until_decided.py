@@ -69,7 +69,7 @@ def test_draws_are_added_and_the_report_says_how_often_was_looked(run: Run) -> N
     values = report.verdict(found)
     jsonschema.validate(values, SCHEMA)
     said = describe_settings(found)["Further draws of labels"]
-    assert "up to 6 draws for each seed" in said and "2.5 % at most" in said
+    assert "up to 6 draws for each seed" in said and "2.5 % of cases at most" in said
     assert FURTHER_DRAWS in values["limits"]
     (model,) = values["models"]
     assert model["gate"]["looks"] == found.context["until"]["looks"]

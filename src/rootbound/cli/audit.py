@@ -65,16 +65,17 @@ class Options:
     scaling: shared.ScalingOptions = shared.ScalingOptions()
     attack: shared.AttackOptions = shared.AttackOptions()
     minutes: float | None = shared.option(
-        "Attack for about this long, instead of trying everything: every setting of the suite gets "
-        "few steps, and the best ones more, for all arms alike. With more minutes it goes on.",
+        "Attack for about this long, instead of trying everything: every setting of the suite "
+        "gets few steps, and the best ones more, for all arms alike. With more minutes the same "
+        "audit continues.",
         brief="end after about this many minutes",
         metavar="NUMBER",
     )
     fail_if_advantage_over: float | None = shared.option(
         "Judge whether the weights add at most so many points to what an attacker has without "
         "them, with any number of labels. Exit code 0: shown to hold; 1: shown not to hold; 3: "
-        "undecided, and the last line says how many draws of labels more would do. Either of the "
-        "first two is wrong in 2.5 % of cases at most.",
+        "undecided, and the last line says how many more draws of labels would be enough. Either "
+        "of the first two is wrong in 2.5 % of cases at most.",
         brief="a gate: exit code 0 holds, 1 does not, 3 undecided",
         metavar="POINTS",
     )

@@ -39,8 +39,8 @@ class Options:
         brief="names or file.py:Class, with commas",
     )
     generic_data: str | None = shared.option(
-        "Data set of neither task: what features learned from it are worth to the attacker "
-        "becomes a line to hold methods against.",
+        "Data set of neither task. Features learned from it are attacked, too, as a level to "
+        "compare the methods with.",
         metavar="DATA",
     )
     public: str | None = shared.option(

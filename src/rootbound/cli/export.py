@@ -39,8 +39,8 @@ class Options:
     """Options of `rootbound export`."""
 
     checkpoint: str
-    """Audited weights: a model file, somebody else's file, a published folder, OWNER/NAME on the
-    hub, or hf:NAME; with the same --model as in the audit."""
+    """Audited weights: a model file, a file of another program, a published folder, OWNER/NAME on
+    the hub, or hf:NAME; with the same --model as in the audit."""
     run: str
     """Folder in which 'rootbound audit' attacked it."""
     out: str = "rootbound-export"

@@ -53,7 +53,7 @@ def call_factory(make: Callable[..., Any], name: str) -> nn.Module:
     """
     try:
         module = make()
-    except (Exception, SystemExit) as error:  # it is anybody's code
+    except (Exception, SystemExit) as error:  # it is the user's code
         raise InputError(
             f"to be able to call {name}",
             f"{type(error).__name__}: {first_line(error)}",

@@ -23,7 +23,7 @@ from rootbound.records.configuration import divide_call, divide_list
 log = logging.getLogger(__name__)
 HELP = (
     f"all, or names separated by commas: {', '.join(METHODS)}, file.py:Class; with settings as in "
-    "'BestResponse(weight=0.3)', several of a class if asked for; Plain is always there"
+    "'BestResponse(weight=0.3)', which may name a class several times; Plain is always among them"
 )
 PLAIN_YAML = get_loader("yaml")
 

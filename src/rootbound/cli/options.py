@@ -121,11 +121,11 @@ class ScalingOptions:
 
     title: ClassVar[str] = "the network"
     mean: float | list[float] | str | None = None
-    """With --deviation: how pixels were scaled in the training of somebody else's network, instead
-    of the data's own scaling: (x - mean) / deviation, where x is from 0 (black) to 1 (white). One
-    number, or one for each channel as in 0.485,0.456,0.406."""
+    """With --deviation: how pixels were scaled when a network of another program was trained,
+    instead of the data's own scaling: (x - mean) / deviation, where x is from 0 (black) to 1
+    (white). One number, or one for each channel as in 0.485,0.456,0.406."""
     deviation: float | list[float] | str | None = None
-    """With --mean."""
+    """The deviation that belongs to --mean."""
     range: str | None = None
     """With --mean: what is black and what is white where pixels are floating point, such as 0,255
     or -1,1 (default: 0,1)."""
@@ -146,8 +146,8 @@ class RecipeOptions:
         f"{' or '.join(PRECISIONS)}."
     )
     compile: bool = False
-    """Let torch.compile compile the network for training; needs a C++ compiler, or Triton on a
-    GPU."""
+    """Let torch.compile compile the network for training; this needs a C++ compiler, or Triton on
+    a GPU."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class AttackOptions:
     device: str = option(DEVICE, default="cpu", brief=DEVICE_IN_BRIEF)
     ray: str | None = option(
         "In place of --workers: the CPUs of a Ray cluster, HOST:PORT of its head or the one that "
-        "this machine is part of; needs the extra ray.",
+        "this machine is part of. This needs the extra ray.",
         nargs="?",
         const="auto",
         metavar="ADDRESS",

@@ -57,7 +57,7 @@ class Options:
     from_: str | None = shared.option(
         "Model file, published folder or OWNER/NAME of the hub to go on from, in place of new "
         "weights. Its architecture, data and classes are taken too, where nothing else is said; "
-        "with --model, anybody's weights of that network.",
+        "with --model, weights of that network from any program.",
         brief="a model to go on from, in place of new weights",
         metavar="MODEL",
     )

@@ -224,7 +224,7 @@ def _holds_images(source: object) -> bool:
         return False
     try:
         first: Any = source[0]  # type: ignore[index]
-    except Exception:  # it is anybody's code; reading all samples will report the error
+    except Exception:  # it is the user's code; reading all samples will report the error
         return False
     return isinstance(first, tuple) and isinstance(first[0], Image)
 

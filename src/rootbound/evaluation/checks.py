@@ -90,7 +90,7 @@ def check_public(model: Classifier, task: Task) -> None:
     try:
         with torch.no_grad():
             copy.deepcopy(model).eval()(samples)
-    except Exception as error:  # it is anybody's code
+    except Exception as error:  # it is the user's code
         texts = task.train.tokens
         raise InputError(
             f"a public model that takes the {'texts' if texts else 'samples'} of {task.name}, of "

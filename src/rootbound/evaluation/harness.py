@@ -80,7 +80,7 @@ def run_assignment(
     model = assignment.model
     try:
         frozen, trainable = trials[0].cut(model, task.train)
-    except Exception as error:  # the network is anybody's code
+    except Exception as error:  # the network is the user's code
         return failed_records(replace(assignment, trials=trials), error)
     unlabelled = replace(task.train, labels=torch.zeros_like(task.train.labels))
     outputs: dict[Data, Data] = {}
@@ -119,7 +119,7 @@ def _score_on_test_set(result: _Result, test: Data) -> Record:
     """Return a trial's record with its accuracy on all test samples, or why its model fails."""
     try:
         return replace(result.record, **vars(result.score.score_selected(test)))
-    except Exception as error:  # the network is anybody's code, and may refuse some samples
+    except Exception as error:  # the network is the user's code, and may refuse some samples
         return replace(result.record, error=_describe_failure(error))
 
 
@@ -172,7 +172,7 @@ class _Bench:
                 else:
                     snapshots = first.transfer(model, attacker)
                 scores = score(counter.count(snapshots), len(bundle), self.draw, budget.steps)
-        except (Exception, SystemExit, TrialStopped) as error:  # an attack is anybody's code
+        except (Exception, SystemExit, TrialStopped) as error:  # an attack is the user's code
             reason = _describe_failure(error)
             if len(bundle) > 1:
                 return [result for trial in bundle for result in self.run((trial,))]

@@ -105,7 +105,7 @@ def _try_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
     """Return the pictures of a model; none where it fails on their samples."""
     try:
         return make_pictures(model, tasks)
-    except Exception as error:  # the network is anybody's code
+    except Exception as error:  # the network is the user's code
         log.warning("no pictures of a network that fails on samples (%s)", first_line(error, 120))
         return {}
 

@@ -30,7 +30,7 @@ def makes_same_calls(network: nn.Module, inputs: Tensor) -> bool:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), Calls(note):
                 copy.deepcopy(network).train(mode)(inputs.clone())
-        except Exception:  # it is anybody's code, and may fail in train mode
+        except Exception:  # it is the user's code, and may fail in train mode
             return False
     return courses[0] == courses[1]
 

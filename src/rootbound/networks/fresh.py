@@ -117,7 +117,7 @@ class FreshNetwork:
                     block.load_state_dict(new_block.state_dict())
                     _take_values(new_block, block)
             settle(nn.ModuleList(blocks))
-        except Exception as error:  # the function is anybody's code
+        except Exception as error:  # the function is the user's code
             raise InputError(
                 "a function that makes the same network with random weights",
                 " ".join(str(error).split())[:200],

@@ -111,7 +111,7 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
             first, again = (require_tensor(copied(samples)) for _ in range(2))
     except InputError:
         raise
-    except Exception as error:  # it is anybody's code; torchvision and timm assert sizes
+    except Exception as error:  # it is the user's code; torchvision and timm assert sizes
         raise unsuitable_samples(samples.shape[1:], error) from None
     if first.shape != again.shape or not torch.allclose(first, again, 1e-4, 1e-5, equal_nan=True):
         raise InputError(

@@ -51,7 +51,7 @@ import rootbound as rb
 model = rb.load("{name}"{module})
 ```
 """
-USE_OF_OWN_NETWORK = """`network` is one as it was trained. Without rootbound:
+USE_OF_OWN_NETWORK = """`network` is a network like the one that was trained. Without rootbound:
 `network.load_state_dict(safetensors.torch.load_file("model.safetensors"))`."""
 USE_OF_STATE_DICT = (
     'Without rootbound: `safetensors.torch.load_file("model.safetensors")` is a state dict.'
@@ -158,10 +158,9 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
     """Return sentences on what the numbers do not show."""
     context = evaluation.context
     limits = [
-        f"No other attack than those of {context['suite']} was tried; a stronger one may get more.",
-        f"Nothing is known of undesirable tasks other than {context['undesirable']['name']}.",
-        "Anyone can throw the weights away and train from scratch: that is what they are held "
-        "against.",
+        f"Only the attacks of {context['suite']} were tried; a stronger one may get more.",
+        f"Nothing is known about undesirable tasks other than {context['undesirable']['name']}.",
+        "Anyone can throw the weights away and train from scratch, so they are compared with that.",
     ]
     if metrics.public(evaluation) is not None:
         limits.append(ONE_PUBLIC)
@@ -206,7 +205,7 @@ def to_markdown(card: Mapping[str, Any], name: str, reader: str = "") -> str:
         FRONT_MATTER.format(library=library) + f"# {as_words(title)}",
         _use(as_words(name), reader),
         *([f"Inputs: {as_words(inputs_in_words(card['inputs']))}."] if "inputs" in card else []),
-        "## What the weights are worth to somebody else",
+        "## What the weights are worth to an attacker",
         as_words(_desirable_in_words(desirable)),
         _table(card["cells"]),
         as_words(majority),
@@ -231,7 +230,7 @@ def _use(name: str, reader: str) -> str:
 
 def _desirable_in_words(desirable: Mapping[str, Any] | None) -> str:
     if desirable is None:
-        return "What the model is for was not said: of what it does well nothing is known."
+        return "It was not said what the model is for: nothing is known about what it does well."
     accuracy = f"Accuracy on {desirable['name']}: {_in_words(desirable['accuracy'], ' %')}"
     if desirable["change"] is not None:
         accuracy += f"; against the undefended model {_in_words(desirable['change'], ' points')}"

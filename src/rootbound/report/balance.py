@@ -41,7 +41,7 @@ def balanced_sentences(evaluation: Evaluation, method: str) -> list[str]:
     task = evaluation.context["undesirable"]
     if not is_imbalanced(task):
         return []
-    sentences = [f"Of {task['name']}, {imbalance_in_words(task)}."]
+    sentences = [f"In {task['name']}, {imbalance_in_words(task)}."]
     for labels in metrics.budgets(evaluation):
         own, fresh = (
             metrics.points(metrics.balanced(evaluation, name, labels))
@@ -49,8 +49,8 @@ def balanced_sentences(evaluation: Evaluation, method: str) -> list[str]:
         )
         if own is not None and fresh is not None:
             sentences.append(
-                f"Counted so, the attacker with {in_words(labels)} reaches {in_percent(own)} from "
-                f"these weights and {in_percent(fresh)} from random ones."
+                f"In balanced accuracy, the attacker with {in_words(labels)} reaches "
+                f"{in_percent(own)} from these weights and {in_percent(fresh)} from random ones."
             )
     return sentences
 
@@ -66,11 +66,11 @@ def tabulate_balanced(evaluation: Evaluation) -> Table | None:
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)
     )
-    sizes = " ".join(f"Of {task['name']}, {imbalance_in_words(task)}." for task in tasks)
+    sizes = " ".join(f"In {task['name']}, {imbalance_in_words(task)}." for task in tasks)
     return Table(
         "Balanced accuracy",
         f"{sizes} Balanced accuracy is the mean over classes of the share that is right. "
-        "The attacker's is that of the strongest attack, which was chosen by accuracy, as ever.",
+        "The attacker's is that of the strongest attack, which is always chosen by accuracy.",
         (
             "method", "labels", "desirable accuracy", "balanced", "strongest attack", "balanced",
         ),

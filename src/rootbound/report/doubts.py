@@ -1,4 +1,4 @@
-"""Why the numbers of a run say less than they seem to: said with every verdict."""
+"""Reasons why the numbers of a run say less than they seem to; every verdict states them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rootbound.records import Evaluation
 from rootbound.report.public import public_doubts
 
 NEW_HEAD = (
-    "The weights came without a last layer for the desirable task: it is new and random, so that "
-    "desirable accuracy says nothing of them."
+    "The weights came without a last layer for the desirable task: it is new and random, so "
+    "desirable accuracy says nothing about them."
 )
 DISQUALIFYING = ("desirable accuracy lost", "fewer finished trials", "failed trials")
 """Flags under which a low advantage means nothing: the row is unreliable."""
@@ -49,14 +49,14 @@ def scratch_doubts(raised: Iterable[Raised]) -> list[str]:
 
 
 def scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return how deep attacks could not go, if they could not."""
+    """Return that attacks could not reach inner layers, if they could not."""
     unseen = evaluation.context.get("one_block", {})  # older records do not say
     is_unseen = not {method, "scratch", metrics.public(evaluation)}.isdisjoint(unseen)
     return [ONE_BLOCK] if is_unseen else []
 
 
 def time_doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return that time ended before there were attacks enough, if it did.
+    """Return that the time ended before enough attacks were tried, if it did.
 
     The well-tuned attacker is the mean of three families where there are twelve.
     """

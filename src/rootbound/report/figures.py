@@ -118,13 +118,14 @@ def _verdict(case: Case) -> list[Plan]:
     return [
         ("head-start", head_start_title(case),
          f"What the strongest attackers reach on {case.evaluation.context['undesirable']['name']} "
-         f"when they start from {listed}. Lines are 95 % intervals over {spread}; dotted: "
-         f"always naming the most frequent class.{HATCHED if case.why_unreliable else ''}",
+         f"when they start from {listed}. Lines are 95 % intervals over {spread}; the "
+         "dotted line is what always naming the most frequent class gives."
+         f"{HATCHED if case.why_unreliable else ''}",
          lambda: draw_bars(case)),
     ]  # fmt: skip
 
 
-HATCHED = " Hatched: a low bar here means nothing."
+HATCHED = " Bars are hatched where a low one means nothing."
 UNTITLED = {
     "curves-steps": "The attackers' accuracy over their steps",
     "curves-loss": "The attackers' cross-entropy over their steps",
@@ -141,13 +142,14 @@ LAST_PANEL = {
 
 def _curves(evaluation: Evaluation, case: Case | None, doubtful: Collection[str]) -> list[Plan]:
     has_public = metrics.public(evaluation) is not None
-    public = " Long and short dashes: from the public model." if has_public else ""
+    public = " Lines of long and short dashes start from the public model." if has_public else ""
     families = curves.stepwise_families(evaluation)
     plans: list[Plan] = [
         ("curves-steps", steps_title(case, families) if case else "",
-         "Accuracy against the attacker's steps: mean over draws of the trial chosen on the "
-         "attacker's validation samples; bands span the draws. Dashed: from random weights."
-         f"{public} Dotted: always naming the most frequent class.",
+         "Accuracy against the attacker's steps: the mean over draws of the trial that the "
+         "attacker's validation samples chose; bands span the draws. Dashed lines start from "
+         f"random weights.{public} The dotted line is what always naming the most frequent class "
+         "gives.",
          lambda: curves.against_steps(evaluation, doubtful)),
         ("curves-labels", labels_title(case) if case else "",
          "Accuracy against the attacker's labels, at the step that validation chose; bands span "
@@ -177,31 +179,32 @@ def _portraits(evaluation: Evaluation, pictures: Pictures, case: Case | None) ->
     }
     return [
         ("grad-cam", grad_cam_title(pictures, names, context["undesirable"]["name"]),
-         "Where the models look (Grad-CAM): first test image of each class, seed 0; no picking. "
-         "With the original head: the true class for desirable images, the predicted one for "
-         "undesirable images. With the retrained head (exact, all labels): the true undesirable "
-         "class. Each map is scaled to its own maximum; an image without colour has no positive "
-         "evidence anywhere.",
+         "Where the models look (Grad-CAM) in the first test image of each class, with seed 0. "
+         "Maps of the original head are for the true class of desirable images and for the "
+         "predicted one of undesirable images. Maps of the retrained head (exact, all labels) are "
+         "for the true undesirable class. Each map is scaled to its own maximum; an image without "
+         "colour has no positive evidence anywhere.",
          lambda: portraits.draw_grad_cam(pictures, classes)),
         ("words", words_title(pictures, names),
-         "Which words count (integrated gradients): first test text of each class, seed 0; no "
-         "picking. With the original head: the true class for desirable texts, the predicted one "
-         "for undesirable texts. With the retrained head (exact, all labels): the true undesirable "
-         "class. Green words speak for the class, red ones against it; each text on its own scale. "
-         "Two words of these texts that hash to one number are both shown as the first of them.",
+         "Which words count (integrated gradients) in the first test text of each class, with "
+         "seed 0. Rows of the original head are for the true class of desirable texts and for the "
+         "predicted one of undesirable texts. Rows of the retrained head (exact, all labels) are "
+         "for the true undesirable class. Green words speak for the class, red ones against it; "
+         "each text has a scale of its own. Two words of these texts that hash to one number are "
+         "both shown as the first of them.",
          lambda: draw_words(pictures, classes)),
         ("feature-view", view_title(pictures, names),
          "Undesirable test samples as the models see them: features before the last layer, "
-         "projected on their first two principal axes (each panel its own, the outermost 1 % cut "
-         "off); colours are the undesirable classes.",
+         "projected on their first two principal axes. Each panel has axes of its own, and leaves "
+         "the outermost 1 % out; colours are the undesirable classes.",
          lambda: portraits.draw_features(pictures, classes["undesirable"])),
         ("filters", filters_title(pictures, names),
-         "Filters of the first layer: up to 16, each the mean over its channels; each row on its "
-         "own scale, red positive, blue negative.",
+         "Up to 16 filters of the first layer, each as the mean over its channels. Each row has a "
+         "scale of its own; red is positive, blue negative.",
          lambda: portraits.draw_filters(pictures)),
         ("feature-maps", maps_title(pictures, names),
          "Outputs of the convolution of the Grad-CAM maps for one undesirable image: the last one, "
-         "or the last with a map of at least 4 by 4. Up to 16 channels, after the ReLU; each row "
-         "on its own scale.",
+         "or the last with a map of at least 4 by 4. Up to 16 channels are shown, after the "
+         "ReLU; each row has a scale of its own.",
          lambda: portraits.draw_feature_maps(pictures)),
     ]  # fmt: skip

@@ -108,7 +108,7 @@ def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "
     return (
         f"shown {'to hold' if holds else 'not to hold'}: over {over} the weights add "
         f"{_signed(ends[labels])} points at {'most' if holds else 'least'}, with "
-        f"{in_words(labels)} (allowed are {decision.limit:g}; wrong in {100 * RATE:g} % of cases "
+        f"{in_words(labels)} (the limit is {decision.limit:g}; wrong in {100 * RATE:g} % of cases "
         f"at most{looks})"
     )
 
@@ -127,7 +127,7 @@ def _describe_open(decision: Decision, over: str) -> str:
         return f"{cell.draws} {things}{'' if cell.draws == 1 else 's'} cannot show a spread"
     return (
         f"with {in_words(cell.labels)} the weights add between {_signed(cell.low)} and "
-        f"{_signed(cell.high)} points over {over} (allowed are {decision.limit:g})"
+        f"{_signed(cell.high)} points over {over} (the limit is {decision.limit:g})"
     )
 
 

@@ -9,8 +9,8 @@ from rootbound.report.public import ONE_PUBLIC
 from rootbound.report.settings import suite_in_words
 
 FURTHER_DRAWS = (
-    "Draws of labels were added until the gate was decided: intervals at 95 % do not know of it, "
-    "those of the gate do."
+    "Draws of labels were added until the gate was decided. The intervals of the gate allow for "
+    "that; the 95 % intervals do not."
 )
 
 
@@ -26,12 +26,13 @@ def list_limits(context: Mapping[str, Any]) -> list[str]:
         "Weights can always be thrown away: what can be shown is the advantage over scratch, "
         "not that the undesirable task cannot be learned.",
         *([ONE_PUBLIC] if "public" in context else []),
-        f"Shown is what the attacks of suite {suite_in_words(context)} reach within its budgets; "
-        "an attacker who is stronger, or knows the defence better, may reach more.",
+        f"This run shows what the attacks of suite {suite_in_words(context)} reach within its "
+        "budgets; an attacker who is stronger, or knows the defence better, may reach more.",
         "The exact last layer is the global optimum of its training loss for each penalty "
         "(the duality gap in the record proves it); the penalty is chosen on the attacker's "
-        "validation samples. It says nothing of attackers who retrain more.",
-        f"{seeds} on one {'pair of tasks' if is_known else 'task'} and one architecture"
+        "validation samples. It says nothing about attackers who retrain more.",
+        f"All numbers come from {seeds} on one {'pair of tasks' if is_known else 'task'} and one "
+        "architecture"
         + ("; the defender knew samples of every undesirable class" if is_known else "")
         + f". Intervals cover {'seeds and ' if context['seeds'] > 1 else ''}draws of labels, not "
         "other data.",

@@ -39,7 +39,7 @@ def filters_title(pictures: Pictures, names: Names) -> str:
     """Return how many filters of the first layer do anything."""
     return _compare(
         pictures, names, "filters", _count_strong,
-        "Of {all} filters of the first layer {name} uses {own}", ", the undefended model {usual}",
+        "{name} uses {own} of {all} filters of the first layer", ", the undefended model {usual}",
         otherwise="Filters of the first layer",
     )  # fmt: skip
 

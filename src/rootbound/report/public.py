@@ -16,18 +16,18 @@ from rootbound.records import Evaluation
 from rootbound.report.cells import change, in_percent, in_words, interval
 
 SAME_WEIGHTS = (
-    "The public model has the very weights that were audited, to which these add nothing: name "
-    "another, or take the numbers over scratch."
+    "The public model has the same weights as the audited model, so the weights add nothing to it: "
+    "name another one, or use the numbers over scratch."
 )
 TOO_WEAK = ("failed trials", "attacker below raw inputs")
 """Flags by which an arm was attacked less than it could be."""
 WEAKLY_ATTACKED = (
-    "Attacks on the public model were too weak ({flags}): over it the weights look worth more than "
-    "they are."
+    "Attacks on the public model were too weak ({flags}), so the weights seem to add more to it "
+    "than they do."
 )
 ONE_PUBLIC = (
-    "What is public is the one model that was named: beside a better one the weights would add "
-    "less, and if it is not public, more."
+    "'Public' means the one model that was named: beside a better one the weights would add less, "
+    "and more if that model is not public."
 )
 
 

@@ -15,12 +15,12 @@ from rootbound.report.public import public_in_words
 MOST_CLASSES = 20
 """Number of classes up to which they are listed."""
 UNKNOWN_PURPOSE = (
-    "What the model is for was not said, so whether it does anything well is not known: a network "
-    "that does nothing well resists everything."
+    "It was not said what the model is for, so it is not known whether it does anything well: a "
+    "network that does nothing well resists everything."
 )
 SCALING_OF_THE_NETWORK = (
-    "The network brought a scaling of inputs of its own, and random weights were given the same: "
-    "by the data's own they might be worth more to an attacker, or less."
+    "The network has its own scaling of inputs, and random weights were given the same: with the "
+    "data's own scaling they might be worth more or less to an attacker."
 )
 Numbers = float | Sequence[float]
 
@@ -103,13 +103,13 @@ def _describe_inputs(task: Mapping[str, Any]) -> str:
         return inputs
     own = task["own_inputs"]
     return (
-        f"{inputs} (as the network brought it, for every arm; the data's own scaling would be "
+        f"{inputs} (the network's own scaling, for every arm; the data's own would be "
         f"{scaling_in_words(own['mean'], own['deviation'])})"
     )
 
 
 def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
-    """Return what it means that a network brought a scaling of its own, if it did."""
+    """Return what it means that a network has its own scaling of inputs, if it has one."""
     tasks = (context["desirable"], context["undesirable"])
     return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
@@ -177,7 +177,8 @@ def describe_time(context: Mapping[str, Any]) -> dict[str, str]:
         "Time limit": f"{limit['minutes']:g} minutes, of which {limit['spent'] / 60:.1f} were "
         f"spent, in {limit['rounds']} rounds of the same trials for every arm: each setting with "
         "a quarter of the steps, the best quarter of them, by validation on any arm, with four "
-        f"times as many, and so on ({rungs}). What time ended counts for no arm. {end}."
+        f"times as many, and so on ({rungs}). A round that the time cut off counts for no arm. "
+        f"{end}."
     }
 
 
@@ -220,8 +221,8 @@ def _describe_looks(context: Mapping[str, Any]) -> dict[str, str]:
     return {
         "Further draws of labels": f"added, for all arms alike, until it was decided whether the "
         f"weights add at most {until['limit']:g} points, up to {until['draws']} draws for each "
-        f"seed; looked at after so many ({looks}). Errors of all looks together: "
-        f"{100 * RATE:g} % at most for either end"
+        f"seed; the gate was judged after these numbers of draws: {looks}. Over all looks "
+        f"together, either outcome is wrong in {100 * RATE:g} % of cases at most"
     }
 
 

@@ -49,8 +49,8 @@ def tabulate_methods(evaluation: Evaluation) -> Table:
     return Table(
         "Methods",
         f"{spread} The change is the desirable accuracy minus that of the undefended model, in "
-        "points, coloured where its interval leaves out zero. Then the attacker's accuracy with "
-        f"{in_words(most_labels)}, by what is retrained.",
+        "points; it is coloured where its interval leaves out zero. The next columns are the "
+        f"attacker's accuracy with {in_words(most_labels)}, by what is retrained.",
         (
             "method",
             "desirable accuracy",
@@ -138,8 +138,8 @@ def tabulate_advantages(evaluation: Evaluation) -> Table:
         "Advantage over scratch",
         "The attacker's accuracy minus that of the strongest attack on random weights of the same "
         "architecture with the same labels, in points, paired over draws with 95 % t-interval. "
-        "Above zero the weights are worth something to the attacker. Coloured where a paired "
-        "t-test finds it different from zero (5 %, not corrected for the number of cells).",
+        "Above zero the weights are worth something to the attacker. A number is coloured where a "
+        "paired t-test finds it different from zero (5 %, not corrected for the number of cells).",
     )
 
 

@@ -109,7 +109,7 @@ def record(network: nn.Module, inputs: Tensor, closed: frozenset[str]) -> Record
             outputs = recorder.network(inputs)
         except NotRecordableError:
             raise
-        except Exception as error:  # it is anybody's code, and may fail in train mode
+        except Exception as error:  # it is the user's code, and may fail in train mode
             raise NotRecordableError("") from error
     return Recording(recorder.calls, recorder.refer(outputs), recorder.returned)
 
