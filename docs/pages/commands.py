@@ -29,8 +29,8 @@ them. The pages here say the same, with examples.
 rootbound audit defended.safetensors --print_config > audit.yaml
 rootbound audit --config audit.yaml --minutes 20
 ```
-`--config FILE.yaml` reads any options from a file, and options after it go first. `--print_config`
-prints all options as such a file.
+`--config FILE.yaml` reads any options from a file, and options after it take precedence.
+`--print_config` prints all options as such a file.
 
 Results go to stdout, and what is being done goes to stderr.
 

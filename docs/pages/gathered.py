@@ -19,7 +19,7 @@ def interval(value: Values | None) -> str:
     return f"{value['mean']:+.1f}{ends}"
 
 
-def cost(row: Values) -> str:
+def write_price(row: Values) -> str:
     """Return the desirable accuracy that a row loses, in points."""
     change = row["desirable_change"]
     return "–" if change is None else f"{0.0 - round(change['mean'], 2):.2f}"
@@ -27,7 +27,7 @@ def cost(row: Values) -> str:
 
 def labels_in_words(labels: int | None) -> str:
     """Return how many labels per class."""
-    return "all labels" if labels is None else f"{labels} label{'s' * (labels != 1)} a class"
+    return "all labels" if labels is None else f"{labels} label{'s' * (labels != 1)} per class"
 
 
 def to_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

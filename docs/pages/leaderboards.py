@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.pages.gathered import GATHERED, Values, cost, interval, to_table
+from docs.pages.gathered import GATHERED, Values, interval, to_table, write_price
 
-BEST = ("split", "undefended", "least", "from", "which costs")
+BEST = ("split", "undefended", "least", "from", "price")
 TEXT = Path(__file__).with_name("leaderboards.md").read_text("utf-8")
 
 
@@ -40,15 +40,21 @@ def _find_best(split: Values) -> tuple[str, ...]:
     reliable = [row for row in rows if row["status"] != "unreliable" and row is not plain]
     best = min(reliable, key=lambda row: float(row["worst_advantage"]["mean"]))
     worst, usual = best["worst_advantage"], plain["worst_advantage"]["mean"]
-    return split["title"], f"{usual:+.1f}", interval(worst), f"`{best['method']}`", cost(best)
+    return (
+        split["title"],
+        f"{usual:+.1f}",
+        interval(worst),
+        f"`{best['method']}`",
+        write_price(best),
+    )
 
 
 def _cell(row: Values | None) -> str:
-    """Return worst advantage and cost, and the interval in small print."""
+    """Return worst advantage and price, and the interval in small print."""
     if row is None:
         return "–"
     worst, lines = row["worst_advantage"], []
-    price = "" if row["desirable_change"] is None else f" for {cost(row)}"
+    price = "" if row["desirable_change"] is None else f" for {write_price(row)}"
     lines.append(f"{worst['mean']:+.1f}{price}")
     if worst["low"] is not None:
         lines.append(f"<small>{worst['low']:.1f} to {worst['high']:.1f}</small>")

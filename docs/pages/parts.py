@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from docs.pages.gathered import GATHERED, Values, cost, interval, labels_in_words, to_table
+from docs.pages.gathered import GATHERED, Values, interval, labels_in_words, to_table, write_price
 from rootbound.attacks import ATTACKS
 from rootbound.methods import METHODS
 
@@ -65,13 +65,12 @@ def _standing_of_method(name: str) -> str:
             if row["class"] == name:
                 rows.append(_row_of_method(split, place, row, of_plain))
     if not rows:
-        return "It was not compared with the others yet."
-    head = ("data", "worst advantage", "undefended", "cost", "last layer, %", "place")
+        return "It has not been compared with the others yet."
+    head = ("data", "worst advantage", "undefended", "price", "last layer, %", "place")
     return (
-        f"{to_table(head, rows)}\n\n"
-        "The worst advantage is what an attacker gains over random weights, in points, with the "
-        "number of labels where that is most. The cost is in points of desirable accuracy. The "
-        "last layer is the best one that there is. "
+        f"{to_table(head, rows)}\n\nThe worst advantage is what an attacker gains over random "
+        "weights, in points, with the number of labels for which it is largest. The price is in "
+        "points of desirable accuracy. The next column is what the best new last layer reaches. "
         "[The whole leaderboard](../leaderboard.md) says how to read it.\n"
     )
 
@@ -85,7 +84,7 @@ def _row_of_method(split: Values, place: int, row: Values, of_plain: Values) -> 
         f"{split['title']}{f'<br>`{settings}`' if settings else ''}",
         f"{interval(worst)}{where}",
         interval(of_plain["worst_advantage"]),
-        cost(row),
+        write_price(row),
         "–" if exact is None else f"{exact['mean']:.1f}",
         f"{place} of {len(split['rows'])}{unreliable}",
     )
