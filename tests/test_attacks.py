@@ -70,7 +70,7 @@ UNBOUNDED = Repaired(InsertWhitening(), TUNE)
 DETERMINISTIC = (
     ExactLastLayer, RidgeHead, DiscriminantHead, NearestNeighbours, KernelRidge, ReassignHead,
 )  # fmt: skip
-"""Attacks that solve a problem with one solution: there is nothing for a seed to settle."""
+"""Attacks that solve a problem with one solution: nothing in them depends on a seed."""
 RECIPE = Recipe(epochs=15, batch_size=30, learning_rate=1e-2)
 ROWS: tuple[Attack, ...] = (
     LastLayer("sgd", 0.1),
@@ -225,7 +225,7 @@ def test_contract(
     first = final_logits(attack, model, toy_tasks, seed=0)
     torch.manual_seed(12345)  # an attack that draws from the global stream would now differ
     again = final_logits(attack, model, toy_tasks, seed=0)
-    assert torch.equal(first, again), "the seed does not settle everything"
+    assert torch.equal(first, again), "the seed does not determine everything"
     if victim == "plain" and not isinstance(attack, DETERMINISTIC):
         other = final_logits(attack, model, toy_tasks, seed=1)
         assert not torch.equal(first, other), "the seed changes nothing"

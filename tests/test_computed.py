@@ -18,7 +18,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 from rootbound.core.errors import InputError
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
-from rootbound.networks.computed import fold
+from rootbound.networks.computed import fold_computed_weights
 from rootbound.publishing import Origin, save_model
 from rootbound.records import Configuration
 from rootbound.training import predict
@@ -127,7 +127,7 @@ def test_saved_and_loaded_by_its_own_names(name: str, tmp_path: Path) -> None:
     back.load_state_dict(load_file(tmp_path / "model.safetensors"))
     data = tasks.desirable.test
     assert torch.equal(predict(back, data), predict(model, data))
-    folded = fold(copy.deepcopy(model))
+    folded = fold_computed_weights(copy.deepcopy(model))
     assert torch.allclose(predict(folded, data), predict(model, data), atol=1e-5)
     assert not any(map(parametrize.is_parametrized, folded.modules()))
 

@@ -146,7 +146,7 @@ def test_no_good_word_where_nothing_was_measured_with_some_labels() -> None:
     )
     case = find_cases(replace(even, records=failed))[0]
     assert case.word == "no verdict" and not case.why_unreliable
-    assert case.why_open().endswith("no attack finished on every arm.")
+    assert case.why_no_verdict().endswith("no attack finished on every arm.")
     assert head_start_title(case).endswith("no attack finished on every arm")
 
 
@@ -261,5 +261,7 @@ def test_what_differs_is_seeds_where_models_were_trained_and_draws_on_a_given_on
     given = replace(trained, trainings=models)
     for evaluation, values, title in ((trained, "seeds", "Seeds"), (given, "draws", "Draws of")):
         case = find_cases(evaluation)[0]
-        assert f" the 2 {values} differ so much that the head start may be " in case.why_open()
+        assert (
+            f" the 2 {values} differ so much that the head start may be " in case.why_no_verdict()
+        )
         assert head_start_title(case).startswith(title)

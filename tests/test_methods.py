@@ -128,7 +128,7 @@ def test_the_seed_settles_everything(
     first = weights(short.fit(toy_model, toy_tasks, seed=3))
     torch.manual_seed(99)  # a method that draws from it would now give other weights
     again = weights(short.fit(toy_model, toy_tasks, seed=3))
-    assert torch.equal(first, again), "the seed does not settle everything"
+    assert torch.equal(first, again), "the seed does not determine everything"
     other = weights(short.fit(toy_model, toy_tasks, seed=4))
     assert not torch.equal(first, other), "the seed changes nothing"
 

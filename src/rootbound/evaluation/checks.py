@@ -15,7 +15,7 @@ from rootbound.datasets import holds_data
 from rootbound.evaluation.attacker import count_labels
 from rootbound.evaluation.contenders import Contender
 from rootbound.networks import Classifier
-from rootbound.networks.computed import computed_names
+from rootbound.networks.computed import list_computed_names
 from rootbound.networks.freshness import check_random, is_pattern
 from rootbound.networks.weights import check_finite, own_name
 from rootbound.networks.wrapping import compute_outputs
@@ -141,7 +141,7 @@ def _list_plain_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     own = {value.data_ptr() for value in (*module.parameters(), *module.buffers())}
     for path, part in module.named_modules():
         for name, value in vars(part).items():
-            if name not in computed_names(part):
+            if name not in list_computed_names(part):
                 values = value if isinstance(value, list | tuple) else [value]
                 for position, one in enumerate(values):
                     if isinstance(one, Tensor) and one.is_floating_point() and one.numel():

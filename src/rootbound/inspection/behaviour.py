@@ -23,7 +23,7 @@ from rootbound.inspection.slopes import measure_slopes
 from rootbound.inspection.steady import SteadyLayers
 from rootbound.networks import Classifier
 from rootbound.networks.calls import Calls
-from rootbound.networks.computed import fold
+from rootbound.networks.computed import fold_computed_weights
 from rootbound.training import predict
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def measure_behaviour(
         desirable: Inputs of the desirable task, if there are any.
     """
     model = copy.deepcopy(given)
-    fold(model)
+    fold_computed_weights(model)
     tasks = [data.subset(SAMPLES) for data in (undesirable, desirable) if data is not None]
     few = [data.subset(FEW).batch(slice(None))[0] for data in tasks]
     if len({inputs.shape[1:] for inputs in few}) > 1:

@@ -15,7 +15,7 @@ from rootbound.core.fields import PositiveInt, Range
 from rootbound.data import TaskPair
 from rootbound.methods.base import AfterTraining
 from rootbound.networks import Classifier
-from rootbound.networks.computed import fold
+from rootbound.networks.computed import fold_computed_weights
 
 Layer = nn.Linear | nn.Conv2d
 READ_BY_OWNER = (nn.MultiheadAttention, nn.TransformerEncoderLayer)
@@ -64,7 +64,7 @@ class SpectralDeformation(AfterTraining):
 
     def defend(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Replace every layer of the backbone by two factors."""
-        fold(model.backbone)
+        fold_computed_weights(model.backbone)
         holders = [
             (module, name, part)
             for module in model.backbone.modules()

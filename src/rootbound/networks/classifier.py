@@ -16,7 +16,7 @@ from rootbound.networks.blocks.finding import find_blocks
 from rootbound.networks.blocks.head import restore_head
 from rootbound.networks.blocks.repeated import find_repeated
 from rootbound.networks.blocks.sequence import Block, BlockSequence
-from rootbound.networks.computed import let_be_sent, settle
+from rootbound.networks.computed import detach_tensors, make_picklable
 from rootbound.networks.copying import copy_parts
 from rootbound.networks.fresh import FreshNetwork, draw_on_cpu, reset, reset_blocks
 from rootbound.networks.freshness import check_drawn
@@ -74,11 +74,11 @@ class Classifier(nn.Module):
         self.architecture = architecture
         self.head_name = head_name
         self.fresh = fresh
-        let_be_sent(self)
+        make_picklable(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for copies and for other processes."""
-        settle(self)
+        detach_tensors(self)
         state: dict[str, Any] = super().__getstate__()
         return state
 
@@ -122,7 +122,7 @@ class Classifier(nn.Module):
                 tensor, the network cannot be cut where `blocks` says, or `fresh` makes another
                 network, or one whose weights are not random or depend on more than the seed.
         """
-        settle(require_network(module))
+        detach_tensors(require_network(module))
         if not isinstance(example, Tensor | None):
             raise InputError(
                 "an example as a tensor", type(example).__name__, "pass samples that it takes"
@@ -235,7 +235,7 @@ class Classifier(nn.Module):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to train", str(trained), "ask for fewer"
             )
-        settle(self)
+        detach_tensors(self)
         cut = len(blocks) - trained
         prefix = copy.deepcopy(nn.Sequential(*blocks[:cut])).eval().requires_grad_(False)
         rest = nn.Sequential(*blocks[cut:])

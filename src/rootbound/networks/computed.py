@@ -26,7 +26,7 @@ POWER_ITERATIONS = 15
 """Power iterations with which `torch` initialises a spectral norm that is a parametrization."""
 
 
-def settle(module: nn.Module) -> None:
+def detach_tensors(module: nn.Module) -> None:
     """Make a network fit for copying and sending: detach all its tensors from graphs.
 
     Weights of hooks are computed again, and other tensors that a forward pass left are detached.
@@ -41,20 +41,20 @@ def settle(module: nn.Module) -> None:
                 vars(part)[_name_weight(hook)] = _compute(hook, part)
 
 
-def let_be_sent(module: nn.Module) -> None:
+def make_picklable(module: nn.Module) -> None:
     """Make the parametrized layers of a network picklable, to send them to other processes."""
     for part in module.modules():
         if parametrize.is_parametrized(part):
             cast(Any, type(part)).__reduce__ = _reduce
 
 
-def computed_names(part: nn.Module) -> list[str]:
+def list_computed_names(part: nn.Module) -> list[str]:
     """Return the names of the weights that hooks of a layer compute."""
     return [_name_weight(hook) for hook in _list_hooks(part)]
 
 
 @contextlib.contextmanager
-def drawing(part: nn.Module) -> Iterator[None]:
+def draw_plain_weights(part: nn.Module) -> Iterator[None]:
     """Let a layer draw ordinary weights; then set what it computes them from accordingly.
 
     Raises:
@@ -87,9 +87,9 @@ def drawing(part: nn.Module) -> Iterator[None]:
             _invert(parametrizations, drawn[name])
 
 
-def fold(module: nn.Module) -> nn.Module:
+def fold_computed_weights(module: nn.Module) -> nn.Module:
     """Turn computed weights into ordinary ones, in place; return the network."""
-    settle(module)
+    detach_tensors(module)
     for part in list(module.modules()):
         hooks, lists = _list_hooks(part), _list_parametrizations(part)
         names = [*map(_name_weight, hooks), *lists]
@@ -222,5 +222,5 @@ def _parametrize_again(cls: type[nn.Module], state: dict[str, Any]) -> nn.Module
     parametrize._inject_new_class(part)
     for name in part.parametrizations:  # type: ignore[union-attr]
         parametrize._inject_property(part, str(name))
-    let_be_sent(part)
+    make_picklable(part)
     return part

@@ -15,7 +15,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 
 from rootbound.core.errors import InputError, first_line
 from rootbound.networks.blocks.sequence import Block, BlockSequence
-from rootbound.networks.computed import drawing, settle
+from rootbound.networks.computed import detach_tensors, draw_plain_weights
 from rootbound.networks.freshness import find_common
 from rootbound.networks.weights import own_name
 from rootbound.networks.wrapping import list_blocks, replace_module
@@ -48,7 +48,7 @@ def reset(modules: Sequence[nn.Module]) -> None:
         methods = [method for name in names if (method := getattr(part, name, None))]
         if methods and callable(methods[0]):
             try:
-                with drawing(part):
+                with draw_plain_weights(part):
                     methods[0]()
             except (NotImplementedError, ValueError) as error:
                 raise _cannot_draw(f"{type(part).__name__} ({first_line(error)})") from None
@@ -116,7 +116,7 @@ class FreshNetwork:
                 for block, new_block in zip(blocks, new_blocks[-len(blocks) :], strict=True):
                     block.load_state_dict(new_block.state_dict())
                     _take_values(new_block, block)
-            settle(nn.ModuleList(blocks))
+            detach_tensors(nn.ModuleList(blocks))
         except Exception as error:  # the function is the user's code
             raise InputError(
                 "a function that makes the same network with random weights",
@@ -149,7 +149,7 @@ class FreshNetwork:
     def _draw(self, blocks: Sequence[nn.Module], seed: int) -> nn.ModuleList:
         """Return copies of blocks with random weights."""
         together = nn.ModuleList(blocks)
-        settle(together)
+        detach_tensors(together)
         copies = copy.deepcopy(together).cpu()
         with draw_on_cpu(seed):
             self.reset(list(copies))
@@ -159,7 +159,7 @@ class FreshNetwork:
         module: object = self.function()
         if not isinstance(module, nn.Module):
             raise TypeError(f"{type(module).__name__} instead of a torch.nn.Module")
-        settle(module)
+        detach_tensors(module)
         # Copy it, because the function may keep what it returns.
         network = copy.deepcopy(module).cpu().float()
         return replace_module(network, self.head_name, nn.Identity())

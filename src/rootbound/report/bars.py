@@ -1,4 +1,4 @@
-"""The first figure of a report: what attackers reach from each arm, a panel for each budget."""
+"""The first figure of a report: what attackers reach from each arm, one panel per budget."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from rootbound.report.head_start import LARGE, Word, is_undecided, judge_head_st
 
 GENERIC = "GenericFeatures"
 """Class of the control that learns from unrelated data, and competes with no method."""
-ANYTHING = Estimate(0.0, -math.inf, math.inf, 0)
+UNKNOWN_GAIN = Estimate(0.0, -math.inf, math.inf, 0)
 """What weights add where it was not measured."""
 
 
@@ -65,10 +65,10 @@ class Case:
 
     @cached_property
     def word(self) -> Word:
-        """The head start in a word: no good news of which the gate would not say that it holds."""
+        """The head start in a word; good news only where the gate could say that a limit holds."""
         if self.why_unreliable:
             return "no verdict"
-        word = judge_head_start(self.gains | dict.fromkeys(self.unknown, ANYTHING))
+        word = judge_head_start(self.gains | dict.fromkeys(self.unknown, UNKNOWN_GAIN))
         return "no verdict" if word == "none measured" and self.doubts else word
 
     @cached_property
@@ -89,7 +89,7 @@ class Case:
         return None if change is None else -change
 
     @cached_property
-    def usual(self) -> Estimate | None:
+    def undefended_gain(self) -> Estimate | None:
         """What undefended weights add with the labels with which these add most, in points."""
         plain = metrics.undefended(self.evaluation)
         if plain in (None, self.method) or self.worst is None:
@@ -97,9 +97,9 @@ class Case:
         return metrics.marginal_advantage(self.evaluation, str(plain), self.worst[0])
 
     @cached_property
-    def most_usual(self) -> tuple[int | None, Estimate] | None:
-        """The labels with which undefended weights add most, and what; None where unknown."""
-        if self.usual is None:
+    def largest_undefended_gain(self) -> tuple[int | None, Estimate] | None:
+        """The labels with which undefended weights add most, and how much; None where unknown."""
+        if self.undefended_gain is None:
             return None
         plain = str(metrics.undefended(self.evaluation))
         known = (
@@ -111,7 +111,7 @@ class Case:
 
     @cached_property
     def models(self) -> int:
-        """How many models of the method there are; where there are several, they are the values."""
+        """How many models of the method there are; of several, intervals are over the models."""
         if metrics.is_given(self.evaluation):
             return 1
         return len({one.seed for one in self.evaluation.trainings if one.method == self.method})
@@ -144,7 +144,7 @@ class Case:
         return "the stronger of scratch and the public model" if has_public else "scratch"
 
     def claim(self) -> str:
-        """Return what was measured, in words without a point; why there is no verdict, if so."""
+        """Return what was measured, or why there is no verdict, as the end of a sentence."""
         if self.why_unreliable:
             return "; ".join(reason.rstrip(".") for reason in self.why_unreliable)
         if self.worst is None:
@@ -154,8 +154,8 @@ class Case:
             f"with {in_words(labels)}, where an attacker gains most, it is {signed(gain.mean)} "
             f"points over {self.over} ({_interval(gain)}), by {self.strongest_attacks}"
         ]
-        if self.usual is not None:
-            parts.append(f"from the undefended weights it is {signed(self.usual.mean)}")
+        if self.undefended_gain is not None:
+            parts.append(f"from the undefended weights it is {signed(self.undefended_gain.mean)}")
         if self.price is not None:
             parts.append(describe_price(self.price.mean))
         return "; ".join(parts)
@@ -175,14 +175,14 @@ class Case:
             f"{fresh} {_gain_or_lose(gain)} of accuracy "
             f"({'' if math.isinf(gain.low) else '95 % interval of the gain: '}{_interval(gain)})."
         )
-        if self.most_usual is None:
+        if self.largest_undefended_gain is None:
             return said
-        labels, gain = self.most_usual
+        labels, gain = self.largest_undefended_gain
         beside = f"From the undefended weights they {_gain_or_lose(gain)}, with {in_words(labels)}."
         return f"{said} {beside}"
 
-    def why_open(self) -> str:
-        """Return why there is no verdict though numbers are reliable; nothing where there is."""
+    def why_no_verdict(self) -> str:
+        """Return why there is no verdict although numbers are reliable; empty if there is one."""
         if self.why_unreliable or self.worst is None or self.word == "large":
             return ""
         if self.unknown:
@@ -216,7 +216,7 @@ def find_cases(evaluation: Evaluation) -> list[Case]:
 
 
 def choose_best(cases: Sequence[Case]) -> Case | None:
-    """Return the method whose weights add least: if there is one, it is reliable and no control."""
+    """Return the method whose weights add least: a reliable one and no control, if there is one."""
 
     def order(case: Case) -> tuple[bool, bool, float]:
         is_unknown = bool(case.why_unreliable) or case.worst is None

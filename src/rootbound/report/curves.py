@@ -27,7 +27,7 @@ TITLE_WIDTH = 34
 def against_steps(
     evaluation: Evaluation, doubtful: Collection[str] = (), *, losses: bool = False
 ) -> Figure:
-    """Return a panel for each family and budget: accuracy over steps, a line a method.
+    """Return a panel for each family and budget: accuracy over steps, one line per method.
 
     Each line is the mean over draws of the trial that validation chose; the band spans the draws.
 
@@ -108,7 +108,7 @@ def _make_panels(
 
 
 def stepwise_families(evaluation: Evaluation) -> list[str]:
-    """Return the families with a trial that is scored on its way; all where there is none.
+    """Return the families with a trial that is scored several times; all if there is none.
 
     An attack that is solved at once has no curve.
     """

@@ -45,7 +45,7 @@ def find_section(evaluation: Evaluation, method: str) -> str:
 
 
 def _describe(case: Case) -> Section:
-    said = [case.lead(), case.why_open()]
+    said = [case.lead(), case.why_no_verdict()]
     if case.strongest_attacks:
         said.append(f"Strongest attack: {case.strongest_attacks}.")
     if case.price is not None:

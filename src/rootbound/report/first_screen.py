@@ -82,7 +82,7 @@ def show_first(evaluation: Evaluation) -> FirstScreen:
             describe_measured(evaluation), "Head start", "no verdict", look, (NOTHING,)
         )
     several = len(cases) > 1
-    said = [best.lead(), best.why_open()]
+    said = [best.lead(), best.why_no_verdict()]
     every, text = list_doubts(evaluation, best.method, best.raised), " ".join(said)
     return FirstScreen(
         measured=describe_measured(evaluation),
@@ -183,7 +183,7 @@ def _flag(case: Case) -> Fact:
 
 
 def _rank(one: Raised, case: Case) -> tuple[float, bool]:
-    """Return how a flag is ordered: by what it says of the model, then of what is beside it."""
+    """Return the place of a flag: those about the model first, then those about other arms."""
     is_own = one.method == case.method
     return importance(one.flag) if is_own else math.inf, not is_own
 

@@ -1,4 +1,4 @@
-"""Flags as a report shows them: each once with its advice, and below it what raised it."""
+"""Flags as a report shows them: each flag once, with its advice, and below that what raised it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def group_flags(raised: Sequence[Raised]) -> list[FlagGroup]:
 
 
 def importance(name: str) -> int:
-    """Return how a flag is ordered: first what makes rows unreliable, then what hides something."""
+    """Return the rank of a flag: first what makes rows unreliable, then what hides something."""
     if name in DISQUALIFYING:
         return 0
     return 1 if name in HIDING else 2

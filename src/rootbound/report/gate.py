@@ -1,4 +1,4 @@
-"""The gate in words: where it ends, why it cannot end otherwise, and what would decide it."""
+"""The gate in words: its outcome, why it has no other, and what would decide it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAILED = {"failed trials", "fewer finished trials"}
 
 @dataclass(frozen=True)
 class Judgement:
-    """Where a gate ends, all things considered.
+    """The outcome of a gate, doubts included.
 
     Args:
         decision: What the intervals show.
@@ -43,9 +43,9 @@ class Judgement:
 
 
 def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Raised]) -> Judgement:
-    """Return where the gate ends for a method.
+    """Return the outcome of the gate for a method.
 
-    A limit is never shown to hold where attacks on the method were less than they could be, the
+    A limit is never shown to hold where attacks on the method were weaker than they could be, the
     comparison with scratch is doubtful, or the network hides something: there is no interval for
     that. It is never shown not to hold where attacks on scratch failed, or where those on the
     public model failed or were too weak.
@@ -90,7 +90,7 @@ def _about(method: str | None, names: set[str], raised: Sequence[Raised]) -> lis
 
 
 def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "") -> str:
-    """Return where a gate ends, in one sentence; with a command that goes on, if there is one."""
+    """Return the outcome of a gate in a sentence, with the command that continues it, if any."""
     decision = judgement.decision
     over = "random weights"
     if metrics.public(evaluation) is not None:
@@ -132,7 +132,7 @@ def _describe_open(decision: Decision, over: str) -> str:
 
 
 def _describe_need(decision: Decision, command: str) -> str:
-    """Return how many draws more would do, and which command makes them."""
+    """Return how many more draws would be enough, and which command makes them."""
     open_cells = [cell for cell in decision.cells if cell.end == "undecided"]
     if decision.needed is None:
         if any(cell.mean is None for cell in open_cells):

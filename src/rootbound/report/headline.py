@@ -19,7 +19,7 @@ from rootbound.report.settings import (
 def describe_run(evaluation: Evaluation) -> list[str]:
     """Answer the founding question: what do attackers get out of the best of the models?
 
-    Of models about which numbers are unreliable nothing is said but that, and why.
+    If the numbers of a model are unreliable, only that is said, and why.
     """
     cases, budgets = find_cases(evaluation), metrics.budgets(evaluation)
     if not cases or not budgets:

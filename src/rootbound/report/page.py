@@ -112,7 +112,7 @@ def to_html(
 
     Args:
         evaluation: Everything that was measured.
-        summary: What it comes to, in words and tables.
+        summary: The result in words and tables.
         figures: The figures by the section that they belong to.
         in_folder: Whether the page lies in the folder of its run, beside records and figures.
     """

@@ -1,8 +1,8 @@
 """What weights add to the best starting point that anyone can download: their marginal risk.
 
 S. Kapoor et al., "On the Societal Impact of Open Foundation Models", ICML 2024,
-https://arxiv.org/abs/2403.07918: what matters of published weights is what they add to what people
-can do without them.
+https://arxiv.org/abs/2403.07918: the risk of published weights is what they add to what people can
+do without them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAME_WEIGHTS = (
     "name another one, or use the numbers over scratch."
 )
 TOO_WEAK = ("failed trials", "attacker below raw inputs")
-"""Flags by which an arm was attacked less than it could be."""
+"""Flags that say that attacks on an arm were weaker than they could be."""
 WEAKLY_ATTACKED = (
     "Attacks on the public model were too weak ({flags}), so the weights seem to add more to it "
     "than they do."
@@ -70,7 +70,7 @@ def gains_over_public(evaluation: Evaluation, method: str) -> list[str]:
 
 
 def marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
-    """Return a sentence on what the weights add to all that is there without them."""
+    """Return a sentence on what the weights add to the best that is there without them."""
     if metrics.public(evaluation) is None:
         return []
     standings = {standing.method: standing for standing in metrics.standings(evaluation)}

@@ -210,7 +210,7 @@ def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _describe_looks(context: Mapping[str, Any]) -> dict[str, str]:
-    """Return what further draws were to decide, and how often was looked; nothing without such."""
+    """Return what further draws should decide, and the looks at the gate; empty without any."""
     until = context.get("until")
     if until is None:
         return {}

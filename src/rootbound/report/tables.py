@@ -180,7 +180,7 @@ def _advantages(evaluation: Evaluation, over: str, title: str, caption: str) -> 
 
 
 def _explain_gaps(rows: Iterable[Sequence[Cell]]) -> str:
-    """Return why numbers of a comparison are missing; nothing where all are there."""
+    """Return why numbers of a comparison are missing; empty if none are."""
     return NO_PAIR if any(cell.text == "n/a" for row in rows for cell in row) else ""
 
 

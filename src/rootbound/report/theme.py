@@ -21,12 +21,12 @@ SCRATCH, PUBLIC = "#4c8dd6", "#8c5a3c"
 PALETTE = ("#7d8790", "#a55fd0", "#e08a1e", "#12a150", "#d6455d", "#12a0a8", "#b58a00", "#5b6ee1")
 """Colours of methods, in their order; the undefended one comes first."""
 DASHES = ("-", "-.", ":")
-"""Line styles: of the methods until the colours are used up, of as many after them, and so on."""
+"""Line styles: the first is for methods until the colours are used up, then comes the next."""
 OWN: dict[str, tuple[str, Any]] = {
     "scratch": (SCRATCH, "--"),
     "public": (PUBLIC, (0, (6, 2, 1, 2))),
 }
-"""Colours and line styles of those, which no other line has."""
+"""Colours and line styles of scratch and the public model, which no other line has."""
 CLASS_PALETTE = ("#4c8dd6", "#e08a1e", "#12a150", "#d6455d", "#a55fd0", "#12a0a8", "#b58a00")
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 """Letters that XML does not allow (https://www.w3.org/TR/xml/#charsets)."""

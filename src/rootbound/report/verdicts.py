@@ -37,8 +37,8 @@ def verdict(
 
     Args:
         evaluation: Everything that was measured.
-        limit: What the marginal advantage may be at most, in points, where a gate is asked for;
-            in a run that was to decide one, that.
+        limit: What the marginal advantage may be at most, in points, if a gate is asked for; by
+            default the limit that the run should decide, if any.
         command: Command that makes further draws, to be named where the gate is undecided.
 
     Raises:
@@ -68,7 +68,7 @@ def verdict(
 def first_sentence(evaluation: Evaluation) -> str:
     """Return the verdict on a run in one sentence: on the best of its models, if it has several.
 
-    The best one is that whose weights add least, of those about which numbers are reliable.
+    The best one is the reliable one whose weights add least.
     """
     return _summarise(find_cases(evaluation))
 

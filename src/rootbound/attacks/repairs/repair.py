@@ -15,7 +15,7 @@ from rootbound.attacks.budget import Attacker
 from rootbound.core.fields import check
 from rootbound.data import Data
 from rootbound.networks import Classifier
-from rootbound.networks.computed import fold
+from rootbound.networks.computed import fold_computed_weights
 from rootbound.records import Tier
 from rootbound.training import predict
 
@@ -93,7 +93,7 @@ class Repaired(Attack):
         given = attacker.given_head
         head = model.head if given is None else copy.deepcopy(given)
         # Computed weights become ordinary ones first, so that repairs can change them.
-        plain = Classifier(fold(model.backbone), head, fresh=model.fresh)
+        plain = Classifier(fold_computed_weights(model.backbone), head, fresh=model.fresh)
         repaired = self.repair.repair(plain, attacker)
         if repaired.head.in_features == model.head.in_features:
             start = Classifier(repaired.backbone, model.head)

@@ -1,4 +1,4 @@
-"""What others say: papers about their own methods, and whoever got more out of an entry."""
+"""What others say: papers about their own methods, and people who got more out of an entry."""
 
 from __future__ import annotations
 

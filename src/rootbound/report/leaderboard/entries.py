@@ -1,4 +1,4 @@
-"""The rows of the leaderboard: a method's standing, its flags, and who got more out of it."""
+"""The rows of the leaderboard: a method's standing, its flags, and challenges to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether good news about it mean nothing, whoever's attack got most."""
+        """Whether good news about it means nothing, whichever attack got most."""
         return self.status == "unreliable" or not set(DISQUALIFYING).isdisjoint(self.flags)
 
     @property

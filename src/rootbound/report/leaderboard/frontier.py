@@ -1,4 +1,4 @@
-"""The frontier: what resistance costs. A point a method, a path where it has several settings."""
+"""The frontier: what resistance costs. A method is a point, with several settings a path."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rootbound.report.leaderboard.entries import Entry
 from rootbound.report.theme import FAINT, assign_colours, missing_letters_allowed
 
 DOUBT = " (unreliable)"
-"""What is written behind a name whose point means nothing."""
+"""Words after a name whose point means nothing."""
 NARROW_LABEL = 32
 """Letters of an axis label that fit into a line of a narrow figure."""
 Spot = tuple[float, float]
@@ -34,7 +34,7 @@ MARKER_RADIUS = 3.0
 LABEL_STEP = 2.0
 """Distance by which a name moves down until nothing is in its way, in points."""
 LEADER_FROM = 8.0
-"""Distance from which on a line leads from the name to its spot, in points."""
+"""From this distance, in points, a line leads from the name to its spot."""
 
 
 WIDE, NARROW = (9.6, 4.8), (3.5, 5.4)
@@ -102,7 +102,7 @@ def _draw_paths(panel: Axes, entries: Sequence[Entry], colour_of: dict[str, str]
 
 
 def _label(entry: Entry, entries: Sequence[Entry]) -> str:
-    """Return a method's name, or only its settings where its class with the usual ones is shown."""
+    """Return a method's name; only its settings if the same class is shown with its defaults."""
     method, settings = entry.standing.method, entry.standing.settings
     for other in entries:
         usual = other.standing.settings

@@ -1,4 +1,4 @@
-"""What a leaderboard shows, in a sentence: who leaves attackers least, and for what price."""
+"""What a leaderboard shows, in a sentence: which method leaves attackers least, at what price."""
 
 from __future__ import annotations
 
