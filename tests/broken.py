@@ -126,7 +126,7 @@ def ill_conditioned_network() -> Classifier:
 
 @dataclass(frozen=True)
 class Keep(Attack):
-    """Does nothing: yields the repaired network with the given head."""
+    """Yields the repaired network with the given head, and does nothing else."""
 
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         assert attacker.given_head is not None

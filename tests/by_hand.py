@@ -1,4 +1,4 @@
-"""Records of a run whose every number is known by hand, and differs from arm to arm.
+"""Records of a run in which every number is known by hand, and differs from arm to arm.
 
 The committed records of `golden/` are measured: there the undefended model, the defended ones and
 scratch often reach the same. Here no two arms do, so that a number of the wrong arm shows.

@@ -57,13 +57,13 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
 
 def pytest_collection_finish() -> None:
-    """Let no garbage be sought in what is there from now on: libraries, and thousands of tests."""
+    """Exclude libraries and thousands of tests from garbage collection, which takes long."""
     gc.collect()
     gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have every process begin with slow tests: it gets a part of the list, and ends with others'.
+    """Put slow tests first: every process begins with a part of the list and ends with others'.
 
     Slow tests are left out of the coverage: traced, they take half as long again.
     """
@@ -83,13 +83,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what is made once away from the user's home."""
+    """Keep cached files out of the user's home."""
     os.environ["ROOTBOUND_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _without_waiting_for_the_disk() -> Iterator[None]:
-    """Let no write wait until the disk has it: that is for a machine that loses its power."""
+    """Do not wait for the disk at every write: that only matters if the machine loses power."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
         yield
@@ -97,7 +97,7 @@ def _without_waiting_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _workers_find_all_imported() -> Iterator[None]:
-    """Let workers be copies of a process that has what runs need, whichever test needs the first.
+    """Fork workers from a process that has imported what runs need, whichever test comes first.
 
     A process starts all its workers from one server, which keeps what the first of them asks for.
     """
@@ -113,7 +113,7 @@ def _workers_find_all_imported() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Give a function that fills a folder once for all processes of the tests.
+    """Give a function that fills a folder once for all test processes.
 
     The folder is shared: a test that changes anything in it takes a copy.
     """
@@ -142,7 +142,7 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def one_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one network of a run be met in other ways, for tests of architectures, and no more.
+    """Measure the behaviour of only one network of a run, for tests of architectures.
 
     It takes a second, and the others of a run are of the same architecture. A few inputs do where
     nothing is measured.
@@ -159,7 +159,7 @@ def one_behaviour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def few_steps_of_their_own() -> Iterator[None]:
-    """Let the end of `BestResponse` and repairs that train take 3 steps, whatever settings say.
+    """Limit the last steps of `BestResponse` and repairs that train to 3, whatever settings say.
 
     In this process, for tests that do not look at what these steps do: each model that the method
     made meets such a repair. All steps are taken in `test_attacks.py`, and in other processes.

@@ -1,4 +1,4 @@
-"""A device that is only there to be told from the processor: python tests/elsewhere.py.
+"""A device that differs from the processor in nothing but its name: python tests/elsewhere.py.
 
 Its tensors are wrapped tensors of the processor; a computation that is given tensors of both is
 refused, as an accelerator's would be. Trains and attacks, and compares with what the processor
@@ -76,7 +76,7 @@ class Elsewhere(Tensor):
 
 
 def compute(op: Any, *args: Any, **kwargs: Any) -> Any:
-    """Do on the processor what is asked of the device."""
+    """Do the device's work on the processor."""
     given = [one for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
     here = [one for one in given if not isinstance(one, Elsewhere) and one.dim()]
     there = {id(one.held): one for one in given if isinstance(one, Elsewhere)}
@@ -160,7 +160,7 @@ def created(make: Any) -> Any:
 
 
 def stand_in() -> None:
-    """Register the device, and what there is of it."""
+    """Register the device and its operations."""
     library = torch.library.Library("_", "IMPL")
     library.fallback(compute, "PrivateUse1")
     LIBRARIES.append(library)

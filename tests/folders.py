@@ -1,4 +1,4 @@
-"""What is in a folder."""
+"""The content of a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def contents(root: Path) -> dict[str, bytes | None]:
-    """Return every file and folder below; folders count, because empty ones are litter too."""
+    """Return every file and folder below; empty folders count, too."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes() if path.is_file() else None
         for path in root.rglob("*")

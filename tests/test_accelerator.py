@@ -98,7 +98,7 @@ def test_commands(toy_folder: Path, tmp_path: Path) -> None:
 
 
 def _errors(found: Evaluation) -> dict[tuple[str, str, str, int | None], str | None]:
-    """Return what failed, but for what diverged: where that begins, rounding decides."""
+    """Return what failed, without what diverged: rounding decides where that begins."""
     return {
         _key(one): one.error
         for one in found.records

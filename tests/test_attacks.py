@@ -287,7 +287,7 @@ def test_a_floor_keeps_the_first_steps_after_whitening_small(
     ],
     ids=str,
 )
-def test_every_setting_of_a_fine_tuning_is_heeded(
+def test_every_setting_of_a_fine_tuning_has_an_effect(
     change: dict[str, Any], plain: Classifier, toy_tasks: TaskPair
 ) -> None:
     usual = FineTune(None, "kept", "sgd", 0.1)

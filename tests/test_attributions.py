@@ -1,4 +1,4 @@
-"""Which words count: shares that add up, and figures of whatever words there are."""
+"""Which words count: shares that add up, and figures of any words."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_shares_add_up_to_the_difference_of_logits(make: Callable[[], Classifier
 
 
 def test_shares_of_a_linear_model_are_known() -> None:
-    """A mean of vectors, read linearly: a word's share is its own logit over their number."""
+    """The mean of vectors, read linearly: a word's share is its own logit over their number."""
 
     class Mean(nn.Module):
         def forward(self, outputs: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def test_each_image_becomes_one_of_its_variants(shift: int, flip: bool) -> None:
     assert len(set(chosen)) > possible / 2, "hardly anything is random"
 
 
-def test_the_seed_settles_everything() -> None:
+def test_the_seed_determines_everything() -> None:
     change = Augmentation(1, flip=True)
     assert torch.equal(change(IMAGES, generator(1)), change(IMAGES, generator(1)))
     assert not torch.equal(change(IMAGES, generator(1)), change(IMAGES, generator(2)))

@@ -1,4 +1,4 @@
-"""Bad input: exit code 2, one line that says what to do, and nothing written. One row a case."""
+"""Bad input: exit code 2, one line that says what to do, and nothing written. One row per case."""
 
 from __future__ import annotations
 

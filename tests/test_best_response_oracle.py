@@ -228,7 +228,7 @@ def test_the_loss_is_its_parts_computed_by_hand(
     assert found == pytest.approx(float(task) + weight * explained, abs=1e-9)
 
 
-def test_what_is_spared_is_what_random_weights_explain(
+def test_the_allowance_is_what_random_weights_explain(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     def measured(spared: float) -> tuple[float, ...]:
@@ -273,7 +273,7 @@ class WithoutLevels(BestResponse):
         return (0.0,) * (len(model.blocks) - 1)
 
 
-def test_levels_of_zero_spare_nothing(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_levels_of_zero_allow_nothing(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     recipe, schedule = Recipe(1, 30), Schedule(wait=0.0, finishing_steps=0)
     methods = [
         BestResponse(recipe, terms=Terms(spared=0.0), schedule=schedule),

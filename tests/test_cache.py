@@ -1,4 +1,4 @@
-"""What is kept in files is what was made, or it does not count; tokens are found once."""
+"""Cached files hold what was computed, or they do not count; tokens are computed once."""
 
 from __future__ import annotations
 

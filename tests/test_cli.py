@@ -514,7 +514,7 @@ def test_program_says_what_it_does_on_stderr_and_returns_its_code(
     assert len(bad.stderr.splitlines()) == 1
 
 
-def test_who_has_read_enough_may_close_the_pipe() -> None:
+def test_a_reader_may_close_the_pipe_early() -> None:
     words = [sys.executable, "-m", "rootbound", "--help"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None and program.stderr is not None

@@ -112,7 +112,7 @@ def test_scratch_is_drawn_anew_for_each_seed(comparison: tuple[Evaluation, Path]
         assert torch.equal(drawn.head.weight, model.reinitialised(seed).head.weight)
 
 
-def test_a_seed_settles_first_weights_and_training(
+def test_a_seed_determines_first_weights_and_training(
     comparison: tuple[Evaluation, Path], toy_tasks: TaskPair
 ) -> None:
     _, folder = comparison

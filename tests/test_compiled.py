@@ -46,7 +46,7 @@ pytestmark = [
 
 @pytest.fixture(autouse=True)
 def _without_a_compiler(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Trace and differentiate as ever, but write no C++: that takes a minute."""
+    """Trace and differentiate as usual, but write no C++: that takes a minute."""
     torch.compiler.reset()
     if "inductor" not in request.node.name:
         whole: Callable[..., Any] = torch.compile

@@ -1,4 +1,4 @@
-"""What any network that people bring is owed: it is cut into blocks which are the network."""
+"""The contract of any network of a user: its blocks together compute what the network does."""
 
 from __future__ import annotations
 

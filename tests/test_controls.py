@@ -1,4 +1,4 @@
-"""Arms nobody defended, and the harmless third task."""
+"""Arms without a defence, and the harmless third task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples: what is refused, how they are scaled, drawn and divided."""
+"""Samples: which are refused, and how they are scaled, drawn and divided."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_batches_keep_samples_and_labels_together() -> None:
         assert torch.equal(data.labels[inputs.flatten().long()], labels)
 
 
-def test_batches_are_settled_by_the_seed() -> None:
+def test_batches_are_determined_by_the_seed() -> None:
     data = numbered([0] * 30)
 
     def drawn(seed: int) -> list[list[float]]:
@@ -238,7 +238,7 @@ def test_halves_are_disjoint_stratified_and_exhaustive(labels: list[int], seed: 
 
 
 @pytest.mark.parametrize("draw", ["per_class", "halves"])
-def test_draws_are_random_and_settled_by_the_seed(draw: str) -> None:
+def test_draws_are_random_and_determined_by_the_seed(draw: str) -> None:
     data = numbered([0, 1] * 30)
 
     def drawn(seed: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""One line of Python from a network to one that resists, of the same class."""
+"""One line of Python makes a network resistant; the result has the same class."""
 
 from __future__ import annotations
 

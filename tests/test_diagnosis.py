@@ -1,4 +1,4 @@
-"""Diagnosis: each number by hand, on networks made for it; nothing crashes or is changed."""
+"""Diagnosis: each number by hand, on networks made for it; nothing crashes and nothing changes."""
 
 from __future__ import annotations
 

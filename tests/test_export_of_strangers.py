@@ -1,4 +1,4 @@
-"""A card for whatever was audited: a stranger's weights, and one's own baseline."""
+"""A card for any audited weights: a stranger's, and one's own baseline."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def card_of(folder: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("weights", "no_figures")
-def test_weights_of_somebody_elses(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_of_another_program(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     named = ("--model", "net.py:network")
     audit = ["audit", "own.ckpt", *named, "--data", str(toy_folder), *SPLIT, *SPENT]
     assert main(audit) == 2

@@ -326,7 +326,7 @@ def test_a_length_without_room_for_words_is_kept(length: int, pretrained: Path) 
     assert tokeniser(["chess dice"], length).shape == (1, length)
 
 
-def test_padding_that_somebody_wrote_into_a_text(pretrained: Path) -> None:
+def test_padding_that_a_user_wrote_into_a_text(pretrained: Path) -> None:
     tokens = pretrained_tokeniser(str(pretrained))(["chess [PAD] dice", "dice"], 16)
     model = build(f"hf:{pretrained}", 3, (5,)).eval()
     without, moved = model(tokens[1:]), model(tokens)

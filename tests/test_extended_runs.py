@@ -182,7 +182,7 @@ def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_who_asks_for_more_in_the_same_folder_is_told(run: Any, small: Path) -> None:
+def test_a_larger_run_in_the_same_folder_is_refused_with_advice(run: Any, small: Path) -> None:
     with pytest.raises(InputError, match=f"seeds is 1, not 2; .*`extends` {small} to keep"):
         run(small, seeds=2)
 

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and nothing is left lying about."""
+"""Files are written whole or not at all, and no temporary files stay."""
 
 from __future__ import annotations
 

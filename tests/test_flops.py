@@ -1,4 +1,4 @@
-"""Operations counted against what can be worked out by hand."""
+"""Counted operations against numbers computed by hand."""
 
 from __future__ import annotations
 

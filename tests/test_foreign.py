@@ -1,4 +1,4 @@
-"""Somebody else's weights: what is safe and fits is attacked, all else is refused in one line."""
+"""Foreign weights: safe ones that fit are attacked, all others are refused in one line."""
 
 from __future__ import annotations
 

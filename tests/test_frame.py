@@ -1,4 +1,4 @@
-"""Records as a table: a row each, all labels a value, and nothing that groups would lose."""
+"""Records as a table: one row per record, and all labels as a value, so that no group loses any."""
 
 from __future__ import annotations
 

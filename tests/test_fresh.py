@@ -1,4 +1,4 @@
-"""A network from scratch has nothing of the given one: what stays is a pattern, or refused."""
+"""A network from scratch has nothing of the given one, apart from patterns."""
 
 from __future__ import annotations
 

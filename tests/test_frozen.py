@@ -1,4 +1,4 @@
-"""Networks as they come: with frozen weights, or with layers that do not know their sizes yet."""
+"""Networks with frozen weights, or with layers that do not know their sizes yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suite with every stage: screen, search, confirm, the long run; and going on after a stop."""
+"""A suite with every stage: screen, search, confirm, the long run; and a run that continues."""
 
 from __future__ import annotations
 

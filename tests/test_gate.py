@@ -1,4 +1,4 @@
-"""The gate: its ends by simulation, its interval by hand, its plan with made-up records."""
+"""The gate: its outcomes by simulation, its interval by hand, its plan with made-up records."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def normal(
         ([7.0], "undecided"),
     ],
 )
-def test_there_are_three_ends(gains: list[float], end: str) -> None:
+def test_there_are_three_outcomes(gains: list[float], end: str) -> None:
     decision = decide({10: gains})
     assert decision.end == end
     (cell,) = decision.cells
@@ -103,7 +103,7 @@ def test_the_interval_is_that_of_a_plain_computation() -> None:
 
 
 @pytest.mark.parametrize(("samples", "end"), [(60, "undecided"), (5_000, "holds")])
-def test_draws_that_tie_show_no_more_than_the_test_samples_can(samples: int, end: str) -> None:
+def test_draws_that_agree_show_no_more_than_the_test_samples_can(samples: int, end: str) -> None:
     decision = decide({10: [0.0] * 5}, samples=samples)
     assert decision.end == end
     high = decision.cells[0].high

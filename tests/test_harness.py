@@ -51,7 +51,7 @@ class Constant(nn.Module):
 
 @dataclass(frozen=True)
 class Scripted(Attack):
-    """Does as it is told: for testing what the harness makes of it."""
+    """Follows a script, to test what the harness makes of it."""
 
     what: str = "raise"
 

@@ -129,7 +129,7 @@ def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_network_of_somebodys_own_comes_back(half: bool, tmp_path: Path) -> None:
+def test_a_network_of_a_user_comes_back(half: bool, tmp_path: Path) -> None:
     trained, module = network(0).eval(), network(1)
     digest = publish(Classifier.wrap(trained), tmp_path / "out")
     model = load(tmp_path / "out", module.half() if half else module, fresh=drawn)

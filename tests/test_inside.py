@@ -1,4 +1,4 @@
-"""Seeing inside anything: tricks are named by what they do, ordinary networks are not accused."""
+"""Looks inside networks: tricks are named by what they do, ordinary networks are not accused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the house that a machine can check: imports point down, and nothing is a circle."""
+"""The rules of the architecture that a machine can check: imports point down, without circles."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     TopologicalSorter(graph()).prepare()
 
 
-def test_no_file_imports_the_face_of_its_own_folder() -> None:
+def test_no_file_imports_the_init_of_its_own_folder() -> None:
     own = [
         f"{module} -> {target}"
         for module, targets in graph().items()

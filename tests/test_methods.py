@@ -121,7 +121,7 @@ def test_contract(method: Method, toy_model: Classifier, toy_tasks: TaskPair) ->
 
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)
-def test_the_seed_settles_everything(
+def test_the_seed_determines_everything(
     method: Method, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     short = brief(method, epochs=2)

@@ -418,7 +418,7 @@ def test_fresh_weights_leave_the_argument_and_the_random_state_alone(
 
 
 @fresh
-def test_fresh_weights_are_settled_by_the_seed(
+def test_fresh_weights_are_determined_by_the_seed(
     model: Classifier, draw: Callable[[Classifier, int], Classifier]
 ) -> None:
     first = draw(model, 3)
@@ -512,7 +512,7 @@ def test_check_inputs_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [shallow_cnn, deep_cnn])
-def test_built_in_networks_are_settled_by_the_seed(make: Callable[..., Classifier]) -> None:
+def test_built_in_networks_are_determined_by_the_seed(make: Callable[..., Classifier]) -> None:
     state = torch.get_rng_state()
     first = make(classes=3, shape=SHAPE, seed=1)
     assert torch.equal(torch.get_rng_state(), state)

@@ -1,4 +1,4 @@
-"""Pictures as people have them: each is read right, with a word about it, or refused by name."""
+"""Pictures as people have them: each is read correctly, with a remark, or refused by name."""
 
 from __future__ import annotations
 

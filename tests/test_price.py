@@ -1,4 +1,4 @@
-"""A weight that follows what it costs."""
+"""A weight that adapts to its price."""
 
 from __future__ import annotations
 

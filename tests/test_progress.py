@@ -1,4 +1,4 @@
-"""Signs of life: a bar where somebody watches, a line from time to time in a log."""
+"""Progress: a bar in a terminal or a notebook, a line from time to time in a log."""
 
 from __future__ import annotations
 

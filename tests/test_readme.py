@@ -1,4 +1,4 @@
-"""The first page: short, few numbers, and nothing in it that is not there."""
+"""The first page: it is short, has few numbers, and links only to what exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's folder: whose it is, and what `rootbound runs` says of it."""
+"""A run's folder: which run owns it, and what `rootbound runs` says about it."""
 
 from __future__ import annotations
 

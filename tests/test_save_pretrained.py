@@ -1,4 +1,4 @@
-"""A model writes itself down with what is known of it, and is read and audited by that."""
+"""A model is saved with its description, and is loaded and audited by it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search: proposals out of what was found, the same for the same findings."""
+"""The search: its proposals depend on the findings alone."""
 
 from __future__ import annotations
 

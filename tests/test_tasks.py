@@ -92,7 +92,7 @@ def test_sharing_gives_both_of_them_everything(toy: Dataset) -> None:
     assert tasks.shared
 
 
-def test_the_halves_are_settled_by_the_seed(toy: Dataset) -> None:
+def test_the_halves_are_determined_by_the_seed(toy: Dataset) -> None:
     def defender(seed: int) -> list[int]:
         return ids(numbered(toy).split([0, 1, 2], [3, 4, 5], seed=seed).known_undesirable)
 

@@ -1,4 +1,4 @@
-"""Texts as numbers: settled by the text alone, whatever it holds, however long it is."""
+"""Texts as numbers, which depend on the text alone, whatever it contains and however long it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings that are stopped anywhere go on to the same weights, bit for bit."""
+"""Trainings that are stopped anywhere continue to the same weights, bit for bit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ METHODS: tuple[Method, ...] = (
 
 
 class Stopped(BaseException):
-    """In place of a kill."""
+    """Stands for a kill."""
 
 
 def fit(
@@ -205,7 +205,7 @@ def test_what_is_not_of_this_training_is_left_aside(
 
 @dataclass(frozen=True)
 class Drawing(LossMethod):
-    """Breaks its word: the loss draws from the batches' generator."""
+    """Breaks the rule: its loss draws from the batches' generator."""
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         DRAWN.append(generator)

@@ -136,7 +136,7 @@ def test_a_head_for_other_classes_is_drawn_and_the_rest_is_read(
 
 
 @families
-def test_reinitialised_is_new_and_settled_by_the_seed(family: str) -> None:
+def test_reinitialised_is_new_and_determined_by_the_seed(family: str) -> None:
     model, state = ours(family), torch.get_rng_state()
     before = weights(model)
     drawn = model.reinitialised(1)

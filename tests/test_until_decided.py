@@ -159,7 +159,9 @@ def judge(
         ("1", 3, "undecided", "undecided: with 5 labels per class the weights add between "),
     ],
 )
-def test_a_gate_has_three_ends(limit: str, code: int, end: str, says: str, judge: Judge) -> None:
+def test_a_gate_has_three_outcomes(
+    limit: str, code: int, end: str, says: str, judge: Judge
+) -> None:
     found, lines, values = judge(limit)
     assert found == code
     assert lines[-1].startswith(says), lines[-1]

@@ -1,4 +1,4 @@
-"""What is said of data that have no use for it: an error in a line, and never passed over."""
+"""Settings that the data have no use for: an error in one line, never silence."""
 
 from __future__ import annotations
 

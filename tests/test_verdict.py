@@ -1,4 +1,4 @@
-"""The verdict for machines and in one sentence: true to the records, and silent where they lie."""
+"""The verdict for machines and in one sentence: it agrees with the records and claims no more."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> No
                           "least, with 100 labels per class"),
     ],
 )  # fmt: skip
-def test_a_gate_states_the_end_that_is_the_worst(end: metrics.End, says: str) -> None:
+def test_a_gate_states_the_worst_outcome(end: metrics.End, says: str) -> None:
     few = metrics.CellEnd(10, end, mean=0.2, low=-0.2, high=0.6, draws=5)
     many = metrics.CellEnd(100, end, mean=0.6, low=0.3, high=0.9, draws=5)
     decision = metrics.Decision("x", 1.0, end, (few, many))

@@ -1,4 +1,4 @@
-"""Errors speak the language of whoever called: arguments in Python, options of a command."""
+"""Errors speak the language of the caller: arguments in Python, options on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers that cannot start: told as that, with the cause, and one worker where none can."""
+"""Workers that cannot start: the error says so, with the cause; if none can start, one is used."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
 
 
 class Vanishing:
-    """What can be sent, and not be received."""
+    """It can be sent, but not received."""
 
     def __reduce__(self) -> tuple[type[int], tuple[str]]:
         return int, ("none",)

@@ -1,4 +1,4 @@
-"""What two runs of the same settings must have in common, wherever and with whom they ran."""
+"""What two runs with the same settings must have in common, wherever they ran."""
 
 from __future__ import annotations
 

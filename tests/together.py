@@ -1,4 +1,4 @@
-"""Trainings whose every loss is kept: by one process, or by those that torchrun starts.
+"""Trainings that keep every loss: by one process, or by those that torchrun starts.
 
 torchrun --nproc-per-node 2 tests/together.py FOLDER
 """
@@ -28,7 +28,7 @@ RECIPE = Recipe(epochs=3, batch_size=36)
 
 
 def precisely(batch: Batch) -> Batch:
-    """Return the batch in float64: Adam makes much of what float32 rounds away."""
+    """Return the batch in float64: Adam amplifies what float32 rounds away."""
     return batch[0].double(), batch[1]
 
 

@@ -1,4 +1,4 @@
-"""A tiny data set of its own: blurred random patterns with noise, one pattern a class."""
+"""A tiny data set: blurred random patterns with noise, one pattern per class."""
 
 from __future__ import annotations
 

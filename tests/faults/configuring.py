@@ -1,4 +1,4 @@
-"""Settings nobody would write, as configuration files: refused in one line, or understood."""
+"""Absurd settings in configuration files: they are refused in one line, or understood."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reader of files of strangers, and what it may do with a damaged one: refuse it."""
+"""Every reader of foreign files; if a file is damaged, all that it may do is refuse it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ READERS = (
 
 
 class Harm(AssertionError):
-    """A damaged file did something else than to be refused."""
+    """A damaged file was not refused."""
 
 
 def torment(reader: Reader, root: Path, examples: int) -> Counter[str]:

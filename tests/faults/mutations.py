@@ -1,4 +1,4 @@
-"""Files that somebody has damaged, by chance or by intent, and settings nobody would write."""
+"""Files that were damaged by chance or by intent, and absurd settings."""
 
 from __future__ import annotations
 

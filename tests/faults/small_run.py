@@ -1,4 +1,4 @@
-"""A comparison that takes seconds and has every stage, for doing harm to."""
+"""A comparison that takes seconds and has every stage, for tests of failures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(folder: Path | str | None, workers: int | Engine = 1, suite: Suite = SUI
 
 
 def timeless(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Return everything that was found, in order, but for the seconds."""
+    """Return everything that was found, in order, without the seconds."""
     entries: list[Training | Diagnosis | Record] = [*evaluation.trainings]
     entries += [*evaluation.diagnoses, *evaluation.records]
     return [

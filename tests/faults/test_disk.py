@@ -41,7 +41,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def before_job(number: int, harm: Callable[[], object], patch: pytest.MonkeyPatch) -> None:
-    """Do harm before the job of that number, counted from 1."""
+    """Cause a failure before the job of that number, counted from 1."""
     done = 0
 
     def do_job(*arguments: object) -> object:
@@ -204,7 +204,7 @@ def test_many_claims_at_once_leave_one_run(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_spec_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    """For one worker and for two; but for seconds, their number, the date and the machine."""
+    """For one worker and for two, apart from seconds, their number, the date and the machine."""
     texts = []
     for name, workers in (("one", 1), ("again", 1), ("two", 2)):
         run(tmp_path / name, workers=workers)

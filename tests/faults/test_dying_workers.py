@@ -1,4 +1,4 @@
-"""Attacks and trainings that end the process they run in: what dies is a failed record, no more."""
+"""Attacks and trainings that end their process: each becomes a failed record, and nothing more."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _refuse() -> None:
     raise KeyError("in place of what would end the process of the test")
 
 
-def test_what_ends_its_process_is_a_failed_record_and_all_else_as_ever(
+def test_what_ends_its_process_is_a_failed_record_and_nothing_else_changes(
     toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undefended = Plain(RECIPE).fit(toy_model, toy_tasks, seed=0)

@@ -1,4 +1,4 @@
-"""Damaged files and odd settings, in short: refused in one line, whatever they are."""
+"""Damaged files and odd settings, the short version: they are refused in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9, in short: after it, what was finished is there, and a resumed run finds the same."""
+"""kill -9, the short version: finished work stays, and a resumed run finds the same."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_each_is_a_failed_record_and_the_run_goes_on(
 
 
 @pytest.mark.parametrize(("outer", "inner"), [(0.05, 10.0), (10.0, 0.05), (0.1, 0.05)])
-def test_alarms_ring_inside_of_each_other(outer: float, inner: float) -> None:
+def test_nested_alarms_ring(outer: float, inner: float) -> None:
     called = {outer: "outer", inner: "inner"}
     with pytest.raises(TimeoutError, match=called[min(outer, inner)]):  # noqa: SIM117
         with raise_after(outer, TimeoutError("outer")):

@@ -79,7 +79,7 @@ def _add_option(parser: ArgumentParser, one: Described) -> None:
         settings = {"type": _type_of_given(one.hint), **settings}
     if one.default is MISSING:
         argument = parser.add_argument(one.key, **settings)
-        # Of an argument that may be given any number of times none is missing.
+        # An argument that may be given any number of times is never missing.
         argument.required = settings.get("nargs") != "*"
     else:
         parser.add_argument(one.flag, *one.names, default=one.default, **settings)

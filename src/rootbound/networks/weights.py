@@ -123,6 +123,6 @@ def own_name(name: str) -> str:
 
 
 def _is_finite(value: Tensor, *, is_buffer: bool) -> bool:
-    """Return whether all numbers are finite, but for minus infinity in a buffer."""
+    """Return whether all numbers are finite, apart from minus infinity in a buffer."""
     allowed = value.isfinite() | (value == -math.inf) if is_buffer else value.isfinite()
     return bool(allowed.all())

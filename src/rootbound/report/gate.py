@@ -147,7 +147,7 @@ def _describe_need(decision: Decision, command: str) -> str:
     words = f"{about} {more} {things}{'' if more == 1 else 's'} more would do"
     if not command:
         return words
-    # What was looked at had the whole error rate, and looks that follow share as much among them.
+    # The look so far had the whole error rate, and the looks that follow share as much again.
     return f"{words} (then wrong in {200 * RATE:g} % of cases at most): {command}"
 
 

@@ -63,7 +63,7 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def styled() -> Iterator[None]:
     """Apply the style to figures that are made inside, and to nothing else."""
-    # Before anything has been drawn, this is no name: nothing is to be restored then.
+    # Before anything has been drawn, this is no name: then there is nothing to restore.
     backend = dict.get(mpl.rcParams, "backend")
     try:
         with mpl.rc_context():
@@ -123,7 +123,7 @@ def to_svg(figure: Figure) -> str:
         figure.savefig(
             buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None}
         )
-    # Some signs of control may stand in names, and in no XML.
+    # Names may hold control characters, which XML does not allow.
     text = UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
     # Equal pictures would have the same name, which nobody uses.
     text = re.sub(r' id="image[0-9a-f]+"', "", text)

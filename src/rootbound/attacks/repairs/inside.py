@@ -134,7 +134,7 @@ def score_tensors(
     """
     scores: dict[int, float] = {}
     targets = as_targets(labels)
-    # Of texts, what is not in rows is as wide as the longest of a batch, as often as not.
+    # The width of what is computed for texts often depends on the longest text of a batch.
     elsewhere = {} if read is pool_tokens else find_elsewhere(backbone, inputs)
 
     def score_tensor(number: int, _: str, tensor: Tensor) -> Tensor:
