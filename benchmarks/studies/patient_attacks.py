@@ -90,7 +90,8 @@ def attack(
     return rb.evaluate(
         {method: load(method) for method in methods}, tasks, undefended=load("Plain"),
         public=public, adaptive=rb.methods.BestResponse().adaptive_attacks(),
-        suite=suite, workers=arguments.workers, folder=arguments.out,
+        suite=suite, seeds=arguments.seeds, workers=arguments.workers,
+        folder=RunFolder(Path(arguments.out), extends=arguments.extends),
     )  # fmt: skip
 
 
@@ -105,6 +106,8 @@ def main() -> None:
     parser.add_argument("run", type=lambda name: RunFolder(Path(name)))
     parser.add_argument("out")
     parser.add_argument("--encoder")
+    parser.add_argument("--seeds", type=int, default=1, help="each has four draws of labels")
+    parser.add_argument("--extends", type=Path, help="a run with fewer seeds, which is taken up")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     found = CASES[arguments.case](arguments)
