@@ -12,6 +12,7 @@ from torch import nn
 
 from rootbound.attacks import Attack
 from rootbound.attacks.base import require_attacks
+from rootbound.core import progress
 from rootbound.core.errors import InputError
 from rootbound.core.fields import Range, require_whole
 from rootbound.core.files import as_path
@@ -47,6 +48,7 @@ ARMS = ("defended", "undefended", "public", "scratch", "control")
 """The arms, with those first that take longest to prepare."""
 
 
+@progress.shown("compare")
 def compare(  # noqa: PLR0913  # all but three are named
     methods: Sequence[Method | str],
     tasks: TaskPair,
@@ -104,6 +106,7 @@ def compare(  # noqa: PLR0913  # all but three are named
     return _run(contenders, tasks, full_suite, None, many, workers, folder)
 
 
+@progress.shown("evaluate")
 def evaluate(  # noqa: PLR0913  # all but two are named
     defended: nn.Module | Mapping[str, nn.Module],
     tasks: Tasks,

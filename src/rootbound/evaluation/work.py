@@ -42,7 +42,7 @@ class Work:
         until, total = self.crew.until, self._models or self._count_trials()
         title = "preparing models" if self._models else "attacking"
         goal = "until all are ready" if self._models and until is None else "left"
-        with progress.shown("run"), progress.step(title, total, until=until, goal=goal) as shown:
+        with progress.step(title, total, until=until, goal=goal) as shown:
             for job, result in self.crew.finished():
                 self.journal.add(job, result)
                 self._submit(_advance(self.plan, job, result))
