@@ -694,7 +694,7 @@ def test_without_workers_there_is_one_for_each_core_up_to_eight(
 ) -> None:
     found: list[int] = []
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr("rootbound.cli.settings.engine_for", lambda count, _: found.append(count))
+    monkeypatch.setattr("rootbound.cli.settings.make_engine", lambda count, _: found.append(count))
     for options in (AttackOptions(), AttackOptions(workers=5)):
         resolve_settings(options, FolderOptions(command=("audit",)))
     assert found == [workers, 5]

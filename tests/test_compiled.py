@@ -16,7 +16,7 @@ from rootbound.cli import main
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
 from rootbound.evaluation.contenders import Contender
-from rootbound.evaluation.context import specification
+from rootbound.evaluation.context import build_specification
 from rootbound.methods import (
     IMMA,
     BestResponse,
@@ -143,7 +143,9 @@ def test_it_is_another_run(toy_model: Classifier, toy_tasks: TaskPair, toy_suite
     assert "compiled" not in str(Configuration.of(plain))
     assert str(Configuration.of(plain.when_compiled().recipe)).endswith(", compiled=True)")
     specs = [
-        specification(toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)])
+        build_specification(
+            toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)]
+        )
         for one in (plain, plain.when_compiled())
     ]
     ((name, *_),) = specs[0].differs_from(specs[1])

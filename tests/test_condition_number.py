@@ -13,7 +13,11 @@ from torch import Tensor
 from benchmarks.shared.linear_hessian import LinearHessian, root
 from rootbound.data import TaskPair
 from rootbound.methods import ConditionNumber
-from rootbound.methods.condition_number import ill, preconditioned, well
+from rootbound.methods.condition_number import (
+    measure_ill_conditioning,
+    measure_well_conditioning,
+    precondition_gradient,
+)
 from rootbound.networks import Classifier
 from rootbound.training import Recipe
 
@@ -66,7 +70,10 @@ def test_values_and_gradients_of_a_matrix(matrix: Tensor) -> None:
     lowered, raised = naive(matrix.numpy())
     variable = matrix.clone().requires_grad_(True)
     for function, value, expected in zip(
-        (well, ill), (lowered, raised), naive_gradients(matrix.numpy()), strict=True
+        (measure_well_conditioning, measure_ill_conditioning),
+        (lowered, raised),
+        naive_gradients(matrix.numpy()),
+        strict=True,
     ):
         found = function(variable)
         assert float(found.detach()) == pytest.approx(value, rel=1e-9)
@@ -75,7 +82,7 @@ def test_values_and_gradients_of_a_matrix(matrix: Tensor) -> None:
         np.testing.assert_allclose(gradient.numpy(), expected, atol=1e-9 * scale, rtol=0)
 
 
-@pytest.mark.parametrize("function", [well, ill])
+@pytest.mark.parametrize("function", [measure_well_conditioning, measure_ill_conditioning])
 @pytest.mark.parametrize("matrix", MATRICES[:3], ids=lambda one: str(tuple(one.shape)))
 def test_gradients_equal_finite_differences(function: object, matrix: Tensor) -> None:
     assert callable(function)
@@ -84,13 +91,14 @@ def test_gradients_equal_finite_differences(function: object, matrix: Tensor) ->
 
 def test_well_is_zero_only_where_all_singular_values_are_equal() -> None:
     rotation = torch.linalg.qr(normal(3, 6, 6)).Q
-    assert float(well(3.7 * rotation)) == pytest.approx(0.0, abs=1e-12)
-    assert float(well(with_singular_values([2.0, 2.0, 1.99], 3, 3))) > 1e-3
+    assert float(measure_well_conditioning(3.7 * rotation)) == pytest.approx(0.0, abs=1e-12)
+    assert float(measure_well_conditioning(with_singular_values([2.0, 2.0, 1.99], 3, 3))) > 1e-3
 
 
 def test_ill_falls_to_zero_as_the_condition_number_grows() -> None:
     values = [
-        float(ill(with_singular_values([kappa, 1.0], 5, 5))) for kappa in (2.0, 10.0, 1e3, 1e6)
+        float(measure_ill_conditioning(with_singular_values([kappa, 1.0], 5, 5)))
+        for kappa in (2.0, 10.0, 1e3, 1e6)
     ]
     assert values == sorted(values, reverse=True)
     assert values[-1] < 1e-11
@@ -102,7 +110,7 @@ def test_ill_falls_to_zero_as_the_condition_number_grows() -> None:
 def test_ill_is_flat_where_no_direction_differs() -> None:
     for matrix in (torch.zeros(4, 4), torch.eye(4)):
         variable = matrix.double().requires_grad_(True)
-        value = ill(variable)
+        value = measure_ill_conditioning(variable)
         (gradient,) = torch.autograd.grad(value, variable)
         assert bool(torch.isfinite(value)) and float(gradient.abs().max()) == 0.0
 
@@ -120,8 +128,8 @@ def test_steps_of_a_linear_extractor(rank: int) -> None:
     theta = hessian.theta.clone().requires_grad_(True)
     assert len(hessian.root) == rank
     for function, value, direction in (
-        (well, hessian.well(), hessian.well_direction()),
-        (ill, hessian.ill(), hessian.ill_direction()),
+        (measure_well_conditioning, hessian.well(), hessian.well_direction()),
+        (measure_ill_conditioning, hessian.ill(), hessian.ill_direction()),
     ):
         through = function(theta.T @ covariance @ theta)
         assert value == pytest.approx(float(through.detach()), rel=1e-9)
@@ -174,7 +182,7 @@ def test_gradients_are_multiplied_by_the_inverse_covariance() -> None:
     covariance = features.T @ features / 20
     loaded = covariance + ridge * covariance.trace() / 6 * torch.eye(6, dtype=torch.float64)
     variable = features.clone().requires_grad_(True)
-    through = preconditioned(variable, ridge)
+    through = precondition_gradient(variable, ridge)
     assert torch.equal(through, features)
     (gradient,) = torch.autograd.grad((through * weights).sum(), variable)
     torch.testing.assert_close(gradient, weights @ torch.linalg.inv(loaded))

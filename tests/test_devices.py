@@ -24,7 +24,7 @@ from rootbound.core.devices import (
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
 from rootbound.evaluation.contenders import Contender
-from rootbound.evaluation.context import specification
+from rootbound.evaluation.context import build_specification
 from rootbound.methods import BestResponse, Plain, Schedule
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.networks.weights import weights_digest
@@ -138,7 +138,9 @@ def test_another_precision_is_another_run_and_the_usual_one_is_the_run_of_before
     half = plain.in_precision("bfloat16")
     assert str(Configuration.of(half.recipe)).endswith(", precision='bfloat16')")
     specs = [
-        specification(toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)])
+        build_specification(
+            toy_tasks, toy_suite, 1, [Contender("undefended", "Plain", toy_model, one)]
+        )
         for one in (plain, half)
     ]
     ((name, *_),) = specs[0].differs_from(specs[1])

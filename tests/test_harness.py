@@ -28,7 +28,7 @@ from rootbound.evaluation import Subject, attack
 from rootbound.evaluation.attacker import NO_RESOURCES, VALIDATION_SHARE, Draw, draw_labels
 from rootbound.evaluation.harness import run_assignment
 from rootbound.evaluation.plan import assign, list_draws, screen
-from rootbound.evaluation.scoring import FinalScore, Score, checkpoints, measure, score
+from rootbound.evaluation.scoring import FinalScore, Score, list_checkpoints, measure, score
 from rootbound.networks import Classifier, batch_norm_cnn
 from rootbound.records import Arm, Record
 from rootbound.records.record import build
@@ -440,7 +440,7 @@ def test_the_model_is_that_of_the_selected_step_though_its_training_went_on() ->
     ("steps", "expected"), [(1, {1}), (3, {3}), (60, {3, 10, 32, 60}), (100, {3, 10, 32, 100})]
 )
 def test_checkpoints(steps: int, expected: set[int]) -> None:
-    assert checkpoints(steps) == expected
+    assert list_checkpoints(steps) == expected
 
 
 def test_more_labels_than_there_are(toy_model: Classifier, toy_tasks: TaskPair) -> None:

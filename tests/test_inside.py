@@ -31,7 +31,7 @@ from rootbound.inspection import idle
 from rootbound.inspection.behaviour import measure_behaviour
 from rootbound.inspection.copies import measure_copies
 from rootbound.inspection.diagnosis import diagnose
-from rootbound.inspection.idle import measure_idle, that_matter
+from rootbound.inspection.idle import measure_idle, select_influential
 from rootbound.inspection.slopes import measure_slopes
 from rootbound.inspection.steady import SteadyLayers
 from rootbound.methods import Plain
@@ -527,7 +527,7 @@ def test_the_largest_group_is_halved_first_and_what_is_left_over_counts(
             return inputs + sum(one for one in held if len(one) == 1)
 
     generator = torch.Generator().manual_seed(0)
-    found = that_matter(Sums(), torch.zeros(2, 1), held, generator)
+    found = select_influential(Sums(), torch.zeros(2, 1), held, generator)
     assert {id(one) for one in found} == {id(held[place]) for place in (0, 1, 3)}
 
 

@@ -15,10 +15,10 @@ from torch import nn
 import rootbound as rb
 from rootbound.cli import main
 from rootbound.core.errors import InputError
-from rootbound.core.user_code import load_code, load_named, loaded_code
+from rootbound.core.user_code import list_loaded_code, load_code, load_named
 from rootbound.data import TaskPair
 from rootbound.evaluation.contenders import Contender
-from rootbound.evaluation.context import specification
+from rootbound.evaluation.context import build_specification
 from rootbound.networks import Classifier
 from rootbound.records import Evaluation
 from rootbound.training import seeded
@@ -102,7 +102,7 @@ def test_another_network_with_the_same_weights_is_another_run(
     def digest(make: Callable[[], nn.Module]) -> str:
         with seeded(0):
             model = Classifier.wrap(make(), example=torch.ones(1, 1, 16, 16))
-        return specification(toy_tasks, suite, 1, [Contender("defended", "x", model)]).digest
+        return build_specification(toy_tasks, suite, 1, [Contender("defended", "x", model)]).digest
 
     def load(code: str) -> Callable[[], nn.Module]:
         sys.modules.pop("net_of_a_user", None)
@@ -174,12 +174,12 @@ def test_files_of_one_name_stay_apart(name: str, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_run_is_told_in_one_line(
     code: str, said: str, tmp_path: Path
 ) -> None:
-    path, known = tmp_path / "faulty.py", loaded_code()
+    path, known = tmp_path / "faulty.py", list_loaded_code()
     path.write_text(f"begun = 1\n{code}")
     for _ in range(2):
         with pytest.raises(InputError, match=said) as caught:
             load_code(path)
         assert "\n" not in str(caught.value)
-    assert loaded_code() == known, "no process needs a file that cannot be run"
+    assert list_loaded_code() == known, "no process needs a file that cannot be run"
     path.write_text("corrected = True")
     assert load_code(path).corrected

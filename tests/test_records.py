@@ -24,7 +24,7 @@ from rootbound.records import (
     Evaluation,
     RunFolder,
     Spec,
-    difference,
+    compare_runs,
     find_runs,
     records_file,
 )
@@ -359,7 +359,7 @@ def test_how_two_runs_differ_is_counted() -> None:
     model, *models = run.diagnoses
 
     def compare(other: Evaluation) -> Difference:
-        there, back = (difference((spec, a), (spec, b)) for a, b in ((run, other), (other, run)))
+        there, back = (compare_runs((spec, a), (spec, b)) for a, b in ((run, other), (other, run)))
         assert there.only == back.only[::-1]
         assert (there.equal, there.unequal) == (back.equal, back.unequal)
         assert there.furthest == pytest.approx(back.furthest)

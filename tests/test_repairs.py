@@ -50,7 +50,7 @@ from rootbound.attacks.repairs import (
     Truncate,
 )
 from rootbound.attacks.repairs.balance_layers import find_links
-from rootbound.attacks.repairs.network import sample, unit_outputs
+from rootbound.attacks.repairs.network import compute_unit_outputs, sample
 from rootbound.core.errors import InputError
 from rootbound.data import Data, TaskPair
 from rootbound.methods import Plain
@@ -135,7 +135,7 @@ def test_balanced_layers_have_one_scale(scale: str, toy_tasks: TaskPair) -> None
     found = find_links(balanced)
     assert len(found) == 3
     for link in found:
-        outputs = unit_outputs(balanced, link.source, link.source, inputs).double()
+        outputs = compute_unit_outputs(balanced, link.source, link.source, inputs).double()
         if scale == "layers":
             spreads = outputs.std().view(1)
         elif scale == "units":
@@ -216,7 +216,7 @@ def test_norms_are_reset(trained: Classifier, toy_tasks: TaskPair) -> None:
         norm.bias.sub_(1e4)
     cured = repaired(ResetNorms(), poisoned, toy_tasks)
     inputs = sample(toy_tasks.undesirable.train)
-    outputs = unit_outputs(cured, piece(cured, 1, 1), piece(cured, 1, 1), inputs)
+    outputs = compute_unit_outputs(cured, piece(cured, 1, 1), piece(cured, 1, 1), inputs)
     assert torch.allclose(outputs.mean(dim=0), torch.zeros(32), atol=1e-2)
     assert torch.allclose(outputs.std(dim=0), torch.ones(32), atol=2e-2)
     assert piece(cured, 1, 1).momentum == 0.1

@@ -33,7 +33,7 @@ from rootbound.attacks.repairs import (
     ShiftBias,
     Truncate,
 )
-from rootbound.attacks.repairs.network import sample, unit_outputs
+from rootbound.attacks.repairs.network import compute_unit_outputs, sample
 from rootbound.data import TaskPair
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
@@ -52,7 +52,11 @@ def test_dead_units_are_revived_and_others_kept(toy_tasks: TaskPair) -> None:
     assert not torch.equal(piece(revived, 0, 0).weight[:7], piece(model, 0, 0).weight[:7])
     for block, position, dead in ((0, 0, slice(7)), (2, 1, slice(None, None, 2))):
         layer, activation = piece(revived, block, position), piece(revived, block, position + 1)
-        shares = (unit_outputs(revived, activation, layer, inputs) > 0).double().mean(dim=0)[dead]
+        shares = (
+            (compute_unit_outputs(revived, activation, layer, inputs) > 0)
+            .double()
+            .mean(dim=0)[dead]
+        )
         assert bool(((shares > 0.1) & (shares < 0.9)).all())
 
 
@@ -77,7 +81,7 @@ def test_shifted_biases_make_every_unit_take_part(share: float, toy_tasks: TaskP
     inputs = sample(toy_tasks.undesirable.train)
     for block, position in enumerate((0, 0, 1)):
         layer = piece(shifted, block, position)
-        found = (unit_outputs(shifted, layer, layer, inputs) > 0).double().mean(dim=0)
+        found = (compute_unit_outputs(shifted, layer, layer, inputs) > 0).double().mean(dim=0)
         assert float((found - share).abs().max()) < 0.02
 
 

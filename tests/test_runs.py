@@ -18,7 +18,7 @@ from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate
 from rootbound.networks import Classifier, shallow_cnn
 from rootbound.publishing import Origin, save_model
-from rootbound.records import Configuration, Evaluation, RunFolder, Spec, difference, find_runs
+from rootbound.records import Configuration, Evaluation, RunFolder, Spec, compare_runs, find_runs
 from rootbound.suites import Suite
 
 AUDIT = (
@@ -130,7 +130,7 @@ def test_resume_does_what_is_missing_and_finds_the_same(
     (place / "first").rename(moved)
     monkeypatch.chdir(tmp_path)
     assert main(["runs", "resume", "moved"]) == 0
-    found = difference((Spec.load(moved), Evaluation.load(moved)), (Spec.load(moved), whole))
+    found = compare_runs((Spec.load(moved), Evaluation.load(moved)), (Spec.load(moved), whole))
     assert found.equal == len(whole.records) + 2 * len(whole.trainings)
     assert (found.only, found.unequal, found.specs) == ((0, 0), (), ())
     # What was recalled is what was there, to the byte; and everything in its old order.

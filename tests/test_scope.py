@@ -17,7 +17,7 @@ from rootbound.flags import ONE_BLOCK, flags
 from rootbound.inspection.likeness import measure_likeness
 from rootbound.methods import Plain
 from rootbound.networks import Classifier, deep_cnn, shallow_cnn, small_vit
-from rootbound.networks.one_block import layers_in_one_block
+from rootbound.networks.one_block import count_layers_in_one_block
 from rootbound.records import Evaluation
 from rootbound.report.headline import describe_gains
 from rootbound.suites import Suite
@@ -129,7 +129,7 @@ def test_units_in_another_order_and_of_another_size_are_alike(
 
 def test_an_opaque_network_is_said_to_be_seen_as_one_block(toy_tasks: TaskPair) -> None:
     model = Classifier(Opaque(*mlp(16, 16)), nn.Linear(16, 3))
-    assert layers_in_one_block(model) == 2
+    assert count_layers_in_one_block(model) == 2
     found = compare([Plain(Recipe(epochs=1))], toy_tasks, model, suite=SUITE, seeds=1)
     assert found.context["layers"] == 2
     assert UNSEEN in found_in(found)
@@ -151,7 +151,7 @@ def test_an_opaque_network_is_said_to_be_seen_as_one_block(toy_tasks: TaskPair) 
     ],
 )
 def test_layers_that_one_block_holds(backbone: nn.Module, layers: int | None) -> None:
-    assert layers_in_one_block(Classifier(backbone, nn.Linear(16, 3))) == layers
+    assert count_layers_in_one_block(Classifier(backbone, nn.Linear(16, 3))) == layers
 
 
 class Closed(nn.Module):

@@ -14,7 +14,7 @@ import pytest
 import rootbound as rb
 from rootbound.data import TaskPair
 from rootbound.evaluation.contenders import Contender
-from rootbound.evaluation.context import specification
+from rootbound.evaluation.context import build_specification
 from rootbound.methods import Plain
 from rootbound.networks import Classifier
 from rootbound.records import Spec
@@ -27,7 +27,7 @@ def digest(tasks: TaskPair, suite: Suite, model: Classifier, *, trains: bool = T
         Contender("defended", "it", model, method),
         Contender("scratch", "scratch", model),
     ]
-    return specification(tasks, suite, 1, contenders).digest
+    return build_specification(tasks, suite, 1, contenders).digest
 
 
 def test_other_samples_of_the_defender_are_another_run(

@@ -26,7 +26,7 @@ from rootbound.attacks import (
 from rootbound.cli.main import main
 from rootbound.data import TaskPair
 from rootbound.evaluation import evaluate, jobs
-from rootbound.evaluation.harness import failed_records
+from rootbound.evaluation.harness import make_failed_records
 from rootbound.evaluation.plan import BETWEEN_DRAWS, Assignment, Subject
 from rootbound.evaluation.timed_plan import FACTOR, TimedPlan, list_rounds
 from rootbound.methods import BestResponse
@@ -225,7 +225,7 @@ def test_a_round_is_expected_to_take_what_such_rounds_took(
     coming, took = plan.begin(Subject("defended", "defended", 0, toy_model)), list[float]()
     while coming:
         took.append(sum(len(one.trials) for one in coming))
-        done = [(one, failed_records(one, ValueError("no matter"))) for one in coming]
+        done = [(one, make_failed_records(one, ValueError("no matter"))) for one in coming]
         coming = []
         for one, failed in done:
             coming += plan.advance(one, [replace(record, seconds=1.0) for record in failed])

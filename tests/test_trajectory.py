@@ -16,10 +16,10 @@ from rootbound.data import Batch
 from rootbound.methods.shared.trajectory import (
     OptimiserName,
     Step,
+    make_term_with_gradient,
+    restore_afterwards,
     suppression_loss,
     trajectory_gradient,
-    undone,
-    with_gradient,
 )
 from rootbound.methods.shared.unrolled import InnerOptimiser, Unrolled
 from rootbound.networks import Classifier
@@ -90,7 +90,7 @@ def test_accumulated_gradient_equals_that_of_kept_graphs(
 def test_what_went_wrong_on_the_way_is_undone_too() -> None:
     network = small_network()
     before = state(network)
-    with pytest.raises(ZeroDivisionError), undone(network):
+    with pytest.raises(ZeroDivisionError), restore_afterwards(network):
         network(small_batches(1)[0][0])
         with torch.no_grad():
             network.head.weight.zero_()
@@ -109,7 +109,7 @@ def test_frozen_parameters_stay_out_of_it() -> None:
 def test_a_found_gradient_as_a_term_of_a_loss() -> None:
     parameters = [nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(4))]
     wanted = [torch.randn(2, 3), torch.randn(4)]
-    got = torch.autograd.grad(with_gradient(parameters, wanted), parameters)
+    got = torch.autograd.grad(make_term_with_gradient(parameters, wanted), parameters)
     assert all(torch.equal(one, other) for one, other in zip(got, wanted, strict=True))
 
 

@@ -16,7 +16,7 @@ import pytest
 from rootbound import report
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.cli import main
-from rootbound.cli.gate import command_for_more
+from rootbound.cli.gate import build_command_for_more
 from rootbound.cli.options import FolderOptions
 from rootbound.core.errors import InputError
 from rootbound.data import TaskPair
@@ -249,7 +249,7 @@ def test_the_command_keeps_what_was_given_but_for_what_it_changes(
         out="old", command=("audit", "--seeds=1", "m.st", "--minutes", "3", "--suite=demo-2",
                             "--out", "old", "--fail-if-advantage-over", "-1", "--device", "cpu"),
     )  # fmt: skip
-    words = command_for_more(found, judgement, given, RunFolder(tmp_path)).split()
+    words = build_command_for_more(found, judgement, given, RunFolder(tmp_path)).split()
     kept = "rootbound audit m.st --suite=demo-2 --fail-if-advantage-over -1 --device cpu --seeds 1"
     assert " ".join(words).startswith(f"{kept} --until-decided")
     assert words[-2:] == ["--out", f"{tmp_path}-2"]
@@ -274,7 +274,7 @@ def test_the_command_asks_for_enough_draws(
     cell = metrics.CellEnd(5, "undecided", 30.0, 20.0, 40.0, 3, needed)
     decision = metrics.Decision("defended", 25.0, "undecided", (cell,))
     given = FolderOptions(out="old", command=("audit", "m.st", "--draws", "7"))
-    words = command_for_more(
+    words = build_command_for_more(
         found, Judgement(decision, "undecided", ()), given, RunFolder(tmp_path)
     ).split()
     assert words[words.index("--seeds") + 1] == str(seeds)

@@ -13,7 +13,7 @@ import pytest
 
 import rootbound as rb
 from rootbound.cli import audit, options
-from rootbound.cli.words import OPTIONS, in_options
+from rootbound.cli.words import OPTIONS, name_options
 from rootbound.core.errors import InputError
 
 PACKAGE = Path(__file__).parents[1] / "src" / "rootbound"
@@ -53,7 +53,7 @@ def test_every_option_that_errors_are_told_in_exists() -> None:
 
 def test_the_command_line_names_options() -> None:
     error = InputError("a share", "2", "correct `holdout`, or `something`")
-    assert in_options(str(error)).endswith("correct --holdout, or `something`")
+    assert name_options(str(error)).endswith("correct --holdout, or `something`")
 
 
 def test_python_names_arguments(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from rootbound.core.errors import InputError
 from rootbound.evaluation import jobs
-from rootbound.execution import Engine, InProcess, Pool, engine_for, program
+from rootbound.execution import Engine, InProcess, Pool, make_engine, program
 from rootbound.execution.worker import Worker
 
 A_FILE = str(Path(__file__))
@@ -40,7 +40,7 @@ def test_more_workers_need_a_program_that_is_a_file(
     vars(main).update(attributes)
     monkeypatch.setitem(sys.modules, "__main__", main)
     with caplog.at_level(logging.WARNING, logger="rootbound"):
-        engine = engine_for(wanted)
+        engine = make_engine(wanted)
     if is_file:
         assert isinstance(engine, Pool) and not caplog.messages
         return
@@ -51,14 +51,14 @@ def test_more_workers_need_a_program_that_is_a_file(
 
 def test_the_tests_themselves_have_workers() -> None:
     """Whatever runs them: else every test of two workers would be one of none."""
-    assert engine_for(2) == Pool(2)
+    assert make_engine(2) == Pool(2)
 
 
 def test_one_worker_and_engines_of_others_are_said_nothing_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
-    assert engine_for(1) == InProcess() == engine_for(InProcess())
+    assert make_engine(1) == InProcess() == make_engine(InProcess())
     assert not caplog.messages
 
 
@@ -70,10 +70,10 @@ def test_a_worker_that_runs_the_program_again_ends_there(
     monkeypatch.setattr("os._exit", codes.append)
     worker = SimpleNamespace(name=name, _inheriting=True)
     monkeypatch.setattr("multiprocessing.process.current_process", lambda: worker)
-    engine_for(1)
+    make_engine(1)
     assert codes == [program.UNGUARDED] * starts
     del worker._inheriting  # what it is once it has begun
-    engine_for(1)
+    make_engine(1)
     assert len(codes) == starts
 
 
@@ -85,7 +85,7 @@ def test_a_worker_that_runs_the_program_again_ends_there(
     ],
 )
 def test_a_failed_start_is_told_with_its_cause(code: int, cause: str) -> None:
-    said = str(program.failed_start(code))
+    said = str(program.failed_start_error(code))
     assert cause in said and '`if __name__ == "__main__":`' in said and "limit" not in said
 
 
@@ -152,7 +152,7 @@ def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 1, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.endswith(str(program.failed_start(program.UNGUARDED)))
+    assert last.endswith(str(program.failed_start_error(program.UNGUARDED)))
 
 
 class Vanishing:

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from rootbound.core.errors import InputError
-from rootbound.execution import Engine, InProcess, Pool, WorkerDied, engine_for, worker
+from rootbound.execution import Engine, InProcess, Pool, WorkerDied, make_engine, worker
 
 
 def work(job: int, offset: int) -> tuple[int, int, int]:
@@ -72,9 +72,9 @@ def test_this_process_does_jobs_in_order_and_gets_its_threads_back() -> None:
 
 
 def test_a_number_of_workers_is_an_engine() -> None:
-    assert [engine_for(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
+    assert [make_engine(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
     with pytest.raises(InputError, match="workers of at least 1"):
-        engine_for(0)
+        make_engine(0)
     with pytest.raises(InputError, match="workers of at least 1; got 0; raise it"):
         Pool(0)
 

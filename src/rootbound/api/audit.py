@@ -22,7 +22,7 @@ from rootbound.core.files import as_path
 from rootbound.data import Scaling, Tasks
 from rootbound.evaluation import evaluate
 from rootbound.evaluation.attacker import count_labels
-from rootbound.execution import Engine, engine_for
+from rootbound.execution import Engine, make_engine
 from rootbound.networks import Classifier
 from rootbound.networks.given import find_device_of
 from rootbound.networks.wrapping import require_network
@@ -94,7 +94,7 @@ def audit(  # noqa: PLR0913  # all but three are named
         adaptive=(*find_adaptive(network), *require_attacks(adaptive, "adaptive")),
         suite=chosen if minutes is None else chosen.within(minutes),
         seeds=seeds,
-        workers=engine_for(workers, str(find_device_of(network))),
+        workers=make_engine(workers, str(find_device_of(network))),
         folder=None if path is None else RunFolder(path),
     )
     return Verdict(evaluation, path)

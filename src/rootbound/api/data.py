@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from rootbound import datasets
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.data import Scaling
 from rootbound.datasets import Dataset, HashedWords, Layout, Tokeniser
 from rootbound.datasets.in_memory import InMemory, scaled
@@ -77,5 +77,5 @@ def _read_layout(given: dict[str, Any]) -> Layout:
     known = [part.name for part in fields(Layout)]
     for name in given:
         if name not in known:
-            raise unknown_name("setting of the layout", name, known)
+            raise unknown_name_error("setting of the layout", name, known)
     return Layout(**given)

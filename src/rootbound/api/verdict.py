@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from markupsafe import escape
 
 from rootbound import report
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.core.files import as_path
 from rootbound.flags import Raised, flags
 from rootbound.metrics import Estimate
@@ -202,7 +202,7 @@ class Verdict:
             )
         known = metrics.methods(self.evaluation)
         if model not in known:
-            raise unknown_name("model", model, known)
+            raise unknown_name_error("model", model, known)
         return model
 
     def _find_labels(self, labels: Labels, budgets: Sequence[int | None]) -> int | None:

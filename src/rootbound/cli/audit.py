@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from rootbound.cli import options as shared
-from rootbound.cli.gate import CODES, SHOWN_TO_HOLD, command_for_more
+from rootbound.cli.gate import CODES, SHOWN_TO_HOLD, build_command_for_more
 from rootbound.cli.networks import (
     NetworkSource,
     refuse_network,
@@ -132,7 +132,7 @@ def run(options: Options) -> int:
     judgement, command = None, ""
     if limit is not None:
         judgement = judge(evaluation, "defended", limit, flags(evaluation))
-        command = command_for_more(evaluation, judgement, options.folder, settings.folder)
+        command = build_command_for_more(evaluation, judgement, options.folder, settings.folder)
     present(evaluation, settings.folder, limit, command)
     lines = describe_gains(evaluation, "defended")
     if judgement is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.core.user_code import load_named
 from rootbound.networks import MODELS
 
@@ -56,7 +56,7 @@ def call_factory(make: Callable[..., Any], name: str) -> nn.Module:
     except (Exception, SystemExit) as error:  # it is the user's code
         raise InputError(
             f"to be able to call {name}",
-            f"{type(error).__name__}: {first_line(error)}",
+            f"{type(error).__name__}: {take_first_line(error)}",
             "correct the function; it is called with the number of classes, if it asks for "
             "`classes`, and with nothing else",
         ) from None

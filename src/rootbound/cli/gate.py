@@ -25,7 +25,7 @@ SWITCHES = ("--until-decided",)
 """Those of them that have no value."""
 
 
-def command_for_more(
+def build_command_for_more(
     evaluation: Evaluation, judgement: Judgement, given: FolderOptions, folder: RunFolder
 ) -> str:
     """Return the command that continues a run and adds draws until its gate is decided.

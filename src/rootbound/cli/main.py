@@ -17,9 +17,9 @@ from types import FrameType, ModuleType
 from jsonargparse import ArgumentError
 
 from rootbound.cli.parser import read_options
-from rootbound.cli.words import in_options
+from rootbound.cli.words import name_options
 from rootbound.core import progress
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.core.memory import keep_freed_memory
 
 COMMANDS = {
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return outcome
     except (InputError, ArgumentError) as error:
-        return _complain(in_options(str(error)), BAD_INPUT)
+        return _complain(name_options(str(error)), BAD_INPUT)
     except Terminated:
         return _complain("terminated; what was finished is on disk", TERMINATED)
     except KeyboardInterrupt:
@@ -113,7 +113,7 @@ def load_command(name: str) -> ModuleType:
         InputError: There is no such command.
     """
     if name not in COMMANDS:
-        raise unknown_name("command", name, COMMANDS)
+        raise unknown_name_error("command", name, COMMANDS)
     # Commands import torch, which takes seconds, so only the requested one is loaded.
     with progress.step("loading the program"):
         return importlib.import_module(f"rootbound.cli.{name}")

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from docstring_parser import parse
 
 from rootbound.cli.help import entry, width_of_help
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.core.user_code import load_named
 from rootbound.methods import METHODS, BestResponse, Method
 
@@ -44,7 +44,7 @@ def _find(name: str) -> type[Method]:
         return BestResponse
     found = load_named(name) or METHODS.get(name)
     if found is None:
-        raise unknown_name("method", name, METHODS)
+        raise unknown_name_error("method", name, METHODS)
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise InputError("a subclass of rootbound.Method", name, "name another class")
     return found

@@ -14,8 +14,8 @@ from rootbound.cli.method_help import find_method_for_help, method_help
 from rootbound.cli.misspelt import check_settings
 from rootbound.cli.options import RecipeOptions
 from rootbound.core.devices import emulates_bfloat16, find_device
-from rootbound.core.errors import InputError, unknown_name
-from rootbound.core.user_code import importable_name, load_named
+from rootbound.core.errors import InputError, unknown_name_error
+from rootbound.core.user_code import load_named, make_importable_name
 from rootbound.methods import METHODS, Method, Plain
 from rootbound.methods.names import name_methods
 from rootbound.records.configuration import divide_call, divide_list
@@ -68,9 +68,9 @@ def _load_settings(text: str) -> Any:
 
 
 def _make_importable(name: str) -> str:
-    name = importable_name(name)
+    name = make_importable_name(name)
     if name.isidentifier() and name not in METHODS:
-        raise unknown_name("method", name, METHODS)
+        raise unknown_name_error("method", name, METHODS)
     return name
 
 
@@ -109,7 +109,7 @@ def _read_method(word: str) -> Method:
     name, settings = divide_call(word)
     kind = METHODS.get(name) or load_named(name)
     if kind is None:
-        raise unknown_name("method", name, METHODS)
+        raise unknown_name_error("method", name, METHODS)
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise InputError("a class derived from rootbound.Method", repr(name), "correct --methods")
     try:

@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentError
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 
 REFUSED = re.compile(
     r"(?:Group '(?P<group>[^']+)' does not accept o|O)ption '(?P<option>[^']+)'"
@@ -34,7 +34,7 @@ KINDS = {
 CLASS = re.compile(r"class_path '(?P<path>[\w.]+)'")
 
 
-def unknown_option(flag: str, known: Iterable[str]) -> InputError:
+def unknown_option_error(flag: str, known: Iterable[str]) -> InputError:
     """Return the error for an option that a command does not have, with the nearest it has.
 
     Args:
@@ -42,7 +42,7 @@ def unknown_option(flag: str, known: Iterable[str]) -> InputError:
         known: All options, with their dashes.
     """
     names = [one for one in known if one.startswith("--") and "." not in one and one[-1] != "+"]
-    return unknown_name("known option", flag.partition(".")[0], names)
+    return unknown_name_error("known option", flag.partition(".")[0], names)
 
 
 def explain(error: ArgumentError, known: Iterable[str]) -> Exception:
@@ -59,12 +59,12 @@ def explain(error: ArgumentError, known: Iterable[str]) -> Exception:
         return error
     name = ".".join(filter(None, (found["group"], found["option"], found["argument"])))
     if (named := CLASS.search(str(error))) is None:
-        return unknown_option(name if name.startswith("-") else f"--{name}", known)
+        return unknown_option_error(name if name.startswith("-") else f"--{name}", known)
     kind = _find_class(named["path"])
-    return error if kind is None else unknown_setting(kind, name.lstrip("-"), "--method.")
+    return error if kind is None else unknown_setting_error(kind, name.lstrip("-"), "--method.")
 
 
-def unknown_setting(kind: type[Any], name: str, prefix: str = "") -> InputError:
+def unknown_setting_error(kind: type[Any], name: str, prefix: str = "") -> InputError:
     """Return the error for a setting that a class does not have, with the nearest it has.
 
     Args:
@@ -72,7 +72,7 @@ def unknown_setting(kind: type[Any], name: str, prefix: str = "") -> InputError:
         name: The setting; nested ones have a dot.
         prefix: The prefix with which it was written.
     """
-    return unknown_name(f"setting of {kind.__name__}", name, _settings(kind), prefix)
+    return unknown_name_error(f"setting of {kind.__name__}", name, _settings(kind), prefix)
 
 
 def check_settings(kind: type[Any], names: Iterable[str]) -> None:
@@ -86,7 +86,7 @@ def check_settings(kind: type[Any], names: Iterable[str]) -> None:
         head, dot, _ = name.partition(".")
         inside = any(one.startswith(f"{head}.") for one in known)
         if name not in known and not (dot and head in known and not inside):
-            raise unknown_setting(kind, name)
+            raise unknown_setting_error(kind, name)
 
 
 def _find_class(path: str) -> type[Any] | None:

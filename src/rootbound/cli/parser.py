@@ -19,7 +19,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from rootbound.cli.described import Described, describe
 from rootbound.cli.help import ALL, brief_help, full_help
-from rootbound.cli.misspelt import explain, unknown_option
+from rootbound.cli.misspelt import explain, unknown_option_error
 from rootbound.core.errors import InputError
 
 
@@ -30,7 +30,7 @@ class _Parser(ArgumentParser):
         super().__init__(*arguments, allow_abbrev=False, **settings)
 
 
-def parser_of(name: str, command: ModuleType) -> ArgumentParser:
+def build_parser(name: str, command: ModuleType) -> ArgumentParser:
     """Return the parser of a command's options."""
     parser = _Parser(prog=f"rootbound {name}", description=command.__doc__, exit_on_error=False)
     parser.add_argument("--config", action="config", help="YAML file with any of these options")
@@ -52,13 +52,13 @@ def read_options(command: ModuleType, words: Sequence[str]) -> Any:
         show = full_help if ALL in rest else brief_help
         sys.stdout.write(show(name, command))
         raise SystemExit(0)
-    parser = parser_of(name, command)
+    parser = build_parser(name, command)
     known = [flag for flag in parser._option_string_actions if flag.startswith("--")]
     for word in rest:
         flag = word.partition("=")[0]
         # After a dot follows a setting of the option's value, which the parser checks.
         if flag.startswith("--") and flag.partition(".")[0] not in known:
-            raise unknown_option(flag, [*known, ALL])
+            raise unknown_option_error(flag, [*known, ALL])
     try:
         parsed = parser.parse_args(getattr(command, "prepare", list)(rest))
     except ArgumentError as error:

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.records import (
     Difference,
     Evaluation,
     RunFolder,
     Spec,
-    difference,
+    compare_runs,
     find_runs,
     has_spec,
-    spec_by_records,
+    read_spec_from_records,
 )
 
 SHOWN = 10
@@ -40,7 +40,7 @@ class Options:
 def run(options: Options) -> int | list[str]:
     """Run the action; return the exit code, or the command that resumes a run."""
     if options.action not in ACTIONS:
-        raise unknown_name("command", options.action, ACTIONS)
+        raise unknown_name_error("command", options.action, ACTIONS)
     return ACTIONS[options.action]([Path(folder) for folder in options.folders])
 
 
@@ -116,10 +116,10 @@ def _diff(folders: Sequence[Path]) -> int:
     bare = [name for name, path in zip("AB", (one, other), strict=True) if not has_spec(path)]
     if bare:  # published records have no spec beside them
         lines.append(f"no spec in {' and '.join(bare)}: below is what records say of it")
-        specs = [spec_by_records(run) for run in runs]
+        specs = [read_spec_from_records(run) for run in runs]
     else:
         specs = [Spec.load(folder) for folder in (one, other)]
-    found = difference((specs[0], runs[0]), (specs[1], runs[1]))
+    found = compare_runs((specs[0], runs[0]), (specs[1], runs[1]))
     sys.stdout.write("\n".join([*lines, *_described(found)]) + "\n")
     return 0
 

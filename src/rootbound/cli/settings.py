@@ -13,7 +13,7 @@ from rootbound.core import distributed
 from rootbound.core.devices import find_device
 from rootbound.core.errors import InputError
 from rootbound.core.user_code import load_named
-from rootbound.execution import Engine, RayCluster, engine_for
+from rootbound.execution import Engine, RayCluster, make_engine
 from rootbound.records import RunFolder, has_spec
 from rootbound.suites import Suite, find_suite
 
@@ -116,7 +116,7 @@ def _read_engine(options: AttackOptions) -> Engine:
     if options.ray is None:
         default = max(1, min(os.cpu_count() or 1, 8))
         workers = default if options.workers is None else options.workers
-        return engine_for(workers, str(find_device(options.device)))
+        return make_engine(workers, str(find_device(options.device)))
     if options.workers is not None:
         raise InputError("--workers or --ray", "both", "leave one out")
     return RayCluster(options.ray, device=options.device)

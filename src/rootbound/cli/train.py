@@ -26,7 +26,7 @@ from rootbound.data import Data, TaskPair
 from rootbound.flags import ONE_BLOCK
 from rootbound.methods import METHODS, Method
 from rootbound.networks import Classifier
-from rootbound.networks.one_block import layers_in_one_block
+from rootbound.networks.one_block import count_layers_in_one_block
 from rootbound.publishing import Origin, save_model
 from rootbound.records import Configuration
 from rootbound.report.balance import IMBALANCED
@@ -110,7 +110,7 @@ def run(options: Options) -> int:
         require_whole("seed", options.seed, SEEDS)
         with progress.step("reading model and data"):
             training = _resolve(options)
-        if layers_in_one_block(training.model) is not None and distributed.is_main_process():
+        if count_layers_in_one_block(training.model) is not None and distributed.is_main_process():
             log.warning("%s", ONE_BLOCK)
         make_folder(path.parent)
         state = TrainingState(Path(f"{path}.unfinished"), 60 * options.checkpoint_every)

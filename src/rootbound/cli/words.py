@@ -32,6 +32,6 @@ OPTIONS = {
 QUOTED = re.compile("`([a-z_]+)`")
 
 
-def in_options(text: str) -> str:
+def name_options(text: str) -> str:
     """Return an error message with options instead of the arguments that it names."""
     return QUOTED.sub(lambda match: OPTIONS.get(match[1], match[0]), text)

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16")
@@ -29,7 +29,7 @@ def find_device(name: str) -> torch.device:
     """
     kind = name.partition(":")[0]
     if kind not in DEVICES:
-        raise unknown_name("device", name, DEVICES)
+        raise unknown_name_error("device", name, DEVICES)
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -95,7 +95,7 @@ def computing_in(precision: str) -> Iterator[None]:
         InputError: The precision is unknown.
     """
     if precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
+        raise unknown_name_error("precision", precision, PRECISIONS)
     before = _precision.set(precision)
     try:
         yield

@@ -24,7 +24,7 @@ class InputError(ValueError):
 
 
 @contextlib.contextmanager
-def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
+def explain_errors(expected: str, fix: str) -> Iterator[None]:
     """Turn whatever the code of others raises into an `InputError` with its first line."""
     try:
         yield
@@ -33,10 +33,10 @@ def told_in_one_line(expected: str, fix: str) -> Iterator[None]:
     except Exception as error:
         # The message of a KeyError is only a name.
         kind = "KeyError: " if isinstance(error, KeyError) else ""
-        raise InputError(expected, kind + first_line(error), fix) from None
+        raise InputError(expected, kind + take_first_line(error), fix) from None
 
 
-def unknown_name(
+def unknown_name_error(
     kind: str,
     name: object,
     known: Iterable[str],
@@ -60,6 +60,6 @@ def unknown_name(
     return InputError(f"a {kind} out of {', '.join(names)}", repr(got), hint)
 
 
-def first_line(error: BaseException, length: int = 160) -> str:
+def take_first_line(error: BaseException, length: int = 160) -> str:
     """Return the first line of an error's message, or its class where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0][:length]

@@ -18,7 +18,7 @@ from functools import cache
 from numbers import Integral
 from typing import Annotated, Any, get_args, get_type_hints
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def check(settings: object) -> None:
         value = getattr(settings, name)
         if isinstance(value, str):
             if words and value not in words:
-                raise unknown_name(f"value of {name}", value, words)
+                raise unknown_name_error(f"value of {name}", value, words)
             if not words:
                 raise InputError(f"a number for {name}", repr(value), "give one")
         elif value is not None:

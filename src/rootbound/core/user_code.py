@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 
 PREFIX = "rootbound_user_"
 """Prefix of the module names of these files; no import statement finds them."""
@@ -35,7 +35,7 @@ def load_code(path: str | Path) -> ModuleType:
         specification.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's file may raise anything
         del sys.modules[name]
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        reason = f"{type(error).__name__}: {take_first_line(error)}"
         raise InputError(f"to be able to run {path}", reason, "correct the file") from None
     return module
 
@@ -65,7 +65,7 @@ def load_named(name: str) -> object | None:
     return named
 
 
-def importable_name(name: str) -> str:
+def make_importable_name(name: str) -> str:
     """Return the dotted name of the object that `file.py:name` names; other names unchanged.
 
     Raises:
@@ -77,7 +77,7 @@ def importable_name(name: str) -> str:
     return f"{load_code(path).__name__}.{attribute}"
 
 
-def loaded_code() -> list[ModuleType]:
+def list_loaded_code() -> list[ModuleType]:
     """Return the modules of the user's files, in the order in which they were loaded."""
     return [module for name, module in sys.modules.items() if name.startswith(PREFIX)]
 
@@ -90,7 +90,7 @@ class CarriedCode:
 
     def __reduce__(self) -> tuple[Callable[[list[str]], CarriedCode], tuple[list[str]]]:
         """Pickle the full paths of the files."""
-        return _load_files, ([str(module.__file__) for module in loaded_code()],)
+        return _load_files, ([str(module.__file__) for module in list_loaded_code()],)
 
 
 def _load_files(paths: list[str]) -> CarriedCode:

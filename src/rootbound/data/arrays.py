@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import data as torch_data
 
-from rootbound.core.errors import InputError, told_in_one_line
+from rootbound.core.errors import InputError, explain_errors
 from rootbound.data.mapped import MappedRows
 
 AT_ONCE = 256
@@ -82,7 +82,7 @@ def gather(source: object) -> tuple[object, object]:
         loader = torch_data.DataLoader(cast("torch_data.Dataset[Any]", source), AT_ONCE)
     else:
         raise InputError(EXPECTED, type(source).__name__, "pass (inputs, labels)")
-    with told_in_one_line(
+    with explain_errors(
         f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
         "give the data set a transform that makes tensors of one size",
     ):
@@ -134,7 +134,7 @@ def _without_shuffling(loader: torch_data.DataLoader[Any]) -> torch_data.DataLoa
 def _as_tensor(values: object, expected: str) -> Tensor:
     if isinstance(values, Tensor):
         return values
-    with told_in_one_line(expected, "convert them first"):
+    with explain_errors(expected, "convert them first"):
         array = np.asarray(values)
         if array.dtype.kind in "OSU":
             words = "objects" if array.dtype.kind == "O" else "words"

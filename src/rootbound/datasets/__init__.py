@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.datasets.classes import ALL, describe, parse_classes
 from rootbound.datasets.conversion import fitted
 from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
@@ -100,7 +100,7 @@ def _read(name: str, layout: Layout) -> Dataset | Texts:
             f"a folder or an .npz file at {name}", "no such folder",
             f"check the path; a data set of the hub is {HUB}OWNER/NAME",
         )  # fmt: skip
-    raise unknown_name(
+    raise unknown_name_error(
         "data set (or a folder, an .npz file, or hf:NAME of the hub)", name, DATASETS,
         otherwise="check the path",
     )  # fmt: skip

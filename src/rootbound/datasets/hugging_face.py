@@ -12,7 +12,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
 from rootbound.datasets.holdout import hold_out, refuse_holdout
 from rootbound.datasets.image_columns import (
@@ -173,7 +173,7 @@ def _load_parts(
     except Exception as error:  # the library that reads the format may raise anything
         raise InputError(
             f"a data set that `datasets` can load at {name}",
-            first_line(_find_cause(error)),
+            take_first_line(_find_cause(error)),
             "check the name or the files",
         ) from None
 

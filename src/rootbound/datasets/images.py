@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from rootbound.core import progress
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.datasets.cache import Part, collect
 from rootbound.datasets.dataset import Dataset, Layout, build_dataset
 from rootbound.datasets.pixels import IN_WORDS, Change, Kind, Picture, read_pixels
@@ -126,7 +126,7 @@ def _read(files: ImageFiles, number: int, kind: Kind | None, layout: Layout) -> 
             picture = read_pixels(image)
         wider = picture.kind if kind is None else kind.join(picture.kind)
     except Exception as error:  # a damaged file may fail in any way
-        reason = first_line(error, 120)
+        reason = take_first_line(error, 120)
         if layout.skip_unreadable:
             log.warning("left out the image at %s: %s", files.locate(number), reason)
             return None

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from rootbound.core.errors import InputError, told_in_one_line
+from rootbound.core.errors import InputError, explain_errors
 from rootbound.data import Data, Scaling
 from rootbound.data.arrays import as_inputs, as_labels, gather, is_torch_dataset, list_names
 from rootbound.datasets.arrays import read_inputs
@@ -174,9 +174,7 @@ def scaled(data: Dataset, scaling: Scaling) -> Dataset:
 
 def _stack(samples: Sequence[Any]) -> Tensor | np.ndarray[Any, Any]:
     """Stack samples, which are tensors, arrays or PIL images, into one tensor or array."""
-    with told_in_one_line(
-        "a list of inputs that are all of a size", "resize them, or pass an array"
-    ):
+    with explain_errors("a list of inputs that are all of a size", "resize them, or pass an array"):
         if isinstance(samples[0], Tensor):
             return torch.stack(list(samples))
         return np.stack([np.asarray(sample) for sample in samples])
@@ -184,7 +182,7 @@ def _stack(samples: Sequence[Any]) -> Tensor | np.ndarray[Any, Any]:
 
 def _number_names(labels: Sequence[object]) -> tuple[tuple[str, ...], list[Any]] | None:
     """Return sorted names of classes and numbered labels; None if labels are numbers already."""
-    with told_in_one_line("one label per sample", "pass them as an array"):
+    with explain_errors("one label per sample", "pass them as an array"):
         arrays = [np.asarray(part) for part in labels if not isinstance(part, Tensor)]
     words = all(array.ndim == 1 and len(array) and isinstance(array[0], str) for array in arrays)
     if len(arrays) < len(labels) or not words:
@@ -232,7 +230,7 @@ def _holds_images(source: object) -> bool:
 def _read_labels(source: Any) -> Any:
     """Return the labels of a data set; torchvision stores them apart, so no image is opened."""
     targets = getattr(source, "targets", None)
-    with told_in_one_line("samples that are pairs of an image and a label", "correct the data set"):
+    with explain_errors("samples that are pairs of an image and a label", "correct the data set"):
         return [source[row][1] for row in range(len(source))] if targets is None else targets
 
 

@@ -16,7 +16,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.datasets.arrays import read_inputs, read_labels
 from rootbound.datasets.cache import CHUNK, Part, collect, describe_files
 from rootbound.datasets.classes import number_classes
@@ -70,7 +70,7 @@ def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     except Exception as error:  # NumPy parses headers as Python, which may raise anything
         raise InputError(
             f"a readable .npz file at {path}",
-            first_line(error),
+            take_first_line(error),
             "the file is damaged or holds objects",
         ) from None
     train, test = parts

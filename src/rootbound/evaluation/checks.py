@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.data import Task, Tasks
 from rootbound.datasets import holds_data
 from rootbound.evaluation.attacker import count_labels
@@ -95,7 +95,7 @@ def check_public(model: Classifier, task: Task) -> None:
         raise InputError(
             f"a public model that takes the {'texts' if texts else 'samples'} of {task.name}, of "
             f"shape {tuple(task.train.shape)}",
-            f"one that fails on them ({first_line(error, 120)})",
+            f"one that fails on them ({take_first_line(error, 120)})",
             "take one with the tokeniser of the audited model"
             if texts
             else "wrap it in a network that makes them fit, and give that as `public`",

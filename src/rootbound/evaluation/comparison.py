@@ -21,7 +21,7 @@ from rootbound.datasets.conversion import rotation_task
 from rootbound.evaluation.attacker import AttackerResources, count_labels
 from rootbound.evaluation.checks import check_comparison, refuse_data_folder
 from rootbound.evaluation.contenders import TAKEN, Contender, make_controls
-from rootbound.evaluation.context import describe_run, specification
+from rootbound.evaluation.context import build_specification, describe_run
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.full_plan import FullPlan
 from rootbound.evaluation.jobs import (
@@ -34,7 +34,7 @@ from rootbound.evaluation.limits import Limits
 from rootbound.evaluation.plan import Plan
 from rootbound.evaluation.timed_plan import TimedPlan
 from rootbound.evaluation.work import Work
-from rootbound.execution import Engine, engine_for
+from rootbound.execution import Engine, make_engine
 from rootbound.inspection.attributions import EXTRA, can_attribute
 from rootbound.methods import Method, find_method
 from rootbound.methods.names import name_methods
@@ -198,9 +198,9 @@ def _run(
     if folder is not None and not isinstance(folder, RunFolder):
         folder = RunFolder(as_path(folder, "folder"))
     seeds = require_whole("seeds", seeds, Range(at_least=1))
-    engine = engine_for(workers)
+    engine = make_engine(workers)
     check_comparison(contenders, tasks, suite)
-    spec = specification(tasks, suite, seeds, contenders)
+    spec = build_specification(tasks, suite, seeds, contenders)
     context = {"run": spec.digest, **describe_run(tasks, suite, seeds, contenders)}
     if suite.controls:
         controls = make_controls(contenders[-1].start, tasks.undesirable.train)

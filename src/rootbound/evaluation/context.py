@@ -24,7 +24,7 @@ from rootbound.evaluation.contenders import Contender
 from rootbound.methods import Method
 from rootbound.methods.known import find_kind
 from rootbound.networks import Classifier
-from rootbound.networks.one_block import layers_in_one_block
+from rootbound.networks.one_block import count_layers_in_one_block
 from rootbound.networks.origin import STRANGER
 from rootbound.networks.registry import short_name
 from rootbound.networks.weights import own_weights, weights_digest
@@ -53,7 +53,7 @@ def describe_run(
         "one_block": {
             contender.name: layers
             for contender in contenders
-            if (layers := layers_in_one_block(contender.start)) is not None
+            if (layers := count_layers_in_one_block(contender.start)) is not None
         },
         "new_head": [
             contender.name
@@ -108,7 +108,9 @@ def _count_parameters(model: Classifier) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def specification(tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]) -> Spec:
+def build_specification(
+    tasks: Tasks, suite: Suite, seeds: int, contenders: Sequence[Contender]
+) -> Spec:
     """Return everything that decides the results of a run: if a value differs, so does the run."""
     weights = {id(each.start): weights_digest(own_weights(each.start)) for each in contenders}
     # The number of attackers is left out, because a run with more of them extends one with fewer.

@@ -26,7 +26,7 @@ from rootbound.evaluation.attacker import (
 )
 from rootbound.evaluation.limits import Limits, TrialStopped
 from rootbound.evaluation.operations import FlopCounter
-from rootbound.evaluation.plan import Assignment, Subject, bundles, screen
+from rootbound.evaluation.plan import Assignment, Subject, group_into_bundles, screen
 from rootbound.evaluation.scoring import Score, score
 from rootbound.networks import Classifier
 from rootbound.records import Configuration, Record
@@ -81,7 +81,7 @@ def run_assignment(
     try:
         frozen, trainable = trials[0].cut(model, task.train)
     except Exception as error:  # the network is the user's code
-        return failed_records(replace(assignment, trials=trials), error)
+        return make_failed_records(replace(assignment, trials=trials), error)
     unlabelled = replace(task.train, labels=torch.zeros_like(task.train.labels))
     outputs: dict[Data, Data] = {}
     records: list[Record] = []
@@ -90,7 +90,7 @@ def run_assignment(
         try:
             draw = drawn.pass_through(frozen, outputs)
         except Exception as error:
-            records += failed_records(part, error)
+            records += make_failed_records(part, error)
             continue
         attacker = Attacker(
             train=draw.train,
@@ -104,7 +104,7 @@ def run_assignment(
         bench = _Bench(part, trainable, len(task.classes), draw, attacker, resources.limits)
         finished: dict[Attack, Record] = {}
         best: dict[str, _Result] = {}  # by family; the models of all other trials can be freed
-        for result in bench.run_all(bundles(trials)):
+        for result in bench.run_all(group_into_bundles(trials)):
             record = finished[result.trial] = result.record
             if record.error is None:
                 rivals = (best.get(record.family, result), result)
@@ -123,7 +123,7 @@ def _score_on_test_set(result: _Result, test: Data) -> Record:
         return replace(result.record, error=_describe_failure(error))
 
 
-def failed_records(assignment: Assignment, error: Exception) -> list[Record]:
+def make_failed_records(assignment: Assignment, error: Exception) -> list[Record]:
     """Return the records of trials that failed before they had begun, or with their process."""
     return [
         _make_record(assignment, budget, trial, Score(error=_describe_failure(error)))

@@ -13,11 +13,11 @@ import torch
 from rootbound.core import progress
 from rootbound.core.compiler import load_compiler
 from rootbound.core.devices import find_device, on, with_float64
-from rootbound.core.errors import first_line
+from rootbound.core.errors import take_first_line
 from rootbound.data import TaskPair, Tasks
 from rootbound.evaluation.attacker import AttackerResources, move_model
 from rootbound.evaluation.contenders import Contender
-from rootbound.evaluation.harness import failed_records, run_assignment
+from rootbound.evaluation.harness import make_failed_records, run_assignment
 from rootbound.evaluation.plan import Assignment, Subject, split_assignment
 from rootbound.execution import WorkerDied
 from rootbound.inspection.diagnosis import diagnose
@@ -106,7 +106,9 @@ def _try_pictures(model: Classifier, tasks: Tasks) -> dict[str, Array]:
     try:
         return make_pictures(model, tasks)
     except Exception as error:  # the network is the user's code
-        log.warning("no pictures of a network that fails on samples (%s)", first_line(error, 120))
+        log.warning(
+            "no pictures of a network that fails on samples (%s)", take_first_line(error, 120)
+        )
         return {}
 
 
@@ -128,7 +130,7 @@ def retry_in_parts(job: Job, death: WorkerDied, run_alone: Callable[[Job], Resul
         raise RuntimeError(f"{name}, seed {job.seed}, could not be prepared in two tries: {death}")
     parts = split_assignment(job)
     if not parts:
-        return failed_records(job, death)
+        return make_failed_records(job, death)
     records: list[Record] = []
     for part in parts:
         try:

@@ -81,7 +81,7 @@ class Plan(Protocol):
         """Return the plan's entries in the context of the finished run."""
 
 
-def bundles(trials: Iterable[Attack]) -> list[tuple[Attack, ...]]:
+def group_into_bundles(trials: Iterable[Attack]) -> list[tuple[Attack, ...]]:
     """Group trials that can be trained together."""
     groups: dict[Hashable, list[Attack]] = {}
     for trial in trials:
@@ -118,7 +118,7 @@ def assign(
     seed = subject.seed if attacker is None else attacker
     weights = seed if subject.arm == "scratch" and seed != subject.seed else None
     assignments = []
-    for group in map(bundles, groups.values()):
+    for group in map(group_into_bundles, groups.values()):
         for start in range(0, len(group), BUNDLES_PER_ASSIGNMENT):
             chosen = tuple(sum(group[start : start + BUNDLES_PER_ASSIGNMENT], ()))
             assignments.append(
@@ -149,7 +149,7 @@ def split_assignment(assignment: Assignment) -> list[Assignment]:
 
     The list is empty where there is a single trial, which cannot be split.
     """
-    groups = bundles(assignment.trials)
+    groups = group_into_bundles(assignment.trials)
     if len(groups) == len(assignment.budgets) == 1:
         groups = [(trial,) for trial in assignment.trials]
     parts = [

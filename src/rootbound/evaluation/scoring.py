@@ -109,7 +109,7 @@ class Score:
 def score(snapshots: Iterator[Snapshot], trials: int, draw: Draw, steps: int) -> list[Score]:
     """Score the snapshots at the checkpoints; one score for each trial trained together."""
     scores = [Score(position, trials) for position in range(trials)]
-    scored_steps = checkpoints(steps)
+    scored_steps = list_checkpoints(steps)
     for snapshot in _show_progress(snapshots, steps):
         if snapshot.step and snapshot.step not in scored_steps:
             continue
@@ -165,7 +165,7 @@ def _find_correct(logits: Tensor, data: Data) -> Tensor:
     return logits.argmax(-1) == data.labels.unsqueeze(1)
 
 
-def checkpoints(steps: int) -> set[int]:
+def list_checkpoints(steps: int) -> set[int]:
     """Return the steps at which models are scored: 3, 10, 32, 100, … and the last."""
     grid = (round(10 ** (half / 2)) for half in range(1, 2 * len(str(steps)) + 1))
     return {step for step in grid if step < steps} | {steps}

@@ -13,7 +13,7 @@ from rootbound.evaluation.plan import (
     Assignment,
     Subject,
     assign,
-    bundles,
+    group_into_bundles,
     list_draws,
     screen_benign,
     screen_blind,
@@ -273,7 +273,7 @@ def list_rounds(suite: Suite) -> Iterator[tuple[Attack, ...]]:
     first = len(suite.attacks) - suite.adaptive
     trials = (*suite.attacks[first:], *suite.attacks[:first])
     firsts = [
-        next((bundle for bundle in bundles(trials) if is_first(bundle[0])), ())
+        next((bundle for bundle in group_into_bundles(trials) if is_first(bundle[0])), ())
         for is_first in (
             lambda trial: trial.family == EXACT,
             lambda trial: trial.tier == "fine-tuning",
@@ -284,7 +284,7 @@ def list_rounds(suite: Suite) -> Iterator[tuple[Attack, ...]]:
         if not any(trial in bundle for bundle in firsts):
             tiers.setdefault(trial.tier, {}).setdefault(trial.family, []).append(trial)
     others = _take_turns(
-        _take_turns(map(bundles, families.values())) for families in tiers.values()
+        _take_turns(map(group_into_bundles, families.values())) for families in tiers.values()
     )
     yield from filter(None, firsts)
     while several := list(islice(others, BUNDLES_PER_ROUND)):

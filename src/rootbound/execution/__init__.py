@@ -11,10 +11,10 @@ from rootbound.execution.pool import Pool
 from rootbound.execution.program import can_be_run_again, end_unguarded_worker, say_why_one_worker
 from rootbound.execution.ray_cluster import RayCluster
 
-__all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "engine_for"]
+__all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "make_engine"]
 
 
-def engine_for(workers: int | Engine, device: str = "cpu") -> Engine:
+def make_engine(workers: int | Engine, device: str = "cpu") -> Engine:
     """Return an engine with this number of processes on a device; an engine is returned unchanged.
 
     If the program is no file that other processes could run, one worker is used, with a warning.

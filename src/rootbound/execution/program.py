@@ -8,7 +8,7 @@ import sys
 from multiprocessing import process
 from pathlib import Path
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 
 log = logging.getLogger(__name__)
 NAME = "rootbound-worker"
@@ -46,7 +46,7 @@ def end_unguarded_worker() -> None:
         os._exit(UNGUARDED)
 
 
-def failed_start(code: int | None) -> InputError:
+def failed_start_error(code: int | None) -> InputError:
     """Return the error for a worker that ended with this exit code before it could work."""
     if code == UNGUARDED:
         return InputError(
@@ -61,10 +61,10 @@ def failed_start(code: int | None) -> InputError:
     )
 
 
-def told_as_start(error: Exception) -> InputError:
+def unreadable_start_error(error: Exception) -> InputError:
     """Return the error for a worker that cannot unpickle its data or settings."""
     return InputError(
         "data and settings that other processes can be sent",
-        f"{type(error).__name__} at a worker's start: {first_line(error)}",
+        f"{type(error).__name__} at a worker's start: {take_first_line(error)}",
         "define what they are made of in a module, or use workers=1",
     )

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.core.memory import release_freed_memory
-from rootbound.core.user_code import loaded_code
+from rootbound.core.user_code import list_loaded_code
 from rootbound.execution.engine import (
     Crew,
     Engine,
@@ -111,7 +111,7 @@ class _Cluster(Crew[Job, Result]):
 
     def __post_init__(self) -> None:
         ray, needs = self.ray, self.needs
-        for module in loaded_code():
+        for module in list_loaded_code():
             # Other machines may not have the user's files.
             ray.cloudpickle.register_pickle_by_value(module)
         available = ray.cluster_resources()
@@ -202,7 +202,7 @@ class _Cluster(Crew[Job, Result]):
         except errors.RayTaskError as error:
             raise error.cause from None
         except errors.RayError as error:
-            raise WorkerDied(first_line(error)) from None
+            raise WorkerDied(take_first_line(error)) from None
 
 
 _shared_arguments: dict[str, tuple[Any, ...]] = {}
@@ -264,6 +264,6 @@ def _connect(ray: Any, address: str) -> None:
     except (OSError, RuntimeError, ValueError, OverflowError) as error:
         raise InputError(
             f"a Ray cluster at {address!r}",
-            first_line(error),
+            take_first_line(error),
             "start one with `ray start --head`",
         ) from None

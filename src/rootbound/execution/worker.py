@@ -23,7 +23,7 @@ from tqdm import tqdm
 from rootbound.core.memory import keep_freed_memory, release_freed_memory
 from rootbound.core.user_code import CarriedCode
 from rootbound.execution.engine import Job, Result, WorkerDied
-from rootbound.execution.program import NAME, failed_start, told_as_start
+from rootbound.execution.program import NAME, failed_start_error, unreadable_start_error
 
 LOST_ACCELERATOR = 70
 """Exit code of a process whose accelerator no longer works for it."""
@@ -133,7 +133,7 @@ class Worker(Generic[Job, Result]):
         # A process that a signal has ended, for example for lack of memory, may start next time.
         if has_begun or code is None or code < 0:
             return WorkerDied(_describe_death(code))
-        return failed_start(code)
+        return failed_start_error(code)
 
     def _has_begun(self) -> bool:
         with contextlib.suppress(EOFError, OSError):
@@ -186,7 +186,7 @@ def _serve(_code: CarriedCode, threads: int, line: Connection, begun: Connection
         except (EOFError, ConnectionError):
             raise
         except Exception as error:  # unpickling may raise anything
-            line.send((None, told_as_start(error)))
+            line.send((None, unreadable_start_error(error)))
             return
         begun.send_bytes(READY)
         begun.close()

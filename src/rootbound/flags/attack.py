@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rootbound.flags.flag import Case, Flag, best, lead, with_labels
+from rootbound.flags.flag import Case, Flag, find_best_trial, measure_lead, with_labels
 from rootbound.metrics.measures import strongest
 from rootbound.records import EXACT, PRACTICAL, Record
 
@@ -21,7 +21,7 @@ def _measure_whitening_lead(records: Sequence[Record]) -> float | None:
     whitened = [
         record for record in exact if "whitened" in (value for _, value in record.attack.leaves())
     ]
-    return lead(whitened, [record for record in records if record.family == PRACTICAL])
+    return measure_lead(whitened, [record for record in records if record.family == PRACTICAL])
 
 
 def _measure_lead_without_gradient(records: Sequence[Record]) -> float | None:
@@ -32,9 +32,9 @@ def _measure_lead_without_gradient(records: Sequence[Record]) -> float | None:
     ]
     # Repairs belong to neither group: they exist to restore blocked gradients.
     tuned = [record for record in records if record.tier == "fine-tuning"]
-    if tuned and best(tuned) is None and best(free) is not None:
+    if tuned and find_best_trial(tuned) is None and find_best_trial(free) is not None:
         return EVERYTHING
-    return lead(free, tuned)
+    return measure_lead(free, tuned)
 
 
 def _find_whitening_gap(case: Case) -> Iterator[str]:
@@ -71,7 +71,7 @@ def _find_edge(case: Case) -> Iterator[str]:
                 for record in records
                 if record.tier == tier and _read_rate(record) is not None
             ]
-            chosen = best(of_tier)
+            chosen = find_best_trial(of_tier)
             if chosen is None:
                 continue
             # Compare equal numbers of steps only: in a limited time, finalists get more steps.
@@ -84,7 +84,9 @@ def _find_edge(case: Case) -> Iterator[str]:
             if len(rates) < 3 or rate not in (rates[0], rates[-1]):
                 continue
             inner = rates[1] if rate == rates[0] else rates[-2]
-            gain = lead([chosen], [record for record in grid if _read_rate(record) == inner])
+            gain = measure_lead(
+                [chosen], [record for record in grid if _read_rate(record) == inner]
+            )
             if gain is None or gain > 1:
                 yield (
                     f"{chosen.attack.kind} is best at learning rate {rate:g} "
@@ -111,7 +113,7 @@ def _find_rising(case: Case) -> Iterator[str]:
             record for record in case.records if (record.stage, record.labels) == ("longer", labels)
         ]
         tuned = [record for record in records if record.tier in ("fine-tuning", "repair")]
-        chosen = best(longer) or best(tuned)
+        chosen = find_best_trial(longer) or find_best_trial(tuned)
         if chosen is None or len(chosen.test) < 2:
             continue
         gain = 100 * (chosen.test[-1] - max(chosen.test[:-1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rootbound.flags.flag import Case, Flag, share_above
+from rootbound.flags.flag import Case, Flag, find_share_above
 
 
 def _find_wrong_gradients(case: Case) -> Iterator[str]:
@@ -18,64 +18,64 @@ def _find_wrong_gradients(case: Case) -> Iterator[str]:
 
 def _find_gradient_detection(case: Case) -> Iterator[str]:
     words = "of inputs get different outputs with gradients on"
-    yield from share_above(case, "other_with_gradients", words, 0.01)
+    yield from find_share_above(case, "other_with_gradients", words, 0.01)
 
 
 def _find_recording_detection(case: Case) -> Iterator[str]:
     words = "of inputs get different outputs while inner tensors are recorded"
-    yield from share_above(case, "other_when_watched", words, 0.01)
+    yield from find_share_above(case, "other_when_watched", words, 0.01)
 
 
 def _find_training_detection(case: Case) -> Iterator[str]:
     words = (
         "of inputs get different outputs in train mode, with norms and dropout in evaluation mode"
     )
-    yield from share_above(case, "other_in_training", words, 0.01)
+    yield from find_share_above(case, "other_in_training", words, 0.01)
 
 
 def _find_batch_dependence(case: Case) -> Iterator[str]:
     words = "of inputs get different outputs alone, in another order, or in other batches"
-    yield from share_above(case, "other_in_company", words, 0.01)
+    yield from find_share_above(case, "other_in_company", words, 0.01)
 
 
 def _find_other_copies(case: Case) -> Iterator[str]:
     words = "of inputs get different outputs from a copy of the network"
-    yield from share_above(case, "other_in_copies", words, 0.01)
+    yield from find_share_above(case, "other_in_copies", words, 0.01)
 
 
 def _find_idle_weights(case: Case) -> Iterator[str]:
-    yield from share_above(
+    yield from find_share_above(
         case, "idle_weights", "of the weights have no influence on the outputs", 0.2
     )
 
 
 def _find_untrained_numbers(case: Case) -> Iterator[str]:
     words = "of the numbers that outputs depend on are not weights"
-    yield from share_above(case, "untrained_numbers", words, 0.01)
+    yield from find_share_above(case, "untrained_numbers", words, 0.01)
 
 
 def _find_out_of_sight(case: Case) -> Iterator[str]:
     words = "of the numbers that the network computes with are used out of sight"
-    yield from share_above(case, "out_of_sight", words, 0.01)
+    yield from find_share_above(case, "out_of_sight", words, 0.01)
 
 
 def _find_inner_gate(case: Case) -> Iterator[str]:
     words = "of undesirable inputs differ only while a gate inside is held open"
-    yield from share_above(case, "shut_out", words, 0.1)
+    yield from find_share_above(case, "shut_out", words, 0.1)
     words = (
         "of the variance of undesirable labels is explained only while a gate inside is held open"
     )
-    yield from share_above(case, "sent_elsewhere", words, 0.1)
+    yield from find_share_above(case, "sent_elsewhere", words, 0.1)
 
 
 def _find_two_branches(case: Case) -> Iterator[str]:
     words = "of the weights serve the inputs of one task only"
-    yield from share_above(case, "one_task_weights", words, 0.2)
+    yield from find_share_above(case, "one_task_weights", words, 0.2)
 
 
 def _find_jump(case: Case) -> Iterator[str]:
     words = "of the change between desirable and undesirable inputs is one jump"
-    yield from share_above(case, "jump_between_tasks", words, 0.1)
+    yield from find_share_above(case, "jump_between_tasks", words, 0.1)
 
 
 BEHAVIOUR_FLAGS = (

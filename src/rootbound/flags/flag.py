@@ -113,18 +113,18 @@ class Raised:
     evidence: str
 
 
-def best(records: Iterable[Record]) -> Record | None:
+def find_best_trial(records: Iterable[Record]) -> Record | None:
     """Return the finished trial that validation prefers, even if its test score is partial."""
     finished = (record for record in records if record.error is None and record.test)
     return max(finished, key=lambda record: record.preference, default=None)
 
 
-def lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
+def measure_lead(first: Sequence[Record], second: Sequence[Record]) -> float | None:
     """Return by how many points the best of some trials leads the best of others.
 
     The two are compared on the same test samples. None if all trials of one group failed.
     """
-    one, other = best(first), best(second)
+    one, other = find_best_trial(first), find_best_trial(second)
     if one is None or other is None:
         return None
     if one.accuracy is not None and other.accuracy is not None:
@@ -139,7 +139,7 @@ def with_labels(labels: int | None) -> str:
     return f"with {labels} label{'' if labels == 1 else 's'} per class"
 
 
-def share_above(case: Case, name: str, words: str, limit: float) -> Iterator[str]:
+def find_share_above(case: Case, name: str, words: str, limit: float) -> Iterator[str]:
     """Yield the evidence if a share is above a limit, and as far above the undefended share."""
     value, usual = case.values.get(name, 0.0), case.reference.get(name, 0.0)
     if value > limit and value > usual + limit:

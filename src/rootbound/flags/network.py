@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rootbound.flags.flag import Case, Flag, share_above
+from rootbound.flags.flag import Case, Flag, find_share_above
 
 
 def _find_above(case: Case, name: str, words: str, mild: float, strict: float) -> Iterator[str]:
@@ -39,11 +39,11 @@ def _find_tiny_gradients(case: Case) -> Iterator[str]:
 
 def _find_dead_units(case: Case) -> Iterator[str]:
     for task in ("desirable", "undesirable"):
-        yield from share_above(
+        yield from find_share_above(
             case, f"dead_units_{task}", f"of a layer's units are dead on {task} inputs", 0.2
         )
         words = f"of {task} inputs set a whole layer to 0"
-        yield from share_above(case, f"blank_inputs_{task}", words, 0.01)
+        yield from find_share_above(case, f"blank_inputs_{task}", words, 0.01)
 
 
 def _find_low_rank(case: Case) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _find_saturation(case: Case) -> Iterator[str]:
 def _find_not_finite(case: Case) -> Iterator[str]:
     for task in ("desirable", "undesirable"):
         words = f"of {task} inputs give NaN or infinity"
-        yield from share_above(case, f"not_finite_{task}", words, 0.0)
+        yield from find_share_above(case, f"not_finite_{task}", words, 0.0)
 
 
 def _find_train_mode_difference(case: Case) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _find_train_mode_difference(case: Case) -> Iterator[str]:
 
 
 def _find_changing_outputs(case: Case) -> Iterator[str]:
-    yield from share_above(
+    yield from find_share_above(
         case, "changing_outputs", "of inputs get different outputs in a second call", 0.0
     )
 

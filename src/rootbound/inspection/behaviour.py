@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rootbound.core.errors import first_line
+from rootbound.core.errors import take_first_line
 from rootbound.data import Data
 from rootbound.inspection.between import measure_jump
 from rootbound.inspection.branches import measure_branches
@@ -60,18 +60,18 @@ def measure_behaviour(
     few = [data.subset(FEW).batch(slice(None))[0] for data in tasks]
     if len({inputs.shape[1:] for inputs in few}) > 1:
         few = few[:1]
-    values = measured(measure_slopes, model, torch.cat(few))
-    values |= measured(measure_idle, model, torch.cat(few))
-    values |= measured(measure_sight, model, torch.cat(few))
-    values |= measured(_measure_outputs, model, tasks)
+    values = try_to_measure(measure_slopes, model, torch.cat(few))
+    values |= try_to_measure(measure_idle, model, torch.cat(few))
+    values |= try_to_measure(measure_sight, model, torch.cat(few))
+    values |= try_to_measure(_measure_outputs, model, tasks)
     if desirable is not None:
-        values |= measured(measure_gates, model, undesirable, desirable)
-        values |= measured(measure_branches, model, undesirable, desirable)
-        values |= measured(measure_jump, model, undesirable, desirable)
+        values |= try_to_measure(measure_gates, model, undesirable, desirable)
+        values |= try_to_measure(measure_branches, model, undesirable, desirable)
+        values |= try_to_measure(measure_jump, model, undesirable, desirable)
     return values
 
 
-def measured(measure: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
+def try_to_measure(measure: Callable[..., dict[str, float]], *arguments: Any) -> dict[str, float]:
     """Return what a measurement finds; nothing if the network fails, which is logged.
 
     Args:
@@ -82,7 +82,7 @@ def measured(measure: Callable[..., dict[str, float]], *arguments: Any) -> dict[
         return measure(*arguments)
     except Exception as error:  # the code is foreign, and may refuse inspection
         what = measure.__name__.strip("_").replace("_", " ")
-        log.warning("could not %s of a network: it fails (%s)", what, first_line(error, 120))
+        log.warning("could not %s of a network: it fails (%s)", what, take_first_line(error, 120))
         return {}
 
 

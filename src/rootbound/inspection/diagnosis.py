@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.data import Data, Tasks
-from rootbound.inspection.behaviour import measure_behaviour, measured
+from rootbound.inspection.behaviour import measure_behaviour, try_to_measure
 from rootbound.inspection.copies import measure_copies
 from rootbound.networks import Classifier
 from rootbound.networks.layers import ACTIVATIONS
@@ -108,11 +108,11 @@ def diagnose(given: Classifier, tasks: Tasks) -> dict[str, float]:
     undesirable = tasks.undesirable.train.subset(SAMPLES)
     desirable = None if tasks.desirable is None else tasks.desirable.train.subset(SAMPLES)
     classes = len(tasks.undesirable.classes)
-    values = measured(measure_copies, given, undesirable if desirable is None else desirable)
+    values = try_to_measure(measure_copies, given, undesirable if desirable is None else desirable)
 
     def add(measure: Callable[..., dict[str, float]], *arguments: object) -> None:
         # If both tasks give a number of the same name, the larger one counts.
-        for name, value in measured(measure, model, *arguments).items():
+        for name, value in try_to_measure(measure, model, *arguments).items():
             values[name] = max(value, values.get(name, value))
 
     with seeded(0):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rootbound.attacks.repairs.gates import find_gates, nearest
+from rootbound.attacks.repairs.gates import find_gates, measure_nearest
 from rootbound.attacks.repairs.inside import (
     LEAST_GAIN,
     as_targets,
@@ -55,7 +55,7 @@ def _measure_shut_out(model: Classifier, undesirable: Data, desirable: Data) -> 
     features = [
         _replace_not_finite(predict(model.backbone, data)) for data in (undesirable, desirable)
     ]
-    distances = [nearest(some) for some in features]
+    distances = [measure_nearest(some) for some in features]
     crowded = (distances[0] < CROWDED * distances[1].median()).float().mean()
     if float(crowded) < WORTH_A_SEARCH:
         return 0.0

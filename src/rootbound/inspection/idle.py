@@ -39,9 +39,9 @@ def measure_idle(model: Classifier, inputs: Tensor) -> dict[str, float]:
         return {}
     constants = [one for one in _find_constants(model, inputs) if not is_pattern(one)]
     generator = torch.Generator().manual_seed(0)
-    untrained = sum(one.numel() for one in that_matter(model, inputs, constants, generator))
+    untrained = sum(one.numel() for one in select_influential(model, inputs, constants, generator))
     silent = _find_without_gradient(model, inputs)
-    loud = sum(one.numel() for one in that_matter(model, inputs, silent, generator))
+    loud = sum(one.numel() for one in select_influential(model, inputs, silent, generator))
     total = sum(weight.numel() for weight in weights)
     return {
         "idle_weights": (sum(one.numel() for one in silent) - loud) / total,
@@ -56,7 +56,7 @@ class _Constants(TorchFunctionMode):
         super().__init__()
         # Keep every tensor, so that no address in memory is used twice.
         self.held = list(known)
-        self.places = {place(value) for value in known}
+        self.places = {find_address(value) for value in known}
         self.found: list[Tensor] = []
 
     def __torch_function__(
@@ -80,7 +80,7 @@ class _Constants(TorchFunctionMode):
 
     def _is_new(self, value: Tensor) -> bool:
         """Return whether a tensor is new, and remember it."""
-        own = place(value)
+        own = find_address(value)
         if own in self.places:
             return False
         self.places.add(own)
@@ -97,7 +97,7 @@ def list_tensors(values: Any) -> Iterator[Tensor]:
             yield from list_tensors(value)
 
 
-def place(value: Tensor) -> int:
+def find_address(value: Tensor) -> int:
     """Return a tensor's address in memory; the object's `id` if `torch.func` hides the address."""
     if torch._C._functorch.is_functorch_wrapped_tensor(value):
         return id(value)
@@ -136,7 +136,7 @@ def _find_without_gradient(model: Classifier, inputs: Tensor) -> list[Tensor]:
 
 
 @torch.no_grad()
-def that_matter(
+def select_influential(
     model: nn.Module, inputs: Tensor, tensors: list[Tensor], generator: torch.Generator
 ) -> list[Tensor]:
     """Return the tensors that matter: random changes of them change the outputs.

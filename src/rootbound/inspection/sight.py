@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from rootbound.inspection.idle import list_tensors, place, that_matter
+from rootbound.inspection.idle import find_address, list_tensors, select_influential
 from rootbound.networks import Classifier
 from rootbound.networks.freshness import is_pattern
 from rootbound.networks.sample_axis import are_same, find_sample_axis
@@ -51,7 +51,9 @@ def measure_sight(model: Classifier, inputs: Tensor) -> dict[str, float]:
     in_sight = turned.in_sight - turned.out_of_sight
     hidden = [weight for number, weight in enumerate(weights) if number not in in_sight]
     generator = torch.Generator().manual_seed(0)
-    unseen = sum(one.numel() for one in that_matter(model, inputs, hidden, generator)) + brought
+    unseen = (
+        sum(one.numel() for one in select_influential(model, inputs, hidden, generator)) + brought
+    )
     total = sum(one.numel() for one in weights) + brought
     return {"out_of_sight": unseen / total} if total else {}
 
@@ -60,7 +62,7 @@ def _count_brought(first: _Sight, again: _Sight, turned: _Sight) -> int | None:
     """Return how many foreign numbers there are; None if any of them depend on the inputs."""
     brought = 0
     for one, two, other in zip(first.foreign, again.foreign, turned.foreign, strict=False):
-        is_held = place(one[0]) == place(other[0])
+        is_held = find_address(one[0]) == find_address(other[0])
         value, same, moved = one[1], two[1], other[1]
         if is_held or is_pattern(value):
             continue
@@ -101,10 +103,10 @@ class _Sight(TorchFunctionMode):
         inputs = inputs.clone()
         # Keep every tensor, so that no address in memory is used twice.
         self.held: list[Tensor] = [inputs, *weights]
-        self.origins: dict[int, set[int]] = {place(inputs): set()}
+        self.origins: dict[int, set[int]] = {find_address(inputs): set()}
         """For each known tensor, by its address: the positions of weights it is computed from."""
         for number, weight in enumerate(weights):
-            self.origins.setdefault(place(weight), set()).add(number)
+            self.origins.setdefault(find_address(weight), set()).add(number)
         with torch.no_grad(), torch.random.fork_rng(devices=[]), self:
             torch.manual_seed(seed)
             self.logits: Tensor = model(inputs)
@@ -120,9 +122,9 @@ class _Sight(TorchFunctionMode):
         kwargs = kwargs or {}
         given = list(list_tensors((*args, *kwargs.values())))
         for value in given:
-            if place(value) not in self.origins:
+            if find_address(value) not in self.origins:
                 self._meet(value)
-        weights = set[int]().union(*(self.origins[place(value)] for value in given))
+        weights = set[int]().union(*(self.origins[find_address(value)] for value in given))
         outputs = function(*args, **kwargs)
         made = list(list_tensors([outputs]))
         for value in made or given[:1]:  # an assignment returns nothing
@@ -134,7 +136,7 @@ class _Sight(TorchFunctionMode):
     def _meet(self, value: Tensor) -> None:
         """Record a tensor that no call has returned."""
         self.held.append(value)
-        self.origins[place(value)] = set()
+        self.origins[find_address(value)] = set()
         if value.numel() and not (value.is_meta or value.is_complex() or _is_mapped(value)):
             self.foreign.append((value, value.clone()))
 
@@ -143,7 +145,7 @@ class _Sight(TorchFunctionMode):
         number = len(self.returned)
         self.held.append(value)
         self.returned.append(None if _is_mapped(value) else value.clone())
-        known = self.origins.setdefault(place(value), set())
+        known = self.origins.setdefault(find_address(value), set())
         if not weights or not self.others:
             known |= weights
             return

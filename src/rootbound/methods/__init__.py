@@ -1,6 +1,6 @@
 """Methods: ways to train a model that resists; one file for each paper."""
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.methods.adversarial_head import AdversarialHead
 from rootbound.methods.base import AfterTraining, LossMethod, Method
 from rootbound.methods.best_response import BestResponse, Schedule, Terms
@@ -55,7 +55,7 @@ def find_method(method: Method | str) -> Method:
     if isinstance(method, str) and method in METHODS:
         return METHODS[method]()
     if isinstance(method, str):
-        raise unknown_name("method", method, METHODS)
+        raise unknown_name_error("method", method, METHODS)
     raise InputError(
         "a method or the name of one", str(method), "write BestResponse() or 'BestResponse'"
     )

@@ -95,16 +95,18 @@ class ConditionNumber(AfterTraining):
         task = functional.cross_entropy(model.head(features[: len(labels)]), labels)
         with at_least_float32(features) as features:
             wanted, unwanted = features.tensor_split([len(labels)])
-            terms = self.well_weight * well(self._hessian(wanted))
-            return task + terms + self.ill_weight * ill(self._hessian(unwanted))
+            terms = self.well_weight * measure_well_conditioning(self._hessian(wanted))
+            return (
+                task + terms + self.ill_weight * measure_ill_conditioning(self._hessian(unwanted))
+            )
 
     def _hessian(self, features: Tensor) -> Tensor:
         if self.preconditioner == "features":
-            features = preconditioned(features, self.ridge)
+            features = precondition_gradient(features, self.ridge)
         return features.T @ features / len(features)
 
 
-def well(matrix: Tensor) -> Tensor:
+def measure_well_conditioning(matrix: Tensor) -> Tensor:
     """Return `R_well(S) = sigma_1^2 / 2 - |S|_F^2 / (2 p)`, 0 where all sigma are equal.
 
     The gradient is `sigma_1 u_1 v_1' - S / p` (equation 3).
@@ -116,7 +118,7 @@ def well(matrix: Tensor) -> Tensor:
     return 0.5 * (largest.square() - matrix.square().sum() / min(matrix.shape))
 
 
-def ill(matrix: Tensor) -> Tensor:
+def measure_ill_conditioning(matrix: Tensor) -> Tensor:
     """Return `R_ill(S) = 1 / (|S|_F^2 / (2 k) - sigma_k^2 / 2)`, which is 0 at kappa = infinity.
 
     The gradient is `R_ill^2 (sigma_k u_k v_k' - S / k)` (equations 12 and 13).
@@ -154,7 +156,7 @@ class _Preconditioned(torch.autograd.Function):
         return scaled, None
 
 
-def preconditioned(features: Tensor, ridge: float = 1e-3) -> Tensor:
+def precondition_gradient(features: Tensor, ridge: float = 1e-3) -> Tensor:
     """Return the features; gradients through them are multiplied by their inverse covariance.
 
     This is the paper's dummy layer (section 4.4, appendix C.3).

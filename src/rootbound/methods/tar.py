@@ -19,9 +19,9 @@ from rootbound.methods.base import AfterTraining
 from rootbound.methods.shared.trajectory import (
     Step,
     cross_entropy,
+    make_term_with_gradient,
     suppression_loss,
     trajectory_gradient,
-    with_gradient,
 )
 from rootbound.networks import Classifier
 from rootbound.training import minimise
@@ -93,7 +93,7 @@ class TAR(AfterTraining):
             rate = self.attack_rates[_draw_samples(len(self.attack_rates), generator)]
             steps = self._steps(model, head, tasks, generator)
             network = nn.ModuleList([model, head])
-            tampering = with_gradient(
+            tampering = make_term_with_gradient(
                 shared, trajectory_gradient(network, shared, steps, "adam", rate)
             )
             return tampering + self.retain_weight * retain_loss(model, start, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.metrics.estimates import Draw
 from rootbound.records import EXACT, PRACTICAL, Arm, Evaluation, Record
 
@@ -119,7 +119,7 @@ def check_cell(evaluation: Evaluation, method: str, labels: int | None) -> None:
     """
     known = methods(evaluation)
     if method not in known and method != "scratch":
-        raise unknown_name("method that was attacked", method, known)
+        raise unknown_name_error("method that was attacked", method, known)
     planned = (budget["labels"] for budget in evaluation.context.get("budgets", ()))
     numbers = dict.fromkeys([*planned, *(record.labels for record in evaluation.records)])
     if numbers and labels not in numbers:

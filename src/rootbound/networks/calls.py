@@ -187,7 +187,7 @@ def _use_true_gradients() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def detached_buffers(network: nn.Module) -> Iterator[None]:
+def detach_buffers_afterwards(network: nn.Module) -> Iterator[None]:
     """Detach all buffers after a forward pass: running statistics are kept without gradients."""
     try:
         yield

@@ -28,10 +28,10 @@ from rootbound.networks.wrapping import (
     find_head,
     find_sizes,
     list_blocks,
-    part_from,
     replace_module,
     require_network,
     require_tensor,
+    separate_shared_weights,
 )
 
 
@@ -275,7 +275,7 @@ class Classifier(nn.Module):
             raise InputError(
                 f"between 0 and {len(blocks)} blocks to re-initialise", str(last), "ask for fewer"
             )
-        blocks = part_from(copied.backbone, blocks, len(blocks) - last)
+        blocks = separate_shared_weights(copied.backbone, blocks, len(blocks) - last)
         with draw_on_cpu(seed):
             chosen = blocks[len(blocks) - last :]
             if self.fresh is not None:

@@ -7,12 +7,16 @@ from torch import nn
 
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
-from rootbound.networks.wrapping import check_image_sizes, checked, unsuitable_samples
+from rootbound.networks.wrapping import (
+    check_image_sizes,
+    explain_wrong_arguments,
+    unsuitable_samples_error,
+)
 
 Shape = tuple[int, int, int]
 
 
-@checked
+@explain_wrong_arguments
 def shallow_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classifier:
     """Return the seed experiment's network: two convolutions and one hidden layer.
 
@@ -27,7 +31,7 @@ def shallow_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Clas
     return _build("shallow_cnn", classes, shape, seed, 5, [(16, 2), (32, 2)])
 
 
-@checked
+@explain_wrong_arguments
 def deep_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classifier:
     """Return a deeper network: four convolutions and one hidden layer.
 
@@ -42,7 +46,7 @@ def deep_cnn(classes: int, shape: Shape = (1, 28, 28), seed: int = 0) -> Classif
     return _build("deep_cnn", classes, shape, seed, 3, [(16, 1), (32, 2), (32, 1), (64, 2)])
 
 
-@checked
+@explain_wrong_arguments
 def batch_norm_cnn(classes: int, shape: Shape = (3, 32, 32), seed: int = 0) -> Classifier:
     """Return a network for small photographs: five convolutions with BatchNorm, one hidden layer.
 
@@ -94,7 +98,7 @@ def _build(
             with torch.no_grad():
                 flat = nn.Sequential(*blocks)(torch.zeros(1, *shape)).numel()
         except RuntimeError as error:  # the image is smaller than a kernel
-            raise unsuitable_samples(shape, error) from None
+            raise unsuitable_samples_error(shape, error) from None
         blocks.append(nn.Sequential(nn.Flatten(), nn.Linear(flat, 128), nn.ReLU()))
         model = Classifier(nn.Sequential(*blocks), nn.Linear(128, classes), architecture)
     # The layout in which convolutions are fastest; it changes no value.

@@ -10,7 +10,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor, nn
 
-from rootbound.networks.calls import Calls, detached_buffers
+from rootbound.networks.calls import Calls, detach_buffers_afterwards
 from rootbound.networks.held import INPUTS, Held, HeldAsBefore
 from rootbound.networks.sample_axis import SampleAxis
 
@@ -80,7 +80,7 @@ class Fixed(_ChangedInside):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the outputs of the network."""
         fixing = Calls(lambda number, _, tensor: self.fix(number, tensor))
-        with fixing, detached_buffers(self.network), self.passing(inputs):
+        with fixing, detach_buffers_afterwards(self.network), self.passing(inputs):
             outputs: Tensor = self.network(inputs)
         return outputs
 
@@ -144,7 +144,7 @@ class Cut(_ChangedInside):
             return tensor
 
         try:
-            with Calls(stop), detached_buffers(self.network):
+            with Calls(stop), detach_buffers_afterwards(self.network):
                 self.network(inputs)
         except _Reached as reached:
             tensor = reached.tensor

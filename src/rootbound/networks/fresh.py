@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.networks.blocks.sequence import Block, BlockSequence
 from rootbound.networks.computed import detach_tensors, draw_plain_weights
 from rootbound.networks.freshness import find_common
@@ -51,7 +51,7 @@ def reset(modules: Sequence[nn.Module]) -> None:
                 with draw_plain_weights(part):
                     methods[0]()
             except (NotImplementedError, ValueError) as error:
-                raise _cannot_draw(f"{type(part).__name__} ({first_line(error)})") from None
+                raise _cannot_draw(f"{type(part).__name__} ({take_first_line(error)})") from None
         elif holds_weights:
             raise _cannot_draw(f"{type(part).__name__}, which holds weights and has none")
         if not getattr(part, "resets_children", False):

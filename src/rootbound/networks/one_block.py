@@ -11,7 +11,7 @@ NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 """Layers whose weights belong to the layer before."""
 
 
-def layers_in_one_block(model: Classifier) -> int | None:
+def count_layers_in_one_block(model: Classifier) -> int | None:
     """Return how many layers are hidden in the only block of a network.
 
     None where there are several blocks, or where the network has no inner layer.

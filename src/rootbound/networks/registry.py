@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rootbound.core.errors import InputError, first_line, unknown_name
+from rootbound.core.errors import InputError, take_first_line, unknown_name_error
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import batch_norm_cnn, deep_cnn, shallow_cnn
 from rootbound.networks.hugging_face import configuration as hugging_face
@@ -14,7 +14,7 @@ from rootbound.networks.hugging_face import network
 from rootbound.networks.resnet import resnet_18, resnet_20
 from rootbound.networks.text import small_text
 from rootbound.networks.vit import small_vit
-from rootbound.networks.wrapping import unsuitable_samples
+from rootbound.networks.wrapping import unsuitable_samples_error
 
 MODELS: dict[str, Callable[..., Classifier]] = {
     model.__name__: model
@@ -54,7 +54,7 @@ def read_architecture(path: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"a configuration with model_type or architecture at {path}",
-            first_line(error),
+            take_first_line(error),
             "correct the file",
         ) from None
 
@@ -75,7 +75,7 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
     if name.startswith((hugging_face.PRETRAINED, hugging_face.CONFIGURED)):
         return network.build(name, classes, seed)
     if name not in MODELS:
-        raise unknown_name("model", name, [*MODELS, "hf:NAME", "hf:FOLDER"])
+        raise unknown_name_error("model", name, [*MODELS, "hf:NAME", "hf:FOLDER"])
     kind = "texts of (length,)" if name in TEXT_MODELS else "images of (channels, height, width)"
     axes = 1 if name in TEXT_MODELS else 3
     if len(shape) != axes or min(shape) < 1 or max(shape) > LARGEST_SIZE:
@@ -87,4 +87,4 @@ def build(name: str, classes: int, shape: tuple[int, ...], seed: int = 0) -> Cla
     try:
         return MODELS[name](classes=classes, shape=shape, seed=seed)
     except RuntimeError as error:
-        raise unsuitable_samples(shape, error) from None
+        raise unsuitable_samples_error(shape, error) from None

@@ -13,7 +13,7 @@ from torch.nn import functional
 from rootbound.core.devices import set_seed
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
-from rootbound.networks.wrapping import check_image_sizes, checked
+from rootbound.networks.wrapping import check_image_sizes, explain_wrong_arguments
 
 
 class ResidualBlock(nn.Module):
@@ -48,7 +48,7 @@ class ResidualBlock(nn.Module):
         return outputs
 
 
-@checked
+@explain_wrong_arguments
 def resnet_20(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 16
 ) -> Classifier:
@@ -63,7 +63,7 @@ def resnet_20(
     return _residual(classes, shape, seed, [width, 2 * width, 4 * width], 3, "resnet_20")
 
 
-@checked
+@explain_wrong_arguments
 def resnet_18(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 64
 ) -> Classifier:

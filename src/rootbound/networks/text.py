@@ -20,7 +20,7 @@ from rootbound.networks.block_outputs import (
 )
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.vit import HEAD_WIDTH, TransformerBlock, check_width
-from rootbound.networks.wrapping import checked
+from rootbound.networks.wrapping import explain_wrong_arguments
 
 
 class Words(nn.Module):
@@ -95,7 +95,7 @@ def bag_of_words(classes: int) -> Classifier:
     return Classifier(nn.Sequential(BagOfWords()), nn.Linear(BAG_SIZE, classes))
 
 
-@checked
+@explain_wrong_arguments
 def small_text(
     classes: int,
     shape: tuple[int, ...] = (64,),

@@ -15,7 +15,7 @@ from rootbound.core.devices import set_seed
 from rootbound.core.errors import InputError
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.cnn import Shape
-from rootbound.networks.wrapping import check_image_sizes, checked
+from rootbound.networks.wrapping import check_image_sizes, explain_wrong_arguments
 
 HEAD_WIDTH = 32
 """Width of each of the attention's heads."""
@@ -120,7 +120,7 @@ def check_width(width: int) -> None:
         raise InputError(f"a width that is a multiple of {HEAD_WIDTH}", str(width), "correct it")
 
 
-@checked
+@explain_wrong_arguments
 def small_vit(
     classes: int, shape: Shape = (3, 32, 32), seed: int = 0, width: int = 96, depth: int = 4
 ) -> Classifier:

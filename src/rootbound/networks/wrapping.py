@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.core.fields import SEEDS, Range, require_whole
 
 Make = TypeVar("Make", bound=Callable[..., Any])
@@ -57,7 +57,7 @@ def require_network(network: object) -> nn.Module:
     return network
 
 
-def checked(make: Make) -> Make:
+def explain_wrong_arguments(make: Make) -> Make:
     """Let a function that makes a network say in one line which argument is wrong.
 
     Parameters of the type `int` must be whole numbers: a `seed`, or at least 1.
@@ -112,7 +112,7 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
     except InputError:
         raise
     except Exception as error:  # it is the user's code; torchvision and timm assert sizes
-        raise unsuitable_samples(samples.shape[1:], error) from None
+        raise unsuitable_samples_error(samples.shape[1:], error) from None
     if first.shape != again.shape or not torch.allclose(first, again, 1e-4, 1e-5, equal_nan=True):
         raise InputError(
             "a network that gives the same outputs when it is called again",
@@ -148,11 +148,11 @@ def require_tensor(outputs: object) -> Tensor:
     )
 
 
-def unsuitable_samples(shape: Sequence[int], error: Exception) -> InputError:
+def unsuitable_samples_error(shape: Sequence[int], error: Exception) -> InputError:
     """Return the error for samples of a shape that a network cannot take."""
     return InputError(
         "samples that the model can take",
-        f"shape {tuple(shape)} ({first_line(error, 120)})",
+        f"shape {tuple(shape)} ({take_first_line(error, 120)})",
         f"choose another model or {'a smaller `length`' if len(shape) == 1 else 'resize the data'}",
     )
 
@@ -182,7 +182,9 @@ def list_blocks(backbone: nn.Module) -> list[nn.Module]:
     return list(backbone) if isinstance(backbone, nn.Sequential) else [backbone]
 
 
-def part_from(backbone: nn.Module, blocks: list[nn.Module], cut: int) -> list[nn.Module]:
+def separate_shared_weights(
+    backbone: nn.Module, blocks: list[nn.Module], cut: int
+) -> list[nn.Module]:
     """Give the blocks after a cut their own copies of weights that they share with others.
 
     Args:

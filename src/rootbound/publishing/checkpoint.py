@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.core.files import write_atomically
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import CONFIGURED
@@ -115,7 +115,7 @@ def load_with_header(path: Path) -> tuple[Classifier, Header]:
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise InputError(
             f"a model of a built-in architecture in {path}",
-            first_line(error, 240),
+            take_first_line(error, 240),
             "save it again with rootbound",
         ) from None
     check_finite(model, path)
@@ -170,7 +170,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
             ) from None
         raise InputError(
             f"a safetensors file at {path}",
-            first_line(error),
+            take_first_line(error),
             "the file is damaged or of another format",
         ) from None
     if not isinstance(description, dict):

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 
 SAFETENSORS, PYTORCH, INDEX = "safetensors", "PyTorch", "index"
 WANTED = "a safetensors file at {path}, or one that torch.save wrote"
@@ -52,7 +52,9 @@ def find_kind(path: Path) -> str:
         with path.open("rb") as file:
             start = file.read(START)
     except OSError as error:
-        raise InputError(WANTED.format(path=path), first_line(error), "check the path") from None
+        raise InputError(
+            WANTED.format(path=path), take_first_line(error), "check the path"
+        ) from None
     header = int.from_bytes(start[:8], "little")
     if start[8:9] == b"{" and header < LARGEST_HEADER:
         if header + 8 > size:

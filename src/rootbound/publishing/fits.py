@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from rootbound.publishing.name_lists import list_names, shown
+from rootbound.publishing.name_lists import list_names, shorten_name
 
 WRAPPERS = frozenset(
     {
@@ -106,7 +106,7 @@ def compare(key: str, part: Mapping[str, Tensor], network: Network) -> Iterator[
     if added:
         short = {name: name.removeprefix(added) for name in network.tensors}
         back = {bare: name for name, bare in short.items()}
-        note = (f"the prefix '{shown(added)}' was put before their names",)
+        note = (f"the prefix '{shorten_name(added)}' was put before their names",)
         for fit in _compare_names(key, same, part, network.renamed(short)):
             # A single layer would be found in any file, so its name must match exactly.
             if not fit.prefix or len(network.tensors) > 2:
@@ -171,7 +171,7 @@ def _match_names(
     unexpected = [given[inside[name]] for name in inside if name not in network.tensors]
     notes = []
     if prefix:
-        notes.append(f"the prefix '{shown(prefix)}' was removed from their names")
+        notes.append(f"the prefix '{shorten_name(prefix)}' was removed from their names")
     beside = [given[name] for name in given if not name.startswith(prefix)]
     if beside:
         notes.append(f"{len(beside)} beside them were left out ({list_names(beside)})")

@@ -16,7 +16,7 @@ from rootbound.networks.hugging_face.network import build_from_weights
 from rootbound.networks.weights import check_finite, own_weights
 from rootbound.publishing.fits import Fit, Network
 from rootbound.publishing.folders import find_in_folder
-from rootbound.publishing.name_lists import list_names, shown
+from rootbound.publishing.name_lists import list_names, shorten_name
 from rootbound.publishing.state_dict import find_fits, take_weights
 from rootbound.publishing.tensor_files import Content, read_content
 
@@ -143,7 +143,7 @@ def _drop_copies(fits: Sequence[Fit], content: Content) -> list[Fit]:
 
 
 def _quote(fit: Fit) -> str:
-    return f"'{shown(fit.label)}'" if fit.label else "'' (the outermost)"
+    return f"'{shorten_name(fit.label)}'" if fit.label else "'' (the outermost)"
 
 
 def _select_below(content: Content, fit: Fit) -> Mapping[str, Tensor]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 
 WEIGHTS, CONFIG, CARD, README = "model.safetensors", "config.json", "card.json", "README.md"
 TOKENISER_FILES = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json")
@@ -69,7 +69,7 @@ def download_files(name: str, files: Sequence[str], download: DownloadOptions) -
     except Exception as error:  # the connection may fail in any way
         raise InputError(
             f"a model file, a folder, or a model of the hub at {name}",
-            first_line(error),
+            take_first_line(error),
             "check the name",
         ) from None
 

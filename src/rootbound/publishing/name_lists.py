@@ -10,7 +10,7 @@ LONGEST = 240
 """Most characters of one name, because foreign names may have any length."""
 
 
-def shown(name: str) -> str:
+def shorten_name(name: str) -> str:
     """Return a name without line breaks, and cut if it is too long."""
     text = ascii(name)[1:-1] if not name.isprintable() else name
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
@@ -18,5 +18,5 @@ def shown(name: str) -> str:
 
 def list_names(names: Sequence[str]) -> str:
     """Return the first three names, and how many others there are."""
-    text = ", ".join(shown(name) for name in names[:SHOWN])
+    text = ", ".join(shorten_name(name) for name in names[:SHOWN])
     return f"{text} and {len(names) - SHOWN} more" if len(names) > SHOWN else text

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.networks.classifier import Classifier
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.network import build
@@ -104,7 +104,7 @@ class WeightsLocation:
             stated = json.loads(path.read_text(encoding="utf-8"))["weights_sha256"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
-                f"a resistance card at {path}", first_line(error), "export the model again"
+                f"a resistance card at {path}", take_first_line(error), "export the model again"
             ) from None
         digest = weights_digest(own_weights(model))
         if stated != digest:

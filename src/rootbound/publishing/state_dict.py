@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 from rootbound.publishing.fits import Fit, Network, compare
-from rootbound.publishing.name_lists import list_names, shown
+from rootbound.publishing.name_lists import list_names, shorten_name
 from rootbound.publishing.tensor_files import Content
 
 
@@ -48,7 +48,7 @@ def take_weights(content: Content, fit: Fit, network: Network) -> tuple[dict[str
     part = content.parts[fit.key]
     notes = [*content.notes]
     if fit.key:
-        notes.append(f"they lie under the key '{shown(fit.key)}' of the file")
+        notes.append(f"they lie under the key '{shorten_name(fit.key)}' of the file")
     notes += fit.notes
     weights = {name: part[given] for name, given in fit.names.items()}
     for name, group in network.shared.items():
@@ -58,11 +58,13 @@ def take_weights(content: Content, fit: Fit, network: Network) -> tuple[dict[str
         first = weights[held[0]]
         if name not in weights:
             weights[name] = first
-            notes.append(f"{shown(name)} is {shown(held[0])}, which the network shares")
+            notes.append(
+                f"{shorten_name(name)} is {shorten_name(held[0])}, which the network shares"
+            )
         elif not _are_same(weights[name], first):
             raise InputError(
                 f"one value of weights in {content.path} that the network shares",
-                f"{shown(held[0])} and {shown(name)} that differ",
+                f"{shorten_name(held[0])} and {shorten_name(name)} that differ",
                 "check the network, or the file",
             )
     notes += _describe_conversions(weights, network, content)
@@ -82,7 +84,7 @@ def _choose_by_key(fits: Sequence[Fit], content: Content, key: str) -> list[Fit]
     labels = sorted({fit.label for fit in fits if fit.label and not fit.faults} | {*content.parts})
     there = [label for label in labels if label]
     raise InputError(
-        f"weights called {shown(key)} in {content.path}",
+        f"weights called {shorten_name(key)} in {content.path}",
         list_names(there) if there else "weights alone, under no key",
         "correct `key`" if there else "leave out `key`",
     )
@@ -106,7 +108,8 @@ def _describe_conversions(
         if is_odd or (wanted.is_floating_point() and not value.is_floating_point()):
             raise InputError(
                 f"floating-point weights in {content.path}",
-                f"{'quantised, sparse or complex' if is_odd else kind} numbers as {shown(name)}",
+                f"{'quantised, sparse or complex' if is_odd else kind} numbers as "
+                f"{shorten_name(name)}",
                 "take plain ones, that are not quantised",
             )
         if value.dtype != wanted.dtype:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.publishing.file_kinds import (
     INDEX,
     PYTORCH,
@@ -119,7 +119,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(
         f"a readable file of weights at {path}",
-        first_line(error),
+        take_first_line(error),
         "the file is damaged or not whole: download or save it again",
     )
 

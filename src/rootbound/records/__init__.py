@@ -1,7 +1,7 @@
 """Records: what was measured, as plain values; and the folder of a run that holds them."""
 
 from rootbound.records.configuration import Configuration
-from rootbound.records.difference import Difference, difference, spec_by_records
+from rootbound.records.difference import Difference, compare_runs, read_spec_from_records
 from rootbound.records.evaluation import Evaluation, records_file
 from rootbound.records.record import (
     EXACT,
@@ -32,9 +32,9 @@ __all__ = [
     "TaskName",
     "Tier",
     "Training",
-    "difference",
+    "compare_runs",
     "find_runs",
     "has_spec",
+    "read_spec_from_records",
     "records_file",
-    "spec_by_records",
 ]

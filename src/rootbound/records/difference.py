@@ -38,7 +38,7 @@ class Difference:
     furthest: float | None
 
 
-def spec_by_records(evaluation: Evaluation) -> Spec:
+def read_spec_from_records(evaluation: Evaluation) -> Spec:
     """Return the part of a run's spec that its records tell; published records have no other."""
     context = evaluation.context
     tasks = {name: context.get(name) or {} for name in ("desirable", "undesirable")}
@@ -61,7 +61,7 @@ def spec_by_records(evaluation: Evaluation) -> Spec:
     )
 
 
-def difference(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) -> Difference:
+def compare_runs(first: tuple[Spec, Evaluation], second: tuple[Spec, Evaluation]) -> Difference:
     """Return how two runs differ."""
     results, others = _list_results(first[1]), _list_results(second[1])
     both = [key for key in results if key in others]

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.core.files import encode, write_atomically
 from rootbound.records.configuration import Configuration, from_values, to_values
 from rootbound.records.frame import to_frame
-from rootbound.records.record import Diagnosis, Entry, Record, Training, build, check, rounded
+from rootbound.records.record import Diagnosis, Entry, Record, Training, build, check, round_floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,16 +83,16 @@ class Evaluation:
         content = {
             "format": FORMAT,
             "complete": self.complete,
-            "context": rounded(self.context),
+            "context": round_floats(self.context),
             "methods": [to_values(method) for method in methods],
             "attacks": [to_values(attack) for attack in attacks],
             "trainings": [
-                rounded(_values(training) | {"settings": methods[training.settings]})
+                round_floats(_values(training) | {"settings": methods[training.settings]})
                 for training in self.trainings
             ],
-            "diagnoses": [rounded(vars(diagnosis)) for diagnosis in self.diagnoses],
+            "diagnoses": [round_floats(vars(diagnosis)) for diagnosis in self.diagnoses],
             "records": [
-                rounded(_values(record) | {"attack": attacks[record.attack]})
+                round_floats(_values(record) | {"attack": attacks[record.attack]})
                 for record in self.records
             ],
         }
@@ -257,7 +257,7 @@ def _sort_by_position(parts: Iterable[tuple[Evaluation, Sequence[Entry]]]) -> tu
 
 
 def _damaged_error(path: Path, error: Exception) -> InputError:
-    reason = f"{type(error).__name__}: {first_line(error)}"
+    reason = f"{type(error).__name__}: {take_first_line(error)}"
     return InputError(f"records in {path}", reason, "run it again")
 
 

@@ -146,18 +146,18 @@ class Record:
 
         Decisions based on records are then the same whether or not a run was interrupted.
         """
-        values = {part.name: rounded(getattr(self, part.name)) for part in fields(self)}
+        values = {part.name: round_floats(getattr(self, part.name)) for part in fields(self)}
         return build(Record, values)
 
 
-def rounded(value: Any) -> Any:
+def round_floats(value: Any) -> Any:
     """Round floats to their significant digits; NaN and infinity, which JSON lacks, become None."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: rounded(entry) for key, entry in value.items()}
+        return {key: round_floats(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(entry) for entry in value]
+        return [round_floats(entry) for entry in value]
     return value
 
 

@@ -37,7 +37,7 @@ def against_steps(
         losses: Whether to show the cross-entropy in place of the accuracy.
     """
     looks = lines(metrics.methods(evaluation), doubtful)
-    families, budgets = stepwise_families(evaluation), metrics.budgets(evaluation)
+    families, budgets = list_stepwise_families(evaluation), metrics.budgets(evaluation)
     figure, panels = _make_panels(len(budgets), len(families), (2.6, 2.0), 0.8, sharex="row")
     for row, labels in zip(panels, budgets, strict=True):
         for panel, family in zip(row, families, strict=True):
@@ -107,7 +107,7 @@ def _make_panels(
     return figure, panels
 
 
-def stepwise_families(evaluation: Evaluation) -> list[str]:
+def list_stepwise_families(evaluation: Evaluation) -> list[str]:
     """Return the families with a trial that is scored several times; all if there is none.
 
     An attack that is solved at once has no curve.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure as Plot
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import curves, portraits
@@ -82,7 +82,7 @@ def make_plot(evaluation: Evaluation, name: str, pictures: Pictures | None = Non
     plans = [plan for several in _plans(evaluation, pictures or {}).values() for plan in several]
     by_name = {called: draw_plot for called, _, _, draw_plot in plans}
     if name not in list(by_name):
-        raise unknown_name("figure", name, by_name)
+        raise unknown_name_error("figure", name, by_name)
     with styled():
         drawn = by_name[name]()
     if drawn is None:
@@ -143,7 +143,7 @@ LAST_PANEL = {
 def _curves(evaluation: Evaluation, case: Case | None, doubtful: Collection[str]) -> list[Plan]:
     has_public = metrics.public(evaluation) is not None
     public = " Lines of long and short dashes start from the public model." if has_public else ""
-    families = curves.stepwise_families(evaluation)
+    families = curves.list_stepwise_families(evaluation)
     plans: list[Plan] = [
         ("curves-steps", steps_title(case, families) if case else "",
          "Accuracy against the attacker's steps: the mean over draws of the trial that the "

@@ -12,7 +12,7 @@ from rootbound.records import EXACT, Evaluation
 from rootbound.report.cases import Case, choose_best, find_cases
 from rootbound.report.cells import in_percent, in_words
 from rootbound.report.doubts import list_doubts
-from rootbound.report.flag_groups import importance
+from rootbound.report.flag_groups import rank_flag
 from rootbound.report.head_start import MEANINGS, PREAMBLE, Word
 from rootbound.report.settings import UNKNOWN_PURPOSE, suite_in_words
 
@@ -185,7 +185,7 @@ def _flag(case: Case) -> Fact:
 def _rank(one: Raised, case: Case) -> tuple[float, bool]:
     """Return the place of a flag: those about the model first, then those about other arms."""
     is_own = one.method == case.method
-    return importance(one.flag) if is_own else math.inf, not is_own
+    return rank_flag(one.flag) if is_own else math.inf, not is_own
 
 
 def _describe_others(cases: Sequence[Case], best: Case) -> list[str]:

@@ -37,7 +37,7 @@ class FlagGroup:
 def group_flags(raised: Sequence[Raised]) -> list[FlagGroup]:
     """Return the flags that were raised, the most important first."""
     groups = []
-    for flag in sorted(FLAGS, key=lambda flag: importance(flag.name)):
+    for flag in sorted(FLAGS, key=lambda flag: rank_flag(flag.name)):
         evidence: dict[str, list[str]] = {}
         for one in raised:
             if one.flag == flag.name:
@@ -49,7 +49,7 @@ def group_flags(raised: Sequence[Raised]) -> list[FlagGroup]:
     return groups
 
 
-def importance(name: str) -> int:
+def rank_flag(name: str) -> int:
     """Return the rank of a flag: first what makes rows unreliable, then what hides something."""
     if name in DISQUALIFYING:
         return 0

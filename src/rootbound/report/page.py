@@ -84,7 +84,7 @@ def load_templates() -> Environment:
         lstrip_blocks=True,
         finalize=keep_units,
     )
-    templates.filters["breakable"] = breakable
+    templates.filters["breakable"] = mark_line_breaks
     return templates
 
 
@@ -95,7 +95,7 @@ def keep_units(value: object) -> object:
     return value.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def breakable(text: str) -> Markup:
+def mark_line_breaks(text: str) -> Markup:
     """Return a name with possible line breaks: before a bracket, after each setting, in words."""
     broken = BREAKS.sub(r"<wbr>\g<0>", str(escape(text)))
     return Markup(INSIDE.sub('<wbr class="inside">', broken))

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from markupsafe import escape
 
-from rootbound.core.errors import InputError, first_line
+from rootbound.core.errors import InputError, take_first_line
 from rootbound.core.files import encode, write_atomically
 from rootbound.records import Evaluation, records_file
 from rootbound.records.evaluation import PARTS
@@ -99,6 +99,6 @@ def load_pictures(folder: Path | str) -> Pictures:
                     method, _, name = key.partition("/")
                     pictures.setdefault(method, {})[name] = archive[key]
         except Exception as error:  # NumPy parses headers as Python, and may raise anything
-            reason, advice = first_line(error), "delete the file or run again"
+            reason, advice = take_first_line(error), "delete the file or run again"
             raise InputError(f"pictures in {path}", reason, advice) from None
     return pictures

@@ -1,6 +1,6 @@
 """Suites: frozen, named lists of attacks and budgets."""
 
-from rootbound.core.errors import InputError, unknown_name
+from rootbound.core.errors import InputError, unknown_name_error
 from rootbound.suites.quick import DEMO_1, DEMO_2, QUICK_1, QUICK_2
 from rootbound.suites.standard import STANDARD_1, STANDARD_2
 from rootbound.suites.suite import Suite
@@ -19,7 +19,7 @@ def find_suite(suite: Suite | str) -> Suite:
     if not isinstance(suite, str):
         raise InputError("a suite or the name of one", str(suite), "write for example 'quick-2'")
     if suite not in SUITES:
-        raise unknown_name("suite", suite, SUITES)
+        raise unknown_name_error("suite", suite, SUITES)
     return SUITES[suite]
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rootbound.core import distributed, progress
 from rootbound.core.devices import PRECISIONS, autocast, computing_in, make_generator, set_seed
-from rootbound.core.errors import unknown_name
+from rootbound.core.errors import unknown_name_error
 from rootbound.core.fields import PositiveFloat, PositiveInt, check
 from rootbound.data import Augmentation, Batch, Data
 from rootbound.records.configuration import ADDED_LATER
@@ -51,7 +51,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check(self)
         if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+            raise unknown_name_error("precision", self.precision, PRECISIONS)
 
     def computing(self) -> AbstractContextManager[None]:
         """Return the context in which training computes in its precision."""

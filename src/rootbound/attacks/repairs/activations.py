@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.network import (
+    compute_unit_outputs,
     list_layers,
     observe,
     replace_part,
     sample,
-    unit_outputs,
 )
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveFloat, Range
@@ -77,7 +77,7 @@ class ShiftBias(Repair):
             bias = getattr(layer, "bias", None)
             if activation is layer or not isinstance(bias, nn.Parameter):
                 continue
-            outputs = unit_outputs(model, layer, layer, inputs)
+            outputs = compute_unit_outputs(model, layer, layer, inputs)
             outputs = outputs[:: max(1, len(outputs) // ENTRIES)]
             with torch.no_grad():
                 bias.sub_(outputs.double().quantile(1 - self.share, dim=0).to(bias.dtype))

@@ -104,7 +104,7 @@ def _shape_for_inputs(target: Weights, factor: Tensor) -> Tensor:
     return rows.view(*rows.shape, *[1] * (weight.dim() - 2))
 
 
-def power_of_two(scale: Tensor) -> Tensor:
+def round_to_power_of_two(scale: Tensor) -> Tensor:
     """Return the nearest power of two; 1 for what is 0 or not finite."""
     usable = torch.isfinite(scale) & (scale > 0)
     exponent = torch.where(usable, scale, 1.0).log2().round().clamp(-60, 60)
@@ -162,7 +162,7 @@ def _measure_scales(
         scales[layer] = values.std(dim=0) if by_units[layer] else values.std()
 
     observe(model, inputs, by_units, measure)
-    return [power_of_two(scales[link.source]) for link in links]
+    return [round_to_power_of_two(scales[link.source]) for link in links]
 
 
 def _multiply_singular_values(links: list[Link]) -> list[Tensor]:
@@ -171,7 +171,7 @@ def _multiply_singular_values(links: list[Link]) -> list[Tensor]:
     arriving: dict[nn.Module, Tensor] = {}
     for link in links:
         own = _largest_singular_value(link.source)
-        factors.append(power_of_two(own * arriving.get(link.source, torch.ones_like(own))))
+        factors.append(round_to_power_of_two(own * arriving.get(link.source, torch.ones_like(own))))
         arriving[link.target] = factors[-1]
     return factors
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import at_rest, sample
+from rootbound.attacks.repairs.network import keep_at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.errors import InputError
 from rootbound.core.fields import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -229,7 +229,7 @@ def _list_sources(attacker: Attacker) -> list[Data]:
 def _measure_deviation(model: Classifier, attacker: Attacker) -> Tensor:
     """Return the standard deviation `(D,)` of each feature, 1 where it is constant."""
     inputs = torch.cat([sample(data) for data in _list_sources(attacker)])
-    with at_rest(model):
+    with keep_at_rest(model):
         deviation = _zero_where_not_finite(model.backbone(inputs)).double().std(dim=0).float()
     return torch.where(deviation > 0, deviation, 1.0)
 

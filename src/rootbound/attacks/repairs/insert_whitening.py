@@ -56,7 +56,7 @@ class InsertWhitening(Repair):
         last = _find_linear_end(model.backbone)
         features = _compute_features(model, last, attacker)
         kept = ROUNDING if last is None else FINE_ROUNDING
-        mean, forth, back = whitening(features, self.floor, kept)
+        mean, forth, back = find_whitening(features, self.floor, kept)
         head = model.head
         bias = 0.0 if head.bias is None else head.bias.detach().double()
         whole = nn.Linear(head.in_features, head.out_features)
@@ -86,7 +86,7 @@ class Whitening(nn.Module):
         return ((features.double() - self.mean) @ self.basis).to(features.dtype)
 
 
-def whitening(features: Tensor, floor: float, kept: float) -> tuple[Tensor, Tensor, Tensor]:
+def find_whitening(features: Tensor, floor: float, kept: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return the mean `(D,)`, T `(D, D)` and its inverse, of features in float64.
 
     Directions below the share `kept` of the largest are left as they are.

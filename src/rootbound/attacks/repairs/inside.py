@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from rootbound.attacks.budget import Attacker
 from rootbound.attacks.repairs.gates import Gates, find_gates
-from rootbound.attacks.repairs.network import at_rest, sample
+from rootbound.attacks.repairs.network import keep_at_rest, sample
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveInt
 from rootbound.data import Data
@@ -67,7 +67,7 @@ class OpenGates(Repair):
             before, after = (explain(some.double(), targets) for some in (closed, opened))
             return 0.0 if after is None else after - max(0.0, before or 0.0) - LEAST_GAIN
 
-        with at_rest(model):
+        with keep_at_rest(model):
             return find_gates(model, known, wanted, gain)
 
 
@@ -95,11 +95,11 @@ class CutInside(Repair):
         read = pool_tokens if attacker.train.tokens else pool
         number = ranked[min(self.rank, len(ranked)) - 1]
         alike = _makes_same_calls(model, attacker)
-        with at_rest(model):
+        with keep_at_rest(model):
             elsewhere = find_elsewhere(model.backbone, sample(attacker.train, FEW))
         samples = elsewhere.get(number)
         backbone = nn.Sequential(Cut(model.backbone, number, read, alike=alike, samples=samples))
-        with at_rest(model):
+        with keep_at_rest(model):
             width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())
@@ -115,7 +115,7 @@ def rank_tensors(model: Classifier, train: Data) -> list[int]:
     """Return the numbers of the calls whose tensors separate classes, the best first."""
     data = train.subset(SCREENED)
     inputs, labels = data.batch(slice(None))
-    with at_rest(model):
+    with keep_at_rest(model):
         read = pool_tokens if data.tokens else pool
         scores = score_tensors(model.backbone, inputs, labels, read)
         if data.tokens:

@@ -44,7 +44,7 @@ def replace_part(model: nn.Module, path: str, part: nn.Module) -> None:
 
 
 @contextlib.contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
+def keep_at_rest(model: nn.Module) -> Iterator[None]:
     """Put the network into evaluation mode, without gradients; put it back afterwards."""
     was_training = model.training
     model.eval()
@@ -62,7 +62,7 @@ def observe(
     hook: Callable[[nn.Module, tuple[Tensor, ...], Tensor], None],
 ) -> None:
     """Run the backbone at rest; call a hook with each of the parts, its inputs and its outputs."""
-    with contextlib.ExitStack() as hooks, at_rest(model):
+    with contextlib.ExitStack() as hooks, keep_at_rest(model):
         for part in parts:
             hooks.callback(part.register_forward_hook(hook).remove)
         model.backbone(inputs)
@@ -85,7 +85,7 @@ def list_layers(model: Classifier, inputs: Tensor) -> list[tuple[nn.Module, nn.M
         if latest and arguments[0] is latest[0][1] and activations[latest[0][0]] is latest[0][0]:
             activations[latest[0][0]] = activation
 
-    with contextlib.ExitStack() as hooks, at_rest(model):
+    with contextlib.ExitStack() as hooks, keep_at_rest(model):
         for part in model.backbone.modules():
             if _has_units(part):
                 hooks.callback(part.register_forward_hook(after_layer).remove)
@@ -112,7 +112,9 @@ def count_executions(model: Classifier, inputs: Tensor) -> Counter[nn.Module]:
     return calls
 
 
-def unit_outputs(model: Classifier, part: nn.Module, layer: nn.Module, inputs: Tensor) -> Tensor:
+def compute_unit_outputs(
+    model: Classifier, part: nn.Module, layer: nn.Module, inputs: Tensor
+) -> Tensor:
     """Return the outputs of a part, `(M, units)`, a row for each sample and position.
 
     Args:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.budget import Attacker
-from rootbound.attacks.repairs.network import LAYERS, at_rest, list_layers, sample, unit_outputs
+from rootbound.attacks.repairs.network import (
+    LAYERS,
+    compute_unit_outputs,
+    keep_at_rest,
+    list_layers,
+    sample,
+)
 from rootbound.attacks.repairs.repair import Repair
 from rootbound.core.fields import PositiveInt
 from rootbound.networks import Classifier
@@ -61,7 +67,7 @@ class ReinitialiseDead(Repair):
         inputs = sample(attacker.train)
         with seeded(attacker.seed()), torch.no_grad():
             for layer, activation in list_layers(model, inputs):
-                outputs = unit_outputs(model, activation, layer, inputs)
+                outputs = compute_unit_outputs(model, activation, layer, inputs)
                 size = outputs.abs().amax(dim=0)
                 dead = outputs.amax(dim=0) - outputs.amin(dim=0) <= CONSTANT * size
                 if bool(dead.any()):
@@ -78,7 +84,7 @@ def _revive(model: Classifier, layer: nn.Module, dead: Tensor, inputs: Tensor) -
     for name, value in own.items():
         value[dead] = new[name][dead]
     if "bias" in own:
-        own["bias"][dead] -= unit_outputs(model, layer, layer, inputs).mean(dim=0)[dead]
+        own["bias"][dead] -= compute_unit_outputs(model, layer, layer, inputs).mean(dim=0)[dead]
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Truncate(Repair):
         """Return the shorter network, with a head of random weights."""
         *first, last = model.blocks[: -self.blocks]
         backbone = nn.Sequential(*first, PooledBlock(last))
-        with at_rest(backbone):
+        with keep_at_rest(backbone):
             width = backbone(sample(attacker.train, 2)).shape[1]
         shorter = Classifier(backbone, nn.Linear(width, model.classes))
         return shorter.with_head(model.classes, attacker.seed())

@@ -54,7 +54,7 @@ def trajectory_gradient(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     descent = OPTIMISERS[optimiser](trained, lr=learning_rate)
     total = [torch.zeros_like(parameter) for parameter in shared]
-    with undone(network):
+    with restore_afterwards(network):
         for loss, judged in steps:
             for parameter, gradient in zip(trained, take_gradients(loss(), trained), strict=True):
                 parameter.grad = gradient
@@ -76,7 +76,7 @@ def take_gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def undone(network: nn.Module) -> Iterator[None]:
+def restore_afterwards(network: nn.Module) -> Iterator[None]:
     """Restore parameters and buffers, such as the statistics of BatchNorm, afterwards."""
     values = [*network.parameters(), *network.buffers()]
     before = [value.detach().clone() for value in values]
@@ -88,7 +88,7 @@ def undone(network: nn.Module) -> Iterator[None]:
                 value.copy_(old)
 
 
-def with_gradient(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+def make_term_with_gradient(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
     """Return a scalar that has these gradients, to use as a term of a loss."""
     total = torch.zeros((), device=gradients[0].device)
     for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -107,7 +107,7 @@ def list_batches(
     and texts in their lengths, if the network takes that; then its blocks take it too.
     """
     first = example[torch.arange(2) % len(example)]
-    second = random_like(example[torch.arange(3) % len(example)], 0)
+    second = draw_samples_like(example[torch.arange(3) % len(example)], 0)
     resized = _resize(second)
     if resized is not None and _takes(network, resized):
         yield (first, resized), True
@@ -134,7 +134,7 @@ def _takes(network: nn.Module, samples: Tensor) -> bool:
     return True
 
 
-def random_like(example: Tensor, seed: int) -> Tensor:
+def draw_samples_like(example: Tensor, seed: int) -> Tensor:
     """Return samples with other values, of the same range."""
     generator = torch.Generator().manual_seed(seed)
     if example.is_floating_point():
@@ -169,7 +169,7 @@ def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, 
     own = copy.deepcopy(network)
     whole = nn.Sequential(*copy.deepcopy((found.backbone, found.head)))
     for seed in range(CHECKS):
-        samples = random_like(batches[seed % 2], seed + 1)
+        samples = draw_samples_like(batches[seed % 2], seed + 1)
         for training in (True, False) if last else (False,):
             outputs, gradients = _run(own.train(training), samples, seed)
             other_outputs, other_gradients = _run(whole.train(training), samples, seed)
@@ -180,7 +180,7 @@ def _agree(network: nn.Module, found: Found, last: bool, batches: tuple[Tensor, 
     one = batches[0][:1]
     many = max(1, min(MANY, MOST_NUMBERS // one.numel()))
     for count, without_gradients in ((1, torch.no_grad()), (many, torch.inference_mode())):
-        samples = random_like(one[torch.zeros(count, dtype=torch.long)], CHECKS + 1)
+        samples = draw_samples_like(one[torch.zeros(count, dtype=torch.long)], CHECKS + 1)
         with without_gradients:
             pair = (_take_first(part.eval()(samples)) for part in (own, whole))
             if not _are_same(*pair, exactly=last):

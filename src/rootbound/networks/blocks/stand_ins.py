@@ -130,7 +130,7 @@ class Row:
         return inputs
 
 
-def empty_clone(module: nn.Module) -> nn.Module:
+def make_empty_clone(module: nn.Module) -> nn.Module:
     """Return a module of the same class and settings, without parameters, buffers and parts."""
     clone = module.__new__(type(module))
     clone.__dict__.update(module.__dict__)
@@ -139,7 +139,7 @@ def empty_clone(module: nn.Module) -> nn.Module:
     return clone
 
 
-def same_parts(module: nn.Module) -> nn.Module:
+def share_parts(module: nn.Module) -> nn.Module:
     """Return another module that shares the parts of this one, but not its attributes."""
     clone = module.__new__(type(module))
     clone.__dict__.update(module.__dict__)
@@ -158,7 +158,7 @@ def replace_within(network: nn.Module, name: str, part: nn.Module) -> nn.Module:
     All other parts are shared, except for the containers of that one.
     """
     first, _, rest = name.partition(".")
-    clone = same_parts(network)
+    clone = share_parts(network)
     clone.__dict__["_modules"] = dict(network._modules)
     own = network.get_submodule(first)
     clone._modules[first] = replace_within(own, rest, part) if rest else part

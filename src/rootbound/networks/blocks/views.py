@@ -9,7 +9,14 @@ from typing import Any, cast
 from torch import nn
 
 from rootbound.networks.blocks.chain import Chain
-from rootbound.networks.blocks.stand_ins import Cell, Ghost, Layer, Row, empty_clone, same_parts
+from rootbound.networks.blocks.stand_ins import (
+    Cell,
+    Ghost,
+    Layer,
+    Row,
+    make_empty_clone,
+    share_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -55,8 +62,8 @@ class Views:
 
     def make(self, name: str, container: nn.Module) -> tuple[nn.Module, nn.Module]:
         """Return a container with the block's own modules, and the view of it to run."""
-        own = empty_clone(container)
-        view = same_parts(own)
+        own = make_empty_clone(container)
+        view = share_parts(own)
         if self.share.begins:
             own._parameters.update(container._parameters)
             own._buffers.update(container._buffers)
@@ -81,7 +88,7 @@ class Views:
         return own, view
 
     def _make_row(self, name: str, container: nn.Module) -> tuple[nn.Module, Row]:
-        own, others = empty_clone(container), {}
+        own, others = make_empty_clone(container), {}
         for key, part in container._modules.items():
             path = f"{name}.{key}"
             if path in self.own_layers or (path not in self.chain.names and self._owns(path)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rootbound.core.devices import set_seed
-from rootbound.core.errors import InputError, told_in_one_line
+from rootbound.core.errors import InputError, explain_errors
 from rootbound.networks.blocks.passing import Passing
 from rootbound.networks.blocks.repeated import find_repeated_and_head
 from rootbound.networks.classifier import Classifier
@@ -61,7 +61,7 @@ def build_configured(text: str, classes: int | None = None) -> Any:
             or a size is out of range.
     """
     library = configuration.import_transformers()
-    with told_in_one_line("a configuration of `transformers`", "correct the configuration"):
+    with explain_errors("a configuration of `transformers`", "correct the configuration"):
         found = configuration.parse_description(text)
         choice = configuration.choose_class(found)
         if choice.auto_class != CAUSAL and classes is not None:
@@ -121,7 +121,7 @@ def from_transformers(network: Any) -> Classifier:
     passing = Texts(network) if of_texts else Passing()
     example = make_example(network.config, of_texts=of_texts).to(network.device)
     expected = "a network that classifies or predicts tokens by layers and a linear head"
-    with told_in_one_line(expected, "use Classifier.wrap"):
+    with explain_errors(expected, "use Classifier.wrap"):
         found = None if choice.new_head else find_repeated_and_head(network, example, passing)
         if found is None:
             raise InputError(expected, type(network).__name__, "use Classifier.wrap")
@@ -141,7 +141,7 @@ def to_transformers(model: Classifier) -> Any:
         raise InputError("a model of `transformers`", model.architecture, "it is saved by torch")
     network = build_configured(model.architecture.removeprefix(CONFIGURED), model.classes)
     weights = own_weights(model)
-    with told_in_one_line("a head as the library has it", "keep the head that the model came with"):
+    with explain_errors("a head as the library has it", "keep the head that the model came with"):
         check_fit(weights, network, f"the library's {network.config.model_type}")
     network.load_state_dict(weights)
     return network.eval()
@@ -154,7 +154,7 @@ def _load_pretrained(name: str, classes: int | None) -> Classifier:
         adapter = f"an adapter for another ({ADAPTER}: LoRA or the like)"
         raise InputError(f"a whole model at {name}", adapter, "merge_and_unload it first, by peft")
     expected = f"a model of `transformers` at {name}, its weights as safetensors"
-    with told_in_one_line(expected, "check the name or the folder"):
+    with explain_errors(expected, "check the name or the folder"):
         config = library.AutoConfig.from_pretrained(name, trust_remote_code=False)
         choice = configuration.choose_class(config.to_dict())
         # The configuration's own choice may be a kernel on the hub, which is code.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from rootbound.core.errors import InputError, told_in_one_line
+from rootbound.core.errors import InputError, explain_errors
 from rootbound.data import PADDING
 from rootbound.networks.block_outputs import exchange_padding
 from rootbound.networks.hugging_face.configuration import (
@@ -125,5 +125,5 @@ def load_tokeniser(name: str) -> Any:
         InputError: There is none.
     """
     expected = f"a tokeniser of `transformers` at {name}"
-    with told_in_one_line(expected, "check the name or the folder"):
+    with explain_errors(expected, "check the name or the folder"):
         return import_transformers().AutoTokenizer.from_pretrained(name, trust_remote_code=False)

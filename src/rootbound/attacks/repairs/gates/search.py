@@ -42,7 +42,7 @@ HARDLY_LESS = 0.8
 
 def measure_freed(closed: Tensor, opened: Tensor) -> float:
     """Return the share of inputs whose features differ from all others' only with open gates."""
-    return float((nearest(opened) > APART * nearest(closed)).float().mean())
+    return float((measure_nearest(opened) > APART * measure_nearest(closed)).float().mean())
 
 
 @torch.no_grad()
@@ -228,7 +228,7 @@ class _Search:
         return held
 
 
-def nearest(features: Tensor) -> Tensor:
+def measure_nearest(features: Tensor) -> Tensor:
     """Return the distance of each sample's features from those of its nearest neighbour."""
     distances = torch.cdist(features.double(), features.double())
     distances.fill_diagonal_(math.inf)
