@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.studies.looks import simulate
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.errors import InputError
 from rootbound.evaluation.deciding_plan import DecidingPlan
@@ -314,24 +315,8 @@ def test_looks_spend_the_error_rate_and_no_more(first: int, most: int) -> None:
     assert sum(rates) == pytest.approx(RATE) and min(rates) > 0
 
 
-def simulate(mean: float, runs: int = 2_000, first: int = 5, most: int = 40) -> dict[str, float]:
-    """Return how often looks end where, with one number of labels and a limit of one point."""
-    generator, looks = np.random.default_rng(2), [first]
-    while looks[-1] < most:
-        looks.append(next_look(looks[-1], most))
-    rates, ends = spend(looks, most, RATE), []
-    for _ in range(runs):
-        drawn = normal(generator, mean, most)
-        shown = (
-            show([Gain.of(drawn[:draws])], SAMPLES, 1.0, (rate, rate))[0]
-            for draws, rate in zip(looks, rates, strict=True)
-        )
-        ends.append(next((end for end in shown if end != "undecided"), "undecided"))
-    return {end: ends.count(end) / runs for end in ("holds", "does not hold", "undecided")}
-
-
 def test_looking_more_than_once_keeps_to_the_error_rates() -> None:
-    null, undefended, worst = (simulate(mean) for mean in (0.0, 7.0, 1.0))
+    null, undefended, worst = (simulate(mean, runs=2_000).shares for mean in (0.0, 7.0, 1.0))
     assert null["does not hold"] <= RATE and undefended["holds"] <= RATE
     assert null["holds"] >= 0.9, null
     assert undefended["does not hold"] == 1.0
