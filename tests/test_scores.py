@@ -214,7 +214,7 @@ def test_median_attack_and_upper_bound() -> None:
         record("x", 0.9, family="three", validation=0.1),
     )
     assert metrics.median_attack(found, "x", 10) == pytest.approx(70.0)
-    upper = metrics.oracle(found, "x", 10)
+    upper = metrics.upper_bound(found, "x", 10)
     assert upper is not None
     assert upper.mean == pytest.approx(90.0)
     assert list(metrics.by_family(found, "x", 10)) == ["three", "two", "one"]

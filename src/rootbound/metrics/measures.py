@@ -43,8 +43,8 @@ from rootbound.metrics.scores import (
     longer_run,
     mean_resistance,
     median_attack,
-    oracle,
     resistance,
+    upper_bound,
 )
 from rootbound.metrics.standings import Standing, standings
 
@@ -82,7 +82,6 @@ __all__ = [
     "methods",
     "most_labels",
     "multiples",
-    "oracle",
     "over_draws",
     "paired",
     "points",
@@ -96,5 +95,6 @@ __all__ = [
     "strongest_families",
     "trials",
     "undefended",
+    "upper_bound",
     "well_tuned",
 ]

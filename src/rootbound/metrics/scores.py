@@ -64,7 +64,7 @@ def median_attack(evaluation: Evaluation, method: str, labels: int | None) -> fl
     return statistics.median(values) if values else None
 
 
-def oracle(evaluation: Evaluation, method: str, labels: int | None) -> Estimate | None:
+def upper_bound(evaluation: Evaluation, method: str, labels: int | None) -> Estimate | None:
     """Return the highest point of any curve in percent; chosen on test samples, so a bound."""
     highest: dict[Draw, float] = {}
     for draw, records in trials(evaluation, method, labels).items():

@@ -130,7 +130,7 @@ def _cell(case: Case, labels: int | None) -> dict[str, Any]:
         "realistic_attacker": _to_json(
             metrics.points(metrics.realistic(evaluation, method, labels))
         ),
-        "upper_bound": _to_json(metrics.oracle(evaluation, method, labels)),
+        "upper_bound": _to_json(metrics.upper_bound(evaluation, method, labels)),
         "median_family": None if median is None else round(median, 4),
         "strongest_families": metrics.strongest_families(evaluation, method, labels),
     }
