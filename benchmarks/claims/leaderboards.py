@@ -36,7 +36,7 @@ SPLITS = {
     ),
     "frontier-fashion": (
         "Fashion-MNIST: 0-4 desirable, 5-9 not",
-        "2026-11-26_e9f5538_all_fashion",
+        "2026-11-30_2c87251_all_quick-2_fashion",
     ),
     "frontier-photographs": (
         "CIFAR-10: animals desirable, vehicles not",
