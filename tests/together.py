@@ -6,13 +6,14 @@ torchrun --nproc-per-node 2 tests/together.py FOLDER
 from __future__ import annotations
 
 import copy
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.core import distributed
@@ -22,6 +23,7 @@ from rootbound.methods import BestResponse, LossMethod, Schedule, Terms
 from rootbound.networks import Classifier, build
 from rootbound.training import Recipe
 from rootbound.training.explained_variance import explained_variance, linear_information
+from rootbound.training.state import Phase, TrainingState
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=3, batch_size=36)
@@ -85,7 +87,7 @@ ROWS: dict[str, tuple[Watched | WatchedPlain, str]] = {
 }
 
 
-def trained(row: str) -> dict[str, Tensor]:
+def trained(row: str, training_state: TrainingState | None = None) -> dict[str, Tensor]:
     """Return the weights and, as `losses`, the curve of one training."""
     method, name = ROWS[row]
     seen: list[float] = []
@@ -94,7 +96,8 @@ def trained(row: str) -> dict[str, Tensor]:
     # What checks that a network can take the samples would give it float32.
     torch.set_default_dtype(torch.float64)
     try:
-        model = replace(method, seen=seen).fit(start, tasks, seed=0)
+        own = replace(method, seen=seen)
+        model = own.fit(start, tasks, seed=0, training_state=training_state)
     finally:
         torch.set_default_dtype(torch.float32)
     return {**model.state_dict(), "losses": torch.tensor(seen, dtype=torch.float64)}
@@ -119,11 +122,86 @@ def gradients() -> dict[str, Tensor]:
     return found
 
 
-def everything() -> dict[str, dict[str, Tensor]]:
-    return {"closed forms": gradients(), **{row: trained(row) for row in ROWS}}
+class Stopped(BaseException):
+    """In place of a kill."""
+
+
+STOPPED_AFTER = 4
+
+
+def resumed(row: str, folder: Path) -> dict[str, Tensor]:
+    """Return what a training finds that was stopped, on machines that do not share a folder.
+
+    When it is started again, the machines of all but the main process are new.
+    """
+    seen, left = Phase.seen, STOPPED_AFTER
+
+    def counted(self: Phase) -> None:
+        nonlocal left
+        seen(self)
+        left -= 1
+        if left == 0:
+            raise Stopped
+
+    training_state = TrainingState(folder, every=0.0)
+    Phase.seen = counted  # type: ignore[method-assign]
+    try:
+        trained(row, training_state)
+    except Stopped:
+        pass
+    finally:
+        Phase.seen = seen  # type: ignore[method-assign]
+    if not distributed.is_main_process():
+        shutil.rmtree(folder, ignore_errors=True)
+    return trained(row, training_state)
+
+
+SHAPES = ((3, 4), (5,), (2, 2, 2))
+
+
+def own_gradients(rank: int) -> list[Tensor]:
+    """Return gradients that differ between processes, in two precisions."""
+    generator = torch.Generator().manual_seed(rank)
+    kinds = (torch.float32, torch.float64, torch.float32)
+    return [
+        torch.randn(shape, generator=generator, dtype=kind)
+        for shape, kind in zip(SHAPES, kinds, strict=True)
+    ]
+
+
+class Masked(nn.Module):
+    """Weights, one of which is frozen, and a mask of the lowest number."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        gradients = own_gradients(rank)
+        self.weights = nn.ParameterList(torch.zeros_like(one) for one in gradients)
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            # As transposed weights have it, not contiguous.
+            weight.grad = gradient.transpose(0, -1).contiguous().transpose(0, -1)
+        self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+        self.register_buffer("mask", torch.full((2,), torch.finfo(torch.float32).min))
+        self.register_buffer("count", torch.tensor(rank))
+
+
+def averaged(rank: int) -> dict[str, Tensor]:
+    """Return what an average of all processes leaves in one of them."""
+    model = Masked(rank)
+    distributed.average(model)
+    found = {f"gradient {i}": one.grad for i, one in enumerate(model.weights)}
+    return {**model.state_dict(), **{name: one for name, one in found.items() if one is not None}}
+
+
+def everything(rank: int = 0, folder: Path | None = None) -> dict[str, dict[str, Tensor]]:
+    found = {"closed forms": gradients(), **{row: trained(row) for row in ROWS}}
+    if folder is not None:
+        found["resumed"] = resumed("batch norm", folder / f"unfinished-{rank}")
+        found["averaged"] = averaged(rank)
+    return found
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with distributed.join():
-        torch.save(everything(), Path(sys.argv[1]) / f"{torch.distributed.get_rank()}.pt")
+        own = torch.distributed.get_rank()
+        torch.save(everything(own, Path(sys.argv[1])), Path(sys.argv[1]) / f"{own}.pt")

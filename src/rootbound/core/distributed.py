@@ -85,11 +85,22 @@ def average(model: nn.Module) -> None:
     for value in (*gradients, *statistics):
         groups.setdefault(value.dtype, []).append(value)
     for group in groups.values():
-        flat = torch.cat([value.reshape(-1) for value in group])
+        # Divide first: the sum of two masks of the lowest number would be minus infinity.
+        flat = torch.cat([value.reshape(-1) for value in group]) / count
         distributed.all_reduce(flat)
-        parts = (flat / count).split([value.numel() for value in group])
+        parts = flat.split([value.numel() for value in group])
         for value, part in zip(group, parts, strict=True):
             value.copy_(part.view_as(value))
+
+
+def from_main_process(value: Item) -> Item:
+    """Return what the main process passes; the other processes may pass anything."""
+    if count_processes() == 1:
+        return value
+    values = [value]
+    with torch.device("cpu"):
+        distributed.broadcast_object_list(values)
+    return values[0]
 
 
 def sum_tensor(values: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ the number of batches seen. When the training is started again, everything betwe
 computed again, as it depends only on the seed. A finished phase restores the state at its end. An
 unfinished one draws the batches that it has seen once more, without computing anything with them,
 and continues from there. A phase that does not say what it changes starts again.
+
+If several processes train together, the main one saves, and all take up what it has saved.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from rootbound.core import distributed
 from rootbound.core.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -106,10 +109,12 @@ class _Training:
 
     def load(self, path: Path) -> dict[str, Any] | None:
         """Return the state of a phase, None if none is saved."""
-        if not path.is_file():
+        # The main process alone reads: others may be on machines that do not see the file.
+        packed = distributed.from_main_process(_read(path))
+        if packed is None:
             return None
         try:
-            phase = torch.load(path, map_location="cpu", weights_only=True)
+            phase = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
         except Exception as error:  # a damaged file may fail in any way
             raise UnusableTrainingState(f"{path} is damaged ({type(error).__name__})") from None
         if not isinstance(phase, dict) or phase.get("training") != self.name:
@@ -184,6 +189,8 @@ class Phase:
             self._save(self._training, finished=True)
 
     def _save(self, training: _Training, *, finished: bool) -> None:
+        if not distributed.is_main_process():
+            return
         phase = {
             "position": self.position,
             "finished": finished,
@@ -194,6 +201,15 @@ class Phase:
         training.save(self._path, phase)
 
 
+def _read(path: Path) -> bytes | None:
+    """Return what is in a file, nothing if it cannot be read; None if there is no file."""
+    if not distributed.is_main_process() or not path.is_file():
+        return None
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
+
+
 def _get_random_states() -> list[Tensor]:
     """Return the states of torch's own streams, the CPU's first."""
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
@@ -202,5 +218,11 @@ def _get_random_states() -> list[Tensor]:
 
 def _set_random_states(states: list[Tensor]) -> None:
     torch.set_rng_state(states[0])
-    if states[1:]:
+    if not states[1:]:
+        return
+    device = torch.get_default_device()
+    if distributed.count_processes() > 1 and device.type == "cuda":
+        # These are of the main process, which computes on its machine's first device.
+        torch.cuda.set_rng_state(states[1], device)
+    else:
         torch.cuda.set_rng_state_all(states[1:])
