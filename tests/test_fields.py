@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from jsonargparse import ArgumentParser
 
@@ -18,6 +19,7 @@ from rootbound.core.fields import (
     Range,
     Share,
     check,
+    require_whole,
 )
 
 
@@ -79,6 +81,30 @@ def test_values_in_range() -> None:
     settings = Settings(1, 0, 1e-9, 0.0, 0.0, -1e-9, -5.0, (), None, 2, "random", "any")
     assert replace(settings, blocks="all", limit=0.5).limit == 0.5
     assert repr(Settings(rate=0.5)).startswith("Settings(count=3, extra=0, rate=0.5, weight=0.0, ")
+
+
+def test_whole_numbers_of_numpy_are_whole() -> None:
+    assert Settings(count=np.int64(4)).count == 4  # type: ignore[arg-type]
+    number = require_whole("seed", np.int64(4), Range(at_least=0, below=5))
+    assert (number, type(number)) == (4, int)
+    for wrong in (np.float64(4.0), "4", None):
+        with pytest.raises(InputError, match="a whole number for seed; got .*; write one"):
+            require_whole("seed", wrong, Range())
+    with pytest.raises(InputError, match="seed of at least 0 and below 5; got 5; lower it"):
+        require_whole("seed", 5, Range(at_least=0, below=5))
+
+
+def test_a_class_may_narrow_what_it_inherits() -> None:
+    @dataclass(frozen=True)
+    class Narrow(Settings):
+        count: Annotated[int, Range(at_least=2)] = 2
+
+    with pytest.raises(InputError, match="count of at least 2; got 1"):
+        Narrow(count=1)
+
+
+def test_a_number_may_be_given_as_a_whole_one() -> None:
+    assert Settings(rate=2, weight=0).rate == 2
 
 
 def test_a_parser_is_built_from_settings() -> None:

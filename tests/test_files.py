@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import pytest
 
 from rootbound.core.errors import InputError
-from rootbound.core.files import make_folder, write_atomically
+from rootbound.core.files import as_path, encode, make_folder, write_atomically, write_once
 
 
 def fail(*_: Any, **__: Any) -> NoReturn:
@@ -75,6 +75,56 @@ def test_others_can_read_what_is_written(tmp_path: Path) -> None:
     # A temporary file is the owner's alone; what it becomes must not be.
     write_atomically(tmp_path / "a", "x")
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_of_several_writers_the_first_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "file"
+    assert write_once(path, "first")
+    assert not write_once(path, "second")
+    assert path.read_text() == "first"
+    assert names(path.parent) == ["file"]
+
+
+def test_what_is_renamed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a loss of power could leave an empty file in place of the old one."""
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        assert os.fstat(handle).st_size == 3
+        done.append("synced")
+        sync(handle)
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append("renamed")
+        return rename(path, target)
+
+    monkeypatch.setattr("rootbound.core.files.os.fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    write_atomically(tmp_path / "file", "new")
+    assert done == ["synced", "renamed"]
+
+
+def test_names_that_are_no_text_can_be_written() -> None:
+    """As `os.fsdecode` gives them for bytes that are not UTF-8."""
+    assert encode("ü") == b"\xc3\xbc"
+    assert encode(os.fsdecode(b"caf\xe9")) == rb"caf\udce9"
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        ("", "an empty one"),
+        ("a\0b", r"'a\\x00b'"),
+        (b"a", "b'a'"),
+        (None, "None"),
+        ([1], "list"),
+        ("n" * 300, "File name too long"),
+    ],
+)
+def test_what_is_no_path_is_named(given: object, got: str) -> None:
+    with pytest.raises(InputError, match=f"^expected a path in `out`; got {got}; name a file"):
+        as_path(given, "out")
 
 
 @pytest.mark.parametrize("old", [None, "old"])

@@ -15,7 +15,7 @@ from torch import nn
 import rootbound as rb
 from rootbound.cli import main
 from rootbound.core.errors import InputError
-from rootbound.core.user_code import list_loaded_code, load_code, load_named
+from rootbound.core.user_code import CarriedCode, list_loaded_code, load_code, load_named
 from rootbound.data import TaskPair
 from rootbound.evaluation.contenders import Contender
 from rootbound.evaluation.context import build_specification
@@ -162,6 +162,36 @@ def test_files_of_one_name_stay_apart(name: str, tmp_path: Path) -> None:
     sent = [pickle.loads(pickle.dumps(kind)) for kind in kinds]
     assert [kind.place for kind in sent] == ["a", "b"]
     assert load_named(f"{tmp_path / 'b' / name}:Here") is kinds[1], "it was run again"
+
+
+def test_a_file_is_the_same_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "10:30"
+    folder.mkdir()
+    (folder / "net.py").write_text("class Here:\n    pass\n")
+    monkeypatch.chdir(folder)
+    kind = load_named("net.py:Here")
+    monkeypatch.chdir(tmp_path)
+    assert load_named("10:30/../10:30/net.py:Here") is kind
+    assert load_named(f"{folder / 'net.py'}:Here") is kind
+
+
+def test_another_process_loads_files_in_the_same_order(tmp_path: Path) -> None:
+    """A file may need what an earlier one has set up."""
+    paths = [str(tmp_path / f"{name}.py") for name in ("zebra", "ape", "mule")]
+    for path in paths:
+        Path(path).write_text("")
+        load_code(path)
+    load, (carried,) = CarriedCode().__reduce__()
+    assert carried[-3:] == paths
+    before = [(module.__name__, module) for module in list_loaded_code()[-3:]]
+    for name, _ in before:
+        del sys.modules[name]
+    load(carried)
+    after = list_loaded_code()[-3:]
+    assert [module.__file__ for module in after] == paths
+    assert not any(new is old for new, (_, old) in zip(after, before, strict=True))
 
 
 @pytest.mark.parametrize(

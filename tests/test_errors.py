@@ -1,0 +1,58 @@
+"""Errors for users: one line, whatever the names in them, with the nearest name that exists."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from rootbound.core.errors import InputError, first_line, told_in_one_line, unknown_name
+
+
+def test_an_error_is_one_line_whatever_is_named() -> None:
+    error = InputError("a class", "Two\nlines", "name\r\nanother")
+    assert str(error) == "expected a class; got Two lines; name another"
+
+
+def test_an_error_is_the_same_in_another_process() -> None:
+    error = InputError("a number", "none", "give one")
+    sent = pickle.loads(pickle.dumps(error))
+    assert type(sent) is InputError and str(sent) == str(error)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (ValueError("one\ntwo"), "expected it; got one; mend it"),
+        (KeyError("size"), "expected it; got KeyError: 'size'; mend it"),
+        (RuntimeError(), "expected it; got RuntimeError; mend it"),
+        (InputError("this", "that", "say so"), "expected this; got that; say so"),
+    ],
+)
+def test_what_the_code_of_others_raises_is_told_in_one_line(raised: Exception, told: str) -> None:
+    with pytest.raises(InputError) as caught, told_in_one_line("it", "mend it"):
+        raise raised
+    assert str(caught.value) == told
+
+
+def test_an_interrupt_stays_one() -> None:
+    with pytest.raises(KeyboardInterrupt), told_in_one_line("it", "mend it"):
+        raise KeyboardInterrupt
+
+
+def test_first_lines_are_short() -> None:
+    assert first_line(ValueError("x" * 500), 10) == "x" * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("fastt", "got '--fastt'; did you mean '--Fast'?"),
+        ("FAST", "got '--FAST'; did you mean '--Fast'?"),
+        ("qqq", "got '--qqq'; pick one of them"),
+        (3, "got 3; pick one of them"),
+    ],
+)
+def test_the_nearest_name_is_named_as_people_write_it(name: object, told: str) -> None:
+    error = unknown_name("speed", name, ["slow", "Fast"], prefix="--")
+    assert str(error) == f"expected a speed out of Fast, slow; {told}"
