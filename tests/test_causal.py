@@ -40,7 +40,7 @@ GAMES, MAIL = "chess dice chess dice chess dice", "spam post post spam post post
 CONTEXT = 4
 SPENT = [*FEW, "--labels", "2,all", "--steps", "2,2", "--seeds", "1", "--workers", "1"]
 # What is said of padding: by the tokeniser and, in numbers, by the configuration.
-PADDED: dict[str, tuple[Sequence[str], dict[str, str], dict[str, int | None]]] = {
+PADDED: dict[str, tuple[Sequence[str], dict[str, str], dict[str, int | list[int] | None]]] = {
     "as GPT-2": ((*WORDS, "<end>", "[UNK]"), {"eos_token": "<end>"}, {"eos_token_id": 6}),
     "first": (("<end>", "[UNK]", *WORDS), {"eos_token": "<end>"}, {"eos_token_id": 0}),
     "of its own": (
@@ -49,6 +49,9 @@ PADDED: dict[str, tuple[Sequence[str], dict[str, str], dict[str, int | None]]] =
         {"pad_token_id": 7, "eos_token_id": 8},
     ),
     "two minds": ((*WORDS, "<end>", "[UNK]"), {"pad_token": "chess"}, {"eos_token_id": 6}),
+    # As Llama 3.1 has it: a text may have several ends, and no padding.
+    "several ends": ((*WORDS, "<end>", "[UNK]"), {}, {"eos_token_id": [6, 9]}),
+    "several, the first too": (("end", "[UNK]", *WORDS), {}, {"eos_token_id": [0, 9]}),
     "by chance": (("[UNK]", *WORDS), {}, {"eos_token_id": None}),
 }
 

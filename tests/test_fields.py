@@ -88,7 +88,7 @@ def test_whole_numbers_of_numpy_are_whole() -> None:
     number = require_whole("seed", np.int64(4), Range(at_least=0, below=5))
     assert (number, type(number)) == (4, int)
     for wrong in (np.float64(4.0), "4", None):
-        with pytest.raises(InputError, match="a whole number for seed; got .*; write one"):
+        with pytest.raises(InputError, match=r"a whole number for seed; got .*; write one"):
             require_whole("seed", wrong, Range())
     with pytest.raises(InputError, match="seed of at least 0 and below 5; got 5; lower it"):
         require_whole("seed", 5, Range(at_least=0, below=5))

@@ -21,6 +21,8 @@ def find_padding(config: Any) -> int:
     """Return a text model's own number for padding; if it has none, that for the end of a text."""
     for name in ("pad_token_id", "eos_token_id"):
         number = getattr(config, name, None)
+        if isinstance(number, list | tuple) and number:  # a text may have several ends
+            number = number[0]
         if isinstance(number, int) and 0 <= number < config.vocab_size:
             return number
     return PADDING

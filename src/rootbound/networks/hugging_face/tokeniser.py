@@ -109,7 +109,8 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
     if config is None:  # `build` says why
         return PretrainedTokeniser(inner, inner.pad_token_id or PADDING)
     text = config.get_text_config()
-    padding, stated = find_padding(text), (text.pad_token_id, text.eos_token_id)
+    padding, ends = find_padding(text), text.eos_token_id
+    stated = (text.pad_token_id, *(ends if isinstance(ends, list | tuple) else (ends,)))
     if padding == PADDING and PADDING not in (*stated, *inner.all_special_ids):
         expected = f"a number for padding, or for the end of a text, in the config at {name}"
         raise InputError(expected, "none below vocab_size", "set pad_token_id or eos_token_id")
