@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from rootbound.core.errors import InputError, first_line, told_in_one_line, unknown_name
+from rootbound.core.errors import InputError, explain_errors, take_first_line, unknown_name_error
 
 
 def test_an_error_is_one_line_whatever_is_named() -> None:
@@ -30,18 +30,18 @@ def test_an_error_is_the_same_in_another_process() -> None:
     ],
 )
 def test_what_the_code_of_others_raises_is_told_in_one_line(raised: Exception, told: str) -> None:
-    with pytest.raises(InputError) as caught, told_in_one_line("it", "mend it"):
+    with pytest.raises(InputError) as caught, explain_errors("it", "mend it"):
         raise raised
     assert str(caught.value) == told
 
 
 def test_an_interrupt_stays_one() -> None:
-    with pytest.raises(KeyboardInterrupt), told_in_one_line("it", "mend it"):
+    with pytest.raises(KeyboardInterrupt), explain_errors("it", "mend it"):
         raise KeyboardInterrupt
 
 
 def test_first_lines_are_short() -> None:
-    assert first_line(ValueError("x" * 500), 10) == "x" * 10
+    assert take_first_line(ValueError("x" * 500), 10) == "x" * 10
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_first_lines_are_short() -> None:
     ],
 )
 def test_the_nearest_name_is_named_as_people_write_it(name: object, told: str) -> None:
-    error = unknown_name("speed", name, ["slow", "Fast"], prefix="--")
+    error = unknown_name_error("speed", name, ["slow", "Fast"], prefix="--")
     assert str(error) == f"expected a speed out of Fast, slow; {told}"
