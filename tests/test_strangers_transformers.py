@@ -211,6 +211,56 @@ def test_tensors_that_are_not_all_there_are_named(
     assert len(str(caught.value).splitlines()) == 1
 
 
+POSITIONS = {"embeddings.position_ids": torch.arange(16)[None]}
+NAMES = "got left over encoder.layer.1.attention"
+
+
+@pytest.mark.parametrize(
+    ("entries", "change", "said"),
+    [
+        ({}, lambda _: None, None),
+        ({}, lambda weights: weights.pop("encoder.layer.0.output.dense.bias"), "got no bert.enc"),
+        ({"num_hidden_layers": 1}, lambda _: None, NAMES),
+        # Older files have this buffer, which follows from the sizes.
+        ({}, lambda weights: weights.update(POSITIONS), None),
+    ],
+    ids=["whole", "too few", "too many", "an old file"],
+)
+def test_a_body_with_a_new_head_is_whole(
+    entries: dict[str, int],
+    change: Callable[[dict[str, Tensor]], object],
+    said: str | None,
+    tmp_path: Path,
+) -> None:
+    """Of a body that was saved by itself, whose names lack the prefix."""
+    made = transformers.BertModel
+    made(made.config_class(**tiny.SIZES, **tiny.TEXT)).save_pretrained(tmp_path)
+    weights, path = load_file(tmp_path / "model.safetensors"), tmp_path / "config.json"
+    change(weights)
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+    if said is None:
+        assert hugging_face.build(f"hf:{tmp_path}", 3).new_head
+        return
+    with pytest.raises(InputError, match=said):
+        hugging_face.build(f"hf:{tmp_path}", 3)
+
+
+def test_only_the_last_layer_of_a_head_may_be_for_other_classes(tmp_path: Path) -> None:
+    tiny.network("roberta").save_pretrained(tmp_path)
+    assert hugging_face.build(f"hf:{tmp_path}", 5).classes == 5
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["classifier.dense.weight"] = torch.zeros(8, 16)
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"of another shape classifier\.dense\.weight"):
+        hugging_face.build(f"hf:{tmp_path}", 5)
+
+
+def test_sizes_are_checked_before_a_network_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got num_hidden_layers is 1001"):
+        build(f"hf:{strange(tmp_path, num_hidden_layers=1001)}", 3, (10,))
+
+
 def test_an_adapter_is_named_as_one(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     with pytest.raises(InputError, match=r"an adapter for another.*merge_and_unload"):

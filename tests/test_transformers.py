@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import tiny
 from rootbound.core.errors import InputError
 from rootbound.networks import Classifier, build, from_transformers, to_transformers
+from rootbound.networks.block_outputs import find_last, trim_padding
 from rootbound.publishing import Origin, load_model, save_model
 from rootbound.records import Configuration
 from tiny import transformers
@@ -65,6 +66,15 @@ def test_padding_changes_nothing(family: str) -> None:
     for row, length in enumerate((10, 6, 1, 3)):
         alone = model(samples[row : row + 1, :length])
         torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-5)
+
+
+def test_padding_is_cut_to_the_longest_text_and_each_text_has_a_token() -> None:
+    tokens = torch.tensor([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0], [0, 6, 0, 0, 0]], dtype=torch.int32)
+    kept, mask = trim_padding(tokens)
+    assert kept.dtype == torch.int64 and torch.equal(kept, tokens[:, :3].long())
+    assert mask.int().tolist() == [[1, 0, 1], [1, 0, 0], [1, 1, 0]]
+    assert find_last(mask).tolist() == [2, 0, 1]
+    assert [one.shape for one in trim_padding(tokens[1:2])] == [(1, 1), (1, 1)]
 
 
 @texts

@@ -186,7 +186,10 @@ def _check_tensors(name: str, network: Any, info: Mapping[str, Any], *, new_head
     absent = missing & heads if new_head or heads <= missing else set()
     if new_head:
         absent |= {key for key in missing if POOLING in key}
-        left = {key for key in left if key.startswith(body) and POOLING not in key}
+        # The file of a body alone lacks the prefix. What is left over elsewhere is another head's.
+        parts = {name for name, _ in network.base_model.named_children()}
+        left = {key for key in left if key.startswith(body) or key.partition(".")[0] in parts}
+        left = {key for key in left if POOLING not in key}
     resized = {key for key in misshaped & heads if len(tensors[key]) == network.config.num_labels}
     broken = {key for key, value in tensors.items() if not bool(torch.isfinite(value).all())}
     for problem, keys in (
