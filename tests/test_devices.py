@@ -20,6 +20,7 @@ from rootbound.core.devices import (
     make_generator,
     on,
     set_seed,
+    with_float64,
 )
 from rootbound.core.errors import InputError
 from rootbound.data import Augmentation, TaskPair
@@ -50,6 +51,27 @@ def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
         pytest.skip("it is there")
     with pytest.raises(InputError, match=f"a machine with {name}; got none here"):
         find_device(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("cuda", "cuda:1"), ("auto", "cuda:1"), ("cuda:3", "cuda:3"), ("cpu", "cpu")],
+)
+def test_each_process_of_a_machine_has_a_device_of_its_own(
+    name: str, found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its number on that machine, not by that among all machines."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("RANK", "5")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert find_device(name) == torch.device(found)
+    monkeypatch.delenv("LOCAL_RANK")
+    assert find_device("cuda") == torch.device("cuda")
+
+
+@pytest.mark.parametrize(("kind", "exact"), [("mps", "cpu"), ("cuda", "cuda"), ("cpu", "cpu")])
+def test_exact_solutions_are_found_where_there_is_float64(kind: str, exact: str) -> None:
+    assert with_float64(torch.device(kind)).type == exact
 
 
 def test_tensors_are_created_on_the_device() -> None:

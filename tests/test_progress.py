@@ -106,6 +106,27 @@ def test_a_time_limit_says_when_the_end_is(clock: list[float]) -> None:
         assert progress.describe("audit", 120.0).endswith("about 8 min 0 s left")
 
 
+def test_no_more_is_done_than_there_is() -> None:
+    with progress.step("attacking", 10) as one:
+        one.reach(12)
+        assert str(one) == "attacking, 10 of 10"
+        one.expect(8)
+        assert str(one) == "attacking, 10 of 10"
+        assert one.seconds_left(()) == 0
+
+
+def test_one_after_the_other_is_shown_and_none_within_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr(progress, "_write_lines", lambda title, _: titles.append(title))
+    for title in ("train", "audit"):
+        with progress.shown(title), progress.shown("inside"):
+            pass
+    assert titles == ["train", "audit"]
+
+
 def test_a_failure_leaves_no_step(clock: list[float]) -> None:
     with pytest.raises(RuntimeError), progress.step("training", 10), progress.step("inside"):
         raise RuntimeError

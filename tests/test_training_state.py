@@ -186,6 +186,22 @@ def test_a_late_save_holds_the_phases_that_ended_before(
     assert learned == 1
 
 
+def test_saves_are_as_far_apart_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("rootbound.training.state.time.monotonic", lambda: now)
+    generator = torch.Generator()
+    training = _Training(TrainingState(tmp_path, 60.0), "it", generator, saved_at=now)
+    saved = []
+    for step in range(300):
+        now += 1.0
+        if training.is_due():
+            training.save(tmp_path / "0.pt", {"position": step})
+            saved.append(step + 1)
+            found = training.load(tmp_path / "0.pt")
+            assert found is not None and found["position"] == step
+    assert saved == [60, 120, 180, 240, 300]
+
+
 @pytest.mark.parametrize("damage", ["another seed", "half a file", "empty", "no state"])
 def test_what_is_not_of_this_training_is_left_aside(
     damage: str, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
