@@ -166,6 +166,8 @@ def test_one_long_call_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_log_lines_go_to_the_error_stream(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Without what an earlier command has set up in this process.
+    monkeypatch.setattr(logging.getLogger("rootbound"), "handlers", [])
     for handled in (True, False):
         monkeypatch.setattr(progress.log, "hasHandlers", lambda handled=handled: handled)
         progress.say("reading images")

@@ -305,11 +305,11 @@ def test_a_run_says_how_inputs_were_scaled(
     card = resistance_card(evaluation, "defended", weights)
     jsonschema.validate(card, SCHEMA)
     assert SCALING_OF_THE_NETWORK in card["limits"]
-    assert "the data's own scaling would be less 0.5073, over" in card["threat_model"]["Inputs"]
+    assert "the data's own would be less 0.5073, over" in card["threat_model"]["Inputs"]
     expected = {"shape": [1, 16, 16], "divisor": 255.0, "mean": 0.5, "deviation": 0.5}
     assert context["desirable"]["inputs"] == context["undesirable"]["inputs"] == expected
     page = (tmp_path / "run/report.html").read_text()
-    assert "pixels / 255, less 0.5, over 0.5; 1x16x16 (as the network brought it" in page
+    assert "pixels / 255, less 0.5, over 0.5; 1x16x16 (the network's own scaling" in page
 
 
 @pytest.mark.parametrize("further", [False, True])
