@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 from contextlib import suppress
 from dataclasses import replace
@@ -308,7 +309,7 @@ def test_a_run_says_how_inputs_were_scaled(
     assert "the data's own would be less 0.5073, over" in card["threat_model"]["Inputs"]
     expected = {"shape": [1, 16, 16], "divisor": 255.0, "mean": 0.5, "deviation": 0.5}
     assert context["desirable"]["inputs"] == context["undesirable"]["inputs"] == expected
-    page = (tmp_path / "run/report.html").read_text()
+    page = html.unescape((tmp_path / "run/report.html").read_text())
     assert "pixels / 255, less 0.5, over 0.5; 1x16x16 (the network's own scaling" in page
 
 
