@@ -22,8 +22,9 @@ from rootbound.records import Evaluation, Record
 from rootbound.suites import SUITES, Suite, find_suite
 from rootbound.training import Recipe, accuracy
 from rootbound.training.state import TrainingState
+from stopped import Stopped, stop_after
 from test_methods import FAST, ROWS
-from test_training_state import Stopped, fit, stop_after
+from test_training_state import fit
 
 DEVICE = find_device("auto")
 pytestmark = pytest.mark.skipif(DEVICE.type != "cuda", reason="no accelerator with float64 here")

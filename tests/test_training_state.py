@@ -35,7 +35,8 @@ from rootbound.methods import (
 )
 from rootbound.networks import Classifier, batch_norm_cnn, shallow_cnn
 from rootbound.training import Recipe, minimise, seeded
-from rootbound.training.state import Phase, TrainingState, _Training
+from rootbound.training.state import TrainingState, _Training
+from stopped import Stopped, stop_after
 
 SHORT = Recipe(epochs=1, batch_size=30)
 METHODS: tuple[Method, ...] = (
@@ -56,28 +57,10 @@ METHODS: tuple[Method, ...] = (
 )
 
 
-class Stopped(BaseException):
-    """Stands for a kill."""
-
-
 def fit(
     method: Method, model: Classifier, tasks: TaskPair, training_state: TrainingState | None = None
 ) -> dict[str, Tensor]:
     return method.fit(model, tasks, seed=3, training_state=training_state).state_dict()
-
-
-def stop_after(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let phases see so many batches in all, then stop at once."""
-    seen, left = Phase.seen, batches
-
-    def counted(self: Phase) -> None:
-        nonlocal left
-        seen(self)
-        left -= 1
-        if left == 0:
-            raise Stopped
-
-    monkeypatch.setattr(Phase, "seen", counted)
 
 
 def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:

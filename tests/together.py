@@ -5,6 +5,7 @@ torchrun --nproc-per-node 2 tests/together.py FOLDER
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import shutil
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +25,8 @@ from rootbound.methods import BestResponse, LossMethod, Schedule, Terms
 from rootbound.networks import Classifier, build
 from rootbound.training import Recipe
 from rootbound.training.explained_variance import explained_variance, linear_information
-from rootbound.training.state import Phase, TrainingState
+from rootbound.training.state import TrainingState
+from stopped import Stopped, stop_after
 from toy import toy_dataset
 
 RECIPE = Recipe(epochs=3, batch_size=36)
@@ -122,10 +125,6 @@ def gradients() -> dict[str, Tensor]:
     return found
 
 
-class Stopped(BaseException):
-    """In place of a kill."""
-
-
 STOPPED_AFTER = 4
 
 
@@ -134,23 +133,10 @@ def resumed(row: str, folder: Path) -> dict[str, Tensor]:
 
     When it is started again, the machines of all but the main process are new.
     """
-    seen, left = Phase.seen, STOPPED_AFTER
-
-    def counted(self: Phase) -> None:
-        nonlocal left
-        seen(self)
-        left -= 1
-        if left == 0:
-            raise Stopped
-
     training_state = TrainingState(folder, every=0.0)
-    Phase.seen = counted  # type: ignore[method-assign]
-    try:
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Stopped):
+        stop_after(STOPPED_AFTER, patch)
         trained(row, training_state)
-    except Stopped:
-        pass
-    finally:
-        Phase.seen = seen  # type: ignore[method-assign]
     if not distributed.is_main_process():
         shutil.rmtree(folder, ignore_errors=True)
     return trained(row, training_state)

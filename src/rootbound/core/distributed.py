@@ -93,7 +93,7 @@ def average(model: nn.Module) -> None:
             value.copy_(part.view_as(value))
 
 
-def from_main_process(value: Item) -> Item:
+def broadcast(value: Item) -> Item:
     """Return what the main process passes; the other processes may pass anything."""
     if count_processes() == 1:
         return value

@@ -110,7 +110,7 @@ class _Training:
     def load(self, path: Path) -> dict[str, Any] | None:
         """Return the state of a phase, None if none is saved."""
         # The main process alone reads: others may be on machines that do not see the file.
-        packed = distributed.from_main_process(_read(path))
+        packed = distributed.broadcast(_read(path))
         if packed is None:
             return None
         try:

@@ -19,13 +19,16 @@ IMAGE_SIZE, CHANNELS = 64, 3
 
 def find_padding(config: Any) -> int:
     """Return a text model's own number for padding; if it has none, that for the end of a text."""
-    for name in ("pad_token_id", "eos_token_id"):
-        number = getattr(config, name, None)
-        if isinstance(number, list | tuple) and number:  # a text may have several ends
-            number = number[0]
-        if isinstance(number, int) and 0 <= number < config.vocab_size:
-            return number
-    return PADDING
+    usable = (number for number in list_paddings(config) if 0 <= number < config.vocab_size)
+    return next(usable, PADDING)
+
+
+def list_paddings(config: Any) -> list[int]:
+    """Return the numbers that may stand for padding: a text model's own, then all for an end."""
+    ends = getattr(config, "eos_token_id", None)
+    several = ends if isinstance(ends, list | tuple) else (ends,)
+    stated = (getattr(config, "pad_token_id", None), *several)
+    return [number for number in stated if isinstance(number, int)]
 
 
 def make_example(config: Any, *, of_texts: bool) -> Tensor:

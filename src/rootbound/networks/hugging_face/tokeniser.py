@@ -23,7 +23,7 @@ from rootbound.networks.hugging_face.configuration import (
     is_causal,
     read_configuration,
 )
-from rootbound.networks.hugging_face.passing import find_padding
+from rootbound.networks.hugging_face.passing import find_padding, list_paddings
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +109,8 @@ def pretrained_tokeniser(name: str) -> PretrainedTokeniser:
     if config is None:  # `build` says why
         return PretrainedTokeniser(inner, inner.pad_token_id or PADDING)
     text = config.get_text_config()
-    padding, ends = find_padding(text), text.eos_token_id
-    stated = (text.pad_token_id, *(ends if isinstance(ends, list | tuple) else (ends,)))
-    if padding == PADDING and PADDING not in (*stated, *inner.all_special_ids):
+    padding = find_padding(text)
+    if padding == PADDING and PADDING not in (*list_paddings(text), *inner.all_special_ids):
         expected = f"a number for padding, or for the end of a text, in the config at {name}"
         raise InputError(expected, "none below vocab_size", "set pad_token_id or eos_token_id")
     if is_causal(config):
