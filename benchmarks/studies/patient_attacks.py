@@ -28,7 +28,7 @@ BUDGET = rb.Budget(50, 150)
 
 
 def patient(name: str, rates: Sequence[float], cuts: Sequence[int]) -> rb.Suite:
-    """Return the exact last layer, and all layers: of the whole network, and of its first part."""
+    """Return two closed forms, and fine-tuning of the whole network and of its first blocks."""
     train = partial(rb.attacks.FineTune, None, "kept", "adam", batch_size=32)
     return rb.Suite(
         name,
