@@ -54,7 +54,7 @@ def before_job(number: int, harm: Callable[[], object], patch: pytest.MonkeyPatc
     patch.setattr(comparison, "do_job", do_job)
 
 
-def test_a_full_disk_is_said_and_what_was_finished_stays(
+def test_reports_a_full_disk_and_keeps_finished_work(
     small_disk: Path, tmp_path: Path, undisturbed: Evaluation
 ) -> None:
     with pytest.raises(InputError, match="No space left on device") as raised:
@@ -71,7 +71,7 @@ def test_a_full_disk_is_said_and_what_was_finished_stays(
     assert timeless(Evaluation.load(tmp_path / "roomy")) == known
 
 
-def test_a_folder_that_cannot_be_written_is_said_at_once(
+def test_reports_an_unwritable_folder_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -85,7 +85,7 @@ def test_a_folder_that_cannot_be_written_is_said_at_once(
     assert contents(folder) == {"kept": b"kept"}
 
 
-def test_a_folder_made_read_only_under_a_run(
+def test_folder_turns_read_only_during_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Evaluation
 ) -> None:
     def harm() -> None:
@@ -101,7 +101,7 @@ def test_a_folder_made_read_only_under_a_run(
     assert timeless(Evaluation.load(tmp_path)) == timeless(undisturbed)
 
 
-def test_a_folder_deleted_under_a_run_is_said_and_not_made_again(
+def test_reports_a_folder_deleted_during_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "run"
@@ -111,7 +111,7 @@ def test_a_folder_deleted_under_a_run_is_said_and_not_made_again(
     assert not folder.exists()
 
 
-def test_a_clock_that_goes_backwards_changes_nothing(
+def test_clock_going_backwards_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Evaluation
 ) -> None:
     class Stopped(Exception):
@@ -161,7 +161,7 @@ def test_two_writers_do_not_harm_each_other(tmp_path: Path, undisturbed: Evaluat
     assert sum(one.seconds for one in found.records) > 0
 
 
-def test_a_writer_of_another_spec_is_refused_in_the_middle(
+def test_refuses_a_second_writer_with_another_spec(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Evaluation
 ) -> None:
     refused = 0
@@ -179,7 +179,7 @@ def test_a_writer_of_another_spec_is_refused_in_the_middle(
     assert timeless(Evaluation.load(tmp_path)) == timeless(undisturbed)
 
 
-def test_many_claims_at_once_leave_one_run(tmp_path: Path) -> None:
+def test_simultaneous_claims_leave_one_run(tmp_path: Path) -> None:
     """Of specs that race for an empty folder one wins, and the others are told so."""
     outcomes: list[str] = []
     barrier = threading.Barrier(8, timeout=60)
@@ -203,7 +203,7 @@ def test_many_claims_at_once_leave_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_same_spec_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_same_spec_gives_the_same_bytes(tmp_path: Path) -> None:
     """For one worker and for two, apart from seconds, their number, the date and the machine."""
     texts = []
     for name, workers in (("one", 1), ("again", 1), ("two", 2)):

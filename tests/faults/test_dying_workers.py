@@ -80,7 +80,7 @@ def _refuse() -> None:
     raise KeyError("in place of what would end the process of the test")
 
 
-def test_what_ends_its_process_is_a_failed_record_and_nothing_else_changes(
+def test_trial_that_kills_its_process_becomes_a_failed_record(
     toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undefended = Plain(RECIPE).fit(toy_model, toy_tasks, seed=0)
@@ -128,7 +128,7 @@ def once(job: int, marker: Path) -> int:
     return 10 * job
 
 
-def test_what_was_killed_for_no_fault_of_its_own_is_done_again(tmp_path: Path) -> None:
+def test_work_killed_from_outside_is_done_again(tmp_path: Path) -> None:
     with Pool(2).open(once, (tmp_path / "marker",)) as crew:
         results: list[tuple[int, int]] = []
         crew.submit(0, 1, 2, 3)
@@ -148,7 +148,7 @@ class Dying(Plain):
         HARM["killed"]()
 
 
-def test_a_training_that_dies_twice_is_named(toy_tasks: TaskPair, tmp_path: Path) -> None:
+def test_names_a_training_that_dies_twice(toy_tasks: TaskPair, tmp_path: Path) -> None:
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     suite = replace(SUITE, attacks=ENTIRE)
     with pytest.raises(RuntimeError, match=r"^Dying, seed 0, .* by SIGKILL[^\n]*$"):

@@ -21,7 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
-def test_damaged_files_are_refused(reader: Reader, root: Path) -> None:
+def test_refuses_damaged_files(reader: Reader, root: Path) -> None:
     reader.read(root)
     outcomes = torment(reader, root, EXAMPLES)
     assert sum(outcomes.values()) >= EXAMPLES
@@ -29,6 +29,6 @@ def test_damaged_files_are_refused(reader: Reader, root: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_odd_settings_are_refused(command: str, tmp_path: Path) -> None:
+def test_refuses_odd_settings(command: str, tmp_path: Path) -> None:
     codes = torment_settings(command, tmp_path, SETTINGS)
     assert codes[2] > 0

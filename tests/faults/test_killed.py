@@ -15,7 +15,7 @@ KILLS = {"in process": 3, "pool of 2": 1}
 """In the long form alone under Ray, where every run takes long to begin."""
 
 
-def test_a_killed_run_goes_on_and_finds_the_same(finished_run: Path, tmp_path: Path) -> None:
+def test_killed_run_resumes_with_the_same_records(finished_run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(run, folder)
     until = time.monotonic() + 120
@@ -37,7 +37,7 @@ def test_a_killed_run_goes_on_and_finds_the_same(finished_run: Path, tmp_path: P
 @pytest.mark.parametrize(
     "engine", [one for one in ENGINES if one.name in KILLS], ids=lambda engine: engine.name
 )
-def test_killed_runs_go_on_and_find_the_same(engine: Engine, tmp_path: Path) -> None:
+def test_runs_killed_many_times_lose_nothing(engine: Engine, tmp_path: Path) -> None:
     tally = torture(engine, tmp_path, KILLS[engine.name], seed=1)
     assert tally.kills >= KILLS[engine.name]
     assert (tally.lost, tally.doubled, tally.unequal, tally.unreadable) == (0, 0, 0, 0)

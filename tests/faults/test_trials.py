@@ -111,7 +111,7 @@ def marked(model: Classifier) -> Classifier:
     return found
 
 
-def test_each_is_a_failed_record_and_the_run_goes_on(
+def test_every_failure_becomes_a_failed_record_and_the_run_goes_on(
     toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits.Limits, "memory", 0.2)
@@ -150,7 +150,7 @@ def test_nested_alarms_ring(outer: float, inner: float) -> None:
                 _spin(nn.Identity())
 
 
-def test_an_alarm_goes_on_after_one_inside() -> None:
+def test_outer_alarm_continues_after_an_inner_one() -> None:
     with pytest.raises(TimeoutError, match="outer"), raise_after(0.1, TimeoutError("outer")):
         for _ in range(3):
             with contextlib.suppress(TimeoutError), raise_after(0.01, TimeoutError("inner")):
@@ -159,7 +159,7 @@ def test_an_alarm_goes_on_after_one_inside() -> None:
     time.sleep(0.15)  # nothing rings any more
 
 
-def test_an_alarm_that_was_swallowed_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_swallowed_alarm_rings_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alarm, "AGAIN", 0.02)
     with pytest.raises(TimeoutError), raise_after(0.02, TimeoutError()):
         for _ in range(2):
@@ -168,14 +168,14 @@ def test_an_alarm_that_was_swallowed_rings_again(monkeypatch: pytest.MonkeyPatch
         time.sleep(1.0)
 
 
-def test_an_outer_alarm_that_was_swallowed_inside_rings_after_it() -> None:
+def test_outer_alarm_swallowed_inside_rings_afterwards() -> None:
     with pytest.raises(TimeoutError, match="outer"), raise_after(0.02, TimeoutError("outer")):
         with raise_after(10.0, TimeoutError("inner")), contextlib.suppress(TimeoutError):
             time.sleep(1.0)
         time.sleep(1.0)
 
 
-def test_an_alarm_leaves_no_trace_however_long_it_is() -> None:
+def test_alarm_leaves_no_trace() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with raise_after(math.inf, TimeoutError()):
         assert signal.getsignal(signal.SIGALRM) is not before
@@ -183,7 +183,7 @@ def test_an_alarm_leaves_no_trace_however_long_it_is() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_time_spent_inside_counts_outside() -> None:
+def test_time_spent_in_inner_alarm_counts_for_the_outer() -> None:
     with raise_after(60.0, TimeoutError()):
         left, _ = signal.getitimer(signal.ITIMER_REAL)
         with raise_after(60.0, TimeoutError()):
@@ -192,7 +192,7 @@ def test_time_spent_inside_counts_outside() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux")
-def test_kept_memory_leaves_room_for_a_file_that_is_mapped(
+def test_memory_reserve_leaves_room_for_a_mapped_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "weights"
@@ -204,7 +204,7 @@ def test_kept_memory_leaves_room_for_a_file_that_is_mapped(
         assert len(np.memmap(path, mode="c")) == 2**16
 
 
-def test_limits_end_with_what_they_were_for() -> None:
+def test_limits_end_with_their_trial() -> None:
     with pytest.raises(limits.TrialStopped), limits.Limits(seconds=0.05).enforce(1):
         _spin(nn.Identity())
     time.sleep(0.1)  # nothing rings any more
