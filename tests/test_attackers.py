@@ -83,14 +83,14 @@ def drawn(
 
 
 @pytest.mark.parametrize(("families", "draws"), [(1, 1), (3, 4), (8, 1), (8, 5), (12, 3), (20, 5)])
-def test_it_is_what_a_plain_computation_finds(families: int, draws: int) -> None:
+def test_well_tuned_attacker_equals_a_plain_computation(families: int, draws: int) -> None:
     table = drawn(np.random.default_rng(families), [0.5] * families, draws, 0.1, 0.1)
     found = metrics.well_tuned(evaluation({"x": table}), "x", 10)
     assert list(found) == [(0, attacker) for attacker in range(draws)]
     assert list(found.values()) == pytest.approx(compute_plainly(table))
 
 
-def test_no_test_sample_chooses_what_it_judges() -> None:
+def test_no_test_sample_both_chooses_and_judges() -> None:
     # A family that is right on one half alone is chosen there, and judged on the other.
     table = [[(1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.4, 0.4)]]
     assert metrics.well_tuned(evaluation({"x": table}), "x", 10) == {(0, 0): 0.0}
@@ -98,7 +98,7 @@ def test_no_test_sample_chooses_what_it_judges() -> None:
     assert flattered == 0.5
 
 
-def test_equal_arms_differ_by_nothing_on_average() -> None:
+def test_equal_arms_do_not_differ_on_average() -> None:
     generator, gains = np.random.default_rng(0), []
     for _ in range(300):
         arms = {name: drawn(generator, [0.6] * 10 + [0.5] * 10, 5) for name in ("x", "scratch")}
@@ -126,7 +126,7 @@ def test_breaking_most_attacks_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "change", [{"tier": "control"}, {"task": "benign"}, {"labels": 20}, {"method": "y"}], ids=str
 )
-def test_families_count_where_they_compete(change: dict[str, Any]) -> None:
+def test_only_competing_families_count(change: dict[str, Any]) -> None:
     whole = evaluation({"x": drawn(np.random.default_rng(5), [0.1 * f for f in range(8)], 3)})
     others = [replace(one, family=f"other {one.family}", **change) for one in whole.records]
     more = replace(whole, records=(*whole.records, *others))
@@ -134,7 +134,7 @@ def test_families_count_where_they_compete(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(8)))[::9999])
-def test_the_order_of_families_means_nothing(order: Sequence[int]) -> None:
+def test_order_of_families_does_not_matter(order: Sequence[int]) -> None:
     table = drawn(np.random.default_rng(2), [0.1 * f for f in range(8)], 3)
     shuffled = [[row[place] for place in order] for row in table]
     same = (metrics.well_tuned(evaluation({"x": part}), "x", 10) for part in (table, shuffled))
@@ -142,7 +142,7 @@ def test_the_order_of_families_means_nothing(order: Sequence[int]) -> None:
     assert first == pytest.approx(second)
 
 
-def test_within_a_family_the_attacker_chooses() -> None:
+def test_attacker_chooses_within_a_family() -> None:
     by_validation = [
         record("x", 0, "a", (0.2, 0.2), validation=0.9),
         record("x", 0, "a", (0.8, 0.8), validation=0.1),
@@ -151,7 +151,7 @@ def test_within_a_family_the_attacker_chooses() -> None:
     assert metrics.well_tuned(found, "x", 10) == {(0, 0): 0.2}
 
 
-def test_a_family_that_seldom_finishes_does_not_count() -> None:
+def test_family_that_seldom_finishes_does_not_count() -> None:
     table = drawn(np.random.default_rng(3), [0.9, 0.5, 0.4, 0.3], 4, 0.0, 0.0)
     whole = evaluation({"x": table})
     for finished in (1, 2):  # of four draws
@@ -164,7 +164,7 @@ def test_a_family_that_seldom_finishes_does_not_count() -> None:
     assert metrics.well_tuned(found, "x", 10) == {(0, d): 0.9 for d in range(3)}
 
 
-def test_no_finalist_comes_twice_and_no_control_is_one() -> None:
+def test_finalists_are_unique_and_exclude_controls() -> None:
     accuracies = {"strong": 0.9, EXACT: 0.8, "weak": 0.7}
     best = [
         replace(record("x", 0, family, (0.5, 0.5), 0.5), test=(accuracy,))
@@ -177,7 +177,7 @@ def test_no_finalist_comes_twice_and_no_control_is_one() -> None:
         assert found == [one.attack for one in best[:families]]
 
 
-def test_where_all_attacks_met_every_draw_models_are_judged_together() -> None:
+def test_models_are_judged_together_if_all_attacks_met_every_draw() -> None:
     # Family 0 is best on both models together, though another is better on each.
     models = ([(0.8, 0.8), (0.9, 0.9), (0.1, 0.1)], [(0.8, 0.8), (0.1, 0.1), (0.9, 0.9)])
     records = [
@@ -191,7 +191,7 @@ def test_where_all_attacks_met_every_draw_models_are_judged_together() -> None:
     assert metrics.strongest_families(found, "x", 10) == ["family 0"]
 
 
-def test_families_that_most_models_have_in_common_are_named() -> None:
+def test_names_families_that_most_models_share() -> None:
     # Attacks were chosen for each model: one has its own strongest family, two share theirs.
     strongest = {0: "own", 1: "shared", 2: "shared"}
     records = [
@@ -203,14 +203,14 @@ def test_families_that_most_models_have_in_common_are_named() -> None:
     assert metrics.strongest_families(found, "x", 10) == ["shared"]
 
 
-def test_balanced_accuracy_is_that_of_the_same_families() -> None:
+def test_balanced_accuracy_uses_the_same_families() -> None:
     whole = evaluation({"x": [[(0.1 * f, 0.1 * f) for f in range(8)]] * 2})
     records = [replace(one, balanced=one.accuracy or 0.0) for one in whole.records]
     found = replace(whole, records=tuple(records))
     assert metrics.balanced(found, "x", 10) == pytest.approx(metrics.well_tuned(found, "x", 10))
 
 
-def test_the_marginal_advantage_is_over_whatever_serves_the_attacker_better() -> None:
+def test_marginal_advantage_is_over_the_stronger_alternative() -> None:
     def reached(*accuracies: float) -> list[list[Halves]]:
         return [[(one, one)] * 2 for one in accuracies]
 
@@ -233,7 +233,7 @@ def test_the_marginal_advantage_is_over_whatever_serves_the_attacker_better() ->
 
 
 @pytest.mark.parametrize("settings", ["as given", Configuration("Plain", {})], ids=str)
-def test_every_draw_on_a_given_model_is_of_the_same(settings: str | Configuration) -> None:
+def test_given_model_pools_draws_but_trained_models_do_not(settings: str | Configuration) -> None:
     accuracies = {(0, 0): 0.5, (0, 9): 0.6, (1, 1): 0.8, (1, 10): 0.9}
     records = [
         replace(record("x", attacker, "a", (value, value), 0.5), seed=seed)
@@ -249,7 +249,7 @@ def test_every_draw_on_a_given_model_is_of_the_same(settings: str | Configuratio
     assert found == expected
 
 
-def test_older_records_are_about_the_realistic_attacker() -> None:
+def test_older_records_report_the_realistic_attacker() -> None:
     table = drawn(np.random.default_rng(4), [0.5] * 8, 2)
     new = evaluation({"x": table})
     assert metrics.is_well_tuned(new)

@@ -208,7 +208,7 @@ def final_logits(attack: Attack, model: Classifier, tasks: TaskPair, seed: int) 
     return predict(whole, test).reshape(len(test), 3).clone()
 
 
-def test_every_attack_has_a_row() -> None:
+def test_every_attack_has_a_contract_row() -> None:
     assert {type(row).__name__ for row in ALL_ROWS} == set(ATTACKS)
     repaired = [row for row in ALL_ROWS if isinstance(row, Repaired)]
     others = {"Repair", "Repaired", "GradientFree", "ReassignHead"}
@@ -216,7 +216,7 @@ def test_every_attack_has_a_row() -> None:
 
 
 @pytest.mark.parametrize(("attack", "victim"), CASES)
-def test_contract(
+def test_attack_keeps_the_contract(
     attack: Attack, victim: str, toy_tasks: TaskPair, request: pytest.FixtureRequest
 ) -> None:
     model = request.getfixturevalue(victim)
@@ -257,14 +257,14 @@ def losses_with_one_label(attack: Attack, model: Classifier, tasks: TaskPair) ->
 
 
 @pytest.mark.parametrize(("attack", "victim"), CASES)
-def test_one_label_a_class_is_enough_to_run(
+def test_attack_runs_with_one_label_per_class(
     attack: Attack, victim: str, toy_tasks: TaskPair, request: pytest.FixtureRequest
 ) -> None:
     losses = losses_with_one_label(attack, request.getfixturevalue(victim), toy_tasks)
     assert losses[-1] < 10
 
 
-def test_a_floor_keeps_the_first_steps_after_whitening_small(
+def test_whitening_floor_keeps_the_first_steps_small(
     plain: Classifier, toy_tasks: TaskPair
 ) -> None:
     floored = losses_with_one_label(Repaired(InsertWhitening(1e-2), TUNE), plain, toy_tasks)
@@ -287,7 +287,7 @@ def test_a_floor_keeps_the_first_steps_after_whitening_small(
     ],
     ids=str,
 )
-def test_every_setting_of_a_fine_tuning_has_an_effect(
+def test_every_fine_tuning_setting_has_an_effect(
     change: dict[str, Any], plain: Classifier, toy_tasks: TaskPair
 ) -> None:
     usual = FineTune(None, "kept", "sgd", 0.1)
@@ -298,14 +298,14 @@ def test_every_setting_of_a_fine_tuning_has_an_effect(
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4, 5])
-def test_last_layers_apply_where_some_are_left_frozen(layers: int, plain: Classifier) -> None:
+def test_last_layers_attack_applies_if_layers_stay_frozen(layers: int, plain: Classifier) -> None:
     attack = FineTune(layers)
     assert attack.applies_to(plain) == (layers <= 3)
     assert attack.applies_to(deep_cnn(3, (1, 16, 16))) == (layers <= 5)
     assert attack.family == f"last {layers} layers"
 
 
-def test_weights_that_blocks_share_are_trained_once() -> None:
+def test_weights_shared_by_blocks_are_trained_once() -> None:
     shared = nn.Linear(4, 4)
     blocks = [nn.Sequential(shared, nn.ReLU()) for _ in range(2)]
     model = Classifier(nn.Sequential(*blocks, nn.Linear(4, 4)), nn.Linear(4, 2))
@@ -331,7 +331,7 @@ def test_frozen_layers_stay_frozen(plain: Classifier) -> None:
         (lambda: Suite("empty", (), (Budget(None, 1),)), "with attacks and budgets"),
     ],
 )
-def test_settings_out_of_range(build: object, text: str) -> None:
+def test_refuses_settings_out_of_range(build: object, text: str) -> None:
     assert callable(build)
     with pytest.raises(InputError, match=text):
         build()
@@ -353,9 +353,7 @@ def test_suites_are_frozen() -> None:
 
 
 @pytest.mark.parametrize("layers", [2, None])
-def test_all_steps_of_fine_tuning_are_in_train_mode(
-    layers: int | None, toy_tasks: TaskPair
-) -> None:
+def test_every_fine_tuning_step_is_in_train_mode(layers: int | None, toy_tasks: TaskPair) -> None:
     """Models come in evaluation mode, where batch norms do not adapt to what is learned."""
     model = batch_norm_cnn(classes=3, shape=(1, 16, 16)).eval()
     attack = FineTune(layers, "kept", "adam", 1e-2)

@@ -86,9 +86,7 @@ def test_shares_of_a_linear_model_are_known() -> None:
     )
 
 
-def test_no_shares_where_no_states_are_passed_on(
-    toy_model: Classifier, toy_tasks: TaskPair
-) -> None:
+def test_no_shares_without_hidden_states(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     texts = Data(tiny.samples("bert"), torch.zeros(4).long())
     assert token_attributions(bag_of_words(3), texts, texts.labels) is None
     images = toy_tasks.desirable.test
@@ -129,7 +127,7 @@ def drawn() -> dict[str, Array]:
     return make_pictures(small_text(2, (8,), vocabulary=20), strange_tasks())
 
 
-def test_words_are_cut_and_visible(
+def test_long_words_are_cut_and_blank_ones_shown(
     drawn: dict[str, Array],
 ) -> None:
     shown = {str(word) for word in drawn["words_desirable"].flat}
@@ -151,7 +149,7 @@ def test_each_side_has_its_own_words() -> None:
     assert set(found["words_undesirable"].flat) <= set("xyz")
 
 
-def test_words_of_strangers_are_escaped_and_whole(drawn: dict[str, Array], tmp_path: Path) -> None:
+def test_untrusted_words_are_escaped_and_complete(drawn: dict[str, Array], tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "records.json.gz", tmp_path)
     named = {f"BestResponse/{name}": value for name, value in drawn.items()}
     (tmp_path / "pictures.npz").write_bytes(as_npz(named))
@@ -163,14 +161,14 @@ def test_words_of_strangers_are_escaped_and_whole(drawn: dict[str, Array], tmp_p
     assert ElementTree.parse(tmp_path / "figures" / "words.svg")
 
 
-def test_no_figure_without_words() -> None:
+def test_draws_no_figure_without_words() -> None:
     assert (
         draw_words({"Plain": {"view": np.zeros((3, 2))}}, {"desirable": [], "undesirable": []})
         is None
     )
 
 
-def test_the_view_knows_every_class_of_many() -> None:
+def test_view_shows_every_class_of_many() -> None:
     labels = torch.arange(300)
     data = Data(torch.randn(300, 4), labels)
     task = Task("many", tuple(map(str, range(300))), data, data)
@@ -179,7 +177,7 @@ def test_the_view_knows_every_class_of_many() -> None:
     assert np.array_equal(found["view_labels"], labels.numpy())
 
 
-def test_words_for_a_class_are_green_and_words_against_it_red() -> None:
+def test_supporting_words_are_green_and_opposing_words_red() -> None:
     shares = np.array([[0.5, -1.0, 0.0]])
     parts = {
         "words_undesirable": np.array([["for", "against", "neither"]]),
@@ -199,7 +197,7 @@ def test_words_for_a_class_are_green_and_words_against_it_red() -> None:
     assert [int(boxes[word][7:], 16) for word in ("against", "for", "neither")] == [153, 76, 0]
 
 
-def test_the_first_image_of_each_class_is_shown_and_explained_by_whom_it_says(
+def test_first_image_of_each_class_is_explained_by_the_named_model(
     toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explained: list[tuple[Classifier, Tensor, Tensor]] = []
@@ -237,7 +235,7 @@ def test_the_first_image_of_each_class_is_shown_and_explained_by_whom_it_says(
         assert classes.tolist() == targets
 
 
-def test_a_view_does_not_depend_on_the_sign_of_features() -> None:
+def test_view_ignores_the_sign_of_features() -> None:
     generator = torch.Generator().manual_seed(0)
     data = Data(torch.randn(40, 4, generator=generator), torch.arange(40) % 2)
     task = Task("two", ("a", "b"), data, data)
@@ -253,7 +251,7 @@ def test_a_view_does_not_depend_on_the_sign_of_features() -> None:
     assert (np.abs(view(1.0)).max(axis=0) == view(1.0).max(axis=0)).all()
 
 
-def test_evidence_against_a_class_is_no_evidence_for_it() -> None:
+def test_evidence_against_a_class_does_not_count_for_it() -> None:
     """The only channel counts against the first class, and for the second.
 
     It is 1 at one place, and -0.5 at another: there is evidence for each class at one of them.

@@ -55,7 +55,7 @@ def audited_net(
     return rb.audit(net, toy_tasks, net, suite=suite, seeds=1, folder=str(folder))
 
 
-def test_a_module_is_audited_in_one_line(audited_net: Verdict) -> None:
+def test_audits_a_module_in_one_call(audited_net: Verdict) -> None:
     evaluation = audited_net.evaluation
     assert metrics.methods(evaluation) == ["undefended", "defended", "scratch"]
     assert {record.error for record in evaluation.records} == {None}
@@ -68,28 +68,26 @@ def test_a_module_is_audited_in_one_line(audited_net: Verdict) -> None:
     assert "cannot show a spread" in audited_net.gate(99)
 
 
-def test_a_file_is_audited_in_one_line(
-    audited: Path, toy_tasks: TaskPair, toy_suite: Suite
-) -> None:
+def test_audits_a_file_in_one_call(audited: Path, toy_tasks: TaskPair, toy_suite: Suite) -> None:
     suite = toy_suite.with_budgets((Budget(5, 3),))
     found = rb.audit(audited / "model.safetensors", toy_tasks, suite=suite, seeds=1)
     assert {record.error for record in found.evaluation.records} == {None}
 
 
-def test_it_prints_as_its_sentence(verdict: Verdict) -> None:
+def test_verdict_prints_its_sentence(verdict: Verdict) -> None:
     sentence = first_sentence(verdict.evaluation)
     assert str(verdict) == repr(verdict) == sentence
     shown = verdict._repr_html_()
     assert f"<strong>{escape(sentence)}</strong>" in shown and "<img" in shown
 
 
-def test_an_evaluation_prints_in_a_line(verdict: Verdict) -> None:
+def test_evaluation_prints_on_one_line(verdict: Verdict) -> None:
     assert repr(verdict.evaluation) == str(verdict.evaluation)
     assert len(repr(verdict.evaluation)) < 200
     assert "BestResponse" in repr(verdict.evaluation)
 
 
-def test_of_several_models_one_is_named(verdict: Verdict) -> None:
+def test_asks_which_of_several_models_is_meant(verdict: Verdict) -> None:
     with pytest.raises(rb.InputError, match=r"one of the models .* choose one with `model`"):
         verdict.passes()
     gain = verdict.advantage(5, "BestResponse")
@@ -120,14 +118,14 @@ def test_of_several_models_one_is_named(verdict: Verdict) -> None:
         (lambda one: one.report(""), "a path in `path`; got an empty one; name"),
     ],
 )
-def test_unknown_names_are_errors(
+def test_refuses_unknown_names(
     ask: Callable[[Verdict], object], says: str, verdict: Verdict
 ) -> None:
     with pytest.raises(rb.InputError, match=says):
         ask(verdict)
 
 
-def test_its_table_has_a_row_a_model_and_number_of_labels(verdict: Verdict) -> None:
+def test_table_has_a_row_per_model_and_number_of_labels(verdict: Verdict) -> None:
     pytest.importorskip("pandas")
     frame = verdict.to_frame()
     budgets = metrics.budgets(verdict.evaluation)
@@ -138,18 +136,18 @@ def test_its_table_has_a_row_a_model_and_number_of_labels(verdict: Verdict) -> N
     assert row["advantage_low"] == pytest.approx(gain.low, abs=1e-4)
 
 
-def test_figures_have_names(verdict: Verdict) -> None:
+def test_verdict_offers_figures_by_name(verdict: Verdict) -> None:
     figure = verdict.figure("curves-labels")
     assert figure.axes
     assert verdict.figure("grad-cam").axes  # from the folder of the run
 
 
-def test_a_report_is_one_page(verdict: Verdict, tmp_path: Path, no_figures: None) -> None:
+def test_report_is_one_page(verdict: Verdict, tmp_path: Path, no_figures: None) -> None:
     verdict.report(str(tmp_path / "page.html"))
     assert "BestResponse" in (tmp_path / "page.html").read_text()
 
 
-def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair, tmp_path: Path) -> None:
+def test_refuses_non_networks_in_one_line(toy_tasks: TaskPair, tmp_path: Path) -> None:
     with pytest.raises(rb.InputError, match=r"a network: a torch\.nn\.Module"):
         rb.evaluate("model", toy_tasks)  # type: ignore[arg-type]
     calls: tuple[Any, ...] = (rb.audit, rb.defend)
@@ -165,7 +163,7 @@ def test_what_is_no_network_is_told_in_a_line(toy_tasks: TaskPair, tmp_path: Pat
         rb.methods.Plain().fit(Net(4), toy_tasks)
 
 
-def test_what_is_no_pair_of_tasks_is_told_in_a_line(toy: Dataset, toy_tasks: TaskPair) -> None:
+def test_refuses_a_non_pair_of_tasks_in_one_line(toy: Dataset, toy_tasks: TaskPair) -> None:
     calls: tuple[Any, ...] = (rb.audit, rb.defend)
     for call in calls:
         with pytest.raises(
@@ -243,7 +241,7 @@ SUITE: Any = rb.suites.find_suite("demo-2")
         (lambda _: ANY.Data(3, 4), "an array or a tensor of numbers; got 3; pass all"),
     ],
 )
-def test_what_users_pass_by_mistake_is_told_in_a_line(
+def test_refuses_common_mistakes_in_one_line(
     call: Callable[[Any], object], says: str, toy_tasks: TaskPair
 ) -> None:
     with pytest.raises(rb.InputError, match=says) as error:
@@ -251,7 +249,7 @@ def test_what_users_pass_by_mistake_is_told_in_a_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_run_does_not_go_into_a_folder_of_data(
+def test_refuses_to_write_a_run_into_a_data_folder(
     toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -262,14 +260,14 @@ def test_a_run_does_not_go_into_a_folder_of_data(
     assert [path.name for path in folder.iterdir()] == ["cat"]
 
 
-def test_methods_may_be_named(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+def test_accepts_methods_by_name(toy_tasks: TaskPair, toy_suite: Suite) -> None:
     with pytest.raises(rb.InputError, match="did you mean 'Plain'"):
         rb.compare(["Plane"], toy_tasks, Net(), suite=toy_suite)
     with pytest.raises(rb.InputError, match="a method or the name of one"):
         rb.compare([rb.methods.Plain], toy_tasks, Net())  # type: ignore[list-item]
 
 
-def test_weights_that_say_nothing_of_their_network_are_answered_with_the_call_to_make(
+def test_bare_weights_get_the_call_to_make_as_an_answer(
     toy_tasks: TaskPair, tmp_path: Path
 ) -> None:
     torch.save(OneConvolution().state_dict(), tmp_path / "weights.pt")
@@ -277,7 +275,7 @@ def test_weights_that_say_nothing_of_their_network_are_answered_with_the_call_to
         rb.audit(tmp_path / "weights.pt", toy_tasks)
 
 
-def test_prices_have_the_sign_of_a_loss() -> None:
+def test_price_is_positive_for_a_loss() -> None:
     verdict = Verdict(by_hand.evaluation())
     good, weak = verdict.price("Good"), verdict.price("Weak")
     assert good is not None and weak is not None
@@ -285,14 +283,14 @@ def test_prices_have_the_sign_of_a_loss() -> None:
     assert (weak.mean, weak.low, weak.high) == pytest.approx(by_hand.interval(-1.0, 0.1))
 
 
-def test_a_limit_passes_only_where_nothing_speaks_against_it() -> None:
+def test_limit_passes_only_without_objections() -> None:
     assert Verdict(by_hand.evaluation()).passes(3.0, "Good")
     unseen = Verdict(by_hand.evaluation(one_block={"Good": 3}))
     assert not unseen.passes(3.0, "Good")
     assert "would say 'holds', but" in unseen.gate(3.0, "Good")
 
 
-def test_a_table_has_every_number_under_its_name() -> None:
+def test_every_number_of_the_table_is_under_its_name() -> None:
     pytest.importorskip("pandas")
     frame = Verdict(by_hand.evaluation()).to_frame()
     row = frame[(frame["model"] == "Good") & (frame["labels"] == 10)].iloc[0]
@@ -317,7 +315,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return given
 
 
-def test_what_an_audit_is_asked_for_is_what_is_attacked(
+def test_audit_passes_its_arguments_on(
     asked: dict[str, Any], toy_tasks: TaskPair, tmp_path: Path
 ) -> None:
     own, usual, known = Net(), Net(), Net()
@@ -336,7 +334,7 @@ def test_what_an_audit_is_asked_for_is_what_is_attacked(
     assert [one.labels for one in asked["suite"].budgets] == [10]
 
 
-def test_a_budget_of_all_there_is_leaves_nothing_to_choose_by(
+def test_default_budgets_leave_labels_for_validation(
     asked: dict[str, Any], toy_tasks: TaskPair
 ) -> None:
     labels = toy_tasks.undesirable.train.labels
@@ -348,7 +346,7 @@ def test_a_budget_of_all_there_is_leaves_nothing_to_choose_by(
         assert [one.labels for one in asked["suite"].budgets] == budgets
 
 
-def test_one_of_several_weights_in_a_file_is_loaded_by_its_key(tmp_path: Path) -> None:
+def test_loads_one_of_several_weights_by_key(tmp_path: Path) -> None:
     states = {name: Net().state_dict() for name in ("model", "ema")}
     torch.save(states, tmp_path / "both.pt")
     for name, state in states.items():

@@ -49,17 +49,17 @@ def test_the_seed_determines_everything() -> None:
     assert not torch.equal(change(IMAGES, generator(1)), change(IMAGES, generator(2)))
 
 
-def test_what_is_not_an_image_stays() -> None:
+def test_leaves_other_samples_unchanged() -> None:
     table = torch.rand(5, 4)
     assert Augmentation(3, flip=True)(table, generator()) is table
 
 
-def test_negative_shifts_are_refused() -> None:
+def test_refuses_negative_shifts() -> None:
     with pytest.raises(InputError, match="shift of at least 0"):
         Augmentation(-1)
 
 
-def test_recipes_change_batches_and_not_data() -> None:
+def test_recipe_changes_batches_but_not_data() -> None:
     data = Data(IMAGES.clone(), torch.arange(40) % 2)
     still = list(Recipe(augmentation=Augmentation()).batches(data, 2, generator(), 10))
     moved = list(Recipe(augmentation=Augmentation(1)).batches(data, 1, generator(), 10))

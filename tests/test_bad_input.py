@@ -532,12 +532,14 @@ def short(command: str) -> str:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: short(row.command))
-def test_wrong_command(row: Row, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_a_wrong_command(
+    row: Row, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(row.arguments, row.says, workspace, capsys)
 
 
 @pytest.mark.parametrize("command", [TRAIN, DEMO, AUDIT, OWN_AUDIT, "report run"], ids=short)
-def test_the_rows_start_from_commands_that_are_right(
+def test_commands_without_the_mistake_work(
     command: str,
     workspace: Path,
     capsys: pytest.CaptureFixture[str],
@@ -596,7 +598,7 @@ def replace_by_folder(path: Path) -> None:
     "damage", [truncate, empty, noise, flip, unpack, remove, replace_by_folder]
 )
 @pytest.mark.parametrize("prefix", ["train-images-idx3", "t10k-labels-idx1"])
-def test_damaged_data(
+def test_refuses_damaged_data(
     damage: Callable[[Path], None],
     prefix: str,
     workspace: Path,
@@ -612,38 +614,44 @@ def put(path: Path, *shape: int, values: bytes = b"") -> None:
 
 
 @pytest.mark.parametrize("command", [TRAIN, DEMO, AUDIT], ids=short)
-def test_data_that_claims_4_gib(
+def test_refuses_data_that_claims_4_gib(
     command: str, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(workspace / IMAGES, 2**32 - 1, 1, 1)
     refused(command.split(), "fetch it again", workspace, capsys)
 
 
-def test_data_without_samples(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_data_without_samples(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(workspace / IMAGES, 0, 16, 16)
     put(workspace / "data/train-labels-idx1-ubyte.gz", 0)
     refused(TRAIN.split(), "at least one sample", workspace, capsys)
 
 
-def test_fewer_labels_than_images(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_fewer_labels_than_images(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(workspace / "data/train-labels-idx1-ubyte.gz", 6, values=bytes(range(6)))
     refused(TRAIN.split(), "as many labels as samples", workspace, capsys)
 
 
-def test_test_set_without_a_class(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_a_test_set_without_a_class(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(workspace / "data/t10k-labels-idx1-ubyte.gz", 120, values=bytes(120))
     refused(TRAIN.split(), "test samples of every class", workspace, capsys)
 
 
 @pytest.mark.parametrize("damage", [truncate, empty, noise, remove, replace_by_folder])
-def test_damaged_model(
+def test_refuses_a_damaged_model(
     damage: Callable[[Path], None], workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damage(workspace / "model.safetensors")
     refused(AUDIT.split(), "model.safetensors", workspace, capsys)
 
 
-def test_model_whose_data_are_gone(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_the_missing_data_of_a_model(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(workspace / "data")
     refused(AUDIT.split(), r"data set \(or a folder", workspace, capsys)
 
@@ -669,11 +677,15 @@ RECORDS = {
 
 
 @pytest.mark.parametrize("content", RECORDS.values(), ids=list(RECORDS))
-def test_damaged_records(content: str, workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_damaged_records(
+    content: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (workspace / "run" / "records.json.gz").write_text(content)
     refused(["report", "run"], "run/records.json.gz", workspace, capsys)
 
 
-def test_records_that_are_not_text(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_records_that_are_not_text(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (workspace / "run" / "records.json.gz").write_bytes(bytes(range(128, 256)))
     refused(["report", "run"], "run/records.json.gz", workspace, capsys)

@@ -77,11 +77,11 @@ def test_every_class_counts_the_same(right: list[int], labels: list[int], expect
         ({"majority": 0.999, "minority": 0.001}, True),
     ],
 )
-def test_which_tasks_are_uneven(task: dict[str, float] | None, expected: bool) -> None:
+def test_detects_imbalanced_tasks(task: dict[str, float] | None, expected: bool) -> None:
     assert is_imbalanced(task) is expected
 
 
-def test_a_record_says_both(toy: Dataset, toy_model: Classifier) -> None:
+def test_record_has_both_accuracies(toy: Dataset, toy_model: Classifier) -> None:
     task = uneven(toy, [3, 3, 3, 40, 4, 4]).task("dog,eel,frog")
     suite = Suite("one", (LastLayer("adam", 1e-6),), (Budget(None, 1),))
     (record,) = attack(Subject("defended", "x", 0, toy_model), task, suite)
@@ -123,14 +123,14 @@ def titles(evaluation: Evaluation) -> list[str]:
     return [table.title for table in summarise(evaluation).tables]
 
 
-def test_older_records_and_even_classes_have_no_balanced_table() -> None:
+def test_no_balanced_table_for_older_records_or_even_classes() -> None:
     assert "Balanced accuracy" not in titles(golden())
     even = with_balanced(golden(majority=0.211, minority=0.183))
     assert "Balanced accuracy" not in titles(even)
     assert "counts the same" not in " ".join(describe_run(even))
 
 
-def test_uneven_classes_have_both_accuracies_in_the_report() -> None:
+def test_report_shows_both_accuracies_for_uneven_classes() -> None:
     evaluation = with_balanced(golden(majority=0.95, minority=0.002))
     (table,) = (
         table for table in summarise(evaluation).tables if table.title == "Balanced accuracy"
@@ -147,7 +147,7 @@ def test_uneven_classes_have_both_accuracies_in_the_report() -> None:
     assert "95.0 % of the test samples" in describe_settings(evaluation)["Undesirable task"]
 
 
-def test_what_uneven_records_do_not_say_is_said() -> None:
+def test_report_says_when_uneven_records_lack_balanced_accuracy() -> None:
     (table,) = (
         table
         for table in summarise(golden(majority=0.95, minority=0.002)).tables
@@ -156,7 +156,7 @@ def test_what_uneven_records_do_not_say_is_said() -> None:
     assert {row[5].text for row in table.rows} <= {"not recorded", "–"}
 
 
-def test_the_verdict_counts_every_class_the_same() -> None:
+def test_verdict_weighs_classes_equally() -> None:
     evaluation = with_balanced(golden(majority=0.95, minority=0.002))
     method = next(one.method for one in evaluation.trainings if one.arm == "defended")
     told = " ".join(describe_gains(evaluation, method))
@@ -169,7 +169,7 @@ def test_the_verdict_counts_every_class_the_same() -> None:
     )
 
 
-def test_balanced_accuracies_are_kept(tmp_path: Path) -> None:
+def test_keeps_balanced_accuracies(tmp_path: Path) -> None:
     evaluation = with_balanced(golden(majority=0.95, minority=0.002))
     evaluation.save(tmp_path)
     again = Evaluation.load(tmp_path)
@@ -179,20 +179,20 @@ def test_balanced_accuracies_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_a_class_too_small_for_two_is_named(toy: Dataset, count: int) -> None:
+def test_names_a_class_too_small_to_share(toy: Dataset, count: int) -> None:
     data = uneven(toy, [3, 3, 3, 40, 4, count])
     with pytest.raises(InputError, match=r"training samples.*of every.*frog"):
         data.split("ant,bee,cat", "dog,eel,frog")
 
 
-def test_a_class_with_one_sample_is_shared(toy: Dataset) -> None:
+def test_shares_a_class_with_one_sample(toy: Dataset) -> None:
     pair = uneven(toy, [1, 3, 3, 40, 4, 1]).split(
         "ant,bee,cat", "dog,eel,frog", share_undesirable=True
     )
     assert pair.undesirable.train.labels.bincount().tolist() == [40, 4, 1]
 
 
-def test_a_class_with_one_sample_leaves_the_others_to_choose_by(toy: Dataset) -> None:
+def test_validation_works_without_a_one_sample_class(toy: Dataset) -> None:
     pair = uneven(toy, [9, 9, 9, 40, 4, 1]).split(
         "ant,bee,cat", "dog,eel,frog", share_undesirable=True
     )
@@ -202,7 +202,7 @@ def test_a_class_with_one_sample_leaves_the_others_to_choose_by(toy: Dataset) ->
     assert draw.train.labels.bincount().tolist() == [32, 3, 1]
 
 
-def test_the_rarest_class_is_named_where_labels_are_missing(
+def test_names_the_rarest_class_when_labels_are_missing(
     toy: Dataset, toy_model: Classifier
 ) -> None:
     data = uneven(toy, [9, 9, 9, 40, 40, 4])
@@ -214,7 +214,7 @@ def test_the_rarest_class_is_named_where_labels_are_missing(
         check_comparison(contenders, data.split("ant,bee,cat", "dog,eel,frog"), suite)
 
 
-def test_no_class_is_missing_from_a_task_of_a_thousand() -> None:
+def test_task_of_a_thousand_classes_keeps_them_all() -> None:
     labels = torch.arange(1000).repeat(4)
     data = Data(torch.rand(4000, 2), labels)
     task = Task("thousand", tuple(map(str, range(1000))), data, data)

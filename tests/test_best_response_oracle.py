@@ -56,7 +56,7 @@ def dense_wilks(features: Tensor, labels: Tensor) -> float:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_information_is_wilks_lambda(seed: int) -> None:
+def test_information_equals_wilks_lambda(seed: int) -> None:
     features, labels = sample(seed)
     found = float(linear_information(features, labels, 1e-13))
     assert found == pytest.approx(dense_wilks(features, labels), rel=2e-3)
@@ -76,7 +76,7 @@ def test_information_and_share_agree_where_little_is_explained() -> None:
     assert information == pytest.approx(share, rel=0.03)
 
 
-def test_of_one_class_there_is_nothing_to_learn() -> None:
+def test_one_class_carries_no_information() -> None:
     features, _ = sample(1)
     features.requires_grad_(True)
     value = linear_information(features, torch.full((60,), 2), 1e-3)
@@ -85,7 +85,7 @@ def test_of_one_class_there_is_nothing_to_learn() -> None:
     assert features.grad is not None and not features.grad.any()
 
 
-def test_a_class_told_apart_still_has_a_gradient() -> None:
+def test_separated_class_still_has_a_gradient() -> None:
     """Where the explained variance has none left: moving its mean towards the others' pays."""
     generator = torch.Generator().manual_seed(3)
     labels = torch.arange(400) % 4
@@ -102,7 +102,7 @@ def test_a_class_told_apart_still_has_a_gradient() -> None:
 
 @pytest.mark.parametrize("ridge", [1e-6, 1e-3, 1e-1, 10.0])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_equals_a_dense_ridge_solve(seed: int, ridge: float) -> None:
+def test_share_equals_a_dense_ridge_solve(seed: int, ridge: float) -> None:
     features, labels = sample(seed)
     found = float(explained_variance(features, labels, ridge))
     assert found == pytest.approx(dense_ridge(features, labels, ridge), abs=1e-9)
@@ -118,14 +118,14 @@ def test_gradient_equals_finite_differences(value: Callable[..., Tensor]) -> Non
 
 
 @pytest.mark.parametrize("value", [explained_variance, linear_information])
-def test_half_precision_is_solved_in_full(value: Callable[..., Tensor]) -> None:
+def test_solves_half_precision_in_full_precision(value: Callable[..., Tensor]) -> None:
     features, labels = sample(4, count=192, width=64)
     full = float(value(features.bfloat16().float(), labels, 1e-3))
     with torch.autocast("cpu", torch.bfloat16):
         assert float(value(features.bfloat16(), labels, 1e-3)) == pytest.approx(full, rel=1e-5)
 
 
-def test_lies_between_nothing_and_everything() -> None:
+def test_share_lies_between_zero_and_one() -> None:
     labels = torch.arange(400) % 4
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(400, 3, generator=generator, dtype=torch.float64)
@@ -136,7 +136,7 @@ def test_lies_between_nothing_and_everything() -> None:
     assert float(explained_variance(constant, labels, 1e-3)) == 0.0
 
 
-def test_invariant_under_invertible_maps_and_shifts() -> None:
+def test_share_is_invariant_under_invertible_maps_and_shifts() -> None:
     features, labels = sample(5)
     generator = torch.Generator().manual_seed(1)
     mixing = torch.randn(7, 7, generator=generator, dtype=torch.float64)
@@ -146,7 +146,7 @@ def test_invariant_under_invertible_maps_and_shifts() -> None:
     assert float(explained_variance(moved, labels, 1e-13)) == pytest.approx(plain, abs=1e-4)
 
 
-def test_scale_earns_nothing() -> None:
+def test_scaling_features_gains_nothing() -> None:
     features, labels = sample(6)
     tiny = (1e-2 * features).requires_grad_(True)
     value = explained_variance(tiny, labels, 1e-3)
@@ -161,7 +161,7 @@ def test_scale_earns_nothing() -> None:
     assert float(along) < 0.05
 
 
-def test_where_it_is_zero_no_linear_head_beats_the_constant_one() -> None:
+def test_no_linear_head_beats_a_constant_when_share_is_zero() -> None:
     """Theorem 1 of docs/method.md, for cross-entropy as well as for least squares."""
     features, labels = sample(8, count=400, width=6)
     means = torch.stack([features[labels == label].mean(0) for label in range(4)])
@@ -178,7 +178,7 @@ def test_where_it_is_zero_no_linear_head_beats_the_constant_one() -> None:
 
 
 @pytest.mark.parametrize(("count", "width"), [(192, 128), (512, 128), (192, 64)])
-def test_of_noise_it_is_the_share_of_dimensions(count: int, width: int) -> None:
+def test_share_of_noise_is_dimensions_over_samples(count: int, width: int) -> None:
     """Without any dependence a batch still explains D / (N - 1) on average."""
     generator = torch.Generator().manual_seed(0)
     values = []
@@ -193,7 +193,7 @@ def test_of_noise_it_is_the_share_of_dimensions(count: int, width: int) -> None:
 @pytest.mark.parametrize(
     ("progress", "weight"), [(0.0, 0.0), (0.19, 0.0), (0.4, 0.15), (0.6, 0.3), (1.0, 0.3)]
 )
-def test_the_loss_is_its_parts_computed_by_hand(
+def test_loss_equals_its_parts_computed_by_hand(
     progress: float, weight: float, level: float | None
 ) -> None:
     generator = torch.Generator().manual_seed(4)
@@ -228,7 +228,7 @@ def test_the_loss_is_its_parts_computed_by_hand(
     assert found == pytest.approx(float(task) + weight * explained, abs=1e-9)
 
 
-def test_the_allowance_is_what_random_weights_explain(
+def test_allowance_is_the_share_of_random_weights(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     def measured(spared: float) -> tuple[float, ...]:
@@ -250,7 +250,7 @@ def test_the_allowance_is_what_random_weights_explain(
             assert level == pytest.approx(dense_ridge(features, labels, Terms().ridge), abs=0.02)
 
 
-def test_random_weights_are_met_in_train_mode_as_terms_meet_them() -> None:
+def test_random_weights_are_measured_in_train_mode() -> None:
     features, labels = sample(6)
     inputs = features.float() + 5.0  # far from what a fresh norm's statistics say
     first = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.ReLU())
@@ -273,7 +273,7 @@ class WithoutLevels(BestResponse):
         return (0.0,) * (len(model.blocks) - 1)
 
 
-def test_levels_of_zero_allow_nothing(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_spared_zero_allows_nothing(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     recipe, schedule = Recipe(1, 30), Schedule(wait=0.0, finishing_steps=0)
     methods = [
         BestResponse(recipe, terms=Terms(spared=0.0), schedule=schedule),

@@ -10,7 +10,7 @@ from rootbound.training.explained_variance import explained_variance, linear_inf
 from test_best_response_oracle import sample
 
 
-def test_frequent_tokens_dominate_the_share_and_all_count_alike_in_the_information() -> None:
+def test_frequent_tokens_dominate_the_share_but_not_the_information() -> None:
     """What docs/method.md says of vocabularies."""
     generator = torch.Generator().manual_seed(3)
     labels = (torch.rand(20_000, generator=generator) ** 3 * 12).long()
@@ -28,7 +28,7 @@ def test_frequent_tokens_dominate_the_share_and_all_count_alike_in_the_informati
     assert information > 1.5 * share
 
 
-def test_of_tokens_seen_once_nothing_is_learned() -> None:
+def test_tokens_seen_once_teach_nothing() -> None:
     """Then both values are constants of the batch, whatever the features are."""
     labels = torch.arange(60)
     for seed in range(3):

@@ -34,14 +34,14 @@ class Switch(nn.Module):
 
 
 @pytest.mark.parametrize(("sharpness", "jumps"), [(1e6, True), (1e3, True), (1.0, False)])
-def test_a_hard_switch_is_a_jump(sharpness: float, jumps: bool) -> None:
+def test_hard_switch_is_a_jump(sharpness: float, jumps: bool) -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Switch(sharpness)), nn.Linear(8, 3)).eval()
     share = measure_jump(model, draw((8,), 2.0), draw((8,), 0.0))["jump_between_tasks"]
     assert (share > 0.1) is jumps
 
 
-def test_the_share_is_that_of_a_line() -> None:
+def test_share_of_a_line_is_known() -> None:
     model = Classifier(nn.Sequential(nn.Identity()), nn.Linear(8, 3)).eval()
     found = measure_jump(model, draw((8,), 2.0), draw((8,), 0.0))
     assert found["jump_between_tasks"] == pytest.approx(1 / 256, rel=1e-3)
@@ -56,7 +56,7 @@ def test_the_share_is_that_of_a_line() -> None:
     ],
     ids=["other shapes", "the same inputs", "tokens"],
 )
-def test_where_there_is_no_way_there_is_no_number(first: Data, others: Data) -> None:
+def test_measures_nothing_without_a_path(first: Data, others: Data) -> None:
     model = Classifier(nn.Sequential(nn.Identity()), nn.Linear(8, 3)).eval()
     assert measure_jump(model, first, others) == {}
 

@@ -59,7 +59,7 @@ def logs(page: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_no_console_error_and_no_request_leaves_the_file(page: webdriver.Chrome) -> None:
+def test_page_has_no_console_errors_and_no_requests(page: webdriver.Chrome) -> None:
     assert logs(page, "browser") == []
     requests = [
         entry["message"]
@@ -137,11 +137,11 @@ def check_layout(browser: webdriver.Chrome, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_report_is_readable(width: int, page: webdriver.Chrome) -> None:
+def test_report_is_readable(width: int, page: webdriver.Chrome) -> None:
     check_layout(page, width)
 
 
-def test_panels_stand_one_below_the_other_where_the_window_is_narrow(
+def test_panels_stack_in_a_narrow_window(
     page: webdriver.Chrome,
 ) -> None:
     """The verdict's bars have a panel for each number of labels."""
@@ -158,7 +158,7 @@ def test_panels_stand_one_below_the_other_where_the_window_is_narrow(
     assert width > 200
 
 
-def test_the_verdict_is_on_the_first_screen(page: webdriver.Chrome) -> None:
+def test_verdict_is_on_the_first_screen(page: webdriver.Chrome) -> None:
     """Word, price, attack, flag and bars are there before anybody scrolls."""
     metrics = {"width": 1300, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -232,12 +232,12 @@ def board(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_leaderboard_is_readable(width: int, board: webdriver.Chrome) -> None:
+def test_leaderboard_is_readable(width: int, board: webdriver.Chrome) -> None:
     check_layout(board, width)
     assert not board.get_log("browser"), "no console error, no blocked script"
 
 
-def test_the_frontier_fits_a_narrow_page(board: webdriver.Chrome) -> None:
+def test_frontier_fits_a_narrow_page(board: webdriver.Chrome) -> None:
     """It is drawn twice, so that all its points are seen without scrolling."""
     shown = "return [...document.querySelectorAll('#frontier svg')].map(one => one.clientWidth > 1)"
     for width, which in ((400, [False, True]), (1300, [True, False])):
@@ -247,7 +247,7 @@ def test_the_frontier_fits_a_narrow_page(board: webdriver.Chrome) -> None:
     board.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_scratch_stands_beside_the_exact_last_layer(board: webdriver.Chrome) -> None:
+def test_exact_last_layer_is_shown_beside_scratch(board: webdriver.Chrome) -> None:
     assert "on random weights it is 76.7 %" in board.find_element(By.ID, "page").text
 
 
@@ -256,7 +256,7 @@ def first_column(board: webdriver.Chrome) -> list[str]:
     return [cell.text for cell in cells]
 
 
-def test_the_leaderboard_opens_with_a_sentence_and_the_frontier(board: webdriver.Chrome) -> None:
+def test_leaderboard_opens_with_a_sentence_and_the_frontier(board: webdriver.Chrome) -> None:
     sentence = board.find_element(By.CSS_SELECTOR, ".lead").text
     assert sentence.startswith("BestResponse leaves attackers least: +0.0 points over scratch")
     order = board.execute_script(
@@ -266,7 +266,7 @@ def test_the_leaderboard_opens_with_a_sentence_and_the_frontier(board: webdriver
     assert order == sorted(order)
 
 
-def test_the_leaderboard_is_sorted_by_its_headings(board: webdriver.Chrome) -> None:
+def test_headings_sort_the_leaderboard(board: webdriver.Chrome) -> None:
     heading = board.find_element(By.CSS_SELECTOR, "table.sortable th")
     heading.click()
     assert first_column(board) == sorted(first_column(board))
@@ -275,7 +275,7 @@ def test_the_leaderboard_is_sorted_by_its_headings(board: webdriver.Chrome) -> N
     assert heading.get_attribute("aria-sort") == "descending"
 
 
-def test_columns_of_the_leaderboard_are_hidden_and_shown_by_keys(board: webdriver.Chrome) -> None:
+def test_keys_hide_and_show_leaderboard_columns(board: webdriver.Chrome) -> None:
     boxes = board.find_elements(By.CSS_SELECTOR, ".choice input")
     headings = board.find_elements(By.CSS_SELECTOR, "table.sortable thead th")
     assert len(boxes) == len(headings) - 1, "names stay"
@@ -287,7 +287,7 @@ def test_columns_of_the_leaderboard_are_hidden_and_shown_by_keys(board: webdrive
     assert all(cell.is_displayed() for cell in cells)
 
 
-def test_an_unreliable_row_looks_so(board: webdriver.Chrome) -> None:
+def test_unreliable_row_looks_unreliable(board: webdriver.Chrome) -> None:
     row = board.find_element(By.CSS_SELECTOR, "tr.unreliable")
     assert row.text.startswith("SelectiveDistillation\nunreliable")
     others = board.find_elements(By.CSS_SELECTOR, "table.sortable tbody tr:not(.unreliable) td")
@@ -297,7 +297,7 @@ def test_an_unreliable_row_looks_so(board: webdriver.Chrome) -> None:
     assert "SelectiveDistillation (unreliable)" in board.find_element(By.ID, "frontier").text
 
 
-def test_each_row_of_the_leaderboard_opens_its_part_of_the_report(
+def test_leaderboard_rows_open_their_report_section(
     board: webdriver.Chrome,
 ) -> None:
     address = board.current_url
@@ -311,7 +311,7 @@ def test_each_row_of_the_leaderboard_opens_its_part_of_the_report(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not RUN.is_dir(), reason="the benchmarks are not here")
-def test_no_table_of_twenty_methods_is_cut(browser: webdriver.Chrome, tmp_path: Path) -> None:
+def test_table_of_twenty_methods_is_not_cut(browser: webdriver.Chrome, tmp_path: Path) -> None:
     shutil.copy(RUN / "records.json.gz", tmp_path)
     for page in (report.write(tmp_path), write_leaderboard(tmp_path)):
         browser.get(page.as_uri())

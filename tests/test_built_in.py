@@ -53,7 +53,7 @@ TOKENS = torch.tensor([[3, 5, 7, 0], [9, 0, 0, 0], [4, 0, 6, 0], [0, 0, 0, 0]])
     ],
 )
 @pytest.mark.parametrize("name", MODELS)
-def test_a_wrong_argument_is_told_in_a_line(
+def test_refuses_a_wrong_argument_in_one_line(
     name: str, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError) as raised:
@@ -62,7 +62,7 @@ def test_a_wrong_argument_is_told_in_a_line(
     assert "\n" not in str(raised.value)
 
 
-def test_a_call_without_the_classes_names_the_arguments() -> None:
+def test_call_without_classes_names_the_arguments() -> None:
     expected = "for resnet_20 the arguments classes, shape, seed, width; got a call without the"
     with pytest.raises(InputError, match=expected):
         resnet_20()  # type: ignore[call-arg]
@@ -76,7 +76,7 @@ def test_a_call_without_the_classes_names_the_arguments() -> None:
         ({"depth": 0}, "depth of at least 1; got 0; raise it"),
     ],
 )
-def test_sizes_that_make_no_transformer_are_told_in_a_line(
+def test_refuses_impossible_transformer_sizes_in_one_line(
     make: Callable[..., Classifier], sizes: dict[str, int], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -84,7 +84,7 @@ def test_sizes_that_make_no_transformer_are_told_in_a_line(
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_a_transformer_block_is_that_of_torch(masked: bool) -> None:
+def test_transformer_block_equals_that_of_torch(masked: bool) -> None:
     torch.manual_seed(0)
     block, width, heads = TransformerBlock(12, 3), 12, 3
     other = nn.TransformerEncoderLayer(
@@ -114,7 +114,7 @@ def test_a_transformer_block_is_that_of_torch(masked: bool) -> None:
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "stride"), [(3, 3, 1), (3, 6, 2), (2, 5, 2)])
-def test_a_residual_block_is_its_formula(inputs: int, outputs: int, stride: int) -> None:
+def test_residual_block_equals_its_formula(inputs: int, outputs: int, stride: int) -> None:
     torch.manual_seed(0)
     block = ResidualBlock(inputs, outputs, stride)
     with torch.no_grad():
@@ -146,7 +146,7 @@ def test_a_residual_block_is_its_formula(inputs: int, outputs: int, stride: int)
     torch.testing.assert_close(block.eval()(samples), expected.clamp_min(0), rtol=1e-5, atol=1e-5)
 
 
-def test_blocks_halve_images_where_the_papers_do() -> None:
+def test_blocks_halve_images_as_in_the_papers() -> None:
     samples = torch.randn(1, 3, 32, 32)
     sizes: dict[str, list[tuple[int, int]]] = {}
     models = (resnet_20(2), resnet_18(2, width=8), batch_norm_cnn(2))
@@ -164,7 +164,7 @@ def test_blocks_halve_images_where_the_papers_do() -> None:
     }
 
 
-def test_a_patch_is_one_token_with_its_own_position() -> None:
+def test_each_patch_is_one_token_with_its_position() -> None:
     torch.manual_seed(0)
     patches, samples = Patches((2, 6, 11), 4, 5), torch.randn(3, 2, 6, 11)
     padded = torch.zeros(3, 2, 8, 12)
@@ -179,7 +179,7 @@ def test_a_patch_is_one_token_with_its_own_position() -> None:
         torch.testing.assert_close(tokens[:, number], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_text_model_reads_words_at_their_places() -> None:
+def test_text_model_reads_word_order() -> None:
     model = small_text(2, (4,), vocabulary=8, width=32).eval()
     words, (*_, last) = model.blocks[0], model.blocks[-1].children()
     assert isinstance(words, Words) and isinstance(last, MeanOverWords)
@@ -201,7 +201,7 @@ def test_a_text_model_reads_words_at_their_places() -> None:
         torch.testing.assert_close(alone[0], model(TOKENS)[row], rtol=0, atol=1e-5)
 
 
-def test_masks_and_bags_by_brute_force() -> None:
+def test_masks_and_bags_equal_brute_force() -> None:
     tokens, mask = trim_padding(TOKENS)
     assert tokens.tolist() == TOKENS[:, :3].tolist()
     kept = [[0, 1, 2], [0], [0, 2], [0]]
@@ -234,7 +234,7 @@ class Crossed(nn.Module):
         return outputs
 
 
-def test_what_the_last_activation_is_given_is_what_was_there_before_it() -> None:
+def test_finds_the_input_of_the_last_activation() -> None:
     torch.manual_seed(0)
     block, samples = Crossed(), torch.randn(9, 3)
     outputs, before = run_with_preactivation(block, samples)
@@ -247,7 +247,7 @@ def test_what_the_last_activation_is_given_is_what_was_there_before_it() -> None
     assert outputs is before
 
 
-def test_running_statistics_stand_still_only_as_long_as_they_should() -> None:
+def test_running_statistics_are_frozen_only_inside_the_context() -> None:
     torch.manual_seed(0)
     norms = [nn.BatchNorm1d(3), nn.BatchNorm1d(3, track_running_stats=False), nn.BatchNorm1d(3)]
     model, samples = nn.Sequential(*norms).train(), torch.randn(9, 3) + 5
@@ -265,7 +265,7 @@ def test_running_statistics_stand_still_only_as_long_as_they_should() -> None:
 
 
 @pytest.mark.parametrize("padding", [0, 3, 9])
-def test_padding_is_exchanged_both_ways(padding: int) -> None:
+def test_swaps_padding_both_ways(padding: int) -> None:
     exchanged = exchange_padding(TOKENS, padding)
     swap = {0: padding, padding: 0}
     assert exchanged.tolist() == [[swap.get(one, one) for one in row] for row in TOKENS.tolist()]
@@ -275,7 +275,7 @@ def test_padding_is_exchanged_both_ways(padding: int) -> None:
 @pytest.mark.parametrize(
     "shape", [(16, 32, 32), (64, 8, 8), (64, 2, 8), (700, 4, 4), (3, 5, 5), (100, 16), (65, 48)]
 )
-def test_outputs_are_averaged_over_the_finest_grid_that_is_small_enough(
+def test_averages_outputs_over_the_finest_grid_that_fits(
     shape: tuple[int, ...],
 ) -> None:
     channels = shape[0] if len(shape) == 3 else shape[1]

@@ -45,7 +45,7 @@ class Counted:
     [VALUES_MADE, VALUES_MADE.t(), torch.empty(0, 1).int(), torch.tensor([0.5, float("nan")])],
     ids=["whole", "not contiguous", "empty", "not finite"],
 )
-def test_made_once(values: Tensor, folder: Path) -> None:
+def test_makes_a_file_once(values: Tensor, folder: Path) -> None:
     make = Counted(values)
     first, second = (make_once("source", make) for _ in range(2))
     assert make.asked == 1
@@ -55,7 +55,7 @@ def test_made_once(values: Tensor, folder: Path) -> None:
     assert [path.suffix for path in folder.iterdir()] == [".safetensors"]
 
 
-def test_another_source_is_made_anew() -> None:
+def test_remakes_a_file_for_another_source() -> None:
     make = Counted()
     make_once("one", make)
     make_once("another", make)
@@ -89,7 +89,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_file_does_not_count(name: str, folder: Path) -> None:
+def test_ignores_a_damaged_file(name: str, folder: Path) -> None:
     make_once("source", Counted())
     (path,) = folder.iterdir()
     path.write_bytes(DAMAGE[name](path.read_bytes()))
@@ -100,7 +100,7 @@ def test_a_damaged_file_does_not_count(name: str, folder: Path) -> None:
     assert make.asked == 1, "it is not mended"
 
 
-def test_nothing_in_a_file_is_run(folder: Path, tmp_path: Path) -> None:
+def test_never_executes_a_file(folder: Path, tmp_path: Path) -> None:
     make_once("source", Counted())
     (path,) = folder.iterdir()
     path.write_bytes(pickle.dumps(Bomb(tmp_path / "mark")))
@@ -108,7 +108,7 @@ def test_nothing_in_a_file_is_run(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "mark").exists()
 
 
-def test_without_a_folder_it_is_made_each_time(folder: Path) -> None:
+def test_makes_it_each_time_without_a_folder(folder: Path) -> None:
     folder.write_text("a file is in its place")
     make = Counted()
     for asked in (1, 2):
@@ -116,7 +116,7 @@ def test_without_a_folder_it_is_made_each_time(folder: Path) -> None:
         assert make.asked == asked
 
 
-def test_without_a_home_it_is_made_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_makes_it_each_time_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("no home")
 
@@ -157,9 +157,7 @@ def texts(*more: str) -> Texts:
         ("", (), 8, 2),
     ],
 )
-def test_tokens_are_found_once(
-    identity: str, more: tuple[str, ...], length: int, asked: int
-) -> None:
+def test_tokenises_once(identity: str, more: tuple[str, ...], length: int, asked: int) -> None:
     before = texts().tokenised(Watched("one"), 8)
     again = Watched(identity)
     found = texts(*more).tokenised(again, length)
@@ -178,7 +176,7 @@ def test_tokens_are_found_once(
         ("", 8, 6),
     ],
 )
-def test_tokens_in_a_file_are_found_once(identity: str, length: int, asked: int) -> None:
+def test_tokenises_a_file_once(identity: str, length: int, asked: int) -> None:
     before = texts().tokenised(Watched("one"), 8, in_memory=0)
     again = Watched(identity)
     found = texts().tokenised(again, length, in_memory=0)
@@ -198,7 +196,7 @@ class Shifted(Watched):
         return torch.where(found == 0, 0, found + self.by)
 
 
-def test_a_tokeniser_that_does_not_say_what_it_is_is_asked_each_time() -> None:
+def test_unidentified_tokeniser_is_recognised_by_its_tokens() -> None:
     """Its file is found by the tokens that are in it."""
     one, other, again = Shifted(""), Shifted("", by=1), Shifted("")
     first, second, third = (
@@ -238,7 +236,7 @@ def test_different_tokenisers_are_told_apart(one: Any, other: Any) -> None:
     assert one.identity != other.identity
 
 
-def test_words_that_are_shown_are_the_right_ones() -> None:
+def test_shows_the_right_words() -> None:
     """With so few numbers every word shares its own."""
     few, shown = HashedWords(4), "pot"
     many = Labelled(tuple(f"word {row}" for row in range(50)), torch.arange(50) % 2)
@@ -247,7 +245,7 @@ def test_words_that_are_shown_are_the_right_ones() -> None:
     assert found.vocabulary[int(found.test.inputs[0, 0])] == shown
 
 
-def test_a_pretrained_tokeniser_is_known_by_its_rules(tmp_path: Path) -> None:
+def test_pretrained_tokeniser_is_identified_by_its_rules(tmp_path: Path) -> None:
     transformers: Any = pytest.importorskip("transformers")
     from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser  # noqa: PLC0415
 

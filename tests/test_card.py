@@ -44,7 +44,7 @@ def evaluation() -> Evaluation:
     return Evaluation.load(GOLDEN)
 
 
-def test_the_card_keeps_to_its_schema_and_to_the_records(evaluation: Evaluation) -> None:
+def test_card_matches_its_schema_and_the_records(evaluation: Evaluation) -> None:
     card = json.loads(json.dumps(resistance_card(evaluation, "BestResponse", DIGEST)))
     jsonschema.validate(card, SCHEMA)
     assert [cell["labels"] for cell in card["cells"]] == metrics.budgets(evaluation)
@@ -59,7 +59,7 @@ def test_the_card_keeps_to_its_schema_and_to_the_records(evaluation: Evaluation)
         assert gap == pytest.approx(cell["advantage"]["mean"])
 
 
-def test_the_schema_is_one_and_has_the_name_that_cards_state(evaluation: Evaluation) -> None:
+def test_schema_has_the_name_that_cards_state(evaluation: Evaluation) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert SCHEMA["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
     stated = resistance_card(evaluation, "Plain", DIGEST)["schema"]
@@ -71,14 +71,14 @@ def test_the_schema_is_one_and_has_the_name_that_cards_state(evaluation: Evaluat
 
 
 @pytest.mark.parametrize("name", list(SCHEMA["required"]))
-def test_the_schema_refuses_a_card_without(name: str, evaluation: Evaluation) -> None:
+def test_schema_refuses_an_incomplete_card(name: str, evaluation: Evaluation) -> None:
     card = resistance_card(evaluation, "Plain", DIGEST)
     jsonschema.validate(card, SCHEMA)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({key: card[key] for key in card if key != name}, SCHEMA)
 
 
-def test_words_of_strangers_are_shown_as_words(evaluation: Evaluation) -> None:
+def test_untrusted_words_are_escaped(evaluation: Evaluation) -> None:
     named = {**evaluation.context["undesirable"], "name": "<script>\n# x</script>"}
     hostile = replace(evaluation, context={**evaluation.context, "undesirable": named})
     page = to_markdown(resistance_card(hostile, "Plain", DIGEST), "<img src=x>")
@@ -87,17 +87,17 @@ def test_words_of_strangers_are_shown_as_words(evaluation: Evaluation) -> None:
     assert "\n# x" not in page
 
 
-def test_a_run_that_was_interrupted_makes_no_card(evaluation: Evaluation) -> None:
+def test_interrupted_run_makes_no_card(evaluation: Evaluation) -> None:
     with pytest.raises(InputError, match="complete"):
         resistance_card(replace(evaluation, complete=False), "Plain", DIGEST)
 
 
-def test_a_model_that_was_not_attacked_has_no_card(evaluation: Evaluation) -> None:
+def test_unattacked_model_has_no_card(evaluation: Evaluation) -> None:
     with pytest.raises(InputError, match="audit it first"):
         resistance_card(evaluation, "Other", DIGEST)
 
 
-def test_every_number_of_a_card_is_in_its_column() -> None:
+def test_every_number_of_the_card_is_in_its_column() -> None:
     card = resistance_card(by_hand.evaluation(public=True), "Good", DIGEST)
     jsonschema.validate(json.loads(json.dumps(card)), SCHEMA)
     assert card["undesirable"]["majority"] == 50.0
@@ -126,7 +126,7 @@ def test_every_number_of_a_card_is_in_its_column() -> None:
     assert "class is 50.0 %. A harmless third task changes by -5.00 points (-6.99 to -3.01)" in page
 
 
-def test_warnings_are_about_the_model_of_the_card() -> None:
+def test_card_warns_only_about_its_model() -> None:
     run = by_hand.evaluation()
     lost = replace(run, trainings=tuple(
         replace(one, desirable_accuracy=0.3) if one.method == "Weak" else one
@@ -154,9 +154,7 @@ ONE_SEED = "One seed: differences of a few points mean nothing."
                                   "rungs": []}}, set()),
     ],
 )  # fmt: skip
-def test_the_limits_of_a_card_are_those_of_its_run(
-    context: dict[str, Any], limits: set[str]
-) -> None:
+def test_card_states_the_limits_of_its_run(context: dict[str, Any], limits: set[str]) -> None:
     run = by_hand.evaluation(**context)
     stated = set(resistance_card(run, "Good", DIGEST)["limits"])
     assert stated & {NOT_VERIFIED, ALONE, OVER, ONE_SEED} == limits
@@ -168,7 +166,7 @@ def test_the_limits_of_a_card_are_those_of_its_run(
     assert ALONE in resistance_card(without, "Good", DIGEST)["limits"]
 
 
-def test_a_number_without_an_interval_says_so() -> None:
+def test_card_says_when_a_number_has_no_interval() -> None:
     run = by_hand.evaluation(seeds=1)
     first = replace(
         run,
@@ -181,7 +179,7 @@ def test_a_number_without_an_interval_says_so() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64])
-def test_the_digest_knows_names_types_shapes_and_values(dtype: torch.dtype) -> None:
+def test_digest_depends_on_names_types_shapes_and_values(dtype: torch.dtype) -> None:
     value = torch.arange(6).to(dtype).view(2, 3)
     same = {"b": torch.tensor(1.0), "a": value.clone()}
     others: list[dict[str, torch.Tensor]] = [
@@ -220,7 +218,7 @@ def published(made: Published, tmp_path: Path) -> Published:
     return Published(tmp_path / "copy")
 
 
-def test_what_is_published_loads_back(published: Published) -> None:
+def test_published_model_loads_back(published: Published) -> None:
     assert {path.name for path in published.folder.iterdir()} == {WEIGHTS, CONFIG, README, CARD}
     model, _ = load_model(published.model)
     loaded = load(str(published.folder))
@@ -233,7 +231,7 @@ def test_what_is_published_loads_back(published: Published) -> None:
     assert 'load("out")' in (published.folder / README).read_text()
 
 
-def test_config_has_the_names_that_others_read(published: Published) -> None:
+def test_config_uses_the_names_that_other_libraries_read(published: Published) -> None:
     config = json.loads((published.folder / CONFIG).read_text())
     assert config["library"] == "rootbound"
     assert set(config) == {"library", "architecture", "classes", "inputs", "origin"}
@@ -241,9 +239,7 @@ def test_config_has_the_names_that_others_read(published: Published) -> None:
     assert set(config["origin"]) == ORIGIN
 
 
-def test_config_alone_says_what_the_weights_are_fed(
-    published: Published, toy_folder: Path, toy: Dataset
-) -> None:
+def test_config_describes_the_inputs(published: Published, toy_folder: Path, toy: Dataset) -> None:
     inputs = json.loads((published.folder / CONFIG).read_text())["inputs"]
     card = json.loads((published.folder / CARD).read_text())
     assert card["inputs"] == {  # records are rounded
@@ -296,7 +292,7 @@ def test_config_alone_says_what_the_weights_are_fed(
         (None, None),
     ],
 )
-def test_the_card_says_what_the_network_is_fed(
+def test_card_describes_the_inputs(
     inputs: dict[str, Any] | None, said: str | None, evaluation: Evaluation
 ) -> None:
     more = {} if inputs is None else {"inputs": inputs}
@@ -311,7 +307,7 @@ def test_the_card_says_what_the_network_is_fed(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_what_is_published_can_be_audited(
+def test_published_model_can_be_audited(
     published: Published, toy_folder: Path, tmp_path: Path
 ) -> None:
     spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
@@ -321,7 +317,7 @@ def test_what_is_published_can_be_audited(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("named", [(), ("--model", "shallow_cnn")])
-def test_training_goes_on_from_what_is_published(
+def test_training_continues_from_a_published_model(
     named: tuple[str, ...], published: Published, toy_folder: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -345,7 +341,7 @@ def misstate(card: Path) -> None:
     card.write_text(card.read_text().replace('"weights_sha256": "', '"weights_sha256": "f'))
 
 
-def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
+def test_refuses_a_card_of_other_weights(published: Published) -> None:
     misstate(published.folder / CARD)
     with pytest.raises(InputError, match="do not trust the card"):
         load(str(published.folder))
@@ -354,7 +350,7 @@ def test_a_card_of_other_weights_is_not_believed(published: Published) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", "null", "{" * 100_000, '{"weights_sha256": ' + "1" * 2**21]
 )
-def test_a_damaged_card_is_named(content: str, published: Published) -> None:
+def test_names_a_damaged_card(content: str, published: Published) -> None:
     (published.folder / CARD).write_text(content)
     with pytest.raises(InputError, match="resistance card") as caught:
         load(str(published.folder))
@@ -362,7 +358,7 @@ def test_a_damaged_card_is_named(content: str, published: Published) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_of_other_weights_is_refused(
+def test_refuses_a_run_of_other_weights(
     published: Published, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
@@ -374,7 +370,7 @@ def test_a_run_of_other_weights_is_refused(
     assert not published.folder.exists()
 
 
-def test_the_card_is_written_last(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_card_is_written_last(published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is, all that it is about is there, too."""
     written: list[str] = []
     monkeypatch.setattr(
@@ -384,7 +380,7 @@ def test_the_card_is_written_last(published: Published, monkeypatch: pytest.Monk
     assert sorted(written) == sorted([WEIGHTS, CONFIG, README, CARD]) and written[-1] == CARD
 
 
-def test_the_card_is_of_the_arm_with_these_very_weights(
+def test_card_is_about_the_arm_with_the_same_weights(
     published: Published, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = Evaluation.load(published.run)
@@ -401,7 +397,7 @@ def test_the_card_is_of_the_arm_with_these_very_weights(
     assert "one of other weights" in capsys.readouterr().err
 
 
-def test_a_file_that_no_export_wrote_is_left(
+def test_export_leaves_other_files_alone(
     published: Published, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published.folder = tmp_path / "mine"
@@ -434,6 +430,6 @@ def test_pushing_sends_the_four_files(
 
 
 @pytest.mark.parametrize("name", ["nowhere", "a/b/c", "../up", "/", "", "x/"])
-def test_names_that_cannot_be_are_refused_without_a_network(name: str) -> None:
+def test_refuses_impossible_names_offline(name: str) -> None:
     with pytest.raises(InputError, match=r"OWNER/NAME|safetensors|model file"):
         load(name)

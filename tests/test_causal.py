@@ -83,7 +83,7 @@ def asked(place: Path, texts: Sequence[str], length: int = CONTEXT) -> NextToken
 
 
 @pytest.mark.parametrize("said", list(PADDED))
-def test_the_loss_is_that_of_the_library(said: str, tmp_path: Path) -> None:
+def test_loss_equals_that_of_the_library(said: str, tmp_path: Path) -> None:
     """Over all tokens of texts that fit into a context, as `labels=input_ids` has it."""
     place = published(tmp_path / "tiny", said)
     texts = ["chess dice web spam post", "spam chess", "dice dice dice", "web", "", "[UNK] chess"]
@@ -105,7 +105,7 @@ def test_the_loss_is_that_of_the_library(said: str, tmp_path: Path) -> None:
     assert len(task.classes) == model.classes == 12
 
 
-def test_samples_are_what_stands_before_each_token(folder: Path) -> None:
+def test_samples_are_the_text_before_each_token(folder: Path) -> None:
     data = asked(folder, ["chess dice web spam post html", "dice chess"], 3)
     words = [[data.vocabulary[one] for one in row if one] for row in data.train.inputs.tolist()]
     after = [data.outputs[one] for one in data.following[0].tolist()]
@@ -121,7 +121,7 @@ def test_samples_are_what_stands_before_each_token(folder: Path) -> None:
     assert data.task([1]).train.labels.tolist() == [data.outputs.index("chess")]
 
 
-def test_one_class_of_texts_is_a_task(folder: Path) -> None:
+def test_class_of_texts_makes_a_task(folder: Path) -> None:
     tasks = asked(folder, [GAMES, MAIL] * 8).split([0], [1])
     assert tasks.desirable.name == "words: games, next token"
     assert not tasks.known_undesirable.stratified
@@ -138,7 +138,7 @@ def test_one_class_of_texts_is_a_task(folder: Path) -> None:
         ([GAMES, MAIL], ([0], [2]), "from 0 to 1; got 2"),
     ],
 )
-def test_texts_that_are_no_task(
+def test_refuses_texts_that_make_no_task(
     texts: list[str], chosen: tuple[list[int], list[int]], message: str, folder: Path
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
@@ -146,7 +146,7 @@ def test_texts_that_are_no_task(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_without_a_number_for_padding_a_word_would_be_lost(tmp_path: Path) -> None:
+def test_refuses_a_language_model_without_padding_number(tmp_path: Path) -> None:
     place = published(tmp_path / "tiny", "as GPT-2")
     config = json.loads((place / "config.json").read_text())
     (place / "config.json").write_text(json.dumps(config | {"eos_token_id": None}))
@@ -185,7 +185,7 @@ def train_attack_and_publish(folder: Path, root: Path) -> None:
 
 
 @pytest.mark.slow
-def test_from_a_table_to_a_curve_of_losses(made: Path) -> None:
+def test_table_leads_to_a_curve_of_losses(made: Path) -> None:
     found = Evaluation.load(made / "run")
     assert {record.error for record in found.records} == {None}
     assert all(len(record.losses) == len(record.steps) for record in found.records)
@@ -206,7 +206,7 @@ assert not any(name.startswith("rootbound") for name in sys.modules)
 
 
 @pytest.mark.slow
-def test_a_defended_language_model_is_one_to_the_library_alone(made: Path) -> None:
+def test_library_loads_a_defended_language_model(made: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", READER, str(made / "out"), "dice chess web"],
         capture_output=True, text=True, check=True, timeout=200,
@@ -229,7 +229,7 @@ def test_a_defended_language_model_is_one_to_the_library_alone(made: Path) -> No
     ids=["going on", "compared", "another data set"],
 )
 @pytest.mark.usefixtures("no_figures")
-def test_other_commands_know_the_task_by_the_model(
+def test_other_commands_read_the_task_from_the_model(
     command: list[str],
     made: Path,
     tmp_path: Path,
@@ -248,7 +248,7 @@ def test_other_commands_know_the_task_by_the_model(
         assert context["name"].endswith("next token") and context["inputs"]["shape"] == [CONTEXT]
 
 
-def test_a_data_set_is_loaded_as_what_the_model_is_asked(folder: Path, tmp_path: Path) -> None:
+def test_data_load_as_next_tokens_for_a_language_model(folder: Path, tmp_path: Path) -> None:
     own: Any = partial(pretrained_tokeniser, str(folder))
     layout = Layout("words", "kind", length=CONTEXT)
     assert isinstance(

@@ -81,7 +81,7 @@ def test_the_same_model_gives_the_same_file(saved: Path, toy_model: Classifier) 
     assert again.read_bytes() == saved.read_bytes()
 
 
-def test_intact_store_is_loaded(tmp_path: Path) -> None:
+def test_loads_an_intact_file(tmp_path: Path) -> None:
     # Else the refusals below could all be for a reason of the test's own making.
     store(tmp_path / "m", description())
     load_model(tmp_path / "m")
@@ -102,7 +102,7 @@ COLOURS = Scaling.stated(255.0, [0.485, 0.456, 0.406], 0.25)
     ],
     ids=repr,
 )
-def test_the_file_says_how_data_were_read(
+def test_file_states_how_data_were_read(
     known: dict[str, Any], tmp_path: Path, toy_model: Classifier
 ) -> None:
     origin = replace(ORIGIN, **known)
@@ -110,7 +110,7 @@ def test_the_file_says_how_data_were_read(
     assert load_model(tmp_path / "m")[1] == origin
 
 
-def test_a_file_of_before_says_less_of_its_data(tmp_path: Path) -> None:
+def test_older_file_states_less_about_its_data(tmp_path: Path) -> None:
     later = (
         "tokeniser",
         "length",
@@ -131,7 +131,7 @@ def test_unknown_fields_of_the_origin_are_ignored(tmp_path: Path) -> None:
     assert load_model(tmp_path / "m")[1] == ORIGIN
 
 
-def test_the_header_is_read_without_the_weights(saved: Path) -> None:
+def test_reads_the_header_without_the_weights(saved: Path) -> None:
     expected = Header("shallow_cnn", 3, SHAPE, ORIGIN)
     assert load_with_header(saved)[1] == expected
     length = struct.unpack("<Q", saved.read_bytes()[:8])[0]
@@ -142,7 +142,7 @@ def test_the_header_is_read_without_the_weights(saved: Path) -> None:
         load_model(saved)
 
 
-def test_a_file_that_is_not_ours_has_no_header(tmp_path: Path) -> None:
+def test_foreign_file_has_no_header(tmp_path: Path) -> None:
     assert read_header(tmp_path / "missing") is None
     store(tmp_path / "m", description(classes=1))
     assert read_header(tmp_path / "m") is None
@@ -159,7 +159,7 @@ def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path: Path) -> None:
         load_model(tmp_path / "m")
 
 
-def test_a_classifier_that_nothing_builds_is_not_saved(tmp_path: Path) -> None:
+def test_refuses_to_save_an_unknown_classifier(tmp_path: Path) -> None:
     model = Classifier(nn.Flatten(), nn.Linear(256, 3))
     with pytest.raises(InputError, match="wrapped by hand"):
         save_model(model, tmp_path / "m", SHAPE, ORIGIN)
@@ -223,9 +223,7 @@ def folder(path: Path) -> None:
         folder,
     ],
 )
-def test_file_that_is_not_a_whole_model_is_refused(
-    damage: Callable[[Path], None], saved: Path
-) -> None:
+def test_refuses_an_incomplete_model_file(damage: Callable[[Path], None], saved: Path) -> None:
     damage(saved)
     with pytest.raises(InputError) as caught:
         load_model(saved)
@@ -243,7 +241,7 @@ class Bomb:
         return (Path.touch, (self.path,))
 
 
-def test_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
+def test_refuses_a_pickle_without_executing_it(tmp_path: Path) -> None:
     made = tmp_path / "made by the pickle"
     content = pickle.dumps(Bomb(made))
     pickle.loads(content)
@@ -258,7 +256,7 @@ def test_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
     assert not made.exists()
 
 
-def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
+def test_refuses_foreign_safetensors(tmp_path: Path) -> None:
     for number, metadata in enumerate((None, {"format": "pt"})):
         path = tmp_path / str(number)
         path.write_bytes(save(dict(nn.Linear(2, 2).state_dict()), metadata))
@@ -267,7 +265,7 @@ def test_safetensors_of_others_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stated", ["{", "[" * 100_000], ids=["cut", "deep"])
-def test_description_that_is_not_json_is_refused(stated: str, tmp_path: Path) -> None:
+def test_refuses_a_description_that_is_not_json(stated: str, tmp_path: Path) -> None:
     save_file(dict(nn.Linear(2, 2).state_dict()), tmp_path / "m", {"rootbound": stated})
     with pytest.raises(InputError):
         load_model(tmp_path / "m")
@@ -340,14 +338,14 @@ def changed(described: object) -> str:
     ],
     ids=changed,
 )
-def test_description_that_does_not_fit_is_refused(described: object, tmp_path: Path) -> None:
+def test_refuses_a_description_that_does_not_fit(described: object, tmp_path: Path) -> None:
     store(tmp_path / "m", described)
     with pytest.raises(InputError) as caught:
         load_model(tmp_path / "m")
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_unknown_architecture_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+def test_refuses_an_unknown_architecture_with_the_nearest_name(tmp_path: Path) -> None:
     store(tmp_path / "m", description(architecture="shallow_cn"))
     with pytest.raises(InputError, match="did you mean 'shallow_cnn'"):
         load_model(tmp_path / "m")
@@ -388,7 +386,7 @@ def infinite_in_single_precision(weights: dict[str, Tensor]) -> None:
         infinite_in_single_precision,
     ],
 )
-def test_weights_that_cannot_be_used_are_refused(
+def test_refuses_unusable_weights(
     change: Callable[[dict[str, Tensor]], None], tmp_path: Path
 ) -> None:
     weights = dict(shallow_cnn(3, SHAPE).state_dict())
@@ -401,7 +399,7 @@ def test_weights_that_cannot_be_used_are_refused(
 
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
-def test_file_with_damaged_bytes_is_refused_or_loaded_whole(
+def test_damaged_file_is_refused_or_loaded_whole(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "damaged.safetensors"

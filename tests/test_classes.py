@@ -98,7 +98,7 @@ def dataset(name: str, of_each: tuple[int, ...] = ()) -> Dataset:
         ("numbers", "998-999", "998 999"),
     ],
 )
-def test_what_is_written_are_names(name: str, text: str, wanted: str) -> None:
+def test_written_classes_are_names(name: str, text: str, wanted: str) -> None:
     data = dataset(name)
     assert data.names_of(data.chosen(text)) == tuple(wanted.split())
 
@@ -145,7 +145,7 @@ def test_names_may_hold_commas_and_spaces(name: str, text: str, wanted: list[str
         ("numbers", "0-1000", "out of 0-999; got '1000'"),
     ],
 )
-def test_what_names_no_class_is_told_with_what_there_is(name: str, text: str, message: str) -> None:
+def test_refuses_unknown_classes_and_lists_the_known(name: str, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         dataset(name).chosen(text)
     assert "\n" not in str(caught.value)
@@ -164,7 +164,7 @@ def test_what_names_no_class_is_told_with_what_there_is(name: str, text: str, me
         (["0", "1"], [2, 3], "cat, dog, eel, frog; got '0'"),
     ],
 )
-def test_an_unusable_split_is_told_by_names(
+def test_unusable_split_is_reported_by_name(
     desirable: str | list[int | str], undesirable: str | list[int | str], message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
@@ -187,7 +187,7 @@ def test_an_unusable_split_is_told_by_names(
         ("many", range(30), f"many {', '.join(SETS['many'][:10])}, … (30 classes)"),
     ],
 )
-def test_a_task_is_called_by_the_names_of_its_classes(
+def test_task_is_named_after_its_classes(
     name: str, chosen: str | list[int | str], called: str
 ) -> None:
     task = dataset(name).task(chosen)
@@ -210,7 +210,7 @@ def resolve(
 
 
 @pytest.mark.parametrize("name", ["digits", "folders", "padded", "cifar10"])
-def test_of_ten_classes_the_first_half_is_desirable_unless_said(name: str) -> None:
+def test_first_half_of_ten_classes_is_desirable_by_default(name: str) -> None:
     assert resolve(dataset(name)) == [SETS[name][:5], SETS[name][5:]]
 
 
@@ -225,7 +225,7 @@ def test_of_ten_classes_the_first_half_is_desirable_unless_said(name: str) -> No
     ],
 )
 @pytest.mark.parametrize("role", ["desirable", "undesirable"])
-def test_of_other_numbers_what_there_is_is_offered(name: str, offer: str, role: str) -> None:
+def test_other_numbers_of_classes_have_no_default(name: str, offer: str, role: str) -> None:
     with pytest.raises(InputError, match=f"in --{role}; got none; {offer}") as caught:
         ClassList(role, "").find(dataset(name))
     assert "0-4" not in str(caught.value)
@@ -239,7 +239,7 @@ def written_by(by_name: bool, desirable: str, undesirable: str) -> Origin:
     )  # fmt: skip
 
 
-def test_lists_in_older_files_count_places() -> None:
+def test_lists_in_older_files_are_positions() -> None:
     older, newer = (written_by(by_name, "1-2", "3-4") for by_name in (False, True))
     assert resolve(dataset("folders"), older) == [("10", "2"), ("3", "4")]
     assert resolve(dataset("folders"), newer) == [("1", "2"), ("3", "4")]
@@ -249,7 +249,7 @@ def test_lists_in_older_files_count_places() -> None:
     assert parse_positions("all", ("cat", "dog")) == (0, 1)
 
 
-def test_a_file_without_the_word_is_an_older_one() -> None:
+def test_file_without_the_field_is_older() -> None:
     values = written_by(True, "1-2", "3-4").to_json()
     assert Origin.from_json(values).classes_by_name
     del values["classes_by_name"]
@@ -257,14 +257,14 @@ def test_a_file_without_the_word_is_an_older_one() -> None:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, unique=True))
-def test_names_that_are_numbers_are_found_again(numbers: list[int]) -> None:
+def test_numeric_names_survive_a_round_trip(numbers: list[int]) -> None:
     names = tuple(map(str, range(41)))
     chosen = [names[number] for number in numbers]
     assert ClassNames("numbers", names).find(write_names(chosen)) == tuple(numbers)
 
 
 @given(st.text(alphabet="0123456789-, .ax²٣", max_size=12))
-def test_any_text_gives_classes_that_are_there_or_an_input_error(text: str) -> None:
+def test_any_text_gives_known_classes_or_an_input_error(text: str) -> None:
     for names in (SETS["digits"], SETS["mixed"], SETS["signs"]):
         try:
             labels = ClassNames("x", names).find(text)
@@ -274,21 +274,21 @@ def test_any_text_gives_classes_that_are_there_or_an_input_error(text: str) -> N
         assert set(labels) <= set(range(len(names)))
 
 
-def test_a_thousand_classes_are_told_apart_in_no_time() -> None:
+def test_thousand_classes_are_parsed_quickly() -> None:
     data = dataset("numbers")
     pair = data.split("0-499", "500-999")
     assert (len(pair.desirable.classes), pair.undesirable.name) == (500, "numbers 500-999")
     assert describe_names(SETS["many"][:2]) == "n0000, n0001"
 
 
-def test_names_with_marks_of_patterns_are_plain_text(tmp_path: Path) -> None:
+def test_names_with_wildcards_are_plain_text(tmp_path: Path) -> None:
     names = ("c++", "[a-b]", "x|y")
     assert ClassNames(tmp_path.name, names).find(r"[a-b],c++") == (1, 0)
     with pytest.raises(InputError, match=re.escape("c++, [a-b], x|y")):
         ClassNames("zoo", names).find("c+")
 
 
-def test_names_with_blanks_or_lines_are_found_and_told_in_a_line() -> None:
+def test_names_with_blanks_or_newlines_are_found() -> None:
     names = ClassNames("odd", (" lead", "two\nlines", "a , b"))
     assert [names.find_one(name) for name in names.names] == [0, 1, 2]
     assert names.find("lead,a,b") == (0, 2)

@@ -119,7 +119,7 @@ def test_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, ["--version"]).startswith("rootbound 0.")
 
 
-def test_list_shows_everything_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:
     shown = run(capsys, ["list"])
     for name in (*METHODS, *ATTACKS, *MODELS, *DATASETS, *SUITES):
         assert f"\n  {name} " in shown
@@ -155,7 +155,7 @@ def test_the_same_command_gives_the_same_file(
 
 
 @pytest.mark.parametrize("name", ["Plain", "rootbound.methods.Plain"])
-def test_method_by_name_has_its_own_settings(
+def test_named_method_has_its_own_settings(
     name: str, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(capsys, train(toy_folder, tmp_path / "m", "--method", name))
@@ -182,7 +182,7 @@ def test_settings_of_a_named_method_can_be_changed(
 
 
 @pytest.mark.parametrize("more", [[], ["--method.strength", "0.1"]], ids=["default", "set"])
-def test_method_of_a_file_is_used(
+def test_uses_a_method_from_a_file(
     more: list[str], toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "own_method.py"
@@ -201,7 +201,7 @@ def test_method_of_a_file_is_used(
     ],
     ids=["name", "settings"],
 )
-def test_method_of_a_file_may_be_named_in_a_config_file(
+def test_config_file_may_name_a_method_from_a_file(
     method: str,
     strength: float,
     toy_folder: Path,
@@ -241,7 +241,7 @@ def test_config_file_gives_options_and_the_command_line_wins(
     ],
     ids=["no method", "method", "settings"],
 )  # fmt: skip
-def test_settings_are_added_to_those_of_a_config_file(
+def test_settings_add_to_a_config_file(
     config: str,
     expected: BestResponse,
     toy_folder: Path,
@@ -263,7 +263,7 @@ def test_config_file_may_name_another_method(
     assert used_method(tmp_path / "m") == str(Configuration.of(Plain().for_epochs(1)))
 
 
-def test_the_model_file_says_in_which_precision_it_was_trained(
+def test_model_file_states_its_training_precision(
     toy_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -278,7 +278,7 @@ def test_the_model_file_says_in_which_precision_it_was_trained(
 
 @pytest.mark.parametrize(("capability", "times"), [("AVX2", 1), ("AVX512", 0)])
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_bfloat16_that_is_emulated_is_warned_of_once(
+def test_warns_once_of_emulated_bfloat16(
     capability: str,
     times: int,
     device: str,
@@ -304,14 +304,14 @@ def test_bfloat16_that_is_emulated_is_warned_of_once(
     ],
     ids=lambda part: part.name if isinstance(part, Suite) else "",
 )
-def test_a_suite_that_draws_labels_itself_has_one_seed(
+def test_suite_that_draws_labels_has_one_seed(
     suite: Suite, of_one_model: int, of_methods: int
 ) -> None:
     assert suite.usual_seeds(of_one_model=True) == of_one_model
     assert suite.usual_seeds(of_one_model=False) == of_methods
 
 
-def test_other_numbers_of_labels_have_the_steps_and_draws_of_the_next_fewer() -> None:
+def test_other_label_counts_take_steps_of_the_next_smaller() -> None:
     chosen = resolve_settings(
         AttackOptions(labels="5,10,50,all"), FolderOptions(command=("audit",))
     ).suite
@@ -375,7 +375,7 @@ def read_weights(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @pytest.mark.parametrize(
     "command", ["train", "audit", pytest.param("export", marks=pytest.mark.slow)]
 )
-def test_the_weights_of_a_model_are_read_once(
+def test_weights_of_a_model_are_read_once(
     command: str,
     named: tuple[str, ...],
     request: pytest.FixtureRequest,
@@ -428,7 +428,7 @@ def test_audit_writes_records_and_report(audited: Path) -> None:
     assert not metrics.undefended(evaluation)
 
 
-def test_report_makes_the_same_report_again(
+def test_report_command_repeats_the_same_report(
     audited: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = audited / "run"
@@ -444,7 +444,7 @@ def test_report_makes_the_same_report_again(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_audit_beside_an_undefended_model(
+def test_audit_takes_an_undefended_model(
     toy_folder: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain = tmp_path / "plain.safetensors"
@@ -499,7 +499,7 @@ SCRIPT = str(Path(sys.executable).parent / "rootbound")
     [[sys.executable, "-m", "rootbound"], pytest.param([SCRIPT], marks=pytest.mark.slow)],
     ids=["-m", "script"],
 )
-def test_program_says_what_it_does_on_stderr_and_returns_its_code(
+def test_program_logs_to_stderr_and_returns_its_code(
     program: list[str], toy_folder: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "m"
@@ -514,7 +514,7 @@ def test_program_says_what_it_does_on_stderr_and_returns_its_code(
     assert len(bad.stderr.splitlines()) == 1
 
 
-def test_a_reader_may_close_the_pipe_early() -> None:
+def test_reader_may_close_the_pipe_early() -> None:
     words = [sys.executable, "-m", "rootbound", "--help"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdout is not None and program.stderr is not None
@@ -533,7 +533,7 @@ def test_a_reader_may_close_the_pipe_early() -> None:
         (OSError(28, "No space left on device"), 1, "No space left on device"),
     ],
 )
-def test_failure_on_the_way_is_one_line_and_a_code(
+def test_failure_during_a_run_is_one_line_and_a_code(
     error: BaseException,
     code: int,
     message: str,
@@ -553,7 +553,7 @@ def test_failure_on_the_way_is_one_line_and_a_code(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_compare_ranks_methods_and_goes_on_where_it_was(
+def test_compare_ranks_methods_and_resumes(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [
@@ -578,7 +578,7 @@ def test_compare_ranks_methods_and_goes_on_where_it_was(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_paths_may_hold_bytes_that_are_no_text(
+def test_paths_may_hold_undecodable_bytes(
     toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = os.fsdecode(b"caf\xe9")
@@ -595,7 +595,7 @@ def test_paths_may_hold_bytes_that_are_no_text(
     assert main(export) == 0
 
 
-def test_letters_that_a_terminal_does_not_have_are_written_as_codes(
+def test_letters_missing_from_a_terminal_are_escaped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "é").mkdir()
@@ -635,7 +635,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         ((), ["Plain", "BestResponse", "SelectiveDistillation", "Unlearning"], None, None),
     ],
 )  # fmt: skip
-def test_a_demo_is_of_what_its_options_say(
+def test_demo_follows_its_options(
     options: tuple[str, ...],
     methods: list[str],
     seeds: int | None,
@@ -652,7 +652,7 @@ def test_a_demo_is_of_what_its_options_say(
         assert {one.recipe.epochs for one in found} == {epochs}
 
 
-def test_a_comparison_is_of_what_its_options_say(asked: dict[str, Any], toy_folder: Path) -> None:
+def test_comparison_follows_its_options(asked: dict[str, Any], toy_folder: Path) -> None:
     options = ["--seeds", "2", "--epochs", "7", "--suite", "demo-1", "--labels", "3"]
     split = ["--data", str(toy_folder), *SPLIT, "--workers", "1"]
     with pytest.raises(Asked):
@@ -663,9 +663,7 @@ def test_a_comparison_is_of_what_its_options_say(asked: dict[str, Any], toy_fold
     assert asked["suite"].budgets == (Budget(3, 60),)
 
 
-def test_an_audit_is_of_what_its_options_say(
-    asked: dict[str, Any], toy_folder: Path, tmp_path: Path
-) -> None:
+def test_audit_follows_its_options(asked: dict[str, Any], toy_folder: Path, tmp_path: Path) -> None:
     data, path = str(toy_folder), tmp_path / "model.safetensors"
     made = Configuration.of(BestResponse())
     origin = Origin(made, "defended", data, data, "0-2", "3-5", 0, shared=False)
@@ -689,7 +687,7 @@ def test_an_audit_is_of_what_its_options_say(
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(3, 3), (64, 8), (None, 1)])
-def test_without_workers_there_is_one_for_each_core_up_to_eight(
+def test_default_is_one_worker_per_core_up_to_eight(
     cores: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[int] = []
@@ -709,7 +707,7 @@ LAYOUT: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", LAYOUT)
-def test_an_option_sets_what_it_is_named_for(name: str) -> None:
+def test_each_option_sets_its_field(name: str) -> None:
     # Parts of a data set are named together, or not at all.
     names = [one for one in LAYOUT if one == name or (one.endswith("_split") and "_split" in name)]
     given = {OPTIONS[one].removeprefix("--").replace("-", "_"): LAYOUT[one] for one in names}
@@ -719,12 +717,12 @@ def test_an_option_sets_what_it_is_named_for(name: str) -> None:
     assert found[name] == (("a", "b") if name == "label_names" else LAYOUT[name])
 
 
-def test_samples_are_shared_if_asked_for() -> None:
+def test_shares_samples_on_request() -> None:
     assert resolve_tasks(TaskOptions(share_undesirable=True)).shared
     assert not resolve_tasks(TaskOptions()).shared
 
 
-def test_states_of_a_training_are_saved_as_often_as_asked_for(
+def test_saves_training_state_as_often_as_asked(
     asked: dict[str, Any], toy_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Asked):
@@ -732,7 +730,7 @@ def test_states_of_a_training_are_saved_as_often_as_asked_for(
     assert asked["arguments"] == (tmp_path / "m.unfinished", 120.0)
 
 
-def test_new_weights_are_those_of_the_seed_and_sharing_is_remembered(
+def test_seed_determines_new_weights_and_sharing_is_recorded(
     toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -753,7 +751,7 @@ def test_new_weights_are_those_of_the_seed_and_sharing_is_remembered(
     assert seeds == [0, 4] and not torch.equal(*heads)
 
 
-def test_a_page_is_current_only_if_it_is_newer_than_all_that_it_shows(tmp_path: Path) -> None:
+def test_page_is_current_only_if_newer_than_its_sources(tmp_path: Path) -> None:
     page, old, new = (tmp_path / name for name in ("page", "old", "new"))
     for path, seconds in ((old, 10), (page, 20), (new, 30)):
         path.touch()

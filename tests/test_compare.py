@@ -47,7 +47,7 @@ def comparison(
 
 
 @pytest.mark.slow
-def test_a_network_that_a_function_draws_is_compared(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+def test_compares_a_network_from_a_function(toy_tasks: TaskPair, toy_suite: Suite) -> None:
     function = partial(TimmCait, channels=1)
     model = Classifier.wrap(function(), fresh=function)
     settings: dict[str, Any] = {"suite": toy_suite, "seeds": 1}
@@ -62,7 +62,7 @@ def test_a_network_that_a_function_draws_is_compared(toy_tasks: TaskPair, toy_su
         compare([Plain(FAST)], toy_tasks, model, workers=2, **settings)
 
 
-def test_a_method_may_come_with_several_settings(
+def test_method_may_come_with_several_settings(
     toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path
 ) -> None:
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
@@ -112,7 +112,7 @@ def test_scratch_is_drawn_anew_for_each_seed(comparison: tuple[Evaluation, Path]
         assert torch.equal(drawn.head.weight, model.reinitialised(seed).head.weight)
 
 
-def test_a_seed_determines_first_weights_and_training(
+def test_seed_determines_first_weights_and_training(
     comparison: tuple[Evaluation, Path], toy_tasks: TaskPair
 ) -> None:
     _, folder = comparison
@@ -134,7 +134,7 @@ def test_records_on_disk_are_those_returned(comparison: tuple[Evaluation, Path])
 
 
 @pytest.mark.slow
-def test_two_workers_find_the_same(
+def test_two_workers_find_the_same_records(
     comparison: tuple[Evaluation, Path], toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
@@ -142,7 +142,7 @@ def test_two_workers_find_the_same(
     assert timeless(parallel) == timeless(comparison[0])
 
 
-def test_evaluate_takes_models_that_exist(
+def test_evaluate_takes_existing_models(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     found = evaluate(toy_model, toy_tasks, undefended=toy_model, suite=toy_suite, seeds=1)
@@ -181,14 +181,14 @@ def test_scratch_has_the_architecture_of_all(
 @pytest.mark.parametrize(
     "names", [(), ("scratch",), ("one", "undefended"), ("raw inputs",), ("small net",)], ids=str
 )
-def test_names_that_are_taken_are_refused(
+def test_refuses_names_already_in_use(
     names: tuple[str, ...], toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     with pytest.raises(InputError, match="models by name"):
         evaluate(dict.fromkeys(names, toy_model), toy_tasks, suite=toy_suite, seeds=1)
 
 
-def test_what_was_finished_stays_when_a_run_is_stopped(
+def test_stopped_run_keeps_finished_work(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -215,28 +215,24 @@ def test_what_was_finished_stays_when_a_run_is_stopped(
         ({"suite": "demo-9"}, "did you mean 'demo-2'"),
     ],
 )
-def test_bad_settings(
+def test_refuses_bad_settings(
     settings: dict[str, Any], text: str, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     with pytest.raises(InputError, match=text):
         compare(METHODS, toy_tasks, toy_model, **settings)
 
 
-def test_a_method_may_come_once(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_refuses_a_method_given_twice(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     with pytest.raises(InputError, match="each method once"):
         compare((Plain(), Plain()), toy_tasks, toy_model)
 
 
-def test_too_few_labels_are_known_before_training(
-    toy_model: Classifier, toy_tasks: TaskPair
-) -> None:
+def test_reports_too_few_labels_before_training(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     with pytest.raises(InputError, match="fewer labels per class than the attacker's 30"):
         compare(METHODS, toy_tasks, toy_model)
 
 
-def test_methods_train_from_the_weights_that_are_given(
-    toy_tasks: TaskPair, toy_suite: Suite
-) -> None:
+def test_methods_train_from_given_weights(toy_tasks: TaskPair, toy_suite: Suite) -> None:
     fresh = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     learned = Plain(Recipe(epochs=8, batch_size=30)).fit(fresh, toy_tasks)
     barely = Plain(Recipe(epochs=1, batch_size=30, learning_rate=1e-9))

@@ -93,16 +93,16 @@ def distance(method: Method, model: Classifier, tasks: TaskPair) -> float:
     ],
     ids=repr,
 )
-def test_the_same_weights(method: Method, toy_tasks: TaskPair) -> None:
+def test_compiled_training_gives_the_same_weights(method: Method, toy_tasks: TaskPair) -> None:
     assert distance(method, two_blocks(), toy_tasks) < 1e-6
 
 
 @pytest.mark.slow
-def test_with_inductor(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_inductor_gives_the_same_weights(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     assert distance(Plain(SHORT), toy_model, toy_tasks) < 1e-6
 
 
-def test_what_an_activation_is_given_is_seen(toy_model: Classifier) -> None:
+def test_sees_the_input_of_an_activation(toy_model: Classifier) -> None:
     block, inputs = toy_model.blocks[0], torch.randn(4, 1, 16, 16)
     expected = [one.clone() for one in run_with_preactivation(block, inputs)]
     with compiled(toy_model):
@@ -112,7 +112,7 @@ def test_what_an_activation_is_given_is_seen(toy_model: Classifier) -> None:
     assert not torch.equal(*expected)
 
 
-def test_without_a_compiler(
+def test_reports_a_missing_compiler(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def none(*_: object) -> None:
@@ -124,7 +124,7 @@ def test_without_a_compiler(
         Plain(SHORT).when_compiled().fit(toy_model, toy_tasks)
 
 
-def test_nothing_of_it_is_left(toy_model: Classifier) -> None:
+def test_compilation_leaves_no_trace(toy_model: Classifier) -> None:
     with compiled(toy_model):
         assert all(one._compiled_call_impl for one in toy_model.blocks)
         assert copy.deepcopy(toy_model).head._compiled_call_impl is None
@@ -132,13 +132,15 @@ def test_nothing_of_it_is_left(toy_model: Classifier) -> None:
 
 
 @pytest.mark.slow
-def test_what_differentiates_twice_is_refused(toy_tasks: TaskPair) -> None:
+def test_refuses_methods_that_differentiate_twice(toy_tasks: TaskPair) -> None:
     method: LossMethod = ReverseMAML(SHORT, undesirable_batch_size=30)
     with pytest.raises(InputError, match=r"differentiates only once.*leave `compiled` out"):
         method.when_compiled().fit(two_blocks(), toy_tasks)
 
 
-def test_it_is_another_run(toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite) -> None:
+def test_compiled_run_is_another_run(
+    toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
+) -> None:
     plain = Plain(SHORT)
     assert "compiled" not in str(Configuration.of(plain))
     assert str(Configuration.of(plain.when_compiled().recipe)).endswith(", compiled=True)")
@@ -152,7 +154,7 @@ def test_it_is_another_run(toy_model: Classifier, toy_tasks: TaskPair, toy_suite
     assert name == "arms.Plain.method"
 
 
-def test_command(toy_folder: Path, tmp_path: Path) -> None:
+def test_train_command_compiles(toy_folder: Path, tmp_path: Path) -> None:
     tasks = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
     out = tmp_path / "model.safetensors"
     made = main(

@@ -65,14 +65,14 @@ def used_weights(model: nn.Module) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_trained_and_attacked(name: str) -> None:
+def test_trains_and_attacks_computed_weights(name: str) -> None:
     turn = list(CHANGES).index(name)
     check(lambda: Classifier.wrap(network(CHANGES[name])), image_tasks, share(turn, len(CHANGES)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHANGES)
-def test_attacked_by_a_third(name: str) -> None:
+def test_remaining_attacks_work_on_computed_weights(name: str) -> None:
     turn = list(CHANGES).index(name)
     met = share(turn, len(CHANGES))
     rest = tuple(attack for attack in share(turn % 3, 3) if attack not in met)
@@ -80,7 +80,7 @@ def test_attacked_by_a_third(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_wrapped_after_its_own_training_and_sent_elsewhere(name: str) -> None:
+def test_wraps_and_sends_a_trained_network(name: str) -> None:
     module = network(CHANGES[name])
     module(samples()).sum().backward()  # a hook leaves a weight that belongs to a graph
     model = Classifier.wrap(module, example=samples())
@@ -95,7 +95,7 @@ def test_wrapped_after_its_own_training_and_sent_elsewhere(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_drawn_anew_as_a_new_network_is(name: str) -> None:
+def test_reinitialises_like_a_new_network(name: str) -> None:
     module = network(CHANGES[name])
     with torch.no_grad():
         for _ in range(20):  # in which spectral norms are found
@@ -116,7 +116,7 @@ def test_drawn_anew_as_a_new_network_is(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_saved_and_loaded_by_its_own_names(name: str, tmp_path: Path) -> None:
+def test_saves_and_loads_under_its_own_names(name: str, tmp_path: Path) -> None:
     tasks = image_tasks()
     model = Plain(RECIPE).fit(Classifier.wrap(network(CHANGES[name])), tasks)
     origin = Origin(
@@ -164,7 +164,7 @@ def parametrized(
     return Classifier(nn.Sequential(nn.Flatten(), layer, nn.ReLU()), nn.Linear(32, 3))
 
 
-def test_a_parametrization_without_an_inverse_begins_with_the_weight() -> None:
+def test_parametrization_without_inverse_starts_from_the_weight() -> None:
     model = parametrized(Symmetric())
     drawn = used_weights(model.reinitialised(1))[0]
     assert torch.equal(drawn, drawn.T)
@@ -178,7 +178,7 @@ def test_a_parametrization_without_an_inverse_begins_with_the_weight() -> None:
         (lambda: parametrized(OneWay(), lambda one: one + one.T), "got .*Linear .not symmetric"),
     ],
 )
-def test_a_parametrization_that_cannot_draw_is_named(
+def test_names_a_parametrization_that_cannot_draw(
     make: Callable[[], Classifier], said: str
 ) -> None:
     with pytest.raises(InputError, match=said) as caught:
@@ -186,7 +186,7 @@ def test_a_parametrization_that_cannot_draw_is_named(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_block_of_one_layer_answers_for_its_weights() -> None:
+def test_one_layer_block_exposes_its_weights() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         layer: Any = nn.utils.weight_norm(nn.Conv2d(1, 4, 5))

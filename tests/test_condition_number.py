@@ -66,7 +66,7 @@ MATRICES = [
 
 
 @pytest.mark.parametrize("matrix", MATRICES, ids=lambda one: str(tuple(one.shape)))
-def test_values_and_gradients_of_a_matrix(matrix: Tensor) -> None:
+def test_values_and_gradients_of_a_matrix_are_known(matrix: Tensor) -> None:
     lowered, raised = naive(matrix.numpy())
     variable = matrix.clone().requires_grad_(True)
     for function, value, expected in zip(
@@ -89,13 +89,13 @@ def test_gradients_equal_finite_differences(function: object, matrix: Tensor) ->
     assert torch.autograd.gradcheck(function, matrix.clone().requires_grad_(True))
 
 
-def test_well_is_zero_only_where_all_singular_values_are_equal() -> None:
+def test_well_conditioned_loss_is_zero_only_for_equal_singular_values() -> None:
     rotation = torch.linalg.qr(normal(3, 6, 6)).Q
     assert float(measure_well_conditioning(3.7 * rotation)) == pytest.approx(0.0, abs=1e-12)
     assert float(measure_well_conditioning(with_singular_values([2.0, 2.0, 1.99], 3, 3))) > 1e-3
 
 
-def test_ill_falls_to_zero_as_the_condition_number_grows() -> None:
+def test_ill_conditioned_loss_falls_as_the_condition_number_grows() -> None:
     values = [
         float(measure_ill_conditioning(with_singular_values([kappa, 1.0], 5, 5)))
         for kappa in (2.0, 10.0, 1e3, 1e6)
@@ -107,7 +107,7 @@ def test_ill_falls_to_zero_as_the_condition_number_grows() -> None:
         assert 1 / math.log(kappa) <= kappa**2 * value  # Theorem 4.1 (2)
 
 
-def test_ill_is_flat_where_no_direction_differs() -> None:
+def test_ill_conditioned_loss_is_flat_for_equal_directions() -> None:
     for matrix in (torch.zeros(4, 4), torch.eye(4)):
         variable = matrix.double().requires_grad_(True)
         value = measure_ill_conditioning(variable)
@@ -122,7 +122,7 @@ def linear(seed: int, samples: int = 30, width: int = 8, rank: int = 8) -> Linea
 
 
 @pytest.mark.parametrize("rank", [8, 5])
-def test_steps_of_a_linear_extractor(rank: int) -> None:
+def test_steps_of_a_linear_extractor_equal_the_formula(rank: int) -> None:
     hessian = linear(10, rank=rank)
     covariance = hessian.root.T @ hessian.root
     theta = hessian.theta.clone().requires_grad_(True)
@@ -144,7 +144,7 @@ def test_steps_of_a_linear_extractor(rank: int) -> None:
             torch.testing.assert_close(step, explicit, atol=1e-9 * scale, rtol=0)
 
 
-def test_steps_within_the_bounds_move_the_condition_number_the_right_way() -> None:
+def test_small_steps_move_the_condition_number_the_right_way() -> None:
     hessian = linear(20)
 
     def kappa(theta: Tensor) -> float:
@@ -167,7 +167,7 @@ def test_steps_within_the_bounds_move_the_condition_number_the_right_way() -> No
     assert kappa(lowered) < start < kappa(raised)
 
 
-def test_the_root_finds_the_rank_that_the_product_hides() -> None:
+def test_square_root_keeps_the_rank_that_the_product_loses() -> None:
     inputs = with_singular_values([1e4, 1.0, 1e-5], 50, 6)
     found = root(inputs)
     assert found.shape == (3, 6)

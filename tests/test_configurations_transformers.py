@@ -51,7 +51,7 @@ IMAGES = "AutoModelForImageClassification"
         ),
     ],
 )  # fmt: skip
-def test_the_class_is_the_one_that_is_named_or_fits(
+def test_picks_the_named_or_fitting_class(
     description: dict[str, Any], auto_class: str, name: str, new_head: bool
 ) -> None:
     assert choose_class(description) == (auto_class, name, new_head)
@@ -73,14 +73,14 @@ def test_the_class_is_the_one_that_is_named_or_fits(
     ],
     ids=repr,
 )
-def test_sizes_that_would_take_all_memory_are_found_wherever_they_stand(
+def test_finds_oversized_fields_at_any_depth(
     sizes: dict[str, Any],
 ) -> None:
     with pytest.raises(ValueError, match=r"is (nan|-?1)"):
         parse_description(json.dumps({"model_type": "bert", **sizes}))
 
 
-def test_sizes_of_large_networks_are_allowed() -> None:
+def test_allows_sizes_of_large_networks() -> None:
     large = {"n_layer": 1000, "vocab_size": 10**7, "depths": [1000], "inner": {"size": -(10**7)}}
     assert parse_description(json.dumps(large)) == large
 
@@ -93,7 +93,7 @@ CODE = {
 }
 
 
-def test_code_is_left_out_wherever_it_stands() -> None:
+def test_drops_code_at_any_depth() -> None:
     given = {"model_type": "clip", "vision_config": {"hidden_size": 8, **CODE}, **CODE}
     left = {"model_type": "clip", "vision_config": {"hidden_size": 8}}
     assert parse_description(json.dumps(given)) == left
@@ -109,7 +109,7 @@ def test_code_is_left_out_wherever_it_stands() -> None:
         ("bert", {}, None),
     ],
 )
-def test_only_some_networks_take_images_of_one_size_alone(
+def test_only_some_networks_need_one_image_size(
     family: str, changes: dict[str, Any], shape: tuple[int, ...] | None, tmp_path: Path
 ) -> None:
     network = tiny.network(family, **changes)
@@ -120,7 +120,7 @@ def test_only_some_networks_take_images_of_one_size_alone(
         assert tuple(network(torch.zeros(1, *shape)).logits.shape) == (1, tiny.CLASSES)
 
 
-def test_other_networks_say_no_shape(tmp_path: Path) -> None:
+def test_other_networks_state_no_shape(tmp_path: Path) -> None:
     assert read_fixed_shape("shallow_cnn") is None
     assert read_fixed_shape(f"hf:{tmp_path}") is None
 
@@ -139,7 +139,7 @@ def test_other_networks_say_no_shape(tmp_path: Path) -> None:
         (None, None, 0),
     ],
 )
-def test_padding_is_what_the_configuration_says_or_the_end(
+def test_padding_comes_from_the_configuration_or_the_end_token(
     pad: int | None, end: Any, padding: int
 ) -> None:
     config = transformers.GPT2Config(vocab_size=10)
@@ -147,7 +147,7 @@ def test_padding_is_what_the_configuration_says_or_the_end(
     assert find_padding(config) == padding
 
 
-def test_a_classifier_without_padding_reads_the_last_word() -> None:
+def test_classifier_without_padding_reads_the_last_word() -> None:
     """The library itself refuses more than one text then."""
     settings = {**tiny.ROWS["gpt2"], "pad_token_id": None, "eos_token_id": 2, "bos_token_id": 1}
     config = transformers.GPT2Config(**settings, num_labels=3)
@@ -160,7 +160,7 @@ def test_a_classifier_without_padding_reads_the_last_word() -> None:
     torch.testing.assert_close(model(samples), torch.stack(expected), rtol=0, atol=1e-5)
 
 
-def test_a_number_that_the_network_has_not_is_refused() -> None:
+def test_refuses_a_token_number_out_of_range() -> None:
     model = from_transformers(tiny.network("bert")).eval()
     assert bool(model(torch.tensor([[3, 39]])).isfinite().all())
     with pytest.raises(InputError, match="tokens below 40; got 40; use its own tokeniser"):

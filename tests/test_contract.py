@@ -57,7 +57,7 @@ def parts(model: Classifier) -> list[Block]:
 
 
 @each
-def test_blocks_are_the_network(name: str) -> None:
+def test_blocks_compute_the_network(name: str) -> None:
     module = make(name)
     model = Classifier.wrap(module, example=samples(name, 1))
     assert len(model.blocks) >= ARCHITECTURES[name][2]
@@ -82,7 +82,7 @@ def test_blocks_are_the_network(name: str) -> None:
 
 
 @each
-def test_it_comes_back_and_passes_to_others(name: str) -> None:
+def test_network_survives_copying_and_unwrapping(name: str) -> None:
     module = make(name)
     model = Classifier.wrap(module, example=samples(name, 1))
     inputs = samples(name)
@@ -107,14 +107,14 @@ def test_it_comes_back_and_passes_to_others(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_behaviour")
 @each
-def test_it_is_trained_and_attacked_at_every_depth(name: str) -> None:
+def test_network_is_trained_and_attacked_at_every_depth(name: str) -> None:
     module, turn = make(name), list(ARCHITECTURES).index(name)
     model = Classifier.wrap(module, example=samples(name, 1))
     tasks = text_tasks if ARCHITECTURES[name][1] == TEXT else image_tasks
     check(lambda: model, tasks, share(turn % 28, 28))
 
 
-def test_the_way_it_is_written_changes_no_bit() -> None:
+def test_writing_style_changes_no_bit() -> None:
     digits = mnist()
     digits = replace(digits, train=digits.train.subset(600), test=digits.test.subset(300))
     few = digits.split(range(5), range(5, 10))
@@ -139,7 +139,7 @@ def test_the_way_it_is_written_changes_no_bit() -> None:
     assert attacked == written_attacked
 
 
-def test_points_are_named_by_hand() -> None:
+def test_accepts_points_named_by_hand() -> None:
     module = make("resnet_basic")
     model = Classifier.wrap(module, blocks=["layer1", "layer2.0"])
     assert [next(iter(block.network.named_children()))[0] for block in parts(model)] == [
@@ -161,21 +161,19 @@ def test_points_are_named_by_hand() -> None:
         ("lstm", ["lstm"]),
     ],
 )
-def test_points_through_which_not_everything_flows_are_refused(
-    name: str, points: list[str]
-) -> None:
+def test_refuses_points_that_data_can_bypass(name: str, points: list[str]) -> None:
     with pytest.raises(InputError, match="blocks to name modules") as caught:
         Classifier.wrap(make(name), example=samples(name), blocks=points)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_points_need_samples_that_the_network_takes() -> None:
+def test_points_need_fitting_samples() -> None:
     unusual = nn.Sequential(nn.Conv2d(3, 4, 9), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 13 * 9, 3))
     with pytest.raises(InputError, match="pass example="):
         Classifier.wrap(unusual, blocks=["1"])
 
 
-def test_a_network_that_only_runs_in_evaluation_mode_is_one_block() -> None:
+def test_network_that_only_runs_in_evaluation_mode_is_one_block() -> None:
     class Deployed(PlainCNN):
         def forward(self, x: Tensor) -> Tensor:
             if self.training:
@@ -212,7 +210,7 @@ class TwoFaced(PlainCNN):
 
 
 @pytest.mark.parametrize("when", ["gradients", "inference", "one", "few", "calls"])
-def test_a_network_that_takes_another_course_elsewhere_is_run_as_it_is(when: str) -> None:
+def test_network_with_data_dependent_flow_runs_unchanged(when: str) -> None:
     """Blocks that hold for what was seen would be another network, without some of its weights."""
     module = TwoFaced(when).eval()
     model = Classifier.wrap(module, example=samples("cnn", 1)).eval()
@@ -224,7 +222,7 @@ def test_a_network_that_takes_another_course_elsewhere_is_run_as_it_is(when: str
             assert torch.equal(model(inputs[:1]), copy.deepcopy(module)(inputs[:1]))
 
 
-def test_tensors_of_any_kind_beside_the_weights_are_no_obstacle() -> None:
+def test_accepts_any_tensors_beside_the_weights() -> None:
     module = PlainCNN()
     module.register_buffer("phases", torch.randn(4, dtype=torch.complex64))
     module.register_buffer("sparse", torch.eye(3).to_sparse())
@@ -233,7 +231,7 @@ def test_tensors_of_any_kind_beside_the_weights_are_no_obstacle() -> None:
 
 
 @pytest.mark.slow
-def test_a_published_network_is_cut_at_many_points() -> None:
+def test_published_network_is_cut_at_many_points() -> None:
     """EfficientNet-Lite0 as others wrote it, whose layers are classes of their own."""
     package = pytest.importorskip("efficientnet_lite_pytorch")
     module = package.EfficientNet.from_name("efficientnet-lite0").eval()

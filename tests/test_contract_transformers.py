@@ -221,7 +221,7 @@ def differentiate(outputs: Tensor, network: nn.Module) -> list[Tensor | None]:
 
 @rows
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
-def test_blocks_compute_what_the_network_does(row: Row, training: bool) -> None:
+def test_blocks_compute_the_network(row: Row, training: bool) -> None:
     """To the last bit, with the same random stream, and so do the gradients."""
     network, samples = row.make(), row.samples()
     model = from_transformers(network)
@@ -247,7 +247,7 @@ def test_blocks_compute_what_the_network_does(row: Row, training: bool) -> None:
 
 
 @rows
-def test_cut_anywhere_it_computes_the_same(row: Row) -> None:
+def test_cutting_anywhere_changes_nothing(row: Row) -> None:
     model, samples = from_transformers(row.make()).eval(), row.samples()
     with torch.no_grad():
         expected = model(samples)
@@ -259,7 +259,7 @@ def test_cut_anywhere_it_computes_the_same(row: Row) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["Swin", "ConvNeXtV2", "ResNet", "DINOv2"])
-def test_images_of_another_size_are_cut_too(name: str) -> None:
+def test_cuts_networks_for_other_image_sizes(name: str) -> None:
     row = ROWS[name]
     network = row.make()
     model = from_transformers(network).eval()
@@ -275,7 +275,7 @@ def test_images_of_another_size_are_cut_too(name: str) -> None:
 
 
 @rows
-def test_every_weight_has_its_own_name_in_one_block(row: Row) -> None:
+def test_every_weight_keeps_its_name_in_one_block(row: Row) -> None:
     network = row.make()
     model = from_transformers(network)
     weights = own_weights(model)
@@ -291,7 +291,7 @@ def test_every_weight_has_its_own_name_in_one_block(row: Row) -> None:
 
 
 @rows
-def test_saved_loaded_and_given_back(row: Row, tmp_path: Path) -> None:
+def test_saves_loads_and_unwraps(row: Row, tmp_path: Path) -> None:
     network, samples = row.make(), row.samples()
     model = from_transformers(network).eval()
     save_model(model, tmp_path / "m", row.shape, ORIGIN)
@@ -306,7 +306,7 @@ def test_saved_loaded_and_given_back(row: Row, tmp_path: Path) -> None:
 
 
 @rows
-def test_copied_sent_and_unwrapped(row: Row) -> None:
+def test_copies_sends_and_unwraps(row: Row) -> None:
     network, samples = row.make(), row.samples()
     model = from_transformers(network).eval()
     unwrapped = model.unwrapped()
@@ -328,7 +328,7 @@ def test_copied_sent_and_unwrapped(row: Row) -> None:
 
 
 @rows
-def test_fresh_weights_are_fresh(row: Row) -> None:
+def test_draws_fresh_weights(row: Row) -> None:
     model = from_transformers(row.make())
     drawn, again, other = (model.reinitialised(seed) for seed in (1, 1, 2))
     weights = own_weights(model)
@@ -341,7 +341,7 @@ def test_fresh_weights_are_fresh(row: Row) -> None:
 
 
 @rows
-def test_the_last_blocks_drawn_anew_leave_the_others(row: Row) -> None:
+def test_redrawing_the_last_blocks_keeps_the_others(row: Row) -> None:
     """Weights that all layers share, as ALBERT's, are no longer shared then."""
     model = from_transformers(row.make())
     drawn = model.reinitialised(1, 2)
@@ -361,7 +361,7 @@ IN_TURN = (
 
 @pytest.mark.usefixtures("one_behaviour")
 @pytest.mark.parametrize("row", [mark(name, TRAINED_QUICKLY) for name in ROWS])
-def test_trained_and_attacked(row: Row) -> None:
+def test_trains_and_attacks(row: Row) -> None:
     """All layers and adapters are trained in every network, one more attack takes its turn."""
     tasks, turn = row.tasks(), list(ROWS.values()).index(row)
     suite = Suite("contract-1", (ALL_LAYERS, LoRA(), IN_TURN[turn % len(IN_TURN)]), (Budget(5, 2),))

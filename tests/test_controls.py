@@ -32,7 +32,7 @@ def controlled(toy_tasks: TaskPair) -> Evaluation:
     return evaluate(deep_cnn(3, (1, 16, 16)), toy_tasks, suite=SUITE, seeds=1)
 
 
-def test_raw_inputs_are_probed_and_not_tuned(controlled: Evaluation) -> None:
+def test_raw_inputs_are_probed_but_not_tuned(controlled: Evaluation) -> None:
     records = [record for record in controlled.records if record.method == RAW_INPUTS]
     assert {record.tier for record in records} == {"probe"}
     assert {record.arm for record in records} == {"control"}
@@ -41,7 +41,7 @@ def test_raw_inputs_are_probed_and_not_tuned(controlled: Evaluation) -> None:
     assert training.desirable_accuracy is None
 
 
-def test_a_small_net_from_scratch_gets_the_same_trials(controlled: Evaluation) -> None:
+def test_small_net_gets_the_same_trials(controlled: Evaluation) -> None:
     trials = {
         name: [one.attack for one in controlled.records if one.method == name]
         for name in (SMALL_NET, "scratch", "defended")
@@ -51,7 +51,7 @@ def test_a_small_net_from_scratch_gets_the_same_trials(controlled: Evaluation) -
 
 
 @pytest.mark.parametrize("tokens", [False, True], ids=["images", "texts"])
-def test_controls_are_the_same_whenever_they_are_made(tokens: bool) -> None:
+def test_controls_are_reproducible(tokens: bool) -> None:
     data = (
         replace(blank(8), inputs=torch.zeros(2, 8, dtype=torch.int16))
         if tokens
@@ -73,7 +73,7 @@ def blank(*shape: int) -> Data:
     return Data(torch.zeros(2, *shape), torch.tensor([0, 1]))
 
 
-def test_the_small_net_is_no_control_of_itself_and_needs_images() -> None:
+def test_small_net_needs_images_and_is_no_control_of_itself() -> None:
     names = [one.name for one in make_controls(shallow_cnn(3, (1, 16, 16)), blank(1, 16, 16))]
     assert names == [RAW_INPUTS]
     flat = Classifier(torch.nn.Sequential(torch.nn.Linear(9, 4)), torch.nn.Linear(4, 3))
@@ -83,7 +83,7 @@ def test_the_small_net_is_no_control_of_itself_and_needs_images() -> None:
     ]  # too small for it
 
 
-def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:
+def test_rotations_turn_images_and_label_the_turns(toy_tasks: TaskPair) -> None:
     task = rotation_task(toy_tasks.desirable)
     assert task is not None
     assert len(task.classes) == 4
@@ -99,7 +99,7 @@ def test_rotations_turn_images_and_say_how_often(toy_tasks: TaskPair) -> None:
     assert torch.equal(again.train.inputs, task.train.inputs)
 
 
-def test_what_is_no_square_image_has_no_way_up(toy_tasks: TaskPair) -> None:
+def test_only_square_images_are_rotated(toy_tasks: TaskPair) -> None:
     def flat(data: Data) -> Data:
         return replace(data, inputs=data.inputs.flatten(1))
 
@@ -112,7 +112,7 @@ def few(samples: Data, count: int) -> Data:
     return samples.per_class(count, torch.Generator().manual_seed(0))[0]
 
 
-def test_what_is_too_small_for_the_benign_task_goes_without(toy_tasks: TaskPair) -> None:
+def test_small_data_skip_the_benign_task(toy_tasks: TaskPair) -> None:
     suite = Suite("x", (ExactLastLayer(1e-3),), (Budget(20, 3),), benign=(ExactLastLayer(1e-2),))
     task = toy_tasks.desirable
     model = shallow_cnn(3, (1, 16, 16))

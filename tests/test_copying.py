@@ -50,7 +50,7 @@ def _leave(_module: nn.Module, _inputs: Any, outputs: Tensor) -> Tensor:
     return outputs
 
 
-def test_parts_stay_what_they_are_to_each_other_and_nothing_is_shared() -> None:
+def test_copy_keeps_sharing_inside_and_shares_nothing_outside() -> None:
     model = Classifier(nn.Sequential(Whole(), nn.ReLU()), nn.Linear(3, 2))
     copied = copy.deepcopy(model)
     inputs = torch.randn(4, 3)

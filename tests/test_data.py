@@ -65,12 +65,12 @@ def counts(data: Data) -> dict[int, int]:
         "bool labels",
     ],
 )
-def test_unusable_samples_are_refused(inputs: Tensor, labels: Tensor, expected: str) -> None:
+def test_refuses_unusable_samples(inputs: Tensor, labels: Tensor, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         Data(inputs, labels)
 
 
-def test_the_number_of_bad_values_is_told() -> None:
+def test_counts_bad_values() -> None:
     inputs = torch.tensor([[torch.nan, torch.inf, 1.0]])
     with pytest.raises(InputError, match="got 2 NaN or infinite"):
         Data(inputs, torch.tensor([0]))
@@ -82,7 +82,7 @@ def test_the_number_of_bad_values_is_told() -> None:
     deviation=st.floats(0.05, 5.0),
     values=st.lists(st.integers(0, 255), min_size=1, max_size=20),
 )
-def test_scaling_is_the_formula(
+def test_scaling_equals_the_formula(
     divisor: float, mean: float, deviation: float, values: list[int]
 ) -> None:
     stored = torch.tensor(values, dtype=torch.uint8).view(-1, 1)
@@ -97,7 +97,7 @@ def test_scaling_is_the_formula(
 
 @pytest.mark.parametrize("scaling", [Scaling(), Scaling(2.0, 1.0, 4.0)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
-def test_scaling_leaves_the_stored_inputs_alone(scaling: Scaling, dtype: torch.dtype) -> None:
+def test_scaling_does_not_change_stored_inputs(scaling: Scaling, dtype: torch.dtype) -> None:
     stored = torch.tensor([[1], [2], [3]]).to(dtype)
     before = stored.clone()
     data = Data(stored, torch.tensor([0, 1, 0]), scaling)
@@ -111,7 +111,7 @@ def test_scaling_leaves_the_stored_inputs_alone(scaling: Scaling, dtype: torch.d
 
 
 @given(labels=label_lists, size=st.integers(1, 70))
-def test_in_order_yields_every_sample_once_in_order(labels: list[int], size: int) -> None:
+def test_in_order_yields_every_sample_once(labels: list[int], size: int) -> None:
     parts = list(numbered(labels).in_order(size))
     seen = torch.cat([inputs for inputs, _ in parts]).flatten().tolist()
     assert seen == list(range(len(labels)))
@@ -120,7 +120,7 @@ def test_in_order_yields_every_sample_once_in_order(labels: list[int], size: int
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.int64])
-def test_samples_scaled_once_give_the_same_batches(dtype: torch.dtype) -> None:
+def test_prescaled_samples_give_the_same_batches(dtype: torch.dtype) -> None:
     inputs = torch.arange(24).view(6, 4).to(dtype)
     data = Data(inputs, torch.arange(6) % 2, Scaling(255.0, 0.5, 0.25))
     scaled, index = data.scaled(), torch.tensor([4, 1])
@@ -157,7 +157,7 @@ def test_batches_cover_everything_when_the_size_divides_the_count() -> None:
     assert drawn[:3] != drawn[3:], "the second epoch has the order of the first"
 
 
-def test_a_batch_larger_than_the_data_is_all_of_it() -> None:
+def test_oversized_batch_is_all_data() -> None:
     batches = list(numbered([0, 1, 2]).batches(100, 4, seeded(0)))
     assert [sorted(inputs.flatten().tolist()) for inputs, _ in batches] == [[0.0, 1.0, 2.0]] * 4
 
@@ -168,7 +168,7 @@ def test_batches_keep_samples_and_labels_together() -> None:
         assert torch.equal(data.labels[inputs.flatten().long()], labels)
 
 
-def test_batches_are_determined_by_the_seed() -> None:
+def test_seed_determines_batches() -> None:
     data = numbered([0] * 30)
 
     def drawn(seed: int) -> list[list[float]]:
@@ -179,7 +179,7 @@ def test_batches_are_determined_by_the_seed() -> None:
 
 
 @given(labels=label_lists, count=st.integers(1, 8), seed=seeds)
-def test_per_class_divides_into_drawn_and_rest(labels: list[int], count: int, seed: int) -> None:
+def test_per_class_splits_drawn_from_rest(labels: list[int], count: int, seed: int) -> None:
     data = numbered(labels)
     before = counts(data)
     if min(before.values()) <= count:
@@ -195,7 +195,7 @@ def test_per_class_divides_into_drawn_and_rest(labels: list[int], count: int, se
 
 
 @given(labels=label_lists, most=st.integers(1, 8), seed=seeds)
-def test_hold_out_takes_a_share_of_each_class_and_leaves_one(
+def test_hold_out_takes_a_share_but_leaves_one_sample_per_class(
     labels: list[int], most: int, seed: int
 ) -> None:
     data = numbered(labels)
@@ -213,7 +213,7 @@ def test_hold_out_takes_a_share_of_each_class_and_leaves_one(
 
 
 @given(each=st.integers(2, 60), seed=seeds)
-def test_of_classes_of_one_size_a_share_is_a_number_of_each(each: int, seed: int) -> None:
+def test_equal_classes_give_equal_shares(each: int, seed: int) -> None:
     data = numbered([0, 1, 2] * each)
     drawn, _ = data.hold_out(0.2, 100, seeded(seed))
     as_before, _ = data.per_class(max(1, int(each * 0.2)), seeded(seed))
@@ -238,7 +238,7 @@ def test_halves_are_disjoint_stratified_and_exhaustive(labels: list[int], seed: 
 
 
 @pytest.mark.parametrize("draw", ["per_class", "halves"])
-def test_draws_are_random_and_determined_by_the_seed(draw: str) -> None:
+def test_draws_are_random_and_seeded(draw: str) -> None:
     data = numbered([0, 1] * 30)
 
     def drawn(seed: int) -> list[int]:
@@ -250,7 +250,7 @@ def test_draws_are_random_and_determined_by_the_seed(draw: str) -> None:
     assert set(drawn(4)) != set(drawn(5))
 
 
-def test_of_next_tokens_as_many_are_drawn_as_of_classes_of_one_size() -> None:
+def test_next_tokens_are_drawn_in_the_same_total_as_classes() -> None:
     # Labels 0, 2 and 4 of a vocabulary; some tokens are rare, so classes are no strata.
     each, present = 20, [0, 2, 4]
     for labels in (present * each, [0] * (3 * each - 2) + [2, 4]):
@@ -279,7 +279,7 @@ def test_parts_keep_the_scaling() -> None:
 
 
 @given(count=st.integers(1, 50), size=st.integers(1, 60))
-def test_subset_is_the_same_at_every_call_and_spread_evenly(count: int, size: int) -> None:
+def test_subset_is_deterministic_and_spread_evenly(count: int, size: int) -> None:
     data = numbered([0] * count)
     chosen = numbers(data.subset(size))
     assert chosen == numbers(data.subset(size))
@@ -289,5 +289,5 @@ def test_subset_is_the_same_at_every_call_and_spread_evenly(count: int, size: in
         assert (chosen[0], chosen[-1]) == (0, count - 1)
 
 
-def test_shape_is_that_of_one_sample() -> None:
+def test_shape_describes_one_sample() -> None:
     assert Data(torch.zeros(2, 3, 4, 5), torch.tensor([0, 1])).shape == (3, 4, 5)

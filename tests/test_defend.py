@@ -40,7 +40,7 @@ class Net(nn.Module):
         return logits
 
 
-def test_the_users_own_class_is_given_back(toy_tasks: TaskPair) -> None:
+def test_gives_the_users_class_back(toy_tasks: TaskPair) -> None:
     network = Net()
     before = copy.deepcopy(network.state_dict())
     model = rb.defend(network, toy_tasks, rb.methods.BestResponse(Recipe(epochs=2, batch_size=30)))
@@ -52,7 +52,7 @@ def test_the_users_own_class_is_given_back(toy_tasks: TaskPair) -> None:
     assert accuracy(rb.Classifier.wrap(model), toy_tasks.desirable.test) > 0.4
 
 
-def test_the_same_seed_gives_what_the_method_gives(toy_tasks: TaskPair) -> None:
+def test_same_seed_gives_the_same_model_as_the_method(toy_tasks: TaskPair) -> None:
     network, method = Net(), rb.methods.Plain(Recipe(epochs=1, batch_size=30))
     fitted = method.fit(network, toy_tasks, seed=3)
     model = rb.defend(network, toy_tasks, method, seed=3)
@@ -61,7 +61,7 @@ def test_the_same_seed_gives_what_the_method_gives(toy_tasks: TaskPair) -> None:
     assert not torch.equal(model.head.weight, again.head.weight)  # of another batch size
 
 
-def test_features_that_are_no_outputs_of_a_relu_are_refused(toy_tasks: TaskPair) -> None:
+def test_refuses_features_not_from_a_relu(toy_tasks: TaskPair) -> None:
     class Pooled(Net):
         def forward(self, images: Tensor) -> Tensor:
             maps = torch.relu(self.convolution(images))
@@ -72,7 +72,7 @@ def test_features_that_are_no_outputs_of_a_relu_are_refused(toy_tasks: TaskPair)
         rb.defend(Pooled(), toy_tasks, "SelectiveDistillation", epochs=1)
 
 
-def test_a_frozen_network_is_attacked_like_any_other(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+def test_frozen_network_is_attacked_like_any_other(toy_tasks: TaskPair, toy_suite: Suite) -> None:
     network = Net()
     suite = toy_suite.with_budgets((Budget(5, 2),))
     expected = rb.audit(network, toy_tasks, suite=suite, seeds=1).evaluation
@@ -83,12 +83,12 @@ def test_a_frozen_network_is_attacked_like_any_other(toy_tasks: TaskPair, toy_su
     assert [one.values for one in found.diagnoses] == [one.values for one in expected.diagnoses]
 
 
-def test_a_classifier_comes_back_as_one(toy_model: rb.Classifier, toy_tasks: TaskPair) -> None:
+def test_classifier_comes_back_as_classifier(toy_model: rb.Classifier, toy_tasks: TaskPair) -> None:
     model = rb.defend(toy_model, toy_tasks, "Plain", epochs=1)
     assert isinstance(model, rb.Classifier) and model.architecture == toy_model.architecture
 
 
-def test_a_price_is_what_the_method_may_cost(
+def test_price_limits_what_the_method_costs(
     toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[rb.methods.BestResponse] = []
@@ -105,7 +105,7 @@ def test_a_price_is_what_the_method_may_cost(
             rb.defend(Net(), toy_tasks, price=price)  # type: ignore[arg-type]
 
 
-def test_its_audit_knows_the_method(
+def test_audit_knows_the_method(
     toy_tasks: TaskPair, toy_suite: Suite, few_steps_of_their_own: None, tmp_path: Path
 ) -> None:
     model = pickle.loads(pickle.dumps(rb.defend(Net(), toy_tasks, epochs=1)))
@@ -128,7 +128,7 @@ class Own(rb.methods.Plain):
         return (FineTune(None, "kept", "sgd", 0.7),)
 
 
-def test_the_attacks_that_know_the_users_own_method_are_found(
+def test_finds_attacks_that_know_the_users_method(
     toy_tasks: TaskPair, toy_suite: Suite, caplog: pytest.LogCaptureFixture
 ) -> None:
     suite = toy_suite.with_budgets((Budget(5, 2),))
@@ -140,7 +140,7 @@ def test_the_attacks_that_know_the_users_own_method_are_found(
     assert context["adaptive"] == 1 and "unknown_methods" not in context
 
 
-def test_a_method_that_is_not_loaded_is_named_in_the_report(
+def test_report_names_a_method_that_is_not_loaded(
     toy_tasks: TaskPair, toy_suite: Suite, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = rb.defend(Net(), toy_tasks, Own(Recipe(epochs=1)))
@@ -159,6 +159,6 @@ def test_a_method_that_is_not_loaded_is_named_in_the_report(
 
 
 @pytest.mark.parametrize("seed", [1.5, "0", -1, 2**32, 2**63])
-def test_a_seed_that_is_none_is_refused(toy_tasks: TaskPair, seed: Any) -> None:
+def test_refuses_an_invalid_seed(toy_tasks: TaskPair, seed: Any) -> None:
     with pytest.raises(InputError, match="seed"):
         rb.defend(Net(), toy_tasks, "Plain", epochs=1, seed=seed)

@@ -36,7 +36,7 @@ def audit(wrong: Iterable[int], usual: Iterable[int], samples: int = SAMPLES) ->
 
 
 @pytest.mark.parametrize("errors", [0, 1, 12, SAMPLES])
-def test_the_accuracy_of_a_given_model_has_the_exact_interval(errors: int) -> None:
+def test_accuracy_of_a_given_model_has_the_exact_interval(errors: int) -> None:
     found = metrics.desirable_accuracy(audit(range(errors), ()), "defended")
     exact = stats.binomtest(SAMPLES - errors, SAMPLES).proportion_ci(0.95, "exact")
     assert found is not None
@@ -44,7 +44,7 @@ def test_the_accuracy_of_a_given_model_has_the_exact_interval(errors: int) -> No
     assert (found.low, found.high) == pytest.approx((100 * exact.low, 100 * exact.high))
 
 
-def test_the_price_is_paired_over_samples() -> None:
+def test_price_is_paired_over_samples() -> None:
     """What both models get wrong says nothing of the price."""
     alone = metrics.desirable_change(audit(range(8), range(2)), "defended")
     shared = metrics.desirable_change(audit(range(108), (*range(2), *range(8, 108))), "defended")
@@ -57,7 +57,7 @@ def test_the_price_is_paired_over_samples() -> None:
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0.02, 0.02), (0.05, 0.01), (0.003, 0.001)])
-def test_the_interval_of_the_price_holds_the_truth(lost: float, gained: float) -> None:
+def test_interval_of_the_price_holds_the_truth(lost: float, gained: float) -> None:
     generator, hits, rounds = random.Random(2), 0, 500
     for _ in range(rounds):
         draws = [generator.random() for _ in range(2000)]
@@ -69,7 +69,7 @@ def test_the_interval_of_the_price_holds_the_truth(lost: float, gained: float) -
     assert 0.93 <= hits / rounds <= 0.99
 
 
-def test_models_that_were_trained_have_intervals_over_models() -> None:
+def test_trained_models_have_intervals_over_models() -> None:
     trainings = tuple(
         Training(arm, arm, Configuration(arm, {}), seed, accuracy, 1.0)
         for arm, values in zip(ARMS, ((0.9, 0.8), (0.95, 0.9)), strict=True)
@@ -82,7 +82,7 @@ def test_models_that_were_trained_have_intervals_over_models() -> None:
     assert metrics.desirable_change(found, "undefended") is None
 
 
-def test_a_real_audit_keeps_them(
+def test_audit_records_desirable_errors(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path
 ) -> None:
     other = toy_model.reinitialised(3)

@@ -36,7 +36,7 @@ from rootbound.training import Recipe, accuracy, minimise
 HERE = Path(__file__).parent
 
 
-def test_names() -> None:
+def test_device_names_are_parsed() -> None:
     assert find_device("cpu") == torch.device("cpu")
     assert find_device("auto").type in ("cpu", "cuda", "mps")
     with pytest.raises(InputError, match="did you mean 'cuda'"):
@@ -46,7 +46,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
+def test_refuses_a_missing_device(name: str) -> None:
     if find_device("auto").type == name:
         pytest.skip("it is there")
     with pytest.raises(InputError, match=f"a machine with {name}; got none here"):
@@ -57,7 +57,7 @@ def test_a_device_that_is_not_there_is_an_error(name: str) -> None:
     ("name", "found"),
     [("cuda", "cuda:1"), ("auto", "cuda:1"), ("cuda:3", "cuda:3"), ("cpu", "cpu")],
 )
-def test_each_process_of_a_machine_has_a_device_of_its_own(
+def test_each_process_gets_its_own_device(
     name: str, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its number on that machine, not by that among all machines."""
@@ -70,7 +70,7 @@ def test_each_process_of_a_machine_has_a_device_of_its_own(
 
 
 @pytest.mark.parametrize(("kind", "exact"), [("mps", "cpu"), ("cuda", "cuda"), ("cpu", "cpu")])
-def test_exact_solutions_are_found_where_there_is_float64(kind: str, exact: str) -> None:
+def test_solves_exactly_on_a_device_with_float64(kind: str, exact: str) -> None:
     assert with_float64(torch.device(kind)).type == exact
 
 
@@ -83,7 +83,9 @@ def test_tensors_are_created_on_the_device() -> None:
 
 
 @pytest.mark.parametrize("is_elsewhere", [False, True])
-def test_a_seed_is_what_it_is_to_torch(is_elsewhere: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seed_is_passed_to_torch_unchanged(
+    is_elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: is_elsewhere)
     for seed in (0, 5, 2**63, -3):
         drawn = []
@@ -94,7 +96,7 @@ def test_a_seed_is_what_it_is_to_torch(is_elsewhere: bool, monkeypatch: pytest.M
         assert torch.equal(*drawn)
 
 
-def test_convolutions_elsewhere_are_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_convolutions_on_accelerators_are_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     with on(torch.device("cpu")):
         assert torch.backends.cudnn.allow_tf32
@@ -109,7 +111,7 @@ def of_a_function() -> Classifier:
 
 
 @pytest.mark.parametrize("make", [lambda: shallow_cnn(3, (1, 16, 16)), of_a_function])
-def test_weights_are_drawn_alike_for_every_device(make: Callable[[], Classifier]) -> None:
+def test_every_device_draws_the_same_weights(make: Callable[[], Classifier]) -> None:
     model = make()
     expected = model.reinitialised(5).state_dict(), model.with_head(4, 5).state_dict()
     with on(torch.device("meta")):
@@ -119,7 +121,7 @@ def test_weights_are_drawn_alike_for_every_device(make: Callable[[], Classifier]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_step_is_computed_as_precisely_as_told(precision: str) -> None:
+def test_step_uses_the_requested_precision(precision: str) -> None:
     layer, seen = nn.Linear(4, 3), []
     batch = (torch.randn(6, 4),)
 
@@ -150,7 +152,7 @@ def test_half_precision_trains_as_well(toy_model: Classifier, toy_tasks: TaskPai
         assert weights_digest(method.fit(toy_model, toy_tasks).state_dict()) in digests
 
 
-def test_another_precision_is_another_run_and_the_usual_one_is_the_run_of_before(
+def test_only_another_precision_makes_another_run(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     plain = Plain(Recipe(epochs=1))
@@ -172,7 +174,7 @@ def test_another_precision_is_another_run_and_the_usual_one_is_the_run_of_before
 
 
 @pytest.mark.slow
-def test_what_is_found_elsewhere_is_the_same() -> None:
+def test_another_device_finds_the_same() -> None:
     """In a process of its own: a backend, once registered, cannot be taken back."""
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     subprocess.run(

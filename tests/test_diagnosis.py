@@ -52,7 +52,7 @@ class Noisy(nn.Module):
         return inputs + torch.randn_like(inputs)
 
 
-def test_units_that_never_change_are_dead(cloud: Tensor) -> None:
+def test_constant_units_are_dead(cloud: Tensor) -> None:
     # The third unit is never above 0; the last is where inputs are desirable.
     weight = torch.tensor([[1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1]])
     hidden = nn.Sequential(linear(weight, torch.tensor([0.0, 0, -1, 0])), nn.ReLU())
@@ -68,7 +68,7 @@ def test_units_that_never_change_are_dead(cloud: Tensor) -> None:
     assert found["blank_inputs_desirable"] < 0.3
 
 
-def test_effective_rank_and_condition_are_those_of_the_spectrum(cloud: Tensor) -> None:
+def test_effective_rank_and_condition_follow_the_spectrum(cloud: Tensor) -> None:
     centred = cloud - cloud.mean(0)
     white = torch.linalg.qr(centred).Q * 8.0  # covariance is the identity
     model = Classifier(nn.Sequential(nn.Identity()), nn.Linear(4, 2))
@@ -84,7 +84,7 @@ def test_effective_rank_and_condition_are_those_of_the_spectrum(cloud: Tensor) -
     assert found["effective_rank_undesirable"] == 0.0
 
 
-def test_spectra_are_the_layers_singular_values(cloud: Tensor) -> None:
+def test_spectra_are_singular_values_of_layers(cloud: Tensor) -> None:
     first = linear(torch.diag(torch.tensor([100.0, 1.0, 0.1, 0.1])))
     model = Classifier(nn.Sequential(first), linear(torch.eye(4)[:2] * 0.5))
     found = diagnose(model, pair(cloud, cloud))
@@ -93,7 +93,7 @@ def test_spectra_are_the_layers_singular_values(cloud: Tensor) -> None:
     assert found["weight_condition"] == pytest.approx(1000.0, rel=1e-5)
 
 
-def test_gradients_are_compared_between_layers(cloud: Tensor) -> None:
+def test_compares_gradients_between_layers(cloud: Tensor) -> None:
     def ratio(factor: float) -> float:
         torch.manual_seed(0)
         first, second = nn.Linear(4, 8), nn.Linear(8, 8)
@@ -109,13 +109,13 @@ def test_gradients_are_compared_between_layers(cloud: Tensor) -> None:
     assert ratio(1e3) < 1e-10
 
 
-def test_a_new_head_with_small_gradients_hides_nothing(cloud: Tensor) -> None:
+def test_small_gradients_of_a_new_head_hide_nothing(cloud: Tensor) -> None:
     small = linear(1e-6 * torch.eye(4))
     values = diagnose(Classifier(nn.Sequential(small), nn.Linear(4, 2)), pair(cloud, cloud))
     assert values["gradient_ratio"] == 1.0
 
 
-def test_running_variances_and_train_mode() -> None:
+def test_measures_running_variances_and_train_mode() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(64, 4, generator=generator)
     inputs[:, 0] = (torch.arange(64) % 2) * 2.0 - 1.0  # which is the label
@@ -131,7 +131,7 @@ def test_running_variances_and_train_mode() -> None:
     assert found["train_mode_difference"] == pytest.approx(-0.5)
 
 
-def test_data_sorted_by_class_are_as_good_in_train_mode_as_shuffled_ones() -> None:
+def test_sorted_data_score_like_shuffled_data_in_train_mode() -> None:
     labels = torch.arange(512) // 256
     inputs = torch.randn(512, 4, generator=torch.Generator().manual_seed(0))
     inputs[:, 0] = 2.0 * labels - 1.0
@@ -142,7 +142,7 @@ def test_data_sorted_by_class_are_as_good_in_train_mode_as_shuffled_ones() -> No
     assert diagnose(model, TaskPair(task, task, data))["train_mode_difference"] == 0.0
 
 
-def test_outputs_that_change_and_outputs_that_are_not_finite(cloud: Tensor) -> None:
+def test_finds_changing_and_non_finite_outputs(cloud: Tensor) -> None:
     tasks = pair(cloud, torch.cat([cloud[:32], torch.full((32, 4), 1e30)]))
     noisy = Classifier(nn.Sequential(Noisy()), nn.Linear(4, 2))
     assert diagnose(noisy, tasks)["changing_outputs"] == 1.0
@@ -155,7 +155,7 @@ def test_outputs_that_change_and_outputs_that_are_not_finite(cloud: Tensor) -> N
     assert "effective_rank_undesirable" not in found
 
 
-def test_names_that_were_moved_are_found() -> None:
+def test_finds_permuted_classes() -> None:
     inputs = torch.eye(3).repeat(20, 1)
     moved = Classifier(nn.Sequential(nn.Identity()), linear(torch.eye(3).roll(1, 0)))
     found = diagnose(moved, pair(inputs, inputs, classes=3))
@@ -164,7 +164,7 @@ def test_names_that_were_moved_are_found() -> None:
     assert "own_accuracy_undesirable" not in diagnose(moved, pair(inputs, inputs, classes=2))
 
 
-def test_what_does_not_exist_is_left_out_and_nothing_crashes(cloud: Tensor) -> None:
+def test_skips_what_does_not_exist(cloud: Tensor) -> None:
     tasks = pair(cloud, cloud)
     bare = Classifier(nn.Sequential(nn.Flatten()), nn.Linear(4, 2))
     assert not {"running_variance_largest", "gradient_ratio"} & set(diagnose(bare, tasks))
@@ -179,7 +179,7 @@ def test_what_does_not_exist_is_left_out_and_nothing_crashes(cloud: Tensor) -> N
     assert diagnose(wrapped, tasks)["dead_units_desirable"] == 0.0
 
 
-def test_same_numbers_again_and_nothing_changed(toy_tasks: TaskPair) -> None:
+def test_diagnosis_is_repeatable_and_changes_nothing(toy_tasks: TaskPair) -> None:
     model = deep_cnn(3, (1, 16, 16)).train()
     model.backbone.append(nn.Dropout(0.5))  # type: ignore[operator]
     weights, state = copy.deepcopy(model.state_dict()), torch.get_rng_state()
@@ -236,7 +236,7 @@ COMPANY: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", COMPANY)
-def test_inputs_are_met_in_every_company(name: str, cloud: Tensor) -> None:
+def test_finds_outputs_that_depend_on_the_batch(name: str, cloud: Tensor) -> None:
     """Desirable inputs begin with a positive number, undesirable ones with a negative one."""
     sign = torch.tensor([1.0, 0, 0, 0])
     tasks = pair(cloud.abs() + sign, -cloud.abs() - sign)
@@ -246,7 +246,7 @@ def test_inputs_are_met_in_every_company(name: str, cloud: Tensor) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.0, -1.0])
-def test_the_task_with_the_larger_number_counts(factor: float, cloud: Tensor) -> None:
+def test_larger_number_of_both_tasks_counts(factor: float, cloud: Tensor) -> None:
     """Inputs of one task alone get other outputs in a second call."""
 
     class Trembling(nn.Module):
@@ -258,7 +258,7 @@ def test_the_task_with_the_larger_number_counts(factor: float, cloud: Tensor) ->
     assert diagnose(model, pair(positive, -positive))["changing_outputs"] == 1.0
 
 
-def test_the_largest_logit_may_be_negative(cloud: Tensor) -> None:
+def test_largest_logit_may_be_negative(cloud: Tensor) -> None:
     head = linear(torch.zeros(2, 4), torch.tensor([-50.0, 3.0]))
     model = Classifier(nn.Sequential(nn.Identity()), head)
     assert diagnose(model, pair(cloud, cloud))["largest_logit"] == 50.0

@@ -47,7 +47,7 @@ def both(made_once: Callable[..., Path]) -> list[Found]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", ["Plain", "BestResponse"])
-def test_the_curve_is_that_of_the_doubled_batch(row: str, alone: Found, both: list[Found]) -> None:
+def test_two_processes_equal_a_doubled_batch(row: str, alone: Found, both: list[Found]) -> None:
     """Each process learns from half of what one process alone learns from."""
     curve = torch.stack([one[row]["losses"] for one in both]).mean(0)
     expected = alone[row]["losses"]
@@ -60,7 +60,7 @@ def test_the_curve_is_that_of_the_doubled_batch(row: str, alone: Found, both: li
 
 @pytest.mark.slow
 @pytest.mark.parametrize("row", list(together.ROWS))
-def test_both_end_with_the_same_weights(row: str, both: list[Found]) -> None:
+def test_both_processes_end_with_the_same_weights(row: str, both: list[Found]) -> None:
     """To the bit, running statistics included."""
     for name, weights in both[0][row].items():
         if name != "losses":
@@ -68,7 +68,7 @@ def test_both_end_with_the_same_weights(row: str, both: list[Found]) -> None:
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_in_every_process(both: list[Found]) -> None:
+def test_stopped_training_resumes_in_every_process(both: list[Found]) -> None:
     """To the same bits, although only the main process's machine has kept anything."""
     for one in both:
         whole, found = one["batch norm"], one["resumed"]
@@ -80,7 +80,7 @@ def test_a_stopped_training_goes_on_in_every_process(both: list[Found]) -> None:
 
 
 @pytest.mark.slow
-def test_averages_are_those_of_all_processes(both: list[Found]) -> None:
+def test_averages_cover_all_processes(both: list[Found]) -> None:
     expected = [
         (one.double() + two.double()) / 2
         for one, two in zip(*map(together.own_gradients, range(2)), strict=True)
@@ -106,7 +106,7 @@ def test_closed_forms_see_every_sample(value: str, alone: Found, both: list[Foun
 
 
 @pytest.mark.slow
-def test_the_command_writes_one_file(toy_folder: Path, tmp_path: Path) -> None:
+def test_command_writes_one_file(toy_folder: Path, tmp_path: Path) -> None:
     arguments = [
         "train", "--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5",
         "--method", "Plain", "--epochs", "1", "--out",
@@ -121,7 +121,7 @@ def test_the_command_writes_one_file(toy_folder: Path, tmp_path: Path) -> None:
     assert sizes[0] == sizes[1]
 
 
-def test_evaluations_are_not_for_torchrun(
+def test_torchrun_refuses_evaluations(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -131,7 +131,7 @@ def test_evaluations_are_not_for_torchrun(
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_parts_make_up_the_batch(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_add_up_to_the_batch(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples and labels stay together, and every sample is in one part."""
     monkeypatch.setattr(distributed, "count_processes", lambda: count)
     inputs = torch.arange(14).reshape(7, 2)
@@ -155,7 +155,7 @@ def test_a_batch_has_a_sample_for_every_process(monkeypatch: pytest.MonkeyPatch)
         distributed.share((torch.zeros(3), torch.zeros(2)))
 
 
-def test_each_process_takes_up_the_stream_of_its_own_device(
+def test_each_process_resumes_the_stream_of_its_device(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The second device's stream in the main process is that of nobody's training."""

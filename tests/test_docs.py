@@ -53,7 +53,7 @@ def made() -> dict[str, str]:
     return {**pages, "leaderboard.md": leaderboards.page()}
 
 
-def test_no_page_is_long() -> None:
+def test_pages_are_short() -> None:
     pages = {**written(), **made()}
     assert len(pages) > 70
     long = {path: len(text.splitlines()) for path, text in pages.items()}
@@ -74,7 +74,7 @@ def test_words_are_plain() -> None:
     assert UNCLEAR.search("nobody shall")
 
 
-def test_commands_have_the_options_that_there_are() -> None:
+def test_commands_in_pages_use_existing_options() -> None:
     """On every page, each command could be typed as it stands there."""
     everywhere = {"--config", "--print_config", "--help", "--help-all"}
     shown = 0
@@ -91,7 +91,7 @@ def test_commands_have_the_options_that_there_are() -> None:
     assert shown > 100
 
 
-def test_pages_of_commands_say_what_may_be_left_out() -> None:
+def test_command_pages_say_what_is_optional() -> None:
     rows = made()["commands/runs.md"].splitlines()
     (action,), (folders,) = (
         [row for row in rows if row.startswith(f"| `{name}")] for name in ("{list", "[FOLDERS")
@@ -100,7 +100,7 @@ def test_pages_of_commands_say_what_may_be_left_out() -> None:
     assert folders.endswith("|  |")
 
 
-def test_how_to_pages_begin_with_what_to_type_and_end_with_what_is_seen() -> None:
+def test_how_to_pages_begin_with_a_command_and_end_with_output() -> None:
     pages = {path: text for path, text in written().items() if path.startswith("docs/howto/")}
     assert len(pages) > 10
     for path, text in pages.items():
@@ -108,13 +108,13 @@ def test_how_to_pages_begin_with_what_to_type_and_end_with_what_is_seen() -> Non
         assert re.findall(r"^## (.*)", text, re.MULTILINE)[-1] == "What you see", path
 
 
-def test_every_page_has_its_place() -> None:
+def test_every_page_is_in_the_navigation() -> None:
     listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
     own = {path.removeprefix("docs/") for path in written() if path.startswith("docs/")}
     assert {path for path in own if not path.startswith("pages/")} | set(made()) == listed
 
 
-def test_links_lead_to_files_that_are_kept() -> None:
+def test_links_lead_to_tracked_files() -> None:
     """Pages are also read as Markdown in the repository, where no page is made."""
     made_folders = [ROOT / "docs" / folder for folder in MADE]
     dead = []
@@ -129,7 +129,7 @@ def test_links_lead_to_files_that_are_kept() -> None:
     assert dead == []
 
 
-def test_every_method_and_attack_of_a_leaderboard_stands_on_its_page() -> None:
+def test_every_leaderboard_method_and_attack_has_a_page() -> None:
     pages = made()
     for split in GATHERED["splits"]:
         for row in split["rows"]:
@@ -138,13 +138,13 @@ def test_every_method_and_attack_of_a_leaderboard_stands_on_its_page() -> None:
     assert "(89.7)" in pages["attacks/LoRA.md"]
 
 
-def test_the_kept_leaderboard_is_the_one_that_is_made() -> None:
+def test_kept_leaderboard_is_current() -> None:
     """It is kept, unlike other pages that are made, because the README leads to it."""
     assert written()["docs/leaderboard.md"] == leaderboards.page()
 
 
 @pytest.mark.slow
-def test_leaderboards_are_those_of_the_records() -> None:
+def test_leaderboards_match_the_records() -> None:
     *_, kept = GATHERED["splits"]
     evaluation = Evaluation.load(ROOT / gathering.RESULTS / kept["folder"])
     found = gathering.in_values(evaluation, gather_entries(evaluation, []))
@@ -167,7 +167,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-def test_the_site_is_read_and_searched_from_disk(site: Path, browser: webdriver.Chrome) -> None:
+def test_site_is_readable_and_searchable_from_disk(site: Path, browser: webdriver.Chrome) -> None:
     browser.get((site / "index.html").as_uri())
     browser.find_element(By.CSS_SELECTOR, ".md-search__button").click()
     browser.switch_to.active_element.send_keys("bonferroni")
@@ -184,7 +184,7 @@ def test_the_site_is_read_and_searched_from_disk(site: Path, browser: webdriver.
 
 
 @pytest.mark.slow
-def test_each_page_leads_to_the_next(site: Path, browser: webdriver.Chrome) -> None:
+def test_every_page_leads_to_the_next(site: Path, browser: webdriver.Chrome) -> None:
     browser.get((site / "index.html").as_uri())
     following = browser.find_element(By.CSS_SELECTOR, ".md-footer__link--next")
     address = following.get_attribute("href") or ""

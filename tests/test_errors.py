@@ -9,12 +9,12 @@ import pytest
 from rootbound.core.errors import InputError, explain_errors, take_first_line, unknown_name_error
 
 
-def test_an_error_is_one_line_whatever_is_named() -> None:
+def test_error_is_one_line() -> None:
     error = InputError("a class", "Two\nlines", "name\r\nanother")
     assert str(error) == "expected a class; got Two lines; name another"
 
 
-def test_an_error_is_the_same_in_another_process() -> None:
+def test_error_survives_pickling() -> None:
     error = InputError("a number", "none", "give one")
     sent = pickle.loads(pickle.dumps(error))
     assert type(sent) is InputError and str(sent) == str(error)
@@ -29,13 +29,13 @@ def test_an_error_is_the_same_in_another_process() -> None:
         (InputError("this", "that", "say so"), "expected this; got that; say so"),
     ],
 )
-def test_what_the_code_of_others_raises_is_told_in_one_line(raised: Exception, told: str) -> None:
+def test_errors_of_user_code_become_one_line(raised: Exception, told: str) -> None:
     with pytest.raises(InputError) as caught, explain_errors("it", "mend it"):
         raise raised
     assert str(caught.value) == told
 
 
-def test_an_interrupt_stays_one() -> None:
+def test_interrupt_stays_an_interrupt() -> None:
     with pytest.raises(KeyboardInterrupt), explain_errors("it", "mend it"):
         raise KeyboardInterrupt
 
@@ -53,6 +53,6 @@ def test_first_lines_are_short() -> None:
         (3, "got 3; pick one of them"),
     ],
 )
-def test_the_nearest_name_is_named_as_people_write_it(name: object, told: str) -> None:
+def test_suggests_the_nearest_name(name: object, told: str) -> None:
     error = unknown_name_error("speed", name, ["slow", "Fast"], prefix="--")
     assert str(error) == f"expected a speed out of Fast, slow; {told}"

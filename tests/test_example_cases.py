@@ -108,7 +108,7 @@ def texts(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_methods")
-def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) -> None:
+def test_texts_from_scratch_example_runs(texts: ModuleType, sections: str, tmp_path: Path) -> None:
     out = tmp_path / "run"
     check(texts.from_nothing(sections, out, SUITE, epochs=1, seeds=1), {"Plain", "BestResponse"})
     rb.report.write(out)
@@ -117,7 +117,9 @@ def test_texts_from_nothing(texts: ModuleType, sections: str, tmp_path: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures", "short_methods")
-def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path) -> None:
+def test_texts_from_an_encoder_example_runs(
+    texts: ModuleType, sections: str, tmp_path: Path
+) -> None:
     found = texts.from_an_encoder(
         sections, tmp_path / "run", encoder(tmp_path / "tiny"), SUITE, epochs=1
     )
@@ -128,7 +130,9 @@ def test_texts_from_an_encoder(texts: ModuleType, sections: str, tmp_path: Path)
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_methods")
-def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_language_model_example_runs(
+    sections: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = load("language_model", monkeypatch)
     found = module.main(sections, tmp_path / "run", SUITE, epochs=1)
     check(found, {"Plain", "BestResponse"})
@@ -138,7 +142,7 @@ def test_a_language_model(sections: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_methods")
-def test_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_languages_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "languages"
     folder.mkdir()
     for part, count in (("train", 60), ("test", 20)):
@@ -182,7 +186,7 @@ def called(script: str, words: list[str], folder: Path) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["photographs.sh", "existing_model.sh", "language_model.sh"])
-def test_shell(
+def test_shell_examples_run(
     script: str,
     tmp_path: Path,
     request: pytest.FixtureRequest,
@@ -191,7 +195,8 @@ def test_shell(
 ) -> None:
     """As a user runs it, in folders with blanks in their names, but all in this process.
 
-    The figures of photographs are drawn, those of language models in `test_a_language_model`.
+    The figures of photographs are drawn here, those of language models in
+    `test_language_model_example_runs`.
     """
     if script != "photographs.sh":
         request.getfixturevalue("no_figures")

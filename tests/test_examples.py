@@ -32,20 +32,20 @@ def load(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("name", ["own_method", "own_attack", "own_data_and_model"])
-def test_under_thirty_lines_of_code(name: str) -> None:
+def test_examples_are_under_thirty_lines(name: str) -> None:
     lines = (EXAMPLES / f"{name}.py").read_text().splitlines()
     code = [line for line in lines if line.strip() and not line.strip().startswith('"""')]
     assert len(code) < 30
 
 
-def test_own_method(
+def test_own_method_example_runs(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     method: rb.Method = load("own_method", monkeypatch).Flatten(Recipe(epochs=8, batch_size=30))
     assert accuracy(method.fit(toy_model, toy_tasks), toy_tasks.desirable.test) > 0.6
 
 
-def test_own_attack(
+def test_own_attack_example_runs(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite: Suite = load("own_attack", monkeypatch).suite(steps=20)
@@ -54,7 +54,7 @@ def test_own_attack(
     assert {record.error for record in found.records} == {None}
 
 
-def test_own_data_and_model(toy_suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_data_and_model_example_runs(toy_suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("own_data_and_model", monkeypatch)
     found = module.main(toy_suite.with_budgets((Budget(5, 10),))).evaluation
     assert {record.method for record in found.records} == {"defended", "scratch"}
@@ -80,7 +80,7 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 
 
 @pytest.mark.slow
-def test_quickstart(tmp_path: Path) -> None:
+def test_quickstart_runs(tmp_path: Path) -> None:
     """As a user runs it: another process, real MNIST (a part of it), two workers, less time."""
     text = (EXAMPLES / "quickstart.py").read_text()
     assert "minutes=1," in text
@@ -105,7 +105,7 @@ def test_quickstart(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path: Path) -> None:
+def test_notebook_runs(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

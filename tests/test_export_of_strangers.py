@@ -41,7 +41,9 @@ def card_of(folder: str) -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("weights", "no_figures")
-def test_weights_of_another_program(toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exports_weights_of_another_program(
+    toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     named = ("--model", "net.py:network")
     audit = ["audit", "own.ckpt", *named, "--data", str(toy_folder), *SPLIT, *SPENT]
     assert main(audit) == 2
@@ -70,7 +72,7 @@ def test_weights_of_another_program(toy_folder: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.usefixtures("weights", "no_figures")
 @pytest.mark.parametrize("purpose", [("--desirable", "0-2"), ()])
-def test_weights_of_a_network_by_name(purpose: tuple[str, ...], toy_folder: Path) -> None:
+def test_exports_weights_of_a_named_network(purpose: tuple[str, ...], toy_folder: Path) -> None:
     named, data = ("--model", "shallow_cnn"), ("--data", str(toy_folder), "--undesirable", "3-5")
     assert main(["audit", "named.pt", *named, *data, *purpose, *SPENT]) == 0
     assert main(["export", "named.pt", "run", *named, "--out", "published"]) == 0
@@ -80,7 +82,7 @@ def test_weights_of_a_network_by_name(purpose: tuple[str, ...], toy_folder: Path
 
 
 @pytest.mark.usefixtures("weights", "no_figures")
-def test_ones_own_baseline(toy_folder: Path) -> None:
+def test_exports_a_baseline(toy_folder: Path) -> None:
     data = ("--data", str(toy_folder), *SPLIT)
     for seed, name in enumerate(("plain", "other")):
         train = ["train", *data, "--method", "Plain", "--epochs", "1", "--seed", str(seed)]

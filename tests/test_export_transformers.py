@@ -54,7 +54,7 @@ def publish(model: Classifier, folder: Path, family: str) -> Path:
 
 
 @families
-def test_the_library_reads_what_is_published(family: str, tmp_path: Path) -> None:
+def test_library_reads_a_published_model(family: str, tmp_path: Path) -> None:
     model, samples = from_transformers(tiny.network(family)).eval(), tiny.samples(family)
     publish(model, tmp_path, family)
     plain = getattr(transformers, tiny.AUTO[family]).from_pretrained(tmp_path).eval()
@@ -64,7 +64,7 @@ def test_the_library_reads_what_is_published(family: str, tmp_path: Path) -> Non
 
 
 @families
-def test_we_read_it_too(family: str, tmp_path: Path) -> None:
+def test_rootbound_reads_a_published_model(family: str, tmp_path: Path) -> None:
     model, samples = from_transformers(tiny.network(family)).eval(), tiny.samples(family)
     loaded, origin = load_checkpoint(str(publish(model, tmp_path, family)))
     assert origin == ORIGIN
@@ -75,7 +75,7 @@ def test_we_read_it_too(family: str, tmp_path: Path) -> None:
     assert torch.equal(again.eval()(samples), model(samples))
 
 
-def test_weights_that_are_missing_are_not_drawn_at_random(tmp_path: Path) -> None:
+def test_refuses_missing_weights(tmp_path: Path) -> None:
     path = publish(from_transformers(tiny.network("bert")), tmp_path, "bert") / "model.safetensors"
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
@@ -143,7 +143,7 @@ def train_attack_and_publish(pretrained: Path, root: Path) -> None:
     assert main(["export", model, run, "--out", out]) == 0
 
 
-def test_a_public_model_must_know_the_same_tokens(pretrained: Path, tmp_path: Path) -> None:
+def test_public_model_must_use_the_same_tokens(pretrained: Path, tmp_path: Path) -> None:
     make_pretrained(tmp_path / "copy")
     make_pretrained(tmp_path / "other", WORDS[::-1])
     tokens = Data(torch.randint(1, 10, (40, 3)), torch.arange(40) % 4)
@@ -170,7 +170,7 @@ assert not any(name.startswith("rootbound") for name in sys.modules)
 
 
 @pytest.mark.slow
-def test_from_the_command_line_to_plain_transformers(made: Path) -> None:
+def test_command_line_export_loads_in_transformers(made: Path) -> None:
     texts = ["chess http chess", "spam", "unheard dice dice"]
     shown = subprocess.run(
         [sys.executable, "-c", READER, str(made / "out"), json.dumps(texts)],
@@ -184,7 +184,7 @@ def test_from_the_command_line_to_plain_transformers(made: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_folder_says_nothing_of_the_machine(made: Path, pretrained: Path) -> None:
+def test_folder_hides_local_paths(made: Path, pretrained: Path) -> None:
     for path in (made / "out").iterdir():
         for word in (made.name, made.parent.name, pretrained.parent.name):
             assert word.encode() not in path.read_bytes(), path.name
@@ -194,7 +194,7 @@ def test_the_folder_says_nothing_of_the_machine(made: Path, pretrained: Path) ->
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) -> None:
+def test_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) -> None:
     card = json.loads((made / "out" / "card.json").read_text())
     jsonschema.validate(card, SCHEMA)
     assert card["model"]["architecture"] == "bert of transformers"
@@ -215,7 +215,7 @@ def test_the_folder_has_a_card_and_can_be_audited(made: Path, tmp_path: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("named", [False, True], ids=["as trained", "named as files once were"])
 @pytest.mark.usefixtures("no_figures")
-def test_images_from_the_command_line_to_plain_transformers(
+def test_image_model_export_loads_in_transformers(
     named: bool, toy_folder: Path, tmp_path: Path
 ) -> None:
     tiny.network("vit", num_channels=1).save_pretrained(tmp_path / "tiny vit")
@@ -241,7 +241,7 @@ def test_images_from_the_command_line_to_plain_transformers(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path: Path) -> None:
+def test_resizes_images_for_a_fixed_size_network(toy_folder: Path, tmp_path: Path) -> None:
     tiny.network("vit", image_size=24).save_pretrained(tmp_path / "tiny")
     network, path = f"hf:{tmp_path / 'tiny'}", str(tmp_path / "m.safetensors")
     table = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
@@ -262,7 +262,7 @@ def test_images_are_made_to_fit_a_network_of_one_size(toy_folder: Path, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
+def test_plain_model_is_attacked_as_its_file_says(made: Path, tmp_path: Path) -> None:
     data = ["--data", str(made / "texts")]
     spent = [*FEW, "--labels", "2", "--steps", "1", "--seeds", "1", "--workers", "1"]
     out = ["--out", str(tmp_path / "run")]
@@ -274,7 +274,7 @@ def test_as_a_plain_model_it_is_attacked_as_its_file_says(made: Path, tmp_path: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tampered", ["card.json", "model.safetensors"])
-def test_a_plain_model_that_is_not_its_cards_is_refused(
+def test_refuses_a_plain_model_of_another_card(
     tampered: str, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(shutil.copytree(made / "out", tmp_path / "out"))
@@ -301,7 +301,7 @@ def test_a_plain_model_that_is_not_its_cards_is_refused(
         assert not out.exists()
 
 
-def test_pieces_of_words_are_numbered_as_the_model_knows_them(pretrained: Path) -> None:
+def test_word_pieces_use_the_numbers_of_the_model(pretrained: Path) -> None:
     tokeniser = pretrained_tokeniser(str(pretrained))
     texts = ["chess", "", "dice unheard spam"]
     tokens = tokeniser(texts, 16)
@@ -321,12 +321,12 @@ def test_pieces_of_words_are_numbered_as_the_model_knows_them(pretrained: Path) 
 
 
 @pytest.mark.parametrize("length", [1, 2])
-def test_a_length_without_room_for_words_is_kept(length: int, pretrained: Path) -> None:
+def test_keeps_a_length_without_room_for_words(length: int, pretrained: Path) -> None:
     tokeniser = pretrained_tokeniser(str(pretrained))
     assert tokeniser(["chess dice"], length).shape == (1, length)
 
 
-def test_padding_that_a_user_wrote_into_a_text(pretrained: Path) -> None:
+def test_padding_written_in_a_text_is_a_word(pretrained: Path) -> None:
     tokens = pretrained_tokeniser(str(pretrained))(["chess [PAD] dice", "dice"], 16)
     model = build(f"hf:{pretrained}", 3, (5,)).eval()
     without, moved = model(tokens[1:]), model(tokens)
@@ -338,7 +338,7 @@ def test_padding_that_a_user_wrote_into_a_text(pretrained: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_a_strangers_folder_is_audited_with_the_head_it_has(
+def test_foreign_folder_is_audited_with_its_own_head(
     made: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = ["--data", str(made / "texts"), "--input-column", "words", "--label-column", "kind"]

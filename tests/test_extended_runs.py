@@ -68,7 +68,7 @@ def pieces(folder: Path) -> int:
 @pytest.mark.parametrize(
     "what", ["seeds", "attackers", pytest.param("methods", marks=pytest.mark.slow)]
 )
-def test_a_larger_run_does_only_what_is_missing(
+def test_larger_run_does_only_missing_work(
     what: str,
     run: Any,
     small: Path,
@@ -95,7 +95,7 @@ def test_a_larger_run_does_only_what_is_missing(
     assert contents(small) == before
 
 
-def test_a_larger_run_that_goes_on_is_told_by_its_own_context(tmp_path: Path) -> None:
+def test_resumed_larger_run_keeps_its_own_context(tmp_path: Path) -> None:
     small, larger = tmp_path / "small", tmp_path / "larger"
     first = RunFolder(small).claim(Spec({"seeds": 1}), {"seeds": 1})
     first.write_part("piece", Evaluation({"places": []}, (), (), False).to_json())
@@ -113,7 +113,7 @@ def test_a_larger_run_that_goes_on_is_told_by_its_own_context(tmp_path: Path) ->
     assert contents(small) == before
 
 
-def test_an_unfinished_run_is_extended_and_the_larger_one_goes_on_without_it(
+def test_extends_an_unfinished_run_and_resumes_without_it(
     run: Any, small: Path, fresh: Callable[[str], Path], tmp_path: Path
 ) -> None:
     (small / "records.json.gz").unlink()
@@ -126,7 +126,7 @@ def test_an_unfinished_run_is_extended_and_the_larger_one_goes_on_without_it(
     assert run(folder, seeds=2) == larger
 
 
-def test_what_was_killed_while_taking_over_begins_again(
+def test_extension_killed_while_copying_starts_again(
     run: Any,
     small: Path,
     fresh: Callable[[str], Path],
@@ -167,12 +167,12 @@ def test_what_was_killed_while_taking_over_begins_again(
     ],
     ids=str,
 )
-def test_what_a_smaller_run_is(change: dict[str, Any], obstacle: str | None) -> None:
+def test_recognises_a_smaller_run(change: dict[str, Any], obstacle: str | None) -> None:
     found = PART.obstacle_to(replace(PART, content={**PART.content, **change}))
     assert (found and found[0]) == obstacle
 
 
-def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(
+def test_refuses_other_runs_and_writes_nothing(
     run: Any, fresh: Callable[[str], Path], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="one where seeds is 2, not 1; leave `extends` out"):
@@ -182,13 +182,13 @@ def test_what_is_no_smaller_run_is_refused_and_nothing_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_larger_run_in_the_same_folder_is_refused_with_advice(run: Any, small: Path) -> None:
+def test_refuses_a_larger_run_in_the_same_folder(run: Any, small: Path) -> None:
     with pytest.raises(InputError, match=f"seeds is 1, not 2; .*`extends` {small} to keep"):
         run(small, seeds=2)
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_the_command_extends(
+def test_command_extends_a_run(
     toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

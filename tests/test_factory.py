@@ -71,7 +71,7 @@ class Of(nn.Linear):
         (of_anything, False, 5),
     ],
 )
-def test_classes_are_given_where_they_are_asked_for(
+def test_passes_classes_to_functions_that_ask(
     make: Callable[..., nn.Module], asked: bool, classes: int
 ) -> None:
     assert asks_for_classes(make) == asked
@@ -82,7 +82,7 @@ def test_classes_are_given_where_they_are_asked_for(
 
 @pytest.mark.parametrize("name", ["network", "Network"])
 @pytest.mark.usefixtures("no_figures")
-def test_a_network_for_the_classes_of_the_task(
+def test_builds_a_network_for_the_classes_of_the_task(
     name: str,
     toy_folder: Path,
     tmp_path: Path,
@@ -134,7 +134,7 @@ class Masked(nn.Module):
 
 
 @pytest.mark.parametrize("backbone", [Remembering, Masked])
-def test_what_is_no_fault_is_not_refused(
+def test_accepts_harmless_functions(
     backbone: Callable[[], nn.Module], toy_tasks: TaskPair, tmp_path: Path
 ) -> None:
     model = Plain(Recipe(epochs=1)).fit(Classifier(backbone(), nn.Linear(8, 3)), toy_tasks)
@@ -155,8 +155,6 @@ def damaged(value: float) -> Classifier:
 @pytest.mark.parametrize(
     ("value", "said"), [(math.nan, "NaN, in head.weight"), (-math.inf, "infinite numbers, in head")]
 )
-def test_weights_that_are_no_numbers_are_refused_in_python_too(
-    value: float, said: str, toy_tasks: TaskPair
-) -> None:
+def test_refuses_non_finite_weights_in_python(value: float, said: str, toy_tasks: TaskPair) -> None:
     with pytest.raises(InputError, match=f"of defended; got others: these weights hold {said}"):
         evaluate(damaged(value), toy_tasks, suite=SUITE, seeds=1)

@@ -204,7 +204,7 @@ def test_every_fake_fools_somebody() -> None:
 
 
 @pytest.mark.parametrize("name", FAKES)
-def test_the_desirable_task_is_done_as_before(
+def test_fake_keeps_the_desirable_task(
     name: str,
     undefended: dict[str, Classifier],
     fakes: dict[str, Classifier],
@@ -221,7 +221,7 @@ def test_the_desirable_task_is_done_as_before(
 
 
 @pytest.mark.parametrize("name", FAKES)
-def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
+def test_fake_fools_the_naive_attacker_only(
     name: str,
     undefended: dict[str, Classifier],
     fakes: dict[str, Classifier],
@@ -249,7 +249,7 @@ def test_the_naive_attacker_is_fooled_and_the_knowing_one_is_not(
 
 
 @pytest.mark.parametrize("name", FAKES)
-def test_a_fake_is_a_network_like_any_other(
+def test_fake_behaves_like_any_network(
     name: str, fakes: dict[str, Classifier], toy_tasks: TaskPair
 ) -> None:
     model, data = fakes[name], toy_tasks.desirable.test
@@ -271,7 +271,7 @@ def test_a_fake_is_a_network_like_any_other(
 
 
 @pytest.mark.parametrize("name", FAKES)
-def test_making_a_fake_leaves_the_undefended_model_alone(
+def test_making_a_fake_does_not_change_the_undefended_model(
     name: str, undefended: dict[str, Classifier], untouched: dict[str, Classifier]
 ) -> None:
     before, after = untouched[name].state_dict(), undefended[name].state_dict()
@@ -315,7 +315,7 @@ def test_attacks_that_see_inside_unmask_gates(
 
 
 @pytest.mark.slow
-def test_on_mnist_too(
+def test_fakes_work_on_mnist(
     mnist_fakes: dict[str, tuple[Classifier, Classifier]], few_digits: TaskPair
 ) -> None:
     tasks = few_digits

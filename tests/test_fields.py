@@ -72,18 +72,18 @@ VALUES: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("values", "text"), VALUES)
-def test_values_out_of_range(values: dict[str, object], text: str) -> None:
+def test_refuses_values_out_of_range(values: dict[str, object], text: str) -> None:
     with pytest.raises(InputError, match=text.replace("?", r"\?")):
         replace(Settings(), **values)  # type: ignore[arg-type]
 
 
-def test_values_in_range() -> None:
+def test_accepts_values_in_range() -> None:
     settings = Settings(1, 0, 1e-9, 0.0, 0.0, -1e-9, -5.0, (), None, 2, "random", "any")
     assert replace(settings, blocks="all", limit=0.5).limit == 0.5
     assert repr(Settings(rate=0.5)).startswith("Settings(count=3, extra=0, rate=0.5, weight=0.0, ")
 
 
-def test_whole_numbers_of_numpy_are_whole() -> None:
+def test_accepts_numpy_integers() -> None:
     assert Settings(count=np.int64(4)).count == 4  # type: ignore[arg-type]
     number = require_whole("seed", np.int64(4), Range(at_least=0, below=5))
     assert (number, type(number)) == (4, int)
@@ -94,7 +94,7 @@ def test_whole_numbers_of_numpy_are_whole() -> None:
         require_whole("seed", 5, Range(at_least=0, below=5))
 
 
-def test_a_class_may_narrow_what_it_inherits() -> None:
+def test_class_may_narrow_an_inherited_range() -> None:
     @dataclass(frozen=True)
     class Narrow(Settings):
         count: Annotated[int, Range(at_least=2)] = 2
@@ -103,11 +103,11 @@ def test_a_class_may_narrow_what_it_inherits() -> None:
         Narrow(count=1)
 
 
-def test_a_number_may_be_given_as_a_whole_one() -> None:
+def test_accepts_an_integer_for_a_float() -> None:
     assert Settings(rate=2, weight=0).rate == 2
 
 
-def test_a_parser_is_built_from_settings() -> None:
+def test_builds_a_parser_from_settings() -> None:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Settings, "settings")
     words = ["--settings.rates=[3, 4]", "--settings.blocks=2", "--settings.count", "7"]
@@ -115,7 +115,7 @@ def test_a_parser_is_built_from_settings() -> None:
     assert made == Settings(count=7, rates=(3.0, 4.0), blocks=2)
 
 
-def test_a_class_in_a_function_keeps_the_ranges_that_it_inherits() -> None:
+def test_class_in_a_function_keeps_inherited_ranges() -> None:
     class Local:
         pass
 

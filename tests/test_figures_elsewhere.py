@@ -14,7 +14,7 @@ from rootbound.records import Evaluation
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def test_the_programs_own_backend_and_figures_stay() -> None:
+def test_keeps_the_users_backend_and_figures() -> None:
     before = mpl.get_backend()
     try:
         plt.switch_backend("agg")
@@ -27,6 +27,6 @@ def test_the_programs_own_backend_and_figures_stay() -> None:
         plt.switch_backend(before)
 
 
-def test_a_screen_that_is_not_there_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_works_without_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(mpl.rcParams, "backend", "module://no_such_screen")
     assert report.make_plot(Evaluation.load(GOLDEN), "curves-labels").axes

@@ -62,7 +62,7 @@ def break_temporary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rootbound.core.files.tempfile.mkstemp", fail)
 
 
-def test_content_and_parents_are_made(tmp_path: Path) -> None:
+def test_writes_content_and_creates_parents(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.txt"
     write_atomically(path, "größer")
     assert path.read_bytes() == "größer".encode()
@@ -77,7 +77,7 @@ def test_others_can_read_what_is_written(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
 
 
-def test_of_several_writers_the_first_is_read(tmp_path: Path) -> None:
+def test_first_of_several_writers_wins(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
     assert write_once(path, "first")
     assert not write_once(path, "second")
@@ -85,7 +85,7 @@ def test_of_several_writers_the_first_is_read(tmp_path: Path) -> None:
     assert names(path.parent) == ["file"]
 
 
-def test_what_is_renamed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_syncs_before_renaming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a loss of power could leave an empty file in place of the old one."""
     done: list[str] = []
     sync, rename = os.fsync, Path.replace
@@ -105,7 +105,7 @@ def test_what_is_renamed_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert done == ["synced", "renamed"]
 
 
-def test_names_that_are_no_text_can_be_written() -> None:
+def test_writes_undecodable_names() -> None:
     """As `os.fsdecode` gives them for bytes that are not UTF-8."""
     assert encode("ü") == b"\xc3\xbc"
     assert encode(os.fsdecode(b"caf\xe9")) == rb"caf\udce9"
@@ -122,14 +122,14 @@ def test_names_that_are_no_text_can_be_written() -> None:
         ("n" * 300, "File name too long"),
     ],
 )
-def test_what_is_no_path_is_named(given: object, got: str) -> None:
+def test_names_what_is_no_path(given: object, got: str) -> None:
     with pytest.raises(InputError, match=f"^expected a path in `out`; got {got}; name a file"):
         as_path(given, "out")
 
 
 @pytest.mark.parametrize("old", [None, "old"])
 @pytest.mark.parametrize("stop", [break_opening, break_writing, break_renaming, break_temporary])
-def test_failure_leaves_what_was_there(
+def test_failure_keeps_the_old_file(
     stop: Callable[[pytest.MonkeyPatch], None],
     old: str | None,
     tmp_path: Path,
@@ -157,13 +157,13 @@ def test_interruption_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "path", ["/dev/null/x", "/dev/null/x/y", "/proc/x", "/proc/x/y", "/" + "n" * 300]
 )
-def test_path_that_cannot_be_written_is_refused(path: str) -> None:
+def test_refuses_an_unwritable_path(path: str) -> None:
     with pytest.raises(InputError, match="to be able to write"):
         write_atomically(Path(path), "x")
     assert not Path("/dev/null").is_dir()
 
 
-def test_file_in_place_of_a_folder_is_refused_and_kept(tmp_path: Path) -> None:
+def test_refuses_and_keeps_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     for write in (
         lambda: make_folder(tmp_path / "file"),
@@ -175,14 +175,14 @@ def test_file_in_place_of_a_folder_is_refused_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "kept"
 
 
-def test_folder_in_place_of_a_file_is_refused_and_kept(tmp_path: Path) -> None:
+def test_refuses_and_keeps_a_folder_in_place_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match="to be able to write"):
         write_atomically(tmp_path / "folder", "x")
     assert names(tmp_path) == ["folder"]
 
 
-def test_folder_without_permission_is_refused(
+def test_refuses_a_folder_without_permission(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The superuser may write everywhere: ask in its place.

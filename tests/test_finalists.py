@@ -94,7 +94,7 @@ def met(records: list[Record], arm: str, labels: int, draw: int) -> set[str]:
 
 
 @pytest.mark.parametrize("arm", ARMS)
-def test_the_strongest_of_each_model_go_on_and_the_last_layer_beside_them(
+def test_strongest_attacks_of_each_model_go_on_with_the_last_layer(
     arm: str, toy_model: Classifier
 ) -> None:
     _, records = carry_out(FullPlan(SUITE), toy_model, strong_families)
@@ -123,7 +123,7 @@ def test_the_strongest_setting_of_a_finalist_goes_on(toy_model: Classifier) -> N
     assert settings & set(FAMILIES["all layers"]) == {best}
 
 
-def test_a_setting_is_worth_what_its_selected_step_reaches() -> None:
+def test_setting_is_ranked_by_its_selected_step() -> None:
     """Not its last step, which no attacker would offer, and not its best one on test samples."""
     curves = {"a": (0.1, 0.5, 0.9), "b": (0.1, 0.6, 0.2), "c": (0.9, 0.4, 0.4)}
     records = [
@@ -151,7 +151,7 @@ def test_each_family_meets_scratch_weights_of_its_own(toy_model: Classifier) -> 
     assert len({seeds.pop() for seeds in weights.values()}) == len(weights)
 
 
-def test_the_order_in_which_records_come_does_not_matter(toy_model: Classifier) -> None:
+def test_order_of_records_does_not_matter(toy_model: Classifier) -> None:
     def tied(done: Assignment, trial: Attack) -> float:
         return 0.5
 
@@ -164,7 +164,7 @@ def test_the_order_in_which_records_come_does_not_matter(toy_model: Classifier) 
 
 
 @pytest.mark.parametrize("finalists", [0, 1])
-def test_a_gate_draws_again_with_finalists(finalists: int, toy_model: Classifier) -> None:
+def test_gate_redraws_labels_for_finalists(finalists: int, toy_model: Classifier) -> None:
     suite = replace(SUITE, finalists=finalists).until_decided(1.0, 6)
     plan = DecidingPlan(suite, len(ARMS), set(), 1000)
     _, records = carry_out(plan, toy_model, strong_families)
@@ -177,7 +177,7 @@ def test_a_gate_draws_again_with_finalists(finalists: int, toy_model: Classifier
     assert met_by == {10_000 * draw for draw in range(len(met_by))}
 
 
-def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> None:
+def test_few_families_shorten_the_attackers_mean() -> None:
     """Eight were tried: the mean of two, though only three met the draws that count."""
     worth = [0.9, 0.8, 0.7, 0.95, 0.2, 0.2, 0.2, 0.2]
     records = [
@@ -209,7 +209,7 @@ def test_the_attacker_is_the_mean_of_as_many_families_as_were_tried_allow() -> N
     assert cell.draws == 3 and cell.mean == pytest.approx(5.0)
 
 
-def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path) -> None:
+def test_interrupted_run_ends_with_the_same_records(toy_tasks: TaskPair, tmp_path: Path) -> None:
     model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
     suite = replace(SUITE, budgets=SUITE.budgets[1:], draws=(3, 2), blind=(), benign=())
     whole = evaluate(model, toy_tasks, suite=suite, folder=tmp_path, seeds=1)
@@ -228,13 +228,13 @@ def test_a_real_run_is_the_same_after_a_stop(toy_tasks: TaskPair, tmp_path: Path
         assert len(curve) == len(SUITE.attacks), "draws that only finalists met do not count"
 
 
-def test_where_nothing_is_chosen_one_draw_is_enough() -> None:
+def test_one_draw_is_enough_without_finalists() -> None:
     assert SUITE.with_attackers(1).draws == (1, 2, 2)
     with pytest.raises(InputError, match="at least two draws of labels with finalists"):
         replace(SUITE, draws=(3, 1, 2))
 
 
-def test_each_model_has_the_strongest_of_its_own_finalists() -> None:
+def test_each_model_keeps_its_own_finalists() -> None:
     """What was chosen on another model says nothing of the attacker of this one."""
     finals = {0: {"family 0": 0.9, "family 1": 0.8}, 1: {"family 2": 0.7, "family 0": 0.6}}
     screened = [f"family {number}" for number in range(8)]

@@ -250,13 +250,13 @@ def test_clean_records_raise_nothing(undefended: bool) -> None:
     assert flags(clean(undefended=undefended)) == []
 
 
-def test_every_flag_has_a_row() -> None:
+def test_every_flag_has_a_case() -> None:
     assert set(RAISING) == {flag.name for flag in FLAGS}
     assert set(CLEAN) == set(MEASURES)
 
 
 @pytest.mark.parametrize("name", RAISING)
-def test_raised_by_what_it_is_for(name: str) -> None:
+def test_flag_is_raised_by_its_case(name: str) -> None:
     raised = flags(RAISING[name](clean()))
     (found,) = {one.flag: one for one in raised if one.flag == name}.values() or [None]
     assert found is not None
@@ -270,7 +270,7 @@ def test_raised_by_what_it_is_for(name: str) -> None:
     assert {one.seed is None for one in raised if one.flag == name} == {flag.once}
 
 
-def test_raw_inputs_are_compared_on_the_draw_of_labels_that_they_met() -> None:
+def test_raw_inputs_are_compared_on_their_own_draw() -> None:
     """Even if another draw was luckier."""
     found = recorded("", -0.3)(clean())
     lucky = tuple(
@@ -282,7 +282,7 @@ def test_raw_inputs_are_compared_on_the_draw_of_labels_that_they_met() -> None:
     assert "attacker below raw inputs" in names(flags(found))
 
 
-def test_attacks_are_compared_with_the_same_labels() -> None:
+def test_compares_attacks_with_equal_labels() -> None:
     """In a limited time everything meets several draws, some of which are lucky for everything."""
     found = clean(undefended=False)
     lucky = tuple(
@@ -324,7 +324,7 @@ def exchanged(found: Evaluation) -> Evaluation:
 
 
 @pytest.mark.parametrize("name", RAISING)
-def test_of_the_public_model_it_is_only_said_that_attacks_were_weak(name: str) -> None:
+def test_public_model_is_only_flagged_for_weak_attacks(name: str) -> None:
     weak = {flag.name for flag in FLAGS if flag.of_public}
     found = flags(exchanged(RAISING[name](clean())))
     raised = names([one for one in found if one.method == "public"])
@@ -337,12 +337,12 @@ REFERENCED = {"seed spread above the effect", "desirable accuracy lost"}
 
 
 @pytest.mark.parametrize("name", sorted(set(RAISING) - REFERENCED))
-def test_raised_without_an_undefended_model_too(name: str) -> None:
+def test_flag_needs_no_undefended_model(name: str) -> None:
     assert name in names(flags(RAISING[name](clean(undefended=False))))
 
 
 @pytest.mark.parametrize("name", sorted(NETWORK_NAMES))
-def test_what_the_undefended_model_has_as_well_is_no_trick(name: str) -> None:
+def test_traits_of_the_undefended_model_are_no_tricks(name: str) -> None:
     found = RAISING[name](clean())
     theirs = next(one.values for one in found.diagnoses if one.method == "Defence")
     found = replace(found, diagnoses=tuple(replace(one, values=theirs) for one in found.diagnoses))
@@ -431,7 +431,7 @@ RENAMED = {
 
 
 @pytest.mark.parametrize(("name", "measure", "usual", "silent", "loud"), EDGES)
-def test_a_flag_is_raised_from_where_it_says(
+def test_flag_is_raised_at_its_threshold(
     name: str, measure: str, usual: dict[str, float] | None, silent: float, loud: float
 ) -> None:
     found = clean(undefended=usual is not None)
@@ -443,7 +443,7 @@ def test_a_flag_is_raised_from_where_it_says(
         assert (name in own) is is_raised, (measure, value)
 
 
-def test_every_measure_that_raises_a_flag_has_its_edges() -> None:
+def test_every_measure_has_threshold_cases() -> None:
     untold = {"feature_condition_undesirable", "gradient_smallest", "likeness_to_given"}
     assert {measure for _, measure, *_ in EDGES} == set(MEASURES) - untold
 
@@ -468,7 +468,7 @@ def test_every_measure_that_raises_a_flag_has_its_edges() -> None:
         ("attacker below raw inputs", partial(recorded, ""), {}, -0.209, -0.211),
     ],
 )  # fmt: skip
-def test_a_flag_about_attacks_is_raised_from_where_it_says(
+def test_attack_flag_is_raised_at_its_threshold(
     name: str,
     change: Callable[[float], Change],
     undefended: dict[str, float] | None,
@@ -483,15 +483,13 @@ def test_a_flag_about_attacks_is_raised_from_where_it_says(
         assert (name in own) is is_raised, value
 
 
-def test_one_label_is_one() -> None:
+def test_label_counts_read_well() -> None:
     labelled = [(1, "with 1 label per class"), (2, "with 2 labels per class"), (None, "with all")]
     assert all(with_labels(count).startswith(words) for count, words in labelled)
 
 
 @pytest.mark.parametrize(("majority", "is_raised"), [(0.849, False), (0.851, True)])
-def test_an_attack_is_held_against_the_most_frequent_class(
-    majority: float, is_raised: bool
-) -> None:
+def test_attack_is_compared_with_the_most_frequent_class(majority: float, is_raised: bool) -> None:
     """It reaches 80 %, and there are no raw inputs beside it."""
     found = clean()
     task = {**found.context["undesirable"], "majority": majority}
@@ -530,7 +528,7 @@ def failing(found: Evaluation, count: int, method: str = "Defence") -> Evaluatio
         for place, one in enumerate(found.records)))  # fmt: skip
 
 
-def test_trials_that_fail_are_counted() -> None:
+def test_counts_failed_trials() -> None:
     """Of 140 trials 7 are 5 %; of 105 finished ones 103 are 98 %."""
     many = repeated(clean(), 20)
     for failed, is_raised in ((7, False), (8, True)):
@@ -546,7 +544,7 @@ def test_trials_that_fail_are_counted() -> None:
 
 
 @pytest.mark.parametrize(("further", "is_raised"), [(0.041, False), (0.043, True)])
-def test_a_spread_is_held_against_the_effect(further: float, is_raised: bool) -> None:
+def test_spread_is_compared_with_the_effect(further: float, is_raised: bool) -> None:
     """By hand: x over the root of 2 is 0.0505 - x / 2 at x = 0.0418."""
     found = clean()
     records = tuple(
@@ -557,7 +555,7 @@ def test_a_spread_is_held_against_the_effect(further: float, is_raised: bool) ->
     assert ("seed spread above the effect" in raised) is is_raised
 
 
-def test_a_model_is_compared_with_the_undefended_one_of_its_seed() -> None:
+def test_model_is_compared_with_the_undefended_one_of_its_seed() -> None:
     def desirable(own: tuple[float, float], usual: tuple[float, float]) -> list[int | None]:
         reached = {"Defence": own, "Plain": usual}
         trainings = tuple(
@@ -573,7 +571,7 @@ def test_a_model_is_compared_with_the_undefended_one_of_its_seed() -> None:
     assert desirable((0.95, 0.95), (0.99, 0.95)) == [0]
 
 
-def test_a_small_network_is_worse_over_the_whole_interval_or_with_all_labels_no_sign() -> None:
+def test_small_network_flag_needs_the_whole_interval() -> None:
     found = with_small_net()(clean())
     name = "scratch above a small network"
     assert name in names(flags(found))
@@ -588,13 +586,13 @@ def test_a_small_network_is_worse_over_the_whole_interval_or_with_all_labels_no_
 
 
 @pytest.mark.parametrize(("alike", "is_raised"), [(0.89, False), (0.91, True)])
-def test_scratch_may_share_little_with_the_given_features(alike: float, is_raised: bool) -> None:
+def test_scratch_may_share_little_with_given_features(alike: float, is_raised: bool) -> None:
     raised = names(flags(diagnosed("scratch", likeness_to_given=alike)(clean())))
     assert ("scratch has the given features" in raised) is is_raised
 
 
 @pytest.mark.parametrize(("trained", "things"), [(True, "seeds"), (False, "draws of labels")])
-def test_a_spread_is_said_to_be_between_what_it_is_between(trained: bool, things: str) -> None:
+def test_spread_names_what_it_is_between(trained: bool, things: str) -> None:
     found = RAISING["seed spread above the effect"](clean())
     settings = Configuration("BestResponse", {}) if trained else "as given"
     models = tuple(replace(one, settings=settings) for one in found.trainings)
@@ -607,7 +605,7 @@ def test_a_spread_is_said_to_be_between_what_it_is_between(trained: bool, things
     )
 
 
-def test_a_small_network_that_is_about_as_good_is_no_doubt() -> None:
+def test_equally_good_small_network_raises_no_flag() -> None:
     assert flags(with_small_net(0.77)(clean())) == []
 
 
@@ -616,12 +614,12 @@ RUNS = Path(__file__).parents[1] / "benchmarks" / "results"
 
 @pytest.mark.skipif(not RUNS.is_dir(), reason="the benchmarks are not here")
 @pytest.mark.parametrize("run", ["2026-11-26_b023bff_animals", "2026-11-26_b023bff_half"])
-def test_random_residual_networks_on_photographs_are_not_accused(run: str) -> None:
+def test_random_residual_networks_on_photographs_raise_no_flag(run: str) -> None:
     assert "scratch above a small network" not in names(flags(Evaluation.load(RUNS / run)))
 
 
 @pytest.mark.parametrize("name", [flag.name for flag in SCRATCH_FLAGS])
-def test_the_verdict_says_that_a_comparison_with_scratch_is_not_valid(name: str) -> None:
+def test_verdict_says_when_scratch_comparison_is_invalid(name: str) -> None:
     desirable = {"desirable": {"name": "0-4"}, "undesirable": {"name": "5-9", "majority": 0.2}}
     found = RAISING[name](clean())
     found = replace(found, context={**found.context, **desirable})
@@ -635,7 +633,7 @@ def test_the_verdict_says_that_a_comparison_with_scratch_is_not_valid(name: str)
     )
 
 
-def test_the_verdict_says_that_a_network_was_seen_as_one_block() -> None:
+def test_verdict_says_when_network_was_one_block() -> None:
     desirable = {"desirable": {"name": "0-4"}, "undesirable": {"name": "5-9", "majority": 0.2}}
     found = seen_as_one_block(clean())
     found = replace(found, context={**found.context, **desirable})
@@ -643,24 +641,24 @@ def test_the_verdict_says_that_a_network_was_seen_as_one_block() -> None:
     assert ONE_BLOCK in describe_run(found)
 
 
-def test_a_missing_diagnosis_is_no_accusation() -> None:
+def test_missing_diagnosis_raises_no_flag() -> None:
     found = clean()
     assert flags(replace(found, diagnoses=())) == []
     bare = tuple(replace(one, values={}) for one in found.diagnoses)
     assert flags(replace(found, diagnoses=bare)) == []
 
 
-def test_every_fine_tuning_failed_counts_as_beaten() -> None:
+def test_failed_fine_tuning_counts_as_beaten() -> None:
     raised = flags(recorded("FineTune", error="RuntimeError: not finite")(clean()))
     (found,) = {one.evidence for one in raised if one.flag == "no gradient beats gradient"}
     assert "all fine-tuning failed" in found
 
 
-def test_a_flat_maximum_at_the_edge_is_none() -> None:
+def test_flat_maximum_at_the_edge_raises_no_flag() -> None:
     assert flags(recorded("'adam', learning_rate=1.0", 0.045)(clean())) == []
 
 
-def test_the_edge_is_compared_with_the_rate_next_to_it() -> None:
+def test_edge_is_compared_with_the_next_rate() -> None:
     found, records = clean(), []
     for one in found.records:
         if "'adam', learning_rate=1.0" in str(one.attack):
@@ -676,7 +674,7 @@ def test_the_edge_is_compared_with_the_rate_next_to_it() -> None:
     assert flags(replace(found, records=tuple(records))) == []
 
 
-def test_what_won_more_steps_is_not_compared_with_what_did_not() -> None:
+def test_trials_with_different_steps_are_not_compared() -> None:
     found = clean()
     longer = tuple(
         replace(one, rung=1, steps=(40, 400, 800), validation=(0.99,) * 3, accuracy=0.99)
@@ -687,7 +685,7 @@ def test_what_won_more_steps_is_not_compared_with_what_did_not() -> None:
     assert flags(replace(found, records=found.records + longer)) == []
 
 
-def test_whitening_somewhere_else_is_no_gap() -> None:
+def test_whitening_in_another_block_is_no_gap() -> None:
     found = recorded("whitened", 0.07)(clean())
     moved = [
         replace(one, family="probe, all blocks") if "whitened" in str(one.attack) else one
@@ -712,7 +710,7 @@ def test_repairs_do_not_hide_that_gradients_are_beaten() -> None:
     assert "no gradient beats gradient" in names(raised)
 
 
-def test_evolution_counts_as_without_gradients() -> None:
+def test_evolution_counts_as_gradient_free() -> None:
     def evolved(record: Record) -> Record:
         mine = record.method == "Defence" and "whitened" in str(record.attack)
         return (
@@ -726,7 +724,7 @@ def test_evolution_counts_as_without_gradients() -> None:
     assert names(flags(found)) == {"no gradient beats gradient"}
 
 
-def test_the_longer_run_says_whether_the_attack_still_rises() -> None:
+def test_longer_run_shows_whether_the_attack_still_rises() -> None:
     rising = recorded("FineTune", end=0.02)(clean())
     longer = tuple(
         replace(one, stage="longer", steps=(100, 1000, 2000), test=(0.3, 0.9, 0.9))
@@ -737,7 +735,7 @@ def test_the_longer_run_says_whether_the_attack_still_rises() -> None:
     assert "still rising at the end" not in names(flags(settled))
 
 
-def test_benign_trials_are_not_looked_at() -> None:
+def test_ignores_benign_trials() -> None:
     found = clean()
     broken = recorded("", error="RuntimeError: out of luck")(found).records
     benign = tuple(replace(one, task="benign") for one in broken)
@@ -837,7 +835,7 @@ def together(first: Evaluation, second: Evaluation) -> Evaluation:
 
 
 @pytest.mark.slow
-def test_every_trick_is_named_and_an_ordinary_network_is_not_accused(
+def test_names_every_trick_and_clears_ordinary_networks(
     mnist_fakes: dict[str, tuple[Classifier, Classifier]], few_digits: TaskPair
 ) -> None:
     tasks = few_digits

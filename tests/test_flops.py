@@ -22,27 +22,27 @@ def steps(count: int, stated: float = 0.0) -> Iterator[Snapshot]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 40])
-def test_every_step_costs_its_matrix_products(count: int) -> None:
+def test_each_step_costs_its_matrix_products(count: int) -> None:
     counter = FlopCounter()
     assert len(list(counter.count(steps(count)))) == count
     # Forward, and the gradient of the weights: two operations for each multiplication.
     assert counter.flops == count * 2 * (2 * 5 * 7 * 3)
 
 
-def test_what_happens_between_snapshots_is_not_counted() -> None:
+def test_ignores_work_between_snapshots() -> None:
     counter = FlopCounter()
     for _ in counter.count(steps(3)):
         torch.randn(50, 50) @ torch.randn(50, 50)
     assert counter.flops == 3 * 2 * (2 * 5 * 7 * 3)
 
 
-def test_work_that_torch_does_not_see_is_added_once() -> None:
+def test_adds_unseen_work_once() -> None:
     counter = FlopCounter()
     list(counter.count(steps(4, stated=1e6)))
     assert counter.flops == 1e6 + 4 * 2 * (2 * 5 * 7 * 3)
 
 
-def test_an_attack_without_snapshots_costs_nothing() -> None:
+def test_attack_without_snapshots_costs_nothing() -> None:
     counter = FlopCounter()
     assert list(counter.count(iter(()))) == []
     assert counter.flops == 0.0

@@ -47,7 +47,7 @@ class Bomb:
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth", "w.bin"])
 @pytest.mark.parametrize("nested", [False, True])
-def test_weights_come_whole(name: str, nested: bool, tmp_path: Path) -> None:
+def test_loads_all_weights(name: str, nested: bool, tmp_path: Path) -> None:
     weights = network().state_dict()
     if name == "w.safetensors":
         save_file(weights, tmp_path / name)
@@ -58,7 +58,7 @@ def test_weights_come_whole(name: str, nested: bool, tmp_path: Path) -> None:
     assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
 
 
-def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path) -> None:
+def test_refuses_a_pickle_that_runs_code(tmp_path: Path) -> None:
     mark, path = tmp_path / "ran", tmp_path / "w.pt"
     torch.save({"state_dict": network().state_dict(), "extra": Bomb(mark)}, path)
     with pytest.raises(InputError, match="would run code"):
@@ -80,7 +80,7 @@ def test_a_pickle_that_would_run_code_is_not_opened(tmp_path: Path) -> None:
         ({**network().state_dict(), "1.bias": torch.full((8,), torch.nan)}, "NaN"),
     ],
 )
-def test_what_does_not_fit_is_named(content: Any, message: str, tmp_path: Path) -> None:
+def test_names_what_does_not_fit(content: Any, message: str, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(InputError, match=message) as caught:
         load_weights(network(), tmp_path / "w.pt")
@@ -99,14 +99,14 @@ def test_what_does_not_fit_is_named(content: Any, message: str, tmp_path: Path) 
         ("w", b"anything"),
     ],
 )
-def test_damaged_files_are_named(name: str, content: bytes, tmp_path: Path) -> None:
+def test_names_damaged_files(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=r"readable|safetensors") as caught:
         load_weights(network(), tmp_path / name)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         load_weights(network(), tmp_path / "w.pt")
 
@@ -114,9 +114,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("head", [(), ("--head", "3")])
 @pytest.mark.usefixtures("no_figures")
-def test_an_audit_of_a_strangers_network(
-    head: tuple[str, ...], toy_folder: Path, tmp_path: Path
-) -> None:
+def test_audits_a_foreign_network(head: tuple[str, ...], toy_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(FACTORY)
     torch.save(network().state_dict(), tmp_path / "w.pt")
     options = ["--model", f"{tmp_path / 'net.py'}:network", *head, "--data", str(toy_folder)]
@@ -132,14 +130,14 @@ def test_an_audit_of_a_strangers_network(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_an_audit_of_weights_for_a_built_in_network(toy_folder: Path, tmp_path: Path) -> None:
+def test_audits_weights_for_a_built_in_network(toy_folder: Path, tmp_path: Path) -> None:
     torch.save(shallow_cnn(3, (1, 16, 16)).state_dict(), tmp_path / "w.pt")
     options = ["--model", "shallow_cnn", "--data", str(toy_folder), "--out", str(tmp_path / "run")]
     assert main(["audit", str(tmp_path / "w.pt"), *options, *SPLIT, *SPENT]) == 0
 
 
 @pytest.mark.parametrize("model", ["net.py:no_network", "net.py:nothing", "vgg", "no.py:network"])
-def test_networks_that_are_none(
+def test_refuses_functions_that_return_no_network(
     model: str,
     toy_folder: Path,
     tmp_path: Path,

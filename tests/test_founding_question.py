@@ -6,7 +6,7 @@ import rootbound as rb
 from rootbound.attacks import ExactLastLayer
 
 
-def test_a_new_last_layer_reads_less_than_undefended_and_than_random_features() -> None:
+def test_new_last_layer_reads_less_than_from_random_features() -> None:
     tasks = rb.datasets.mnist().split(desirable=range(5), undesirable=range(5, 10))
     model = rb.models.shallow_cnn(classes=5)
     plain, defended = (

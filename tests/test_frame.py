@@ -27,7 +27,7 @@ ALL = replace(RECORD, labels=None, accuracy=0.9, selected=0)
 RUN = Evaluation({}, (), (ALL, RECORD, FAILED))
 
 
-def test_each_record_is_a_row_and_all_labels_a_value() -> None:
+def test_each_record_is_a_row() -> None:
     pytest.importorskip("pandas")
     frame = RUN.to_frame()
     assert list(frame["labels"]) == ["all", 10, "all"]
@@ -39,12 +39,12 @@ def test_each_record_is_a_row_and_all_labels_a_value() -> None:
     assert frame.loc[0, "attack"] == "RidgeHead()" and frame.loc[0, "attack_class"] == "RidgeHead"
 
 
-def test_no_records_make_a_table_with_columns() -> None:
+def test_empty_table_has_columns() -> None:
     pytest.importorskip("pandas")
     assert list(Evaluation({}, (), ()).to_frame().columns) == list(COLUMNS)
 
 
-def test_columns_are_all_that_a_record_has_and_are_documented() -> None:
+def test_columns_cover_records_and_are_documented() -> None:
     own = {part.name for part in fields(Record)} - {"selected"}
     assert set(COLUMNS) == own | {"step", "attack_class"}
     page = (Path(__file__).parents[1] / "docs" / "howto" / "records.md").read_text()
@@ -53,7 +53,7 @@ def test_columns_are_all_that_a_record_has_and_are_documented() -> None:
     assert set(re.findall(r"`(\w+)`", first)) == set(COLUMNS)
 
 
-def test_without_pandas_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_says_what_to_install_without_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match=r"pandas.*pip install 'rootbound\[frame\]'"):
         RUN.to_frame()

@@ -124,7 +124,7 @@ BRINGING: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", BRINGING)
-def test_a_function_that_brings_weights_along_is_refused(name: str) -> None:
+def test_refuses_a_function_that_brings_weights(name: str) -> None:
     make = BRINGING[name]
     with pytest.raises(InputError, match=r"[13]\.weight the same ones under two seeds") as caught:
         Classifier.wrap(make(), fresh=make)
@@ -144,7 +144,7 @@ class Elsewhere(nn.Linear):
 
 
 @pytest.mark.parametrize("in_order", [True, False])
-def test_modules_that_draw_the_weights_of_a_third_network_are_named(
+def test_names_modules_that_draw_weights_of_a_third_network(
     in_order: bool, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Scratch would be that network; the given one has other weights."""
@@ -157,7 +157,7 @@ def test_modules_that_draw_the_weights_of_a_third_network_are_named(
 
 
 @pytest.mark.parametrize("kind", ["frozen", "buffer", "unsaved", "attribute"])
-def test_weights_that_stay_where_they_are_are_named(kind: str) -> None:
+def test_names_weights_that_stay(kind: str) -> None:
     middle = Map(WEIGHT.clone(), kind=kind)
     middle.reset_parameters = lambda: None  # type: ignore[assignment]
     model = Classifier.wrap(network(middle))
@@ -193,7 +193,7 @@ def constants() -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [drawing, frozen, buffer, unsaved, attribute, constants])
-def test_a_function_that_draws_everything_is_taken(make: Callable[[], nn.Module]) -> None:
+def test_accepts_a_function_that_draws_everything(make: Callable[[], nn.Module]) -> None:
     model = Classifier.wrap(make(), fresh=make)
     first, other = model.reinitialised(0), model.reinitialised(1)
     inputs = torch.randn(4, WIDTH, generator=torch.Generator().manual_seed(1))
@@ -207,13 +207,13 @@ def test_constants_need_no_function() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_weights_that_training_began_with_are_not_brought_along(seed: int) -> None:
+def test_initial_weights_of_training_do_not_count_as_brought(seed: int) -> None:
     start = Classifier.wrap(drawing()).reinitialised(seed)
     again = start.reinitialised(seed)
     assert weights_digest(again.state_dict()) == weights_digest(start.state_dict())
 
 
-def test_no_other_seed_of_32_bits_draws_what_the_seed_that_nobody_trains_from_draws() -> None:
+def test_reserved_seed_draws_like_no_other_seed() -> None:
     assert ANOTHER_SEED == ANOTHER_SEED % 2**32
     assert ANOTHER_SEED > 2**31
 
@@ -236,7 +236,7 @@ def test_no_other_seed_of_32_bits_draws_what_the_seed_that_nobody_trains_from_dr
         torch.cat([0.1 * torch.rand(64), torch.ones(64), 0.1 * torch.rand(128)]),  # gates of LSTMs
     ],
 )
-def test_patterns(values: Tensor) -> None:
+def test_finds_patterns(values: Tensor) -> None:
     assert is_pattern(values)
 
 
@@ -252,12 +252,12 @@ def test_patterns(values: Tensor) -> None:
         torch.cat([torch.randn(2000), torch.tensor([100.0])]),
     ],
 )
-def test_weights_are_no_patterns(values: Tensor) -> None:
+def test_random_weights_are_no_patterns(values: Tensor) -> None:
     assert not is_pattern(values)
 
 
 @pytest.mark.parametrize("count", [8, 30, 100, 10_000])
-def test_independent_draws_are_not_alike(count: int) -> None:
+def test_independent_draws_differ(count: int) -> None:
     generator = torch.Generator().manual_seed(0)
     for _ in range(200):
         first, other = (torch.randn(count, generator=generator) for _ in range(2))

@@ -14,7 +14,7 @@ from rootbound.suites import Suite
 
 
 @pytest.mark.parametrize("frozen", [["convolution"], ["convolution", "head"]], ids=len)
-def test_attackers_thaw_what_was_frozen(
+def test_attackers_thaw_frozen_weights(
     frozen: list[str], toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     network = OneConvolution()
@@ -27,12 +27,12 @@ def test_attackers_thaw_what_was_frozen(
     assert [one.requires_grad for one in cold.convolution.parameters()] == [False, False]
 
 
-def test_nothing_can_be_trained_where_all_is_frozen(toy_tasks: TaskPair) -> None:
+def test_refuses_to_train_a_fully_frozen_network(toy_tasks: TaskPair) -> None:
     with pytest.raises(rb.InputError, match="got one whose weights are all frozen; call its requi"):
         rb.defend(OneConvolution().requires_grad_(False), toy_tasks, "Plain", epochs=1)
 
 
-def test_layers_find_out_their_sizes(toy_tasks: TaskPair) -> None:
+def test_layers_infer_their_sizes(toy_tasks: TaskPair) -> None:
     layers = nn.Flatten(), nn.LazyLinear(16), nn.ReLU(), nn.LazyLinear(3)
     model = rb.defend(nn.Sequential(*layers), toy_tasks, "Plain", epochs=1)
     assert [tuple(weight.shape) for weight in model.parameters()][::2] == [(16, 256), (3, 16)]

@@ -76,7 +76,7 @@ def test_every_arm_has_every_stage_with_equal_trials(whole: tuple[Evaluation, Pa
     assert all(record.error is None and record.flops > 0 for record in evaluation.records)
 
 
-def test_with_one_label_nothing_is_selected(whole: tuple[Evaluation, Path]) -> None:
+def test_selects_nothing_with_one_label(whole: tuple[Evaluation, Path]) -> None:
     evaluation, _ = whole
     for record in of(evaluation, labels=1):
         assert record.validation == ()
@@ -88,7 +88,7 @@ def test_with_one_label_nothing_is_selected(whole: tuple[Evaluation, Path]) -> N
         assert {record.attack for record in chosen.values()} == {Configuration.of(SUITE.blind[0])}
 
 
-def test_confirmed_settings_are_those_that_validation_preferred(
+def test_confirms_settings_that_validation_preferred(
     whole: tuple[Evaluation, Path],
 ) -> None:
     evaluation, _ = whole
@@ -104,7 +104,7 @@ def test_confirmed_settings_are_those_that_validation_preferred(
         assert best.attack in {record.attack for record in confirmed}
 
 
-def test_scratch_is_new_weights_for_every_attacker(whole: tuple[Evaluation, Path]) -> None:
+def test_scratch_is_new_for_every_attacker(whole: tuple[Evaluation, Path]) -> None:
     evaluation, _ = whole
     draws = metrics.attacked(evaluation, "scratch", None)
     assert set(draws) == {(0, 1), (0, 2)}
@@ -115,7 +115,7 @@ def timeless(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [{name: one for name, one in record.items() if name != "seconds"} for record in records]
 
 
-def test_an_interrupted_run_goes_on_and_finds_the_same(
+def test_interrupted_run_resumes_with_the_same_records(
     whole: tuple[Evaluation, Path],
     toy_tasks: TaskPair,
     toy_model: Classifier,
@@ -166,7 +166,7 @@ def test_an_interrupted_run_goes_on_and_finds_the_same(
     assert done == 0, "a complete run is not made again"
 
 
-def test_another_setting_is_another_run(
+def test_another_setting_makes_another_run(
     toy_tasks: TaskPair, toy_model: Classifier, toy_suite: Suite, tmp_path: Path
 ) -> None:
     first = evaluate(toy_model, toy_tasks, suite=toy_suite, seeds=1, folder=tmp_path)
@@ -174,7 +174,7 @@ def test_another_setting_is_another_run(
     assert first.context["run"] != other.context["run"]
 
 
-def test_more_attackers_meet_the_same_settings(
+def test_more_attackers_use_the_same_settings(
     whole: tuple[Evaluation, Path], toy_tasks: TaskPair, tmp_path: Path
 ) -> None:
     before, _ = whole
@@ -193,9 +193,7 @@ def test_more_attackers_meet_the_same_settings(
     assert kept == [replace(one, seconds=0.0) for one in confirmed(before)]
 
 
-def test_the_search_sees_nothing_of_the_benign_task(
-    toy_tasks: TaskPair, toy_model: Classifier
-) -> None:
+def test_search_ignores_the_benign_task(toy_tasks: TaskPair, toy_model: Classifier) -> None:
     subject = Subject("defended", "x", 0, toy_model)
     suite = Suite("plain", SUITE.attacks, (Budget(5, 4),), space=Space(proposals=4))
     proposed = []
@@ -213,9 +211,7 @@ def test_the_search_sees_nothing_of_the_benign_task(
     assert len(proposed[0]) == 4
 
 
-def test_a_plan_does_not_care_whether_records_are_new(
-    toy_tasks: TaskPair, toy_model: Classifier
-) -> None:
+def test_plan_treats_old_and_new_records_alike(toy_tasks: TaskPair, toy_model: Classifier) -> None:
     """Of a stage that is known, whole or in part, nothing is asked for again."""
     subject = Subject("defended", "x", 0, toy_model)
     plain = Suite("plain", SUITE.attacks, (Budget(5, 4),), confirmed=1)

@@ -80,7 +80,7 @@ def normal(
         ([7.0], "undecided"),
     ],
 )
-def test_there_are_three_outcomes(gains: list[float], end: str) -> None:
+def test_gate_has_three_outcomes(gains: list[float], end: str) -> None:
     decision = decide({10: gains})
     assert decision.end == end
     (cell,) = decision.cells
@@ -88,7 +88,7 @@ def test_there_are_three_outcomes(gains: list[float], end: str) -> None:
     assert cell.draws == len(gains)
 
 
-def test_the_interval_is_that_of_a_plain_computation() -> None:
+def test_interval_equals_a_plain_computation() -> None:
     gains = [0.4, 1.2, -0.6, 2.0, 0.9]
     mean, error = statistics.fmean(gains), stats.sem(gains)
     hits = round(mean / 100 * SAMPLES)
@@ -104,7 +104,7 @@ def test_the_interval_is_that_of_a_plain_computation() -> None:
 
 
 @pytest.mark.parametrize(("samples", "end"), [(60, "undecided"), (5_000, "holds")])
-def test_draws_that_agree_show_no_more_than_the_test_samples_can(samples: int, end: str) -> None:
+def test_agreeing_draws_keep_the_doubt_of_test_samples(samples: int, end: str) -> None:
     decision = decide({10: [0.0] * 5}, samples=samples)
     assert decision.end == end
     high = decision.cells[0].high
@@ -115,7 +115,7 @@ def test_draws_that_agree_show_no_more_than_the_test_samples_can(samples: int, e
 
 
 @given(gain=st.floats(-100, 100), samples=st.integers(1, 100_000), rate=st.floats(1e-6, 0.4))
-def test_the_least_doubt_is_positive_and_falls_with_samples(
+def test_least_doubt_is_positive_and_falls_with_samples(
     gain: float, samples: int, rate: float
 ) -> None:
     doubt = least_doubt(gain, samples, rate)
@@ -124,11 +124,11 @@ def test_the_least_doubt_is_positive_and_falls_with_samples(
 
 
 @pytest.mark.parametrize("gain", [0.5, 7.0, 60.0])
-def test_a_loss_is_as_much_in_doubt_as_a_gain(gain: float) -> None:
+def test_losses_and_gains_have_equal_doubt(gain: float) -> None:
     assert least_doubt(-gain, 400, RATE) == least_doubt(gain, 400, RATE)
 
 
-def test_a_test_set_has_as_much_doubt_at_least() -> None:
+def test_test_set_sets_the_least_doubt() -> None:
     """Models that disagree as little as they can, on test sets that are drawn again and again."""
     generator = np.random.default_rng(0)
     for share in (0.0, 0.005, 0.07):
@@ -141,7 +141,7 @@ def test_a_test_set_has_as_much_doubt_at_least() -> None:
     gains=st.lists(st.floats(-20, 20), min_size=3, max_size=8),
     limit=st.floats(-30, 30),
 )
-def test_what_is_needed_would_do_and_one_less_would_not(gains: list[float], limit: float) -> None:
+def test_needed_draws_are_just_enough(gains: list[float], limit: float) -> None:
     (cell,) = decide({10: gains}, limit).cells
     if cell.needed is None:
         return
@@ -156,7 +156,7 @@ def test_what_is_needed_would_do_and_one_less_would_not(gains: list[float], limi
     assert not any(shows(draws) for draws in range(len(gains), min(cell.needed, 100)))
 
 
-def test_what_is_needed_over_all_numbers_of_labels() -> None:
+def test_needed_draws_cover_all_numbers_of_labels() -> None:
     noisy, above, below = [3.0, -2.0, 0.5, -1.0], [4.0, 0.0, 3.0, 1.5], [0.1, 0.0, 0.1, 0.0]
     alone = {name: decide({10: one}).needed for name, one in (("n", noisy), ("a", above))}
     assert alone["n"] is not None and alone["a"] is not None
@@ -175,21 +175,21 @@ def test_what_is_needed_over_all_numbers_of_labels() -> None:
         ([(3.0, None), (1.0, 5)], None),
     ],
 )
-def test_what_is_needed_follows_from_every_cell(
+def test_needed_draws_follow_from_every_cell(
     cells: list[tuple[float, int | None]], needed: int | None
 ) -> None:
     found = tuple(CellEnd(None, "undecided", mean, needed=draws) for mean, draws in cells)
     assert Decision("x", 2.0, "undecided", found).needed == needed
 
 
-def test_a_limit_at_the_upper_end_holds_and_one_at_the_lower_end_is_undecided() -> None:
+def test_limit_at_the_upper_end_holds_and_at_the_lower_end_is_undecided() -> None:
     gains = [Gain.of([1.0, 2.0, 4.0, 2.0])]
     _, low, high = show(gains, SAMPLES, 0.0, (RATE, RATE))
     ends = [show(gains, SAMPLES, limit, (RATE, RATE))[0] for limit in (low, high)]
     assert ends == ["undecided", "holds"]
 
 
-def test_errors_are_shared_among_numbers_of_labels() -> None:
+def test_error_rate_is_shared_among_numbers_of_labels() -> None:
     """Every cell is at the limit: random weights must not be called worse too often."""
     generator, ends = np.random.default_rng(1), []
     rates = decide({1: [0.0, 1.0, 2.0], 10: [0.0, 1.0, 2.0], 100: [0.0, 1.0, 2.0]}).cells[0]
@@ -202,7 +202,7 @@ def test_errors_are_shared_among_numbers_of_labels() -> None:
     assert ends.count(True) / len(ends) <= RATE
 
 
-def test_errors_are_shared_among_what_there_is_without_the_weights() -> None:
+def test_error_rate_is_shared_between_scratch_and_public() -> None:
     """Both gains are at the limit: either upper end could be below it by chance."""
     generator, gains = np.random.default_rng(4), [0.0, 1.0, 2.0]
     rates = decide({10: gains}, over_public={10: gains}).cells[0]
@@ -217,7 +217,7 @@ def test_errors_are_shared_among_what_there_is_without_the_weights() -> None:
     assert (rates.low_rate, rates.high_rate) == (RATE, RATE / 2)
 
 
-def test_what_is_public_counts_where_it_leaves_less() -> None:
+def test_public_arm_counts_where_it_is_stronger() -> None:
     high, low = [7.0, 6.0, 8.0, 7.5], [-3.0, -2.5, -3.5, -3.0]
     assert decide({10: high}).end == "does not hold"
     assert decide({10: high}, over_public={10: low}).end == "holds"
@@ -226,7 +226,7 @@ def test_what_is_public_counts_where_it_leaves_less() -> None:
     assert decide({10: high}, over_public={10: [9.0, -9.0, 2.0, 1.0]}).end == "undecided"
 
 
-def test_draws_are_counted_that_scratch_and_public_both_have() -> None:
+def test_counts_draws_that_scratch_and_public_share() -> None:
     for fewer, more in itertools.permutations(
         [{10: [0.1, 0.0]}, {10: [0.1, 0.0, -0.1, 0.05, 0.0]}]
     ):
@@ -246,7 +246,7 @@ def test_draws_are_counted_that_scratch_and_public_both_have() -> None:
         assert (cell.draws, cell.end) == (2, "undecided")
 
 
-def test_models_count_where_there_are_several() -> None:
+def test_counts_models_if_there_are_several() -> None:
     records = [
         one
         for seed, model in enumerate((0.0, 3.0, -3.0))
@@ -268,7 +268,7 @@ def test_models_count_where_there_are_several() -> None:
 
 
 @pytest.mark.parametrize("most", [3, 4, 5, 6, 40])
-def test_looks_begin_with_five_draws_and_end_with_all(most: int) -> None:
+def test_looks_start_at_five_draws_and_end_at_all(most: int) -> None:
     looks = [draws for draws in range(1, most + 1) if is_look(draws, most)]
     assert looks == list(range(min(5, most), most + 1))
     draws = 1
@@ -279,19 +279,19 @@ def test_looks_begin_with_five_draws_and_end_with_all(most: int) -> None:
 
 
 @pytest.mark.parametrize("limit", [math.nan, math.inf, -math.inf])
-def test_a_limit_is_a_number(limit: float) -> None:
+def test_limit_must_be_a_number(limit: float) -> None:
     with pytest.raises(InputError, match="a number of points"):
         decide({10: [0.0] * 4}, limit)
     with pytest.raises(InputError):
         suite().until_decided(limit)
 
 
-def test_a_limit_may_be_negative() -> None:
+def test_limit_may_be_negative() -> None:
     assert decide({10: [-7.0, -6.0, -8.0]}, -2.0).end == "holds"
     assert decide({10: [0.0, 0.1, -0.1]}, -2.0).end == "does not hold"
 
 
-def test_what_was_not_measured_is_undecided() -> None:
+def test_missing_measurements_are_undecided() -> None:
     whole = measured({10: [0.0, 0.1, 0.0], 100: [0.0, 0.1, 0.0]})
     failed = replace(whole, records=tuple(
         replace(one, accuracy=None, halves=(), error="failed") if one.labels == 10 else one
@@ -304,7 +304,7 @@ def test_what_was_not_measured_is_undecided() -> None:
 
 
 @given(first=st.integers(1, 30), most=st.integers(3, 200))
-def test_looks_spend_the_error_rate_and_no_more(first: int, most: int) -> None:
+def test_looks_spend_exactly_the_error_rate(first: int, most: int) -> None:
     looks, draws = [], first
     while draws < most:
         looks += [draws] if is_look(draws, most) else []
@@ -315,7 +315,7 @@ def test_looks_spend_the_error_rate_and_no_more(first: int, most: int) -> None:
     assert sum(rates) == pytest.approx(RATE) and min(rates) > 0
 
 
-def test_looking_more_than_once_keeps_to_the_error_rates() -> None:
+def test_repeated_looks_keep_the_error_rates() -> None:
     null, undefended, worst = (simulate(mean, runs=2_000).shares for mean in (0.0, 7.0, 1.0))
     assert null["does not hold"] <= RATE and undefended["holds"] <= RATE
     assert null["holds"] >= 0.9, null
@@ -324,7 +324,7 @@ def test_looking_more_than_once_keeps_to_the_error_rates() -> None:
     assert max(worst["holds"], worst["does not hold"]) <= RATE, worst
 
 
-def test_every_look_has_its_share_of_the_error_rate() -> None:
+def test_each_look_has_its_share_of_the_error_rate() -> None:
     """A run's looks are gone through in order; the first that shows something counts."""
     drawn = [4.0, -2.0, 3.0, 7.0, 7.0, 7.0, 7.0, 7.0, -9.0, -9.0]
     until = {"draws": 10, "looks": [{"labels": 10, "draws": [3, 5, 8, 10]}]}
@@ -399,9 +399,7 @@ def noisy(mean: float, deviation: float = 1.5) -> Callable[[int | None, int], fl
     ("mean", "most", "end"),
     [(0.0, 40, "holds"), (7.0, 40, "does not hold"), (1.0, 6, "undecided")],
 )
-def test_draws_are_added_until_it_is_decided(
-    mean: float, most: int, end: str, toy_model: Classifier
-) -> None:
+def test_adds_draws_until_decided(mean: float, most: int, end: str, toy_model: Classifier) -> None:
     given = suite().until_decided(1.0, most)
     assert given.name == f"two-1 until decided in {most} draws"
     found, done = carry_out(given, toy_model, noisy(mean))
@@ -420,7 +418,7 @@ def test_draws_are_added_until_it_is_decided(
     assert len(scratch) >= max(looks[10][-1], looks[100][-1])
 
 
-def test_only_what_is_open_is_drawn_again(toy_model: Classifier) -> None:
+def test_redraws_only_undecided_cells(toy_model: Classifier) -> None:
     quiet, loud = noisy(0.0, 0.05), noisy(0.0, 1.5)
     found, _ = carry_out(
         suite((5, 5)).until_decided(1.0),
@@ -431,7 +429,7 @@ def test_only_what_is_open_is_drawn_again(toy_model: Classifier) -> None:
     assert draws[100] == [5] and len(draws[10]) > 1
 
 
-def test_the_order_of_work_changes_nothing(toy_model: Classifier) -> None:
+def test_order_of_work_does_not_matter(toy_model: Classifier) -> None:
     generator = np.random.default_rng(3)
     orders: list[Callable[[list[Assignment]], Assignment]] = [
         lambda queue: queue.pop(0),
@@ -445,7 +443,7 @@ def test_the_order_of_work_changes_nothing(toy_model: Classifier) -> None:
         assert keys[0] == keys[1]
 
 
-def test_attackers_are_added_where_settings_are_confirmed(toy_model: Classifier) -> None:
+def test_adds_attackers_to_confirmed_settings(toy_model: Classifier) -> None:
     given = suite((), confirmed=1, attackers=2).until_decided(1.0, 9)
     found, _ = carry_out(given, toy_model, noisy(1.0))
     for labels in (10, 100):
@@ -454,7 +452,7 @@ def test_attackers_are_added_where_settings_are_confirmed(toy_model: Classifier)
     assert metrics.decide(found, "defended", 1.0).cells[0].draws == 9
 
 
-def test_a_suite_keeps_its_digest_and_says_what_it_decides() -> None:
+def test_suite_keeps_its_digest_and_states_its_limit() -> None:
     plain, deciding = suite(), suite().until_decided(1.0)
     assert replace(deciding, until=None, name=plain.name).digest == plain.digest
     assert len({plain.digest, deciding.digest, suite().until_decided(2.0).digest}) == 3

@@ -44,7 +44,7 @@ def gain(closed: Tensor, opened: Tensor) -> float:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_held_direction_reads_the_same_for_all_samples(axis: int) -> None:
+def test_held_direction_is_constant_over_samples(axis: int) -> None:
     generator = torch.Generator().manual_seed(0)
     mean, read, write = torch.randn(3, 6, generator=generator)
     write = write / (read @ write)
@@ -59,7 +59,7 @@ def test_a_held_direction_reads_the_same_for_all_samples(axis: int) -> None:
 
 
 @pytest.mark.parametrize("values", [torch.arange(12).view(2, 6), torch.ones(0, 6)])
-def test_whole_numbers_and_nothing_have_no_direction(values: Tensor) -> None:
+def test_integers_and_empty_tensors_are_not_held(values: Tensor) -> None:
     held = HeldDirection(torch.ones(6), torch.ones(6), torch.ones(6))
     assert held(values) is values
 
@@ -78,7 +78,7 @@ def list_of(layers: nn.Module, axes: dict[int, int] | None = None) -> dict[int, 
 
 
 @pytest.mark.parametrize("width", [4, 300])
-def test_a_direction_is_the_linear_discriminant(width: int) -> None:
+def test_direction_is_the_linear_discriminant(width: int) -> None:
     with seeded(0):
         layer = nn.Linear(WIDTH, width)
     held = list_of(layer)[0]
@@ -99,7 +99,7 @@ class Turned(nn.Module):
         return torch.relu(inputs.T + 10.0).T
 
 
-def test_a_direction_is_found_along_the_axis_of_the_samples() -> None:
+def test_finds_directions_along_the_sample_axis() -> None:
     found = list_of(Turned(), dict.fromkeys(range(3), 1))
     assert {number: held.axis for number, held in found.items()} == {0: 1, 1: 1, 2: 1, 3: 0}
     assert all(len(held.mean) == WIDTH for held in found.values())
@@ -119,14 +119,14 @@ class Odd(nn.Module):
         return inputs
 
 
-def test_what_has_no_direction_is_left_out() -> None:
+def test_skips_calls_without_a_direction() -> None:
     left_out = {"long", "repeat", "where", "zeros_like", "exp", "sin"}
     assert left_out <= {name for some in (KNOWN, OTHERS) for name in names_of(Odd(), some)}
     found = {names_of(Odd(), KNOWN)[number] for number in list_of(Odd())}
     assert found & left_out == set()
 
 
-def test_of_texts_only_what_has_a_width_of_its_own_has_a_direction() -> None:
+def test_directions_in_texts_need_a_fixed_width() -> None:
     known, others = (torch.arange(first, first + 40).view(20, 2) % 30 for first in (0, 7))
     layers = nn.Sequential(nn.Embedding(30, 6), nn.Flatten())
     model = Classifier(layers, nn.Linear(12, CLASSES)).eval()
@@ -192,7 +192,7 @@ def leave_out(patch: pytest.MonkeyPatch, *looks: str) -> None:
 
 @pytest.mark.parametrize("sharpness", [3.0, 100.0])
 @pytest.mark.parametrize("idle", [0, 60])
-def test_a_switch_is_opened_whether_hard_or_soft(
+def test_opens_hard_and_soft_switches(
     sharpness: float, idle: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_out(monkeypatch, "list_detours", "list_fronts")
@@ -211,7 +211,7 @@ def test_a_switch_is_opened_whether_hard_or_soft(
     assert len(gates.held) <= 2, "few neighbours are held, not their whole group"
 
 
-def test_an_ordinary_network_has_no_gate() -> None:
+def test_ordinary_network_has_no_gate() -> None:
     model = make(lambda: nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU()))
     gates = find_gates(model, KNOWN, OTHERS, gain)
     assert gates.names == ()
@@ -225,7 +225,7 @@ def test_directions_that_gain_too_little_are_not_held(monkeypatch: pytest.Monkey
     assert find_gates(model, KNOWN, OTHERS, lambda *_: search.LEAST_OF_DIRECTIONS + 0.01).names
 
 
-def test_nothing_is_held_that_the_desirable_task_needs() -> None:
+def test_holds_nothing_that_the_desirable_task_needs() -> None:
     """A switch whose score is also what tells the desirable classes apart stays shut."""
     with seeded(0):
         model = Classifier(nn.Sequential(nn.Linear(WIDTH, WIDTH)), nn.Linear(WIDTH, CLASSES)).eval()
@@ -236,7 +236,7 @@ def test_nothing_is_held_that_the_desirable_task_needs() -> None:
     assert (after - logits).norm() <= search.KEPT * (logits - logits.mean(0)).norm()
 
 
-def test_gates_are_held_in_the_order_in_which_they_were_found() -> None:
+def test_holds_gates_in_the_order_found() -> None:
     ones, twos = (HeldUnits(torch.full((4,), value), torch.ones(4).bool()) for value in (1.0, 2.0))
     first, second = Gates({0: (ones,)}, ("a",)), Gates({0: (twos,), 3: (ones,)}, ("b", "a"))
     both = first.with_more(second)
@@ -291,7 +291,7 @@ class Places:
         return float((opened - closed)[:, 0].mean())
 
 
-def test_what_spoils_the_desirable_task_is_left_out_of_its_group(
+def test_group_drops_members_that_spoil_the_desirable_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(search, "MOST_GROUPS", 1)
@@ -300,7 +300,7 @@ def test_what_spoils_the_desirable_task_is_left_out_of_its_group(
     assert some.search(places).names == ("5",)
 
 
-def test_a_group_is_narrowed_to_what_gains_and_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_group_is_narrowed_to_useful_members(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "MOST_GROUPS", 1)
     some = Places()
     assert some.search([some.hold(at, float(at == 5)) for at in range(8)]).names == ("5",)
@@ -312,7 +312,7 @@ def test_a_group_is_narrowed_to_what_gains_and_keeps(monkeypatch: pytest.MonkeyP
     assert some.search(places).names == tuple("01234567")
 
 
-def test_the_search_goes_on_from_what_is_held() -> None:
+def test_search_continues_from_held_gates() -> None:
     some = Places()
     found = some.search([some.hold(at, {2: 1.0, 5: 0.5}.get(at, 0.0)) for at in range(8)])
     assert found.names == ("2", "5")
@@ -320,7 +320,7 @@ def test_the_search_goes_on_from_what_is_held() -> None:
 
 
 @pytest.mark.parametrize("units_gain", [0.5, 2.0])
-def test_what_gains_most_is_held_first(units_gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_holds_the_largest_gain_first(units_gain: float, monkeypatch: pytest.MonkeyPatch) -> None:
     some = Places()
     direction, units = some.hold(1, 1.0), some.hold(2, units_gain)
     monkeypatch.setattr(search, "MOST_GATES", 1)
@@ -331,7 +331,7 @@ def test_what_gains_most_is_held_first(units_gain: float, monkeypatch: pytest.Mo
     assert found.names == (("1",) if units_gain < 1.0 else ("2",))
 
 
-def test_desirable_inputs_that_are_sorted_by_class_are_all_looked_at() -> None:
+def test_looks_at_all_classes_of_sorted_inputs() -> None:
     some = Places()
     inputs, labels = draw(300, 1.0, 5)
     held = HeldUnits(torch.zeros(WIDTH), torch.ones(WIDTH).bool())
@@ -354,7 +354,7 @@ class Graded(nn.Module):
         return inputs
 
 
-def test_units_are_listed_from_the_most_suspicious_on() -> None:
+def test_lists_the_most_suspicious_units_first() -> None:
     model = make(Graded)
     with torch.no_grad():
         found = list_units(Watched(model, Gates(), KNOWN, OTHERS, {}))

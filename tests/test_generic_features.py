@@ -19,7 +19,7 @@ from rootbound.training import Recipe, accuracy
 SHORT = Recipe(epochs=3, batch_size=30, learning_rate=1e-2)
 
 
-def test_features_come_from_the_other_data_alone(
+def test_features_come_only_from_the_other_data(
     toy_tasks: TaskPair, toy_model: Classifier, toy_folder: Path
 ) -> None:
     method = GenericFeatures(SHORT, str(toy_folder))
@@ -31,13 +31,13 @@ def test_features_come_from_the_other_data_alone(
     assert accuracy(first, toy_tasks.desirable.test) > 0.8
 
 
-def test_data_that_are_not_there(toy_tasks: TaskPair, toy_model: Classifier) -> None:
+def test_refuses_missing_data(toy_tasks: TaskPair, toy_model: Classifier) -> None:
     with pytest.raises(InputError, match="data set"):
         GenericFeatures(SHORT, "nowhere").fit(toy_model, toy_tasks)
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_it_is_a_line_and_no_method(
+def test_generic_features_are_a_line_and_no_method(
     toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert GenericFeatures.__name__ == GENERIC

@@ -86,7 +86,7 @@ def run(model: Classifier, tasks: TaskPair, *attacks: Attack, steps: int = 12) -
     return attack(Subject("defended", "x", 0, model), tasks.undesirable, suite)
 
 
-def test_every_trial_is_a_record_and_one_of_a_family_is_judged(
+def test_every_trial_is_a_record_and_one_per_family_is_judged(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     records = attack(Subject("defended", "x", 0, toy_model), toy_tasks.undesirable, toy_suite)
@@ -102,7 +102,7 @@ def test_every_trial_is_a_record_and_one_of_a_family_is_judged(
     assert all(list(record.steps) == sorted(set(record.steps)) for record in records)
 
 
-def test_same_seed_same_records(
+def test_same_seed_gives_the_same_records(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     def numbers() -> list[tuple[object, ...]]:
@@ -133,9 +133,7 @@ def test_labels_validation_and_test_never_mix(toy_tasks: TaskPair) -> None:
         assert int(drawn.validation.labels.bincount().min()) >= 1
 
 
-def test_an_attack_is_given_no_labels_but_its_own(
-    toy_model: Classifier, toy_tasks: TaskPair
-) -> None:
+def test_attack_sees_only_its_own_labels(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     SEEN.clear()
     task, suite = toy_tasks.undesirable, Suite("spy", (Spy(),), (Budget(5, 3),))
     attack(Subject("defended", "x", 0, toy_model), task, suite)
@@ -148,7 +146,7 @@ def test_an_attack_is_given_no_labels_but_its_own(
     assert not bool(seen.unlabelled.labels.any())
 
 
-def test_another_attacker_has_other_labels(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_each_attacker_has_other_labels(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     SEEN.clear()
     task, suite = toy_tasks.undesirable, Suite("spy", (Spy(),), (Budget(5, 3),))
     (assignment,) = screen(Subject("defended", "x", 0, toy_model), suite)
@@ -180,7 +178,7 @@ def test_each_attacker_meets_scratch_weights_of_its_own(
     assert [one.weights for (one,) in met] == weights
 
 
-def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:
+def test_attack_leaves_the_model_unchanged(toy_tasks: TaskPair) -> None:
     """Weights, running statistics and mode; whatever part of it is trained."""
     model = batch_norm_cnn(classes=3, shape=(1, 16, 16)).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -193,7 +191,7 @@ def test_an_attacked_model_stays_as_it_was(toy_tasks: TaskPair) -> None:
     assert not any(module.training for module in model.modules())
 
 
-def test_a_prediction_moves_no_statistics(toy_tasks: TaskPair) -> None:
+def test_prediction_does_not_change_statistics(toy_tasks: TaskPair) -> None:
     model = batch_norm_cnn(classes=3, shape=(1, 16, 16)).train()
     before = {name: value.clone() for name, value in model.named_buffers()}
     predict(model, toy_tasks.undesirable.test)
@@ -201,7 +199,7 @@ def test_a_prediction_moves_no_statistics(toy_tasks: TaskPair) -> None:
     assert model.training
 
 
-def test_a_trial_finds_the_same_alone_and_after_another(
+def test_trial_does_not_depend_on_earlier_trials(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     first, second = FineTune(None, "kept", "adam", 1e-2), FineTune(None, "kept", "sgd", 0.05)
@@ -214,7 +212,7 @@ def test_a_trial_finds_the_same_alone_and_after_another(
     assert bare[0] == bare[1]
 
 
-def test_each_of_several_trials_has_its_own_score() -> None:
+def test_each_trial_has_its_own_score() -> None:
     data = Data(torch.zeros(4, 1), torch.tensor([0, 1, 2, 0]))
     # Answers of two trials side by side: the one always says 0, the other always 1.
     several = nn.Linear(1, 6)
@@ -229,7 +227,7 @@ def test_each_of_several_trials_has_its_own_score() -> None:
 
 
 @pytest.mark.parametrize("broken", ["validation", "curve"])
-def test_a_trial_fails_by_what_the_attacker_sees(broken: str) -> None:
+def test_trial_fails_on_what_the_attacker_sees(broken: str) -> None:
     """Outputs that are not finite on test samples alone are not the attacker's to know."""
     fine, wrong = (Data(torch.full((4, 1), one), torch.zeros(4).long()) for one in (1.0, 3e38))
     drawn = Draw(fine, wrong if broken == "validation" else fine,
@@ -240,7 +238,7 @@ def test_a_trial_fails_by_what_the_attacker_sees(broken: str) -> None:
     assert (found.error is not None) == (broken == "validation")
 
 
-def test_both_halves_hold_every_class_whatever_the_order() -> None:
+def test_halves_hold_every_class_in_any_order() -> None:
     says_first = nn.Linear(1, 2)
     with torch.no_grad():
         says_first.bias.copy_(torch.tensor([1.0, 0.0]) - says_first.weight[:, 0])
@@ -251,7 +249,7 @@ def test_both_halves_hold_every_class_whatever_the_order() -> None:
         assert found.accuracy == 0.5
 
 
-def test_curves_are_of_some_test_samples_and_accuracies_of_all(
+def test_curves_use_some_test_samples_and_accuracies_all(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rootbound.evaluation.harness.CURVE_SAMPLES", 7)
@@ -261,7 +259,7 @@ def test_curves_are_of_some_test_samples_and_accuracies_of_all(
     assert all(7 * point == pytest.approx(round(7 * point), abs=1e-4) for point in record.test)
 
 
-def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: TaskPair) -> None:
+def test_every_arm_gets_the_same_labels_and_seeds_differ(toy_tasks: TaskPair) -> None:
     task, budget = toy_tasks.undesirable, Budget(5, 1)
     first, again, other = (
         draw_labels(task, task.test, budget, seed).train.inputs for seed in (0, 0, 1)
@@ -272,7 +270,7 @@ def test_labels_are_the_same_for_every_arm_and_differ_between_seeds(toy_tasks: T
     assert torch.equal(first, longer), "more steps are no other labels"
 
 
-def test_every_arm_begins_with_the_same_new_head(
+def test_every_arm_starts_from_the_same_new_head(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     HEADS.clear()
@@ -288,7 +286,7 @@ def test_every_arm_begins_with_the_same_new_head(
     assert draws[0] == draws[1] == draws[2]
 
 
-def test_trials_that_are_trained_together_share_what_they_cost(
+def test_trials_trained_together_share_their_cost(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     rates = (0.01, 0.1, 0.03, 0.3)
@@ -311,7 +309,7 @@ def test_trials_that_are_trained_together_share_what_they_cost(
         ("nan", "outputs are not finite at step 10"),
     ],
 )
-def test_a_failed_trial_is_a_record_not_a_crash(
+def test_failed_trial_is_a_record_not_a_crash(
     what: str, reason: str, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     failed, fine = run(toy_model, toy_tasks, Scripted(what), Scripted("fine"))
@@ -334,7 +332,7 @@ class Refuses(nn.Module):
         return inputs
 
 
-def test_a_network_that_refuses_a_sample_is_a_failed_record(
+def test_network_that_refuses_a_sample_gives_a_failed_record(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the frozen part, or when all test samples are judged: the curve has not that one."""
@@ -358,7 +356,7 @@ class Closed(nn.Module):
         return inputs
 
 
-def test_a_network_that_refuses_gradients_is_probed_all_the_same(
+def test_network_that_refuses_gradients_is_still_probed(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     blocks = [nn.Sequential(Closed(), toy_model.blocks[0]), *toy_model.blocks[1:]]
@@ -372,7 +370,7 @@ def test_a_network_that_refuses_gradients_is_probed_all_the_same(
     assert all(one.accuracy is not None for one in probed)
 
 
-def test_a_number_of_labels_is_asked_for_once() -> None:
+def test_refuses_a_repeated_number_of_labels() -> None:
     """A record says how many labels there were, but not how many steps there could have been."""
     budgets = Budget(10, 4), Budget(None, 4), Budget(None, 8)
     wanted = "budgets with different numbers of labels; got 10, all, all; leave one of them out"
@@ -380,7 +378,7 @@ def test_a_number_of_labels_is_asked_for_once() -> None:
         Suite("twice", (Scripted(),), budgets)
 
 
-def test_an_attack_is_asked_for_once() -> None:
+def test_refuses_a_repeated_attack() -> None:
     """Twice the same would be taken for a bundle of two that train together."""
     with pytest.raises(InputError, match=r"each attack once; got Scripted\(what='raise'\) twice"):
         Suite("twice", (Scripted(), Scripted("fine"), Scripted()), (Budget(None, 4),))
@@ -390,7 +388,7 @@ def test_an_attack_is_asked_for_once() -> None:
     assert (more.attacks, more.adaptive) == ((Scripted(), Scripted("fine")), 1)
 
 
-def test_one_diverging_trial_does_not_spoil_those_trained_with_it(
+def test_diverging_trial_does_not_spoil_its_companions(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     wild, calm = run(toy_model, toy_tasks, LastLayer("sgd", 1e38), LastLayer("sgd", 0.1))
@@ -410,7 +408,7 @@ def test_selection_follows_validation_and_ties_go_to_the_later_step(
     assert record.accuracy == pytest.approx(1 / 3)
 
 
-def test_the_step_is_chosen_on_validation_whatever_the_test_samples_say() -> None:
+def test_step_is_selected_on_validation_only() -> None:
     def samples(label: int) -> Data:
         return Data(torch.zeros(6, 1), torch.full((6,), label))
 
@@ -422,7 +420,7 @@ def test_the_step_is_chosen_on_validation_whatever_the_test_samples_say() -> Non
     assert found.score_selected(samples(1)) == FinalScore(1.0, 1.0, (1.0, 1.0))
 
 
-def test_the_model_is_that_of_the_selected_step_though_its_training_went_on() -> None:
+def test_keeps_the_model_of_the_selected_step() -> None:
     data = Data(torch.zeros(6, 1), torch.ones(6).long())
     model = Constant(0)
 
@@ -439,11 +437,11 @@ def test_the_model_is_that_of_the_selected_step_though_its_training_went_on() ->
 @pytest.mark.parametrize(
     ("steps", "expected"), [(1, {1}), (3, {3}), (60, {3, 10, 32, 60}), (100, {3, 10, 32, 100})]
 )
-def test_checkpoints(steps: int, expected: set[int]) -> None:
+def test_lists_checkpoints(steps: int, expected: set[int]) -> None:
     assert list_checkpoints(steps) == expected
 
 
-def test_more_labels_than_there_are(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_refuses_more_labels_than_exist(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     suite = Suite("greedy", (LastLayer(),), (Budget(1000, 5),))
     with pytest.raises(InputError, match="more than 1000 samples of every class"):
         attack(Subject("defended", "x", 0, toy_model), toy_tasks.undesirable, suite)

@@ -51,12 +51,12 @@ ONE_DRAW = Estimate(17.0, -math.inf, math.inf, 1)
         ([], "no verdict"),
     ],
 )
-def test_the_word_is_one_that_the_intervals_support(gains: list[Estimate], word: str) -> None:
+def test_intervals_support_the_word(gains: list[Estimate], word: str) -> None:
     assert judge_head_start(dict(enumerate(gains))) == word
     assert word in MEANINGS
 
 
-def test_every_attack_of_every_suite_has_a_name_for_people() -> None:
+def test_every_attack_has_a_readable_name() -> None:
     families = {attack.family for suite in SUITES.values() for attack in suite.attacks}
     families |= {
         attack.family for method in METHODS.values() for attack in method().adaptive_attacks()
@@ -69,21 +69,21 @@ def test_every_attack_of_every_suite_has_a_name_for_people() -> None:
 
 
 @pytest.mark.parametrize("kind", list(KNOWING))
-def test_the_attack_that_knows_a_method_is_called_so(kind: str) -> None:
+def test_names_attacks_that_know_the_method(kind: str) -> None:
     known = [attack.family for attack in METHODS[kind]().adaptive_attacks()]
     assert "the attack that knows the method" in [describe_attack(one, kind) for one in known]
     other = next(name for name in KNOWING if name != kind)
     assert "the attack that knows the method" not in [describe_attack(one, other) for one in known]
 
 
-def test_one_attack_is_named_and_the_others_are_counted() -> None:
+def test_names_one_attack_and_counts_the_others() -> None:
     names = ["all layers", "last 2 layers", "probe, all blocks"]
     assert describe_attacks(names[:1]) == "fine-tuning all layers"
     assert describe_attacks(names[:2]) == "fine-tuning all layers, and 1 other attack"
     assert describe_attacks(names) == "fine-tuning all layers, and 2 other attacks"
 
 
-def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
+def test_no_good_word_where_the_gate_would_not_pass() -> None:
     golden = Evaluation.load(GOLDEN)
     # Whoever starts from scratch does as well, to the last sample.
     few = replace(golden, records=tuple(
@@ -122,7 +122,7 @@ def test_no_good_word_where_the_gate_would_not_say_that_it_holds() -> None:
             assert {"Plain", "scratch", "BestResponse (unreliable)"} <= shown, name
 
 
-def test_no_good_word_where_nothing_was_measured_with_some_labels() -> None:
+def test_no_good_word_with_missing_label_counts() -> None:
     golden = Evaluation.load(GOLDEN)
     even = replace(
         golden,
@@ -157,7 +157,7 @@ def with_desirable(evaluation: Evaluation, accuracy: float) -> Evaluation:
         for one in evaluation.trainings))  # fmt: skip
 
 
-def test_the_facts_are_those_of_their_arms() -> None:
+def test_facts_are_about_the_right_arms() -> None:
     first = show_first(by_hand.evaluation(public=True))
     assert (first.heading, first.word) == ("Head start from the weights of Good", "small")
     assert first.others == ("large for Weak",)
@@ -178,12 +178,12 @@ def test_the_facts_are_those_of_their_arms() -> None:
     ("accuracy", "text"),
     [(0.977, "0.30 points"), (0.98, "0.00 points"), (0.985, "none")],
 )
-def test_a_small_price_is_a_price(accuracy: float, text: str) -> None:
+def test_small_price_is_shown(accuracy: float, text: str) -> None:
     price, *_ = show_first(with_desirable(by_hand.evaluation(), accuracy)).facts
     assert price.text == text
 
 
-def test_the_most_important_flag_is_named_whichever_arm_it_is_about() -> None:
+def test_names_the_most_important_flag_of_any_arm() -> None:
     unseen = by_hand.evaluation(one_block={"Good": 3, "Weak": 3})
     worst = replace(unseen, trainings=tuple(
         replace(one, desirable_accuracy=0.3) if one.arm == "defended" else one
@@ -200,7 +200,7 @@ def test_the_most_important_flag_is_named_whichever_arm_it_is_about() -> None:
     assert flag.title == "Most important flag" and flag.text.endswith(" (scratch)")
 
 
-def test_the_best_is_who_leaves_least_and_not_who_varies_most() -> None:
+def test_best_method_leaves_least_not_varies_most() -> None:
     run = by_hand.evaluation()
     # 2.5 points on average, in an interval from far below zero.
     varied = tuple(
@@ -220,7 +220,7 @@ def test_the_best_is_who_leaves_least_and_not_who_varies_most() -> None:
     assert best is not None and best.method == "Good"
 
 
-def test_a_control_is_never_the_best() -> None:
+def test_control_is_never_the_best() -> None:
     run = by_hand.evaluation()
     control = replace(run, trainings=tuple(
         replace(one, settings=Configuration(GENERIC, {})) if one.method == "Good" else one
@@ -229,7 +229,7 @@ def test_a_control_is_never_the_best() -> None:
     assert best is not None and best.method == "Weak"
 
 
-def test_sentences_have_the_numbers_of_their_arms() -> None:
+def test_sentences_hold_the_numbers_of_the_right_arms() -> None:
     exact, kept, gains, beside = describe_run(by_hand.evaluation(public=True))
     assert exact == (
         "Solved exactly, a new last layer for dogs reaches 55.0 % (54.5 to 55.5) on the model "
@@ -255,7 +255,7 @@ def test_sentences_have_the_numbers_of_their_arms() -> None:
     )
 
 
-def test_what_differs_is_seeds_where_models_were_trained_and_draws_on_a_given_one() -> None:
+def test_trained_models_vary_by_seed_and_given_ones_by_draw() -> None:
     trained = Evaluation.load(GOLDEN)
     models = tuple(replace(one, settings="as given") for one in trained.trainings)
     given = replace(trained, trainings=models)

@@ -47,7 +47,9 @@ def test_help_fits_on_a_screen(command: str, capsys: pytest.CaptureFixture[str])
 
 
 @each
-def test_both_name_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_and_long_help_name_every_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     brief, full = said(capsys, command, "--help"), said(capsys, command, "--help-all")
     assert said(capsys, command, "-h") == brief
     for one in options(command):
@@ -57,9 +59,7 @@ def test_both_name_every_option(command: str, capsys: pytest.CaptureFixture[str]
 
 
 @each
-def test_everything_is_said_of_every_option(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_long_help_explains_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     full = " ".join(said(capsys, command, "--help-all").split())
     for one in options(command):
         assert one.text.removesuffix(".") in full
@@ -67,7 +67,7 @@ def test_everything_is_said_of_every_option(
 
 
 @each
-def test_a_default_is_said_once_and_in_words(
+def test_help_states_each_default_once_in_words(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for asked in ("--help", "--help-all"):
@@ -77,14 +77,14 @@ def test_a_default_is_said_once_and_in_words(
             assert entry.count("(default:") <= 1, entry
 
 
-def test_defaults_of_a_group_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_group_defaults_match_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "(default: quick-2)" in said(capsys, "audit", "--help")
     assert "(default: demo-2)" in said(capsys, "demo", "--help")
     assert re.search(r"--seed SEED +Seed .* \(default: 0\)\.", said(capsys, "train", "--help-all"))
     assert "(default: 10)." in said(capsys, "train", "--help-all")
 
 
-def test_defaults_that_are_told_in_words_are_those_that_are_taken() -> None:
+def test_worded_defaults_match_the_real_ones() -> None:
     text = {one.flag: one.text for one in options("audit")}
     assert f"the model's own, or {SHARE})" in text["--holdout"]
     assert f"the model's own, or {Layout.length})" in text["--length"]
@@ -97,7 +97,7 @@ def test_defaults_that_are_told_in_words_are_those_that_are_taken() -> None:
     assert few == ten - 1 and len(set(more)) == 1
 
 
-def test_examples_are_commands_with_options_that_there_are() -> None:
+def test_examples_use_existing_options() -> None:
     for command in COMMANDS:
         flags = {one.flag for one in options(command)}
         for example in getattr(load_command(command), "EXAMPLES", ()):
@@ -105,15 +105,13 @@ def test_examples_are_commands_with_options_that_there_are() -> None:
             assert set(re.findall(r"--[a-z-]+", example)) <= flags, example
 
 
-def test_a_misspelt_option_is_told_of_the_longer_help(capsys: pytest.CaptureFixture[str]) -> None:
+def test_misspelt_option_points_to_the_long_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "x", "--help-al"]) == 2
     assert "--help-all" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_help_of_a_method_explains_each_of_its_settings(
-    method: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_method_help_explains_each_setting(method: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, "train", "--method.help", method)
     assert text == said(capsys, "train", f"--method.help={method}")
     assert text.startswith(f"{method}: ")
@@ -128,7 +126,7 @@ def test_the_help_of_a_method_explains_each_of_its_settings(
             assert len(entry.split()) > 4, entry
 
 
-def test_the_help_of_a_method_of_ones_own(
+def test_method_help_works_for_user_methods(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "own.py"
@@ -148,7 +146,7 @@ def test_the_help_of_a_method_of_ones_own(
 
 
 @pytest.mark.parametrize("named", ["BestRespons", "own.py:Nothing", f"{__file__}:narrow"])
-def test_help_of_what_is_no_method(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_method_help_refuses_other_classes(named: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--method.help", named]) != 0
     said_of_it = capsys.readouterr().err
     assert said_of_it.count("\n") == 1 and "expected" in said_of_it

@@ -61,7 +61,7 @@ def hostile() -> Evaluation:
     )
 
 
-def test_every_page_shows_names_as_words(tmp_path: Path) -> None:
+def test_every_page_escapes_names(tmp_path: Path) -> None:
     evaluation = hostile()
     evaluation.save(tmp_path)
     write(tmp_path)
@@ -83,7 +83,7 @@ def test_every_page_shows_names_as_words(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_signs_of_control_do_not_break_a_drawing(tmp_path: Path) -> None:
+def test_control_characters_do_not_break_a_drawing(tmp_path: Path) -> None:
     odd = "a\x00b\x1bc\td"
 
     def named(one: Any) -> Any:
@@ -105,7 +105,7 @@ def test_signs_of_control_do_not_break_a_drawing(tmp_path: Path) -> None:
         ElementTree.parse(drawing)
 
 
-def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_class_with_an_undecodable_name(tmp_path: Path) -> None:
     """Records, reports and cards could not be written with it."""
     for name in (b"caf\xe9", b"dog"):
         folder = tmp_path / "zoo" / os.fsdecode(name)
@@ -132,7 +132,7 @@ def origin() -> Origin:
     ],
     ids=["shape", "name", "nan", "infinite"],
 )
-def test_a_file_of_ours_with_other_weights_is_refused(
+def test_refuses_our_file_with_other_weights(
     damage: Any, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "m.safetensors"
@@ -146,7 +146,7 @@ def test_a_file_of_ours_with_other_weights_is_refused(
     assert said in written and len(written.splitlines()) == 1
 
 
-def test_a_head_of_ten_gigabytes_is_not_read(tmp_path: Path) -> None:
+def test_refuses_a_ten_gigabyte_header(tmp_path: Path) -> None:
     """The file is as long as it says, though nearly all of it is a hole."""
     path, size = tmp_path / "m.safetensors", 10 * 2**30
     with path.open("wb") as file:
@@ -156,7 +156,7 @@ def test_a_head_of_ten_gigabytes_is_not_read(tmp_path: Path) -> None:
         load_checkpoint(str(path))
 
 
-def test_one_corrupt_image_among_thousands_is_named(tmp_path: Path) -> None:
+def test_names_one_corrupt_image_among_thousands(tmp_path: Path) -> None:
     pixels = np.zeros((4, 4), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "one.png")
     content = (tmp_path / "one.png").read_bytes()
@@ -191,7 +191,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_without_room_a_model_is_not_half_written(
+def test_full_disk_leaves_no_partial_model(
     full_disk: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
@@ -202,7 +202,7 @@ def test_without_room_a_model_is_not_half_written(
     assert not list(full_disk.iterdir())
 
 
-def test_without_room_a_data_set_is_not_half_decoded(
+def test_full_disk_leaves_no_partial_data_set(
     full_disk: Path, toy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Claimed:

@@ -69,7 +69,7 @@ def cache(tmp_path: Path) -> dict[str, str]:
     ("revision", "expected"),
     [(None, "main"), ("v2", "v2"), (COMMITS["v2"], "v2"), ("main", "main")],
 )
-def test_a_revision_of_the_hub(
+def test_loads_a_revision_from_the_hub(
     revision: str | None, expected: str, cache: dict[str, str], tmp_path: Path
 ) -> None:
     module = network()
@@ -99,7 +99,7 @@ def keep_as_torch_does(state: dict[str, Tensor], folder: Path, shards: int) -> N
 
 @pytest.mark.parametrize("shards", [1, 2])
 @pytest.mark.parametrize("has_both", [False, True])
-def test_what_torch_wrote_is_fetched_where_there_is_nothing_else(
+def test_falls_back_to_torch_files(
     has_both: bool, shards: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = network(5)
@@ -123,13 +123,13 @@ def test_what_torch_wrote_is_fetched_where_there_is_nothing_else(
     assert bool(list((tmp_path / "here").glob("*.bin"))) != has_both
 
 
-def test_a_revision_that_is_not_there(cache: dict[str, str], tmp_path: Path) -> None:
+def test_refuses_a_missing_revision(cache: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a model of the hub at me/it"):
         load("me/it", network(), revision="v3", cache_dir=tmp_path / "hub", local_files_only=True)
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_network_of_a_user_comes_back(half: bool, tmp_path: Path) -> None:
+def test_loads_a_users_network(half: bool, tmp_path: Path) -> None:
     trained, module = network(0).eval(), network(1)
     digest = publish(Classifier.wrap(trained), tmp_path / "out")
     model = load(tmp_path / "out", module.half() if half else module, fresh=drawn)
@@ -150,7 +150,7 @@ def test_a_network_of_a_user_comes_back(half: bool, tmp_path: Path) -> None:
     ],
     ids=["none", "another", "with another head"],
 )
-def test_a_network_that_is_not_the_one(
+def test_refuses_another_network(
     module: nn.Module | None, options: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     publish(Classifier.wrap(network()), tmp_path / "out")
@@ -160,7 +160,7 @@ def test_a_network_that_is_not_the_one(
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_a_card_of_other_weights_is_not_believed(own: bool, tmp_path: Path) -> None:
+def test_refuses_a_card_of_other_weights(own: bool, tmp_path: Path) -> None:
     model = Classifier.wrap(network()) if own else shallow_cnn(3, SHAPE)
     publish(model, tmp_path / "out")
     (tmp_path / "out" / CARD).write_text(json.dumps({"weights_sha256": "0" * 64}))
@@ -168,15 +168,13 @@ def test_a_card_of_other_weights_is_not_believed(own: bool, tmp_path: Path) -> N
         load(tmp_path / "out", network() if own else None)
 
 
-def test_an_option_that_the_hub_has_not(tmp_path: Path) -> None:
+def test_refuses_an_unknown_hub_option(tmp_path: Path) -> None:
     publish(shallow_cnn(3, SHAPE), tmp_path / "out")
     with pytest.raises(TypeError, match="revison"):
         load(tmp_path / "out", revison="v2")
 
 
-def test_folders_need_no_library_of_the_hub(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folders_need_no_hub_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     publish(shallow_cnn(3, SHAPE), tmp_path / "out")
     load(tmp_path / "out")
@@ -185,9 +183,7 @@ def test_folders_need_no_library_of_the_hub(
             send()
 
 
-def test_what_is_sent_is_named_as_the_hub_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_uploads_under_the_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     api = create_autospec(huggingface_hub.HfApi)  # takes what the library takes, and no more
     monkeypatch.setattr(huggingface_hub, "HfApi", api)
     with pytest.raises(InputError, match=CARD):

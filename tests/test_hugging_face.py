@@ -52,7 +52,7 @@ def labels(count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_folder_of_parquet_comes_as_it_is(channels: int, tmp_path: Path) -> None:
+def test_reads_a_parquet_folder(channels: int, tmp_path: Path) -> None:
     folder = parquet(
         tmp_path / "zoo", img=lambda count: pictures(pixels(count, channels)), label=labels
     )
@@ -65,7 +65,7 @@ def test_a_folder_of_parquet_comes_as_it_is(channels: int, tmp_path: Path) -> No
     assert abs(float(inputs.mean())) < 1e-4 and abs(float(inputs.std()) - 1) < 1e-4
 
 
-def test_a_folder_of_images_a_class(tmp_path: Path) -> None:
+def test_reads_a_folder_of_images_per_class(tmp_path: Path) -> None:
     for part, count in (("train", 4), ("test", 2)):
         for number, name in enumerate(CLASSES):
             (tmp_path / "zoo" / part / name).mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_a_folder_of_images_a_class(tmp_path: Path) -> None:
     assert torch.equal(found.test.inputs[:2], pixels(4, size=5)[:2])
 
 
-def test_photographs_in_the_projects_data_folder() -> None:
+def test_reads_photographs_of_the_data_folder() -> None:
     folder = Path(__file__).parents[2] / "shared" / "data" / "cifar10"
     if not folder.is_dir():
         pytest.skip("the folder of development data is not here")
@@ -91,27 +91,27 @@ def refused(folder: Path | str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_images_of_several_sizes(tmp_path: Path) -> None:
+def test_refuses_images_of_several_sizes(tmp_path: Path) -> None:
     def mixed(count: int) -> list[Image.Image]:
         return [*pictures(pixels(count - 1)), *pictures(pixels(1, size=7))]
 
     refused(parquet(tmp_path / "zoo", img=mixed, label=labels), r"\(7, 7\) at row 11")
 
 
-def test_a_corrupt_image_is_named(tmp_path: Path) -> None:
+def test_names_a_corrupt_image(tmp_path: Path) -> None:
     def broken(count: int) -> list[Any]:
         return [*pictures(pixels(count - 1)), {"bytes": b"\x89PNG not quite", "path": None}]
 
     refused(parquet(tmp_path / "zoo", img=broken, label=labels), "readable image at row 11")
 
 
-def test_columns_that_are_not_there(tmp_path: Path) -> None:
+def test_refuses_missing_columns(tmp_path: Path) -> None:
     images: Callable[[int], list[Any]] = lambda count: pictures(pixels(count))  # noqa: E731
     refused(parquet(tmp_path / "a", img=images, number=labels), "one column of type ClassLabel")
     refused(parquet(tmp_path / "b", label=labels), "one column of strings")
 
 
-def test_without_a_part_to_be_judged_on(tmp_path: Path) -> None:
+def test_holds_out_a_test_part(tmp_path: Path) -> None:
     folder = parquet(tmp_path / "zoo", img=lambda n: pictures(pixels(n)), label=labels)
     (folder / "test.parquet").unlink()
     found = datasets.load(str(folder))
@@ -121,7 +121,7 @@ def test_without_a_part_to_be_judged_on(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_of_something_else(tmp_path: Path) -> None:
+def test_refuses_other_folders(tmp_path: Path) -> None:
     (tmp_path / "zoo").mkdir()
     (tmp_path / "zoo" / "code.py").write_text("raise SystemExit('executed')")
     refused(tmp_path / "zoo", "a data set that `datasets` can load")
@@ -129,7 +129,7 @@ def test_a_folder_of_something_else(tmp_path: Path) -> None:
     refused(tmp_path / "zoo", "a data set that `datasets` can load")
 
 
-def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_missing_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.import_module
 
     def absent(name: str, package: str | None = None) -> Any:

@@ -47,7 +47,7 @@ def folder(tmp_path: Path, toy: Dataset) -> Path:
 @pytest.mark.parametrize(
     ("suffix", "pack"), [("", bytes), (".gz", gzip.compress)], ids=["plain", "gzip"]
 )
-def test_whole_file_is_read(suffix: str, pack: Callable[[bytes], bytes]) -> None:
+def test_reads_a_whole_file(suffix: str, pack: Callable[[bytes], bytes]) -> None:
     digest = hashlib.md5(GOOD, usedforsecurity=False).hexdigest()
     values = read_bytes(pack(GOOD), suffix, digest)
     assert values.dtype == torch.uint8
@@ -92,23 +92,23 @@ def test_whole_file_is_read(suffix: str, pack: Callable[[bytes], bytes]) -> None
     ],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_damaged_file_is_refused(content: bytes, suffix: str) -> None:
+def test_refuses_a_damaged_file(content: bytes, suffix: str) -> None:
     with pytest.raises(InputError, match="fetch it again"):
         read_bytes(gzip.compress(content) if suffix else content, suffix)
 
 
-def test_wrong_digest_is_refused() -> None:
+def test_refuses_a_wrong_digest() -> None:
     with pytest.raises(InputError, match="with MD5 " + "0" * 32):
         read_bytes(GOOD, md5="0" * 32)
 
 
-def test_plain_file_named_gz_is_refused() -> None:
+def test_refuses_a_plain_file_named_gz() -> None:
     with pytest.raises(InputError, match="the file is damaged"):
         read_bytes(GOOD, ".gz")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 12, 0.5, -1, -4, -9])
-def test_gzip_that_ends_early_is_refused(kept: float) -> None:
+def test_refuses_a_truncated_gzip(kept: float) -> None:
     content = gzip.compress(header(4000) + bytes(i * i % 251 for i in range(4000)))
     end = int(kept * len(content)) if isinstance(kept, float) else int(kept)
     with pytest.raises(InputError):
@@ -117,7 +117,7 @@ def test_gzip_that_ends_early_is_refused(kept: float) -> None:
 
 @given(position=st.integers(10, 10_000), flip=st.integers(1, 255))
 @example(position=308, flip=32)
-def test_gzip_damaged_in_the_middle_never_reads_as_something_else(position: int, flip: int) -> None:
+def test_gzip_damaged_in_the_middle_never_misreads(position: int, flip: int) -> None:
     whole = gzip.compress(header(4000) + bytes(i * i % 251 for i in range(4000)))
     content = bytearray(whole)
     # After the ten bytes of the gzip header every bit is under a checksum, but for those that
@@ -130,19 +130,19 @@ def test_gzip_damaged_in_the_middle_never_reads_as_something_else(position: int,
     assert torch.equal(found, read_bytes(whole, ".gz"))
 
 
-def test_missing_file_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         idx.read(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("name", ["folder", "folder.gz"])
-def test_folder_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_refuses_a_folder_in_place_of_a_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     with pytest.raises(InputError, match="a readable IDX file"):
         idx.read(tmp_path / name)
 
 
-def test_more_than_the_limit_is_refused_before_it_is_parsed(
+def test_refuses_oversized_files_before_parsing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(idx, "LARGEST", 1000)
@@ -185,7 +185,7 @@ def test_any_bytes_named_gz_give_a_tensor_or_an_input_error(content: bytes) -> N
         read_bytes(content, ".gz")
 
 
-def test_folder_holds_what_was_written(toy_folder: Path, toy: Dataset) -> None:
+def test_folder_survives_a_round_trip(toy_folder: Path, toy: Dataset) -> None:
     loaded = idx_folder(toy_folder)
     for part in ("train", "test"):
         assert torch.equal(getattr(loaded, part).inputs, getattr(toy, part).inputs)
@@ -198,7 +198,7 @@ def test_folder_holds_what_was_written(toy_folder: Path, toy: Dataset) -> None:
     assert loaded.test.scaling == loaded.train.scaling, "the test images were looked at"
 
 
-def test_labels_that_begin_at_one_make_no_empty_class(folder: Path, toy: Dataset) -> None:
+def test_labels_starting_at_one_make_no_empty_class(folder: Path, toy: Dataset) -> None:
     for path in folder.glob("*labels*.gz"):
         content = gzip.decompress(path.read_bytes())
         head, labels = content[:8], content[8:]
@@ -232,7 +232,7 @@ def put(folder: Path, name: str, *shape: int) -> None:
         ("t10k-labels-idx1-ubyte", (119,), "as many labels as samples"),
     ],
 )
-def test_folder_of_files_that_do_not_fit_is_refused(
+def test_refuses_files_that_do_not_fit_together(
     folder: Path, name: str, shape: tuple[int, ...], expected: str
 ) -> None:
     put(folder, name, *shape)
@@ -240,14 +240,14 @@ def test_folder_of_files_that_do_not_fit_is_refused(
         idx_folder(folder)
 
 
-def test_folder_of_empty_files_is_refused(folder: Path) -> None:
+def test_refuses_empty_files(folder: Path) -> None:
     put(folder, IMAGES, 0, 16, 16)
     put(folder, LABELS, 0)
     with pytest.raises(InputError, match="at least one sample"):
         idx_folder(folder)
 
 
-def test_test_images_of_another_size_are_refused(folder: Path) -> None:
+def test_refuses_test_images_of_another_size(folder: Path) -> None:
     put(folder, "t10k-images-idx3-ubyte", 120, 15, 16)
     with pytest.raises(InputError, match="one shape"):
         idx_folder(folder).split([0, 1], [2, 3])
@@ -256,13 +256,13 @@ def test_test_images_of_another_size_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     "name", [IMAGES, LABELS, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 )
-def test_folder_without_a_file_is_refused(folder: Path, name: str) -> None:
+def test_refuses_a_folder_with_a_missing_file(folder: Path, name: str) -> None:
     (folder / f"{name}.gz").unlink()
     with pytest.raises(InputError, match=f"{name} or {name}.gz"):
         idx_folder(folder)
 
 
-def test_images_of_one_colour_are_refused(folder: Path) -> None:
+def test_refuses_images_of_one_colour(folder: Path) -> None:
     (folder / f"{IMAGES}.gz").write_bytes(gzip.compress(header(360, 16, 16) + b"\7" * 360 * 256))
     with pytest.raises(InputError, match="360 that are the same, from 7 to 7"):
         idx_folder(folder)

@@ -63,7 +63,7 @@ def refused(folder: Path, message: str, layout: Layout | None = None) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_every_image_is_where_it_belongs(zoo: Path) -> None:
+def test_every_image_gets_its_class(zoo: Path) -> None:
     found = load(zoo)
     assert (found.name, found.classes) == (zoo.name, NAMES)
     assert found.train.inputs[:, 0, 0, 0].tolist() == [
@@ -81,14 +81,14 @@ def test_hidden_folders_are_no_classes(zoo: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES[:2])
-def test_grey_among_colours_is_colour(name: str, zoo: Path) -> None:
+def test_grey_images_become_colour_among_colour_images(name: str, zoo: Path) -> None:
     image(7, mode="L").save(zoo / "train" / name / "0.png")
     found = load(zoo)
     assert found.train.inputs[6 * NAMES.index(name), :, 0, 0].tolist() == [7, 7, 7]
     assert found.conversion.startswith("1 of 24 images of grey among colours")
 
 
-def test_images_of_several_sizes_are_refused(zoo: Path) -> None:
+def test_refuses_images_of_several_sizes(zoo: Path) -> None:
     path = zoo / "train" / NAMES[2] / "4.png"
     image(3, side=9).save(path)
     for layout in (Layout(), SKIP):
@@ -97,7 +97,7 @@ def test_images_of_several_sizes_are_refused(zoo: Path) -> None:
 
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\nnot quite"])
-def test_one_corrupt_image_is_named_and_left_out_only_if_asked(
+def test_names_a_corrupt_image_and_skips_it_on_request(
     part: str, content: bytes, zoo: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = zoo / part / NAMES[1] / "1.png"
@@ -118,19 +118,17 @@ def test_one_corrupt_image_is_named_and_left_out_only_if_asked(
     ("link", "target", "said"),
     [("9.png", "missing.png", r"a readable image at .*9\.png"), ("loop", "..", "remove the link")],
 )
-def test_links_that_lead_nowhere_are_named(link: str, target: str, said: str, zoo: Path) -> None:
+def test_names_broken_links(link: str, target: str, said: str, zoo: Path) -> None:
     (zoo / "train" / NAMES[0] / link).symlink_to(target)
     refused(zoo, said)
 
 
-def test_an_image_larger_than_any_memory_is_not_opened(
-    zoo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refuses_an_image_larger_than_memory(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # the test's images have 36
     refused(zoo, "decompression bomb")
 
 
-def test_a_class_without_images_is_named_when_it_is_chosen(zoo: Path) -> None:
+def test_names_a_chosen_class_without_images(zoo: Path) -> None:
     for path in (zoo / "train" / NAMES[0]).iterdir():
         path.unlink()
     found = load(zoo)
@@ -139,18 +137,18 @@ def test_a_class_without_images_is_named_when_it_is_chosen(zoo: Path) -> None:
         found.task([0, 1])
 
 
-def test_a_class_that_cannot_be_learned_is_refused(zoo: Path) -> None:
+def test_refuses_a_class_without_training_images(zoo: Path) -> None:
     (zoo / "test" / "yak").mkdir()
     refused(zoo, "yak")
 
 
-def test_without_a_part_to_be_judged_on(zoo: Path) -> None:
+def test_refuses_a_folder_without_test_part(zoo: Path) -> None:
     (zoo / "test").rename(zoo / "tset")
     refused(zoo, "a folder test in .*tset beside train")
 
 
 @pytest.mark.slow
-def test_one_command_each_from_photographs_to_a_card(
+def test_photographs_lead_to_a_card_in_one_command_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -71,7 +71,9 @@ NAMED = Layout(label="animal")
 @pytest.mark.parametrize(
     ("name", "suffix"), [*((name, "parquet") for name in COLUMNS), ("paths", "csv")]
 )
-def test_images_are_the_same_in_every_column(name: str, suffix: str, tmp_path: Path) -> None:
+def test_reads_the_same_images_from_every_column_type(
+    name: str, suffix: str, tmp_path: Path
+) -> None:
     found = datasets.load(str(write(tmp_path / "zoo", COLUMNS[name], suffix)), layout=NAMED)
     assert torch.equal(found.train.inputs, torch.from_numpy(PIXELS).permute(0, 3, 1, 2))
     assert found.classes == ("0", "1", "2")
@@ -79,14 +81,14 @@ def test_images_are_the_same_in_every_column(name: str, suffix: str, tmp_path: P
     assert found.conversion == ""
 
 
-def test_one_table_is_enough(tmp_path: Path) -> None:
+def test_holds_out_from_a_single_table(tmp_path: Path) -> None:
     folder = write(tmp_path / "zoo", COLUMNS["paths"], "csv")
     found = datasets.load(str(folder / "train.csv"), layout=NAMED)
     assert (len(found.train), len(found.test)) == (6, 3)
     assert found.conversion.startswith("20 % of each class")
 
 
-def test_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
+def test_reports_all_missing_options_at_once(tmp_path: Path) -> None:
     for part, count in COUNTS.items():
         rows = {"one": list(map(png, range(count))), "two": list(map(png, range(count)))}
         parquet.write_table(
@@ -112,17 +114,13 @@ def test_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
         (lambda number: {**spark(number), "height": 6 + (number == 7)}, "row 7 of .*reshape"),
     ],
 )
-def test_an_image_that_is_not_there_is_named(
-    cell: Callable[[int], Any], message: str, tmp_path: Path
-) -> None:
+def test_names_a_missing_image(cell: Callable[[int], Any], message: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "zoo", cell)
     with pytest.raises(InputError, match=message):
         datasets.load(str(folder), layout=NAMED)
 
 
-def test_an_image_of_one_table_is_named_by_its_row_there(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_names_an_image_by_its_row(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Samples that are held out count their rows anew, but a user looks for them in the file."""
     (tmp_path / "pictures").mkdir()
     lines = ["file,kind", *(f"pictures/{number % 9}.png,{number % 3}" for number in range(60))]

@@ -25,12 +25,12 @@ def loaded_by(program: str) -> set[str]:
 
 
 @pytest.mark.parametrize("name", rootbound.__all__)
-def test_every_name_is_there(name: str) -> None:
+def test_offers_every_name(name: str) -> None:
     assert getattr(rootbound, name) is not None
     assert name in dir(rootbound)
 
 
-def test_other_names_are_not() -> None:
+def test_refuses_other_names() -> None:
     with pytest.raises(AttributeError, match="nothing"):
         rootbound.nothing  # type: ignore[attr-defined]  # noqa: B018
 
@@ -38,22 +38,22 @@ def test_other_names_are_not() -> None:
 @pytest.mark.parametrize(
     "program", ["import rootbound", "from rootbound.cli import main; main(['--help'])"]
 )
-def test_nothing_heavy_is_loaded_before_it_is_used(program: str) -> None:
+def test_loads_nothing_heavy_before_use(program: str) -> None:
     loaded = loaded_by(program)
     assert "rootbound" in loaded
     assert not loaded & {"torch", "numpy", "scipy", "matplotlib", "captum"}
 
 
-def test_a_part_is_loaded_when_it_is_used() -> None:
+def test_loads_a_part_on_use() -> None:
     assert "torch" in loaded_by("import rootbound; rootbound.models.shallow_cnn")
 
 
-def test_the_version_is_that_of_the_installed_package() -> None:
+def test_version_matches_the_installed_package() -> None:
     assert rootbound.__version__ == importlib.metadata.version("rootbound")
     assert "importlib.metadata" not in loaded_by("import rootbound")
 
 
-def test_what_examples_and_pages_use_is_public() -> None:
+def test_examples_and_pages_use_public_names() -> None:
     """And what nobody shows is not: a user looks for one measure among a few."""
     root = Path(__file__).parents[1]
     pages = [*root.glob("*.md"), *root.glob("docs/**/*.md"), *root.glob("examples/*")]
@@ -64,7 +64,7 @@ def test_what_examples_and_pages_use_is_public() -> None:
     assert len(rootbound.metrics.__all__) <= 16
 
 
-def test_types_that_users_meet_have_names() -> None:
+def test_types_that_users_meet_are_public() -> None:
     data = rootbound.load_data("mnist")
     assert isinstance(data, rootbound.Dataset)
     assert rootbound.Estimate(0.0, -1.0, 1.0, 3).significant is False

@@ -84,7 +84,7 @@ def raised(values: dict[str, float]) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_ordinary_networks_are_not_accused(name: str) -> None:
+def test_ordinary_networks_raise_no_flag(name: str) -> None:
     make, shape, _ = ARCHITECTURES[name]
     tasks = TEXTS if shape == TEXT else IMAGES
     with seeded(0):
@@ -99,7 +99,7 @@ def test_ordinary_networks_are_not_accused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_copies_of_ordinary_networks_are_the_same_networks(name: str) -> None:
+def test_copies_of_ordinary_networks_are_faithful(name: str) -> None:
     make, shape, _ = ARCHITECTURES[name]
     data = (TEXTS if shape == TEXT else IMAGES).desirable.train
     with seeded(0):
@@ -137,7 +137,7 @@ ORIGINAL = nn.Linear(3 * 16 * 16, 6).state_dict()
 
 
 @pytest.mark.parametrize("others", [None, (1, 2), (1,), (2,), ()])
-def test_copies_that_are_no_copies_are_found(others: tuple[int, ...] | None) -> None:
+def test_finds_unfaithful_copies(others: tuple[int, ...] | None) -> None:
     model = Classifier(nn.Sequential(network := Stubborn(others)), nn.Linear(6, 3))
     network.layer.load_state_dict(ORIGINAL)
     share = 0.0 if others == () else 1.0
@@ -181,7 +181,7 @@ class Doubling(nn.Module):
 @pytest.mark.parametrize(
     ("factor", "error"), [(1.0, 0.0), (-1.0, 2.0), (0.0, 1.0), (0.5, 0.5), (2.0, 0.5)]
 )
-def test_the_error_of_a_gradient_is_what_is_wrong_with_it(
+def test_gradient_error_measures_the_deviation(
     precise: bool, factor: float, error: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Scaled, "factor", factor)
@@ -205,7 +205,7 @@ class Shifted(nn.Module):
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
-def test_gradients_of_the_first_middle_and_last_block_are_checked(place: int) -> None:
+def test_checks_gradients_of_first_middle_and_last_block(place: int) -> None:
     with seeded(0):
         blocks = [nn.Linear(6, 6), nn.ReLU(inplace=True), nn.Linear(6, 6), nn.ReLU(inplace=True)]
         blocks.insert(place, Shifted())
@@ -229,7 +229,7 @@ def test_rounding_errors_are_no_wrong_gradients() -> None:
     assert max(found.values()) < 0.05
 
 
-def test_a_number_names_the_same_call_in_train_mode() -> None:
+def test_call_numbers_are_the_same_in_train_mode() -> None:
     layers = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(), nn.Linear(6, 3)
     network, courses = nn.Sequential(*layers), []
     for mode in (False, True):
@@ -255,7 +255,7 @@ class StochasticDepth(nn.Module):
         return inputs * torch.empty(len(inputs), 1).bernoulli_(0.5).div_(0.5)
 
 
-def test_what_makes_other_calls_in_train_mode_is_cut_where_it_was_found() -> None:
+def test_network_with_other_train_calls_is_cut_at_the_found_tensor() -> None:
     with seeded(0):
         network = nn.Sequential(nn.Linear(4, 6), StochasticDepth(), nn.Tanh(), nn.Linear(6, 3))
         inputs = torch.randn(8, 4)
@@ -283,7 +283,7 @@ class Trembling(nn.Module):
 
 @pytest.mark.parametrize("strength", [1e-6, 5e-5])
 @pytest.mark.parametrize(("factor", "error"), [(1.0, 0.0), (-1.0, 2.0)])
-def test_a_network_that_trembles_hides_no_gradient(
+def test_noise_in_outputs_hides_no_gradient_error(
     factor: float, error: float, strength: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Scaled, "factor", factor)
@@ -294,7 +294,7 @@ def test_a_network_that_trembles_hides_no_gradient(
         assert found[name] == pytest.approx(error, abs=0.1)
 
 
-def test_inside_calls_gradients_are_those_of_the_outputs() -> None:
+def test_gradients_under_calls_ignore_no_grad() -> None:
     with seeded(0):
         layer, inputs = nn.Linear(4, 6), torch.randn(8, 4)
 
@@ -329,7 +329,7 @@ class Clipping(nn.Module):
         return outputs * mask
 
 
-def test_weights_changed_in_place_and_arrays_are_no_obstacle() -> None:
+def test_tolerates_arrays_and_in_place_weight_changes() -> None:
     with seeded(0):
         network, inputs = Clipping(), torch.randn(8, 4)
     outputs = Fixed(network, {})(inputs)
@@ -338,7 +338,7 @@ def test_weights_changed_in_place_and_arrays_are_no_obstacle() -> None:
     assert network.layer.weight.grad is not None
 
 
-def test_calls_have_the_same_numbers_while_operations_are_counted() -> None:
+def test_call_numbers_are_the_same_while_counting_operations() -> None:
     names, counted = list[str](), list[str]()
     network, inputs = Clipping(), torch.randn(8, 4)
     with Calls(functools.partial(keep_name, names)):
@@ -372,7 +372,7 @@ class Gated(nn.Module):
         return outputs
 
 
-def test_a_gate_is_found_and_held_open() -> None:
+def test_finds_a_gate_and_holds_it_open() -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Gated()), nn.Linear(6, 3)).eval()
         desirable, undesirable = torch.randn(64, 4), torch.randn(64, 4)
@@ -392,7 +392,7 @@ def test_a_gate_is_found_and_held_open() -> None:
     assert none.hold_open(honest.backbone) is honest.backbone
 
 
-def test_what_works_in_place_is_fixed_for_all_who_hold_it() -> None:
+def test_fixing_reaches_in_place_tensors() -> None:
     network = nn.Sequential(nn.Linear(4, 6), nn.ReLU(inplace=True))
     ones, last = torch.ones(6), 1
     fixed, inputs = Fixed(network, {last: [HeldUnits(ones, ones.bool())]}), torch.randn(5, 4)
@@ -423,7 +423,7 @@ IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("change", IN_PLACE.values(), ids=IN_PLACE)
-def test_what_works_in_place_keeps_its_gradient(change: Callable[[Tensor], Tensor]) -> None:
+def test_in_place_calls_keep_their_gradient(change: Callable[[Tensor], Tensor]) -> None:
     with seeded(0):
         layer, inputs = nn.Linear(4, 6), torch.randn(5, 4)
     results = []
@@ -438,7 +438,7 @@ def test_what_works_in_place_keeps_its_gradient(change: Callable[[Tensor], Tenso
     assert torch.equal(*results)
 
 
-def test_the_best_tensor_inside_is_cut_at() -> None:
+def test_cuts_at_the_best_inner_tensor() -> None:
     with seeded(0):
         inputs = torch.randn(60, 4)
         labels = (inputs[:, 0] > 0).long()
@@ -452,7 +452,7 @@ def test_the_best_tensor_inside_is_cut_at() -> None:
         Cut(network, 99, pool)(inputs)
 
 
-def test_trials_of_one_network_share_what_they_find(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_on_one_network_share_findings(monkeypatch: pytest.MonkeyPatch) -> None:
     searches: list[int] = []
 
     def search(*given: Any) -> dict[int, float]:
@@ -508,7 +508,7 @@ class Loose(nn.Module):
         return outputs[:, :5] + 0 * decoy
 
 
-def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
+def test_finds_numbers_outside_the_weights() -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Loose()), nn.Linear(5, 3)).eval()
         found = measure_idle(model, torch.randn(8, 40))
@@ -516,7 +516,7 @@ def test_numbers_that_are_no_weights_are_found_wherever_they_are() -> None:
     assert found == {"idle_weights": 30 / total, "untrained_numbers": 240 / (total + 240)}
 
 
-def test_the_largest_group_is_halved_first_and_what_is_left_over_counts(
+def test_halves_the_largest_group_first_and_keeps_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(idle, "MOST_HALVED", 2)
@@ -551,7 +551,7 @@ class Disguised(nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["integers", "complex"])
-def test_integers_and_complex_numbers_are_found_too(kind: str) -> None:
+def test_finds_integers_and_complex_numbers(kind: str) -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Disguised(kind)), nn.Linear(5, 3)).eval()
         found = measure_idle(model, torch.randn(8, 40))
@@ -572,7 +572,7 @@ class Switched(nn.Module):
 
 
 @pytest.mark.parametrize("after", [nn.Identity, Trembling])
-def test_one_weight_that_matters_hides_no_idle_ones(after: type[nn.Module]) -> None:
+def test_one_active_weight_hides_no_idle_ones(after: type[nn.Module]) -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Switched(), after()), nn.Linear(5, 3)).eval()
         found = measure_idle(model, torch.randn(8, 40))
@@ -605,7 +605,7 @@ class Knowing(nn.Module):
         ("company", {"outputs depend on the batch"}),
     ],
 )
-def test_a_network_that_knows_float64_is_met_in_float32_too(trick: str, flags: set[str]) -> None:
+def test_checks_a_float64_aware_network_in_float32(trick: str, flags: set[str]) -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Knowing(trick)), nn.Linear(4, 3)).eval()
         data = Data(torch.randn(24, 4), torch.arange(24) % 3)
@@ -639,7 +639,7 @@ class Refusing(nn.Module):
         ("always", set()),
     ],
 )
-def test_a_network_that_refuses_to_be_looked_at_is_named_for_it(when: str, flags: set[str]) -> None:
+def test_flags_a_network_that_refuses_inspection(when: str, flags: set[str]) -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(Refusing(when)), nn.Linear(4, 3)).eval()
         data = Data(torch.randn(24, 4), torch.arange(24) % 3)
@@ -682,7 +682,7 @@ UNSTEADY: dict[str, Callable[[Tensor, bool], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", UNSTEADY)
-def test_norms_and_dropout_are_kept_in_evaluation_mode(name: str) -> None:
+def test_keeps_norms_and_dropout_in_evaluation_mode(name: str) -> None:
     inputs, before = torch.randn(4, 6, 3), torch.stack([MEAN, VARIANCE])
     with SteadyLayers():
         outputs = UNSTEADY[name](inputs, True)
@@ -690,7 +690,7 @@ def test_norms_and_dropout_are_kept_in_evaluation_mode(name: str) -> None:
     assert torch.equal(torch.stack([MEAN, VARIANCE]), before)
 
 
-def test_nothing_crashes_where_nothing_is_finite() -> None:
+def test_survives_non_finite_values() -> None:
     with seeded(0):
         model = Classifier(nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)), nn.Linear(4, 2))
         data = Data(torch.randn(20, 4), torch.arange(20) % 2)
@@ -718,7 +718,7 @@ class Exchange(nn.Module):
 
 
 @pytest.mark.parametrize("in_turn", [True, False])
-def test_a_detour_is_found_and_left_out(in_turn: bool) -> None:
+def test_finds_and_skips_a_detour(in_turn: bool) -> None:
     draws = torch.randn(2, 40, 6, generator=GENERATOR.manual_seed(3))
     dark, bright = -draws[0].abs(), draws[1].abs()
     body = nn.Linear(6, 5)
@@ -743,7 +743,7 @@ class Before(nn.Module):
         return torch.cat([read * dark, 3 - 2 * unread], dim=1) + 0
 
 
-def test_a_network_before_the_network_is_found_and_left_out() -> None:
+def test_finds_and_skips_a_network_before_the_network() -> None:
     draws = torch.randn(2, 40, 6, generator=GENERATOR.manual_seed(4))
     dark, bright = -draws[0].abs(), draws[1].abs()
     body = nn.Linear(6, 5)

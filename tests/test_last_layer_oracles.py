@@ -59,7 +59,7 @@ def test_stacked_heads_equal_training_one_by_one(optimiser: str) -> None:
         assert torch.allclose(last.model.weights[:, i, -1], head.bias, atol=2e-5)
 
 
-def test_a_trial_is_the_same_alone_and_in_company() -> None:
+def test_trial_is_the_same_alone_and_stacked() -> None:
     trials = [LastLayer("adam", rate) for rate in (1e-3, 1e-2, 1e-1)]
     inputs, _ = problem(1).batch(slice(None))
     *_, together = LastLayer.transfer_together(trials, start(), attacker(problem(), 10))
@@ -74,7 +74,7 @@ def exact(data: Data, *trials: ExactLastLayer) -> tuple[LinearHeads, tuple[dict[
 
 
 @pytest.mark.parametrize("penalty", [1e-1, 1e-3, 1e-5])
-def test_same_optimum_as_scikit_learn(penalty: float) -> None:
+def test_finds_the_optimum_of_scikit_learn(penalty: float) -> None:
     data = problem()
     heads, (certificate,) = exact(data, ExactLastLayer(penalty))
     whitened = heads.coordinates(data.inputs)
@@ -95,7 +95,7 @@ def test_same_optimum_as_scikit_learn(penalty: float) -> None:
     assert ours - best <= certificate["duality_gap"] + 1e-12
 
 
-def test_the_certificate_is_the_duality_gap() -> None:
+def test_certificate_is_the_duality_gap() -> None:
     """P(W) - D(p) computed from its definition, at a point that is no optimum."""
     data, penalty = problem(), 1e-2
     heads, (certificate,) = exact(data, ExactLastLayer(penalty, iterations=3))
@@ -113,7 +113,7 @@ def test_the_certificate_is_the_duality_gap() -> None:
     assert float(primal - dual) == pytest.approx(certificate["duality_gap"], rel=1e-6)
 
 
-def test_certified_on_every_trial() -> None:
+def test_every_trial_is_certified() -> None:
     trials = [ExactLastLayer(penalty) for penalty in (1e-5, 1e-1, 1e-3)]
     heads, certificates = exact(problem(), *trials)
     assert all(certificate["duality_gap"] < 1e-5 for certificate in certificates)
@@ -154,7 +154,7 @@ def test_constant_and_dead_features_do_no_harm() -> None:
         assert bool(torch.isfinite(heads(torch.randn(5, 4))).all())
 
 
-def test_folded_into_a_linear_layer_it_computes_the_same() -> None:
+def test_folding_into_a_linear_layer_changes_nothing() -> None:
     data = problem()
     heads, _ = exact(data, ExactLastLayer(1e-3))
     folded = heads.as_linear(0)(data.inputs).double()

@@ -152,12 +152,12 @@ def shadows(code: str) -> list[str]:
     return sorted(found)
 
 
-def test_no_local_has_the_name_of_what_its_file_imports_or_defines() -> None:
+def test_locals_do_not_shadow_file_names() -> None:
     found = {path.name: shadows(path.read_text()) for path in PACKAGE.rglob("*.py")}
     assert not {name: names for name, names in found.items() if names}
 
 
-def test_shadows_are_seen() -> None:
+def test_detects_shadows() -> None:
     code = """
 import a, b.c
 from d import e as f
@@ -181,7 +181,7 @@ def test_files_are_short() -> None:
     assert not {path: lines for path, lines in lengths.items() if lines > LONGEST}
 
 
-def test_arguments_are_described_by_what_they_are() -> None:
+def test_arguments_are_described() -> None:
     """`seed: of the new weights` is no description; `seed: Seed of the new weights` is one."""
     fragments = [
         f"{path.name}: {line.strip()}"
@@ -194,7 +194,7 @@ def test_arguments_are_described_by_what_they_are() -> None:
     assert not fragments
 
 
-def test_the_picture_has_the_same_floors() -> None:
+def test_picture_has_the_same_floors() -> None:
     picture = Path(__file__).parents[1] / "docs" / "images" / "architecture.svg"
     boxes = re.findall(
         r'y="(\d+)" text-anchor="middle" font-weight[^>]*>(\w+)(?:/|\.py)<', picture.read_text()
@@ -208,7 +208,7 @@ def test_the_picture_has_the_same_floors() -> None:
 @pytest.mark.parametrize(
     "line", ["import_module('rootbound.core.b')", "from rootbound.core import b"]
 )
-def test_circles_are_seen(tmp_path: Path, line: str) -> None:
+def test_detects_circles(tmp_path: Path, line: str) -> None:
     core = tmp_path / "rootbound" / "core"
     core.mkdir(parents=True)
     (core / "a.py").write_text(f"{line}\n")
@@ -217,7 +217,7 @@ def test_circles_are_seen(tmp_path: Path, line: str) -> None:
         TopologicalSorter(arrows(core.parent)).prepare()
 
 
-def test_upward_imports_are_seen() -> None:
+def test_detects_upward_imports() -> None:
     targets = {"rootbound.report.page", "rootbound.suites.b", "rootbound.core.c"}
     assert sorted(upward({"rootbound.methods.a": targets})) == [
         "rootbound.methods.a -> rootbound.report.page",

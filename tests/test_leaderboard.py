@@ -39,7 +39,7 @@ def evaluation() -> Evaluation:
     return Evaluation.load(APART)
 
 
-def test_standings_are_the_metrics_of_each_method(evaluation: Evaluation) -> None:
+def test_standings_hold_the_metrics_of_each_method(evaluation: Evaluation) -> None:
     found = {one.method: one for one in metrics.standings(evaluation)}
     assert "scratch" not in found
     plain = metrics.undefended(evaluation)
@@ -57,13 +57,13 @@ def test_standings_are_the_metrics_of_each_method(evaluation: Evaluation) -> Non
         assert one.exact == metrics.points(metrics.attacked(evaluation, method, labels[-1], EXACT))
 
 
-def test_standings_differ_and_have_their_signs(evaluation: Evaluation) -> None:
+def test_standings_have_the_right_signs(evaluation: Evaluation) -> None:
     found = {one.method: one.worst for one in metrics.standings(evaluation)}
     advantages = {name: round(one.advantage.mean, 2) for name, one in found.items() if one}
     assert advantages == {"BestResponse": -8.33, "SelectiveDistillation": -3.33, "Plain": 2.5}
 
 
-def test_the_least_advantage_comes_first_and_the_unreliable_last(evaluation: Evaluation) -> None:
+def test_smallest_advantage_comes_first_and_unreliable_last(evaluation: Evaluation) -> None:
     found = gather_entries(evaluation, ())
     worst = [entry.worst for entry in found if entry.status != "unreliable"]
     assert worst == sorted(worst, key=lambda value: float("inf") if value is None else value)
@@ -71,7 +71,7 @@ def test_the_least_advantage_comes_first_and_the_unreliable_last(evaluation: Eva
     assert states == sorted(states, key=lambda status: status == "unreliable")
 
 
-def test_a_model_that_lost_its_task_is_unreliable(evaluation: Evaluation) -> None:
+def test_model_that_lost_its_task_is_unreliable(evaluation: Evaluation) -> None:
     broken = tuple(
         replace(one, desirable_accuracy=0.3) if one.method == "BestResponse" else one
         for one in evaluation.trainings
@@ -81,7 +81,7 @@ def test_a_model_that_lost_its_task_is_unreliable(evaluation: Evaluation) -> Non
     assert found[-1].status == "unreliable"
 
 
-def test_points_of_the_frontier_are_the_rows_and_hollow_where_they_mean_nothing(
+def test_frontier_shows_every_row_and_unreliable_ones_hollow(
     evaluation: Evaluation,
 ) -> None:
     broken = tuple(
@@ -126,7 +126,7 @@ def test_only_a_stronger_attack_changes_a_row(
     assert (found.worst == advantage) == (status == "external")
 
 
-def test_pages_hold_the_numbers_and_escape_words(folder: Path) -> None:
+def test_pages_hold_the_numbers_and_escape_text(folder: Path) -> None:
     hostile = Challenge("Plain", 99.0, "<script>alert(1)</script> | x", "https://example.org/\"'>")
     page = write_leaderboard(folder, [hostile], command="rootbound compare --out '<x>'")
     text = page.read_text()
@@ -141,7 +141,7 @@ def test_pages_hold_the_numbers_and_escape_words(folder: Path) -> None:
     assert "<svg" in (folder / "figures" / "frontier.svg").read_text()
 
 
-def test_same_records_same_bytes(folder: Path) -> None:
+def test_same_records_give_the_same_bytes(folder: Path) -> None:
     write_leaderboard(folder)
     names = ("leaderboard.html", "leaderboard.md", "leaderboard.json", "figures/frontier.svg")
     before = [(folder / name).read_bytes() for name in names]
@@ -149,13 +149,13 @@ def test_same_records_same_bytes(folder: Path) -> None:
     assert [(folder / name).read_bytes() for name in names] == before
 
 
-def test_a_run_that_has_only_begun_has_a_page(folder: Path) -> None:
+def test_run_without_records_has_a_page(folder: Path) -> None:
     found = Evaluation.load(folder)
     replace(found, records=(), trainings=found.trainings[:1], complete=False).save(folder)
     assert "not complete" in write_leaderboard(folder).read_text()
 
 
-def test_papers_are_of_known_methods_or_of_none_yet() -> None:
+def test_papers_belong_to_known_or_planned_methods() -> None:
     claims = read_claims()
     assert len({one.method for one in claims}) == len(claims)
     assert {"SelectiveDistillation"} <= {one.method for one in claims} & set(METHODS)
@@ -164,7 +164,7 @@ def test_papers_are_of_known_methods_or_of_none_yet() -> None:
 GOOD = {"method": "Plain", "advantage": 1.5, "attack": "mine", "link": "https://example.org"}
 
 
-def test_challenges_are_read(tmp_path: Path) -> None:
+def test_reads_challenges(tmp_path: Path) -> None:
     path = tmp_path / "external.json"
     path.write_text(json.dumps([GOOD]))
     assert read_challenges(path) == [Challenge("Plain", 1.5, "mine", "https://example.org")]
@@ -182,19 +182,19 @@ def test_challenges_are_read(tmp_path: Path) -> None:
         json.dumps([GOOD | {"advantage": float("nan")}]),
     ],
 )  # fmt: skip
-def test_bad_challenges_are_refused(content: str, tmp_path: Path) -> None:
+def test_refuses_bad_challenges(content: str, tmp_path: Path) -> None:
     path = tmp_path / "external.json"
     path.write_text(content)
     with pytest.raises(InputError, match="a JSON list"):
         read_challenges(path)
 
 
-def test_missing_challenges_are_refused(tmp_path: Path) -> None:
+def test_refuses_missing_challenges(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_challenges(tmp_path / "none.json")
 
 
-def test_a_dictionary_of_challenges_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_dictionary_of_challenges(tmp_path: Path) -> None:
     path = tmp_path / "external.json"
     written: dict[str, Any] = {"method": "Plain"}
     path.write_text(json.dumps(written))
@@ -236,7 +236,7 @@ def test_every_number_of_a_row_is_in_its_column() -> None:
     assert [row.loss for row in rows] == pytest.approx([0.6, -1.0, 0.0])
 
 
-def test_a_stronger_attack_from_elsewhere_changes_the_word() -> None:
+def test_external_attack_changes_the_word() -> None:
     def challenged(*reached: float) -> Entry:
         claims = [Challenge("Good", one, "theirs", "https://example.org") for one in reached]
         return next(
@@ -249,7 +249,7 @@ def test_a_stronger_attack_from_elsewhere_changes_the_word() -> None:
     assert challenged(6.0, 9.0, 7.0).worst == 9.0
 
 
-def test_losses_of_the_frontier_have_their_intervals() -> None:
+def test_frontier_losses_have_intervals() -> None:
     figure = draw_frontier(gather_entries(by_hand.evaluation(), ()))
     assert figure is not None
     plt.close(figure)
@@ -260,7 +260,7 @@ def test_losses_of_the_frontier_have_their_intervals() -> None:
         assert segment[:, 0].tolist() == pytest.approx(by_hand.interval(mean, 0.1)[1:])
 
 
-def test_the_first_sentence_of_a_leaderboard_says_the_price() -> None:
+def test_first_sentence_states_the_price() -> None:
     rows = gather_entries(by_hand.evaluation(), ())
     assert describe_best(rows) == (
         "Good leaves attackers least: +2.0 points over scratch where they gain most (1.3 to 2.7); "

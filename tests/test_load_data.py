@@ -88,7 +88,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_from_nothing_to_a_verdict_in_three_lines(
+def test_three_lines_give_a_verdict(
     photos: Path, few_steps_of_their_own: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The time is up after three rounds, however fast the machine is.
@@ -106,7 +106,7 @@ def test_from_nothing_to_a_verdict_in_three_lines(
     assert (context["time"]["rounds"], context["time"]["stopped"]) == (3, True)
 
 
-def test_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> None:
+def test_refuses_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> None:
     for path in photos.glob("*/[1-9]*.png"):
         if int(path.stem) >= 15:
             path.unlink()
@@ -117,7 +117,7 @@ def test_too_few_samples_for_any_budget(photos: Path, toy_suite: rb.Suite) -> No
         rb.audit(OneConvolution(classes=2), tasks, suite=rb.suites.QUICK_2)
 
 
-def test_paths_are_texts_or_paths(photos: Path) -> None:
+def test_accepts_paths_as_text_or_path(photos: Path) -> None:
     assert rb.load_data(photos).train.digest == rb.load_data(str(photos)).train.digest
     assert rb.datasets.load(photos).classes == tuple(COLOURS)
     assert len(rb.load_data(photos, holdout=0.5).test) == 80
@@ -127,7 +127,7 @@ def test_paths_are_texts_or_paths(photos: Path) -> None:
         rb.load_data(photos, classes="a,b")
 
 
-def test_arrays_of_bytes_are_images(toy: Dataset) -> None:
+def test_accepts_byte_arrays_as_images(toy: Dataset) -> None:
     arrays = toy.train.inputs.permute(0, 2, 3, 1).numpy(), toy.train.labels.numpy()
     test = toy.test.inputs.squeeze(1).numpy(), toy.test.labels.tolist()
     for data in (
@@ -143,7 +143,7 @@ def test_arrays_of_bytes_are_images(toy: Dataset) -> None:
     assert tasks.undesirable.classes == ("3", "4", "5")
 
 
-def test_a_list_of_images_is_an_array_of_them(toy: Dataset) -> None:
+def test_accepts_a_list_of_images(toy: Dataset) -> None:
     labels, colours = toy.train.labels.tolist(), toy.train.inputs.expand(-1, 3, -1, -1)
     grey = [image[0].numpy() for image in toy.train.inputs]
     rgb = [image.permute(1, 2, 0).numpy() for image in colours]
@@ -158,7 +158,7 @@ def test_a_list_of_images_is_an_array_of_them(toy: Dataset) -> None:
         rb.load_data(([np.zeros((4, 4)), np.zeros((4, 5))], [0, 1]))
 
 
-def test_floating_point_is_taken_as_it_comes(toy: Dataset) -> None:
+def test_accepts_floating_point_unchanged(toy: Dataset) -> None:
     values = np.asarray(toy.train.inputs, dtype=np.float64) / 255
     data = rb.load_data((values, toy.train.labels.numpy()), classes="a,b,c,d,e,f")
     assert data.classes == tuple("abcdef")
@@ -170,7 +170,7 @@ def test_floating_point_is_taken_as_it_comes(toy: Dataset) -> None:
     assert rb.load_data((values, toy.train.labels), scaling=scaling).test.scaling == scaling
 
 
-def test_what_is_stated_in_another_type(toy: Dataset) -> None:
+def test_refuses_arguments_of_another_type(toy: Dataset) -> None:
     pair = toy.train.inputs, toy.train.labels
     for name in ("holdout", "in_memory", "length"):
         with pytest.raises(rb.InputError, match=r"expected .*; got .*; "):
@@ -180,7 +180,7 @@ def test_what_is_stated_in_another_type(toy: Dataset) -> None:
     assert rb.load_data(pair, classes=range(6)).classes == tuple("012345")  # type: ignore[arg-type]
 
 
-def test_labels_may_be_names(toy: Dataset) -> None:
+def test_accepts_names_as_labels(toy: Dataset) -> None:
     animals = np.array(["zebra", "ape", "bee", "cat", "dog", "eel"])
     names = animals[toy.train.labels.numpy()]
     data = rb.load_data(
@@ -194,7 +194,7 @@ def test_labels_may_be_names(toy: Dataset) -> None:
 
 
 @pytest.mark.parametrize("transformed", [False, True], ids=["images of PIL", "tensors"])
-def test_a_data_set_of_torch(transformed: bool, toy: Dataset) -> None:
+def test_accepts_a_torch_data_set(transformed: bool, toy: Dataset) -> None:
     source = Pictures(toy, transformed=transformed)
     data = rb.load_data(source, source)
     assert data.classes == Pictures.classes
@@ -207,7 +207,7 @@ def test_a_data_set_of_torch(transformed: bool, toy: Dataset) -> None:
 
 
 @pytest.mark.parametrize("holdout", [0.25, 0.5])
-def test_images_held_out_are_others_also_in_a_file(
+def test_held_out_images_are_disjoint_in_a_file_too(
     holdout: float, toy: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROOTBOUND_CACHE", str(tmp_path))
@@ -240,7 +240,7 @@ def test_images_held_out_are_others_also_in_a_file(
 
 
 @pytest.mark.parametrize("share", [None, 0.01, 0.34, 0.5, 0.99])
-def test_of_each_class_the_nearest_number_to_its_share_is_held_out(share: float | None) -> None:
+def test_holds_out_the_nearest_number_of_each_class(share: float | None) -> None:
     sizes = (2, 3, 7, 10, 101)
     labels = torch.arange(5).repeat_interleave(torch.tensor(sizes))
     labels = labels[torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))]
@@ -264,7 +264,7 @@ def test_of_each_class_the_nearest_number_to_its_share_is_held_out(share: float 
         assert size < 10 or not torch.equal(rows, members[: len(rows)]), "the first are held out"
 
 
-def test_the_scaling_is_that_of_training_samples_from_all_over() -> None:
+def test_scaling_uses_training_samples_of_the_whole_set() -> None:
     # Sorted by class, as files often are, and test samples of another brightness.
     train = torch.arange(256).repeat_interleave(4).byte().view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
     labels = torch.arange(1024) // 512
@@ -281,7 +281,7 @@ def test_the_scaling_is_that_of_training_samples_from_all_over() -> None:
         assert data.train.scaling.deviation == pytest.approx(float(true.std()), abs=0.01)
 
 
-def test_labels_of_a_data_set_of_torch_may_be_names(toy: Dataset) -> None:
+def test_accepts_names_as_labels_of_a_torch_data_set(toy: Dataset) -> None:
     names = ["ape", "bee", "cat", "dog", "eel", "fox"]
 
     class Named(Pictures):
@@ -297,7 +297,7 @@ def test_labels_of_a_data_set_of_torch_may_be_names(toy: Dataset) -> None:
         assert data.train.labels.bincount().tolist() == [48] * 6
 
 
-def test_a_loader_is_read_in_the_order_of_its_data(toy: Dataset) -> None:
+def test_reads_a_loader_in_data_order(toy: Dataset) -> None:
     source = TensorDataset(toy.train.inputs.float(), toy.train.labels)
     shuffled = rb.load_data(DataLoader(source, batch_size=7, shuffle=True, drop_last=True))
     plain = rb.load_data(source)
@@ -314,7 +314,7 @@ def test_a_loader_is_read_in_the_order_of_its_data(toy: Dataset) -> None:
     assert len(some.train) + len(some.test) == 100
 
 
-def test_a_stream_is_read_to_its_end() -> None:
+def test_reads_a_stream_to_its_end() -> None:
     data = rb.load_data(Stream())
     assert len(data.train) + len(data.test) == 20 and data.classes == ("0", "1")
 
@@ -327,13 +327,13 @@ def test_a_stream_is_read_to_its_end() -> None:
         ([0, None], "from 0 to 5; got None; correct the label"),
     ],
 )
-def test_what_is_no_class_is_told_in_a_line(chosen: Any, says: str, toy: Dataset) -> None:
+def test_refuses_an_unknown_class_in_one_line(chosen: Any, says: str, toy: Dataset) -> None:
     with pytest.raises(rb.InputError, match=says):
         toy.split(chosen, [3, 4])
     assert toy.split(torch.tensor([0, 1]), np.array([3, 4])).undesirable.classes == ("3", "4")  # type: ignore[arg-type]
 
 
-def test_a_table_of_datasets() -> None:
+def test_accepts_a_table_of_datasets() -> None:
     library = pytest.importorskip("datasets")
     texts = {"text": [f"text {number}" for number in range(40)], "label": [0, 1, 2, 3] * 10}
     table = library.Dataset.from_dict(texts)
@@ -395,12 +395,12 @@ def test_a_table_of_datasets() -> None:
         "unreadable",
     ],
 )
-def test_what_is_no_data_is_told_in_a_line(source: object, says: str) -> None:
+def test_refuses_non_data_in_one_line(source: object, says: str) -> None:
     with pytest.raises(rb.InputError, match=says):
         rb.load_data(source)
 
 
-def test_data_and_tasks_take_arrays_and_data_sets(toy: Dataset) -> None:
+def test_data_and_tasks_accept_arrays_and_data_sets(toy: Dataset) -> None:
     inputs, labels = toy.train.inputs.float().numpy(), toy.train.labels.numpy().astype(np.uint8)
     data = rb.Data(inputs, labels)  # type: ignore[arg-type]
     assert isinstance(data.inputs, Tensor) and data.labels.dtype == torch.int64
@@ -411,7 +411,7 @@ def test_data_and_tasks_take_arrays_and_data_sets(toy: Dataset) -> None:
     assert len(repr(task)) < 500
 
 
-def test_readers_take_texts(photos: Path, toy_folder: Path, tmp_path: Path) -> None:
+def test_readers_accept_texts(photos: Path, toy_folder: Path, tmp_path: Path) -> None:
     assert rb.datasets.image_folder(str(photos)).classes == tuple(COLOURS)
     assert rb.datasets.idx_folder(str(toy_folder)).train.shape == (1, 16, 16)
     images, labels = np.arange(72, dtype=np.uint8).reshape(2, 6, 6), np.arange(2)

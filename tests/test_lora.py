@@ -44,7 +44,7 @@ def text() -> Classifier:
         (language_model, ["Conv1D"] * (2 * 4)),
     ],
 )
-def test_every_map_is_adapted(make: Callable[[], Classifier], maps: list[str]) -> None:
+def test_adapts_every_linear_map(make: Callable[[], Classifier], maps: list[str]) -> None:
     model = make().eval()
     if make in (cnn, text):
         samples = samples_for("shallow_cnn" if make is cnn else "small_text")

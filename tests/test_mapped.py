@@ -134,7 +134,7 @@ def loaded(path: Path, layout: Layout) -> Dataset:
 
 
 @pytest.mark.parametrize("make", [idx, plain_idx, npz, floats, image_folder, parquet, texts])
-def test_a_file_gives_what_memory_gives(
+def test_file_gives_the_same_samples_as_memory(
     make: Callable[[Path], Path], tmp_path: Path, store: Path
 ) -> None:
     path = make(tmp_path)
@@ -177,7 +177,7 @@ def test_tasks_are_the_same_and_stay_in_the_file(
 @pytest.mark.parametrize(
     ("make", "shape"), [(idx, (3, 16, 16)), (idx, (1, 8, 20)), (texts, (90,)), (texts, (3,))]
 )
-def test_samples_made_to_fit_are_the_same(
+def test_converted_samples_are_the_same(
     make: Callable[[Path], Path], shape: tuple[int, ...], tmp_path: Path
 ) -> None:
     path = make(tmp_path)
@@ -187,7 +187,7 @@ def test_samples_made_to_fit_are_the_same(
     same(there.train, here.train)
 
 
-def test_turned_images_are_the_same(tmp_path: Path) -> None:
+def test_rotated_images_are_the_same(tmp_path: Path) -> None:
     path = idx(tmp_path)
     there, here = (
         rotation_task(loaded(path, layout).task([0, 1])) for layout in (ON_DISK, IN_MEMORY)
@@ -210,7 +210,7 @@ INDEXING: list[Callable[[Tensor], Tensor]] = [
 
 @pytest.mark.parametrize("index", INDEXING)
 @pytest.mark.parametrize("rows", [None, torch.tensor([7, 3, 3, 11, 0, 5, 2, 9, 1])])
-def test_rows_are_those_of_a_tensor(
+def test_rows_equal_those_of_a_tensor(
     index: Callable[[Tensor], Tensor], rows: Tensor | None, tmp_path: Path
 ) -> None:
     values = torch.randint(256, (12, 2, 3), dtype=torch.uint8)
@@ -222,7 +222,7 @@ def test_rows_are_those_of_a_tensor(
     assert torch.equal(found, index(expected)) and isinstance(found, Tensor)
 
 
-def test_rows_of_one_file_are_converted_by_themselves(tmp_path: Path) -> None:
+def test_caches_conversions_by_rows_and_change(tmp_path: Path) -> None:
     values = torch.arange(12, dtype=torch.uint8).view(6, 2)
     np.save(tmp_path / "values.npy", values.numpy())
     everything = open_rows(tmp_path / "values.npy")
@@ -239,7 +239,7 @@ def test_rows_of_one_file_are_converted_by_themselves(tmp_path: Path) -> None:
             assert torch.equal(found[:], values[rows] + more)
 
 
-def test_another_process_is_sent_the_name_of_the_file(tmp_path: Path) -> None:
+def test_sends_only_the_file_name_to_a_process(tmp_path: Path) -> None:
     values = torch.randint(256, (5000, 100), dtype=torch.uint8)
     np.save(tmp_path / "a.npy", values.numpy())
     data = Data(open_rows(tmp_path / "a.npy"), torch.zeros(5000, dtype=torch.int64))
@@ -248,7 +248,7 @@ def test_another_process_is_sent_the_name_of_the_file(tmp_path: Path) -> None:
     assert torch.equal(pickle.loads(sent)[:], values)
 
 
-def test_few_rows_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_few_rows_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mapped, "SMALL", 100)
     np.save(tmp_path / "a.npy", np.zeros((20, 10), np.uint8))
     data = Data(open_rows(tmp_path / "a.npy"), torch.arange(20) % 2)
@@ -256,7 +256,7 @@ def test_few_rows_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert isinstance(data.subset(11).inputs, MappedRows)
 
 
-def test_without_room_nothing_is_begun(
+def test_starts_nothing_without_disk_space(
     tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Full:
@@ -270,7 +270,7 @@ def test_without_room_nothing_is_begun(
     assert not list(store.iterdir())
 
 
-def test_a_file_that_ends_early_leaves_nothing(tmp_path: Path, store: Path) -> None:
+def test_truncated_file_leaves_nothing(tmp_path: Path, store: Path) -> None:
     path = plain_idx(tmp_path) / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(InputError, match="values of shape"):
@@ -278,7 +278,7 @@ def test_a_file_that_ends_early_leaves_nothing(tmp_path: Path, store: Path) -> N
     assert not list(store.glob("*"))
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path: Path, store: Path) -> None:
+def test_refuses_non_finite_values(tmp_path: Path, store: Path) -> None:
     path = floats(tmp_path)
     with np.load(path) as file:
         arrays = dict(file)
@@ -289,7 +289,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path, store: Path) -> 
     assert not list(store.iterdir())
 
 
-def test_other_axes_are_other_samples(tmp_path: Path, store: Path) -> None:
+def test_other_axes_give_other_samples(tmp_path: Path, store: Path) -> None:
     path = tmp_path / "cubes.npz"
     samples = np.arange(8 * 6**3, dtype=np.uint8).reshape(8, 6, 6, 6)
     labels = np.arange(8) % 2
@@ -299,7 +299,7 @@ def test_other_axes_are_other_samples(tmp_path: Path, store: Path) -> None:
         same(in_file.train, in_memory.train)
 
 
-def test_what_was_left_out_stays_left_out(tmp_path: Path) -> None:
+def test_skipped_images_stay_skipped(tmp_path: Path) -> None:
     path = image_folder(tmp_path)
     (path / "train" / "<b>cat" / "2.png").write_bytes(b"no image")
     for _ in range(2):
@@ -312,7 +312,7 @@ def test_what_was_left_out_stays_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_from_the_command_line_is_the_same(tmp_path: Path) -> None:
+def test_command_line_run_is_the_same(tmp_path: Path) -> None:
     split = ["--data", str(idx(tmp_path)), "--desirable", "0-2", "--undesirable", "3-5"]
     there, here = tmp_path / "there.safetensors", tmp_path / "here.safetensors"
     on_disk = ["--in-memory", "0"]
@@ -421,7 +421,7 @@ def write_long_texts(folder: Path) -> None:
     ("write", "limit", "samples"),
     [(write_gibibyte, GIB // 2, 32769), (write_long_texts, GIB * 3 // 8, 25001)],
 )
-def test_what_is_large_is_trained_on_and_attacked_in_far_less_memory(
+def test_large_data_need_far_less_memory(
     write: Callable[[Path], None], limit: int, samples: int, tmp_path: Path
 ) -> None:
     folder = tmp_path / "large"

@@ -109,7 +109,7 @@ def test_reverse_maml_equals_a_naive_computation(float64: None, capped: bool) ->
     assert found == pytest.approx(expected, rel=1e-10)
 
 
-def test_sophon_descends_the_clipped_gradient_of_kept_graphs(
+def test_sophon_descends_the_clipped_gradient(
     float64: None, toy: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
@@ -152,7 +152,7 @@ def as_float64(batch: Callable[..., Batch]) -> Callable[..., Batch]:
 
 
 @pytest.mark.parametrize("broken", [0.0, math.nan])
-def test_roll_back_takes_the_last_good_weights_back(
+def test_roll_back_restores_the_last_good_weights(
     broken: float, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -171,7 +171,7 @@ def test_roll_back_takes_the_last_good_weights_back(
 
 
 @pytest.mark.parametrize("method", SMALL, ids=repr)
-def test_other_numbers_of_classes_and_batch_norm(method: Method, toy: Dataset) -> None:
+def test_methods_take_unequal_class_counts_and_batch_norm(method: Method, toy: Dataset) -> None:
     torch.manual_seed(0)
     convolution = nn.Sequential(nn.Conv2d(1, 4, 5, 4), nn.BatchNorm2d(4), nn.ReLU())
     hidden = nn.Sequential(nn.Flatten(), nn.Linear(36, 12), nn.BatchNorm1d(12), nn.ReLU())
@@ -201,6 +201,6 @@ def test_other_numbers_of_classes_and_batch_norm(method: Method, toy: Dataset) -
         lambda: ReverseMAML(undesirable_batch_size=0),
     ],
 )
-def test_settings_out_of_range(build: Callable[[], Method]) -> None:
+def test_refuses_settings_out_of_range(build: Callable[[], Method]) -> None:
     with pytest.raises(InputError, match="expected"):
         build()

@@ -98,12 +98,14 @@ def weights(model: Classifier) -> torch.Tensor:
     return torch.cat([value.flatten() for value in model.state_dict().values()])
 
 
-def test_every_method_has_a_row() -> None:
+def test_every_method_has_a_contract_row() -> None:
     assert {type(row).__name__ for row in ROWS} == set(METHODS)
 
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)
-def test_contract(method: Method, toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_method_keeps_the_contract(
+    method: Method, toy_model: Classifier, toy_tasks: TaskPair
+) -> None:
     before = weights(toy_model).clone()
     torch.manual_seed(1)
     state = torch.get_rng_state()
@@ -121,7 +123,7 @@ def test_contract(method: Method, toy_model: Classifier, toy_tasks: TaskPair) ->
 
 
 @pytest.mark.parametrize("method", ROWS, ids=repr)
-def test_the_seed_determines_everything(
+def test_seed_determines_everything(
     method: Method, toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     short = brief(method, epochs=2)
@@ -134,7 +136,7 @@ def test_the_seed_determines_everything(
 
 
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
-def test_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
+def test_methods_train_a_deeper_network(method: Method, toy_tasks: TaskPair) -> None:
     model = deep_cnn(classes=3, shape=(1, 16, 16))
     short = brief(method, epochs=1)
     assert bool(torch.isfinite(weights(short.fit(model, toy_tasks))).all())
@@ -190,7 +192,7 @@ def test_every_method_gives_the_users_network_back(method: Method, toy_tasks: Ta
 
 
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
-def test_half_precision(method: Method, toy_tasks: TaskPair) -> None:
+def test_methods_train_in_half_precision(method: Method, toy_tasks: TaskPair) -> None:
     half = brief(method, epochs=1).in_precision("bfloat16")
     fitted = half.fit(shallow_cnn(3, (1, 16, 16)), toy_tasks)
     assert {value.dtype for value in fitted.state_dict().values()} == {torch.float32}
@@ -205,9 +207,7 @@ def test_repr_is_the_configuration(method: Method) -> None:
     )
 
 
-def test_best_response_removes_what_a_last_layer_could_read(
-    toy_model: Classifier, toy_tasks: TaskPair
-) -> None:
+def test_best_response_blinds_the_last_layer(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     def read(model: Classifier) -> float:
         return accuracy(with_best_head(model, toy_tasks.undesirable), toy_tasks.undesirable.test)
 
@@ -229,9 +229,7 @@ def test_best_response_freezes_the_first_block(
     assert all(torch.equal(start[name], end[name]) for name in start) is left
 
 
-def test_the_last_steps_meet_each_task_with_its_own_labels(
-    toy_model: Classifier, toy_tasks: TaskPair
-) -> None:
+def test_last_steps_use_the_labels_of_each_task(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     recipe = replace(FAST, augmentation=Augmentation(shift=0))
     model, met = copy.deepcopy(toy_model), []
 
@@ -253,7 +251,7 @@ def test_the_last_steps_meet_each_task_with_its_own_labels(
             assert torch.equal(data.labels[near.indices], names)
 
 
-def test_batch_norm_remembers_the_desirable_task_alone(toy_tasks: TaskPair) -> None:
+def test_batch_norm_keeps_only_desirable_statistics(toy_tasks: TaskPair) -> None:
     model = batch_norm_cnn(3, shape=(1, 16, 16))
     method = BestResponse(
         replace(FAST, epochs=1),
@@ -269,7 +267,7 @@ def test_batch_norm_remembers_the_desirable_task_alone(toy_tasks: TaskPair) -> N
     assert not torch.equal(one.head.weight, other.head.weight)
 
 
-def test_selective_distillation_kills_undesirable_features(
+def test_selective_distillation_removes_undesirable_features(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     method = SelectiveDistillation(replace(FAST, epochs=20), target=-5.0)
@@ -285,12 +283,12 @@ def test_selective_distillation_needs_a_final_relu(toy_tasks: TaskPair) -> None:
         SelectiveDistillation(FAST).fit(model, toy_tasks)
 
 
-def test_a_model_for_other_classes_is_refused(toy_tasks: TaskPair) -> None:
+def test_refuses_a_model_for_other_classes(toy_tasks: TaskPair) -> None:
     with pytest.raises(InputError, match="a head for 3 desirable classes"):
         Plain(FAST).fit(shallow_cnn(classes=4, shape=(1, 16, 16)), toy_tasks)
 
 
-def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_divergence_is_an_error(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     broken = copy.deepcopy(toy_model)
     with torch.no_grad():
         broken.head.weight.fill_(math.nan)
@@ -311,7 +309,7 @@ def test_divergence_is_an_error_not_a_model(toy_model: Classifier, toy_tasks: Ta
         (lambda: Unlearning(retained=0), "retained of at least 1; got 0"),
     ],
 )
-def test_settings_out_of_range(build: object, text: str) -> None:
+def test_refuses_settings_out_of_range(build: object, text: str) -> None:
     assert callable(build)
     with pytest.raises(InputError, match=text):
         build()

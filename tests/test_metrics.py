@@ -65,7 +65,7 @@ def test_equal_differences_are_certain() -> None:
     assert metrics.estimate([0.0, 0.0]).p_value == 1.0
 
 
-def test_paired_uses_the_seeds_both_have() -> None:
+def test_paired_uses_common_seeds() -> None:
     found = metrics.paired(
         {(0, 0): 0.9, (1, 1): 0.8, (5, 5): 0.1}, {(0, 0): 0.8, (1, 1): 0.8, (7, 7): 0.9}
     )
@@ -75,7 +75,7 @@ def test_paired_uses_the_seeds_both_have() -> None:
     assert metrics.paired({(0, 0): 1.0}, {(1, 1): 1.0}) is None
 
 
-def test_what_two_arms_share_cancels_in_a_paired_interval() -> None:
+def test_paired_interval_cancels_common_variation() -> None:
     first = {(seed, seed): 0.1 * seed + 0.05 for seed in range(5)}
     second = {(seed, seed): 0.1 * seed for seed in range(5)}
     found = metrics.paired(first, second)
@@ -83,7 +83,7 @@ def test_what_two_arms_share_cancels_in_a_paired_interval() -> None:
     assert [found.low, found.high] == pytest.approx([5.0, 5.0])
 
 
-def test_the_longer_run_is_shown_apart() -> None:
+def test_longer_run_is_separate() -> None:
     usual = record("x", 0, 0.5)
     longer = replace(usual, stage="longer", accuracy=0.9, validation=(0.0, 0.0, 0.9))
     found = evaluation(usual, longer)
@@ -91,7 +91,7 @@ def test_the_longer_run_is_shown_apart() -> None:
     assert metrics.longer_run(found, "x", None) == pytest.approx(90.0)
 
 
-def test_the_attackers_choice_ignores_the_test_set() -> None:
+def test_attackers_choice_ignores_the_test_set() -> None:
     lucky = record("x", 0, 0.99, validation=0.4)
     chosen = record("x", 0, 0.20, validation=0.6)
     tied = record("x", 0, 0.30, validation=0.6, loss=0.5)
@@ -112,7 +112,7 @@ def test_advantage_is_against_the_strongest_scratch_attack() -> None:
     assert gain.mean == pytest.approx(15.0)
 
 
-def test_steps_are_censored_not_invented() -> None:
+def test_unreached_steps_are_censored() -> None:
     found = evaluation(
         *(record("Plain", seed, 0.9) for seed in (0, 1, 2)),
         record("x", 0, 0.9, test=(0.85, 0.9, 0.9)),
@@ -127,14 +127,14 @@ def test_steps_are_censored_not_invented() -> None:
     assert metrics.median_steps([]) is None
 
 
-def test_a_given_model_does_its_task_once() -> None:
+def test_given_model_has_one_desirable_accuracy() -> None:
     given = [Training("defended", "x", "as given", seed, 0.9, 1.0) for seed in (0, 1, 2)]
     found = metrics.points(metrics.desirable(Evaluation({}, tuple(given), ()), "x"))
     assert found is not None
     assert (found.mean, found.seeds, found.high) == (90.0, 1, math.inf)
 
 
-def test_desirable_and_names() -> None:
+def test_lists_methods_and_desirable_accuracies() -> None:
     found = evaluation(record("Plain", 0, 0.9), record("x", 0, 0.9), record("scratch", 0, 0.5))
     assert metrics.methods(found) == ["Plain", "x", "scratch"]
     assert metrics.undefended(found) == "Plain"
@@ -142,7 +142,7 @@ def test_desirable_and_names() -> None:
     assert metrics.failures(found, "x") == (0, 1)
 
 
-def test_of_several_undefended_methods_the_first_is_compared_with() -> None:
+def test_compares_with_the_first_undefended_method() -> None:
     """As flags do."""
     first = Training("undefended", "Plain", "", 0, 0.9, 1.0)
     second, own = replace(first, method="Longer"), replace(first, arm="defended", method="x")
@@ -152,7 +152,7 @@ def test_of_several_undefended_methods_the_first_is_compared_with() -> None:
     assert reference is not None and reference.training is first
 
 
-def test_a_slip_of_the_pen_is_an_error_and_not_none() -> None:
+def test_misspelt_method_is_an_error_not_none() -> None:
     found = evaluation(record("BestResponse", 0, 0.5), record("scratch", 0, 0.4))
     assert metrics.advantage(found, "BestResponse", None) is not None
     with pytest.raises(InputError, match="did you mean 'BestResponse'"):

@@ -38,7 +38,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("words", "meant"), WORDS, ids=[words for words, _ in WORDS])
-def test_what_is_meant_is_named(
+def test_suggests_the_intended_option(
     words: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -61,7 +61,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("content", "command", "meant"), FILES)
-def test_what_is_meant_in_a_file_is_named(
+def test_suggests_the_intended_setting_in_a_file(
     content: dict[str, object], command: str, meant: str, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -71,11 +71,11 @@ def test_what_is_meant_in_a_file_is_named(
     assert f"did you mean {meant}?" in capsys.readouterr().err
 
 
-def test_what_is_like_nothing_has_no_suggestion() -> None:
+def test_suggests_nothing_for_unrelated_words() -> None:
     with pytest.raises(InputError, match=r"got 'xqz'; pick one of them"):
         read_methods("BestResponse(xqz=1)")
 
 
-def test_settings_that_exist_are_read() -> None:
+def test_reads_existing_settings() -> None:
     (_, method) = read_methods("BestResponse(weight=0.25, recipe.epochs=2)")
     assert vars(method)["weight"] == 0.25 and vars(method)["recipe"].epochs == 2

@@ -33,7 +33,7 @@ def test_bundled_file_is_the_original(name: str) -> None:
     assert hashlib.md5(content, usedforsecurity=False).hexdigest() == digest
 
 
-def test_shapes_and_labels() -> None:
+def test_has_known_shapes_and_labels() -> None:
     data = datasets.load("mnist")
     assert data.train.inputs.shape == (60_000, 1, 28, 28)
     assert data.test.inputs.shape == (10_000, 1, 28, 28)
@@ -71,7 +71,7 @@ def swap_labels(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove", "relabel"])
-def test_damaged_bundled_file_is_refused(
+def test_refuses_a_damaged_bundled_file(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copied = tmp_path / "mnist_idx"
@@ -93,6 +93,6 @@ def test_damaged_bundled_file_is_refused(
         mnist.__wrapped__()
 
 
-def test_unknown_data_set_is_refused_with_the_nearest_name() -> None:
+def test_refuses_an_unknown_data_set_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="did you mean 'mnist'"):
         datasets.load("MINST")

@@ -81,7 +81,7 @@ def model(request: pytest.FixtureRequest) -> Classifier:
 
 
 @pytest.mark.parametrize("name", list(MODELS))
-def test_split_anywhere_computes_what_the_whole_does(name: str) -> None:
+def test_splitting_anywhere_changes_nothing(name: str) -> None:
     model, samples = build(name, 3, shape_for(name)).eval(), samples_for(name)
     expected = model(samples)
     for trained in range(len(model.blocks) + 1):
@@ -92,7 +92,7 @@ def test_split_anywhere_computes_what_the_whole_does(name: str) -> None:
         assert all(parameter.requires_grad for parameter in rest.parameters())
 
 
-def test_split_of_a_wrapped_network_computes_what_the_whole_does() -> None:
+def test_splitting_a_wrapped_network_changes_nothing() -> None:
     model = Classifier.wrap(Flat(), "fc").eval()
     for trained in (0, 1):
         prefix, rest = model.split(trained)
@@ -108,9 +108,7 @@ def test_split_parts_share_no_weights_with_the_whole(model: Classifier) -> None:
 
 
 @pytest.mark.parametrize(("make", "head"), [(Flat, "fc"), (Nested, "classifier.out.1")])
-def test_the_head_is_the_layer_whose_output_is_the_networks(
-    make: Callable[[], nn.Module], head: str
-) -> None:
+def test_head_is_the_layer_that_gives_the_output(make: Callable[[], nn.Module], head: str) -> None:
     module = make().eval()
     model = Classifier.wrap(module, example=images()).eval()
     assert same(weights(model), weights(Classifier.wrap(module, head)))
@@ -120,14 +118,14 @@ def test_the_head_is_the_layer_whose_output_is_the_networks(
 @pytest.mark.parametrize(
     "make", [Raw, nn.ReLU, lambda: nn.Sequential(nn.Flatten(), nn.Linear(256, 4), nn.ReLU())]
 )
-def test_a_head_that_does_not_come_last_is_asked_for(make: Callable[[], nn.Module]) -> None:
+def test_asks_for_a_head_that_does_not_come_last(make: Callable[[], nn.Module]) -> None:
     for example in (None, images()):
         with pytest.raises(InputError, match="whose outputs are the logits"):
             Classifier.wrap(make(), example=example)
 
 
 @pytest.mark.parametrize("head", ["trunk.1", "hidden"])
-def test_a_head_with_more_behind_it_is_refused(head: str) -> None:
+def test_refuses_a_head_with_layers_behind_it(head: str) -> None:
     module = nn.Sequential()
     module.add_module("trunk", nn.Sequential(nn.Flatten(), nn.Linear(256, 8), nn.ReLU()))
     module.add_module("hidden", nn.Linear(8, 4))
@@ -145,14 +143,14 @@ class Tied(Nested):
         return functional.linear(self.trunk(inputs), last.weight, last.bias)
 
 
-def test_a_function_at_the_end_is_named_as_one() -> None:
+def test_names_a_function_behind_the_head() -> None:
     with pytest.raises(InputError, match="got one that ends with the function linear; end its"):
         Classifier.wrap(Tied(), example=images())
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("inside", [False, True])
-def test_torchscript_is_refused(inside: bool) -> None:
+def test_refuses_torchscript(inside: bool) -> None:
     traced = torch.jit.trace(Flat().eval(), images())
     module = nn.Sequential(traced, nn.ReLU(), nn.Linear(4, 4)) if inside else traced
     got = "TorchScript in 0" if inside else "a network of TorchScript"
@@ -200,7 +198,7 @@ class Two(Flat):
         (lambda: nn.Linear(9, 3), None, "shape.*cannot be multiplied"),
     ],
 )
-def test_outputs_that_are_no_logits_are_named(
+def test_names_outputs_that_are_no_logits(
     make: Callable[[], nn.Module], head: str | None, said: str
 ) -> None:
     with pytest.raises(InputError, match=said) as caught:
@@ -209,7 +207,7 @@ def test_outputs_that_are_no_logits_are_named(
 
 
 @pytest.mark.parametrize("head", ["flat.fc", None])
-def test_outputs_that_are_no_tensor_are_named_without_an_example(head: str | None) -> None:
+def test_names_non_tensor_outputs_without_an_example(head: str | None) -> None:
     model = Classifier.wrap(Held(), head)
     flat = model.backbone.flat
     assert isinstance(flat, Flat)
@@ -230,7 +228,7 @@ DRAWN_WHOLE = (lookalikes.TimmCait,)
 
 
 @pytest.mark.parametrize(("make", "head"), LOOKALIKES)
-def test_networks_of_other_libraries_are_wrapped_and_come_back(
+def test_wraps_and_unwraps_networks_of_other_libraries(
     make: Callable[[], nn.Module], head: str
 ) -> None:
     module, samples = make().eval(), torch.rand(5, 3, 16, 16)
@@ -283,7 +281,7 @@ def drawn_elsewhere() -> nn.Module:
 
 
 @pytest.mark.parametrize(("make", "_"), LOOKALIKES)
-def test_a_function_draws_random_weights(make: Callable[[], nn.Module], _: str) -> None:
+def test_function_draws_random_weights(make: Callable[[], nn.Module], _: str) -> None:
     model, state = Classifier.wrap(make(), fresh=make), torch.get_rng_state()
     first, other = model.reinitialised(1), model.reinitialised(2)
     assert torch.equal(torch.get_rng_state(), state)
@@ -304,7 +302,7 @@ def test_a_function_draws_random_weights(make: Callable[[], nn.Module], _: str) 
 
 
 @pytest.mark.parametrize("last", [0, 1, 2, None])
-def test_a_function_draws_the_last_blocks_alone(last: int | None) -> None:
+def test_function_draws_only_the_last_blocks(last: int | None) -> None:
     model = Classifier.wrap(bare(), fresh=bare)
     drawn, whole = model.reinitialised(5, last), model.reinitialised(5)
     unchanged = 0 if last is None else len(model.blocks) - last
@@ -326,7 +324,7 @@ def test_a_function_draws_the_last_blocks_alone(last: int | None) -> None:
         (lambda: None, "got NoneType instead of a torch.nn.Module; correct"),
     ],
 )
-def test_a_function_that_draws_no_such_weights_is_refused(
+def test_refuses_a_function_that_draws_other_weights(
     function: Callable[[], nn.Module], said: str
 ) -> None:
     with torch.random.fork_rng(devices=[]), pytest.raises(InputError, match=said) as caught:
@@ -334,14 +332,14 @@ def test_a_function_that_draws_no_such_weights_is_refused(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_function_that_cannot_reach_a_worker_is_refused() -> None:
+def test_refuses_a_function_that_cannot_be_pickled() -> None:
     model = Classifier.wrap(bare(), fresh=lambda: bare())  # noqa: PLW0108
     assert same(weights(copy.deepcopy(model).reinitialised(1)), weights(model.reinitialised(1)))
     with pytest.raises(InputError, match="define it with def at the top of a module"):
         pickle.dumps(model)
 
 
-def test_weights_that_are_one_stay_one_when_a_network_comes_back() -> None:
+def test_tied_weights_stay_tied_after_unwrapping() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     module[2].weight = module[0].weight
     back = Classifier.wrap(module).unwrapped()
@@ -350,13 +348,13 @@ def test_weights_that_are_one_stay_one_when_a_network_comes_back() -> None:
     assert same(weights(back), weights(module))
 
 
-def test_a_network_that_was_not_wrapped_does_not_come_back(model: Classifier) -> None:
+def test_refuses_to_unwrap_a_built_in_network(model: Classifier) -> None:
     with pytest.raises(InputError, match="made by wrap"):
         model.unwrapped()
 
 
 @pytest.mark.parametrize("trained", [-1, 99])
-def test_split_into_more_blocks_than_there_are_is_refused(model: Classifier, trained: int) -> None:
+def test_refuses_to_split_beyond_the_last_block(model: Classifier, trained: int) -> None:
     with pytest.raises(InputError, match="blocks to train"):
         model.split(trained)
 
@@ -383,12 +381,12 @@ def test_wrapped_network_computes_the_same(make: Callable[[], nn.Module], head: 
 
 
 @pytest.mark.parametrize("head", ["nothing", "hidden.weight", "classifier", "trunk.2", ""])
-def test_head_that_is_no_linear_layer_is_refused(head: str) -> None:
+def test_refuses_a_head_that_is_not_linear(head: str) -> None:
     with pytest.raises(InputError, match=r"classifier\.out\.1"):
         Classifier.wrap(Nested(), head)
 
 
-def test_network_that_is_nothing_but_its_head_is_refused() -> None:
+def test_refuses_a_network_that_is_only_a_head() -> None:
     # It has no backbone: to wrap it all the same would apply the layer twice.
     with pytest.raises(InputError):
         Classifier.wrap(nn.Linear(4, 4), "")
@@ -406,7 +404,7 @@ fresh = pytest.mark.parametrize("draw", [fresh_head, fresh_everything])
 
 
 @fresh
-def test_fresh_weights_leave_the_argument_and_the_random_state_alone(
+def test_fresh_weights_do_not_touch_the_argument_or_random_state(
     model: Classifier, draw: Callable[[Classifier, int], Classifier]
 ) -> None:
     before, state = weights(model), torch.get_rng_state()
@@ -418,7 +416,7 @@ def test_fresh_weights_leave_the_argument_and_the_random_state_alone(
 
 
 @fresh
-def test_fresh_weights_are_determined_by_the_seed(
+def test_seed_determines_fresh_weights(
     model: Classifier, draw: Callable[[Classifier, int], Classifier]
 ) -> None:
     first = draw(model, 3)
@@ -458,7 +456,7 @@ def test_reinitialised_leaves_the_first_blocks(model: Classifier, last: int | No
 
 
 @pytest.mark.parametrize("last", [-1, 99])
-def test_reinitialising_more_blocks_than_there_are_is_refused(model: Classifier, last: int) -> None:
+def test_refuses_to_reinitialise_missing_blocks(model: Classifier, last: int) -> None:
     with pytest.raises(InputError, match="blocks"):
         model.reinitialised(0, last)
 
@@ -470,7 +468,7 @@ def test_reinitialised_has_no_trace_of_the_old_weights(model: Classifier) -> Non
     assert same(weights(changed.reinitialised(1)), weights(model.reinitialised(1)))
 
 
-def test_weights_that_cannot_be_drawn_anew_are_refused() -> None:
+def test_refuses_weights_that_cannot_be_redrawn() -> None:
     model = Classifier(nn.Sequential(Raw()), nn.Linear(256, 3))
     with pytest.raises(InputError, match="Raw, which holds weights"):
         model.reinitialised(0)
@@ -479,7 +477,7 @@ def test_weights_that_cannot_be_drawn_anew_are_refused() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 16, 16), (1, 17, 40), (256,), (16, 16)])
-def test_samples_of_another_shape_are_refused(model: Classifier, shape: tuple[int, ...]) -> None:
+def test_refuses_samples_of_another_shape(model: Classifier, shape: tuple[int, ...]) -> None:
     model.check_inputs(shape_for(model.architecture))
     if model.architecture.startswith("resnet") and shape in ((1, 4, 4), (1, 17, 40)):
         model.check_inputs(shape)  # the mean over pixels makes features of any size
@@ -491,7 +489,7 @@ def test_samples_of_another_shape_are_refused(model: Classifier, shape: tuple[in
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), ValueError("two\nlines"), IndexError("one")])
-def test_whatever_a_network_says_of_its_inputs_is_one_line(error: Exception) -> None:
+def test_input_errors_of_a_network_become_one_line(error: Exception) -> None:
     class Picky(nn.Module):
         def forward(self, _: Tensor) -> Tensor:
             raise error
@@ -512,7 +510,7 @@ def test_check_inputs_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("make", [shallow_cnn, deep_cnn])
-def test_built_in_networks_are_determined_by_the_seed(make: Callable[..., Classifier]) -> None:
+def test_seed_determines_built_in_networks(make: Callable[..., Classifier]) -> None:
     state = torch.get_rng_state()
     first = make(classes=3, shape=SHAPE, seed=1)
     assert torch.equal(torch.get_rng_state(), state)
@@ -523,7 +521,9 @@ def test_built_in_networks_are_determined_by_the_seed(make: Callable[..., Classi
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 20, 31)])
-def test_built_in_networks_take_other_images(model: Classifier, shape: tuple[int, ...]) -> None:
+def test_built_in_networks_take_other_image_shapes(
+    model: Classifier, shape: tuple[int, ...]
+) -> None:
     shape = shape if model.architecture not in TEXT_MODELS else shape[2:]
     build(model.architecture, 4, shape).check_inputs(shape)
 
@@ -540,14 +540,14 @@ def test_built_in_networks_take_other_images(model: Classifier, shape: tuple[int
         ("small_text", (5000,), "texts of"),
     ],
 )
-def test_networks_that_cannot_be_built_are_refused(
+def test_refuses_networks_that_cannot_be_built(
     name: str, shape: tuple[int, ...], expected: str
 ) -> None:
     with pytest.raises(InputError, match=expected):
         build(name, 3, shape)
 
 
-def test_last_convolution_is_the_one_nearest_to_the_head() -> None:
+def test_last_convolution_is_nearest_to_the_head() -> None:
     for side, channels in ((28, 32), (16, 16)):  # the last map of the small one is a point
         model = shallow_cnn(3, (1, side, side))
         name = find_convolution(model, Data(torch.rand(1, 1, side, side), torch.tensor([0])))

@@ -36,13 +36,13 @@ from rootbound.training import Recipe
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_names(text: str, called: list[str], last: Method) -> None:
+def test_names_methods_by_their_settings(text: str, called: list[str], last: Method) -> None:
     methods = read_methods(text)
     assert name_methods(methods) == called
     assert methods[-1] == last
 
 
-def test_recipes_tell_methods_apart_by_what_differs() -> None:
+def test_differing_recipe_fields_distinguish_methods() -> None:
     short, long = (Plain(Recipe(epochs=count, batch_size=64)) for count in (2, 9))
     assert name_methods([short, long]) == ["Plain(recipe.epochs=2)", "Plain(recipe.epochs=9)"]
     assert name_methods([Plain(), long]) == [
@@ -51,6 +51,6 @@ def test_recipes_tell_methods_apart_by_what_differs() -> None:
     ]
 
 
-def test_all_means_all_and_more_may_follow() -> None:
+def test_all_stands_for_every_method_and_allows_more() -> None:
     called = name_methods(read_methods("all,BestResponse(weight=0.3)"))
     assert called == [*METHODS, "BestResponse(weight=0.3)"]

@@ -233,7 +233,7 @@ REST = [
 
 @pytest.mark.usefixtures("one_behaviour")
 @pytest.mark.parametrize(("make", "make_tasks", "attacks"), SHARED)
-def test_trained_and_attacked(
+def test_trains_and_attacks_every_network(
     make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair], attacks: tuple[Attack, ...]
 ) -> None:
     check(make, make_tasks, attacks)
@@ -242,14 +242,14 @@ def test_trained_and_attacked(
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_behaviour")
 @pytest.mark.parametrize(("make", "make_tasks", "attacks"), REST)
-def test_trained_and_attacked_by_the_rest(
+def test_remaining_methods_and_attacks_work_on_every_network(
     make: Callable[[], Classifier], make_tasks: Callable[[], TaskPair], attacks: tuple[Attack, ...]
 ) -> None:
     check(make, make_tasks, attacks)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
-def test_weights_in_half_precision_are_attacked_in_single(
+def test_half_precision_weights_are_attacked_in_single_precision(
     kind: torch.dtype, tmp_path: Path
 ) -> None:
     tasks, shape = image_tasks(), (3, 16, 16)
@@ -275,7 +275,7 @@ def test_weights_in_half_precision_are_attacked_in_single(
 
 
 @pytest.mark.parametrize("method", OF_EACH_CLASS, ids=repr)
-def test_a_method_trains_a_text_model_or_says_that_it_cannot(method: Method) -> None:
+def test_method_trains_a_text_model_or_refuses_it(method: Method) -> None:
     model, tasks = text_model(), text_tasks()
     try:
         trained = brief(method, epochs=1).fit(model, tasks)

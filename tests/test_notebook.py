@@ -28,7 +28,7 @@ evaluation
 
 
 @pytest.mark.slow
-def test_a_cell_goes_from_data_to_a_report(tmp_path: Path) -> None:
+def test_notebook_cell_goes_from_data_to_a_report(tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     nbclient = pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

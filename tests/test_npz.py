@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("names", NAMES)
-def test_colour_images(path: Path, names: tuple[str, ...]) -> None:
+def test_reads_colour_images(path: Path, names: tuple[str, ...]) -> None:
     given = arrays(names)
     np.savez_compressed(path, **given)
     found = datasets.load(str(path))
@@ -48,7 +48,7 @@ def test_colour_images(path: Path, names: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((8, 8), (1, 8, 8)), ((5,), (5,))])
-def test_other_shapes(path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def test_reads_other_shapes(path: Path, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     np.savez(path, **arrays(shape=shape))
     assert datasets.load(str(path)).train.shape == expected
 
@@ -62,7 +62,7 @@ def test_other_shapes(path: Path, shape: tuple[int, ...], expected: tuple[int, .
     ],
     ids=["from 1", "gaps", "large"],
 )
-def test_a_number_without_samples_is_no_class(
+def test_number_without_samples_is_no_class(
     path: Path, labels: list[int], classes: tuple[str, ...]
 ) -> None:
     given = arrays()
@@ -74,7 +74,7 @@ def test_a_number_without_samples_is_no_class(
     assert [int(found.classes[label]) for label in found.test.labels] == labels * 2
 
 
-def test_other_arrays_are_told(path: Path) -> None:
+def test_reports_unused_arrays(path: Path) -> None:
     np.savez(
         path, **arrays(MEDMNIST), val_images=np.zeros((2, 8, 8, 3), np.uint8), val_labels=[0, 1]
     )
@@ -83,7 +83,7 @@ def test_other_arrays_are_told(path: Path) -> None:
     assert datasets.load(str(path)).conversion == ""
 
 
-def test_floating_point_stays(path: Path) -> None:
+def test_keeps_floating_point(path: Path) -> None:
     given = arrays()
     np.savez(path, **{**given, "x_train": given["x_train"] / 255, "x_test": given["x_test"] / 255})
     assert datasets.load(str(path)).train.inputs.dtype == torch.float32
@@ -104,20 +104,20 @@ def test_floating_point_stays(path: Path) -> None:
         ({"x_train": np.zeros((0, 8)), "y_train": np.zeros(0, dtype=int)}, "at least one sample"),
     ],
 )
-def test_wrong_arrays_are_named(path: Path, change: dict[str, Any], said: str) -> None:
+def test_names_wrong_arrays(path: Path, change: dict[str, Any], said: str) -> None:
     np.savez(path, **{**arrays(), **change})
     with pytest.raises(InputError, match=said) as caught:
         datasets.load(str(path))
     assert "\n" not in str(caught.value)
 
 
-def test_missing_arrays_are_named_with_those_that_are_there(path: Path) -> None:
+def test_names_missing_and_present_arrays(path: Path) -> None:
     np.savez(path, images=np.zeros(3))
     with pytest.raises(InputError, match=r"x_train, y_train.*got images"):
         datasets.load(str(path))
 
 
-def test_a_claim_of_too_much_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuses_an_oversized_claim(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez_compressed(path, **arrays())
     monkeypatch.setattr(sys.modules["rootbound.datasets.npz_file"], "LARGEST", 1000)
     with pytest.raises(InputError, match="at most 1000 bytes"):
@@ -126,7 +126,7 @@ def test_a_claim_of_too_much_is_refused(path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("twin", ["x_train", "x_train.npy"])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_two_arrays_of_one_name_are_refused(path: Path, twin: str) -> None:
+def test_refuses_two_arrays_of_one_name(path: Path, twin: str) -> None:
     np.savez(path, **arrays())
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(twin, archive.read("x_train.npy"))
@@ -134,7 +134,7 @@ def test_two_arrays_of_one_name_are_refused(path: Path, twin: str) -> None:
         datasets.load(str(path))
 
 
-def test_a_header_that_claims_more_than_there_is(path: Path) -> None:
+def test_refuses_a_header_larger_than_its_data(path: Path) -> None:
     header = b"\x93NUMPY\x01\x00v\x00" + (
         b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999, 28, 28), }".ljust(117)
         + b"\n"

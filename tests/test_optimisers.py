@@ -31,7 +31,7 @@ TORCHS: dict[OptimiserName, Callable[..., Optimizer]] = {
 
 
 @pytest.mark.parametrize("name", TORCHS)
-def test_steps_are_those_of_torch(name: OptimiserName) -> None:
+def test_steps_equal_those_of_torch(name: OptimiserName) -> None:
     with seeded(0):
         network = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3), nn.Linear(3, 3))
         inputs = torch.randn(8, 4)
@@ -57,7 +57,7 @@ def _loss(network: nn.Sequential, inputs: Tensor, depth: int) -> Tensor:
     return outputs.square().mean()
 
 
-def test_sam_descends_from_where_it_was_by_the_slope_of_the_worst_place_near_by() -> None:
+def test_sam_uses_the_gradient_at_the_worst_nearby_point() -> None:
     weight = nn.Parameter(torch.tensor([3.0, -4.0], dtype=torch.float64))
     scale = torch.tensor([1.0, 2.0], dtype=torch.float64)
     start, slope = weight.detach().clone(), scale * weight.detach()
@@ -66,7 +66,7 @@ def test_sam_descends_from_where_it_was_by_the_slope_of_the_worst_place_near_by(
     torch.testing.assert_close(weight.detach(), start - 0.1 * scale * worst)
 
 
-def test_losses_are_those_of_torch_or_of_their_papers() -> None:
+def test_losses_equal_those_of_torch_or_the_papers() -> None:
     with seeded(0):
         logits, labels = torch.randn(9, 4), torch.randint(4, (9,))
     targets, rows = one_hot(labels, 4), torch.arange(9)
@@ -83,7 +83,7 @@ def test_losses_are_those_of_torch_or_of_their_papers() -> None:
         torch.testing.assert_close(classification_loss(name, logits, targets), value)
 
 
-def test_half_a_cosine_is_that_of_torch() -> None:
+def test_half_cosine_schedule_equals_that_of_torch() -> None:
     theirs = SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     schedule, rates = CosineAnnealingLR(theirs, 7), []
     for _ in range(7):
@@ -107,7 +107,7 @@ print(len(list(FlopCounter().count(steps()))), "torch._dynamo" in sys.modules)
 """
 
 
-def test_the_compiler_is_not_loaded() -> None:
+def test_compiler_is_not_loaded() -> None:
     assert not any(trial.loads_compiler for trial in QUICK_2.attacks)
     said = subprocess.run(
         [sys.executable, "-c", STEPS], check=True, capture_output=True, text=True

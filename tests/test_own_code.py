@@ -92,7 +92,7 @@ class Net(nn.Module):
 """
 
 
-def test_another_network_with_the_same_weights_is_another_run(
+def test_other_code_with_the_same_weights_is_another_run(
     toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whether its code is another, or a layer without weights."""
@@ -123,7 +123,7 @@ def test_another_network_with_the_same_weights_is_another_run(
 
 @pytest.mark.usefixtures("no_figures")
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_all_three_in_a_comparison(
+def test_comparison_takes_own_method_model_and_suite(
     workers: str, place: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = ["--methods", "own.py:Shrink", "--model", "own.py:network", "--suite", "own.py:suite"]
@@ -143,7 +143,7 @@ def test_all_three_in_a_comparison(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_all_means_all_and_more_may_follow(
+def test_all_stands_for_every_method_and_allows_more(
     place: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*COMPARE, "--data", str(toy_folder), "--suite", "own.py:kept", "--workers", "1"]
@@ -154,7 +154,7 @@ def test_all_means_all_and_more_may_follow(
 
 
 @pytest.mark.parametrize("name", ["net.py", "my-net.v2.py"])
-def test_files_of_one_name_stay_apart(name: str, tmp_path: Path) -> None:
+def test_files_with_the_same_name_stay_separate(name: str, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(f"class Here:\n    place = {folder!r}\n")
@@ -164,7 +164,7 @@ def test_files_of_one_name_stay_apart(name: str, tmp_path: Path) -> None:
     assert load_named(f"{tmp_path / 'b' / name}:Here") is kinds[1], "it was run again"
 
 
-def test_a_file_is_the_same_however_its_path_is_written(
+def test_path_spelling_does_not_change_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "10:30"
@@ -177,7 +177,7 @@ def test_a_file_is_the_same_however_its_path_is_written(
     assert load_named(f"{folder / 'net.py'}:Here") is kind
 
 
-def test_another_process_loads_files_in_the_same_order(tmp_path: Path) -> None:
+def test_other_processes_load_files_in_the_same_order(tmp_path: Path) -> None:
     """A file may need what an earlier one has set up."""
     paths = [str(tmp_path / f"{name}.py") for name in ("zebra", "ape", "mule")]
     for path in paths:
@@ -201,9 +201,7 @@ def test_another_process_loads_files_in_the_same_order(tmp_path: Path) -> None:
         ("exit(3)", "SystemExit: 3"),
     ],
 )
-def test_a_file_that_cannot_be_run_is_told_in_one_line(
-    code: str, said: str, tmp_path: Path
-) -> None:
+def test_broken_file_gives_a_one_line_error(code: str, said: str, tmp_path: Path) -> None:
     path, known = tmp_path / "faulty.py", list_loaded_code()
     path.write_text(f"begun = 1\n{code}")
     for _ in range(2):

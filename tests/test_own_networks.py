@@ -97,7 +97,7 @@ def made(original: Made, tmp_path: Path) -> Made:
 
 
 @pytest.mark.slow
-def test_its_own_load_state_dict_reads_what_is_published(made: Made) -> None:
+def test_own_load_state_dict_reads_the_published_weights(made: Made) -> None:
     assert {path.name for path in made.folder.iterdir()} == {WEIGHTS, CONFIG, README, CARD}
     plain = network()
     plain.load_state_dict(load_file(made.folder / WEIGHTS))
@@ -111,7 +111,7 @@ def test_its_own_load_state_dict_reads_what_is_published(made: Made) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_published_says_nothing_of_the_machine(made: Made, original: Made) -> None:
+def test_published_files_hide_local_paths(made: Made, original: Made) -> None:
     root = original.model.parent
     assert str(root) in str(read_header(original.model)), "nothing could leak"
     own = (root.name, "eine Mappe", root.parents[1].name, "mein", "my net", "a run")
@@ -124,7 +124,7 @@ def test_what_is_published_says_nothing_of_the_machine(made: Made, original: Mad
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_where_the_data_lie_is_asked_for(
+def test_asks_for_the_location_of_the_data(
     made: Made, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     audit = ["audit", str(made.folder), *made.named, *SPENT, "--out", str(tmp_path / "run")]
@@ -139,9 +139,7 @@ def test_where_the_data_lie_is_asked_for(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("published", [False, True])
-def test_training_goes_on_from_weights_of_the_network(
-    published: bool, made: Made, tmp_path: Path
-) -> None:
+def test_training_continues_from_own_weights(published: bool, made: Made, tmp_path: Path) -> None:
     torch.save(load_file(made.model), tmp_path / "w.pt")
     out, start = tmp_path / "further.safetensors", made.folder if published else tmp_path / "w.pt"
     data = ("--data", str(made.model.parent / "the data"), *SPLIT, "--method", "Plain")
@@ -151,9 +149,7 @@ def test_training_goes_on_from_weights_of_the_network(
 
 
 @pytest.mark.slow
-def test_a_card_of_other_weights_is_not_believed(
-    made: Made, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_refuses_a_card_of_other_weights(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
     card = json.loads((made.folder / CARD).read_text())
     card["weights_sha256"] = "0" * 64
     (made.folder / CARD).write_text(json.dumps(card))
@@ -168,7 +164,7 @@ def test_a_card_of_other_weights_is_not_believed(
 @pytest.mark.slow
 @pytest.mark.parametrize("function", ["transformer", "pretrained"])
 @pytest.mark.usefixtures("no_figures")
-def test_random_weights_are_the_functions_where_it_draws_any(
+def test_scratch_uses_random_weights_of_the_function(
     function: str, made: Made, tmp_path: Path
 ) -> None:
     named = ("--model", f"{made.model.parent / 'my net.py'}:{function}")
@@ -195,7 +191,7 @@ def test_random_weights_are_the_functions_where_it_draws_any(
         (["audit", "MODEL", "--model", "nowhere/config.json"], "No such file"),
     ],
 )
-def test_what_is_missing_is_named(
+def test_names_missing_arguments(
     command: list[str], said: str, made: Made, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = made.model.parent
@@ -209,7 +205,7 @@ def test_what_is_missing_is_named(
 
 
 @pytest.mark.parametrize("family", ["bert", "vit"])
-def test_weights_and_configuration_of_transformers_are_read_without_its_folder(
+def test_reads_transformers_weights_and_configuration_from_two_files(
     family: str, tmp_path: Path
 ) -> None:
     given = tiny.network(family)
@@ -222,7 +218,7 @@ def test_weights_and_configuration_of_transformers_are_read_without_its_folder(
 
 
 @pytest.mark.parametrize("content", ["", "[]", "3", "{}", "{" * 100_000, '"model_type"'])
-def test_a_configuration_that_is_none_is_refused(
+def test_refuses_an_invalid_configuration(
     content: str, tmp_path: Path, toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "config.json").write_text(content)

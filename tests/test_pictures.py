@@ -127,7 +127,7 @@ READ: dict[str, tuple[bytes, NDArray[Any], Kind, str]] = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_picture_is_read_right(name: str) -> None:
+def test_reads_an_image_correctly(name: str) -> None:
     content, expected, kind, change = READ[name]
     picture = read_pixels(Image.open(io.BytesIO(content)))
     assert picture.kind == kind
@@ -164,7 +164,7 @@ def folder_of(place: Path, contents: dict[str, bytes], suffix: str = "png") -> P
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_picture_is_refused_by_name(name: str, tmp_path: Path) -> None:
+def test_refuses_an_image_by_name(name: str, tmp_path: Path) -> None:
     content, reason = REFUSED[name]
     folder = folder_of(tmp_path, {"b": content})
     with pytest.raises(InputError, match=rf"a readable image at .*b/1\.png; got .*{reason}"):
@@ -184,7 +184,7 @@ MIXED: dict[str, tuple[list[bytes], tuple[Any, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", MIXED)
-def test_a_set_says_what_was_done(name: str, tmp_path: Path) -> None:
+def test_states_how_images_were_converted(name: str, tmp_path: Path) -> None:
     contents, (channels, divisor), remark = MIXED[name]
     for part in ("train", "test"):
         for label, content in enumerate(contents):
@@ -198,7 +198,7 @@ def test_a_set_says_what_was_done(name: str, tmp_path: Path) -> None:
     assert small.conversion.startswith(found.conversion), "both are said"
 
 
-def test_a_set_that_is_read_from_a_file_says_the_same(
+def test_cached_set_states_the_same_conversion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROOTBOUND_CACHE", str(tmp_path / "cache"))
@@ -210,7 +210,7 @@ def test_a_set_that_is_read_from_a_file_says_the_same(
         assert torch.equal(there.train.inputs[:], here.train.inputs)
 
 
-def test_floating_point_among_whole_numbers_is_refused(tmp_path: Path) -> None:
+def test_refuses_floating_point_among_integers(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, {"b": of(RAMP.astype(np.float32), kind="tiff")})
     with pytest.raises(InputError, match="floating point among whole numbers"):
         datasets.load(str(folder))
@@ -229,7 +229,7 @@ def sizes(found: Dataset) -> tuple[list[int], list[int]]:
     return found.train.labels.bincount().tolist(), found.test.labels.bincount().tolist()
 
 
-def test_a_folder_a_class_is_enough(tmp_path: Path) -> None:
+def test_accepts_one_folder_per_class(tmp_path: Path) -> None:
     folder = bare(tmp_path, {"cat": 10, "dog": 5, "eel": 2})
     found = datasets.load(str(folder))
     assert found.classes == ("cat", "dog", "eel")
@@ -269,7 +269,7 @@ ODD: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_what_else_is_in_a_folder(name: str, tmp_path: Path) -> None:
+def test_reports_other_files_in_a_folder(name: str, tmp_path: Path) -> None:
     for part in ("train", "test"):
         bare(tmp_path / part, {"cat": 3, "dog": 3})
     change, remark = ODD[name]
@@ -300,7 +300,7 @@ WRONG: dict[str, tuple[Change, Layout, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_folders_that_are_not_understood(name: str, tmp_path: Path) -> None:
+def test_refuses_folders_it_does_not_understand(name: str, tmp_path: Path) -> None:
     for part in ("train", "test"):
         bare(tmp_path / part, {"cat": 3, "dog": 3})
     change, layout, message = WRONG[name]
@@ -310,7 +310,7 @@ def test_folders_that_are_not_understood(name: str, tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_one_image_of_a_class_cannot_be_held_out(tmp_path: Path) -> None:
+def test_refuses_to_hold_out_a_single_image(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 2 samples of dog"):
         datasets.load(str(bare(tmp_path, {"cat": 3, "dog": 1})))
 
@@ -332,7 +332,7 @@ AXES: dict[tuple[int, ...], tuple[int, ...] | None] = {
 
 
 @pytest.mark.parametrize("shape", AXES)
-def test_axes_of_arrays(shape: tuple[int, ...], tmp_path: Path) -> None:
+def test_reads_axes_of_arrays(shape: tuple[int, ...], tmp_path: Path) -> None:
     path, parts = tmp_path / "zoo.npz", {"train": 6, "test": 3}
     arrays = {f"y_{part}": np.arange(count) % 3 for part, count in parts.items()}
     for part, count in parts.items():
@@ -349,7 +349,7 @@ def test_axes_of_arrays(shape: tuple[int, ...], tmp_path: Path) -> None:
     assert np.array_equal(found.inputs, arrays["x_train"])
 
 
-def test_samples_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+def test_refuses_identical_samples(tmp_path: Path) -> None:
     same = np.zeros((6, 8, 8), np.uint8)
     np.savez(tmp_path / "z.npz", x_train=same, y_train=[0, 1] * 3, x_test=same, y_test=[0, 1] * 3)
     with pytest.raises(InputError, match="that differ; got 6 that are the same, from 0 to 0"):

@@ -29,9 +29,7 @@ def boxes(figure: Figure) -> list[Bbox]:
 @pytest.mark.parametrize(
     ("scale", "size"), [("linear", WIDE), ("symlog", WIDE), ("symlog", NARROW)]
 )
-def test_names_are_clear_of_names_and_points(
-    seed: int, scale: str, size: tuple[float, float]
-) -> None:
+def test_labels_avoid_labels_and_points(seed: int, scale: str, size: tuple[float, float]) -> None:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(len(NAMES), 2, generator=generator)
     spots = [(float(x), float(y)) for x, y in drawn]
@@ -49,7 +47,7 @@ def test_names_are_clear_of_names_and_points(
     assert not [point for point in points for box in found if box.contains(*point)]
 
 
-def test_names_are_clear_of_what_was_written_before() -> None:
+def test_labels_avoid_earlier_text() -> None:
     with styled():
         figure, panel = plt.subplots()
         panel.annotate("features of unrelated data", (0.5, 0.5))
@@ -59,7 +57,7 @@ def test_names_are_clear_of_what_was_written_before() -> None:
     assert not before.overlaps(name)
 
 
-def test_a_name_far_from_its_point_has_a_line_to_it() -> None:
+def test_distant_label_has_a_line_to_its_point() -> None:
     with styled():
         figure, panel = plt.subplots()
         panel.set_ylim(-1, 1)

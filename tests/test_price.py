@@ -40,7 +40,7 @@ def followed(
 @pytest.mark.parametrize(
     ("lost", "direction"), [(0.0, 1), (0.5, 0), (0.75, -0.5), (40.0, -STEEPEST_FALL)]
 )
-def test_it_moves_by_what_is_left_of_the_price(
+def test_weight_follows_the_remaining_price(
     lost: float,
     direction: float,
     toy_model: Classifier,
@@ -55,7 +55,7 @@ def test_it_moves_by_what_is_left_of_the_price(
     assert weights[-1] == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_twin_learns_what_plain_training_on_its_batches_does(
+def test_twin_equals_plain_training_on_its_batches(
     toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept: list[Price] = []
@@ -86,12 +86,12 @@ def test_the_twin_learns_what_plain_training_on_its_batches_does(
 
 
 @pytest.mark.parametrize(("drop", "weight"), [(0.0, 0.2), (-1.0, 0.2), (math.nan, 0.2), (1.0, 0.0)])
-def test_prices_out_of_range(drop: float, weight: float) -> None:
+def test_refuses_prices_out_of_range(drop: float, weight: float) -> None:
     with pytest.raises(InputError, match="above 0"):
         BestResponse(max_desirable_drop=drop, weight=weight)
 
 
-def test_what_was_lost_is_measured_with_its_standard_error(
+def test_loss_is_measured_with_its_standard_error(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     data = toy_tasks.desirable.test
@@ -107,7 +107,7 @@ def test_what_was_lost_is_measured_with_its_standard_error(
 
 
 @pytest.mark.parametrize(("drop", "warned"), [(1e-3, True), (100.0, False)])
-def test_a_warning_where_more_was_lost_than_allowed(
+def test_warns_if_more_was_lost_than_allowed(
     drop: float,
     warned: bool,
     toy_model: Classifier,
@@ -123,7 +123,7 @@ def test_a_warning_where_more_was_lost_than_allowed(
     assert any("more desirable accuracy was lost than allowed" in line for line in said) == warned
 
 
-def test_averages_follow_the_weights_and_leave_masks_and_counts_alone() -> None:
+def test_averages_follow_weights_but_not_masks_and_counts() -> None:
     mask = torch.tensor([0.0, -math.inf])
     torch.testing.assert_close(move(mask, mask, 0.1), mask)
     counted = move(torch.tensor(3), torch.tensor(4), 0.1)

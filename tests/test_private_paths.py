@@ -32,13 +32,15 @@ from rootbound.records import Configuration
         ("hf:here/bert", "hf:…/bert"),
     ],
 )
-def test_names(name: str, published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hides_local_paths_in_names(
+    name: str, published: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("here/bert").mkdir(parents=True)
     assert hide_path(name) == published
 
 
-def test_an_origin() -> None:
+def test_hides_local_paths_in_an_origin() -> None:
     settings = "Mine(weight=0.5, table=PosixPath('/home/me/t.csv'), note=\"it's /home/me\", rate=1)"
     origin = Origin(
         Configuration.parse(settings),

@@ -81,7 +81,7 @@ def standardised(data: Data, inputs: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("count", [150, WIDTH - 1])
-def test_ridge_is_ridge_regression(count: int) -> None:
+def test_ridge_equals_ridge_regression(count: int) -> None:
     data, new = problem(count), problem(50, 1).inputs
     train, test = standardised(data, new)
     targets = functional.one_hot(data.labels).double().numpy()
@@ -90,7 +90,7 @@ def test_ridge_is_ridge_regression(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [150, WIDTH - 1])
-def test_discriminant_is_shrunk_lda(count: int) -> None:
+def test_discriminant_equals_shrunk_lda(count: int) -> None:
     data, new = problem(count), problem(50, 1).inputs
     train, test = standardised(data, new)
     means = np.stack([train[data.labels.numpy() == label].mean(0) for label in range(CLASSES)])
@@ -110,7 +110,7 @@ def test_discriminant_is_shrunk_lda(count: int) -> None:
         assert (theirs.predict(test) == ours.argmax(1)).mean() > 0.95
 
 
-def test_neighbours_are_the_nearest() -> None:
+def test_neighbours_equal_brute_force() -> None:
     data, new = problem(), problem(50, 1).inputs
     train = data.inputs.double() - data.inputs.double().mean(0)
     placed = train @ torch.linalg.inv(torch.linalg.cholesky(train.T @ train / len(train))).T
@@ -125,7 +125,7 @@ def test_neighbours_are_the_nearest() -> None:
     assert (chosen == cosine.predict(new.numpy())).all()
 
 
-def test_kernel_ridge_is_kernel_ridge() -> None:
+def test_kernel_ridge_equals_a_plain_solve() -> None:
     data, new = problem(), problem(50, 1).inputs
     train, test = standardised(data, new)
     distances = np.linalg.norm(train[:, None] - train[None], axis=2)
@@ -139,7 +139,7 @@ def test_kernel_ridge_is_kernel_ridge() -> None:
     assert np.allclose(ours, reference.predict(test) + offset, atol=1e-6)
 
 
-def test_a_perceptron_reads_what_no_linear_head_can() -> None:
+def test_perceptron_reads_what_no_linear_head_can() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(600, 2, generator=generator)
     labels = (inputs[:, 0] * inputs[:, 1] > 0).long() + (inputs[:, 0] > 3).long()
@@ -181,7 +181,7 @@ def test_scale_hides_nothing_from_rates_in_units_of_curvature() -> None:
 
 
 @pytest.mark.parametrize("probe", PROBES, ids=repr)
-def test_dead_features_and_single_samples(probe: Attack) -> None:
+def test_probes_survive_dead_features_and_single_samples(probe: Attack) -> None:
     inputs = torch.ones(CLASSES, WIDTH)
     dead = Data(inputs, torch.arange(CLASSES))
     assert bool(logits(probe, dead, inputs).isfinite().all())
@@ -190,7 +190,7 @@ def test_dead_features_and_single_samples(probe: Attack) -> None:
     assert bool(logits(probe, half, half.inputs).isfinite().all())
 
 
-def test_a_class_without_samples_is_never_chosen() -> None:
+def test_class_without_samples_is_never_chosen() -> None:
     data, new = problem(), problem(50, 1).inputs
     there = data.select((data.labels != 1).nonzero().squeeze(1))
     found = logits(DiscriminantHead(0.1), there, new)
@@ -198,7 +198,7 @@ def test_a_class_without_samples_is_never_chosen() -> None:
     assert not bool((found.argmax(1) == 1).any())
 
 
-def test_the_nearest_whitened_mean_is_a_discriminant() -> None:
+def test_nearest_whitened_mean_is_a_discriminant() -> None:
     data, new = problem(), problem(50, 1).inputs
     train = data.inputs.double().numpy()
     mean = train.mean(0)
@@ -210,7 +210,7 @@ def test_the_nearest_whitened_mean_is_a_discriminant() -> None:
 
 
 @pytest.mark.parametrize("metric", ["whitened", "cosine"])
-def test_more_neighbours_than_a_class_has_do_not_outvote_the_nearest(metric: str) -> None:
+def test_larger_k_does_not_outvote_the_nearest_class(metric: str) -> None:
     data = problem(2 * CLASSES)
     rule = NearestNeighbours(20, "whitened" if metric == "whitened" else "cosine")
     new = problem(60).inputs
@@ -220,7 +220,7 @@ def test_more_neighbours_than_a_class_has_do_not_outvote_the_nearest(metric: str
     assert torch.equal(logits(rule, data, new), logits(replace(rule, count=2), data, new))
 
 
-def test_of_classes_with_equal_votes_the_nearest_is_chosen() -> None:
+def test_nearest_class_wins_equal_votes() -> None:
     inputs = torch.tensor([[1.0], [5.0], [-1.2], [-5.0], [9.0], [-9.0]]).repeat(1, 2)
     inputs[:, 1] = 0.0
     data = Data(inputs, torch.tensor([2, 2, 0, 0, 2, 0]))
@@ -234,7 +234,7 @@ def rotated(seed: int, width: int) -> Tensor:
     return orthogonal
 
 
-def test_an_ill_conditioned_map_takes_nothing_from_a_perceptron() -> None:
+def test_ill_conditioned_map_does_not_stop_a_perceptron() -> None:
     """AdamW minds the frame: whitening alone leaves 15 points between these two."""
     width, centres = 128, 0.35 * torch.randn(5, 128, generator=torch.Generator().manual_seed(1))
     labels, tested = torch.arange(400) % 5, torch.arange(2000) % 5
@@ -255,7 +255,7 @@ def test_an_ill_conditioned_map_takes_nothing_from_a_perceptron() -> None:
     assert abs(np.mean(reached["plain"]) - np.mean(reached["hidden"])) < 0.02
 
 
-def test_a_perceptron_draws_from_the_attackers_generator_alone() -> None:
+def test_perceptron_draws_only_from_the_attackers_generator() -> None:
     head, data = Classifier(nn.Sequential(), nn.Linear(WIDTH, CLASSES)), problem()
     found = []
     for stream in (0, 1):
@@ -268,14 +268,14 @@ def test_a_perceptron_draws_from_the_attackers_generator_alone() -> None:
 
 
 @pytest.mark.parametrize("probe", WHITENED[1:], ids=repr)
-def test_whitening_is_told_as_work(probe: Attack) -> None:
+def test_whitening_counts_as_work(probe: Attack) -> None:
     data = problem()
     head = Classifier(nn.Sequential(), nn.Linear(WIDTH, CLASSES))
     *_, last = probe.transfer(head, Attacker(data, 1, torch.Generator().manual_seed(0)))
     assert last.flops >= decomposition_flops(data.inputs) > 2 * len(data) * WIDTH**2
 
 
-def test_scales_are_a_product_with_a_diagonal_matrix() -> None:
+def test_scaling_equals_a_diagonal_matrix_product() -> None:
     with seeded(0):
         features = torch.randn(30, 5) * torch.tensor([1.0, 1e-3, 0.0, 1e3, 1.0])
     found = find_coordinates(features, "standardised")

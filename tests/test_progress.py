@@ -41,11 +41,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         (9e4, "25 h 0 min"),
     ],
 )
-def test_times_are_told_in_two_units(seconds: float, words: str) -> None:
+def test_times_are_shown_in_two_units(seconds: float, words: str) -> None:
     assert progress.in_words(seconds) == words
 
 
-def test_a_line_says_what_is_done_within_what(clock: list[float]) -> None:
+def test_line_names_the_work_and_its_parent(clock: list[float]) -> None:
     assert progress.describe("audit", 3.0) == "audit for 3 s"
     with progress.step("attacking", 4) as outer:
         assert progress.describe("audit", 3.0) == "audit for 3 s; attacking, 0 of 4"
@@ -64,7 +64,7 @@ def test_a_line_says_what_is_done_within_what(clock: list[float]) -> None:
     assert progress.describe("audit", 64.0) == "audit for 1 min 4 s"
 
 
-def test_work_that_is_found_later_and_work_done_before_count(clock: list[float]) -> None:
+def test_counts_work_found_later_and_done_before(clock: list[float]) -> None:
     with progress.step("training", 10, done=5) as one:
         assert "left" not in progress.describe("train", 0.0)
         clock[0] += 10
@@ -74,7 +74,7 @@ def test_work_that_is_found_later_and_work_done_before_count(clock: list[float])
         assert progress.describe("train", 10.0).startswith("train for 10 s; training, 6 of 20")
 
 
-def test_the_time_left_is_guessed_from_what_was_done_of_late(clock: list[float]) -> None:
+def test_time_left_is_estimated_from_recent_work(clock: list[float]) -> None:
     """Ten parts of a minute each, and then parts of a second."""
     with progress.step("attacking", 50) as one:
         for seconds, parts in ((60, 10), (1, 10)):
@@ -85,7 +85,7 @@ def test_the_time_left_is_guessed_from_what_was_done_of_late(clock: list[float])
         assert progress.describe("demo", 610.0).endswith("20 of 50; about 30 s left")
 
 
-def test_the_time_left_is_that_of_the_work_that_is_counted(clock: list[float]) -> None:
+def test_time_left_covers_the_counted_work(clock: list[float]) -> None:
     """Models take minutes and trials take seconds."""
     with progress.step("preparing models", 4, goal="until all are ready") as one:
         for _ in range(3):
@@ -100,13 +100,13 @@ def test_the_time_left_is_that_of_the_work_that_is_counted(clock: list[float]) -
         assert progress.describe("compare", 260.0).endswith("10 of 100; about 3 min 0 s left")
 
 
-def test_a_time_limit_says_when_the_end_is(clock: list[float]) -> None:
+def test_time_limit_sets_the_end(clock: list[float]) -> None:
     with progress.step("attacking", 10, until=clock[0] + 600):
         clock[0] += 120
         assert progress.describe("audit", 120.0).endswith("about 8 min 0 s left")
 
 
-def test_no_more_is_done_than_there_is() -> None:
+def test_progress_never_exceeds_the_total() -> None:
     with progress.step("attacking", 10) as one:
         one.reach(12)
         assert str(one) == "attacking, 10 of 10"
@@ -115,7 +115,7 @@ def test_no_more_is_done_than_there_is() -> None:
         assert one.seconds_left(()) == 0
 
 
-def test_one_after_the_other_is_shown_and_none_within_another(
+def test_shows_steps_in_turn_without_nesting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     titles: list[str] = []
@@ -127,7 +127,7 @@ def test_one_after_the_other_is_shown_and_none_within_another(
     assert titles == ["train", "audit"]
 
 
-def test_a_failure_leaves_no_step(clock: list[float]) -> None:
+def test_failure_leaves_no_open_step(clock: list[float]) -> None:
     with pytest.raises(RuntimeError), progress.step("training", 10), progress.step("inside"):
         raise RuntimeError
     assert progress.describe("train", 1.0) == "train for 1 s"
@@ -148,7 +148,7 @@ class Lines(logging.Handler):
             self.enough.set()
 
 
-def test_one_long_call_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_call_still_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "FIRST_LINE", 0.01)
     monkeypatch.setattr(progress, "BETWEEN_LINES", 0.01)
     heard = Lines(3)
@@ -163,7 +163,7 @@ def test_one_long_call_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(re.fullmatch(r"audit for \d s; solving", line) for line in heard.lines[:3])
 
 
-def test_without_a_log_lines_go_to_the_error_stream(
+def test_lines_go_to_stderr_without_a_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Without what an earlier command has set up in this process.
@@ -174,7 +174,7 @@ def test_without_a_log_lines_go_to_the_error_stream(
         assert capsys.readouterr().err == ("" if handled else "rootbound: reading images\n")
 
 
-def test_only_the_first_of_several_processes_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_process_reports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "1")
     before = threading.active_count()
     with progress.shown("train"):
@@ -186,7 +186,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_shows_a_bar_and_no_lines(
+def test_terminal_shows_a_bar_and_no_lines(
     monkeypatch: pytest.MonkeyPatch, clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sys.stderr", Terminal())
@@ -217,7 +217,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def test_a_training_says_what_it_does(toy_folder: Path, tmp_path: Path, said: list[str]) -> None:
+def test_training_reports_progress(toy_folder: Path, tmp_path: Path, said: list[str]) -> None:
     split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
     train = ["train", *split, "--method", "Plain", "--epochs", "2", "--out", str(tmp_path / "m")]
     assert main(train) == 0
@@ -225,7 +225,7 @@ def test_a_training_says_what_it_does(toy_folder: Path, tmp_path: Path, said: li
     assert re.fullmatch(r"Plain, 0 of \d+", said[-1]), said
 
 
-def test_a_comparison_says_what_it_does(
+def test_comparison_reports_progress(
     toy_tasks: TaskPair, toy_model: Classifier, said: list[str]
 ) -> None:
     suite = Suite("one", (FineTune(),), (Budget(5, 2),))
@@ -255,7 +255,7 @@ rb.audit(rb.defend(network, tasks, "Plain"), tasks, suite=small)
     ("level", "begin"),
     [("", "rootbound: "), ("INFO", "INFO:rootbound.core.progress:"), ("WARNING", None)],
 )
-def test_a_script_whose_output_is_a_file_is_not_silent(level: str, begin: str | None) -> None:
+def test_script_with_redirected_output_reports(level: str, begin: str | None) -> None:
     program = [sys.executable, "-c", SCRIPT, *([level] if level else [])]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr
@@ -266,7 +266,7 @@ def test_a_script_whose_output_is_a_file_is_not_silent(level: str, begin: str | 
 
 
 @pytest.mark.slow
-def test_a_log_has_its_first_line_before_the_program_is_loaded() -> None:
+def test_first_log_line_comes_before_loading() -> None:
     program = [sys.executable, "-m", "rootbound", "train", "--data", "nowhere"]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 2

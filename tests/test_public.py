@@ -108,7 +108,7 @@ def found(made: Path) -> Evaluation:
     return Evaluation.load(made)
 
 
-def test_a_public_model_that_is_the_audited_one_is_worth_as_much(
+def test_public_copy_of_the_audited_model_is_worth_as_much(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     sibling = toy_model.reinitialised(7)
@@ -128,7 +128,7 @@ def test_a_public_model_that_is_the_audited_one_is_worth_as_much(
     assert SAME_WEIGHTS in describe_gains(found, "defended")
 
 
-def test_any_network_that_takes_the_inputs_may_be_public(found: Evaluation) -> None:
+def test_any_fitting_network_may_be_public(found: Evaluation) -> None:
     assert [one.arm for one in found.trainings if one.seed == 0] == [
         "undefended", "defended", "public", "scratch", "control"
     ]  # fmt: skip
@@ -147,7 +147,7 @@ def test_any_network_that_takes_the_inputs_may_be_public(found: Evaluation) -> N
     assert len(found.context["weights"]["public"]) == 64
 
 
-def test_nothing_is_said_of_what_it_does_well_or_hides(found: Evaluation) -> None:
+def test_public_model_is_not_judged_itself(found: Evaluation) -> None:
     assert {one.desirable_accuracy for one in found.trainings if one.arm == "public"} == {None}
     assert {len(one.values) for one in found.diagnoses if one.arm == "public"} == {0}
     assert "public" not in {one.method for one in metrics.standings(found)}
@@ -155,7 +155,7 @@ def test_nothing_is_said_of_what_it_does_well_or_hides(found: Evaluation) -> Non
     assert accusing <= {"attacker below raw inputs", "still rising at the end"}
 
 
-def test_a_comparison_of_methods_takes_one(toy_tasks: TaskPair, toy_suite: Suite) -> None:
+def test_comparison_takes_a_public_model(toy_tasks: TaskPair, toy_suite: Suite) -> None:
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))
     quick = Plain(Recipe(epochs=1, batch_size=30))
     found = rb.compare((quick,), toy_tasks, model, public=stranger(), suite=toy_suite, seeds=1)
@@ -188,14 +188,14 @@ def reached(**accuracies: tuple[float, float]) -> Evaluation:
         ({"public": (0.5, 0.6)}, None),
     ],
 )
-def test_the_marginal_advantage_is_over_the_stronger_of_both(
+def test_marginal_advantage_is_over_the_stronger_of_both(
     others: dict[str, tuple[float, float]], expected: float | None
 ) -> None:
     gain = metrics.marginal_advantage(reached(defended=(0.7, 0.7), **others), "defended", 10)
     assert (None if gain is None else pytest.approx(gain.mean)) == expected
 
 
-def test_records_without_a_public_arm_say_nothing_of_one() -> None:
+def test_records_without_a_public_arm_do_not_mention_one() -> None:
     older = Evaluation.load(Path(__file__).parent / "golden")
     assert metrics.public(older) is None
     for standing in metrics.standings(older):
@@ -206,7 +206,7 @@ def test_records_without_a_public_arm_say_nothing_of_one() -> None:
     assert not any("public" in text for text in said)
 
 
-def test_the_verdict_gives_both_and_what_is_left(found: Evaluation) -> None:
+def test_verdict_gives_both_advantages_and_the_marginal_one(found: Evaluation) -> None:
     sentences = describe_gains(found, "defended")
     for labels in metrics.budgets(found):
         over = metrics.advantage(found, "defended", labels, over="public")
@@ -221,7 +221,7 @@ def test_the_verdict_gives_both_and_what_is_left(found: Evaluation) -> None:
     assert any(one.startswith("Over the public model it gains ") for one in describe_run(found))
 
 
-def test_the_verdict_says_where_attacks_on_it_were_too_weak(found: Evaluation) -> None:
+def test_verdict_warns_of_weak_attacks_on_the_public_model(found: Evaluation) -> None:
     failed = replace(
         found,
         records=tuple(
@@ -236,7 +236,7 @@ def test_the_verdict_says_where_attacks_on_it_were_too_weak(found: Evaluation) -
             assert any(one.startswith(begins) for one in sentences) is is_said
 
 
-def test_the_report_shows_it(made: Path, found: Evaluation) -> None:
+def test_report_shows_the_public_model(made: Path, found: Evaluation) -> None:
     summary = (made / "summary.md").read_text()
     assert "## Advantage over the public model" in summary
     assert ONE_PUBLIC in summary
@@ -249,7 +249,7 @@ def test_the_report_shows_it(made: Path, found: Evaluation) -> None:
     assert len({(look["color"], str(look["linestyle"])) for look in looks.values()}) == len(looks)
 
 
-def test_the_card_keeps_to_its_schema_and_to_the_records(found: Evaluation) -> None:
+def test_card_matches_its_schema_and_the_records(found: Evaluation) -> None:
     card = json.loads(json.dumps(resistance_card(found, "defended", "0" * 64)))
     jsonschema.validate(card, SCHEMA)
     assert card["public"] == {
@@ -266,7 +266,7 @@ def test_the_card_keeps_to_its_schema_and_to_the_records(found: Evaluation) -> N
     assert "from the public model, %" in to_markdown(card, "out")
 
 
-def test_a_model_for_other_inputs_is_refused(
+def test_refuses_a_model_for_other_inputs(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite
 ) -> None:
     coloured = rb.models.shallow_cnn(classes=3, shape=(3, 16, 16))
@@ -296,7 +296,7 @@ def workspace(audited: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_the_gate_judges_what_is_added_to_the_stronger_of_both(
+def test_gate_judges_the_marginal_advantage(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audit = ["audit", "model.safetensors", "--public", "model.safetensors", *SPENT, "--out", "run"]
@@ -311,7 +311,7 @@ def test_the_gate_judges_what_is_added_to_the_stronger_of_both(
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_leaderboard_says_what_methods_add_to_it(workspace: Path, toy_folder: Path) -> None:
+def test_leaderboard_shows_what_methods_add(workspace: Path, toy_folder: Path) -> None:
     split = ["--data", str(toy_folder), "--desirable", "0-2", "--undesirable", "3-5"]
     methods = ["--methods", "Plain", "--epochs", "1", "--public", "net.py:network"]
     assert main(["compare", *methods, *split, *SPENT, "--out", "run"]) == 0
@@ -334,7 +334,7 @@ def test_a_leaderboard_says_what_methods_add_to_it(workspace: Path, toy_folder: 
         ("five.pt", NetworkOptions(model="shallow_cnn"), 5),
     ],
 )
-def test_a_public_model_has_the_head_that_it_came_with(
+def test_public_model_keeps_its_head(
     name: str, options: NetworkOptions, classes: int, toy_tasks: TaskPair
 ) -> None:
     audited = resolve_network(NetworkOptions(), "model.safetensors")
@@ -356,7 +356,7 @@ def test_a_public_model_has_the_head_that_it_came_with(
         ("hf:empty", "a model of `transformers` at empty"),
     ],
 )  # fmt: skip
-def test_a_wrong_public_model_gives_one_line(
+def test_wrong_public_model_gives_a_one_line_error(
     words: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["audit", "model.safetensors", "--public", words, *SPENT, "--out", "new"]) == 2

@@ -57,7 +57,7 @@ def work(job: int, offset: int) -> tuple[int, int]:
     return job + offset, torch.get_num_threads()
 
 
-def test_no_cluster_is_an_error_in_one_line() -> None:
+def test_missing_cluster_is_a_one_line_error() -> None:
     with (
         pytest.raises(InputError, match=r"a Ray cluster at .*`ray start --head`"),
         RayCluster("127.0.0.1:1").open(work, (0,)),
@@ -77,7 +77,7 @@ def test_every_job_is_done(cluster: Any) -> None:
     assert found == {job: (job + 10, 1) for job in (0, 1, 2, 100, 101, 102)}
 
 
-def test_a_failure_reaches_the_caller(cluster: Any) -> None:
+def test_failure_reaches_the_caller(cluster: Any) -> None:
     with (
         pytest.raises(InputError, match="expected a good job; got a bad one; mend it"),
         RayCluster(cluster.address).open(work, (0,)) as crew,
@@ -93,7 +93,7 @@ def deadly(job: int, offset: int) -> int:
     return job + offset
 
 
-def test_what_ends_its_process_again_is_left_to_the_caller(cluster: Any) -> None:
+def test_leaves_repeated_process_deaths_to_the_caller(cluster: Any) -> None:
     def run_another(job: int, _: WorkerDied, run_alone: Callable[[int], int]) -> int:
         assert job == 1
         return -run_alone(9)
@@ -136,9 +136,7 @@ def _alive() -> int:
     return [node["Alive"] for node in ray.nodes()].count(True)
 
 
-def test_nothing_is_lost_with_a_machine(
-    cluster: Any, toy_tasks: TaskPair, toy_suite: Suite
-) -> None:
+def test_lost_machine_loses_no_work(cluster: Any, toy_tasks: TaskPair, toy_suite: Suite) -> None:
     """The records are those of one process, byte for byte."""
     fast, schedule = Recipe(epochs=1, batch_size=30), Schedule(finishing_steps=5)
     model = rb.models.shallow_cnn(classes=3, shape=(1, 16, 16))

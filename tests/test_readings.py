@@ -45,7 +45,9 @@ def pooled(outputs: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("side", ["after", "before"])
 @pytest.mark.parametrize("before_last", [0, 1, 2])
-def test_every_place(network: Classifier, images: Tensor, before_last: int, side: str) -> None:
+def test_reads_every_place(
+    network: Classifier, images: Tensor, before_last: int, side: str
+) -> None:
     reading = Reading(before_last, "after" if side == "after" else "before")
     assert reading.applies_to(network)
     weights = copy.deepcopy(network.state_dict())
@@ -58,7 +60,7 @@ def test_every_place(network: Classifier, images: Tensor, before_last: int, side
     assert not any(part._forward_pre_hooks for part in network.modules())
 
 
-def test_all_blocks_together(network: Classifier, images: Tensor) -> None:
+def test_reads_all_blocks_together(network: Classifier, images: Tensor) -> None:
     found = Reading("all").readout(network)(images)
     parts = [pooled(by_hand(network, images, count, "after")) for count in (1, 2, 3)]
     assert torch.allclose(found, torch.cat(parts, dim=1), atol=1e-6)
@@ -77,7 +79,7 @@ def test_tokens_are_averaged_over_places(before_last: int | Literal["all"]) -> N
         assert torch.allclose(found, expected, atol=1e-6)
 
 
-def test_the_input_counts_as_a_block(network: Classifier, images: Tensor) -> None:
+def test_input_counts_as_a_block(network: Classifier, images: Tensor) -> None:
     assert torch.equal(Reading(3).readout(network)(images), images.flatten(1))
     assert Reading(3).applies_to(network)
     assert not Reading(4).applies_to(network)
@@ -97,7 +99,7 @@ class Whole(nn.Module):
         return outputs
 
 
-def test_a_wrapped_network_is_one_block() -> None:
+def test_opaque_network_is_one_block() -> None:
     network = Classifier.wrap(Whole(), "fc").eval()
     inputs = torch.randn(7, 6)
     before = Reading(0, "before").readout(network)(inputs)
@@ -106,7 +108,7 @@ def test_a_wrapped_network_is_one_block() -> None:
     assert not Reading(2).applies_to(network)
 
 
-def test_a_block_that_works_in_place_spoils_no_other_reading() -> None:
+def test_in_place_block_spoils_no_other_reading() -> None:
     blocks = nn.Sequential(nn.Linear(6, 5), nn.LeakyReLU(0.1, inplace=True), nn.Linear(5, 4))
     network = Classifier(blocks, nn.Linear(4, 3)).eval()
     inputs = torch.randn(7, 6)
@@ -139,7 +141,7 @@ class Idle(nn.Module):
         return inputs + 1.0
 
 
-def test_the_last_activation_is_the_last_to_run() -> None:
+def test_last_activation_is_the_last_to_run() -> None:
     inputs = torch.randn(7, 5)
     crossed = Classifier(nn.Sequential(Crossed()), nn.Linear(5, 3)).eval()
     assert torch.allclose(Reading(0, "before").readout(crossed)(inputs), inputs.tanh() - 0.1)
@@ -148,7 +150,7 @@ def test_the_last_activation_is_the_last_to_run() -> None:
 
 
 @pytest.mark.parametrize("reading", [Reading(1), Reading(0, "before"), Reading("all")], ids=str)
-def test_reading_in_training_mode_moves_no_statistics(reading: Reading) -> None:
+def test_reading_in_train_mode_does_not_change_statistics(reading: Reading) -> None:
     first = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU())
     network = Classifier(nn.Sequential(first, nn.ReLU()), nn.Linear(5, 3)).train()
     before = copy.deepcopy(network.state_dict())
@@ -167,11 +169,11 @@ def test_hooks_are_removed_when_a_block_fails() -> None:
     assert not any(part._forward_pre_hooks for part in broken.modules())
 
 
-def test_there_is_no_block_after_the_last() -> None:
+def test_refuses_a_block_after_the_last() -> None:
     with pytest.raises(InputError, match="at least 0"):
         Reading(-1)
 
 
-def test_places_in_words() -> None:
+def test_names_places_in_words() -> None:
     names = (str(Reading()), str(Reading(1, "before")), str(Reading("all")))
     assert names == ("the last block", "1 before the last block, before activation", "all blocks")

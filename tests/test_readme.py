@@ -21,39 +21,39 @@ def prose(text: str) -> str:
     return re.sub(r"(?<=\])\([^)]*\)", "", text)
 
 
-def test_it_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len(README.splitlines()) <= 120
     assert len(README.split()) <= 900
 
 
-def test_it_has_few_numbers() -> None:
+def test_readme_has_few_numbers() -> None:
     """A number is a group of digits, with its decimals, anywhere outside code and addresses."""
     numbers = re.findall(r"\d+(?:[.,]\d+)*", prose(README))
     assert len(numbers) <= 40, numbers
 
 
-def test_numbers_are_counted() -> None:
+def test_counts_numbers() -> None:
     assert re.findall(r"\d+(?:[.,]\d+)*", prose("1,750 of [2.5](a7.md) `x9`\n```\n3\n```\n")) == [
         "1,750",
         "2.5",
     ]
 
 
-def test_all_that_it_links_to_is_there() -> None:
+def test_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]*)\)", README)
     assert len(targets) > 10
     for target in targets:
         assert (ROOT / target).exists(), target
 
 
-def test_the_package_and_its_citation_are_of_one_version() -> None:
+def test_package_and_citation_have_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["version"] == project["version"]
     assert project["license"] == " AND ".join(citation["license"])
 
 
-def test_its_python_is_what_there_is() -> None:
+def test_python_uses_existing_names() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     compile(code, "README.md", "exec")
     assert len(code.splitlines()) <= 10

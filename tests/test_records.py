@@ -73,7 +73,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=list(VALUES))
-def test_a_configuration_survives_text_and_json(value: Any) -> None:
+def test_configuration_survives_text_and_json(value: Any) -> None:
     configuration = Configuration.of(Outer(Inner(0.25), value))
     assert configuration.kind == "Outer"
     assert str(configuration).startswith("Outer(inner=Inner(rate=0.25), value=")
@@ -84,7 +84,7 @@ def test_a_configuration_survives_text_and_json(value: Any) -> None:
         assert hash(again) == hash(configuration)
 
 
-def test_built_in_configurations_read_as_python_writes_them() -> None:
+def test_built_in_configurations_print_like_python() -> None:
     attacks = [attack for suite in SUITES.values() for attack in (*suite.attacks, *suite.benign)]
     for attack in attacks:
         assert str(Configuration.of(attack)) == repr(attack)
@@ -94,18 +94,18 @@ def test_built_in_configurations_read_as_python_writes_them() -> None:
         assert not any(isinstance(value, Text) for _, value in configuration.leaves())
 
 
-def test_a_field_that_came_later_is_named_where_it_is_not_its_default() -> None:
+def test_newer_field_is_shown_unless_default() -> None:
     assert str(Configuration.of(Inner())) == "Inner(rate=0.5)"
     assert str(Configuration.of(Inner(later=True))) == "Inner(rate=0.5, later=True)"
 
 
-def test_a_class_within_a_function_is_read() -> None:
+def test_reads_a_class_within_a_function() -> None:
     configuration = Configuration.parse("f.<locals>.Own(rate=0.1, how=<function g at 0x7f>)")
     assert configuration.kind == "f.<locals>.Own"
     assert dict(configuration.settings) == {"rate": 0.1, "how": Text("<function g at 0x7f>")}
 
 
-def test_settings_are_found_compared_and_changed_at_any_depth() -> None:
+def test_settings_are_accessible_at_any_depth() -> None:
     one, other = Configuration.of(Outer(Inner(0.1), "a")), Configuration.of(Outer(Inner(0.2), "a"))
     assert dict(one.leaves()) == {("inner", "rate"): 0.1, ("value",): "a"}
     assert one.differing(other) == {"inner.rate": 0.1}
@@ -125,14 +125,14 @@ def test_settings_are_found_compared_and_changed_at_any_depth() -> None:
         pytest.param("A(b=" * 50_000, id="open"), pytest.param("(" * 100_000, id="brackets"),
     ],
 )  # fmt: skip
-def test_hostile_text_is_refused(text: str) -> None:
+def test_refuses_hostile_text(text: str) -> None:
     with pytest.raises(InputError) as caught:
         Configuration.parse(text)
     assert len(str(caught.value).splitlines()) == 1
     assert len(str(caught.value)) < 300
 
 
-def test_deep_text_does_no_harm() -> None:
+def test_survives_deeply_nested_text() -> None:
     text = f"{'A(b=' * 5_000}1{')' * 5_000}"
     assert str(Configuration.parse(text)) == text
 
@@ -142,18 +142,18 @@ def test_deep_text_does_no_harm() -> None:
     [{}, {"class": 1, "settings": {}}, {"class": "A"}, {"class": "A", "settings": []},
      {"class": "A", "settings": {"b": {"text": 1}}}, {"class": "A", "settings": {}, "more": 1}],
 )  # fmt: skip
-def test_other_values_are_no_configuration(values: Any) -> None:
+def test_refuses_other_values(values: Any) -> None:
     with pytest.raises(ValueError, match="class with settings"):
         from_values(values)
 
 
-def test_lists_are_divided_where_nothing_encloses_a_comma() -> None:
+def test_splits_lists_at_top_level_commas() -> None:
     assert list(divide_list("a=1, b=(2, 3), c='(,', d=[4, 5], e={6: 7, 8: 9}, f='it\\'s, \"'")) == [
         "a=1", " b=(2, 3)", " c='(,'", " d=[4, 5]", " e={6: 7, 8: 9}", " f='it\\'s, \"'",
     ]  # fmt: skip
 
 
-def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+def test_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     golden.save(tmp_path)
     written = (tmp_path / "records.json.gz").read_bytes()
@@ -165,7 +165,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     assert values["attacks"][0]["class"] == "LastLayer"
 
 
-def test_nothing_wrong_is_not_the_same_as_not_known(tmp_path: Path) -> None:
+def test_zero_differs_from_unknown(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     training, record = golden.trainings[0], golden.records[0]
     known = replace(training, desirable_errors=(), desirable_balanced=0.0)
@@ -183,13 +183,13 @@ def test_settings_keep_every_digit(tmp_path: Path) -> None:
     assert {record.attack for record in Evaluation.load(tmp_path).records} == {attack}
 
 
-def test_records_are_read_without_compression_too(tmp_path: Path) -> None:
+def test_reads_uncompressed_records(tmp_path: Path) -> None:
     content = gzip.decompress((GOLDEN / "records.json.gz").read_bytes())
     (tmp_path / "records.json").write_bytes(content)
     assert Evaluation.load(tmp_path) == Evaluation.load(GOLDEN)
 
 
-def test_a_folder_of_a_version_before_works(
+def test_folder_of_an_earlier_version_works(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "older"
@@ -217,7 +217,7 @@ def test_a_folder_of_a_version_before_works(
     assert Evaluation.load(folder) == older
 
 
-def test_a_spec_of_a_version_before_is_of_the_same_run(tmp_path: Path) -> None:
+def test_spec_of_an_earlier_version_names_the_same_run(tmp_path: Path) -> None:
     spec = Spec.load(OLDER)
     assert spec.digest == "f5cae5d608ae"
     method = spec.content["arms"]["SelectiveDistillation"]["method"]
@@ -286,7 +286,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=list(DAMAGED))
-def test_a_damaged_file_is_refused_in_one_line(
+def test_refuses_a_damaged_file_in_one_line(
     content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "records.json.gz").write_bytes(content)
@@ -296,7 +296,7 @@ def test_a_damaged_file_is_refused_in_one_line(
     assert [path.name for path in tmp_path.iterdir()] == ["records.json.gz"]
 
 
-def test_a_key_tells_any_two_trials_of_a_run_apart() -> None:
+def test_key_distinguishes_all_trials_of_a_run() -> None:
     record = Evaluation.load(GOLDEN).records[0]
     others = (
         replace(record, method="other"), replace(record, seed=7), replace(record, attacker=7),
@@ -308,7 +308,7 @@ def test_a_key_tells_any_two_trials_of_a_run_apart() -> None:
     assert measured_again.key == record.key
 
 
-def test_an_attacker_prefers_validation_accuracy_then_a_lower_loss() -> None:
+def test_attacker_prefers_validation_accuracy_then_lower_loss() -> None:
     record = Evaluation.load(GOLDEN).records[0]
     failed = replace(record, steps=(), validation=(), test=(), selected=0, validation_loss=None)
     several = replace(record, steps=(1, 2, 3), validation=(0.9, 0.2, 0.8), selected=1)
@@ -324,7 +324,7 @@ def test_an_attacker_prefers_validation_accuracy_then_a_lower_loss() -> None:
     assert len({one.preference for one in ranked}) == len(ranked)
 
 
-def test_a_part_of_a_run_lies_where_it_says(tmp_path: Path) -> None:
+def test_entries_of_a_part_keep_their_places(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     parts = tmp_path / "records"
     parts.mkdir()
@@ -345,7 +345,7 @@ def test_a_part_of_a_run_lies_where_it_says(tmp_path: Path) -> None:
         Evaluation.load(tmp_path)
 
 
-def test_of_two_files_the_compressed_one_counts(tmp_path: Path) -> None:
+def test_compressed_file_takes_precedence(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     golden.save(tmp_path)
     # A process that was killed may have left the file of an older version beside it.
@@ -353,7 +353,7 @@ def test_of_two_files_the_compressed_one_counts(tmp_path: Path) -> None:
     assert Evaluation.load(tmp_path) == golden
 
 
-def test_how_two_runs_differ_is_counted() -> None:
+def test_counts_differences_of_two_runs() -> None:
     spec, run = Spec({}), Evaluation.load(GOLDEN)
     first, second, *others = run.records
     model, *models = run.diagnoses
@@ -385,7 +385,7 @@ def test_how_two_runs_differ_is_counted() -> None:
     assert len(compare(replace(run, diagnoses=(changed, *models))).unequal) == 1
 
 
-def test_nothing_is_half_written(tmp_path: Path) -> None:
+def test_never_leaves_a_partial_file(tmp_path: Path) -> None:
     shutil.copy(OLDER / "records.json", tmp_path)
     with pytest.raises(TypeError):
         replace(Evaluation.load(tmp_path), context={"unwritable": object()}).save(tmp_path)

@@ -87,9 +87,7 @@ class Look(Keep):
 
 
 @pytest.mark.parametrize("stratified", [False, True])
-def test_an_attack_after_a_repair_draws_its_samples_as_without_one(
-    stratified: bool, toy_tasks: TaskPair
-) -> None:
+def test_repair_does_not_change_the_samples_drawn(stratified: bool, toy_tasks: TaskPair) -> None:
     """Next tokens are drawn as they come, and not as many of each."""
     held = attacker(toy_tasks, plain_network())
     held = replace(held, train=replace(held.train, stratified=stratified))
@@ -100,7 +98,7 @@ def test_an_attack_after_a_repair_draws_its_samples_as_without_one(
 
 
 @pytest.mark.parametrize(("repair", "network"), PRESERVING)
-def test_function_stays_the_same(
+def test_repair_keeps_the_function(
     repair: Repair, network: Callable[[], Classifier], toy_tasks: TaskPair
 ) -> None:
     model = network().eval()
@@ -150,7 +148,7 @@ def condition(layer: nn.Module) -> float:
     return float(torch.linalg.cond(layer.weight.detach().double()))
 
 
-def test_factors_are_well_conditioned(toy_tasks: TaskPair) -> None:
+def test_balanced_factors_are_well_conditioned(toy_tasks: TaskPair) -> None:
     model = linear_network(1e6)
     first, second = piece(model, 1, 0), piece(model, 1, 2)
     product = second.weight.detach().double() @ first.weight.detach().double()
@@ -192,7 +190,7 @@ def trained(toy_tasks: TaskPair) -> Classifier:
     return Plain(Recipe(15, 30, 1e-2)).fit(model, toy_tasks)
 
 
-def test_poisoned_statistics_are_measured_anew(trained: Classifier, toy_tasks: TaskPair) -> None:
+def test_remeasures_poisoned_statistics(trained: Classifier, toy_tasks: TaskPair) -> None:
     poisoned = copy.deepcopy(trained)
     for norm in (piece(poisoned, 0, 1), piece(poisoned, 1, 1)):
         norm.running_mean.add_(1e3)
@@ -207,7 +205,7 @@ def test_poisoned_statistics_are_measured_anew(trained: Classifier, toy_tasks: T
     assert piece(cured, 0, 1).momentum == 0.03
 
 
-def test_norms_are_reset(trained: Classifier, toy_tasks: TaskPair) -> None:
+def test_resets_norms(trained: Classifier, toy_tasks: TaskPair) -> None:
     poisoned = copy.deepcopy(trained)
     norm = piece(poisoned, 1, 1)
     norm.eps, norm.momentum = 1e6, 0.0
@@ -222,7 +220,7 @@ def test_norms_are_reset(trained: Classifier, toy_tasks: TaskPair) -> None:
     assert piece(cured, 1, 1).momentum == 0.1
 
 
-def test_repairs_apply_where_there_is_something_to_change() -> None:
+def test_repairs_apply_only_where_they_change_something() -> None:
     opaque = Classifier(Holder(), nn.Linear(256, 3))
     assert not any(
         repair.applies_to(opaque)
@@ -251,6 +249,6 @@ def test_repairs_apply_where_there_is_something_to_change() -> None:
         lambda: JointTune(2),
     ],
 )
-def test_settings_out_of_range(build: Callable[[], object]) -> None:
+def test_refuses_settings_out_of_range(build: Callable[[], object]) -> None:
     with pytest.raises(InputError, match="expected"):
         build()

@@ -46,7 +46,7 @@ def plain(toy_tasks: TaskPair) -> Classifier:
     return Plain(Recipe(15, 30, 1e-2)).fit(plain_network(), toy_tasks)
 
 
-def test_a_permuted_head_is_found(toy_tasks: TaskPair) -> None:
+def test_finds_a_permuted_head(toy_tasks: TaskPair) -> None:
     task = toy_tasks.undesirable
     knowing = Plain(Recipe(15, 30, 1e-2)).fit(plain_network(), TaskPair(task, task, task.train))
     order = torch.tensor([2, 0, 1])
@@ -61,7 +61,7 @@ def test_a_permuted_head_is_found(toy_tasks: TaskPair) -> None:
         reached(ReassignHead(), few, toy_tasks)
 
 
-def test_a_share_of_one_is_the_sibling(plain: Classifier, toy_tasks: TaskPair) -> None:
+def test_interpolation_by_one_is_the_sibling(plain: Classifier, toy_tasks: TaskPair) -> None:
     sibling = shallow_cnn(classes=3, shape=SHAPE, seed=5)
     held = replace(attacker(toy_tasks, plain), sibling=sibling)
     for share, other in ((1.0, sibling), (0.0, plain)):
@@ -81,7 +81,7 @@ def test_only_the_sibling_is_a_control() -> None:
     assert Repaired(Interpolate(), JointTune()).needs == ("sibling", "desirable")
 
 
-def test_training_on_the_desirable_task_does_it(toy_tasks: TaskPair) -> None:
+def test_training_on_the_desirable_task_restores_it(toy_tasks: TaskPair) -> None:
     start = plain_network()
     task = toy_tasks.desirable
     tuned = repaired(TuneOnDesirable(steps=60, learning_rate=1e-2), start, toy_tasks)
@@ -89,7 +89,7 @@ def test_training_on_the_desirable_task_does_it(toy_tasks: TaskPair) -> None:
     assert accuracy(tuned, task.test) > 0.9
 
 
-def test_the_desirable_task_is_kept(plain: Classifier, toy_tasks: TaskPair) -> None:
+def test_keeps_the_desirable_task(plain: Classifier, toy_tasks: TaskPair) -> None:
     task = toy_tasks.desirable
     kept = []
     for attack in (FineTune(learning_rate=3e-2), JointTune(learning_rate=3e-2)):
@@ -103,7 +103,7 @@ def test_the_desirable_task_is_kept(plain: Classifier, toy_tasks: TaskPair) -> N
     assert kept[1] > 0.95
 
 
-def test_self_supervision_trains_the_backbone_alone(plain: Classifier, toy_tasks: TaskPair) -> None:
+def test_self_supervision_trains_only_the_backbone(plain: Classifier, toy_tasks: TaskPair) -> None:
     learnt = repaired(SelfSupervise(steps=5), plain, toy_tasks)
     assert torch.equal(learnt.head.weight, plain.head.weight)
     assert not torch.equal(next(learnt.parameters()), next(plain.parameters()))
@@ -117,14 +117,14 @@ def test_self_supervision_trains_the_backbone_alone(plain: Classifier, toy_tasks
 
 
 @pytest.mark.parametrize(("turns", "angle"), [(4, 1), (2, 2)])
-def test_images_are_turned_by_their_label(turns: int, angle: int) -> None:
+def test_rotates_images_by_their_label(turns: int, angle: int) -> None:
     images = torch.rand(turns, 2, 6, 6)
     turned = rotate(images, torch.arange(turns), turns)
     for label in range(turns):
         assert torch.equal(turned[label], images[label].rot90(label * angle, dims=(1, 2)))
 
 
-def test_a_student_says_what_its_teacher_says(plain: Classifier, toy_tasks: TaskPair) -> None:
+def test_student_agrees_with_its_teacher(plain: Classifier, toy_tasks: TaskPair) -> None:
     student = repaired(Distil(steps=150), plain, toy_tasks)
     test = toy_tasks.desirable.test
     assert not torch.allclose(next(student.parameters()), next(plain.parameters()), atol=0.1)

@@ -40,7 +40,7 @@ from rootbound.networks import Classifier
 from rootbound.training import Recipe, predict
 
 
-def test_dead_units_are_revived_and_others_kept(toy_tasks: TaskPair) -> None:
+def test_revives_dead_units_and_keeps_others(toy_tasks: TaskPair) -> None:
     model = plain_network()
     with torch.no_grad():
         piece(model, 0, 0).bias[:7] = -1e4
@@ -60,7 +60,7 @@ def test_dead_units_are_revived_and_others_kept(toy_tasks: TaskPair) -> None:
         assert bool(((shares > 0.1) & (shares < 0.9)).all())
 
 
-def test_saturated_units_and_dead_norms_are_revived(toy_tasks: TaskPair) -> None:
+def test_revives_saturated_units_and_dead_norms(toy_tasks: TaskPair) -> None:
     model = normalised_network()
     model.blocks[3].register_module("2", nn.Sigmoid())
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_saturated_units_and_dead_norms_are_revived(toy_tasks: TaskPair) -> None
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
-def test_shifted_biases_make_every_unit_take_part(share: float, toy_tasks: TaskPair) -> None:
+def test_shifted_biases_activate_every_unit(share: float, toy_tasks: TaskPair) -> None:
     model = plain_network()
     with torch.no_grad():
         piece(model, 1, 0).bias.sub_(1e3)
@@ -85,7 +85,7 @@ def test_shifted_biases_make_every_unit_take_part(share: float, toy_tasks: TaskP
         assert float((found - share).abs().max()) < 0.02
 
 
-def test_flat_activations_are_replaced_everywhere(toy_tasks: TaskPair) -> None:
+def test_replaces_flat_activations_everywhere(toy_tasks: TaskPair) -> None:
     shared = nn.ReLU()
     blocks = nn.Sequential(nn.Flatten(), nn.Linear(256, 8), shared, nn.Linear(8, 8), shared)
     model = Classifier(nn.Sequential(blocks, nn.Threshold(5.0, 0.0), nn.Tanh()), nn.Linear(8, 3))
@@ -95,7 +95,7 @@ def test_flat_activations_are_replaced_everywhere(toy_tasks: TaskPair) -> None:
     assert nn.ReLU not in kinds and nn.Threshold not in kinds
 
 
-def test_pruning_removes_the_smallest(toy_tasks: TaskPair) -> None:
+def test_pruning_removes_the_smallest_weights(toy_tasks: TaskPair) -> None:
     model = plain_network()
     pruned = repaired(Prune(0.7), model, toy_tasks)
     for before, after in zip(model.blocks, pruned.blocks, strict=True):
@@ -115,7 +115,7 @@ def plain(toy_tasks: TaskPair) -> Classifier:
 
 
 @pytest.mark.parametrize("repair", [Truncate(1), BypassGates(), Sanitise()])
-def test_a_trap_at_the_end_is_got_around(
+def test_repair_gets_around_a_final_trap(
     repair: Repair, plain: Classifier, toy_tasks: TaskPair
 ) -> None:
     model = ending_in(plain, Trap())
@@ -144,7 +144,7 @@ def test_gradients_stay_finite_behind_a_trap(plain: Classifier, toy_tasks: TaskP
         assert float(gradient.abs().max()) != 0, "those that are not caught still teach"
 
 
-def test_tiny_gradient_gates_are_bypassed(plain: Classifier, toy_tasks: TaskPair) -> None:
+def test_bypasses_tiny_gradient_gates(plain: Classifier, toy_tasks: TaskPair) -> None:
     model = ending_in(starting_with(TinyGradient(), plain), TinyGradient())
     inputs = sample(toy_tasks.undesirable.train)
     opened = repaired(BypassGates(), model, toy_tasks)
@@ -159,7 +159,7 @@ def test_tiny_gradient_gates_are_bypassed(plain: Classifier, toy_tasks: TaskPair
     assert sizes[2] == pytest.approx(sizes[0])
 
 
-def test_gates_that_change_the_shape_are_kept(toy_tasks: TaskPair) -> None:
+def test_keeps_gates_that_change_the_shape(toy_tasks: TaskPair) -> None:
     model = ending_in(plain_network(), nn.Sequential(TinyGradient(), Pairwise()))
     model.head = nn.Linear(64, 3)
     opened = repaired(BypassGates(), model, toy_tasks)

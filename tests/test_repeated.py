@@ -140,7 +140,7 @@ def make(name: str) -> tuple[nn.Module, BlockSequence]:
 
 @networks
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
-def test_blocks_compute_what_the_network_does(name: str, training: bool) -> None:
+def test_blocks_compute_the_network(name: str, training: bool) -> None:
     network, blocks = make(name)
     assert len(blocks) == NETWORKS[name][1]
     plain = copy.deepcopy(network).train(training)
@@ -160,7 +160,7 @@ def test_blocks_compute_what_the_network_does(name: str, training: bool) -> None
 
 
 @networks
-def test_a_copy_of_the_last_blocks_runs_alone(name: str) -> None:
+def test_copy_of_the_last_blocks_runs_alone(name: str) -> None:
     _, blocks = make(name)
     blocks.eval()
     expected = blocks(inputs())
@@ -171,7 +171,7 @@ def test_a_copy_of_the_last_blocks_runs_alone(name: str) -> None:
 
 
 @networks
-def test_every_weight_is_in_a_block_by_its_own_name(name: str) -> None:
+def test_every_weight_keeps_its_name_in_a_block(name: str) -> None:
     network, blocks = make(name)
     assert dict(blocks.named_weights()).keys() == {
         *dict(network.named_parameters()),
@@ -180,7 +180,7 @@ def test_every_weight_is_in_a_block_by_its_own_name(name: str) -> None:
 
 
 @networks
-def test_what_is_trained_is_the_network_that_is_given_back(name: str) -> None:
+def test_training_changes_the_returned_network(name: str) -> None:
     network, blocks = make(name)
     with torch.no_grad():
         for value in blocks.parameters():
@@ -190,7 +190,7 @@ def test_what_is_trained_is_the_network_that_is_given_back(name: str) -> None:
     assert torch.equal(given_back(inputs()), blocks.eval()(inputs()))
 
 
-def test_a_part_that_is_replaced_in_a_block_is_run() -> None:
+def test_runs_a_part_replaced_in_a_block() -> None:
     _, blocks = make("a list")
     blocks.eval()
     before = blocks(inputs())
@@ -222,5 +222,5 @@ class TwoStates(nn.Module):
 @pytest.mark.parametrize(
     "make", [TwoStates, lambda: nn.Linear(WIDTH, WIDTH), nn.Identity], ids=["two", "one", "none"]
 )
-def test_networks_without_such_layers_have_no_blocks(make: type[nn.Module]) -> None:
+def test_networks_without_repeated_layers_have_no_blocks(make: type[nn.Module]) -> None:
     assert find_repeated(make(), inputs()) is None

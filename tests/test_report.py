@@ -34,7 +34,7 @@ def numbered(text: str) -> str:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_golden(name: str, golden_report: Path) -> None:
+def test_report_equals_the_golden_copy(name: str, golden_report: Path) -> None:
     """Look at the difference; if it is meant, run with ROOTBOUND_UPDATE_GOLDEN=1 and commit."""
     made = (golden_report / name).read_text()
     if os.environ.get("ROOTBOUND_UPDATE_GOLDEN"):
@@ -46,7 +46,7 @@ def test_golden(name: str, golden_report: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["summary.md", "leaderboard.md"])
-def test_golden_apart(name: str, tmp_path: Path) -> None:
+def test_golden_report_of_separate_runs_is_unchanged(name: str, tmp_path: Path) -> None:
     """Here all standings differ, and some are below zero: a wrong sign shows."""
     shutil.copy(GOLDEN / "apart" / "records.json.gz", tmp_path)
     report.write(tmp_path)
@@ -57,7 +57,7 @@ def test_golden_apart(name: str, tmp_path: Path) -> None:
     assert made == (GOLDEN / "apart" / name).read_text()
 
 
-def test_same_input_same_bytes(golden_report: Path, tmp_path: Path) -> None:
+def test_same_input_gives_the_same_bytes(golden_report: Path, tmp_path: Path) -> None:
     shutil.copytree(golden_report, tmp_path / "again", dirs_exist_ok=True)
     report.write(tmp_path / "again")
     for path in golden_report.rglob("*.*"):
@@ -78,7 +78,7 @@ def test_every_figure_is_well_formed_svg_with_content(golden_report: Path) -> No
         assert len(list(root.iter())) > 50
 
 
-def test_figures_can_be_had_one_by_one(golden_report: Path, tmp_path: Path) -> None:
+def test_offers_figures_one_by_one(golden_report: Path, tmp_path: Path) -> None:
     evaluation = Evaluation.load(golden_report)
     found = report.plots(evaluation)
     drawn = {path.stem for path in (golden_report / "figures").glob("curves-*.svg")}
@@ -88,7 +88,7 @@ def test_figures_can_be_had_one_by_one(golden_report: Path, tmp_path: Path) -> N
     assert not report.plots(replace(evaluation, records=()))
 
 
-def test_a_notebook_shows_the_headline_and_a_picture(golden_report: Path) -> None:
+def test_notebook_shows_headline_and_figure(golden_report: Path) -> None:
     shown = rb.Evaluation.load(golden_report)._repr_html_()
     assert shown is not None
     first, *_, picture = shown.split("\n")
@@ -99,7 +99,7 @@ def test_a_notebook_shows_the_headline_and_a_picture(golden_report: Path) -> Non
     assert "strongest attack" in "".join(svg.itertext())
 
 
-def test_a_notebook_shows_strangers_words_as_words(golden_report: Path) -> None:
+def test_notebook_escapes_untrusted_words(golden_report: Path) -> None:
     evaluation = rb.Evaluation.load(golden_report)
     task = {**evaluation.context["undesirable"], "name": "<script>"}
     hostile = replace(evaluation, context={**evaluation.context, "undesirable": task})
@@ -107,7 +107,7 @@ def test_a_notebook_shows_strangers_words_as_words(golden_report: Path) -> None:
     assert shown is not None and "&lt;script&gt;" in shown and "<script>" not in shown
 
 
-def test_names_inside_the_page_do_not_clash(golden_report: Path) -> None:
+def test_identifiers_of_the_page_do_not_clash(golden_report: Path) -> None:
     page = (golden_report / "report.html").read_text()
     names = re.findall(r'\bid="([^"]+)"', page)
     assert len(names) == len(set(names))
@@ -115,14 +115,14 @@ def test_names_inside_the_page_do_not_clash(golden_report: Path) -> None:
     assert wanted <= set(names), f"links to nothing: {sorted(wanted - set(names))[:3]}"
 
 
-def test_nothing_is_fetched(golden_report: Path) -> None:
+def test_page_fetches_nothing(golden_report: Path) -> None:
     page = (golden_report / "report.html").read_text()
     for address in re.findall(r'(?:src|href)="([^"]*)"', page):
         assert address.startswith(("#", "data:")), address
     assert "<script" not in page
 
 
-def test_strangers_words_are_escaped(tmp_path: Path) -> None:
+def test_escapes_untrusted_words(tmp_path: Path) -> None:
     evil = '<img src=x onerror="alert(1)">|`$'
     golden = Evaluation.load(GOLDEN)
     task = {**golden.context["undesirable"], "name": evil, "classes": [evil, "b", "c"]}
@@ -142,14 +142,14 @@ def test_strangers_words_are_escaped(tmp_path: Path) -> None:
         ElementTree.parse(path)
 
 
-def test_no_records_yet(tmp_path: Path) -> None:
+def test_reports_a_run_without_records(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     replace(golden, trainings=(), records=(), complete=False).save(tmp_path)
     assert "not complete" in report.write(tmp_path).read_text()
 
 
 @pytest.mark.parametrize("labels", [[10, 100], [10, None]])
-def test_models_that_time_left_nothing_for(labels: list[int | None], tmp_path: Path) -> None:
+def test_reports_models_without_time_for_attacks(labels: list[int | None], tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     budgets = [{"labels": one, "steps": 60} for one in labels]
     replace(golden, context={**golden.context, "budgets": budgets}, records=()).save(tmp_path)
@@ -159,7 +159,7 @@ def test_models_that_time_left_nothing_for(labels: list[int | None], tmp_path: P
     assert "No attack was made." in to_markdown(card, "model")
 
 
-def test_without_an_undefended_arm(tmp_path: Path) -> None:
+def test_reports_without_an_undefended_arm(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     replace(
         golden,
@@ -171,7 +171,7 @@ def test_without_an_undefended_arm(tmp_path: Path) -> None:
     assert "Steps to catch up" not in page
 
 
-def test_one_file_from_python(tmp_path: Path) -> None:
+def test_python_writes_one_file(tmp_path: Path) -> None:
     report.html(Evaluation.load(GOLDEN), tmp_path / "deep" / "page.html")
     page = (tmp_path / "deep" / "page.html").read_text()
     assert "<svg" in page
@@ -195,20 +195,20 @@ def test_one_file_from_python(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_damaged_records(content: str, text: str, tmp_path: Path) -> None:
+def test_refuses_damaged_records(content: str, text: str, tmp_path: Path) -> None:
     (tmp_path / "records.json.gz").write_text(content)
     with pytest.raises(InputError, match=text):
         report.write(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["records.json.gz"]
 
 
-def test_damaged_pictures(tmp_path: Path) -> None:
+def test_refuses_damaged_pictures(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / "records.json.gz", tmp_path)
     (tmp_path / "pictures.npz").write_bytes((GOLDEN / "pictures.npz").read_bytes()[:500])
     with pytest.raises(InputError, match="pictures in"):
         report.write(tmp_path)
 
 
-def test_missing_records(tmp_path: Path) -> None:
+def test_refuses_missing_records(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         report.write(tmp_path)

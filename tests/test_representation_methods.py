@@ -112,7 +112,7 @@ def test_mmd_equals_the_sum_over_pairs(first: int, second: int, width: int) -> N
     assert found == pytest.approx(naive_mmd(left.numpy(), right.numpy()), abs=1e-12)
 
 
-def test_gradient_of_mmd() -> None:
+def test_gradient_of_mmd_equals_finite_differences() -> None:
     right = torch.randn(4, 5)
     bandwidth_is_held = torch.randn(3, 5, requires_grad=True)
     found = maximum_mean_discrepancy(bandwidth_is_held, right)
@@ -126,7 +126,7 @@ def test_gradient_of_mmd() -> None:
     assert torch.allclose(gradient, torch.autograd.grad(naive, bandwidth_is_held)[0], atol=1e-12)
 
 
-def test_mmd_knows_neither_origin_nor_axes() -> None:
+def test_mmd_ignores_origin_and_axes() -> None:
     left, right = torch.randn(6, 4), torch.randn(5, 4) + 0.5
     rotation = torch.linalg.qr(torch.randn(4, 4)).Q
     plain = maximum_mean_discrepancy(left, right)
@@ -135,7 +135,7 @@ def test_mmd_knows_neither_origin_nor_axes() -> None:
     assert float(maximum_mean_discrepancy(left, left)) == pytest.approx(0, abs=1e-12)
 
 
-def test_mmd_of_samples_that_are_all_the_same() -> None:
+def test_mmd_survives_identical_samples() -> None:
     left = torch.ones(3, 2, requires_grad=True)
     found = maximum_mean_discrepancy(left, torch.ones(4, 2))
     (gradient,) = torch.autograd.grad(found, left)
@@ -158,7 +158,7 @@ class Largest(TorchDispatchMode):
         return found
 
 
-def test_mmd_makes_nothing_of_samples_times_samples_times_width() -> None:
+def test_mmd_needs_no_pairwise_difference_tensor() -> None:
     left, right = torch.randn(16, 500, requires_grad=True), torch.randn(16, 500)
     with Largest() as largest:
         maximum_mean_discrepancy(left, right).backward()
@@ -168,7 +168,7 @@ def test_mmd_makes_nothing_of_samples_times_samples_times_width() -> None:
     assert largest.numbers == 16 * 16 * 500, "the cube would have been seen"
 
 
-def test_heads_learn_alone_and_leave_what_they_read() -> None:
+def test_heads_learn_without_changing_the_features() -> None:
     heads = TrainedHeads([6, 6], 4, rate=1e-2)
     model, (inputs, labels) = network(), batch(40, 4)
     features = model.features(inputs)
@@ -178,7 +178,7 @@ def test_heads_learn_alone_and_leave_what_they_read() -> None:
     assert all(value.grad is None for value in model.parameters())
 
 
-def test_heads_forget_the_gradient_that_a_defence_left() -> None:
+def test_heads_clear_earlier_gradients() -> None:
     features, labels = torch.randn(12, 6, requires_grad=True), torch.arange(12) % 4
     heads, untouched = TrainedHeads([6], 4, 1e-2), TrainedHeads([6], 4, 1e-2)
     untouched.heads.load_state_dict(heads.heads.state_dict())
@@ -286,7 +286,7 @@ def test_rep_noise_equals_a_naive_computation(noise: Any) -> None:
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
-def test_hntl_takes_apart_as_a_naive_computation_does() -> None:
+def test_hntl_disentanglement_equals_a_naive_computation() -> None:
     parts = Disentanglement(network(), 7, (1, 6, 6), latent=2, hidden=5)
     pair = batch(9, 3), batch(8, 4)
     inputs, labels, domains = join_pair(pair, 3)
@@ -308,7 +308,7 @@ def test_hntl_takes_apart_as_a_naive_computation_does() -> None:
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
-def test_hntl_distils_as_a_naive_computation_does() -> None:
+def test_hntl_distillation_equals_a_naive_computation() -> None:
     parts = Disentanglement(network(), 7, (1, 6, 6), latent=2, hidden=5)
     student = Classifier(network().backbone, nn.Linear(6, 7))
     pair = batch(9, 3), batch(8, 4)
@@ -336,7 +336,7 @@ def test_hntl_distils_as_a_naive_computation_does() -> None:
     ],
     ids=lambda method: type(method).__name__,
 )
-def test_any_classes_any_network_few_samples(method: Method) -> None:
+def test_methods_take_any_classes_networks_and_few_samples(method: Method) -> None:
     """BatchNorm and no bias in the head; five undesirable classes of one known sample each."""
     torch.set_default_dtype(torch.float32)
     desirable = Task("wanted", ("a", "b"), Data(*batch(12, 2)), Data(*batch(12, 2)))
@@ -372,6 +372,6 @@ def test_any_classes_any_network_few_samples(method: Method) -> None:
         lambda: RepNoise(noise="none"),  # type: ignore[arg-type]
     ],
 )
-def test_settings_out_of_range(build: Callable[[], Method]) -> None:
+def test_refuses_settings_out_of_range(build: Callable[[], Method]) -> None:
     with pytest.raises(InputError):
         build()

@@ -90,7 +90,7 @@ def test_equal_values_have_equal_digests() -> None:
     assert not list(spec.differs_from(same))
 
 
-def test_another_run_is_refused_and_the_first_stays(
+def test_refuses_another_run_and_keeps_the_first(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.read_bytes() for path in (place / "first").rglob("*") if path.is_file()}
@@ -102,7 +102,7 @@ def test_another_run_is_refused_and_the_first_stays(
     assert after == before
 
 
-def test_without_out_another_run_goes_beside(
+def test_another_run_without_out_gets_its_own_folder(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for steps in ("3", "4", "4"):
@@ -116,7 +116,7 @@ def test_without_out_another_run_goes_beside(
     assert len(folders) == 3
 
 
-def test_resume_does_what_is_missing_and_finds_the_same(
+def test_resume_does_missing_work_and_finds_the_same(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = Evaluation.load("first")
@@ -138,7 +138,7 @@ def test_resume_does_what_is_missing_and_finds_the_same(
     assert all(record in Evaluation.load(moved).records for record in left.records)
 
 
-def test_a_run_of_a_program_is_not_begun_by_a_command(
+def test_command_refuses_to_start_a_programs_run(
     toy_model: Classifier, toy_tasks: TaskPair, toy_suite: Suite, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -147,7 +147,7 @@ def test_a_run_of_a_program_is_not_begun_by_a_command(
     assert "one of a program" in capsys.readouterr().err
 
 
-def test_show_says_what_a_run_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_describes_a_run(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "show", "first"]) == 0
     shown = capsys.readouterr().out
     for text in (
@@ -158,9 +158,7 @@ def test_show_says_what_a_run_is(place: Path, capsys: pytest.CaptureFixture[str]
         assert text in shown, (text, shown)
 
 
-def test_diff_says_in_what_specs_and_results_differ(
-    place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_diff_describes_specs_and_results(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*AUDIT, "--steps", "4", "--out", "second"]) == 0
     capsys.readouterr()
     assert main(["runs", "diff", "first", "second"]) == 0
@@ -173,7 +171,7 @@ def test_diff_says_in_what_specs_and_results_differ(
     assert "\n  0 not, 0 in A alone, 0 in B alone\n" in shown
 
 
-def test_published_records_can_be_compared(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_takes_published_records(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They have no spec and no journal; and older ones say less of each trial."""
     found = Evaluation.load("first")
     older = replace(found, records=tuple(replace(one, halves=()) for one in found.records))
@@ -197,7 +195,7 @@ def test_published_records_can_be_compared(place: Path, capsys: pytest.CaptureFi
     assert "accuracies are up to 25.00 points apart" in shown
 
 
-def test_what_one_run_alone_has_is_counted_as_its_own(
+def test_diff_counts_records_of_only_one_run(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = Evaluation.load("first")
@@ -237,7 +235,7 @@ def test_show_counts_what_finished_and_what_failed(
     "folder",
     ["examples/results/published_network", "benchmarks/results/generalising/100_samples"],
 )
-def test_what_is_committed_can_be_compared(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_takes_committed_records(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
     results = str(Path(__file__).parents[1] / folder)
     assert main(["runs", "diff", results, results]) == 0
     shown = capsys.readouterr().out
@@ -260,13 +258,13 @@ def test_list_shows_complete_unfinished_and_damaged_runs(
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[]", '{"format": 9}', "\0\1", '{"format": 1}'])
-def test_a_damaged_spec_is_refused(damage: str, place: Path) -> None:
+def test_refuses_a_damaged_spec(damage: str, place: Path) -> None:
     (place / "first" / "spec.json").write_text(damage)
     for arguments in (["runs", "show", "first"], [*AUDIT, "--steps", "3", "--out", "first"]):
         assert main(arguments) == 2
 
 
-def test_a_folder_of_records_without_a_spec_is_not_written_over(
+def test_keeps_a_folder_of_records_without_a_spec(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (place / "first" / "spec.json").unlink()
@@ -276,7 +274,7 @@ def test_a_folder_of_records_without_a_spec_is_not_written_over(
     assert (place / "first" / "records.json.gz").read_bytes() == before
 
 
-def test_damaged_pieces_are_done_again(place: Path) -> None:
+def test_redoes_damaged_pieces(place: Path) -> None:
     whole = Evaluation.load("first")
     begun_in(place / "first", place)
     (place / "first" / "records.json.gz").unlink()
@@ -292,7 +290,7 @@ def test_damaged_pieces_are_done_again(place: Path) -> None:
     assert timeless[0] == timeless[1]
 
 
-def test_one_folder_is_claimed_by_one_of_two_specs(tmp_path: Path) -> None:
+def test_one_of_two_specs_claims_a_folder(tmp_path: Path) -> None:
     context = {"seeds": 1}
     RunFolder(tmp_path).claim(Spec({"seeds": 1}), context)
     with pytest.raises(InputError, match="where seeds is 1, not 2"):
@@ -302,7 +300,7 @@ def test_one_folder_is_claimed_by_one_of_two_specs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["list", "show", "diff", "resume"])
-def test_looking_at_runs_needs_no_torch(action: str, place: Path) -> None:
+def test_runs_command_needs_no_torch(action: str, place: Path) -> None:
     folders = {"list": [], "show": ["first"], "diff": ["first", "first"]}.get(action, ["first"])
     words = ["runs", action, *folders]
     program = f"import sys; from rootbound.cli import main; code = main({words!r}); "
@@ -332,7 +330,7 @@ def test_looking_at_runs_needs_no_torch(action: str, place: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_input(
+def test_refuses_bad_input(
     words: list[str], says: str, place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
@@ -341,6 +339,6 @@ def test_bad_input(
     assert said.out == ""
 
 
-def test_the_spec_file_says_what_its_digest_is_of(place: Path) -> None:
+def test_spec_file_holds_what_its_digest_covers(place: Path) -> None:
     content = json.loads((place / "first" / "spec.json").read_text())
     assert Spec(content["spec"]).digest == content["run"] == Evaluation.load("first").context["run"]

@@ -34,7 +34,7 @@ def saved(
     return folder
 
 
-def test_what_is_known_comes_back(saved: Path, toy_tasks: TaskPair) -> None:
+def test_saved_model_keeps_its_description(saved: Path, toy_tasks: TaskPair) -> None:
     model = rb.load(saved)
     assert (model.architecture, model.shape) == ("shallow_cnn", (1, 16, 16))
     origin = model.origin
@@ -56,7 +56,7 @@ def test_what_is_known_comes_back(saved: Path, toy_tasks: TaskPair) -> None:
     assert all((again / name).read_bytes() == (saved / name).read_bytes() for name in names)
 
 
-def test_an_audit_scales_inputs_as_the_model_was_trained(
+def test_audit_scales_inputs_as_in_training(
     saved: Path, toy_tasks: TaskPair, toy_suite: Suite, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = replace(toy_tasks).rescaled(rb.Scaling(255.0, 0.1, 0.9))
@@ -72,7 +72,7 @@ def test_an_audit_scales_inputs_as_the_model_was_trained(
     assert context["adaptive"] == 1
 
 
-def test_a_network_of_ones_own(toy_tasks: TaskPair, tmp_path: Path) -> None:
+def test_saves_a_users_network(toy_tasks: TaskPair, tmp_path: Path) -> None:
     fitted = rb.methods.Plain(SHORT).fit(OneConvolution(), toy_tasks)
     fitted.save_pretrained(tmp_path)
     OneConvolution().load_state_dict(load_file(tmp_path / "model.safetensors"))
@@ -84,7 +84,7 @@ def test_a_network_of_ones_own(toy_tasks: TaskPair, tmp_path: Path) -> None:
         rb.load(tmp_path)
 
 
-def test_a_model_of_which_nothing_is_known(toy_model: Classifier, tmp_path: Path) -> None:
+def test_saves_a_model_without_origin(toy_model: Classifier, tmp_path: Path) -> None:
     with pytest.raises(rb.InputError, match="a known shape of samples"):
         toy_model.save_pretrained(tmp_path)
     toy_model.shape = (1, 16, 16)

@@ -116,7 +116,7 @@ def test_tokens_are_not_scaled(toy: Dataset) -> None:
         as_trained(Tasks.alone(replace(task, train=tokens, test=tokens)), OF_HALF)
 
 
-def test_the_models_own_file_is_not_contradicted(toy: Dataset) -> None:
+def test_refuses_to_contradict_the_model_file(toy: Dataset) -> None:
     with pytest.raises(InputError, match=r"states: less 0\.5, over 0\.25"):
         as_trained(tasks_of(toy, FOUND), OF_HALF, FOUND)
 
@@ -134,7 +134,7 @@ def of_floats(toy: Dataset, low: float, high: float) -> Tasks:
 @pytest.mark.parametrize(
     ("black", "white", "said"), [(0, 1, None), (0, 255, "0,255"), (-1, 1, "-1,1"), (0, 1, "0,1")]
 )
-def test_pixels_of_any_range_are_scaled_alike(
+def test_scales_pixels_of_any_range_alike(
     black: float, white: float, said: str | None, toy: Dataset
 ) -> None:
     of_bytes = as_trained(Tasks.alone(toy.task([0, 1, 2])), OF_HALF)
@@ -155,19 +155,19 @@ def test_pixels_of_any_range_are_scaled_alike(
         (0, 1, "a,b", "numbers separated by commas in --range"),
     ],
 )
-def test_ranges_are_not_guessed(
+def test_refuses_to_guess_ranges(
     black: float, white: float, said: str | None, message: str, toy: Dataset
 ) -> None:
     with pytest.raises(InputError, match=message):
         as_trained(of_floats(toy, black, white), replace(OF_HALF, range=said))
 
 
-def test_a_range_alone_is_refused(toy: Dataset) -> None:
+def test_refuses_a_range_alone(toy: Dataset) -> None:
     with pytest.raises(InputError, match="got it alone"):
         as_trained(tasks_of(toy, FOUND), ScalingOptions(range="0,255"))
 
 
-def test_bytes_have_a_range_of_their_own(toy: Dataset) -> None:
+def test_bytes_have_a_known_range(toy: Dataset) -> None:
     with pytest.raises(InputError, match="no --range"):
         as_trained(tasks_of(toy, FOUND), replace(OF_HALF, range="0,255"))
 
@@ -200,7 +200,7 @@ def strangers(tmp_path: Path, toy_folder: Path) -> tuple[str, ...]:
         (("--mean", "a,b,c", "--deviation", "0.5"), "--mean"),
     ],
 )
-def test_scalings_that_cannot_be_are_refused(
+def test_refuses_impossible_scalings(
     given: tuple[str, ...],
     said: str,
     strangers: tuple[str, ...],
@@ -215,7 +215,7 @@ def test_scalings_that_cannot_be_are_refused(
 
 
 @pytest.mark.parametrize("divisor", [1e-40, 1e-32, 1e-16, 1.0, 1e30, 1e300])
-def test_an_accepted_scaling_gives_finite_inputs(divisor: float) -> None:
+def test_accepted_scaling_gives_finite_inputs(divisor: float) -> None:
     exponents = (-300, -40, -32, -16, 0, 16, 32, 300)
     accepted = 0
     for mean, deviation in product((0.0, *(10.0**one for one in exponents)), repeat=2):
@@ -227,7 +227,7 @@ def test_an_accepted_scaling_gives_finite_inputs(divisor: float) -> None:
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-3, 1e3])
-def test_scalings_are_equal_up_to_a_share_of_a_standard_deviation(unit: float) -> None:
+def test_scalings_are_compared_in_standard_deviations(unit: float) -> None:
     def scaling(*channels: tuple[float, float]) -> Scaling:
         means, deviations = zip(*channels, strict=True)
         return Scaling.stated(
@@ -249,7 +249,7 @@ IMAGE_NET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
 
 @pytest.mark.parametrize("numbers", [IMAGE_NET, ([0.5] * 3, [0.5] * 3), (0.0, [0.2, 0.3, 0.4])])
-def test_inputs_are_those_of_an_image_processor(
+def test_inputs_equal_those_of_an_image_processor(
     numbers: tuple[float | list[float], list[float]],
 ) -> None:
     transformers = pytest.importorskip("transformers")
@@ -267,7 +267,7 @@ def test_inputs_are_those_of_an_image_processor(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_says_how_each_channel_was_scaled(
+def test_run_states_the_scaling_of_each_channel(
     strangers: tuple[str, ...], toy: Dataset, tmp_path: Path
 ) -> None:
     x_train, x_test = (
@@ -293,7 +293,7 @@ def test_a_run_says_how_each_channel_was_scaled(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_says_how_inputs_were_scaled(
+def test_run_states_how_inputs_were_scaled(
     strangers: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*strangers, "--mean", "0.5", "--deviation", "0.5"]) == 0
@@ -314,7 +314,7 @@ def test_a_run_says_how_inputs_were_scaled(
 
 
 @pytest.mark.parametrize("further", [False, True])
-def test_a_network_is_trained_on_inputs_as_it_wants_them(
+def test_trains_on_inputs_scaled_for_the_network(
     further: bool, strangers: tuple[str, ...], tmp_path: Path
 ) -> None:
     _, weights, *named = strangers[: -len((*SPENT, "--out", "run"))]
@@ -337,9 +337,7 @@ def test_a_network_is_trained_on_inputs_as_it_wants_them(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_a_comparison_has_inputs_as_its_network_wants_them(
-    toy_folder: Path, tmp_path: Path
-) -> None:
+def test_comparison_scales_inputs_for_the_network(toy_folder: Path, tmp_path: Path) -> None:
     command = ["compare", "--methods", "Plain", "--model", "batch_norm_cnn", "--epochs", "1"]
     out = ["--data", str(toy_folder), *SPLIT, *SPENT, "--out", str(tmp_path / "run")]
     assert main([*command, *out, "--mean", "0.5", "--deviation", "0.5"]) == 0

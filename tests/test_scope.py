@@ -79,9 +79,7 @@ def mlp(*widths: int) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])
-def test_a_scratch_arm_with_the_given_features_is_flagged(
-    noise: float, toy_tasks: TaskPair
-) -> None:
+def test_flags_a_scratch_arm_with_given_features(noise: float, toy_tasks: TaskPair) -> None:
     own = trained(shallow_cnn(3, SHAPE), toy_tasks)
     if noise:
         own = copy.deepcopy(own)
@@ -104,7 +102,7 @@ HONEST: dict[str, Callable[[], Classifier]] = {
 
 
 @pytest.mark.parametrize("name", HONEST)
-def test_honest_networks_are_not_flagged(name: str, toy_tasks: TaskPair) -> None:
+def test_honest_networks_raise_no_flag(name: str, toy_tasks: TaskPair) -> None:
     model = trained(HONEST[name](), toy_tasks)
     found = evaluate(model, toy_tasks, suite=SUITE, seeds=1)
     assert not found_in(found) & {ALIKE, UNSEEN, "scratch above a small network"}
@@ -113,7 +111,7 @@ def test_honest_networks_are_not_flagged(name: str, toy_tasks: TaskPair) -> None
     )
 
 
-def test_units_in_another_order_and_of_another_size_are_alike(
+def test_similarity_ignores_order_and_size_of_units(
     toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, data = trained(shallow_cnn(3, SHAPE), toy_tasks), toy_tasks.undesirable.train
@@ -127,7 +125,7 @@ def test_units_in_another_order_and_of_another_size_are_alike(
     assert measure_likeness(model, data)["likeness_to_given"] == pytest.approx(1)
 
 
-def test_an_opaque_network_is_said_to_be_seen_as_one_block(toy_tasks: TaskPair) -> None:
+def test_flags_an_opaque_network_as_one_block(toy_tasks: TaskPair) -> None:
     model = Classifier(Opaque(*mlp(16, 16)), nn.Linear(16, 3))
     assert count_layers_in_one_block(model) == 2
     found = compare([Plain(Recipe(epochs=1))], toy_tasks, model, suite=SUITE, seeds=1)
@@ -150,7 +148,7 @@ def test_an_opaque_network_is_said_to_be_seen_as_one_block(toy_tasks: TaskPair) 
         (Opaque(nn.utils.parametrizations.weight_norm(nn.Linear(9, 9)), nn.ReLU()), None),
     ],
 )
-def test_layers_that_one_block_holds(backbone: nn.Module, layers: int | None) -> None:
+def test_counts_layers_within_one_block(backbone: nn.Module, layers: int | None) -> None:
     assert count_layers_in_one_block(Classifier(backbone, nn.Linear(16, 3))) == layers
 
 
@@ -170,9 +168,7 @@ class Closed(nn.Module):
 
 
 @pytest.mark.parametrize("used", [False, True])
-def test_a_tensor_beside_the_parameters_is_refused_where_it_is_used(
-    used: bool, toy_tasks: TaskPair
-) -> None:
+def test_refuses_a_tensor_used_beside_the_parameters(used: bool, toy_tasks: TaskPair) -> None:
     model = Classifier(Closed(used=used), nn.Linear(16, 3))
     if used:
         with pytest.raises(InputError, match=r"beside\[0\], a tensor that is neither parameter"):

@@ -48,7 +48,7 @@ def evaluation(*records: Record) -> Evaluation:
     return Evaluation({}, trainings, records)
 
 
-def test_one_level_is_students_interval() -> None:
+def test_one_level_gives_students_interval() -> None:
     values = [0.1, 0.5, 0.3]
     by_seed = over_draws({(seed, seed): value for seed, value in enumerate(values)})
     by_attacker = over_draws({(0, attacker): value for attacker, value in enumerate(values)})
@@ -89,11 +89,11 @@ def test_intervals_over_three_models_hold_the_truth_as_often_as_they_say(spread:
         ([(1.0, False), (1.0, True), (2.0, True)], 2.0),
     ],
 )
-def test_kaplan_meier(times: list[tuple[float, bool]], median: float | None) -> None:
+def test_median_equals_kaplan_meier(times: list[tuple[float, bool]], median: float | None) -> None:
     assert kaplan_meier_median(times) == median
 
 
-def test_resistance_and_when_it_means_nothing() -> None:
+def test_resistance_is_undefined_without_an_effect() -> None:
     found = evaluation(record("Plain", 0.9), record("x", 0.8), record("scratch", 0.7))
     score = metrics.resistance(found, "x", 10)
     assert score is not None
@@ -105,7 +105,7 @@ def test_resistance_and_when_it_means_nothing() -> None:
     assert metrics.resistance(evaluation(record("x", 0.8)), "x", 10) is None
 
 
-def test_resistance_is_that_of_the_draws_that_all_arms_have() -> None:
+def test_resistance_uses_draws_that_all_arms_share() -> None:
     found = evaluation(
         *(record(name, value) for name, value in (("Plain", 0.9), ("x", 0.8), ("scratch", 0.7))),
         record("Plain", 0.1, attacker=1), record("x", 0.1, attacker=1),
@@ -116,7 +116,7 @@ def test_resistance_is_that_of_the_draws_that_all_arms_have() -> None:
     assert score.mean == pytest.approx(0.5) and score.seeds == 1
 
 
-def test_multiples_of_what_scratch_needs() -> None:
+def test_costs_are_multiples_of_scratch() -> None:
     slow = (0.1, 0.3, 0.79)
     found = evaluation(
         record("scratch", 0.8, test=(0.1, 0.78, 0.8)),
@@ -130,7 +130,7 @@ def test_multiples_of_what_scratch_needs() -> None:
     assert metrics.multiples(found, "scratch", 10, "steps") == [(1.0, True)]
 
 
-def test_the_cheapest_trial_that_gets_there_counts_else_the_most_expensive() -> None:
+def test_cheapest_successful_trial_counts_else_the_dearest() -> None:
     late, early, never = (0.1, 0.3, 0.8), (0.8, 0.8, 0.8), (0.1, 0.2, 0.3)
     found = evaluation(
         *(record("scratch", 0.8, test=late, attacker=draw) for draw in (0, 1)),
@@ -143,7 +143,7 @@ def test_the_cheapest_trial_that_gets_there_counts_else_the_most_expensive() -> 
     assert multiples == pytest.approx((0.5, 7.0)) and reached == (True, False)
 
 
-def test_steps_to_a_share_of_what_the_undefended_model_reaches() -> None:
+def test_counts_steps_to_a_share_of_the_undefended_accuracy() -> None:
     found = evaluation(
         *(record("Plain", 0.8, attacker=draw) for draw in (0, 1)),
         record("x", 0.9, test=(0.1, 0.73, 0.9)), record("x", 0.9, test=(0.1, 0.2, 0.9), attack="b"),
@@ -155,7 +155,7 @@ def test_steps_to_a_share_of_what_the_undefended_model_reaches() -> None:
     assert metrics.median_steps([10, None, 3]) == 10.0
 
 
-def test_a_draw_in_which_every_trial_failed_has_no_cost() -> None:
+def test_draw_without_success_has_no_cost() -> None:
     failed = replace(
         record("x", None, attacker=1), steps=(), validation=(), test=(), selected=0, error="broken"
     )
@@ -168,7 +168,7 @@ def test_a_draw_in_which_every_trial_failed_has_no_cost() -> None:
     assert row.steps == ((1.0, True),)
 
 
-def test_multiples_of_labels() -> None:
+def test_label_costs_are_multiples() -> None:
     found = evaluation(
         *(record("scratch", value, labels=n) for n, value in ((1, 0.4), (10, 0.78), (100, 0.8))),
         *(record("x", value, labels=n) for n, value in ((1, 0.2), (10, 0.5), (100, 0.79))),
@@ -178,7 +178,7 @@ def test_multiples_of_labels() -> None:
     assert metrics.labels_multiples(found, "y") == [(10.0, False)]
 
 
-def test_a_draw_that_was_not_attacked_with_few_labels_says_nothing_of_them() -> None:
+def test_draw_without_few_label_attacks_is_ignored() -> None:
     """Where a gate is decided, numbers of labels get draws of their own."""
     found = evaluation(
         *(record("scratch", value, labels=n) for n, value in ((10, 0.78), (100, 0.8))),
@@ -207,7 +207,7 @@ def test_controls_and_the_benign_task_do_not_compete() -> None:
     assert metrics.benign(found, "x", 10) == {(0, 0): 0.6}
 
 
-def test_median_attack_and_upper_bound() -> None:
+def test_computes_median_attack_and_upper_bound() -> None:
     found = evaluation(
         record("x", 0.5, family="one"),
         record("x", 0.7, family="two", test=(0.2, 0.85, 0.6)),
@@ -247,7 +247,7 @@ def cells_of(table: Table | None, method: str, labels: str = "") -> dict[str, Ce
     )
 
 
-def test_tables_colour_what_must_be_kept_the_other_way_round() -> None:
+def test_tables_reverse_colours_for_kept_accuracies() -> None:
     run = by_hand.evaluation()
     for table in (tables.tabulate_methods(run), scores.tabulate_benign(run)):
         marks = [cells_of(table, method)["change"].mark for method in ("Good", "Weak")]
@@ -265,7 +265,7 @@ def test_every_score_is_in_its_column() -> None:
     }  # fmt: skip
 
 
-def test_what_was_not_reached_is_counted() -> None:
+def test_counts_unreached_goals() -> None:
     run = by_hand.evaluation()
     # Of 78.3 % on the second seed `Good` reaches 78.0 %, and on the third of 79.2 % 78.2 %.
     row = cells_of(tables.tabulate_steps(run), "Good")

@@ -32,7 +32,7 @@ LAYOUTS: dict[str, tuple[Callable[[Tensor], Tensor], SampleAxis | None]] = {
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_samples_are_found_along_their_axis(name: str) -> None:
+def test_finds_samples_along_their_axis(name: str) -> None:
     arrange, expected = LAYOUTS[name]
     inputs = torch.randn(8, 3, 5, generator=torch.Generator().manual_seed(0))
     found = find_sample_axis(arrange(inputs), arrange(inputs.flip(0)), 8)
@@ -56,7 +56,7 @@ class Columns(nn.Module):
         return outputs
 
 
-def test_looks_inside_read_tensors_whose_samples_are_columns() -> None:
+def test_inspection_reads_samples_in_columns() -> None:
     with seeded(0):
         network, inputs = Columns(), torch.randn(64, 4)
         model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
@@ -168,7 +168,7 @@ WAYS: dict[str, tuple[Callable[[nn.Linear, Tensor], Tensor], float]] = {
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_what_is_used_out_of_sight_is_counted(name: str) -> None:
+def test_counts_what_is_used_out_of_sight(name: str) -> None:
     call, expected = WAYS[name]
     with seeded(0):
         model = Classifier(nn.Sequential(Watched(call)), nn.Linear(16, 3)).eval()
@@ -176,7 +176,7 @@ def test_what_is_used_out_of_sight_is_counted(name: str) -> None:
     assert found["out_of_sight"] == pytest.approx(expected)
 
 
-def test_weights_that_share_memory_are_all_in_sight() -> None:
+def test_weights_sharing_memory_are_in_sight() -> None:
     watched = Watched(lambda layer, values: layer(values))
     watched.second.bias = nn.Parameter(watched.second.weight.data[0])
     model = Classifier(nn.Sequential(watched), nn.Linear(16, 3)).eval()
@@ -184,7 +184,7 @@ def test_weights_that_share_memory_are_all_in_sight() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
-def test_numbers_brought_along_are_counted(dtype: torch.dtype) -> None:
+def test_counts_numbers_brought_along(dtype: torch.dtype) -> None:
     with seeded(0):
         held = (100 * torch.randn(40, 16)).to(dtype).tolist()
 
@@ -198,7 +198,7 @@ def test_numbers_brought_along_are_counted(dtype: torch.dtype) -> None:
     assert found["out_of_sight"] == pytest.approx(640 / (528 + 640))
 
 
-def test_who_shows_something_else_is_out_of_sight() -> None:
+def test_acting_differently_when_watched_is_out_of_sight() -> None:
     def shy(layer: nn.Linear, values: Tensor) -> Tensor:
         is_watched = torch._C._len_torch_function_stack() > 0
         outputs: Tensor = layer(values)
@@ -258,13 +258,13 @@ def draw_tasks(blank: int = 0) -> tuple[Data, Data]:
     ("network", "expected"),
     [(Switched(), 1.0), (Extended(), 20 / 45), (Faint(4, 5), 0.0), (nn.Linear(4, 5), 0.0)],
 )
-def test_weights_that_serve_one_task_alone_are_counted(network: nn.Module, expected: float) -> None:
+def test_counts_weights_that_serve_one_task(network: nn.Module, expected: float) -> None:
     model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
     share = measure_branches(model, *draw_tasks())["one_task_weights"]
     assert share == pytest.approx(expected)
 
 
-def test_inputs_without_a_gradient_do_not_count_unless_most_have_none() -> None:
+def test_inputs_without_gradient_count_only_if_most_lack_one() -> None:
     network = Extended()
     network.all.register_parameter("bias", None)
     model = Classifier(nn.Sequential(network), nn.Linear(5, 3)).eval()
@@ -288,5 +288,5 @@ class MakesItsMaskOnce(nn.Module):
         return outputs
 
 
-def test_other_calls_the_second_time_are_no_error() -> None:
+def test_different_calls_in_a_second_run_are_no_error() -> None:
     assert find_elsewhere(MakesItsMaskOnce(), torch.randn(7, 6)) == {}

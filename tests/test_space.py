@@ -16,7 +16,7 @@ FOUND = [
 ]
 
 
-def test_same_findings_same_proposals() -> None:
+def test_same_findings_give_the_same_proposals() -> None:
     space = Space(proposals=6)
     first = space.propose(FOUND, seed=1)
     assert first == space.propose(FOUND, seed=1)
@@ -32,7 +32,7 @@ def test_proposals_stay_inside_and_can_be_written_exactly() -> None:
         assert eval(repr(trial), {"FineTune": FineTune}) == trial
 
 
-def test_it_learns_from_what_was_found() -> None:
+def test_proposals_learn_from_findings() -> None:
     space, near = Space(proposals=1), 0
     rates = [1e-4 * 1.2**step for step in range(45)]
     good = [
@@ -56,7 +56,7 @@ def test_trials_outside_the_space_are_ignored() -> None:
     assert space.propose([*FOUND, *outside], 0) == space.propose(FOUND, 0)
 
 
-def test_without_optuna_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_optuna_if_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError, match="pip install 'rootbound"):
         Space().check()

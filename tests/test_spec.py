@@ -30,7 +30,7 @@ def digest(tasks: TaskPair, suite: Suite, model: Classifier, *, trains: bool = T
     return build_specification(tasks, suite, 1, contenders).digest
 
 
-def test_other_samples_of_the_defender_are_another_run(
+def test_other_defender_samples_make_another_run(
     toy_tasks: TaskPair, toy_suite: Suite, toy_model: Classifier
 ) -> None:
     fewer = replace(toy_tasks, known_undesirable=toy_tasks.known_undesirable.subset(20))
@@ -41,7 +41,7 @@ def test_other_samples_of_the_defender_are_another_run(
 
 
 @pytest.mark.parametrize("role", ["desirable", "undesirable"])
-def test_other_samples_are_another_run_though_both_tasks_have_one_name(
+def test_other_samples_under_the_same_name_make_another_run(
     role: str, toy_tasks: TaskPair, toy_suite: Suite, toy_model: Classifier
 ) -> None:
     named = replace(
@@ -55,7 +55,7 @@ def test_other_samples_are_another_run_though_both_tasks_have_one_name(
     assert digest(fewer, toy_suite, toy_model) != digest(named, toy_suite, toy_model)
 
 
-def test_a_spec_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+def test_spec_is_utf_8_in_any_locale(tmp_path: Path) -> None:
     # A byte of a path that is no UTF-8 is a lone surrogate in Python.
     spec = Spec({"data": "Käfer 甲虫"}, ("train", "--data", "K\udce4fer"), "/Bäume")
     assert spec.save(tmp_path)

@@ -45,7 +45,7 @@ def test_factors_equal_the_formulas(shape: tuple[int, ...], directions: int) -> 
     assert np.linalg.norm(inflated.flatten(1).numpy(), 2) == pytest.approx(1e3 * values[0])
 
 
-def test_the_function_stays(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+def test_keeps_the_function(toy_model: Classifier, toy_tasks: TaskPair) -> None:
     inputs, _ = toy_tasks.desirable.test.batch(slice(None))
     before = toy_model.eval()(inputs).detach()
     changed = defended(toy_model, toy_tasks, alpha=1e4)  # float32 keeps about 7 digits
@@ -75,7 +75,7 @@ def network_of_odd_parts() -> nn.Module:
     )
 
 
-def test_the_function_of_odd_networks_stays(toy_tasks: TaskPair) -> None:
+def test_keeps_the_function_of_unusual_networks(toy_tasks: TaskPair) -> None:
     torch.manual_seed(0)
     inputs, _ = toy_tasks.desirable.test.batch(slice(None))
     model = Classifier.wrap(network_of_odd_parts(), example=inputs[:1]).eval()
@@ -145,7 +145,7 @@ class Listed(nn.Module):
         return outputs
 
 
-def test_what_is_no_product_stays(toy_tasks: TaskPair) -> None:
+def test_leaves_other_layers_unchanged(toy_tasks: TaskPair) -> None:
     model = Classifier(Listed(), nn.Linear(8, 3)).eval()
     attacker = Attacker(toy_tasks.undesirable.train, 1, torch.Generator())
     inputs, _ = toy_tasks.desirable.test.batch(slice(None))
@@ -153,13 +153,13 @@ def test_what_is_no_product_stays(toy_tasks: TaskPair) -> None:
     assert torch.equal(repaired(inputs), model(inputs))
 
 
-def test_what_cannot_be_deformed(toy_tasks: TaskPair) -> None:
+def test_refuses_networks_without_products(toy_tasks: TaskPair) -> None:
     model = Classifier(nn.Sequential(nn.Flatten()), nn.Linear(256, 3))
     with pytest.raises(InputError, match="linear or convolutional layers"):
         SpectralDeformation().fit(model, toy_tasks)
 
 
-def test_grouped_convolutions_stay(toy_tasks: TaskPair) -> None:
+def test_leaves_grouped_convolutions_unchanged(toy_tasks: TaskPair) -> None:
     grouped = nn.Conv2d(4, 4, 3, groups=2)
     model = Classifier(nn.Sequential(nn.Conv2d(1, 4, 3), grouped, nn.Flatten()), nn.Linear(576, 3))
     changed = defended(model, toy_tasks)

@@ -34,7 +34,7 @@ ORIGIN = Origin(
 )
 
 
-def test_unknown_families_are_refused(tmp_path: Path) -> None:
+def test_refuses_unknown_families(tmp_path: Path) -> None:
     transformers.Wav2Vec2Config(hidden_size=8, num_hidden_layers=1).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="classify or predict the next token") as caught:
         build(f"hf:{tmp_path}", 3, (10,))
@@ -49,9 +49,7 @@ def strange(folder: Path, **entries: Any) -> Path:
     return folder
 
 
-def test_code_that_comes_with_a_model_is_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_never_runs_code_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     trap = tmp_path / "sprung"
     folder = strange(
@@ -81,7 +79,7 @@ def test_code_that_comes_with_a_model_is_not_run(
         lambda folder: strange(folder, num_attention_heads=0),
     ],
 )
-def test_a_folder_that_is_damaged_is_one_line(
+def test_damaged_folder_gives_a_one_line_error(
     damage: Callable[[Path], object], tmp_path: Path
 ) -> None:
     folder = strange(tmp_path / "model")
@@ -114,7 +112,7 @@ def test_a_folder_that_is_damaged_is_one_line(
     ],
     ids=repr,
 )
-def test_a_configuration_of_a_strangers_is_refused_in_one_line(
+def test_refuses_a_hostile_configuration_in_one_line(
     changes: dict[str, Any], tmp_path: Path
 ) -> None:
     model = from_transformers(tiny.network("bert"))
@@ -132,7 +130,7 @@ def test_a_configuration_of_a_strangers_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", "{}", "[" * 100_000])
-def test_a_description_that_is_no_configuration_is_refused(text: str, tmp_path: Path) -> None:
+def test_refuses_a_description_that_is_no_configuration(text: str, tmp_path: Path) -> None:
     store(tmp_path / "m", f"transformers:{text}", {"head.bias": torch.zeros(3)})
     with pytest.raises(InputError) as caught:
         load_model(tmp_path / "m")
@@ -151,7 +149,7 @@ def store(path: Path, architecture: str, values: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation"])
-def test_kernels_of_the_hub_are_not_asked_for(key: str, tmp_path: Path) -> None:
+def test_never_asks_for_hub_kernels(key: str, tmp_path: Path) -> None:
     """The library fetches and runs what is named there, where `kernels` is installed."""
     model = build(f"hf:{strange(tmp_path, **{key: 'owner/kernel'})}", 3, (10,))
     text = model.architecture.removeprefix("transformers:")
@@ -162,7 +160,7 @@ def test_kernels_of_the_hub_are_not_asked_for(key: str, tmp_path: Path) -> None:
         assert "kernel" not in one.architecture
 
 
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_missing_library(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.import_module
 
     def absent(name: str, package: str | None = None) -> Any:
@@ -199,7 +197,7 @@ WORDS, DENSE = "bert.embeddings.word_embeddings.weight", "bert.encoder.layer.1.o
     ],
 )
 @pytest.mark.parametrize("classes", [None, 5])
-def test_tensors_that_are_not_all_there_are_named(
+def test_names_missing_tensors(
     classes: int | None,
     change: Callable[[dict[str, Tensor]], object],
     said: str,
@@ -226,7 +224,7 @@ NAMES = "got left over encoder.layer.1.attention"
     ],
     ids=["whole", "too few", "too many", "an old file"],
 )
-def test_a_body_with_a_new_head_is_whole(
+def test_body_with_a_new_head_is_complete(
     entries: dict[str, int],
     change: Callable[[dict[str, Tensor]], object],
     said: str | None,
@@ -246,7 +244,7 @@ def test_a_body_with_a_new_head_is_whole(
         hugging_face.build(f"hf:{tmp_path}", 3)
 
 
-def test_only_the_last_layer_of_a_head_may_be_for_other_classes(tmp_path: Path) -> None:
+def test_only_the_last_head_layer_may_have_other_classes(tmp_path: Path) -> None:
     tiny.network("roberta").save_pretrained(tmp_path)
     assert hugging_face.build(f"hf:{tmp_path}", 5).classes == 5
     weights = load_file(tmp_path / "model.safetensors")
@@ -256,12 +254,12 @@ def test_only_the_last_layer_of_a_head_may_be_for_other_classes(tmp_path: Path) 
         hugging_face.build(f"hf:{tmp_path}", 5)
 
 
-def test_sizes_are_checked_before_a_network_is_made(tmp_path: Path) -> None:
+def test_checks_sizes_before_building_a_network(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got num_hidden_layers is 1001"):
         build(f"hf:{strange(tmp_path, num_hidden_layers=1001)}", 3, (10,))
 
 
-def test_an_adapter_is_named_as_one(tmp_path: Path) -> None:
+def test_names_an_adapter(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     with pytest.raises(InputError, match=r"an adapter for another.*merge_and_unload"):
         hugging_face.build(f"hf:{tmp_path}")
@@ -277,7 +275,7 @@ def headless(weights: dict[str, Tensor]) -> None:
     [(None, headless, True), (5, lambda _: None, True), (3, lambda _: None, False)],
     ids=["absent", "for other classes", "as it came"],
 )
-def test_a_new_head_is_said(
+def test_reports_a_new_head(
     classes: int | None,
     change: Callable[[dict[str, Tensor]], object],
     new: bool,
@@ -289,7 +287,7 @@ def test_a_new_head_is_said(
 
 
 @pytest.mark.slow
-def test_the_verdict_says_that_a_head_is_new(tmp_path: Path) -> None:
+def test_verdict_says_that_a_head_is_new(tmp_path: Path) -> None:
     model = hugging_face.build(tampered(tmp_path, headless), 3)
     suite = Suite("head-1", (ExactLastLayer(1e-2),), (Budget(5, 1),))
     found = evaluate(model, text_tasks(), suite=suite, seeds=1, workers=1)
@@ -310,7 +308,7 @@ def test_the_verdict_says_that_a_head_is_new(tmp_path: Path) -> None:
         ("LlamaModel", {"num_key_value_heads": 2, "pad_token_id": 0}),
     ],
 )
-def test_a_network_for_something_else_gets_a_head_to_classify(
+def test_network_for_another_task_gets_a_classifier_head(
     kind: str, changes: dict[str, Any], tmp_path: Path
 ) -> None:
     made = getattr(transformers, kind)
@@ -328,7 +326,7 @@ def test_a_network_for_something_else_gets_a_head_to_classify(
     assert len(body.keys() & kept.keys()) > 10
 
 
-def test_the_kind_of_head_that_a_folder_names_is_the_task(tmp_path: Path) -> None:
+def test_named_head_determines_the_task(tmp_path: Path) -> None:
     """A GPT-2 that classifies is no language model, and its tokeniser none of one."""
     sizes = {**tiny.ROWS["gpt2"], "pad_token_id": 2, "eos_token_id": 2, "bos_token_id": 1}
     given = transformers.GPT2ForSequenceClassification(
@@ -345,7 +343,7 @@ def test_the_kind_of_head_that_a_folder_names_is_the_task(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kind", ["T5ForSequenceClassification", "BertForTokenClassification"])
-def test_a_network_of_another_kind_is_refused_in_one_line(kind: str) -> None:
+def test_refuses_another_kind_of_network_in_one_line(kind: str) -> None:
     made = getattr(transformers, kind)
     sizes = {"vocab_size": 40, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1}
     sizes = {**sizes, "num_heads": 2} if "T5" in kind else {**tiny.SIZES, **tiny.TEXT}
@@ -354,7 +352,7 @@ def test_a_network_of_another_kind_is_refused_in_one_line(kind: str) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_weights_by_the_names_of_earlier_versions_are_named(tmp_path: Path) -> None:
+def test_names_weights_of_earlier_versions(tmp_path: Path) -> None:
     model = from_transformers(tiny.network("bert"))
     store(tmp_path / "m", model.architecture, {"head.weight": torch.zeros(3, 16)})
     with pytest.raises(InputError, match="as earlier versions wrote them"):

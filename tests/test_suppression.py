@@ -44,7 +44,7 @@ def test_suppression_losses_equal_naive_ones(name: Suppression) -> None:
     )
 
 
-def test_inverse_cross_entropy_where_probabilities_round_to_one() -> None:
+def test_inverse_cross_entropy_survives_rounding_to_one() -> None:
     logits = torch.tensor([[100.0, 0.0, 0.0]], requires_grad=True)
     loss = suppression_loss("inverse", logits, torch.tensor([0]))
     (gradient,) = torch.autograd.grad(loss, logits)
@@ -74,7 +74,7 @@ def test_recalibration_equals_a_general_solver(scale: float) -> None:
     assert (ends[0] - ends[1]) / 2e-4 == pytest.approx(float((slope * shift).sum()), abs=1e-4)
 
 
-def test_recalibration_is_near_its_optimum_after_its_usual_iterations() -> None:
+def test_recalibration_converges_in_its_default_iterations() -> None:
     generator = torch.Generator().manual_seed(5)
     logits = 10 * torch.randn(16, 32, 5, generator=generator)
     labels = torch.arange(32) % 5

@@ -57,19 +57,19 @@ def ids(data: Data) -> list[int]:
     ],
     ids=["one class", "training label", "test label", "training class", "test class"],
 )
-def test_unusable_task_is_refused(
+def test_refuses_an_unusable_task(
     classes: tuple[str, ...], train: list[int], test: list[int], expected: str
 ) -> None:
     with pytest.raises(InputError, match=expected):
         Task("t", classes, data_of(train), data_of(test))
 
 
-def test_training_and_test_samples_of_two_shapes_are_refused() -> None:
+def test_refuses_training_and_test_samples_of_two_shapes() -> None:
     with pytest.raises(InputError, match="one shape"):
         Task("t", ("a", "b"), data_of([0, 1], side=2), data_of([0, 1], side=3))
 
 
-def test_tasks_of_two_shapes_are_not_paired() -> None:
+def test_refuses_to_pair_tasks_of_two_shapes() -> None:
     with pytest.raises(InputError, match="desirable and undesirable samples of one shape"):
         TaskPair.of(task_of([0, 1], side=2), task_of([0, 1], side=3))
 
@@ -85,14 +85,14 @@ def test_defender_and_attacker_hold_disjoint_halves(toy: Dataset) -> None:
     assert not tasks.shared
 
 
-def test_sharing_gives_both_of_them_everything(toy: Dataset) -> None:
+def test_sharing_gives_everything_to_both(toy: Dataset) -> None:
     tasks = numbered(toy).split([0, 1, 2], [3, 4, 5], share_undesirable=True)
     members = (toy.train.labels >= 3).nonzero().flatten().tolist()
     assert ids(tasks.known_undesirable) == ids(tasks.undesirable.train) == members
     assert tasks.shared
 
 
-def test_the_halves_are_determined_by_the_seed(toy: Dataset) -> None:
+def test_seed_determines_the_halves(toy: Dataset) -> None:
     def defender(seed: int) -> list[int]:
         return ids(numbered(toy).split([0, 1, 2], [3, 4, 5], seed=seed).known_undesirable)
 
@@ -110,7 +110,7 @@ def test_test_samples_are_never_trained_on(toy: Dataset, shared: bool) -> None:
 
 
 @pytest.mark.parametrize("change", ["rescaled", "moved"])
-def test_no_part_of_the_tasks_is_forgotten(
+def test_conversions_reach_every_part_of_the_tasks(
     change: str, toy: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scaling = Scaling(255.0, 0.1, 0.5)
@@ -128,12 +128,12 @@ def test_no_part_of_the_tasks_is_forgotten(
         assert {task.own_scaling for task in tasks} == {toy.train.scaling}
 
 
-def test_toy_images_tell_samples_apart(toy_tasks: TaskPair) -> None:
+def test_toy_images_differ(toy_tasks: TaskPair) -> None:
     # Without this, the comparisons by number above could hold where the images do not.
     assert rows(toy_tasks.known_undesirable).isdisjoint(rows(toy_tasks.undesirable.train))
 
 
-def test_classes_are_relabelled_in_their_order(toy: Dataset) -> None:
+def test_relabels_classes_in_order(toy: Dataset) -> None:
     task = numbered(toy).task([4, 1])
     assert task.classes == ("4", "1")
     original = toy.train.labels[torch.tensor(ids(task.train))]
@@ -153,7 +153,7 @@ def test_classes_are_relabelled_in_their_order(toy: Dataset) -> None:
         ([0, 0], [3, 4], "every class once"),
     ],
 )
-def test_unusable_split_is_refused(
+def test_refuses_an_unusable_split(
     toy: Dataset, desirable: list[int], undesirable: list[int], expected: str
 ) -> None:
     with pytest.raises(InputError, match=expected):
@@ -170,7 +170,7 @@ def test_unusable_split_is_refused(
         ("3-3", (3,)),
     ],
 )
-def test_classes_are_read(text: str, classes: tuple[int, ...]) -> None:
+def test_reads_classes(text: str, classes: tuple[int, ...]) -> None:
     assert parse_classes(text) == classes
 
 
@@ -178,17 +178,17 @@ def test_classes_are_read(text: str, classes: tuple[int, ...]) -> None:
     "text",
     ["", ",", "a", "1;2", "-1", "1-", "4-0", "0,4-3,1", "1-2-3", "1.5", "0x1", "0-99999999", "²"],
 )
-def test_unreadable_classes_are_refused(text: str) -> None:
+def test_refuses_unreadable_classes(text: str) -> None:
     with pytest.raises(InputError):
         parse_classes(text)
 
 
 @given(st.lists(st.integers(0, 999), min_size=1, max_size=30))
-def test_classes_survive_being_written_and_read(labels: list[int]) -> None:
+def test_classes_survive_a_round_trip(labels: list[int]) -> None:
     assert parse_classes(describe(labels)) == tuple(labels)
 
 
-def test_classes_keep_their_order_when_they_are_written_and_read() -> None:
+def test_class_order_survives_a_round_trip() -> None:
     for count in range(1, 5):
         for labels in permutations(range(5), count):
             assert parse_classes(describe(labels)) == labels

@@ -28,7 +28,7 @@ def softened(logits: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_the_loss_is_hintons(share: float) -> None:
+def test_loss_equals_hintons(share: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits, inputs = (torch.randn(9, 4, generator=generator, dtype=torch.float64) for _ in "ab")
     labels = torch.arange(9) % 4
@@ -43,13 +43,13 @@ def test_the_loss_is_hintons(share: float) -> None:
     assert found == pytest.approx((1 - share) * task + share * copied, rel=1e-10)
 
 
-def test_without_a_teacher_labels_are_learned() -> None:
+def test_learns_labels_without_a_teacher() -> None:
     logits = torch.tensor([[0.0, 1.0]])
     found = learn_or_copy(logits, torch.zeros(1, 3), torch.tensor([1]), None, 0.5)
     assert float(found) == pytest.approx(float(np.log1p(np.exp(-1.0))))
 
 
-def test_a_network_with_batch_norms_gets_a_teacher_and_larger_batches(
+def test_batch_norm_network_gets_a_teacher_and_larger_batches(
     toy_model: Classifier,
 ) -> None:
     photographs = resnet_20(classes=3, shape=(3, 16, 16), width=4)
@@ -61,7 +61,7 @@ def test_a_network_with_batch_norms_gets_a_teacher_and_larger_batches(
     assert said.suited_to(photographs) == said
 
 
-def test_undesirable_samples_come_in_every_so_many_steps_and_weigh_as_many_times_more(
+def test_undesirable_batches_are_rarer_and_weigh_more(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     """Nine steps with a batch in every fourth: three batches, none of their samples twice."""
@@ -87,7 +87,7 @@ def test_undesirable_samples_come_in_every_so_many_steps_and_weigh_as_many_times
     assert found[0] > task
 
 
-def test_who_copies_everything_says_what_plain_training_says(
+def test_pure_copying_agrees_with_plain_training(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     """With all of the loss from the teacher, and labels that say nothing, the task is learned."""
@@ -103,7 +103,7 @@ def test_who_copies_everything_says_what_plain_training_says(
     )
 
 
-def test_a_network_that_does_the_task_is_its_own_teacher_and_another_is_trained(
+def test_able_network_teaches_itself_else_a_teacher_is_trained(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
     train = toy_tasks.desirable.train

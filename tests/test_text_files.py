@@ -64,7 +64,7 @@ def lines(*texts: str | None) -> bytes:
         *("100,000 letters", "20,000 words", "a zero"),
     ],
 )
-def test_texts_are_read_as_they_are(
+def test_reads_texts_unchanged(
     content: bytes, suffix: str, texts: list[str], tmp_path: Path
 ) -> None:
     found = read(tmp_path, content, suffix)
@@ -73,7 +73,7 @@ def test_texts_are_read_as_they_are(
     assert list(found.test.texts) == texts
 
 
-def test_empty_and_long_texts_are_said(tmp_path: Path) -> None:
+def test_reports_empty_and_long_texts(tmp_path: Path) -> None:
     content = f'{HEAD}"",a\ntwo words,b\n{"word " * 20_000},a\n  ,b\n'.encode()
     data = read(tmp_path, content).tokenised(length=8)
     assert data.train.shape == (8,)
@@ -81,7 +81,7 @@ def test_empty_and_long_texts_are_said(tmp_path: Path) -> None:
     assert data.task("a,b").conversion == data.conversion
 
 
-def test_nothing_is_said_of_texts_that_are_whole(tmp_path: Path) -> None:
+def test_reports_nothing_for_complete_texts(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD.encode()).tokenised().conversion == ""
 
 
@@ -114,7 +114,7 @@ def test_nothing_is_said_of_texts_that_are_whole(tmp_path: Path) -> None:
         *("JSON in Latin-1", "JSON in UTF-16", "cut off", "no text", "no class", "ragged"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_place(
+def test_refuses_unreadable_text_with_its_place(
     content: bytes, suffix: str, message: str, tmp_path: Path
 ) -> None:
     good = GOOD.encode() if suffix != "jsonl" else lines("one", "two")
@@ -123,7 +123,7 @@ def test_what_cannot_be_read_is_refused_with_its_place(
     assert "\n" not in str(caught.value)
 
 
-def test_a_wrong_byte_far_into_a_file_is_found(tmp_path: Path) -> None:
+def test_finds_a_wrong_byte_far_into_a_file(tmp_path: Path) -> None:
     line = "é" * 499 + "\n"  # of 999 bytes, so that letters lie across the parts that are read
     many = AT_ONCE // 999 + 5
     path = tmp_path / "train.txt"
@@ -135,7 +135,7 @@ def test_a_wrong_byte_far_into_a_file_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 4, 7])
-def test_the_line_of_a_wrong_byte_is_told_however_the_file_is_read(
+def test_names_the_line_of_a_wrong_byte_for_every_reader(
     at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_files, "AT_ONCE", at_once)
@@ -151,7 +151,7 @@ def test_the_line_of_a_wrong_byte_is_told_however_the_file_is_read(
                 check_encoding(path)
 
 
-def test_words_for_missing_values_stay_in_tables_of_separated_values_alone(tmp_path: Path) -> None:
+def test_keeps_words_for_missing_values_in_csv_only(tmp_path: Path) -> None:
     assert describe_missing(tmp_path) == {}
     (tmp_path / "train.csv").touch()
     assert describe_missing(tmp_path) == {"keep_default_na": False}

@@ -74,7 +74,7 @@ def options(table: Path) -> list[str]:
     ]
 
 
-def test_from_a_table_to_a_report(
+def test_table_leads_to_a_report(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, folder = tmp_path / "a model.safetensors", tmp_path / "run ü"
@@ -95,7 +95,7 @@ def test_from_a_table_to_a_report(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_a_run_with_its_texts_in_a_file_is_the_same(
+def test_run_with_texts_in_a_file_is_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROOTBOUND_CACHE", str(tmp_path / "kept"))
@@ -122,7 +122,7 @@ def test_a_run_with_its_texts_in_a_file_is_the_same(
     ids=["as trained", "another length", "another column"],
 )
 @pytest.mark.usefixtures("no_figures")
-def test_texts_are_read_as_the_model_was_trained_on_them(
+def test_reads_texts_as_in_training(
     said: tuple[str, ...],
     length: int | None,
     table: Path,
@@ -147,7 +147,7 @@ def test_texts_are_read_as_the_model_was_trained_on_them(
 
 
 @pytest.mark.slow
-def test_a_model_goes_on_with_texts_of_another_length(
+def test_model_continues_with_texts_of_another_length(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
@@ -162,7 +162,7 @@ def test_a_model_goes_on_with_texts_of_another_length(
     assert shapes[0] == shapes[1]
 
 
-def test_a_label_column_of_numbers_with_a_point(
+def test_refuses_labels_with_a_decimal_point(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "zoo"
@@ -175,12 +175,12 @@ def test_a_label_column_of_numbers_with_a_point(
     assert "'kind'" in written.err and "float64" in written.err
 
 
-def test_an_image_model_is_not_for_texts(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_image_model_refuses_texts(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *options(table)]) == 2
     assert "images of (channels, height, width)" in capsys.readouterr().err
 
 
-def test_the_last_steps_take_texts_of_any_length() -> None:
+def test_last_steps_take_texts_of_any_length() -> None:
     """Desirable texts fill several batches of different lengths; undesirable ones are longer."""
     words = ["one two", "three four five", *["six"] * 1022, "seven", "eight nine ten", *["x"] * 6]
     texts = (*words, *["a longer text of words"] * 16)
@@ -200,7 +200,7 @@ def language() -> Texts:
     return Texts("letters", ("first", "second"), part(40), part(10))
 
 
-def test_a_language_model_is_shown_by_its_loss(tmp_path: Path) -> None:
+def test_language_model_is_reported_by_loss(tmp_path: Path) -> None:
     tasks = language().next_letters([0], [1], context=6)
     classes = len(tasks.desirable.classes)
     model = small_text(classes, (6,), vocabulary=classes, width=32)

@@ -59,7 +59,7 @@ def read(folder: Path, **layout: Any) -> Texts:
     ],
     ids=["strings", "numbers", "booleans"],
 )
-def test_classes_are_the_labels_in_order(
+def test_classes_are_sorted_labels(
     form: str, labels: list[Any], names: tuple[str, ...], tmp_path: Path
 ) -> None:
     folder = table(tmp_path / "a b é", form, words=texts(12)[:3] * 4, kind=labels * 4)
@@ -71,7 +71,7 @@ def test_classes_are_the_labels_in_order(
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_false_and_true_can_be_named(form: str, tmp_path: Path) -> None:
+def test_accepts_names_for_false_and_true(form: str, tmp_path: Path) -> None:
     folder = table(tmp_path / "zoo", form, words=texts(12), kind=[True, False, True] * 4)
     found = read(folder, label="kind", inputs="words", label_names=("no", "yes"))
     assert found.classes == ("no", "yes")
@@ -80,7 +80,7 @@ def test_false_and_true_can_be_named(form: str, tmp_path: Path) -> None:
         read(folder, label="kind", inputs="words", label_names=("no",))
 
 
-def test_named_classes_are_kept_in_their_order(tmp_path: Path) -> None:
+def test_named_classes_keep_their_order(tmp_path: Path) -> None:
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["z", "a"])})
     (tmp_path / "zoo").mkdir()
     for part in ("train", "validation"):
@@ -115,7 +115,7 @@ configs:
         (":second", ("train[2:]", "test"), "<b>", (4, 6)),
     ],
 )
-def test_configurations_splits_and_names_of_classes(
+def test_reads_configurations_splits_and_class_names(
     where: str, splits: tuple[str, str], first: str, sizes: tuple[int, int], tmp_path: Path
 ) -> None:
     folder = table(tmp_path / "a zoo", "parquet", words=texts(12), kind=[2, 0, 1] * 4)
@@ -152,7 +152,7 @@ def test_configurations_splits_and_names_of_classes(
         ({"label": [1, 2, 3] * 4}, {"label": "label", "inputs": "label"}, "to be of type"),
     ],
 )
-def test_columns_that_do_not_serve(
+def test_refuses_unsuitable_columns(
     columns: dict[str, list[Any]], layout: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     folder = table(tmp_path / "zoo", "parquet", text=texts(12), **columns)
@@ -179,7 +179,7 @@ PLAIN = {"text": "string", "label": "string"}
         (["a", "b"], ["a", None], "classes of the training part in all of"),
     ],
 )
-def test_classes_that_training_does_not_have(
+def test_refuses_test_classes_missing_from_training(
     train: list[Any], test: list[Any], message: str, tmp_path: Path
 ) -> None:
     features = hf.Features({name: hf.Value(kind) for name, kind in PLAIN.items()})
@@ -193,7 +193,7 @@ def test_classes_that_training_does_not_have(
 
 
 @pytest.mark.parametrize("wrong", [None, -1])
-def test_rows_without_a_class_are_named(wrong: int | None, tmp_path: Path) -> None:
+def test_names_rows_without_a_class(wrong: int | None, tmp_path: Path) -> None:
     """As in the test parts of competitions, where the hub has -1."""
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "b"])})
     made = {part: {"text": ["x", "y", "z"], "label": [0, 1, wrong]} for part in ("train", "test")}
@@ -203,7 +203,7 @@ def test_rows_without_a_class_are_named(wrong: int | None, tmp_path: Path) -> No
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_row_without_a_text_is_named(tmp_path: Path) -> None:
+def test_names_a_row_without_a_text(tmp_path: Path) -> None:
     folder = table(
         tmp_path / "zoo", "parquet", text=["one", None, "three"] * 2, label=["a", "b", "a"] * 2
     )
@@ -211,7 +211,7 @@ def test_a_row_without_a_text_is_named(tmp_path: Path) -> None:
         read(folder, label="label", inputs="text")
 
 
-def test_a_class_without_samples_is_named_when_it_is_chosen(tmp_path: Path) -> None:
+def test_names_a_chosen_class_without_samples(tmp_path: Path) -> None:
     features = hf.Features(
         {"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "<b>", "c"])}
     )
@@ -222,7 +222,7 @@ def test_a_class_without_samples_is_named_when_it_is_chosen(tmp_path: Path) -> N
         found.task([0, 1])
 
 
-def test_of_two_columns_of_classes_one_is_named(tmp_path: Path) -> None:
+def test_asks_which_of_two_class_columns(tmp_path: Path) -> None:
     """As CIFAR-100 has them: a hundred fine classes in twenty coarse ones."""
     fine, coarse = (hf.ClassLabel(names=[f"{kind} {row}" for row in range(count)])
                     for kind, count in (("fine", 100), ("coarse", 20)))  # fmt: skip
@@ -243,7 +243,7 @@ def test_of_two_columns_of_classes_one_is_named(tmp_path: Path) -> None:
         assert pair.undesirable.name == f"zoo {kind} 19, {kind} 3"
 
 
-def test_a_part_without_rows_is_refused(tmp_path: Path) -> None:
+def test_refuses_a_part_without_rows(tmp_path: Path) -> None:
     features = hf.Features({"text": hf.Value("string"), "label": hf.ClassLabel(names=["a", "b"])})
     made = {
         "train": {"text": texts(4), "label": [0, 1] * 2},
@@ -254,7 +254,7 @@ def test_a_part_without_rows_is_refused(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_text_of_any_length_becomes_tokens(tmp_path: Path) -> None:
+def test_tokenises_texts_of_any_length(tmp_path: Path) -> None:
     folder = table(tmp_path / "zoo", "parquet", text=texts(12), label=["a", "b"] * 6)
     found = datasets.load(str(folder), layout=Layout("text", "label", length=4))
     assert found.train.shape == (4,)
@@ -263,7 +263,7 @@ def test_a_text_of_any_length_becomes_tokens(tmp_path: Path) -> None:
     assert torch.equal(found.train.inputs[:6], found.test.inputs)
 
 
-def test_the_projects_table_of_texts() -> None:
+def test_reads_the_table_of_the_data_folder() -> None:
     folder = Path(__file__).parents[2] / "shared" / "data" / "debian-sections"
     if not folder.is_dir():
         pytest.skip("the folder of development data is not here")

@@ -59,7 +59,7 @@ def test_words_have_the_same_numbers_in_every_process() -> None:
 
 
 @given(st.lists(st.text(max_size=40), max_size=6), st.integers(1, 12), st.integers(2, 50))
-def test_hashed_words_do_not_know_each_other(texts: list[str], length: int, size: int) -> None:
+def test_hashed_words_are_independent(texts: list[str], length: int, size: int) -> None:
     tokeniser = HashedWords(size)
     together = tokeniser(texts, length)
     assert together.dtype == torch.int32 and together.shape[1] <= length
@@ -73,7 +73,7 @@ def test_hashed_words_do_not_know_each_other(texts: list[str], length: int, size
 
 
 @given(st.lists(st.text(max_size=40), max_size=6), st.integers(2, 50))
-def test_a_number_stands_for_its_first_word(texts: list[str], size: int) -> None:
+def test_number_stands_for_its_first_word(texts: list[str], size: int) -> None:
     words = [word for text in texts for word in WORD.findall(text.lower())]
     expected = [""] * size
     for word in reversed(words):
@@ -81,7 +81,7 @@ def test_a_number_stands_for_its_first_word(texts: list[str], size: int) -> None
     assert HashedWords(size).vocabulary(iter(texts)) == tuple(expected)
 
 
-def test_of_many_words_no_more_than_the_vocabulary_is_held() -> None:
+def test_holds_no_more_words_than_the_vocabulary() -> None:
     tracemalloc.start()
     try:
         found = HashedWords().vocabulary(f"word{row}" for row in range(40_000))
@@ -94,7 +94,7 @@ def test_of_many_words_no_more_than_the_vocabulary_is_held() -> None:
 @pytest.mark.parametrize("at_once", [1, 3, 1000])
 @pytest.mark.parametrize("in_memory", [0, 4])
 @pytest.mark.parametrize("tokeniser", [HashedWords(), Letters("abc ")], ids=repr)
-def test_a_part_at_a_time_gives_what_all_give(
+def test_tokenising_in_parts_changes_nothing(
     tokeniser: HashedWords | Letters,
     in_memory: float,
     at_once: int,
@@ -114,14 +114,14 @@ def test_a_part_at_a_time_gives_what_all_give(
 
 @pytest.mark.parametrize("tokeniser", [HashedWords(), Letters("abc ")], ids=repr)
 @pytest.mark.parametrize("text", STRANGE, ids=lambda text: repr(text[:12]))
-def test_strange_texts(tokeniser: HashedWords | Letters, text: str) -> None:
+def test_tokenises_unusual_texts(tokeniser: HashedWords | Letters, text: str) -> None:
     tokens = tokeniser([text, "a b"], 64)
     assert tokens.shape[1] <= 64
     assert torch.equal(tokens[1, :2], tokeniser(["a b"], 64)[0, :2])
     assert bool((tokens >= 0).all())
 
 
-def test_letters_are_numbered_as_given() -> None:
+def test_letters_are_numbered_in_the_given_order() -> None:
     letters = Letters("ab")
     assert letters(["abz", "b"], 64).tolist() == [[2, 3, 1], [3, 0, 0]]
     assert letters(["abz"], 2).tolist() == [[2, 3]]
@@ -143,13 +143,13 @@ def test_padding_may_lie_beyond_what_a_tokeniser_knows() -> None:
     assert pieces == ("", "piece 1", "piece 2", "", "piece 0")
 
 
-def test_rows_are_filled_up() -> None:
+def test_pads_rows() -> None:
     assert pad([[1], [], [2, 3]]).tolist() == [[1, 0], [0, 0], [2, 3]]
     assert pad([[], []]).shape == (2, 1)
     assert pad([]).shape == (0, 1)
 
 
-def test_tokens_pass_unscaled(texts: Texts) -> None:
+def test_tokens_are_not_scaled(texts: Texts) -> None:
     data = texts.tokenised().train
     inputs, labels = data.batch(torch.tensor([3, 1]))
     assert inputs.dtype == torch.int64 and torch.equal(inputs, data.inputs[[3, 1]].long())
@@ -157,7 +157,7 @@ def test_tokens_pass_unscaled(texts: Texts) -> None:
     assert data.tokens and not Data(torch.zeros(1, 3).byte(), torch.zeros(1).long()).tokens
 
 
-def test_texts_become_a_data_set_of_one_width(texts: Texts) -> None:
+def test_texts_become_rows_of_one_width(texts: Texts) -> None:
     found = texts.tokenised(length=7)
     assert found.train.shape == found.test.shape == (7,)
     assert found.classes == NAMES and found.name == "toy texts"
@@ -168,7 +168,7 @@ def test_texts_become_a_data_set_of_one_width(texts: Texts) -> None:
     assert shown == ["text", "0", "of", "class", "0", ","]
 
 
-def test_texts_of_another_length_are_made_to_fit(texts: Texts) -> None:
+def test_converts_texts_of_another_length(texts: Texts) -> None:
     found = texts.tokenised()
     longer = fitted(found, (90,))
     assert longer.train.shape == longer.test.shape == (90,)
@@ -179,7 +179,7 @@ def test_texts_of_another_length_are_made_to_fit(texts: Texts) -> None:
 
 
 @pytest.mark.parametrize("length", [0, -5])
-def test_texts_of_no_length_are_refused(length: int) -> None:
+def test_refuses_a_length_of_zero(length: int) -> None:
     with pytest.raises(InputError, match="at least 1 token"):
         Layout(length=length)
 
@@ -190,7 +190,7 @@ def read(data: Data, names: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize(("context", "step"), [(4, 1), (8, 3), (5, 7)])
-def test_next_letters_by_brute_force(texts: Texts, context: int, step: int) -> None:
+def test_next_letters_equal_brute_force(texts: Texts, context: int, step: int) -> None:
     pair = texts.next_letters([0, 2], [1], context, step)
     known = set("\n".join(pair_texts(texts.train, (0, 2))) + "\n")
     unknown = "\N{REPLACEMENT CHARACTER}"
@@ -215,7 +215,7 @@ def pair_texts(part: Labelled, chosen: tuple[int, ...]) -> list[str]:
 
 
 @pytest.mark.parametrize("chosen", [[], [0]])
-def test_too_few_letters_are_refused(texts: Texts, chosen: list[int]) -> None:
+def test_refuses_too_few_letters(texts: Texts, chosen: list[int]) -> None:
     with pytest.raises(InputError, match="more than 5000 letters"):
         texts.next_letters(chosen, [1], context=5000)
 
@@ -224,7 +224,7 @@ def letters_pair(texts: Texts) -> TaskPair:
     return texts.next_letters([0], [1], context=6)
 
 
-def test_draws_of_letters_are_of_whatever_class(texts: Texts) -> None:
+def test_letter_draws_ignore_classes(texts: Texts) -> None:
     """Some letters come once: as many of each could not be drawn."""
     data, generator = letters_pair(texts).undesirable.train, torch.Generator().manual_seed(3)
     classes = len(data.labels.unique())

@@ -132,7 +132,7 @@ def test_strong_families_come_early() -> None:
     assert len(families) >= 6, "after six rounds there is too little beside probes"
 
 
-def test_what_a_verdict_needs_comes_first(
+def test_trials_that_a_verdict_needs_come_first(
     toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rounds: list[list[Assignment]] = []
@@ -162,7 +162,7 @@ def test_a_rung_has_four_times_the_steps_of_the_one_below(whole: Evaluation) -> 
             assert one.steps[-1] == 2 * FACTOR**one.rung
 
 
-def test_those_that_win_go_on_and_nobody_else(whole: Evaluation) -> None:
+def test_only_winners_go_on(whole: Evaluation) -> None:
     """At the end of a whole run, who was promoted is at least the best quarter of each arm.
 
     Others were promoted when the rung was shorter; the worst half of every arm never was.
@@ -184,7 +184,7 @@ def test_those_that_win_go_on_and_nobody_else(whole: Evaluation) -> None:
     assert not any(attack.kind == "ExactLastLayer" for attack in above)
 
 
-def test_where_the_time_ends_nothing_else_changes(
+def test_end_of_time_changes_nothing_else(
     whole: Evaluation, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
@@ -209,7 +209,7 @@ def test_where_the_time_ends_nothing_else_changes(
     assert longer.context["time"]["rungs"] == whole.context["time"]["rungs"]
 
 
-def test_a_round_is_expected_to_take_what_such_rounds_took(
+def test_estimates_a_round_from_similar_rounds(
     toy_model: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trials = tuple(FineTune(None, "kept", "adam", rate / 1e4) for rate in range(1, 22))
@@ -233,7 +233,7 @@ def test_a_round_is_expected_to_take_what_such_rounds_took(
     assert expected == [statistics.fmean(took[:count]) for count in range(1, 7)]
 
 
-def test_an_interrupted_run_goes_on(
+def test_interrupted_run_resumes(
     whole: Evaluation, toy_tasks: TaskPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, done = jobs.do_job, 0
@@ -254,7 +254,7 @@ def test_an_interrupted_run_goes_on(
     assert timeless(run(toy_tasks, tmp_path).records) == timeless(whole.records)
 
 
-def test_rungs_of_equally_many_steps_are_kept_apart(toy_tasks: TaskPair, tmp_path: Path) -> None:
+def test_rungs_with_equal_steps_stay_separate(toy_tasks: TaskPair, tmp_path: Path) -> None:
     # The fifth is alone in its round, and wins: so it is alone on the next rung, too.
     hopeless = tuple(FineTune(None, "kept", "adam", rate) for rate in (1e-9, 2e-9, 3e-9, 4e-9))
     trials = (*hopeless, FineTune(None, "kept", "adam", 1e-4, head="probe"))
@@ -272,7 +272,7 @@ def test_rungs_of_equally_many_steps_are_kept_apart(toy_tasks: TaskPair, tmp_pat
 @pytest.mark.parametrize(
     ("workers", "minutes"), [(1, 0.05), pytest.param(2, 0.2, marks=pytest.mark.slow)]
 )
-def test_what_hangs_is_not_waited_for(
+def test_does_not_wait_for_a_hanging_trial(
     toy_tasks: TaskPair,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -294,7 +294,7 @@ def test_what_hangs_is_not_waited_for(
     assert describe_gains(found, "defended")[0].startswith("With 5 labels per class")
 
 
-def test_without_time_nothing_is_claimed(toy_tasks: TaskPair, tmp_path: Path) -> None:
+def test_claims_nothing_without_time(toy_tasks: TaskPair, tmp_path: Path) -> None:
     found = run(toy_tasks, tmp_path, minutes=1e-9)
     assert not found.records and found.complete
     assert "The time was over before all was tried." in describe_gains(found, "defended")[-1]
@@ -303,7 +303,7 @@ def test_without_time_nothing_is_claimed(toy_tasks: TaskPair, tmp_path: Path) ->
     assert run(toy_tasks, tmp_path, minutes=60).records
 
 
-def test_reports_say_what_was_spent(whole: Evaluation) -> None:
+def test_reports_state_the_time_spent(whole: Evaluation) -> None:
     said = dict(describe_settings(whole))["Time limit"]
     for text in ("60 minutes", "All was tried in time", "9 settings with 2 steps"):
         assert text in said
@@ -312,7 +312,7 @@ def test_reports_say_what_was_spent(whole: Evaluation) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
-def test_an_audit_keeps_to_its_minutes(
+def test_audit_keeps_to_its_minutes(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = str(tmp_path / "m.safetensors")
@@ -328,7 +328,7 @@ def test_an_audit_keeps_to_its_minutes(
     assert found.context["rules"]["draws"] == [3]
 
 
-def test_a_suite_for_a_limited_time_is_another_suite_whatever_the_time() -> None:
+def test_time_limit_makes_another_suite_of_any_length() -> None:
     given = Suite("two-1", (ExactLastLayer(1e-3), FineTune()), (Budget(10, 3),), draws=(DRAWS,))
     halved = given.within(5)
     assert halved.digest != given.digest
@@ -340,7 +340,7 @@ def test_a_suite_for_a_limited_time_is_another_suite_whatever_the_time() -> None
         assert stages == (0, None, 0, 0) and short.attackers == 1, name
 
 
-def test_attacks_that_know_a_method_are_counted_once() -> None:
+def test_counts_attacks_that_know_a_method_once() -> None:
     suite, known = SUITES["quick-1"], SUITES["quick-1"].attacks[0]
     one, other = LastLayer("adam", 0.123), LastLayer("adam", 0.124)
     assert suite.with_attacks((known, known)) == suite

@@ -95,7 +95,7 @@ def test_titles_change_with_the_records(golden: Evaluation) -> None:
 
 
 @pytest.mark.usefixtures("unwritten")
-def test_a_loss_that_is_not_finite_is_left_out(golden: Evaluation) -> None:
+def test_skips_a_non_finite_loss(golden: Evaluation) -> None:
     """A network may give NaN for test samples, and numbers for those that validate."""
     tokens = {**golden.context["undesirable"], "stratified": False}
     records = tuple(
@@ -109,7 +109,7 @@ def test_a_loss_that_is_not_finite_is_left_out(golden: Evaluation) -> None:
     assert "end at 1.00 nats, those of scratch at 1.00" in figure.title
 
 
-def test_the_highest_end_of_a_curve_is_named(golden: Evaluation) -> None:
+def test_names_the_highest_end_of_a_curve(golden: Evaluation) -> None:
     names = metrics.families(golden)
     (case, _) = find_cases(changed(golden, "scratch", 0.5))
     highest = max(
@@ -129,7 +129,7 @@ def test_the_highest_end_of_a_curve_is_named(golden: Evaluation) -> None:
 @pytest.mark.parametrize(
     ("reached", "said"), [(0.4, "lose 10.0"), (0.5, "gain 0.0"), (0.625, "gain 12.5")]
 )
-def test_the_first_sentence_says_who_gains(golden: Evaluation, reached: float, said: str) -> None:
+def test_first_sentence_says_who_gains(golden: Evaluation, reached: float, said: str) -> None:
     evaluation = golden
     for name, accuracy in (("scratch", 0.5), ("Plain", 0.75), ("BestResponse", reached)):
         evaluation = changed(evaluation, name, accuracy)
@@ -138,13 +138,13 @@ def test_the_first_sentence_says_who_gains(golden: Evaluation, reached: float, s
     assert "From the undefended weights they gain 25.0 points, with" in sentence
 
 
-def test_what_weights_add_stands_in_the_title_of_labels(case: Case) -> None:
+def test_title_of_labels_states_what_weights_add(case: Case) -> None:
     first, last = (float(number) for number in NUMBER.findall(titles.labels_title(case)))
     gains = list(case.gains.values())
     assert (first, last) == pytest.approx((gains[0].mean, gains[-1].mean), abs=0.05)
 
 
-def test_pictures_are_counted() -> None:
+def test_counts_pictures() -> None:
     dark, bright = np.zeros((2, 3, 3), np.uint8), np.ones((3, 3, 3), np.uint8)
     name = "cam_retrained_undesirable"
     pictures = {"A": {name: np.concatenate([dark, bright])}, "Plain": {name: np.ones((5, 3, 3))}}
@@ -163,7 +163,7 @@ def test_pictures_are_counted() -> None:
     )
 
 
-def test_classes_that_lie_apart_explain_the_spread() -> None:
+def test_separate_classes_explain_the_spread() -> None:
     labels = np.array([0, 0, 1, 1])
     apart = np.array([[0.0, 0.0], [0.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
     mixed = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 0.0], [4.0, 0.0]])
@@ -176,14 +176,14 @@ def test_classes_that_lie_apart_explain_the_spread() -> None:
     )
 
 
-def test_words_on_which_both_rest_are_counted() -> None:
+def test_counts_words_that_both_rely_on() -> None:
     name = "shares_retrained_undesirable"
     own, usual = np.array([[0.1, -0.9], [0.8, 0.1]]), np.array([[0.2, 0.7], [0.1, 0.6]])
     said = words_title({"A": {name: own}, "Plain": {name: usual}}, BOTH)
     assert said == "Retrained, A rests on the undefended model's word in 1 of 2 texts"
 
 
-def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> None:
+def test_leaderboard_names_the_best_reliable_method(golden: Evaluation) -> None:
     rows = gather_entries(golden, ())
     best = next(row for row in rows if row.standing.change is not None)
     said = describe_best(rows)
@@ -206,7 +206,7 @@ def test_a_leaderboard_names_the_best_of_the_reliable(golden: Evaluation) -> Non
     assert describe_best(gather_entries(lost, ())) == "No method has a reliable number."
 
 
-def test_losses_are_in_nats_and_of_their_arms() -> None:
+def test_losses_are_in_nats_for_the_right_arms() -> None:
     run = by_hand.evaluation()
     good = next(one for one in find_cases(run) if one.method == "Good")
     assert titles.losses_title(good) == (

@@ -28,7 +28,7 @@ def language(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return published(tmp_path_factory.mktemp("hub") / "tiny", "as GPT-2")
 
 
-def test_a_tokeniser_is_the_same_after_it_was_used(folder: Path) -> None:
+def test_use_does_not_change_a_tokeniser(folder: Path) -> None:
     used, unused = (pretrained_tokeniser(str(folder)) for _ in range(2))
     used(TEXTS, 3)
     used.inner(TEXTS, padding=True)
@@ -50,7 +50,7 @@ def _learn_a_word(one: PretrainedTokeniser) -> PretrainedTokeniser:
 
 
 @pytest.mark.parametrize("change", [_pad_otherwise, _keep_the_end, _learn_a_word])
-def test_whatever_changes_tokens_makes_it_another(
+def test_any_change_of_tokens_makes_another_tokeniser(
     change: Callable[[PretrainedTokeniser], PretrainedTokeniser], folder: Path
 ) -> None:
     texts = ["castle chess dice spam chess", "dice"]
@@ -61,7 +61,7 @@ def test_whatever_changes_tokens_makes_it_another(
 
 
 @pytest.mark.parametrize("padding", [0, 3, 10, 30])
-def test_numbers_and_pieces_belong_together(padding: int, folder: Path) -> None:
+def test_numbers_match_their_pieces(padding: int, folder: Path) -> None:
     """Also where the model's number for padding is none of its tokeniser's."""
     inner = pretrained_tokeniser(str(folder)).inner
     tokeniser = PretrainedTokeniser(inner, padding)
@@ -72,7 +72,7 @@ def test_numbers_and_pieces_belong_together(padding: int, folder: Path) -> None:
         assert not any(row[len(own) :]), "padding is 0"
 
 
-def test_a_model_of_fewer_tokens_than_its_tokeniser_has_outputs_for_its_own(language: Path) -> None:
+def test_pieces_match_the_size_of_the_model(language: Path) -> None:
     inner = pretrained_tokeniser(str(language)).inner
     assert len(inner) == len(WORDS) + 2
     for size in (len(WORDS), len(inner), len(inner) + 3):
@@ -83,7 +83,7 @@ def test_a_model_of_fewer_tokens_than_its_tokeniser_has_outputs_for_its_own(lang
         assert set(tokeniser.pieces[known:]) <= {""}
 
 
-def test_texts_of_nothing_have_one_column(language: Path) -> None:
+def test_empty_texts_have_one_column(language: Path) -> None:
     """A network cannot take texts without any token."""
     tokens = pretrained_tokeniser(str(language))(["", ""], 4)
     assert tokens.tolist() == [[0], [0]]

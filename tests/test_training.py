@@ -58,7 +58,7 @@ def pairs() -> list[Batch]:
 
 
 @pytest.mark.parametrize("evaluating", [False, True])
-def test_a_training_is_adam_under_one_cycle(evaluating: bool) -> None:
+def test_training_equals_adam_under_one_cycle(evaluating: bool) -> None:
     model = Linear()
     expected = train_by_hand(model.weights.detach().clone(), pairs())
     progress: list[float] = []
@@ -78,7 +78,7 @@ def test_a_training_is_adam_under_one_cycle(evaluating: bool) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", ["parameter", "buffer"])
-def test_weights_that_are_not_finite_are_no_model(value: float, place: str) -> None:
+def test_refuses_non_finite_weights(value: float, place: str) -> None:
     model = Linear()
     model.register_buffer("mask", torch.tensor([value if place == "buffer" else 0.0]))
     batch = pairs()[0]
@@ -95,7 +95,7 @@ def test_weights_that_are_not_finite_are_no_model(value: float, place: str) -> N
 
 
 @pytest.mark.parametrize("samples", [3, 7, 10, 19, 20, 29])
-def test_an_epoch_never_repeats_a_sample(samples: int) -> None:
+def test_epoch_never_repeats_a_sample(samples: int) -> None:
     recipe = Recipe(epochs=1, batch_size=10, augmentation=Augmentation())
     data = Data(torch.arange(samples).float().view(-1, 1), torch.zeros(samples).long())
     steps = recipe.steps(samples)
@@ -105,7 +105,7 @@ def test_an_epoch_never_repeats_a_sample(samples: int) -> None:
     assert Recipe(epochs=3, batch_size=10).steps(samples) == 3 * steps
 
 
-def test_batches_are_changed_by_the_generator_alone() -> None:
+def test_only_the_generator_changes_batches() -> None:
     recipe = Recipe(augmentation=Augmentation(shift=2, flip=True))
     data = Data(torch.rand(6, 1, 8, 8), torch.arange(6))
 
@@ -118,7 +118,7 @@ def test_batches_are_changed_by_the_generator_alone() -> None:
         assert all(map(torch.equal, draw(0), draw(1)))
 
 
-def test_a_seed_leaves_the_global_stream_as_it_was() -> None:
+def test_seed_does_not_touch_the_global_stream() -> None:
     with torch.random.fork_rng():
         before = torch.get_rng_state()
         with seeded(5) as generator:
@@ -143,7 +143,7 @@ class Widths(nn.Module):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 7])
-def test_predictions_are_the_same_in_any_batches(training: bool, batch_size: int) -> None:
+def test_predictions_do_not_depend_on_batches(training: bool, batch_size: int) -> None:
     sizes = [2, 3, 1, 5, 4, 2, 1]
     data = Data(torch.tensor(sizes).float().view(-1, 1), torch.zeros(7).long())
     model = Widths().train(training)
@@ -152,7 +152,7 @@ def test_predictions_are_the_same_in_any_batches(training: bool, batch_size: int
     assert model.training == training
 
 
-def test_predictions_leave_every_part_in_its_mode() -> None:
+def test_prediction_keeps_the_mode_of_every_part() -> None:
     # As an attacker has it who trains with frozen running statistics.
     norm = nn.BatchNorm1d(2)
     model = nn.Sequential(nn.Linear(1, 2), nn.Sequential(norm, nn.Dropout(0.5)))

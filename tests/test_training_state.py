@@ -70,7 +70,7 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
-def test_a_stopped_training_goes_on_to_the_same_weights(
+def test_stopped_training_resumes_to_the_same_weights(
     method: Method, toy_tasks: TaskPair, tmp_path: Path
 ) -> None:
     model = shallow_cnn(classes=3, shape=(1, 16, 16), seed=0)
@@ -90,7 +90,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(
     assert same(found, whole)
 
 
-def test_it_goes_on_where_it_was_and_not_from_the_beginning(
+def test_resumes_where_it_stopped(
     toy_tasks: TaskPair, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = batch_norm_cnn(classes=3, shape=(1, 16, 16), seed=0)
@@ -142,9 +142,7 @@ def train_in_phases(
 
 
 @pytest.mark.parametrize("stop_at", [0, 3, 4, 6, 8, 11])
-def test_a_training_of_several_phases_learns_from_no_batch_twice(
-    stop_at: int, tmp_path: Path
-) -> None:
+def test_phases_learn_from_no_batch_twice(stop_at: int, tmp_path: Path) -> None:
     whole, _ = train_in_phases(TrainingState(tmp_path / "whole"))
     training_state = TrainingState(tmp_path / "unfinished", every=0.0)
     with pytest.raises(Stopped):
@@ -154,9 +152,7 @@ def test_a_training_of_several_phases_learns_from_no_batch_twice(
     assert learned == PHASES * EACH - stop_at
 
 
-def test_a_late_save_holds_the_phases_that_ended_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_late_save_holds_earlier_phases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, _ = train_in_phases(TrainingState(tmp_path / "whole"))
     training_state = TrainingState(tmp_path / "unfinished")
     with monkeypatch.context() as patch:
@@ -169,7 +165,7 @@ def test_a_late_save_holds_the_phases_that_ended_before(
     assert learned == 1
 
 
-def test_saves_are_as_far_apart_as_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_saves_keep_the_given_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("rootbound.training.state.time.monotonic", lambda: now)
     generator = torch.Generator()
@@ -186,7 +182,7 @@ def test_saves_are_as_far_apart_as_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("damage", ["another seed", "half a file", "empty", "no state"])
-def test_what_is_not_of_this_training_is_left_aside(
+def test_ignores_states_of_other_trainings(
     damage: str, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
 ) -> None:
     method, training_state = Plain(SHORT), TrainingState(tmp_path / "unfinished", every=0.0)
@@ -220,7 +216,7 @@ class Drawing(LossMethod):
 DRAWN: list[torch.Generator] = []
 
 
-def test_a_loss_that_draws_batches_numbers_is_found_out(
+def test_detects_a_loss_that_disturbs_batches(
     toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     method, training_state = Drawing(SHORT), TrainingState(tmp_path / "unfinished", every=0.0)
@@ -234,7 +230,7 @@ def test_a_loss_that_draws_batches_numbers_is_found_out(
     assert "other batches came before: the training begins again" in caplog.text
 
 
-def test_short_trainings_write_nothing(
+def test_short_training_writes_nothing(
     toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
 ) -> None:
     training_state = TrainingState(tmp_path / "unfinished")
@@ -248,7 +244,7 @@ def test_short_trainings_write_nothing(
 
 
 @pytest.mark.slow
-def test_a_killed_command_goes_on_to_the_same_file(toy_folder: Path, tmp_path: Path) -> None:
+def test_killed_command_resumes_to_the_same_file(toy_folder: Path, tmp_path: Path) -> None:
     """kill -9 for real, in the loop and again in what follows it."""
     words = [
         sys.executable, "-m", "rootbound", "train", "--data", str(toy_folder), "--desirable",

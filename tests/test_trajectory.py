@@ -87,7 +87,7 @@ def test_accumulated_gradient_equals_that_of_kept_graphs(
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-13)
 
 
-def test_what_went_wrong_on_the_way_is_undone_too() -> None:
+def test_restores_weights_after_an_error() -> None:
     network = small_network()
     before = state(network)
     with pytest.raises(ZeroDivisionError), restore_afterwards(network):
@@ -106,7 +106,7 @@ def test_frozen_parameters_stay_out_of_it() -> None:
     assert len(found) == 2 and all(bool(one.abs().sum() > 0) for one in found)
 
 
-def test_a_found_gradient_as_a_term_of_a_loss() -> None:
+def test_term_of_a_loss_carries_a_given_gradient() -> None:
     parameters = [nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(4))]
     wanted = [torch.randn(2, 3), torch.randn(4)]
     got = torch.autograd.grad(make_term_with_gradient(parameters, wanted), parameters)
@@ -180,7 +180,7 @@ def test_second_order_gradient_equals_finite_differences(
 
 
 @pytest.mark.parametrize(("optimiser", "rate"), [("sgd", 0.3), ("adam", 0.01)])
-def test_unrolled_steps_are_the_optimisers(optimiser: InnerOptimiser, rate: float) -> None:
+def test_unrolled_steps_equal_the_optimisers(optimiser: InnerOptimiser, rate: float) -> None:
     network, batches = small_network(), small_batches(6)
     *_, (weights, _) = Unrolled(network).descend(batches, rate, optimiser)
     plain = copy.deepcopy(network)

@@ -40,7 +40,7 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 
 @families
-def test_logits_are_the_librarys(family: str) -> None:
+def test_logits_equal_those_of_the_library(family: str) -> None:
     network, samples = tiny.network(family), tiny.samples(family)
     expected = tiny.logits(network, samples)
     assert float(expected.std()) > 1e-2, "a comparison of nothing"
@@ -50,7 +50,7 @@ def test_logits_are_the_librarys(family: str) -> None:
 
 
 @families
-def test_split_anywhere_computes_what_the_whole_does(family: str) -> None:
+def test_splitting_anywhere_changes_nothing(family: str) -> None:
     model, samples = ours(family), tiny.samples(family)
     for trained in range(len(model.blocks) + 1):
         prefix, rest = model.split(trained)
@@ -68,7 +68,7 @@ def test_padding_changes_nothing(family: str) -> None:
         torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-5)
 
 
-def test_padding_is_cut_to_the_longest_text_and_each_text_has_a_token() -> None:
+def test_padding_is_cut_to_the_longest_text() -> None:
     tokens = torch.tensor([[5, 0, 7, 0, 0], [0, 0, 0, 0, 0], [0, 6, 0, 0, 0]], dtype=torch.int32)
     kept, mask = trim_padding(tokens)
     assert kept.dtype == torch.int64 and torch.equal(kept, tokens[:, :3].long())
@@ -78,13 +78,13 @@ def test_padding_is_cut_to_the_longest_text_and_each_text_has_a_token() -> None:
 
 
 @texts
-def test_a_text_of_nothing_has_finite_logits(family: str) -> None:
+def test_empty_text_has_finite_logits(family: str) -> None:
     nothing = torch.zeros(2, 10, dtype=torch.int64)
     assert bool(torch.isfinite(ours(family)(nothing)).all())
 
 
 @texts
-def test_texts_that_the_network_cannot_take_are_refused(family: str) -> None:
+def test_refuses_texts_that_the_network_cannot_take(family: str) -> None:
     model = ours(family)
     with pytest.raises(InputError, match="a smaller `length`"):
         model.check_inputs((17,))
@@ -112,7 +112,7 @@ def test_the_same_model_gives_the_same_file(family: str, tmp_path: Path) -> None
 
 
 @families
-def test_back_to_the_library_and_its_folder(family: str, tmp_path: Path) -> None:
+def test_exports_back_to_the_library(family: str, tmp_path: Path) -> None:
     model, samples = ours(family), tiny.samples(family)
     network = to_transformers(model)
     assert torch.equal(from_transformers(network)(samples), model(samples))
@@ -123,7 +123,7 @@ def test_back_to_the_library_and_its_folder(family: str, tmp_path: Path) -> None
 
 
 @families
-def test_a_folder_of_the_library_is_read(family: str, tmp_path: Path) -> None:
+def test_reads_a_folder_of_the_library(family: str, tmp_path: Path) -> None:
     network, samples = tiny.network(family), tiny.samples(family)
     network.save_pretrained(tmp_path)
     model = build(f"hf:{tmp_path}", from_transformers(network).classes, tiny.shape(family))
@@ -133,9 +133,7 @@ def test_a_folder_of_the_library_is_read(family: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("family", [name for name in tiny.ROWS if name != "gpt2"])
-def test_a_head_for_other_classes_is_drawn_and_the_rest_is_read(
-    family: str, tmp_path: Path
-) -> None:
+def test_draws_a_head_for_other_classes_and_reads_the_rest(family: str, tmp_path: Path) -> None:
     network = tiny.network(family)
     network.save_pretrained(tmp_path)
     drawn = [build(f"hf:{tmp_path}", 5, tiny.shape(family), seed=seed) for seed in (1, 1, 2)]
@@ -146,7 +144,7 @@ def test_a_head_for_other_classes_is_drawn_and_the_rest_is_read(
 
 
 @families
-def test_reinitialised_is_new_and_determined_by_the_seed(family: str) -> None:
+def test_reinitialised_is_new_and_seeded(family: str) -> None:
     model, state = ours(family), torch.get_rng_state()
     before = weights(model)
     drawn = model.reinitialised(1)
@@ -169,7 +167,7 @@ def test_reinitialised_leaves_the_first_blocks(family: str) -> None:
 
 
 @families
-def test_new_weights_are_spread_as_the_librarys(family: str) -> None:
+def test_new_weights_are_distributed_as_in_the_library(family: str) -> None:
     """A scratch arm of another initialisation would be a handicap, or a gift."""
     settings = {**tiny.ROWS[family], "num_labels": tiny.CLASSES}
     config = transformers.AutoConfig.for_model(family, **settings)
@@ -201,7 +199,7 @@ def test_tied_weights_stay_tied_until_a_new_head() -> None:
     assert other(tiny.samples("gpt2")).shape == (4, 5)
 
 
-def test_tied_weights_are_tied_when_they_are_read(tmp_path: Path) -> None:
+def test_reading_restores_tied_weights(tmp_path: Path) -> None:
     save_model(ours("gpt2"), tmp_path / "m", (10,), ORIGIN)
     loaded, _ = load_model(tmp_path / "m")
     assert loaded.head.weight is next(loaded.backbone.parameters())
@@ -216,7 +214,7 @@ def with_a_head_of_its_own(model: Classifier) -> Classifier:
 
 
 @pytest.mark.parametrize("change", [with_another_head, with_a_head_of_its_own])
-def test_a_head_that_the_library_would_tie_is_not_sent_back(
+def test_refuses_to_export_a_head_that_the_library_would_tie(
     change: Callable[[Classifier], Classifier], tmp_path: Path
 ) -> None:
     model = change(ours("gpt2"))
@@ -227,6 +225,6 @@ def test_a_head_that_the_library_would_tie_is_not_sent_back(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_of_ours_is_none_of_the_librarys() -> None:
+def test_refuses_to_export_a_built_in_model() -> None:
     with pytest.raises(InputError, match="a model of `transformers`"):
         to_transformers(build("small_text", 3, (10,)))

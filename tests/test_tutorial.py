@@ -12,7 +12,7 @@ NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 STRONGEST = re.compile(r", by [^;]+;")
 
 
-def test_examples_are_shown_on_their_pages() -> None:
+def test_pages_show_their_examples() -> None:
     """A formatter that takes a page's line for Python spoils it, and nothing is included."""
     lines = [
         line
@@ -38,7 +38,7 @@ def check_printed(printed: str, shown: str) -> None:
         assert float(ours) == pytest.approx(float(theirs), abs=3)
 
 
-def test_numbers_far_from_those_of_the_page_are_noticed() -> None:
+def test_notices_numbers_far_from_the_page() -> None:
     check_printed("a 92.1 %", "a 92.3 %")
     for printed in ("a 82.1 %", "b 92.3 %"):
         with pytest.raises(AssertionError):
@@ -46,7 +46,7 @@ def test_numbers_far_from_those_of_the_page_are_noticed() -> None:
 
 
 @pytest.mark.slow
-def test_the_tutorial_runs(
+def test_tutorial_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -32,12 +32,12 @@ def dataset(shape: tuple[int, ...], count: int = 6, *, whole: bool = True) -> Da
     return Dataset("zoo", NAMES, data, data)
 
 
-def test_what_fits_is_left_alone() -> None:
+def test_leaves_fitting_samples_unchanged() -> None:
     zoo = dataset((3, 8, 8))
     assert fitted(zoo, (3, 8, 8)) is zoo
 
 
-def test_grey_becomes_colour_by_repetition() -> None:
+def test_converts_grey_to_colour_by_repetition() -> None:
     zoo = dataset((1, 8, 8))
     found = fitted(zoo, (3, 8, 8))
     assert torch.equal(found.train.inputs, zoo.train.inputs.expand(-1, 3, -1, -1))
@@ -49,7 +49,7 @@ def as_images(inputs: Tensor) -> list[Image.Image]:
     return [Image.fromarray(one.permute(1, 2, 0).squeeze(2).numpy()) for one in inputs]
 
 
-def test_colour_becomes_grey_as_pillow_does_it() -> None:
+def test_converts_colour_to_grey_like_pillow() -> None:
     zoo = dataset((3, 8, 8))
     found = fitted(zoo, (1, 8, 8)).train.inputs
     for mine, image in zip(found, as_images(zoo.train.inputs), strict=True):
@@ -58,7 +58,7 @@ def test_colour_becomes_grey_as_pillow_does_it() -> None:
 
 
 @pytest.mark.parametrize("size", [(4, 4), (12, 12), (5, 9)])
-def test_sizes_change_as_pillow_does_it(size: tuple[int, int]) -> None:
+def test_resizes_like_pillow(size: tuple[int, int]) -> None:
     zoo = dataset((1, 8, 8))
     found = fitted(zoo, (1, *size)).train.inputs
     for mine, image in zip(found, as_images(zoo.train.inputs), strict=True):
@@ -67,7 +67,7 @@ def test_sizes_change_as_pillow_does_it(size: tuple[int, int]) -> None:
         assert (mine[0].int() - theirs).abs().max() <= 1
 
 
-def test_numbers_that_are_not_bytes_stay_what_they_are() -> None:
+def test_leaves_floating_point_unrounded() -> None:
     zoo = dataset((1, 8, 8), whole=False)
     found = fitted(zoo, (3, 4, 4)).train.inputs
     assert found.dtype == torch.float32
@@ -91,7 +91,7 @@ def test_numbers_that_are_not_bytes_stay_what_they_are() -> None:
         ((4,), (3,), "cut from 4 to 3 tokens"),
     ],
 )
-def test_the_conversion_is_stated(
+def test_states_the_conversion(
     found: tuple[int, ...], shape: tuple[int, ...], conversion: str
 ) -> None:
     zoo = dataset(found)
@@ -102,7 +102,7 @@ def test_the_conversion_is_stated(
 
 
 @pytest.mark.parametrize("shape", [(4, 8, 8), (64,), (1, 64)])
-def test_what_cannot_be_converted_is_refused(shape: tuple[int, ...]) -> None:
+def test_refuses_impossible_conversions(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="only images"):
         fitted(dataset((3, 8, 8)), shape)
 
@@ -111,17 +111,17 @@ def test_what_cannot_be_converted_is_refused(shape: tuple[int, ...]) -> None:
     ("text", "classes"),
     [("cat,dog", (0, 1)), ("dog", (1,)), ("7-7", (2,)), ("all", (0, 1, 2)), ("7, cat", (2, 0))],
 )
-def test_classes_by_name(text: str, classes: tuple[int, ...]) -> None:
+def test_selects_classes_by_name(text: str, classes: tuple[int, ...]) -> None:
     assert dataset((1, 8, 8)).chosen(text) == classes
 
 
-def test_a_class_that_is_not_there_is_named_with_those_that_are() -> None:
+def test_names_a_missing_class_and_the_existing_ones() -> None:
     with pytest.raises(InputError, match="cat, dog, 7; got 'bird'; correct the class list"):
         dataset((1, 8, 8)).chosen("cat,bird")
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_an_existing_model_is_made_to_resist_another_data_set(
+def test_existing_model_is_defended_against_another_data_set(
     toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other"

@@ -58,7 +58,7 @@ def evaluate_and_report(folder: Path) -> None:
     rb.report.write(folder)
 
 
-def test_what_needs_desirable_samples_is_left_out(run: Path) -> None:
+def test_skips_attacks_that_need_desirable_samples(run: Path) -> None:
     found = Evaluation.load(run)
     assert found.complete
     assert {one.error for one in found.records} == {None}
@@ -74,13 +74,13 @@ def test_what_needs_desirable_samples_is_left_out(run: Path) -> None:
     assert not any(name.endswith("_desirable") for name in measured)
 
 
-def test_the_attacker_holds_all_there_is(run: Path) -> None:
+def test_attacker_holds_all_samples(run: Path) -> None:
     task = Evaluation.load(run).context["undesirable"]
     assert task["training_samples"] == len(toy_dataset().task([3, 4, 5]).train)
 
 
 @pytest.mark.parametrize("name", ["report.html", "summary.md"])
-def test_the_report_says_what_was_not_given(name: str, run: Path) -> None:
+def test_report_says_what_was_not_given(name: str, run: Path) -> None:
     words = (run / name).read_text()
     assert UNKNOWN_PURPOSE in words
     assert "not given" in words
@@ -88,13 +88,13 @@ def test_the_report_says_what_was_not_given(name: str, run: Path) -> None:
     assert "None" not in words
 
 
-def test_pictures_are_of_the_undesirable_task(run: Path) -> None:
+def test_pictures_show_the_undesirable_task(run: Path) -> None:
     figure = (run / "figures" / "grad-cam.svg").read_text()
     assert "undesirable, retrained head" in figure
     assert ">desirable, original head" not in figure
 
 
-def test_verdict_and_card_claim_nothing_about_it(run: Path) -> None:
+def test_verdict_and_card_do_not_mention_a_desirable_task(run: Path) -> None:
     found = Evaluation.load(run)
     assert UNKNOWN_PURPOSE in describe_gains(found, "defended")
     card = json.loads(json.dumps(resistance_card(found, "defended", "0" * 64)))
@@ -132,7 +132,7 @@ OWN, NAMED = ("own.pt", "net.py:network"), ("named.pt", "shallow_cnn")
     ids=lambda one: one if isinstance(one, str) else None,
 )
 @pytest.mark.usefixtures("no_figures")
-def test_from_the_command_line(
+def test_command_line_takes_undesirable_data_alone(
     model: tuple[str, str],
     told: str,
     desirable: int | None,
@@ -150,7 +150,7 @@ def test_from_the_command_line(
 
 
 @pytest.mark.usefixtures("weights")
-def test_weights_that_do_not_say_how_many_classes(
+def test_asks_for_the_number_of_classes(
     toy_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--model", "shallow_cnn", "--undesirable-data", str(toy_folder)]

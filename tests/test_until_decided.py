@@ -56,7 +56,7 @@ def run(
 Run = tuple[Evaluation, Callable[[Path], Evaluation]]
 
 
-def test_draws_are_added_and_the_report_says_how_often_was_looked(run: Run) -> None:
+def test_adds_draws_and_reports_the_looks(run: Run) -> None:
     found, _ = run
     assert found.context["seeds"] == 1
     looks = {one["labels"]: one["draws"] for one in found.context["until"]["looks"]}
@@ -76,7 +76,7 @@ def test_draws_are_added_and_the_report_says_how_often_was_looked(run: Run) -> N
     assert model["gate"]["end"] == decision.end
 
 
-def test_an_interrupted_run_goes_on_and_ends_the_same(
+def test_interrupted_run_resumes_to_the_same_end(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found, make = run
@@ -100,7 +100,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 
 
 @pytest.mark.slow
-def test_a_run_without_further_draws_is_taken_up(
+def test_extends_a_run_without_further_draws(
     run: Run, toy_tasks: TaskPair, toy_model: Classifier, tmp_path: Path
 ) -> None:
     plain = evaluate(toy_model, toy_tasks, suite=SUITE, folder=tmp_path)
@@ -159,9 +159,7 @@ def judge(
         ("1", 3, "undecided", "undecided: with 5 labels per class the weights add between "),
     ],
 )
-def test_a_gate_has_three_outcomes(
-    limit: str, code: int, end: str, says: str, judge: Judge
-) -> None:
+def test_gate_has_three_outcomes(limit: str, code: int, end: str, says: str, judge: Judge) -> None:
     found, lines, values = judge(limit)
     assert found == code
     assert lines[-1].startswith(says), lines[-1]
@@ -173,7 +171,7 @@ def test_a_gate_has_three_outcomes(
 
 
 @pytest.mark.slow
-def test_the_command_of_an_undecided_gate_goes_on_with_its_run(
+def test_suggested_command_continues_the_undecided_run(
     judge: Judge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     *_, values = judge("1")
@@ -227,9 +225,7 @@ def undecided(found: Evaluation, more: dict[str, Any]) -> Evaluation:
 
 
 @pytest.mark.parametrize("has_looked", [False, True])
-def test_who_goes_on_from_an_undecided_gate_is_told_the_rate_of_both(
-    has_looked: bool, run: Run
-) -> None:
+def test_continuing_states_the_error_rate_of_both_looks(has_looked: bool, run: Run) -> None:
     until = {"limit": 25.0, "draws": 3, "looks": [{"labels": 5, "draws": [3]}]}
     found = undecided(run[0], {"until": until} if has_looked else {})
     judgement = judge_gate(found, "defended", 25.0, [])
@@ -239,7 +235,7 @@ def test_who_goes_on_from_an_undecided_gate_is_told_the_rate_of_both(
 
 
 @pytest.mark.parametrize("is_timed", [False, True])
-def test_the_command_keeps_what_was_given_but_for_what_it_changes(
+def test_suggested_command_keeps_the_other_options(
     is_timed: bool, run: Run, tmp_path: Path
 ) -> None:
     found = undecided(run[0], {"time": {}} if is_timed else {})
@@ -266,7 +262,7 @@ def test_the_command_keeps_what_was_given_but_for_what_it_changes(
         (5, 1, 40, 41),  # 40 did not decide it, so there must be more
     ],
 )
-def test_the_command_asks_for_enough_draws(
+def test_suggested_command_asks_for_enough_draws(
     needed: int, seeds: int, before: int, asked: int | None, run: Run, tmp_path: Path
 ) -> None:
     until = {"draws": before, "looks": []}
@@ -299,7 +295,7 @@ def test_the_command_asks_for_enough_draws(
     ],
     ids=str,
 )
-def test_options_that_do_not_fit_are_refused(
+def test_refuses_conflicting_options(
     words: tuple[str, ...], says: str, audited: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

@@ -56,7 +56,7 @@ def place(tmp_path: Path, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("--label-column", "label"),
     ],
 )
-def test_options_of_other_data(
+def test_refuses_options_of_other_data(
     data: str, option: str, value: str, capsys: pytest.CaptureFixture[str], place: Path
 ) -> None:
     split = ["--data", data, "--desirable", "0-2", "--undesirable", "3-5", "--epochs", "1"]
@@ -81,18 +81,18 @@ def test_options_of_other_data(
         (TensorDataset(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])), {"label": "y"}),
     ],
 )
-def test_settings_of_other_data_in_python(source: Any, setting: dict[str, Any]) -> None:
+def test_refuses_settings_of_other_data_in_python(source: Any, setting: dict[str, Any]) -> None:
     with pytest.raises(rb.InputError, match=f"expected no `{next(iter(setting))}` with"):
         rb.load_data(source, **setting)
 
 
-def test_a_share_to_hold_out_where_samples_to_be_judged_on_are_given(toy: Dataset) -> None:
+def test_refuses_holdout_if_test_samples_are_given(toy: Dataset) -> None:
     part = toy.test.inputs, toy.test.labels
     with pytest.raises(rb.InputError, match="no `holdout`, as there is a test part"):
         rb.load_data(part, part, holdout=0.3)
 
 
-def test_what_data_need_is_taken(toy: Dataset) -> None:
+def test_accepts_needed_settings(toy: Dataset) -> None:
     assert rb.load_data("toy.npz", axes="NCHW").train.shape == (1, 16, 16)
     assert len(rb.load_data("photos", holdout=0.4).test) == 8
     inputs = toy.train.inputs.permute(0, 2, 3, 1)
@@ -102,7 +102,7 @@ def test_what_data_need_is_taken(toy: Dataset) -> None:
         assert len(data.test) == len(inputs) // 2
 
 
-def test_of_two_data_sets_one_needs_it() -> None:
+def test_accepts_a_setting_that_one_of_two_data_sets_needs() -> None:
     options = TaskOptions("photos", "idx", "cat,dog", "0,1", holdout=0.4)
     assert len(resolve_tasks(options).read().desirable.test) == 4
     options = replace(options, data="toy.npz", undesirable_data="photos", layout="NCHW")
@@ -113,7 +113,7 @@ def test_of_two_data_sets_one_needs_it() -> None:
 
 
 @pytest.mark.parametrize("data", ["whole", "photos"])
-def test_what_a_file_states_of_its_own_data_need_not_be_of_use_for_others(data: str) -> None:
+def test_settings_in_a_model_file_need_not_fit_other_data(data: str) -> None:
     tasks = resolve_tasks(TaskOptions(data), ORIGIN).read()
     assert len(tasks.desirable.test) == {"whole": 10, "photos": 4}[data]
     options = TaskOptions("idx", desirable="0,1", undesirable="2,3")
@@ -122,7 +122,7 @@ def test_what_a_file_states_of_its_own_data_need_not_be_of_use_for_others(data: 
         resolve_tasks(TaskOptions("whole", holdout=0.3), ORIGIN).read()
 
 
-def test_names_of_classes_are_one_text_or_a_list() -> None:
+def test_label_names_are_a_text_or_a_list() -> None:
     assert rb.datasets.Layout(label_names="cat, dog").label_names == ("cat", "dog")  # type: ignore[arg-type]
     assert rb.datasets.Layout(label_names=["cat", "dog"]).label_names == ("cat", "dog")  # type: ignore[arg-type]
     assert rb.datasets.Layout(label_names="").label_names == ()  # type: ignore[arg-type]

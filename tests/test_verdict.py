@@ -69,7 +69,7 @@ def known(evaluation: Evaluation, **context: Any) -> Evaluation:
     return replace(evaluation, context={**evaluation.context, **context})
 
 
-def test_the_schema_is_one_and_has_the_name_that_verdicts_state(golden: Evaluation) -> None:
+def test_schema_has_the_name_that_verdicts_state(golden: Evaluation) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     assert f"{checked(golden)['schema']}.json" == SCHEMA["$id"]
     with pytest.raises(jsonschema.ValidationError, match="verdict-1"):
@@ -77,13 +77,13 @@ def test_the_schema_is_one_and_has_the_name_that_verdicts_state(golden: Evaluati
 
 
 @pytest.mark.parametrize("name", list(SCHEMA["required"]))
-def test_the_schema_refuses_a_verdict_without(name: str, golden: Evaluation) -> None:
+def test_schema_refuses_an_incomplete_verdict(name: str, golden: Evaluation) -> None:
     values = checked(golden)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({key: values[key] for key in values if key != name}, SCHEMA)
 
 
-def test_it_says_what_the_records_say(golden: Evaluation) -> None:
+def test_verdict_matches_the_records(golden: Evaluation) -> None:
     values = checked(golden)
     assert [model["model"] for model in values["models"]] == list(METHODS)
     assert values["limits"] == list_limits(golden.context)
@@ -121,7 +121,7 @@ def numbers(values: Any) -> Iterator[float]:
         yield values
 
 
-def test_no_number_is_infinite_with_one_draw_or_none(golden: Evaluation) -> None:
+def test_numbers_are_finite_with_one_draw_or_none(golden: Evaluation) -> None:
     one_seed = replace(
         golden,
         trainings=tuple(one for one in golden.trainings if one.seed == 0),
@@ -142,12 +142,12 @@ def test_no_number_is_infinite_with_one_draw_or_none(golden: Evaluation) -> None
 
 
 @pytest.mark.parametrize("limit", [math.nan, math.inf])
-def test_a_limit_is_a_number(limit: float, golden: Evaluation) -> None:
+def test_limit_must_be_a_number(limit: float, golden: Evaluation) -> None:
     with pytest.raises(InputError, match="a number of points"):
         rb.report.verdict(golden, limit)
 
 
-def test_the_sentence_is_about_the_best_of_the_reliable(golden: Evaluation) -> None:
+def test_sentence_is_about_the_best_reliable_method(golden: Evaluation) -> None:
     worst = {
         name: max(
             gain.mean
@@ -171,7 +171,7 @@ def test_the_sentence_is_about_the_best_of_the_reliable(golden: Evaluation) -> N
     assert "failed trials" in values[best]["sentence"]
 
 
-def test_nothing_is_said_where_all_are_unreliable(golden: Evaluation) -> None:
+def test_sentence_claims_nothing_if_all_are_unreliable(golden: Evaluation) -> None:
     broken = failing(golden, *METHODS)
     assert first_sentence(broken).startswith("No verdict on ")
     assert all(sentence.startswith("No verdict on ") for sentence in describe_run(broken))
@@ -179,7 +179,7 @@ def test_nothing_is_said_where_all_are_unreliable(golden: Evaluation) -> None:
     assert to_markdown(summarise(broken)).count(first_sentence(broken)) == 1
 
 
-def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> None:
+def test_only_unreliable_bars_are_hatched(golden: Evaluation) -> None:
     for evaluation, hatched in ((golden, False), (failing(golden, METHODS[0]), True)):
         case = next(one for one in find_cases(evaluation) if one.method == METHODS[0])
         figure = draw_bars(case)
@@ -206,7 +206,7 @@ def test_only_the_bar_of_what_is_unreliable_is_hatched(golden: Evaluation) -> No
                           "least, with 100 labels per class"),
     ],
 )  # fmt: skip
-def test_a_gate_states_the_worst_outcome(end: metrics.End, says: str) -> None:
+def test_gate_states_the_worst_outcome(end: metrics.End, says: str) -> None:
     few = metrics.CellEnd(10, end, mean=0.2, low=-0.2, high=0.6, draws=5)
     many = metrics.CellEnd(100, end, mean=0.6, low=0.3, high=0.9, draws=5)
     decision = metrics.Decision("x", 1.0, end, (few, many))
@@ -218,7 +218,7 @@ def good(rows: Any, name: str) -> list[str]:
     return [cell.text for row in rows if row[0].text == name for cell in row if cell.mark == "good"]
 
 
-def test_an_unreliable_row_is_never_green(golden: Evaluation) -> None:
+def test_unreliable_row_is_never_green(golden: Evaluation) -> None:
     """Neither in the report nor on the leaderboard, whoever's attack got most."""
     # What looks best: nobody ever catches up with the undefended model.
     lame = replace(golden, records=tuple(
@@ -257,7 +257,7 @@ def test_an_unreliable_row_is_never_green(golden: Evaluation) -> None:
         "scratch fails",
     ],
 )
-def test_what_is_unreliable_decides_nothing(
+def test_unreliable_rows_decide_nothing(
     limit: float, change: Callable[[Evaluation], Evaluation], end: str, golden: Evaluation
 ) -> None:
     # A third seed, so that there is a spread.
@@ -303,7 +303,7 @@ BY_HAND = {
 """Means of the numbers of `Good`, and their deviation over models, by labels."""
 
 
-def test_every_number_is_that_of_its_arm() -> None:
+def test_every_number_is_about_the_right_arm() -> None:
     good, weak = checked(by_hand.evaluation(public=True), 3.0)["models"]
     assert (good["model"], weak["model"]) == ("Good", "Weak")
     for cell in good["cells"]:
@@ -326,7 +326,7 @@ def test_every_number_is_that_of_its_arm() -> None:
     assert {(one["low_error_rate"], one["high_error_rate"]) for one in alone} == {(0.0125, 0.025)}
 
 
-def test_the_price_is_what_was_lost_and_no_price_where_something_was_gained() -> None:
+def test_price_is_the_loss_and_absent_for_a_gain() -> None:
     good, weak = checked(by_hand.evaluation())["models"]
     assert good["sentence"] == (
         "Head start of Good: small; with 10 labels per class, where an attacker gains most, it is "
@@ -338,7 +338,7 @@ def test_the_price_is_what_was_lost_and_no_price_where_something_was_gained() ->
     )
 
 
-def test_settings_say_training_only_where_models_were_trained() -> None:
+def test_settings_mention_training_only_for_trained_models() -> None:
     trained = by_hand.evaluation()
     trained = replace(trained, context={**trained.context, "seconds": 7.0})
     models = tuple(replace(one, settings="as given") for one in trained.trainings)
@@ -351,7 +351,7 @@ def test_settings_say_training_only_where_models_were_trained() -> None:
     assert describe_settings(given)["Seeds"].startswith("1: it decides batches, ")
 
 
-def test_draws_on_one_given_model_are_draws_and_one_model() -> None:
+def test_draws_on_a_given_model_count_one_model() -> None:
     trained = by_hand.evaluation()
     models = tuple(replace(one, settings="as given") for one in trained.trainings)
     given = replace(trained, trainings=models)
@@ -360,13 +360,13 @@ def test_draws_on_one_given_model_are_draws_and_one_model() -> None:
         assert (cell["draws"], cell["models"]) == (3, count)
 
 
-def test_why_it_is_unreliable_is_among_its_doubts() -> None:
+def test_doubts_include_why_it_is_unreliable() -> None:
     good, weak = checked(failing(by_hand.evaluation(), "Good"))["models"]
     assert not good["reliable"] and good["doubts"][0].startswith("fewer finished trials (")
     assert weak["reliable"] and not weak["doubts"]
 
 
-def test_flags_of_the_public_model_stand_with_those_of_the_model() -> None:
+def test_lists_flags_of_the_public_model_with_the_models() -> None:
     weak = failing(by_hand.evaluation(public=True), "public")
     for model in checked(weak)["models"]:
         assert ("failed trials", "public") in {
@@ -374,7 +374,7 @@ def test_flags_of_the_public_model_stand_with_those_of_the_model() -> None:
         }
 
 
-def test_a_limit_that_is_asked_for_goes_before_that_of_the_run() -> None:
+def test_requested_limit_overrides_that_of_the_run() -> None:
     looks = [{"labels": labels, "draws": [3]} for labels in (10, None)]
     run = by_hand.evaluation(until={"limit": 3.0, "draws": 40, "looks": looks})
     for asked, limit in ((None, 3.0), (-5.0, -5.0)):
@@ -382,7 +382,7 @@ def test_a_limit_that_is_asked_for_goes_before_that_of_the_run() -> None:
 
 
 @pytest.mark.parametrize("arm", ["Good", "scratch", "public"])
-def test_a_limit_is_not_shown_to_hold_where_an_arm_was_seen_as_one_block(arm: str) -> None:
+def test_limit_does_not_hold_for_one_block_arms(arm: str) -> None:
     for unseen, end in (({arm: 3}, "undecided"), ({"Plain": 3}, "holds")):
         run = by_hand.evaluation(public=True, one_block=unseen)
         assert judge(run, "Good", 3.0, ()).end == end
@@ -402,7 +402,7 @@ HIDES = {
 
 
 @pytest.mark.parametrize("name", [flag.name for flag in FLAGS])
-def test_a_limit_is_not_shown_to_hold_by_what_hides_something(name: str) -> None:
+def test_limit_does_not_hold_for_flagged_arms(name: str) -> None:
     raised = [Raised(name, "Good", 0, "3 of 4")]
     about_scratch = name == "scratch has the given features"
     ends = {True: "undecided", False: "holds"}
@@ -425,15 +425,13 @@ def test_a_limit_is_not_shown_to_hold_by_what_hides_something(name: str) -> None
         ("Plain", "failed trials", "does not hold"),
     ],
 )
-def test_bad_news_waits_only_for_attacks_on_what_there_is_without_the_weights(
-    arm: str, flag: str, end: str
-) -> None:
+def test_bad_news_waits_only_for_scratch_and_public_attacks(arm: str, flag: str, end: str) -> None:
     judged = judge(by_hand.evaluation(public=True), "Weak", 3.0, [Raised(flag, arm, 0, "some")])
     assert judged.end == end
     assert bool(judged.reasons) == (end == "undecided")
 
 
-def test_families_on_other_models_are_no_attacks_on_this_one() -> None:
+def test_counts_only_families_tried_on_the_model() -> None:
     """Twelve families met the undefended model before the time was over, and four this one."""
     run = by_hand.evaluation(time={"stopped": True})
     more = tuple(
@@ -446,7 +444,7 @@ def test_families_on_other_models_are_no_attacks_on_this_one() -> None:
     assert found == ["The time was over after 4 of at least 12 families of attacks."]
 
 
-def test_what_the_defender_shared_with_the_attacker_is_said() -> None:
+def test_states_what_the_defender_shared_with_the_attacker() -> None:
     for shared, held, said in (
         (True, "90 samples, shared with the attacker's", "samples are the same."),
         (False, "90 samples, disjoint from the attacker's", "are disjoint halves of the training"),

@@ -252,7 +252,7 @@ READ: tuple[tuple[str, Write, str | None, str], ...] = (
 @pytest.mark.parametrize(
     ("write", "key", "told"), [row[1:] for row in READ], ids=[r[0] for r in READ]
 )
-def test_weights_are_found(write: Write, key: str | None, told: str, tmp_path: Path) -> None:
+def test_finds_weights(write: Write, key: str | None, told: str, tmp_path: Path) -> None:
     module = network(9)
     done = load_weights(module, write(tmp_path), key)
     expected = UNCOUNTED if told == "" else W
@@ -263,7 +263,7 @@ def test_weights_are_found(write: Write, key: str | None, told: str, tmp_path: P
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("write", [saved, safe])
-def test_half_precision_is_widened_and_told(
+def test_widens_half_precision_and_says_so(
     kind: torch.dtype, write: Callable[[Any], Write], tmp_path: Path
 ) -> None:
     module = network(9)
@@ -289,14 +289,14 @@ def test_half_precision_is_widened_and_told(
         ),
     ],
 )
-def test_tied_weights_are_given_once_or_twice(write: Write, tmp_path: Path) -> None:
+def test_accepts_tied_weights_once_or_twice(write: Write, tmp_path: Path) -> None:
     module = Network(tied=True)
     load_weights(module, write(tmp_path))
     assert module.mixing.weight is module.get_parameter("body.0.weight")
     assert all(torch.equal(value, TIED[name]) for name, value in module.state_dict().items())
 
 
-def test_names_of_a_network_that_is_wrapped_itself(tmp_path: Path) -> None:
+def test_reads_names_of_a_wrapped_network(tmp_path: Path) -> None:
     for module in (nn.ModuleDict({"network": network(9)}), nn.DataParallel(network(9))):
         done = load_weights(module, saved({"state_dict": named("model.")})(tmp_path))
         assert all(
@@ -385,7 +385,7 @@ REFUSED: tuple[tuple[str, Write, str | None, tuple[str, ...]], ...] = (
 @pytest.mark.parametrize(
     ("write", "key", "told"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
 )
-def test_what_is_refused_is_told(
+def test_explains_what_it_refuses(
     write: Write, key: str | None, told: tuple[str, ...], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -395,12 +395,12 @@ def test_what_is_refused_is_told(
     assert len(message.splitlines()) == 1 and "train it again" not in message
 
 
-def test_tied_weights_that_differ_are_refused(tmp_path: Path) -> None:
+def test_refuses_tied_weights_that_differ(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"body\.0\.weight and mixing\.weight that differ"):
         load_weights(Network(tied=True), saved(W)(tmp_path))
 
 
-def test_the_only_file_of_a_folder_is_read(tmp_path: Path) -> None:
+def test_reads_the_only_file_of_a_folder(tmp_path: Path) -> None:
     shards("safetensors")(tmp_path)
     assert "2 shards" in load_weights(network(9), tmp_path)
     (tmp_path / INDEX).unlink()
@@ -408,7 +408,7 @@ def test_the_only_file_of_a_folder_is_read(tmp_path: Path) -> None:
         load_weights(network(9), tmp_path)
 
 
-def test_weights_that_newer_code_names_otherwise_are_read_by_it(tmp_path: Path) -> None:
+def test_newer_code_reads_weights_under_old_names(tmp_path: Path) -> None:
     module, other = (
         nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(2, 2))) for _ in range(2)
     )
@@ -421,7 +421,7 @@ def test_weights_that_newer_code_names_otherwise_are_read_by_it(tmp_path: Path) 
     assert torch.equal(module(torch.ones(1, 2)), other(torch.ones(1, 2)))
 
 
-def test_a_model_keeps_what_was_done(tmp_path: Path) -> None:
+def test_model_keeps_what_was_done(tmp_path: Path) -> None:
     model = shallow_cnn(3, (1, 16, 16))
     path = saved(named("module.", model.state_dict()))(tmp_path)
     assert load_weights(model, path) == model.conversion != ""
@@ -431,11 +431,11 @@ HEAD = {"head.weight": torch.ones(4, 2)}
 
 
 @pytest.mark.parametrize("content", [named("module.", HEAD), {"a": HEAD, "b": HEAD}])
-def test_classes_are_counted_under_any_prefix(content: Any, tmp_path: Path) -> None:
+def test_counts_classes_under_any_prefix(content: Any, tmp_path: Path) -> None:
     assert count_classes(read_content(saved(content)(tmp_path))) == 4
 
 
-def test_classes_that_are_not_one_number(tmp_path: Path) -> None:
+def test_refuses_ambiguous_numbers_of_classes(tmp_path: Path) -> None:
     parts = {name: {"head.weight": torch.ones(size, 2)} for name, size in (("a", 3), ("b", 4))}
     content = read_content(saved(parts)(tmp_path))
     assert count_classes(content, "b") == 4
@@ -443,7 +443,7 @@ def test_classes_that_are_not_one_number(tmp_path: Path) -> None:
         count_classes(content)
 
 
-def test_an_index_names_all_that_its_shards_hold(tmp_path: Path) -> None:
+def test_refuses_tensors_that_the_index_does_not_list(tmp_path: Path) -> None:
     shards("safetensors")(tmp_path)
     index = json.loads((tmp_path / INDEX).read_text())
     name, place = next(iter(index["weight_map"].items()))
@@ -454,7 +454,7 @@ def test_an_index_names_all_that_its_shards_hold(tmp_path: Path) -> None:
     assert (tmp_path / place).is_file()
 
 
-def test_copies_are_told_from_weights_that_differ_in_one_tensor(tmp_path: Path) -> None:
+def test_distinguishes_copies_from_weights_that_differ_in_one_tensor(tmp_path: Path) -> None:
     last = list(W)[-1]
     moved = {**W, last: W[last] + 1}
     load_weights(network(9), saved({"model": W, "ema": dict(W)})(tmp_path))

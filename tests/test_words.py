@@ -31,7 +31,7 @@ def texts_of_errors(path: Path) -> Iterator[str]:
                     yield part.value
 
 
-def test_errors_in_python_name_no_option() -> None:
+def test_python_errors_name_no_option() -> None:
     spoken = [
         f"{path.relative_to(PACKAGE)}: {text}"
         for path in PACKAGE.rglob("*.py")
@@ -42,7 +42,7 @@ def test_errors_in_python_name_no_option() -> None:
     assert not spoken
 
 
-def test_every_option_that_errors_are_told_in_exists() -> None:
+def test_every_option_named_in_errors_exists() -> None:
     groups: list[Any] = [
         options.TaskOptions, options.NetworkOptions, options.FolderOptions, options.RecipeOptions,
         options.AttackOptions, audit.Options,
@@ -51,12 +51,12 @@ def test_every_option_that_errors_are_told_in_exists() -> None:
     assert known >= {option.split()[0] for option in OPTIONS.values()}
 
 
-def test_the_command_line_names_options() -> None:
+def test_command_line_errors_name_options() -> None:
     error = InputError("a share", "2", "correct `holdout`, or `something`")
     assert name_options(str(error)).endswith("correct --holdout, or `something`")
 
 
-def test_python_names_arguments(tmp_path: Path) -> None:
+def test_python_errors_name_arguments(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="correct `holdout`"):
         rb.load_data("mnist", holdout=2)
     with pytest.raises(InputError, match="widen `undesirable`: MNIST has 0-9"):

@@ -29,7 +29,7 @@ PROGRAMS: dict[str, tuple[dict[str, object], bool]] = {
 
 @pytest.mark.parametrize("wanted", [2, Pool(3, threads=2, device="mps")], ids=["number", "engine"])
 @pytest.mark.parametrize("kind", PROGRAMS)
-def test_more_workers_need_a_program_that_is_a_file(
+def test_several_workers_need_a_program_file(
     kind: str,
     wanted: int | Engine,
     monkeypatch: pytest.MonkeyPatch,
@@ -49,12 +49,12 @@ def test_more_workers_need_a_program_that_is_a_file(
     assert [message.startswith("one worker is used") for message in caplog.messages] == [True]
 
 
-def test_the_tests_themselves_have_workers() -> None:
+def test_tests_can_start_workers() -> None:
     """Whatever runs them: else every test of two workers would be one of none."""
     assert make_engine(2) == Pool(2)
 
 
-def test_one_worker_and_engines_of_others_are_said_nothing_of(
+def test_one_worker_and_foreign_engines_give_no_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
@@ -63,7 +63,7 @@ def test_one_worker_and_engines_of_others_are_said_nothing_of(
 
 
 @pytest.mark.parametrize(("name", "starts"), [("rootbound-worker-3", True), ("Process-3", False)])
-def test_a_worker_that_runs_the_program_again_ends_there(
+def test_worker_that_reruns_the_program_stops(
     name: str, starts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes: list[int] = []
@@ -84,13 +84,13 @@ def test_a_worker_that_runs_the_program_again_ends_there(
         (1, "got one that ended at its start with exit code 1, for the reason it has printed"),
     ],
 )
-def test_a_failed_start_is_told_with_its_cause(code: int, cause: str) -> None:
+def test_failed_start_states_its_cause(code: int, cause: str) -> None:
     said = str(program.failed_start_error(code))
     assert cause in said and '`if __name__ == "__main__":`' in said and "limit" not in said
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are no copies here")
-def test_what_all_workers_need_is_imported_before_there_are_any(
+def test_imports_common_modules_before_starting_workers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
@@ -126,7 +126,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are no copies here")
-def test_what_is_slow_to_import_is_there(tmp_path: Path) -> None:
+def test_slow_imports_are_preloaded(tmp_path: Path) -> None:
     """In a program of its own: here another test may have begun the process that is copied."""
     (tmp_path / "asked.py").write_text(ASKED)
     (tmp_path / "asking.py").write_text(ASKING)
@@ -145,7 +145,7 @@ with Pool(1).open(print, ()) as crew:
 
 
 @pytest.mark.slow
-def test_a_program_without_a_guard_is_told_so(tmp_path: Path) -> None:
+def test_names_a_missing_main_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(STARTS)
     command = [sys.executable, str(script)]
@@ -163,7 +163,7 @@ class Vanishing:
 
 
 @pytest.mark.slow
-def test_what_no_worker_understands_is_told_so() -> None:
+def test_explains_what_no_worker_can_load() -> None:
     with (
         pytest.raises(InputError, match="ValueError at a worker's start: invalid literal"),
         Pool(1).open(print, (Vanishing(),)) as crew,

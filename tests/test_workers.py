@@ -45,7 +45,7 @@ def test_every_job_is_done(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=repr)
-def test_a_failure_reaches_the_caller(engine: Engine) -> None:
+def test_failure_reaches_the_caller(engine: Engine) -> None:
     with (
         pytest.raises(InputError, match="expected a good job; got a bad one; mend it"),
         engine.open(work, (0,)) as crew,
@@ -54,7 +54,7 @@ def test_a_failure_reaches_the_caller(engine: Engine) -> None:
         list(crew.finished())
 
 
-def test_this_process_does_jobs_in_order_and_gets_its_threads_back() -> None:
+def test_in_process_engine_keeps_order_and_restores_threads() -> None:
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
@@ -71,7 +71,7 @@ def test_this_process_does_jobs_in_order_and_gets_its_threads_back() -> None:
         torch.set_num_threads(before)
 
 
-def test_a_number_of_workers_is_an_engine() -> None:
+def test_number_of_workers_makes_an_engine() -> None:
     assert [make_engine(one) for one in (1, 2, Pool(3))] == [InProcess(), Pool(2), Pool(3)]
     with pytest.raises(InputError, match="workers of at least 1"):
         make_engine(0)
@@ -89,7 +89,7 @@ def test_a_number_of_workers_is_an_engine() -> None:
         (os.kill, signal.SIGTERM, 143, "terminated"),
     ],
 )
-def test_a_signal_ends_soon_with_one_line_and_leaves_no_process(
+def test_signal_ends_the_run_with_one_line_and_no_process(
     send: Callable[[int, int], None],
     number: int,
     code: int,
@@ -131,7 +131,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_workers_end_with_a_program_that_was_killed(tmp_path: Path) -> None:
+def test_workers_end_with_a_killed_program(tmp_path: Path) -> None:
     program = tmp_path / "long.py"
     program.write_text(LONG)
     running = subprocess.Popen(
@@ -151,7 +151,7 @@ def leave_a_thread(job: int) -> int:
 
 
 @pytest.mark.slow
-def test_what_a_job_leaves_running_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leftover_process_of_a_job_blocks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker.FAREWELL <= 10
     monkeypatch.setattr(worker, "FAREWELL", 1.0)
     started = time.monotonic()
@@ -170,7 +170,7 @@ def leave_a_process(job: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_process_that_a_dead_worker_leaves_keeps_nobody_waiting() -> None:
+def test_leftover_process_of_a_dead_worker_blocks_nobody() -> None:
     started = time.monotonic()
     with Pool(1).open(leave_a_process, ()) as crew:
         crew.submit(1)
