@@ -1,1 +1,1 @@
-"""The basis of everything: errors, settings, files, devices, memory, processes, user's code."""
+"""The basis of everything: errors, settings, files, devices, memory, processes, users' code."""

@@ -34,7 +34,7 @@ class Estimate:
     p_value: float | None = None
 
     def __neg__(self) -> Estimate:
-        """Return the same with the sign of a difference the other way round."""
+        """Return the estimate of the difference with the opposite sign."""
         return replace(self, mean=-self.mean, low=-self.high, high=-self.low)
 
     @property

@@ -67,7 +67,7 @@ class Decision:
 
     Args:
         method: Name of the method.
-        limit: What the marginal advantage may be at most, in points.
+        limit: Largest allowed marginal advantage, in points.
         end: Whether the data shows that the limit holds, shows that it does not, or neither.
         cells: The outcome for each number of labels.
         looks: Whether draws were added until it was decided; the ends then allow for several looks.
@@ -107,7 +107,7 @@ def decide(evaluation: Evaluation, method: str, limit: float) -> Decision:
     Args:
         evaluation: Everything that was measured.
         method: Name of the method.
-        limit: What the marginal advantage may be at most, in points; may be negative.
+        limit: Largest allowed marginal advantage, in points; it may be negative.
 
     Raises:
         InputError: The limit is not a finite number.
@@ -212,12 +212,12 @@ def _list_values(
 def show(
     gains: Sequence[Gain], samples: int, limit: float, rates: tuple[float, float]
 ) -> tuple[End, float, float]:
-    """Return what the advantages show, and the interval of the smaller of them.
+    """Return what the advantages show, and the interval of the smaller one.
 
     Args:
         gains: The advantage over scratch, and over the public model where there is one.
         samples: Number of test samples.
-        limit: What the smaller advantage may be at most, in points.
+        limit: Largest allowed value of the smaller advantage, in points.
         rates: Error rates of each lower end, and of each upper end.
     """
     low = min(gain.mean - gain.half_width(samples, rates[0]) for gain in gains)

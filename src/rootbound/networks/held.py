@@ -71,7 +71,7 @@ class HeldDirection(nn.Module):
 
 
 class HeldAsBefore(nn.Module):
-    """A tensor that is replaced by an earlier one, or by every so many numbers of it.
+    """A tensor that is replaced by an earlier one, or by numbers of it at regular steps.
 
     A tensor of another size stays as it is.
 

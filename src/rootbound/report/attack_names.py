@@ -1,4 +1,4 @@
-"""Names of attacks that people understand who have not read the code."""
+"""Names of attacks for people who have not read the code."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def is_imbalanced(task: Mapping[str, Any] | None) -> bool:
 
 
 def imbalance_in_words(task: Mapping[str, Any]) -> str:
-    """Return how much classes differ, and what a model is worth that knows only that."""
+    """Return how much classes differ in size, and what always naming the largest one reaches."""
     return (
         f"the most frequent class is {100 * task['majority']:.1f} % of the test samples, the "
         f"rarest {100 * task['minority']:.2g} %; always naming the most frequent one is "
@@ -37,7 +37,7 @@ def chance(task: Mapping[str, Any]) -> str:
 
 
 def balanced_sentences(evaluation: Evaluation, method: str) -> list[str]:
-    """Return what accuracy hides in an audit; nothing where classes are of much the same size."""
+    """Return sentences on what accuracy hides; none if classes have much the same size."""
     task = evaluation.context["undesirable"]
     if not is_imbalanced(task):
         return []

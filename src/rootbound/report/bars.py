@@ -104,5 +104,5 @@ def _draw(
 
 
 def _end(value: Estimate) -> float:
-    """Return where the interval ends, below which the bar's number has no room."""
+    """Return the upper end of the interval; the bar's number is written above it."""
     return min(value.high, 100.0) if math.isfinite(value.high) else value.mean

@@ -1,4 +1,4 @@
-"""Tables: what a cell holds, numbers as a cell shows them, and a table as Markdown."""
+"""Tables of a report: their cells, the text of numbers in cells, and tables as Markdown."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ UNRELIABLE = "unreliable"
 def mark_unreliable(table: Table, methods: Collection[str]) -> Table:
     """Return a table in which rows and columns of some methods say that they are unreliable.
 
-    What is unreliable may look good, but is no good news: such rows show none.
+    An unreliable number may look good but proves nothing, so such rows show no good news.
 
     Args:
         table: A table whose rows name a method in their first cell, or whose columns are methods.

@@ -103,7 +103,7 @@ def _make_panels(
         **options,
     )  # fmt: skip
     for panel in panels.flat:
-        panel.tick_params(labelleft=True)  # it may stand alone on a narrow page
+        panel.tick_params(labelleft=True)  # on a narrow page a panel is shown alone
     return figure, panels
 
 

@@ -19,7 +19,7 @@ DISQUALIFYING = ("desirable accuracy lost", "fewer finished trials", "failed tri
 
 
 def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
-    """Return, of the flags that are raised, those that make a row unreliable, by method."""
+    """Return the raised flags that make a row unreliable, by method."""
     found: dict[str, list[Raised]] = {}
     for one in raised:
         if one.flag in DISQUALIFYING:
@@ -28,7 +28,7 @@ def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
 
 
 def why_unreliable(method: str, raised: Sequence[Raised]) -> list[str]:
-    """Return why a low advantage of a method means nothing; empty where it means what it says."""
+    """Return why a low advantage of a method proves nothing; empty if it can be trusted."""
     own = disqualify(raised).get(method, [])
     evidence = {one.flag: one.evidence for one in reversed(own)}  # of the first seed
     about = [f"{flag} ({evidence[flag]})" for flag in DISQUALIFYING if flag in evidence]
@@ -42,21 +42,21 @@ def no_verdict(why: Iterable[str], on: str = "") -> str:
 
 
 def scratch_doubts(raised: Iterable[Raised]) -> list[str]:
-    """Return why an advantage over scratch means nothing here, if it does not."""
+    """Return reasons why an advantage over scratch is not valid in this run, if there are any."""
     names = {flag.name for flag in SCRATCH_FLAGS}
     evidence = [one.evidence for one in raised if one.flag in names]
     return [f"The comparison with scratch is not valid: {words}." for words in evidence]
 
 
 def scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return that attacks could not reach inner layers, if they could not."""
+    """Return the doubt that attacks could not reach inner layers, if there is one."""
     unseen = evaluation.context.get("one_block", {})  # older records do not say
     is_unseen = not {method, "scratch", metrics.public(evaluation)}.isdisjoint(unseen)
     return [ONE_BLOCK] if is_unseen else []
 
 
 def time_doubts(evaluation: Evaluation, method: str) -> list[str]:
-    """Return that the time ended before enough attacks were tried, if it did.
+    """Return the doubt that the time ended before enough attacks were tried, if there is one.
 
     The well-tuned attacker is the mean of three families where there are twelve.
     """
@@ -77,7 +77,7 @@ def list_doubts(
     Args:
         evaluation: Everything that was measured.
         method: Name of the method.
-        raised: The flags of the evaluation, where they are known already.
+        raised: The flags of the evaluation, if they are known already.
     """
     if raised is None:
         raised = flags(evaluation)

@@ -19,8 +19,8 @@ class Section:
         target: Name of the section in the page.
         method: Name of the method.
         word: The head start in a word.
-        look: Class of the word in the style sheet.
-        sentences: What stands behind the word.
+        look: CSS class of the word.
+        sentences: Sentences that explain the word.
     """
 
     target: str

@@ -61,7 +61,7 @@ def plots(evaluation: Evaluation, pictures: Pictures | None = None) -> dict[str,
 
     Args:
         evaluation: Everything that was measured.
-        pictures: What `load_pictures` of a run folder returns; without it curves alone are drawn.
+        pictures: The result of `load_pictures` for a run folder; without it only curves are drawn.
     """
     found: dict[str, Plot] = {}
     with styled():
@@ -69,7 +69,7 @@ def plots(evaluation: Evaluation, pictures: Pictures | None = None) -> dict[str,
             for name, _, _, draw_plot in several:
                 if (plot := draw_plot()) is not None:
                     found[name] = plot
-                    plt.close(plot)  # pyplot forgets it; it can be shown and saved all the same
+                    plt.close(plot)  # pyplot forgets the figure, which can still be shown and saved
     return found
 
 

@@ -1,4 +1,4 @@
-"""The first screen of a report: the verdict in a word, and what one must know to read it."""
+"""The first screen of a report: the verdict in a word, and the facts needed to read it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ NOTHING = "No defended model has been attacked yet."
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to know about the verdict.
+    """One fact about the verdict.
 
     Args:
         title: What it is.
         text: The answer, in a few words.
-        note: What stands behind it.
+        note: The numbers behind the answer.
         target: Section of the page that says more.
     """
 
@@ -46,17 +46,17 @@ class Fact:
 
 @dataclass(frozen=True)
 class FirstScreen:
-    """What stands before everything else.
+    """The content of the first screen.
 
     Args:
         measured: What was measured.
         heading: Whose head start it is.
         word: The head start in a word.
-        look: Class of the band in the style sheet.
-        sentences: What stands behind the word.
+        look: CSS class of the band.
+        sentences: Sentences that explain the word.
         doubts: Why the numbers say less than they seem to.
         facts: Price, strongest attack, last layer, flag.
-        others: The other methods by their words.
+        others: The names of the other methods, grouped by their words.
         meanings: What the words mean.
     """
 
@@ -149,7 +149,7 @@ def _strongest(case: Case) -> Fact | None:
 
 
 def _exact(case: Case) -> Fact | None:
-    """Return what a new last layer reaches; random weights stand beside it."""
+    """Return the fact about a new last layer, with the same for random weights."""
     evaluation = case.evaluation
     labels = metrics.most_labels(evaluation)
     own = metrics.points(metrics.attacked(evaluation, case.method, labels, EXACT))
@@ -183,13 +183,13 @@ def _flag(case: Case) -> Fact:
 
 
 def _rank(one: Raised, case: Case) -> tuple[float, bool]:
-    """Return the place of a flag: those about the model first, then those about other arms."""
+    """Return the rank of a flag: flags about the model come first, then those about other arms."""
     is_own = one.method == case.method
     return rank_flag(one.flag) if is_own else math.inf, not is_own
 
 
 def _describe_others(cases: Sequence[Case], best: Case) -> list[str]:
-    """Return the names of the other methods by their words, in the words' order."""
+    """Return the names of the other methods, grouped by their words."""
     words: dict[str, list[str]] = {}
     for case in cases:
         if case is not best:

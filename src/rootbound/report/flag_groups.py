@@ -50,7 +50,7 @@ def group_flags(raised: Sequence[Raised]) -> list[FlagGroup]:
 
 
 def rank_flag(name: str) -> int:
-    """Return the rank of a flag: first what makes rows unreliable, then what hides something."""
+    """Return a flag's rank: first those that make rows unreliable, then those about hiding."""
     if name in DISQUALIFYING:
         return 0
     return 1 if name in HIDING else 2

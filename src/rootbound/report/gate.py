@@ -1,4 +1,4 @@
-"""The gate in words: its outcome, why it has no other, and what would decide it."""
+"""The gate in words: its outcome, the reasons, and what would decide it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ FAILED = {"failed trials", "fewer finished trials"}
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome of a gate, doubts included.
+    """The outcome of a gate, with all doubts taken into account.
 
     Args:
         decision: What the intervals show.
-        end: The same, unless there is a reason against it: then it is undecided.
+        end: The outcome: the same, or undecided if there is a reason against it.
         reasons: Why it is undecided whatever the intervals show.
     """
 
@@ -53,7 +53,7 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
     Args:
         evaluation: Everything that was measured.
         method: Name of the method.
-        limit: What the marginal advantage may be at most, in points.
+        limit: Largest allowed marginal advantage, in points.
         raised: The flags of the evaluation.
 
     Raises:
@@ -114,7 +114,7 @@ def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "
 
 
 def _describe_open(decision: Decision, over: str) -> str:
-    """Return what is known in the open cell where the advantage is largest."""
+    """Describe the undecided number of labels with the largest advantage."""
     cells = [cell for cell in decision.cells if cell.end == "undecided"]
     if not cells:
         return "nothing was measured"

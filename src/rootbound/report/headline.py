@@ -17,9 +17,9 @@ from rootbound.report.settings import (
 
 
 def describe_run(evaluation: Evaluation) -> list[str]:
-    """Answer the founding question: what do attackers get out of the best of the models?
+    """Answer the main question: what do attackers gain from the best of the models?
 
-    If the numbers of a model are unreliable, only that is said, and why.
+    If the numbers of a model are unreliable, say only that, and why.
     """
     cases, budgets = find_cases(evaluation), metrics.budgets(evaluation)
     if not cases or not budgets:
@@ -88,7 +88,7 @@ def _desirable(evaluation: Evaluation, method: str, plain: str | None, subject: 
 
 
 def describe_gains(evaluation: Evaluation, method: str) -> list[str]:
-    """Return a sentence for each number of labels, and one for each limit of what they say.
+    """Return a sentence for each number of labels, and one for each reason to doubt them.
 
     Args:
         evaluation: Everything that was measured; without a scratch arm nothing can be said.

@@ -1,4 +1,4 @@
-"""A report as documents: one HTML page that needs nothing else, and its summary in Markdown."""
+"""A report as documents: one self-contained HTML page, and its summary in Markdown."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Figure:
         caption: What it shows and how to read it.
         svg: The drawing.
         panels: Where its panels lie.
-        small: The same drawn for a narrow page, where it is not shown panel by panel.
+        small: The same figure drawn for a narrow page, if it is not shown panel by panel there.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Figure:
 
     @property
     def narrow(self) -> int:
-        """Pixels of the window below which panels stand one below the other, or it scrolls."""
+        """Width of the window, in pixels, below which panels are stacked or the figure scrolls."""
         return round(LEAST_PIXELS * self.panels.width) + BESIDE
 
     @property
     def least(self) -> int:
-        """Pixels of width below which its letters could not be read."""
+        """Smallest width, in pixels, at which its letters can be read."""
         return round(LEAST_PIXELS * self.panels.width)
 
     def drawing(self) -> Markup:

@@ -68,7 +68,7 @@ def draw_grad_cam(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figur
 
 
 def _overlay(column: Iterable[Axes], image: Array, cams: Sequence[Array]) -> None:
-    """Show an image, and below it the same under each map: the stronger, the more opaque."""
+    """Show an image, and below it a copy under each map, more opaque where the map is stronger."""
     first, *others = column
     _show(first, image)
     for panel, cam in zip(others, cams, strict=True):
@@ -107,7 +107,7 @@ def draw_features(pictures: Pictures, classes: list[str]) -> Figure | None:
             panel.scatter(
                 own[:, 0], own[:, 1], s=5, alpha=0.6, linewidth=0, color=colour, label=name
             )
-        # A few samples far away must not squeeze all others into a corner.
+        # A few distant samples must not squeeze all others into a corner.
         low, high = np.percentile(points, 1, axis=0), np.percentile(points, 99, axis=0)
         margin = 0.1 * (high - low) + 1e-3
         panel.set_xlim(low[0] - margin[0], high[0] + margin[0])

@@ -70,7 +70,7 @@ def gains_over_public(evaluation: Evaluation, method: str) -> list[str]:
 
 
 def marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
-    """Return a sentence on what the weights add to the best that is there without them."""
+    """Return a sentence on what the weights add to the best that attackers have without them."""
     if metrics.public(evaluation) is None:
         return []
     standings = {standing.method: standing for standing in metrics.standings(evaluation)}
@@ -85,7 +85,7 @@ def marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
 
 
 def is_same_as_public(evaluation: Evaluation, method: str) -> bool:
-    """Return whether the public model has the very weights of a method's model."""
+    """Return whether the public model has the same weights as a method's model."""
     name, weights = metrics.public(evaluation), evaluation.context.get("weights", {})
     return weights.get(name) is not None and weights.get(name) == weights.get(method)
 

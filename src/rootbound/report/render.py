@@ -46,7 +46,7 @@ def notebook(evaluation: Evaluation) -> str:
             plot = curves.of_strongest(evaluation)
             picture = base64.b64encode(encode(to_svg(plot))).decode()
             plt.close(plot)
-        # As a picture of its own, so that names in it are not those of another cell.
+        # A separate image, because names inside it would clash with those of another cell.
         parts.append(
             '<img alt="Accuracy of the strongest attack against its labels" '
             f'src="data:image/svg+xml;base64,{picture}">'

@@ -131,7 +131,7 @@ def tabulate_families(evaluation: Evaluation) -> list[Table]:
 
 
 def _in_parts(methods: Sequence[str]) -> list[Sequence[str]]:
-    """Return methods in groups of which each has room in a table."""
+    """Return the methods in groups that are small enough for a table."""
     return [methods[i : i + MOST_METHODS] for i in range(0, len(methods), MOST_METHODS)]
 
 

@@ -44,7 +44,7 @@ def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
         held = f"{count} samples, {relation} the attacker's"
     start = ", trained from the weights that it came with" if context.get("pretrained") else ""
     tasks = [task for task in (desirable, undesirable) if task]
-    # Older records do not say what the network was fed.
+    # Older records do not describe the inputs of the network.
     inputs = dict.fromkeys(_describe_inputs(task) for task in tasks if "inputs" in task)
     texts = {
         "Desirable task": "not given" if desirable is None else _describe_task(desirable),
@@ -109,7 +109,7 @@ def _describe_inputs(task: Mapping[str, Any]) -> str:
 
 
 def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
-    """Return what it means that a network has its own scaling of inputs, if it has one."""
+    """Explain a network's own scaling of inputs, if it has one."""
     tasks = (context["desirable"], context["undesirable"])
     return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
@@ -192,7 +192,7 @@ def _further(context: Mapping[str, Any]) -> str:
 
 
 def _describe_draws(context: Mapping[str, Any]) -> dict[str, str]:
-    """Return how often labels are drawn for each seed; nothing where once, or not known."""
+    """Return how often labels are drawn for each seed; nothing if once, or if that is not known."""
     if not (draws := context["rules"].get("draws")):
         return {}
     several = zip(context["budgets"], draws, strict=True)

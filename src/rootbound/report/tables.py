@@ -86,7 +86,7 @@ def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
 
 def tabulate_steps(evaluation: Evaluation) -> Table:
     """Return the table of steps until an attacker catches up with the undefended model."""
-    # What is solved at once, as most probes are, costs operations and no steps.
+    # Attacks that are solved at once, as most probes are, cost operations but no steps.
     in_steps = [record for record in evaluation.records if record.steps and record.steps[-1] > 0]
     stepwise = {name for record in in_steps for name in (record.family, record.tier)} - {"probe"}
     families = [name for name in metrics.columns(evaluation) if name in stepwise]
@@ -173,7 +173,7 @@ def _advantages(evaluation: Evaluation, over: str, title: str, caption: str) -> 
         if method != over
         for labels in metrics.budgets(evaluation)
     )
-    # The attacker of older records is not the strongest: with few labels chance chooses.
+    # Older records have no well-tuned attacker: with few labels its choice is mostly chance.
     best = "strongest attack" if metrics.is_well_tuned(evaluation) else "realistic attacker"
     columns = ("method", "labels", *(describe_attack(family or best) for family in families))
     return Table(title, f"{caption}{_explain_gaps(rows)}", columns, rows)

@@ -62,8 +62,8 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Apply the style to figures that are made inside, and to nothing else."""
-    # Before anything has been drawn, this is no name: then there is nothing to restore.
+    """Apply the style to figures that are made inside, and to no others."""
+    # Before the first drawing this is not the name of a backend: there is nothing to restore.
     backend = dict.get(mpl.rcParams, "backend")
     try:
         with mpl.rc_context():
@@ -72,9 +72,9 @@ def styled() -> Iterator[None]:
             mpl.rcParams.update(STYLE)  # type: ignore[arg-type]  # keys are text here
             yield
     finally:
-        if isinstance(backend, str):  # else a notebook would show no figure from now on
-            mpl.rcParams["backend"] = backend  # first: a notebook's own looks here when it begins
-            with suppress(ImportError):  # of a screen that is not there
+        if isinstance(backend, str):  # otherwise a notebook would show no more figures
+            mpl.rcParams["backend"] = backend  # set this first: a notebook's own backend reads it
+            with suppress(ImportError):  # there may be no screen for it
                 plt.switch_backend(backend)
 
 
@@ -90,7 +90,8 @@ def lines(methods: Sequence[str], doubtful: Collection[str] = ()) -> dict[str, d
 
     Args:
         methods: Names of all of them.
-        doubtful: Names of the unreliable ones: their lines are thin and faint, and say so.
+        doubtful: Names of the unreliable ones: their lines are thin and faint, and their names say
+        so.
     """
     known = [method for method in methods if method not in OWN]
     dashes: dict[str, Any] = {name: dash for name, (_, dash) in OWN.items()}

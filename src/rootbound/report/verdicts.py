@@ -37,8 +37,8 @@ def verdict(
 
     Args:
         evaluation: Everything that was measured.
-        limit: What the marginal advantage may be at most, in points, if a gate is asked for; by
-            default the limit that the run should decide, if any.
+        limit: Largest allowed marginal advantage, in points, if a gate is asked for; by default the
+            limit that the run should decide, if any.
         command: Command that makes further draws, to be named where the gate is undecided.
 
     Raises:
@@ -66,7 +66,7 @@ def verdict(
 
 
 def first_sentence(evaluation: Evaluation) -> str:
-    """Return the verdict on a run in one sentence: on the best of its models, if it has several.
+    """Return the verdict on a run in one sentence; if it has several models, on the best one.
 
     The best one is the reliable one whose weights add least.
     """
@@ -80,7 +80,7 @@ def write_verdict(folder: Path, values: Mapping[str, Any]) -> None:
 
 
 def _to_values(case: Case, limit: float | None, command: str, *, named: bool) -> dict[str, Any]:
-    """Return all that the verdict says of the method."""
+    """Return everything that the verdict says about the method."""
     evaluation, method = case.evaluation, case.method
     judgement = None
     if limit is not None:

@@ -53,7 +53,7 @@ class Panels:
 def find_panels(figure: Figure) -> Panels:
     """Return where the panels of a figure lie; none where it is one picture of many tiles.
 
-    Call this when the figure has been drawn: until then nothing has its place.
+    Call this after the figure has been drawn, because places are not known before.
     """
     with missing_letters_allowed():
         tight = figure.get_tightbbox().padded(float(mpl.rcParams["savefig.pad_inches"]))
@@ -75,7 +75,7 @@ def _extent(panel: Axes) -> Bbox:
     own = panel.get_window_extent()
     across = [label.get_window_extent() for label in panel.get_xticklabels() if label.get_text()]
     upward = [label.get_window_extent() for label in panel.get_yticklabels() if label.get_text()]
-    # Numbers beyond the ends of an axis are there, but are not drawn.
+    # Numbers beyond the ends of an axis exist, but they are not drawn.
     return Bbox.union([
         own,
         *(box for box in across if own.x0 - 1 <= (box.x0 + box.x1) / 2 <= own.x1 + 1),

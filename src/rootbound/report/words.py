@@ -1,4 +1,4 @@
-"""Texts in which each word is coloured by how much a prediction rests on it."""
+"""Texts in which each word is coloured by how much a prediction depends on it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def draw_words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure |
 
 
 def _longest(shown: Pictures, count: int, roles: Iterable[str]) -> int:
-    """Return the letters of the longest text with its blanks, at most those of a line."""
+    """Return the number of letters and blanks of the longest text, at most those of a line."""
     texts = (
         text
         for parts in shown.values()

@@ -1,4 +1,4 @@
-"""What others say: papers about their own methods, and people who got more out of an entry."""
+"""Claims of others: what papers report of their own methods, and attacks that reached more."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Challenge:
-    """An attack from elsewhere that gets more out of a method's weights than the suite did.
+    """An external attack that gains more from a method's weights than the suite did.
 
     Args:
         method: Name of the method.
         advantage: Advantage over scratch with the same labels, in points.
-        attack: What was done, in a few words.
-        link: Where it can be checked, an https address.
+        attack: The attack, in a few words.
+        link: An https address where it can be checked.
     """
 
     method: str

@@ -40,12 +40,12 @@ class Entry:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether good news about it means nothing, whichever attack got most."""
+        """Whether good news about it proves nothing, whichever attack was the strongest."""
         return self.status == "unreliable" or not set(DISQUALIFYING).isdisjoint(self.flags)
 
     @property
     def kind(self) -> str:
-        """The method's class; the name of weights that were given, which have none."""
+        """The method's class; for given weights, which have no method, their name."""
         settings = self.standing.settings
         return settings.kind if isinstance(settings, Configuration) else self.standing.method
 

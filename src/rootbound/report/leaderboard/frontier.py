@@ -1,4 +1,4 @@
-"""The frontier: what resistance costs. A method is a point, with several settings a path."""
+"""The frontier: what resistance costs. A method is a point; one with several settings is a path."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ WIDE, NARROW = (9.6, 4.8), (3.5, 5.4)
 def draw_frontier(entries: Sequence[Entry], size: tuple[float, float] = WIDE) -> Figure | None:
     """Return desirable loss against worst advantage over scratch, with 95 % intervals.
 
-    The undefended model stands at no loss. None without any number.
+    The undefended model is at a loss of 0. Return None if there are no numbers.
 
     Args:
         entries: The rows of a leaderboard.

@@ -75,7 +75,7 @@ def tabulate_entries(
 
 
 def describe_exact_on_scratch(evaluation: Evaluation) -> str:
-    """Return what a new last layer reaches on random weights; nothing where it was not tried."""
+    """Return a sentence on a new last layer on random weights; empty if it was not tried."""
     if not (budgets := metrics.budgets(evaluation)):
         return ""
     reached = metrics.points(metrics.attacked(evaluation, "scratch", budgets[-1], EXACT))

@@ -56,7 +56,7 @@ def write_leaderboard(
 
     Args:
         folder: Folder of a run.
-        challenges: What others got out of the methods' weights.
+        challenges: External attacks on the methods' weights.
         command: Command that made the run, to be shown.
 
     Raises:
@@ -127,7 +127,7 @@ def write_leaderboard(
 
 
 def _draw(rows: Sequence[Entry]) -> Figure | None:
-    """Return the frontier, None without any number."""
+    """Return the frontier; None if there are no numbers."""
     drawn = []
     with styled():
         for size in (WIDE, NARROW):

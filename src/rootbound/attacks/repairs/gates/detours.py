@@ -140,7 +140,7 @@ def list_fronts(watched: Watched) -> list[Gates]:
 def _find_farthest(
     own: _Seen, seen: dict[int, _Seen], alike: list[tuple[HeldAsBefore, float]]
 ) -> tuple[float, HeldAsBefore | None]:
-    """Return how many times as far from an earlier tensor one is as usual, at most."""
+    """Return the largest ratio of a tensor's distance from an earlier one to the usual distance."""
     most, farthest = 0.0, None
     for held, usual in alike:
         earlier = seen.get(held.source)

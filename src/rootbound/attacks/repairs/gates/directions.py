@@ -1,4 +1,4 @@
-"""Gates that are a direction of a tensor: a score that nobody computes as a tensor of its own."""
+"""Gates that are a direction of a tensor: a score that is not computed as a tensor of its own."""
 
 from __future__ import annotations
 

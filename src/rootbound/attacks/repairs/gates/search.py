@@ -52,7 +52,7 @@ def find_gates(
     undesirable: Tensor,
     gain: Callable[[Tensor, Tensor], float] = measure_freed,
 ) -> Gates:
-    """Find what inside the network is a gate, to be held at its desirable mean.
+    """Find the gates inside a network, which are then held at their desirable means.
 
     A gate hardly varies over desirable inputs, and has other values for undesirable ones. If it is
     held at its desirable mean, desirable logits stay and undesirable features change. Four kinds
@@ -144,7 +144,8 @@ class _Search:
     def find_detours(self) -> Choice | None:
         """Return the detours that gain most if they are left out; None if none gain anything.
 
-        Of nearly equal ones it is the longest, so that nothing of the detour is left to train.
+        Among nearly equal ones it takes the longest, so that no part of the detour is left to
+        train.
         """
         places = list_detours(self._watch(self.few))
         best = self._choose(places, together=len(places) > 1)
