@@ -22,7 +22,7 @@ SUITE = rb.Suite(
         rb.attacks.ExactLastLayer(1e-3),
         rb.attacks.FineTune(2, "kept", "adam", 3e-3),
         *(rb.attacks.FineTune(None, "kept", "adam", rate) for rate in (1e-3, 3e-3, 1e-2)),
-        # Both languages have the same tokens, so that the published head is a place to begin.
+        # Both languages have the same tokens, so attacks may start from the published head.
         rb.attacks.FineTune(None, "kept", "adam", 3e-3, head="given"),
         *(rb.attacks.LoRA(None, "kept", "adam", rate) for rate in (3e-3, 1e-2)),
     ),
@@ -47,7 +47,7 @@ def main(
     own = partial(rb.models.pretrained_tokeniser, folder)
     data: Any = rb.datasets.load(name, tokeniser=own, layout=LAYOUT)
     tasks = data.split(data.chosen("en"), data.chosen("de"))
-    # These are so few that one core is done in minutes.
+    # There are so few of these that one core needs only minutes.
     tasks = replace(
         tasks,
         desirable=take(tasks.desirable),

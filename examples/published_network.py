@@ -1,4 +1,4 @@
-"""A published network is made resistant: it tells animals apart, and is no help with vehicles.
+"""Make a published network resistant: it tells animals apart, and is no help with vehicles.
 
 python examples/published_network.py CIFAR10 [OUT]
 
@@ -19,7 +19,7 @@ from torch import nn
 import rootbound as rb
 from rootbound.attacks.repairs import Repaired, Truncate
 
-# Images are so small, and images, epochs and steps so few, that two cores are done in an hour.
+# Images are so small, and images, epochs and steps so few, that two cores need about an hour.
 SHAPE = (3, 48, 48)
 FINE_TUNE = rb.attacks.FineTune(None, "kept", "adam", 3e-3, batch_size=32)
 SUITE = rb.Suite(

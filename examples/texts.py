@@ -42,7 +42,7 @@ def from_nothing(
     data = rb.datasets.load(sections, layout=rb.datasets.Layout(length=LENGTH))
     tasks = data.split(data.chosen(DESIRABLE), data.chosen(UNDESIRABLE))
     recipe = rb.Recipe(epochs, 128, 3e-3)
-    # All but the weight: benchmarks/results/text_settings.md (held-out training texts).
+    # Chosen on held-out training texts, except the weight: benchmarks/results/text_settings.md.
     methods = (
         rb.methods.Plain(recipe),
         rb.methods.BestResponse(

@@ -1,4 +1,4 @@
-"""The settings among which each method's are chosen: the same number for every method."""
+"""Candidate settings of each method: the same number for every method."""
 
 from __future__ import annotations
 

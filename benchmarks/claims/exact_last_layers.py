@@ -1,4 +1,4 @@
-r"""The exact last layers of `demo-1` with all labels: what a method costs, over many models.
+r"""A suite of the exact last layers of `demo-1` with all labels, to try many models of a method.
 
 rootbound compare --methods BestResponse --seeds 12 \
     --suite benchmarks/claims/exact_last_layers.py:suite

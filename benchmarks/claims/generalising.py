@@ -1,4 +1,4 @@
-"""What BestResponse is worth where the defender knows less than the attacker.
+"""How well BestResponse works if the defender knows less than the attacker.
 
 python -m benchmarks.claims.generalising OUT [--fashion FOLDER] [--seeds 3] [--only NAME ...]
                                          [--workers 1]
@@ -55,7 +55,7 @@ HARMLESS = replace(
 
 
 def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
-    """Yield the cases: in words what the defender knows, and the tasks."""
+    """Yield the cases: what the defender knows, in words, and the tasks."""
     digits = mnist()
     pair = digits.split(range(5), range(5, 10))
     generator = torch.Generator().manual_seed(0)

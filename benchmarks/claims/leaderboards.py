@@ -2,8 +2,8 @@
 
 python -m benchmarks.claims.leaderboards
 
-Writes `benchmarks/results/leaderboards.json`, of which `docs/pages` makes the pages of methods, of
-attacks and of the leaderboard, and the frontiers in `docs/images`.
+Writes `benchmarks/results/leaderboards.json`, from which `docs/pages` makes the pages of methods,
+attacks and the leaderboard; and the frontiers in `docs/images`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ATTACKED = "2026-11-26_e9f5538_standard-1"
 
 
 def main() -> None:
-    """Gather all of it."""
+    """Gather the leaderboards, and draw the frontiers."""
     splits = []
     for figure, (title, folder) in SPLITS.items():
         evaluation = Evaluation.load(RESULTS / folder)

@@ -1,4 +1,4 @@
-"""CIFAR-10, ResNet-20, under a whole suite, beside scratch and features of clothes.
+"""ResNet-20 on CIFAR-10 under a whole suite, beside scratch and features learned from clothes.
 
 python -m benchmarks.claims.photographs CIFAR10 OUT [--classes animals] [--methods BestResponse ...]
                                         [--seeds 3] [--epochs 15] [--width 16] [--side 32]
@@ -131,7 +131,7 @@ def _mean(accuracies: dict[Draw, float]) -> str:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Run what is missing, and show all of it."""
+    """Run what is missing, and show everything."""
     keep_freed_memory()
     torch.set_num_threads(1)
     desirable, undesirable = CLASSES[options.classes]

@@ -32,7 +32,7 @@ DIGIT = 3
 
 
 def summary(evaluation: Evaluation, pictures: dict[str, dict[str, NDArray[Any]]]) -> Figure:
-    """Return what attackers reach from each arm, and beside it where two models look."""
+    """Draw what attackers reach from each arm, and beside it where two models look."""
     figure = plt.figure(figsize=(10.2, 3.9), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[3.1, 1.5], squeeze=False)[0]
     last, whole = left.subplots(1, 2, width_ratios=[1, 2], sharey=True)
@@ -109,7 +109,7 @@ def _draw_looks(figure: Any, pictures: dict[str, dict[str, NDArray[Any]]]) -> No
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw and write the picture."""
     with styled():
         pictures = {
             name: {part: np.asarray(value) for part, value in parts.items()}

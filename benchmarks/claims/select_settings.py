@@ -4,10 +4,10 @@ python -m benchmarks.claims.select_settings [NAME ...]
 
 The last 10,000 training images of MNIST (0-4 | 5-9) take the test set's place. Each method gets the
 same number of trials over its own main settings. A candidate is eligible if it loses at most one
-point of desirable accuracy against `Plain`. Of those, the one is chosen that leaves a short attack
-least: the mean over 10 and 100 labels per class of the strongest attack, as the attacker's own
-validation picks it. Trials are saved to results/settings_search.jsonl, where an interrupted search
-goes on; a Markdown table is printed.
+point of desirable accuracy against `Plain`. Among those, the candidate is chosen that leaves least
+to a short attack: the mean over 10 and 100 labels per class of the strongest attack, as the
+attacker's own validation picks it. Trials are saved to results/settings_search.jsonl, where an
+interrupted search goes on; a Markdown table is printed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Features of photographs that no label of ours has shaped: what any features are worth.
+"""Features of photographs learned without their labels: a floor of what any features are worth.
 
-Each method learns features of the desirable images from another task than theirs; then a last layer
-for theirs. A defence that learns from these images can hardly be asked to be worth less.
+Each method learns features of the desirable images from another task, and then a last layer for the
+desirable one. No defence that learns from these images can be expected to leave less.
 """
 
 from __future__ import annotations

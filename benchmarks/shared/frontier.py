@@ -66,7 +66,7 @@ def draw_frontier(models: Sequence[Worth], file: Path) -> None:
             axes.set_title(f"{labels} labels per class", fontsize=10)
             axes.set_xlabel("desirable accuracy lost, points")
         panels[0].set_ylabel("advantage over random weights, points")
-        # Names avoid one another, so every panel must have its final place before they are written.
+        # Names must not overlap, so every panel needs its final place before they are written.
         names = [model.name for model in shown]
         for axes, spots in zip(panels, points, strict=True):
             write_names(figure, axes, spots, names, colours)

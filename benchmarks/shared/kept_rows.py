@@ -16,7 +16,7 @@ Row = TypeVar("Row", bound="DataclassInstance")
 
 @dataclass(frozen=True)
 class KeptRows(Generic[Row]):
-    """The rows that a benchmark has made: an interrupted one goes on, and two may share the file.
+    """The rows that a benchmark has made. An interrupted one continues; two may share the file.
 
     Args:
         path: The file, one JSON object a line; it is made with the first row.

@@ -23,8 +23,8 @@ from torch import Tensor
 def root(inputs: Tensor) -> Tensor:
     """Return R `(k, D)` with `R'R = X'X` and orthogonal rows, for inputs X `(N, D)` of rank k.
 
-    The rank shows in X itself; in X'X, whose rounding errors are as large as its smallest
-    eigenvalues, it does not.
+    X itself shows the rank. X'X does not, because its rounding errors are as large as its smallest
+    eigenvalues.
     """
     triangle = torch.linalg.qr(inputs, mode="r").R
     _, values, directions = torch.linalg.svd(triangle, full_matrices=False)
@@ -34,8 +34,8 @@ def root(inputs: Tensor) -> Tensor:
 
 
 def inner_products(rows: Tensor) -> Tensor:
-    """Return `A A'` of A `(n, m)` in float64, for half the price: it is symmetric."""
-    # Transposed, A is as Fortran stores it, and need not be copied.
+    """Return `A A'` of A `(n, m)` in float64, at half the cost, because it is symmetric."""
+    # The transpose of A is in Fortran's order, so no copy is needed.
     upper = dsyrk(1.0, rows.contiguous().cpu().numpy().T, trans=True)
     return torch.from_numpy(upper + np.triu(upper, 1).T).to(rows.device)
 
@@ -76,7 +76,7 @@ class LinearHessian:
         """`sigma_1` and `u_1 (k,)`, with `B'u_1 = sqrt(sigma_1) v_1`."""
         width, hessian = len(self.hessian), self.hessian.cpu().numpy()
         try:
-            # Lanczos needs some products with H where all of eigh costs as much as forming it.
+            # Lanczos needs only a few products with H, while eigh costs as much as forming H.
             _, found = eigsh(hessian, 1, which="LA", v0=np.ones(width))
         except ArpackNoConvergence:
             _, found = scipy.linalg.eigh(hessian, subset_by_index=[width - 1] * 2)
@@ -88,7 +88,7 @@ class LinearHessian:
         """`sigma_k` and `u_k (k,)`, with `B'u_k = sqrt(sigma_k) v_k`."""
         _, found = scipy.linalg.eigh(self.gram.cpu().numpy(), subset_by_index=[0, 0])
         left = torch.from_numpy(found[:, 0]).to(self.root.device)
-        # B'u has the digits that the eigenvalue itself loses where it is small.
+        # B'u keeps the digits that a small eigenvalue itself loses.
         return float((self.seen.T @ left).square().sum()), left
 
     def well(self) -> float:

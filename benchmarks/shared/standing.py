@@ -1,4 +1,4 @@
-"""The standing setting for photographs: what is trained, by what it is attacked, and a row of both.
+"""The standing setting for photographs: what is trained, what attacks it, and a row of a table.
 
 A ResNet-20 of 8 channels, with or without its norms, on CIFAR-10 of 16x16 pixels. A fifth of the
 training images takes the test set's place, so that settings may be chosen by what is measured.

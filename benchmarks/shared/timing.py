@@ -1,4 +1,4 @@
-"""How long something takes: repeated runs, after one that does not count."""
+"""Timing of code: repeated runs, after a first one that does not count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 def seconds(
     run: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
-    """Return the seconds of repeated runs, after one that does not count.
+    """Return the seconds of repeated runs, after a first one that does not count.
 
     Args:
         run: The function to time.

@@ -1,4 +1,4 @@
-"""Ways to take away what is left of the head start on photographs, tried beside the defaults."""
+"""Methods that may remove what is left of the head start on photographs, beside the defaults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TEMPERATURE = 0.1
 
 @dataclass(frozen=True)
 class Collapsed(Method):
-    """Train for features of which classes are single points; no undesirable sample is needed.
+    """Train features that collapse each class to a point; no undesirable sample is needed.
 
     Source: S. Kornblith et al., "Why Do Better Loss Functions Lead to Less Transferable Features?",
     NeurIPS 2021, https://arxiv.org/abs/2010.16402, for the squared loss and the cosines.
@@ -82,7 +82,7 @@ class Collapsed(Method):
 
 @dataclass(frozen=True)
 class Pinned(Method):
-    """Keep what each block makes of undesirable samples at what random weights make of them.
+    """Hold the outputs of each block on undesirable samples at those of random weights.
 
     `CE(desirable) + weight / L * sum_l |h_l(u) - h_l^0(u)|^2 / var(h_l^0(u))`, a mean over places
     and channels, where `h^0` is the network before training. Where that is 0, probes of any kind
@@ -148,7 +148,7 @@ class FirstBlocksRandom(Method):
 
 @dataclass(frozen=True)
 class Given(Method):
-    """Train without intervention; then another method makes what there is resistant.
+    """Train without intervention; then apply another method to the trained model.
 
     Args:
         recipe: How the given model is trained.

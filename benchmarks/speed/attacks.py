@@ -48,7 +48,7 @@ def show(name: str, ratio: float, goal: str, fast: Sequence[float], slow: Sequen
 
 
 def last_layer(model: Classifier, train: Data) -> None:
-    """The stacked heads against the two loops people write."""
+    """The stacked heads against the two loops that people usually write."""
     features = Data(predict(model.backbone, train).clone(), train.labels)
     fresh = model.with_head(5, seed=0)
     rest = Classifier(nn.Sequential(), fresh.head)

@@ -1,4 +1,4 @@
-"""What it costs to see a network as blocks, beside the network itself.
+"""The cost of running a network as blocks, compared with the network itself.
 
 python -m benchmarks.speed.blocks
 

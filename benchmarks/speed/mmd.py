@@ -55,7 +55,7 @@ def graph_size(form: Callable[[Tensor, Tensor], Tensor], width: int) -> float:
 
     first, second = (torch.randn(SAMPLES, width, requires_grad=True) for _ in range(2))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        # Bound to a name: what a graph holds is freed with it, and its address given away.
+        # Keep the graph: its tensors would be freed with it, and their addresses used again.
         _graph = form(first, second)
     return sum(storages.values()) / 2**20
 

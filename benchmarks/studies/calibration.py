@@ -5,16 +5,16 @@ python -m benchmarks.studies.calibration FOLDER --data CIFAR10 [--side 16]
 
 Random weights are worth what random weights are worth: on average, their head start is 0. Each
 audit has a model of its own, and labels and scratch weights of its own for each of its draws. The
-share of audits in which a gate of one point says "does not hold" is its error rate. Beside them
-the undefended model, whose head start is not 0: there a gate errs that says "holds".
+share of audits in which a gate of one point says "does not hold" is its error rate. The undefended
+model is shown beside them. Its head start is not 0, so a gate that says "holds" is wrong there.
 
 An audit's interval is that of its own weights, and some random weights are better than others. So
-0 is in fewer of them than 95 %. Whether the intervals are right is told by two audits of the same
-weights: draws of labels are divided into two halves, and their means are to differ by no more than
-the half-width of their difference in 95 % of cases.
+0 is in fewer of them than 95 %. Two audits of the same weights show whether the intervals are
+right: draws of labels are divided into two halves, whose means should differ by no more than the
+half-width of their difference in 95 % of cases.
 
 Audits are made a few at a time, each few in a folder of their own that begins with what the one
-before has. So an interrupted study goes on, and what is complete of it is told with `--audits 0`.
+before has. So an interrupted study continues, and `--audits 0` reports the part that is complete.
 A Markdown table is printed.
 """
 
@@ -61,7 +61,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class RandomWeights(Method):
-    """Training that never happened: weights drawn anew, and not those of scratch."""
+    """No training at all: weights are drawn anew, other than those of scratch."""
 
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Draw the weights anew."""

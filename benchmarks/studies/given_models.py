@@ -1,4 +1,4 @@
-"""Several models that existed, and what became of them, under the same attacks in one run.
+"""Several given models and their resistant versions, under the same attacks in one run.
 
 python -m benchmarks.studies.given_models CIFAR10 OUT --given FILE ... --resistant FILE ...
                                           [--fashion FOLDER] [--suite short] [--seeds 2]

@@ -1,10 +1,10 @@
-"""Which blocks is the head start in? The first blocks kept, everything above them drawn anew.
+"""Which blocks hold the head start? The first ones are kept, all others are drawn anew.
 
 python -m benchmarks.studies.kept_blocks CIFAR10 [--classes animals] [--seeds 0] [--epochs 6]
                                          [--ways Plain BestResponse rotations] [--table]
 
-The standing setting for photographs (`shared/standing.py`). A network is trained in each way; then
-its last blocks get random weights and all of it is fine-tuned on 100 labels per class, at two
+The standing setting for photographs is in `shared/standing.py`. A network is trained in each way;
+then its last blocks get random weights and all of it is fine-tuned on 100 labels per class, at two
 rates, of which the better by the mean over draws counts. Rows are saved to
 results/kept_blocks.jsonl, where an interrupted run goes on; with `--table` nothing is run. A
 Markdown table of head starts over random weights is printed.

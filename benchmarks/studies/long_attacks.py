@@ -81,8 +81,8 @@ def find_share(reached: Sequence[float], goal: float) -> float:
     Below the fewest steps it is the share of those, and 1 where the goal is not reached.
 
     Args:
-        reached: What is reached with each number of `STEPS`.
-        goal: What is to be reached.
+        reached: The accuracy reached with each number of `STEPS`.
+        goal: The accuracy to reach.
     """
     best_so_far = np.maximum.accumulate(reached)
     if goal > best_so_far[-1]:

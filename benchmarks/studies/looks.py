@@ -26,11 +26,11 @@ FIRST = 5
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of many simulated runs.
+    """The outcome of many simulated runs.
 
     Args:
         shares: The share of runs that end in each way.
-        draws: Draws when they end, the mean.
+        draws: Mean number of draws when they end.
     """
 
     shares: dict[End, float]
@@ -38,12 +38,12 @@ class Outcome:
 
 
 def simulate(mean: float, *, deviation: float = DEVIATION, most: int = 40, runs: int) -> Outcome:
-    """Return how runs end whose draws have this mean and deviation, in points.
+    """Simulate runs whose draws have this mean and deviation, in points; return how they end.
 
     Args:
         mean: The true advantage.
         deviation: Standard deviation of one draw.
-        most: Draws at which a run ends at the latest.
+        most: Largest number of draws of a run.
         runs: How many runs are simulated.
     """
     generator, looks = np.random.default_rng(2), [FIRST]

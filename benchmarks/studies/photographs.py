@@ -11,7 +11,7 @@ set as `--data` takes it. Animals are desirable and vehicles not, or, with `--cl
 chosen by what this prints; `--test` is for what is reported. Every model is attacked with 10 and
 100 labels per class by the same fine-tunings and by the attacks that know its method, beside the
 exact last layer with all labels. The best trial for each number of labels by test accuracy is
-shown, which flatters every row alike. Beside BestResponse and every published method stand `Plain`,
+shown, which flatters every row alike. The table has BestResponse, every published method, `Plain`,
 random weights, features learned from clothes, and BestResponse with other weights. Trials are saved
 to results/photographs.jsonl, where an interrupted run goes on. A Markdown table of means over seeds
 is printed, and the frontier drawn.
@@ -185,7 +185,7 @@ def mean(trials: Sequence[Trial], field: str) -> float:
 
 
 def main(options: argparse.Namespace) -> None:
-    """Read the data, and do the rest where the device is."""
+    """Read the data, and do the rest on the device."""
     keep_freed_memory()
     torch.set_num_threads(1)
     setting = Setting(
@@ -206,7 +206,7 @@ def table(options: argparse.Namespace, setting: Setting, tasks: TaskPair) -> Non
             continue
         try:
             trials = [trial_of(name, method, setting, tasks, seed) for seed in options.seeds]
-        except InputError as reason:  # a method that is not for such a network
+        except InputError as reason:  # the method does not apply to such a network
             print(f"| {name} | {reason} | | | | |", flush=True)
             continue
         desirable, few, more = (mean(trials, field) for field in ("desirable", "few", "more"))

@@ -1,4 +1,4 @@
-"""The standing setting for photographs: small enough that two cores tell two ways apart.
+"""The standing setting for photographs, small enough to compare ways of training on two cores.
 
 python -m benchmarks.studies.standing CIFAR10 [--classes animals] [--without-norms] [--seeds 0 1]
                                       [--epochs 6] [--ways NAME ...] [--table]
@@ -69,7 +69,7 @@ def _say(values: Sequence[float]) -> str:
 
 
 def main() -> None:
-    """Run the setting and print what it says."""
+    """Run the setting and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--classes", choices=CLASSES, default="animals")

@@ -1,4 +1,4 @@
-"""The fault tests of `tests/faults`, many times; writes a page of what was seen.
+"""Run the fault tests of `tests/faults` many times, and write a page about the results.
 
 make torture                                        # hours beside other work
 python -m benchmarks.torture.torture --only kills --engines 'Ray, 2 CPUs' --out page.md
