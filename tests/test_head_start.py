@@ -20,7 +20,7 @@ from rootbound.report.cases import GENERIC, choose_best, find_cases
 from rootbound.report.first_screen import show_first
 from rootbound.report.head_start import LARGE, MEANINGS, judge_head_start
 from rootbound.report.headline import describe_gains, describe_run
-from rootbound.report.titles import head_start_title
+from rootbound.report.titles import write_head_start_title
 from rootbound.suites import SUITES
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -147,7 +147,7 @@ def test_no_good_word_with_missing_label_counts() -> None:
     case = find_cases(replace(even, records=failed))[0]
     assert case.word == "no verdict" and not case.why_unreliable
     assert case.why_no_verdict().endswith("no attack finished on every arm.")
-    assert head_start_title(case).endswith("no attack finished on every arm")
+    assert write_head_start_title(case).endswith("no attack finished on every arm")
 
 
 def with_desirable(evaluation: Evaluation, accuracy: float) -> Evaluation:
@@ -264,4 +264,4 @@ def test_trained_models_vary_by_seed_and_given_ones_by_draw() -> None:
         assert (
             f" the 2 {values} differ so much that the head start may be " in case.why_no_verdict()
         )
-        assert head_start_title(case).startswith(title)
+        assert write_head_start_title(case).startswith(title)

@@ -20,10 +20,10 @@ from rootbound.report.leaderboard.entries import gather_entries
 from rootbound.report.leaderboard.sentences import describe_best, describe_frontier
 from rootbound.report.picture_titles import (
     Names,
-    filters_title,
-    grad_cam_title,
-    view_title,
-    words_title,
+    write_filters_title,
+    write_grad_cam_title,
+    write_view_title,
+    write_words_title,
 )
 from rootbound.report.render import load_pictures
 from rootbound.report.views import Panels, find_panels
@@ -118,10 +118,10 @@ def test_names_the_highest_end_of_a_curve(golden: Evaluation) -> None:
         for name in names
         if (gain := metrics.advantage(case.evaluation, case.method, labels, name))
     )
-    said = titles.steps_title(case, names)
+    said = titles.write_steps_title(case, names)
     assert f"takes BestResponse {highest:.1f} points above the strongest attack on scratch" in said
     (case, _) = find_cases(changed(golden, "BestResponse", 0.1))
-    assert titles.steps_title(case, names) == (
+    assert titles.write_steps_title(case, names) == (
         "In none of these panels does BestResponse get above the strongest attack on scratch"
     )
 
@@ -139,7 +139,7 @@ def test_first_sentence_says_who_gains(golden: Evaluation, reached: float, said:
 
 
 def test_title_of_labels_states_what_weights_add(case: Case) -> None:
-    first, last = (float(number) for number in NUMBER.findall(titles.labels_title(case)))
+    first, last = (float(number) for number in NUMBER.findall(titles.write_labels_title(case)))
     gains = list(case.gains.values())
     assert (first, last) == pytest.approx((gains[0].mean, gains[-1].mean), abs=0.05)
 
@@ -148,17 +148,17 @@ def test_counts_pictures() -> None:
     dark, bright = np.zeros((2, 3, 3), np.uint8), np.ones((3, 3, 3), np.uint8)
     name = "cam_retrained_undesirable"
     pictures = {"A": {name: np.concatenate([dark, bright])}, "Plain": {name: np.ones((5, 3, 3))}}
-    assert grad_cam_title(pictures, BOTH, "5-9") == (
+    assert write_grad_cam_title(pictures, BOTH, "5-9") == (
         "Retrained for 5-9, A finds evidence in 3 of 5 images, the undefended model in 5"
     )
-    assert grad_cam_title(pictures, ALONE, "5-9").endswith("in 3 of 5 images")
-    assert grad_cam_title({}, BOTH, "5-9") == "Where the models look"
+    assert write_grad_cam_title(pictures, ALONE, "5-9").endswith("in 3 of 5 images")
+    assert write_grad_cam_title({}, BOTH, "5-9") == "Where the models look"
     audited = {"defended": pictures["A"]}
-    assert grad_cam_title(audited, Names("defended", "the model"), "5-9") == (
+    assert write_grad_cam_title(audited, Names("defended", "the model"), "5-9") == (
         "Retrained for 5-9, the model finds evidence in 3 of 5 images"
     )
     tiles = np.array([[[1.0]], [[-2.0]], [[0.001]]])
-    assert filters_title({"A": {"filters": tiles}}, ALONE) == (
+    assert write_filters_title({"A": {"filters": tiles}}, ALONE) == (
         "A uses 2 of 3 filters of the first layer"
     )
 
@@ -171,7 +171,7 @@ def test_separate_classes_explain_the_spread() -> None:
         "A": {"view": mixed, "view_labels": labels},
         "Plain": {"view": apart, "view_labels": labels},
     }
-    assert view_title(pictures, BOTH) == (
+    assert write_view_title(pictures, BOTH) == (
         "Undesirable classes explain 0 % of the spread in A, 100 % in the undefended model"
     )
 
@@ -179,7 +179,7 @@ def test_separate_classes_explain_the_spread() -> None:
 def test_counts_words_that_both_rely_on() -> None:
     name = "shares_retrained_undesirable"
     own, usual = np.array([[0.1, -0.9], [0.8, 0.1]]), np.array([[0.2, 0.7], [0.1, 0.6]])
-    said = words_title({"A": {name: own}, "Plain": {name: usual}}, BOTH)
+    said = write_words_title({"A": {name: own}, "Plain": {name: usual}}, BOTH)
     assert said == "Retrained, A rests on the undefended model's word in 1 of 2 texts"
 
 
@@ -209,7 +209,7 @@ def test_leaderboard_names_the_best_reliable_method(golden: Evaluation) -> None:
 def test_losses_are_in_nats_for_the_right_arms() -> None:
     run = by_hand.evaluation()
     good = next(one for one in find_cases(run) if one.method == "Good")
-    assert titles.losses_title(good) == (
+    assert titles.write_losses_title(good) == (
         "With all labels, attackers of Good end at 1.25 nats, those of scratch at 0.75"
     )
     figure = curves.against_steps(run, losses=True)

@@ -23,7 +23,7 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation, Record
 from rootbound.report.bars import draw_bars
 from rootbound.report.cases import find_cases
-from rootbound.report.doubts import time_doubts
+from rootbound.report.doubts import list_time_doubts
 from rootbound.report.gate import Judgement, in_a_sentence, judge
 from rootbound.report.headline import describe_run
 from rootbound.report.leaderboard.claims import Challenge
@@ -440,7 +440,7 @@ def test_counts_only_families_tried_on_the_model() -> None:
         if one.method == "Plain"
         for number in range(12)
     )
-    found = time_doubts(replace(run, records=run.records + more), "Good")
+    found = list_time_doubts(replace(run, records=run.records + more), "Good")
     assert found == ["The time was over after 4 of at least 12 families of attacks."]
 
 

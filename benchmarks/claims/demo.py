@@ -22,7 +22,7 @@ from rootbound.records import EXACT, PRACTICAL, Evaluation
 Row = tuple[str, str, str, bool]
 
 
-def rows(evaluation: Evaluation) -> Iterator[Row]:
+def list_rows(evaluation: Evaluation) -> Iterator[Row]:
     """Yield for each number what it is, its goal, its value, and whether the goal is reached."""
     plain = metrics.points(metrics.desirable(evaluation, "Plain"))
     assert plain is not None
@@ -47,7 +47,8 @@ def rows(evaluation: Evaluation) -> Iterator[Row]:
             assert gain is not None
             name = f"BestResponse: advantage, {family}, {labels or 'all'} labels, points"
             yield name, "<= +1", in_words(gain), gain.mean <= 1
-    ratio = seconds(evaluation, "BestResponse") / seconds(evaluation, "Plain")
+    seconds = {name: compute_median_seconds(evaluation, name) for name in ("BestResponse", "Plain")}
+    ratio = seconds["BestResponse"] / seconds["Plain"]
     yield "training time against Plain", "<= 2.5", f"{ratio:.2f}", ratio <= 2.5
 
 
@@ -56,7 +57,7 @@ def in_words(value: Estimate) -> str:
     return f"{value.mean:.2f} ({value.low:.2f} to {value.high:.2f})"
 
 
-def seconds(evaluation: Evaluation, method: str) -> float:
+def compute_median_seconds(evaluation: Evaluation, method: str) -> float:
     """Return the median training time over seeds."""
     return statistics.median(
         training.seconds for training in evaluation.trainings if training.method == method
@@ -66,7 +67,7 @@ def seconds(evaluation: Evaluation, method: str) -> float:
 def print_table(folder: str, wall: float | None) -> None:
     """Print the table; the demo's time is the given one, or that in the records."""
     evaluation = Evaluation.load(folder)
-    for name, goal, value, reached in rows(evaluation):
+    for name, goal, value, reached in list_rows(evaluation):
         print(f"{'ok ' if reached else 'NOT'} {name:58} {goal:9} {value}")
     spent = evaluation.context["seconds"] if wall is None else wall
     print(f"{'ok ' if spent <= 240 else 'NOT'} {'demo, seconds':58} {'<= 240':9} {spent:.0f}")

@@ -37,7 +37,7 @@ COMMON = {"best setting on the edge of its grid", "still rising at the end"}
 TELLING = (*NETWORK_FLAGS, *BEHAVIOUR_FLAGS, *ATTACK_FLAGS)
 
 
-def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -> Evaluation:
+def attack_fakes(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -> Evaluation:
     """Attack the fakes of one base network, which share the undefended arm and the scratch arm."""
     undefended = Plain().fit(base(names[0])(classes=5, shape=(1, 28, 28)), tasks)
     fakes = {name: FAKES[name](undefended, tasks) for name in names}
@@ -46,7 +46,7 @@ def attacked(names: list[str], folder: Path, suite: Suite, tasks: rb.TaskPair) -
     )
 
 
-def rows(name: str, evaluation: Evaluation) -> list[str]:
+def make_rows(name: str, evaluation: Evaluation) -> list[str]:
     """Return the rows of the table for one fake."""
     known = {flag.name for flag in TELLING} - COMMON
     raised = {
@@ -81,8 +81,8 @@ def main(folder: Path, suite: Suite, names: list[str]) -> None:
     print("|---|---|---|---|---|---|---|", flush=True)
     for together, members in groupby(names, key=base):
         own = list(members)
-        evaluation = attacked(own, folder / together.__name__, suite, tasks)
-        for line in (line for name in own for line in rows(name, evaluation)):
+        evaluation = attack_fakes(own, folder / together.__name__, suite, tasks)
+        for line in (line for name in own for line in make_rows(name, evaluation)):
             print(line, flush=True)
 
 

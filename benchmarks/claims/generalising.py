@@ -54,7 +54,7 @@ HARMLESS = replace(
 )
 
 
-def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
+def list_cases(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
     """Yield the cases: what the defender knows, in words, and the tasks."""
     digits = mnist()
     pair = digits.split(range(5), range(5, 10))
@@ -64,7 +64,10 @@ def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
     for count in (1000, 100):
         some, _ = known.per_class(count // 5, generator)
         yield f"{count:,} samples", replace(pair, known_undesirable=some)
-    yield "samples without labels", replace(pair, known_undesirable=clustered(known, generator))
+    yield (
+        "samples without labels",
+        replace(pair, known_undesirable=label_by_cluster(known, generator)),
+    )
     seen = digits.split(range(5), range(5, 8)).known_undesirable
     unseen = digits.split(range(5), (8, 9))
     yield "5-7, attacked with 8 and 9", replace(unseen, known_undesirable=seen)
@@ -74,7 +77,7 @@ def settings(fashion: Path) -> Iterator[tuple[str, TaskPair]]:
         yield "digits 5-9, attacked with clothes", replace(against_clothes, known_undesirable=known)
 
 
-def clustered(data: Data, generator: torch.Generator) -> Data:
+def label_by_cluster(data: Data, generator: torch.Generator) -> Data:
     """Return the samples, labelled by their cluster of pixels (k-means)."""
     pixels = data.batch(slice(None))[0].flatten(1)
     chosen = pixels[torch.randperm(len(pixels), generator=generator)[:CLUSTERS]]
@@ -82,7 +85,7 @@ def clustered(data: Data, generator: torch.Generator) -> Data:
     return replace(data, labels=torch.from_numpy(labels).long())
 
 
-def shown(value: Estimate | None, signed: bool = True) -> str:
+def format_estimate(value: Estimate | None, signed: bool = True) -> str:
     """Return a mean and its interval."""
     if value is None:
         return "–"
@@ -96,7 +99,7 @@ def main(options: argparse.Namespace) -> None:
     heads = ["the defender knows", "change", "exact last layer, %", "undefended", *columns]
     heads.append("harmless task, change")
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
-    for name, tasks in settings(options.fashion):
+    for name, tasks in list_cases(options.fashion):
         if options.only and name not in options.only:
             continue
         evaluation = compare(
@@ -111,11 +114,11 @@ def main(options: argparse.Namespace) -> None:
         standings = {standing.method: standing for standing in metrics.standings(evaluation)}
         plain, ours = standings["Plain"], standings["BestResponse"]
         gains = [
-            shown(metrics.advantage(evaluation, ours.method, labels))
+            format_estimate(metrics.advantage(evaluation, ours.method, labels))
             for labels in metrics.budgets(evaluation)
         ]
-        exact = [shown(standing.exact, signed=False) for standing in (ours, plain)]
-        cells = [name, shown(ours.change), *exact, *gains, shown(ours.benign)]
+        exact = [format_estimate(standing.exact, signed=False) for standing in (ours, plain)]
+        cells = [name, format_estimate(ours.change), *exact, *gains, format_estimate(ours.benign)]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

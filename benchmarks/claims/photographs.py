@@ -24,8 +24,8 @@ from statistics import fmean
 import torch
 
 from benchmarks.shared.frontier import Worth, draw_frontier
-from benchmarks.shared.photographs import CLASSES, CLOTHES, RANDOM, variants
-from benchmarks.shared.settings import ungrouped
+from benchmarks.shared.photographs import CLASSES, CLOTHES, RANDOM, list_variants
+from benchmarks.shared.settings import ungroup_settings
 from rootbound import metrics
 from rootbound.attacks import Budget
 from rootbound.core.memory import keep_freed_memory
@@ -44,7 +44,7 @@ LONGER = 10
 """How many times the steps the last run of the best settings has."""
 
 
-def suite(name: str, labels: list[str], steps: list[int]) -> Suite:
+def choose_suite(name: str, labels: list[str], steps: list[int]) -> Suite:
     """Return quick-1 with these budgets and a longer run at the end, or another suite as it is."""
     if name != "quick-1":
         return find_suite(name)
@@ -56,9 +56,9 @@ def suite(name: str, labels: list[str], steps: list[int]) -> Suite:
     return replace(chosen, name="quick-1 and a longer run", longer=LONGER)
 
 
-def entrants(options: argparse.Namespace) -> list[Method]:
+def list_methods(options: argparse.Namespace) -> list[Method]:
     """Return the methods to train: `Plain`, and those asked for."""
-    known = variants(options.epochs, options.fashion, options.side)
+    known = list_variants(options.epochs, options.fashion, options.side)
     chosen = [known[name] for name in dict.fromkeys(["Plain", *options.methods])]
     return [method for method in chosen if method is not None]
 
@@ -73,16 +73,25 @@ def print_table(evaluation: Evaluation) -> None:
     for method in metrics.methods(evaluation):
         desirable = metrics.desirable(evaluation, method)
         exact = metrics.attacked(evaluation, method, most_labels(evaluation), EXACT)
-        cells = [method, _mean(desirable), _mean(exact)]
+        cells = [method, _compute_mean(desirable), _compute_mean(exact)]
         for labels in budgets:
             attacked = metrics.attacked(evaluation, method, labels)
             gain = metrics.advantage(evaluation, method, labels)
-            longer, scratch = (lengthened(evaluation, name, labels) for name in (method, "scratch"))
-            cells += [_mean(attacked), _shown(gain), _mean(longer), _shown(paired(longer, scratch))]
+            longer, scratch = (
+                find_longer_accuracies(evaluation, name, labels) for name in (method, "scratch")
+            )
+            cells += [
+                _compute_mean(attacked),
+                _format_estimate(gain),
+                _compute_mean(longer),
+                _format_estimate(paired(longer, scratch)),
+            ]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def lengthened(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw, float]:
+def find_longer_accuracies(
+    evaluation: Evaluation, method: str, labels: int | None
+) -> dict[Draw, float]:
     """Return the accuracy that the longer run reached, for every draw."""
     return {
         (record.seed, record.attacker): record.accuracy
@@ -92,12 +101,12 @@ def lengthened(evaluation: Evaluation, method: str, labels: int | None) -> dict[
     }
 
 
-def worths(evaluation: Evaluation, epochs: int, side: int) -> list[Worth]:
+def list_worths(evaluation: Evaluation, epochs: int, side: int) -> list[Worth]:
     """Return what a frontier shows of each model."""
     controls = {"GenericFeatures": CLOTHES, "scratch": RANDOM}
     named = [
-        (ungrouped(Configuration.of(method)), name)
-        for name, method in variants(epochs, "", side).items()
+        (ungroup_settings(Configuration.of(method)), name)
+        for name, method in list_variants(epochs, "", side).items()
         if method is not None
     ]
     models = []
@@ -105,7 +114,7 @@ def worths(evaluation: Evaluation, epochs: int, side: int) -> list[Worth]:
         scored = training.desirable_accuracy is not None or training.method == "scratch"
         if training.seed or not scored:
             continue
-        method, settings = training.method, ungrouped(training.settings)
+        method, settings = training.method, ungroup_settings(training.settings)
         desirable, few, more = (
             100 * fmean(accuracies.values()) if accuracies else 0.0
             for accuracies in (
@@ -121,12 +130,12 @@ def worths(evaluation: Evaluation, epochs: int, side: int) -> list[Worth]:
     return models
 
 
-def _shown(value: Estimate | None) -> str:
+def _format_estimate(value: Estimate | None) -> str:
     cell = change(value, 1)
     return f"{cell.text} ({cell.note})" if cell.note else cell.text
 
 
-def _mean(accuracies: dict[Draw, float]) -> str:
+def _compute_mean(accuracies: dict[Draw, float]) -> str:
     return f"{100 * fmean(accuracies.values()):.1f}" if accuracies else "–"
 
 
@@ -141,10 +150,10 @@ def main(options: argparse.Namespace) -> None:
     shape = (3, options.side, options.side)
     tasks = fitted(load(options.data), shape).split(desirable, undesirable)
     evaluation = compare(
-        entrants(options),
+        list_methods(options),
         tasks,
         resnet_20(len(desirable), shape, width=options.width),
-        suite=suite(options.suite, options.labels, options.steps),
+        suite=choose_suite(options.suite, options.labels, options.steps),
         seeds=options.seeds,
         workers=Pool(options.workers, device=options.device),
         folder=options.out,
@@ -156,7 +165,7 @@ def show(evaluation: Evaluation, options: argparse.Namespace) -> None:
     """Print the table, and draw the frontier."""
     print_table(evaluation)
     if options.figure is not None:
-        draw_frontier(worths(evaluation, options.epochs, options.side), options.figure)
+        draw_frontier(list_worths(evaluation, options.epochs, options.side), options.figure)
 
 
 if __name__ == "__main__":

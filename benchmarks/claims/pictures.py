@@ -31,7 +31,7 @@ DIGIT = 3
 """Place of the image that is shown among the five of each task: a 3 and an 8."""
 
 
-def summary(evaluation: Evaluation, pictures: dict[str, dict[str, NDArray[Any]]]) -> Figure:
+def draw_summary(evaluation: Evaluation, pictures: dict[str, dict[str, NDArray[Any]]]) -> Figure:
     """Draw what attackers reach from each arm, and beside it where two models look."""
     figure = plt.figure(figsize=(10.2, 3.9), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=[3.1, 1.5], squeeze=False)[0]
@@ -115,7 +115,7 @@ def main() -> None:
             name: {part: np.asarray(value) for part, value in parts.items()}
             for name, parts in load_pictures(LOOKED_INTO).items()
         }
-        PICTURE.write_text(to_svg(summary(Evaluation.load(ATTACKED), pictures)))
+        PICTURE.write_text(to_svg(draw_summary(Evaluation.load(ATTACKED), pictures)))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.claims.candidates import CANDIDATES
-from benchmarks.shared.held_out import held_out
+from benchmarks.shared.held_out import hold_out
 from benchmarks.shared.kept_rows import KeptRows
-from benchmarks.shared.settings import settings_text
+from benchmarks.shared.settings import write_settings
 from rootbound.attacks import Budget, ExactLastLayer, FineTune, Reading
 from rootbound.core.memory import keep_freed_memory
 from rootbound.datasets import Dataset, mnist
@@ -84,22 +84,22 @@ TRIALS = KeptRows(
 )
 
 
-def end_held_out() -> Dataset:
+def hold_out_end() -> Dataset:
     """Return MNIST with the end of its training set in the test set's place."""
     full = mnist()
     indices = torch.arange(len(full.train))
-    return held_out(full, indices[:-10_000], indices[-10_000:])
+    return hold_out(full, indices[:-10_000], indices[-10_000:])
 
 
 def run_trial(method: Method) -> Trial:
     """Train once, and attack with three draws of labels."""
     keep_freed_memory()
     torch.set_num_threads(1)
-    tasks = end_held_out().split(range(5), range(5, 10))
+    tasks = hold_out_end().split(range(5), range(5, 10))
     try:
         model = method.fit(shallow_cnn(5), tasks)
     except TrainingDiverged as error:
-        return Trial(settings_text(method), error=str(error))
+        return Trial(write_settings(method), error=str(error))
     best: dict[int | None, list[float]] = {10: [], 100: []}
     exact: list[float] = []
     for draw in range(3):
@@ -116,18 +116,20 @@ def run_trial(method: Method) -> Trial:
         ]
     few, more, last = map(statistics.fmean, (best[10], best[100], exact))
     desirable = 100 * accuracy(model, tasks.desirable.test)
-    return Trial(settings_text(method), desirable, last, few, more)
+    return Trial(write_settings(method), desirable, last, few, more)
 
 
-def saved_trials() -> dict[str, Trial]:
+def load_trials() -> dict[str, Trial]:
     """Return the trials made so far, by method and settings."""
     return {trial.method: trial for trial in TRIALS.rows()}
 
 
-def varied(candidates: list[Method]) -> list[str]:
+def find_varied_settings(candidates: list[Method]) -> list[str]:
     """Return, for each candidate, the settings in which they differ."""
     names = [field.name for field in fields(candidates[0])]
-    values = {name: [shown(getattr(method, name)) for method in candidates] for name in names}
+    values = {
+        name: [format_setting(getattr(method, name)) for method in candidates] for name in names
+    }
     differing = [name for name in names if len(set(values[name])) > 1]
     return [
         ", ".join(f"{name}={values[name][number]}" for name in differing)
@@ -135,12 +137,12 @@ def varied(candidates: list[Method]) -> list[str]:
     ]
 
 
-def shown(value: object) -> str:
+def format_setting(value: object) -> str:
     """Return a setting in short; of a recipe only the learning rate, which the search varies."""
     return f"{value.learning_rate:g}" if isinstance(value, Recipe) else repr(value)
 
 
-def lines(name: str, trials: list[Trial], reference: float) -> list[str]:
+def format_table(name: str, trials: list[Trial], reference: float) -> list[str]:
     """Return a method's table, the chosen setting in bold."""
     eligible = [trial for trial in trials if trial.desirable >= reference - ALLOWED]
     best = min(
@@ -151,7 +153,7 @@ def lines(name: str, trials: list[Trial], reference: float) -> list[str]:
         "| settings | desirable | exact, 100 labels | strongest, 10 | strongest, 100 |",
         "|---|---|---|---|---|",
     ]
-    for trial, settings in zip(trials, varied(CANDIDATES[name]), strict=True):
+    for trial, settings in zip(trials, find_varied_settings(CANDIDATES[name]), strict=True):
         cells = [f"{value:.1f}" for value in (trial.desirable, trial.exact, trial.few, trial.more)]
         mark = "**" if trial is best else ""
         rows.append(f"| {mark}{settings}{mark} | {' | '.join(cells)} |")
@@ -160,16 +162,16 @@ def lines(name: str, trials: list[Trial], reference: float) -> list[str]:
 
 def main(names: list[str]) -> None:
     """Make the trials that are missing, and print a table for each method."""
-    done = saved_trials()
+    done = load_trials()
     wanted = [Plain(), *(method for name in names for method in CANDIDATES[name])]
-    missing = [method for method in wanted if settings_text(method) not in done]
+    missing = [method for method in wanted if write_settings(method) not in done]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         for trial in pool.imap_unordered(run_trial, missing):
             TRIALS.add(trial)
-    done = saved_trials()
+    done = load_trials()
     for name in names:
-        trials = [done[settings_text(method)] for method in CANDIDATES[name]]
-        print("\n".join(lines(name, trials, done[settings_text(Plain())].desirable)), "\n")
+        trials = [done[write_settings(method)] for method in CANDIDATES[name]]
+        print("\n".join(format_table(name, trials, done[write_settings(Plain())].desirable)), "\n")
 
 
 if __name__ == "__main__":

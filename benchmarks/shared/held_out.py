@@ -7,7 +7,7 @@ from torch import Tensor
 from rootbound.datasets import Dataset
 
 
-def held_out(full: Dataset, learned: Tensor, judged: Tensor) -> Dataset:
+def hold_out(full: Dataset, learned: Tensor, judged: Tensor) -> Dataset:
     """Return the data set with some of its training samples, and others as its test samples.
 
     Args:

@@ -33,7 +33,7 @@ def root(inputs: Tensor) -> Tensor:
     return found
 
 
-def inner_products(rows: Tensor) -> Tensor:
+def compute_inner_products(rows: Tensor) -> Tensor:
     """Return `A A'` of A `(n, m)` in float64, at half the cost, because it is symmetric."""
     # The transpose of A is in Fortran's order, so no copy is needed.
     upper = dsyrk(1.0, rows.contiguous().cpu().numpy().T, trans=True)
@@ -64,12 +64,12 @@ class LinearHessian:
     @cached_property
     def gram(self) -> Tensor:
         """`BB' (k, k)`."""
-        return inner_products(self.seen)
+        return compute_inner_products(self.seen)
 
     @cached_property
     def hessian(self) -> Tensor:
         """`H = B'B`, `(D, D)`."""
-        return inner_products(self.seen.T)
+        return compute_inner_products(self.seen.T)
 
     @cached_property
     def largest(self) -> tuple[float, Tensor]:

@@ -17,7 +17,7 @@ CLASSES = {
 RANDOM, CLOTHES = "random weights", "features of clothes"
 
 
-def published(epochs: int, augmentation: Augmentation) -> dict[str, Method]:
+def list_published(epochs: int, augmentation: Augmentation) -> dict[str, Method]:
     """Return every method by name, at its own peak rate, for so many passes over the images."""
     methods = [kind() for kind in METHODS.values()]
     return {
@@ -28,7 +28,7 @@ def published(epochs: int, augmentation: Augmentation) -> dict[str, Method]:
     }
 
 
-def variants(epochs: int, fashion: str, side: int = 32) -> dict[str, Method | None]:
+def list_variants(epochs: int, fashion: str, side: int = 32) -> dict[str, Method | None]:
     """Return the methods to train, by name; None stands for weights that stay random.
 
     Args:
@@ -40,7 +40,7 @@ def variants(epochs: int, fashion: str, side: int = 32) -> dict[str, Method | No
     recipe = Recipe(epochs, learning_rate=1e-2, augmentation=augmentation)
     ours = BestResponse(recipe)
     return {
-        **published(epochs, augmentation),
+        **list_published(epochs, augmentation),
         "Plain": Plain(recipe),
         RANDOM: None,
         CLOTHES: GenericFeatures(replace(recipe, epochs=3), fashion),

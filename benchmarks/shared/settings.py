@@ -26,12 +26,12 @@ def vary(method: BestResponse, **changes: Any) -> BestResponse:
     )
 
 
-def settings_text(method: Method | None) -> str:
+def write_settings(method: Method | None) -> str:
     """Return a method's class and settings as text; `None` where weights stay random."""
     return "None" if method is None else str(Configuration.of(method))
 
 
-def ungrouped(configuration: Configuration | str) -> dict[str, Any]:
+def ungroup_settings(configuration: Configuration | str) -> dict[str, Any]:
     """Return settings by name without the groups of `BestResponse`, which older records lack."""
     if isinstance(configuration, str):
         return {"": configuration}

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from benchmarks.shared.held_out import held_out
+from benchmarks.shared.held_out import hold_out
 from benchmarks.shared.photographs import CLASSES
-from benchmarks.shared.settings import settings_text
+from benchmarks.shared.settings import write_settings
 from benchmarks.shared.ways import list_ways
 from rootbound.attacks import (
     Attack,
@@ -109,7 +109,7 @@ class Setting:
         seconds = time.perf_counter() - started
         kept = None if method is None else 100 * accuracy(model, tasks.desirable.test)
         return Row(
-            way, settings_text(method), self.classes, self.norms, self.epochs, seed, seconds, kept,
+            way, write_settings(method), self.classes, self.norms, self.epochs, seed, seconds, kept,
             attack(model, tasks, seed, ATTACKS, anew=method is None),
         )  # fmt: skip
 
@@ -151,4 +151,4 @@ def load_tasks(data: str, classes: str) -> TaskPair:
     full = fitted(load(data), (3, SIDE, SIDE))
     order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(0))
     judged, learned = order[: len(order) // SHARE], order[len(order) // SHARE :]
-    return held_out(full, learned, judged).split(*CLASSES[classes])
+    return hold_out(full, learned, judged).split(*CLASSES[classes])

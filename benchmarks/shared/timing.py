@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 
 
-def seconds(
+def measure_seconds(
     run: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
 ) -> list[float]:
     """Return the seconds of repeated runs, after a first one that does not count.

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.shared.floors import Rotations, ShuffledLabels, TwoViews
-from benchmarks.shared.photographs import published
+from benchmarks.shared.photographs import list_published
 from benchmarks.shared.settings import vary
 from rootbound.core.fields import PositiveFloat, PositiveInt
 from rootbound.data import Augmentation, Batch, TaskPair
@@ -173,7 +173,7 @@ def list_ways(epochs: int) -> dict[str, Method]:
     half = replace(ours, recipe=replace(recipe, epochs=max(1, round(epochs / 2))))
     half_in_fourths = replace(half, undesirable_every=4)
     return {
-        **published(epochs, augmentation),
+        **list_published(epochs, augmentation),
         "Plain": plain,
         "BestResponse": ours,
         "BestResponse for 1.5 points": replace(ours, max_desirable_drop=1.5),

@@ -23,7 +23,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import rootbound as rb
-from benchmarks.shared.timing import seconds
+from benchmarks.shared.timing import measure_seconds
 from rootbound.attacks import Attacker, LastLayer
 from rootbound.core.devices import find_device, make_generator, on
 from rootbound.data import Data, TaskPair
@@ -34,12 +34,12 @@ from rootbound.training import Recipe
 REPEATS, TRIALS, STEPS, BATCH = 5, 64, 200, 128
 
 
-def typical(run: Callable[[], object], repeats: int = REPEATS) -> float:
+def measure_typical(run: Callable[[], object], repeats: int = REPEATS) -> float:
     """Return the median seconds."""
-    return statistics.median(seconds(run, repeats))
+    return statistics.median(measure_seconds(run, repeats))
 
 
-def peaks() -> dict[str, float]:
+def measure_peaks() -> dict[str, float]:
     """Print and return operations and bytes a second, measured."""
     side, rates = 8192 if torch.get_default_device().type != "cpu" else 1024, {}
     for name, dtype, precision in (
@@ -49,16 +49,16 @@ def peaks() -> dict[str, float]:
     ):
         torch.set_float32_matmul_precision(precision)
         left, right = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
-        rates[name] = 2 * side**3 / typical(lambda a=left, b=right: a @ b)  # type: ignore[misc]
+        rates[name] = 2 * side**3 / measure_typical(lambda a=left, b=right: a @ b)  # type: ignore[misc]
         print(f"| product in {name} | {rates[name] / 1e12:.3g} TFLOP/s |", flush=True)
     torch.set_float32_matmul_precision("highest")
     source, target = torch.randn(1 << 28), torch.empty(1 << 28)
-    rates["copy"] = 2 * source.nbytes / typical(lambda: target.copy_(source))
+    rates["copy"] = 2 * source.nbytes / measure_typical(lambda: target.copy_(source))
     print(f"| copy | {rates['copy'] / 1e12:.3g} TB/s |\n", flush=True)
     return rates
 
 
-def heads(peak: float) -> None:
+def time_heads(peak: float) -> None:
     """Print how long 64 last layers take, stacked and one by one."""
     features = Data(torch.randn(10_000, 512), torch.arange(10_000) % 10)
     rest = Classifier(nn.Sequential(), nn.Linear(512, 10))
@@ -69,7 +69,8 @@ def heads(peak: float) -> None:
         for _ in LastLayer.transfer_together(chosen, rest, attacker):
             pass
 
-    stacked, single = typical(lambda: train(trials)), typical(lambda: train(trials[:1]))
+    stacked = measure_typical(lambda: train(trials))
+    single = measure_typical(lambda: train(trials[:1]))
     flops = TRIALS * STEPS * 2 * 2 * trials[0].batch_size * 513 * 10
     print(
         f"| {TRIALS} last layers | {1e3 * single * TRIALS:.3g} | {1e3 * stacked:.3g} "
@@ -78,7 +79,7 @@ def heads(peak: float) -> None:
     )
 
 
-def networks(name: str, shape: tuple[int, int, int], count: int, peak: float) -> None:
+def time_networks(name: str, shape: tuple[int, int, int], count: int, peak: float) -> None:
     """Print how long a step of several networks takes, stacked and one by one."""
     device = torch.get_default_device()
     models = [rb.models.build(name, 5, shape, seed=seed).to(device) for seed in range(count)]
@@ -113,7 +114,7 @@ def networks(name: str, shape: tuple[int, int, int], count: int, peak: float) ->
     with FlopCounterMode(display=False) as counter:
         alone()
     flops = count * counter.get_total_flops()
-    stacked, single = typical(together), count * typical(alone)
+    stacked, single = measure_typical(together), count * measure_typical(alone)
     print(
         f"| {count} `{name}` | {1e3 * single:.3g} | {1e3 * stacked:.3g} | {single / stacked:.3g} "
         f"| {100 * flops / stacked / peak:.2g} % |",
@@ -121,12 +122,12 @@ def networks(name: str, shape: tuple[int, int, int], count: int, peak: float) ->
     )
 
 
-def trainings(tasks: TaskPair) -> None:
+def time_trainings(tasks: TaskPair) -> None:
     """Print how long an epoch takes."""
     for name in ("shallow_cnn", "resnet_20"):
         model = rb.models.build(name, 5, tasks.desirable.train.shape).to(torch.get_default_device())
         for method in (Plain(Recipe(1)), BestResponse(Recipe(1))):
-            took = typical(lambda m=method, start=model: m.fit(start, tasks), 1)  # type: ignore[misc]
+            took = measure_typical(lambda m=method, start=model: m.fit(start, tasks), 1)  # type: ignore[misc]
             print(f"| {type(method).__name__}, `{name}`, an epoch | {took:.3g} s |", flush=True)
 
 
@@ -136,16 +137,16 @@ def main(device: str) -> None:
     tasks = rb.datasets.mnist().split(range(5), range(5, 10))
     with on(target := find_device(device)):
         print(f"{device}, torch {torch.__version__}\n\n| | |\n|---|---:|")
-        measured = peaks()
+        measured = measure_peaks()
         print("| stacked | one by one, ms | stacked, ms | times as fast | of the peak |")
         print("|---|---:|---:|---:|---:|")
-        heads(peak := measured["float32"])
+        time_heads(peak := measured["float32"])
         for count in (4, 16, 64):
-            networks("shallow_cnn", (1, 28, 28), count, peak)
+            time_networks("shallow_cnn", (1, 28, 28), count, peak)
         for count in (4, 16):
-            networks("resnet_20", (3, 32, 32), count, peak)
+            time_networks("resnet_20", (3, 32, 32), count, peak)
         print("\n| | |\n|---|---:|")
-        trainings(tasks.to(target))
+        time_trainings(tasks.to(target))
 
 
 if __name__ == "__main__":

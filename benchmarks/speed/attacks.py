@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 import rootbound as rb
-from benchmarks.shared.timing import seconds
+from benchmarks.shared.timing import measure_seconds
 from rootbound.attacks import Attacker, Budget, ExactLastLayer, FineTune, LastLayer
 from rootbound.attacks.probes.exact_last_layer import LinearHeads
 from rootbound.core.memory import keep_freed_memory
@@ -47,7 +47,7 @@ def show(name: str, ratio: float, goal: str, fast: Sequence[float], slow: Sequen
     print(f"| {name} | {goal} | {ratio:.3g} | {' against '.join(sides)} |", flush=True)
 
 
-def last_layer(model: Classifier, train: Data) -> None:
+def time_last_layer(model: Classifier, train: Data) -> None:
     """The stacked heads against the two loops that people usually write."""
     features = Data(predict(model.backbone, train).clone(), train.labels)
     fresh = model.with_head(5, seed=0)
@@ -76,34 +76,34 @@ def last_layer(model: Classifier, train: Data) -> None:
 
         return run
 
-    fast = seconds(stacked, REPEATS)
+    fast = measure_seconds(stacked, REPEATS)
     scale = EPOCHS * TRIALS / 2
     for name, goal, through in (
         ("64 last layers, 50 epochs: loop with the backbone at every step", ">= 300", True),
         ("the same: loop over heads on cached features", ">= 10", False),
     ):
-        slow = [scale * spent for spent in seconds(one_epoch(through), REPEATS)]
+        slow = [scale * spent for spent in measure_seconds(one_epoch(through), REPEATS)]
         show(name, statistics.median(slow) / statistics.median(fast), goal, fast, slow)
-    share(fast, steps)
+    measure_share(fast, steps)
 
 
-def share(fast: Sequence[float], steps: int) -> None:
+def measure_share(fast: Sequence[float], steps: int) -> None:
     """The stacked heads against the rate of a big matrix product."""
-    rate = product_rate()
+    rate = measure_product_rate()
     work = 4 * BATCH * 129 * 5 * TRIALS * steps
     reached = work / statistics.median(fast) / rate
     name = f"the same: share of the matrix-product rate ({rate / 1e9:.0f} GFLOP/s on one core)"
     show(name, reached, ">= 0.4", fast, [])
 
 
-def product_rate() -> float:
+def measure_product_rate() -> float:
     """Return the operations a second of a big matrix product."""
     left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    product = seconds(lambda: [left @ right for _ in range(20)], REPEATS)
+    product = measure_seconds(lambda: [left @ right for _ in range(20)], REPEATS)
     return 20 * 2 * 1024**3 / statistics.median(product)
 
 
-def exact(model: Classifier, train: Data) -> None:
+def time_exact(model: Classifier, train: Data) -> None:
     """The exact last layer against scikit-learn, to the same optimum."""
     features = predict(model.backbone, train).clone()
     # Dead features have no unit variance, which the reference cannot do without.
@@ -133,14 +133,14 @@ def exact(model: Classifier, train: Data) -> None:
         loss = functional.cross_entropy(inputs @ weights.T, labels)
         objectives["theirs"] = float(loss + penalty / 2 * weights.square().sum())
 
-    fast, slow = seconds(ours, REPEATS), seconds(theirs, REPEATS)
+    fast, slow = measure_seconds(ours, REPEATS), measure_seconds(theirs, REPEATS)
     gap = abs(objectives["ours"] - objectives["theirs"])
     size = f"{len(data):,} x {data.shape[0]}"
     name = f"exact last layer, {size}: scikit-learn (objectives differ by {gap:.1e})"
     show(name, statistics.median(slow) / statistics.median(fast), ">= 3", fast, slow)
 
 
-def pool(model: Classifier, tasks: rb.TaskPair) -> None:
+def time_pool(model: Classifier, tasks: rb.TaskPair) -> None:
     """Fine-tuning trials in two processes against one after another, starting up included."""
     rates = (3e-4, 1e-3, 3e-3, 1e-2)
     trials = tuple(
@@ -152,7 +152,7 @@ def pool(model: Classifier, tasks: rb.TaskPair) -> None:
     def run(workers: int) -> Callable[[], object]:
         return lambda: evaluate(model, tasks, suite=suite, seeds=1, workers=workers)
 
-    fast, slow = seconds(run(2), 2), seconds(run(1), 2)
+    fast, slow = measure_seconds(run(2), 2), measure_seconds(run(1), 2)
     ratio = statistics.median(slow) / statistics.median(fast)
     show(
         "32 fine-tuning trials in two processes, from cold: one after another",
@@ -163,10 +163,10 @@ def pool(model: Classifier, tasks: rb.TaskPair) -> None:
     )
 
 
-def audit(model: Classifier, undefended: Classifier, tasks: rb.TaskPair) -> None:
+def time_audit(model: Classifier, undefended: Classifier, tasks: rb.TaskPair) -> None:
     """The quick suite on one model with all arms, as a command would; its share of both cores."""
     torch.set_num_threads(2)
-    rate = product_rate()
+    rate = measure_product_rate()
     torch.set_num_threads(1)
     started = time.perf_counter()
     found = evaluate(model, tasks, undefended=undefended, suite="quick-2", seeds=1, workers=2)
@@ -186,10 +186,10 @@ if __name__ == "__main__":
     plain = Plain(Recipe(epochs=2)).fit(rb.models.shallow_cnn(classes=5), digits)
     every = rb.datasets.mnist().split(range(5), range(5, 10), share_undesirable=True)
     rows: dict[str, Callable[[], None]] = {
-        "last-layer": lambda: last_layer(plain, digits.undesirable.train),
-        "exact": lambda: exact(plain, every.undesirable.train),
-        "pool": lambda: pool(plain, digits),
-        "audit": lambda: audit(plain, plain, digits),
+        "last-layer": lambda: time_last_layer(plain, digits.undesirable.train),
+        "exact": lambda: time_exact(plain, every.undesirable.train),
+        "pool": lambda: time_pool(plain, digits),
+        "audit": lambda: time_audit(plain, plain, digits),
     }
     for name in sys.argv[1:] or rows:
         rows[name]()

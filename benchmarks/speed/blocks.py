@@ -34,7 +34,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-def step(network: nn.Module, samples: Tensor) -> float:
+def time_step(network: nn.Module, samples: Tensor) -> float:
     """Return the seconds of a forward and a backward pass in training."""
     started = time.perf_counter()
     network.train()(samples).sum().backward()
@@ -50,8 +50,8 @@ def main() -> None:
         started = time.perf_counter()
         model = Classifier.wrap(network, example=samples[:1])
         found = time.perf_counter() - started
-        step(network, samples), step(model, samples)
-        ratios = [step(model, samples) / step(network, samples) for _ in range(PAIRS)]
+        time_step(network, samples), time_step(model, samples)
+        ratios = [time_step(model, samples) / time_step(network, samples) for _ in range(PAIRS)]
         low, median, high = statistics.quantiles(ratios, n=4)
         print(
             f"| {name} | {len(model.blocks)} | {found:.2f} | {median:.3f} [{low:.3f}-{high:.3f}] |"

@@ -20,18 +20,18 @@ from torch import Tensor
 
 import rootbound as rb
 from benchmarks.shared.linear_hessian import LinearHessian, root
-from benchmarks.shared.timing import seconds
+from benchmarks.shared.timing import measure_seconds
 
 REPEATS, BATCH, WIDTH, RIDGE, WEIGHT = 5, 64, 784, 1e-3, 1e6
 
 
-def closed_form(roots: Sequence[Tensor], theta: Tensor) -> Tensor:
+def step_in_closed_form(roots: Sequence[Tensor], theta: Tensor) -> Tensor:
     """One step of both: the Hessians of all data, their extremes, no inverse."""
     primary, harmful = (LinearHessian(factor, theta) for factor in roots)
     return primary.step(primary.well_direction() + WEIGHT * harmful.ill_direction())
 
 
-def by_autograd(batches: Sequence[Tensor], theta: Tensor) -> Tensor:
+def step_by_autograd(batches: Sequence[Tensor], theta: Tensor) -> Tensor:
     """The usual way: a batch's Gram matrices, autograd through eigenvalues, then two solves."""
     theta = theta.clone().requires_grad_(True)
     identity = torch.eye(WIDTH, dtype=theta.dtype)
@@ -60,8 +60,8 @@ def main() -> None:
     noise = torch.randn(WIDTH, WIDTH, generator=torch.Generator().manual_seed(0))
     theta = torch.eye(WIDTH, dtype=torch.float64) + 0.01 * noise.double()
     batches = [digit[:BATCH] for digit in images]
-    fast = seconds(lambda: closed_form(roots, theta), REPEATS, time.process_time)
-    slow = seconds(lambda: by_autograd(batches, theta), REPEATS, time.process_time)
+    fast = measure_seconds(lambda: step_in_closed_form(roots, theta), REPEATS, time.process_time)
+    slow = measure_seconds(lambda: step_by_autograd(batches, theta), REPEATS, time.process_time)
     ratio = statistics.median(slow) / statistics.median(fast)
     sides = " against ".join(
         f"{statistics.median(times):.3f} s [{min(times):.3f}-{max(times):.3f}]"

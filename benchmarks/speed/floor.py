@@ -19,17 +19,17 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 import rootbound as rb
-from benchmarks.shared.timing import seconds
+from benchmarks.shared.timing import measure_seconds
 
 BATCH, REPEATS = 128, 7
 
 
-def typical(run: Callable[[], object]) -> float:
+def measure_typical(run: Callable[[], object]) -> float:
     """Return the median processor seconds."""
-    return statistics.median(seconds(run, REPEATS, time.process_time))
+    return statistics.median(measure_seconds(run, REPEATS, time.process_time))
 
 
-def activations(model: nn.Module, inputs: Tensor) -> int:
+def count_activation_bytes(model: nn.Module, inputs: Tensor) -> int:
     """Return how many bytes the layers' outputs take."""
     sizes: list[int] = []
     layers = [part for part in model.modules() if not list(part.children())]
@@ -46,9 +46,9 @@ def main() -> None:
     """Print a row for each network."""
     torch.set_num_threads(1)
     left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    rate = 2 * 1024**3 / typical(lambda: left @ right)
+    rate = 2 * 1024**3 / measure_typical(lambda: left @ right)
     source, target = torch.randn(1 << 25), torch.empty(1 << 25)
-    bandwidth = 2 * source.nbytes / typical(lambda: target.copy_(source))
+    bandwidth = 2 * source.nbytes / measure_typical(lambda: target.copy_(source))
     print(f"{rate / 1e9:.0f} GFLOP/s, {bandwidth / 1e9:.0f} GB/s on one core\n")
     print("| network | GFLOP | ms | floor by operations, ms | floor by memory, ms |")
     print("|---|---:|---:|---:|---:|")
@@ -61,10 +61,10 @@ def main() -> None:
 
         with FlopCounterMode(display=False) as counter:
             step()
-        flops, touched = counter.get_total_flops(), 4 * activations(model, inputs)
+        flops, touched = counter.get_total_flops(), 4 * count_activation_bytes(model, inputs)
         print(
-            f"| {name} | {flops / 1e9:.3g} | {1e3 * typical(step):.3g} | {1e3 * flops / rate:.3g} "
-            f"| {1e3 * touched / bandwidth:.3g} |"
+            f"| {name} | {flops / 1e9:.3g} | {1e3 * measure_typical(step):.3g} "
+            f"| {1e3 * flops / rate:.3g} | {1e3 * touched / bandwidth:.3g} |"
         )
 
 

@@ -19,20 +19,20 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from benchmarks.shared.timing import seconds
+from benchmarks.shared.timing import measure_seconds
 from rootbound.core.memory import keep_freed_memory
 from rootbound.methods.shared.maximum_mean_discrepancy import maximum_mean_discrepancy
 
 REPEATS, SAMPLES, WIDTHS = 5, 32, (2048, 32768)
 
 
-def of_a_call(run: Callable[[], object], calls: int) -> list[float]:
+def measure_call(run: Callable[[], object], calls: int) -> list[float]:
     """Return the processor seconds of a call in repeated series."""
-    series = seconds(lambda: [run() for _ in range(calls)], REPEATS, time.process_time)
+    series = measure_seconds(lambda: [run() for _ in range(calls)], REPEATS, time.process_time)
     return [whole / calls for whole in series]
 
 
-def by_broadcast(first: Tensor, second: Tensor) -> Tensor:
+def compute_by_broadcast(first: Tensor, second: Tensor) -> Tensor:
     """The usual way: all differences at once, an N x N x D tensor, and five exponentials."""
     samples = torch.cat([first, second])
     count, half = len(samples), len(first)
@@ -44,7 +44,7 @@ def by_broadcast(first: Tensor, second: Tensor) -> Tensor:
     return (within - kernels[:half, half:] - kernels[half:, :half]).mean()
 
 
-def graph_size(form: Callable[[Tensor, Tensor], Tensor], width: int) -> float:
+def measure_graph(form: Callable[[Tensor, Tensor], Tensor], width: int) -> float:
     """Return the MiB that a form's graph keeps; what several nodes share counts once."""
     storages: dict[int, int] = {}
 
@@ -87,11 +87,11 @@ def main() -> None:
     print("|---:|---:|---:|---:|---:|---:|---:|")
     with threadpool_limits(1):
         for width in WIDTHS:
-            forms = (maximum_mean_discrepancy, by_broadcast)
+            forms = (maximum_mean_discrepancy, compute_by_broadcast)
             gram, broadcast = (backward(form, width) for form in forms)
-            small, large = (graph_size(form, width) for form in forms)
+            small, large = (measure_graph(form, width) for form in forms)
             difference = float((gram() - broadcast()).abs().max() / broadcast().abs().max())
-            fast, slow = of_a_call(gram, 20), of_a_call(broadcast, 1)
+            fast, slow = measure_call(gram, 20), measure_call(broadcast, 1)
             ratio = statistics.median(slow) / statistics.median(fast)
             sides = (
                 f"{statistics.median(side) * 1e3:.3g} [{min(side) * 1e3:.3g}-{max(side) * 1e3:.3g}]"

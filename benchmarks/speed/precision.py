@@ -37,7 +37,7 @@ WAYS = (
 )  # fmt: skip
 
 
-def stepper(
+def make_stepper(
     model: rb.Classifier, way: str, while_open: contextlib.ExitStack
 ) -> Callable[[Tensor, Tensor], None]:
     """Return a function that takes one training step, for as long as the stack is open."""
@@ -60,7 +60,7 @@ def stepper(
     return step
 
 
-def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
+def measure_speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
     """Return milliseconds a step of every way, a number for each round."""
     inputs, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % 5
     device = inputs.device
@@ -70,7 +70,7 @@ def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
         steps = {}
         for way in WAYS:
             model = rb.models.build(name, 5, shape).to(device).train()
-            steps[way] = stepper(model, way, while_open)
+            steps[way] = make_stepper(model, way, while_open)
             steps[way](inputs, labels)
             steps[way](inputs, labels)
         for _ in range(ROUNDS):
@@ -84,13 +84,13 @@ def speeds(name: str, shape: tuple[int, int, int]) -> dict[str, list[float]]:
     return milliseconds
 
 
-def accuracies(name: str, way: str, task: rb.Task, seeds: int = 3) -> list[float]:
+def measure_accuracies(name: str, way: str, task: rb.Task, seeds: int = 3) -> list[float]:
     """Return the desirable test accuracy in percent after a short training, for each seed."""
     percents = []
     for seed in range(seeds):
         model = rb.models.build(name, 5, task.train.shape, seed=seed).to(task.train.labels.device)
         with contextlib.ExitStack() as while_open:
-            step, generator = stepper(model.train(), way, while_open), make_generator(seed)
+            step, generator = make_stepper(model.train(), way, while_open), make_generator(seed)
             for inputs, labels in task.train.batches(BATCH, LENGTHS[name], generator):
                 step(inputs, labels)
         percents.append(100 * accuracy(model, task.test.subset(1000)))
@@ -108,16 +108,16 @@ def main(device: str) -> None:
         print("| network | way | ms a step | times as fast | accuracy, % |")
         print("|---|---|---:|---:|---|")
         for network, size in (("shallow_cnn", (1, 28, 28)), ("resnet_20", (3, 32, 32))):
-            table(network, size, task)
+            print_table(network, size, task)
 
 
-def table(network: str, size: tuple[int, int, int], task: rb.Task) -> None:
+def print_table(network: str, size: tuple[int, int, int], task: rb.Task) -> None:
     """Print the rows of one network."""
-    rounds = speeds(network, size)
+    rounds = measure_speeds(network, size)
     for way, times in rounds.items():
         ratios = [a / b for a, b in zip(rounds["float32"], times, strict=True)]
         reached = (
-            ", ".join(f"{percent:.1f}" for percent in accuracies(network, way, task))
+            ", ".join(f"{percent:.1f}" for percent in measure_accuracies(network, way, task))
             if way in ("float32", "bfloat16, channels_last")
             else ""
         )

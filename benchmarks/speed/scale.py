@@ -118,7 +118,7 @@ def show(what: str, goal: str, slow: list[float], fast: list[float]) -> None:
     )
 
 
-def turns(
+def take_turns(
     first: Callable[[], float], second: Callable[[], float], pairs: int = PAIRS
 ) -> tuple[list[float], list[float]]:
     """Return what two sides measure that take turns, after one turn that does not count."""
@@ -127,7 +127,7 @@ def turns(
     return [a for a, _ in measured], [b for _, b in measured]
 
 
-def wall(run: Callable[[], object]) -> Callable[[], float]:
+def measure_wall(run: Callable[[], object]) -> Callable[[], float]:
     """Return a function that runs and says how many seconds it took."""
 
     def measured() -> float:
@@ -138,7 +138,7 @@ def wall(run: Callable[[], object]) -> Callable[[], float]:
     return measured
 
 
-def command(*arguments: str) -> Callable[[], float]:
+def measure_command(*arguments: str) -> Callable[[], float]:
     """Return a function that runs a program and says how much processor time it took."""
 
     def measured() -> float:
@@ -150,32 +150,34 @@ def command(*arguments: str) -> Callable[[], float]:
     return measured
 
 
-def imports() -> None:
+def compare_imports() -> None:
     """Import of the package, and of what compares, against torch's (processor seconds)."""
     for what in ("rootbound", "rootbound; rootbound.compare"):
-        sides = turns(command("-c", f"import {what}"), command("-c", "import torch"))
+        sides = take_turns(
+            measure_command("-c", f"import {what}"), measure_command("-c", "import torch")
+        )
         show(f"`import {what}`: `import torch`", "<= 1.3", *sides)
 
 
-def overview() -> None:
+def compare_help() -> None:
     """Help of the command line against an interpreter that does nothing (processor seconds)."""
-    sides = turns(command("-m", "rootbound", "--help"), command("-c", "pass"))
+    sides = take_turns(measure_command("-m", "rootbound", "--help"), measure_command("-c", "pass"))
     show("`rootbound --help`: `python -c pass`", "<= 0.3 s", *sides)
 
 
-def resumed() -> None:
+def compare_resumed() -> None:
     """The command for a finished run against `import torch` (processor seconds)."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = (
             "-m rootbound compare --methods Plain,BestResponse --epochs 1 --suite demo-1 --labels "
             f"10 --steps 20 --seeds 1 --workers 1 --out {folder}"
         ).split()
-        command(*arguments)()
-        sides = turns(command(*arguments), command("-c", "import torch"))
+        measure_command(*arguments)()
+        sides = take_turns(measure_command(*arguments), measure_command("-c", "import torch"))
     show("`compare` of a finished run, report included: `import torch`", "<= 3 s", *sides)
 
 
-def plain() -> None:
+def compare_plain() -> None:
     """One epoch by hand against the same by the package."""
     digits = rb.datasets.mnist().split(range(5), range(5, 10))
     data, recipe = digits.desirable.train, Recipe(epochs=1)
@@ -205,21 +207,22 @@ def plain() -> None:
     def packaged() -> None:
         Plain(recipe).fit(rb.models.shallow_cnn(5), digits)
 
-    sides = turns(wall(by_hand), wall(packaged), 5)
+    sides = take_turns(measure_wall(by_hand), measure_wall(packaged), 5)
     show("a loop by hand: an epoch of `Plain`, checks included", ">= 1.0", *sides)
 
 
-def diagnosis() -> None:
+def compare_diagnosis() -> None:
     """All numbers about a network against one pass over the test samples."""
     digits = rb.datasets.mnist().split(range(5), range(5, 10))
     model = rb.models.shallow_cnn(5)
-    sides = turns(
-        wall(lambda: diagnose(model, digits)), wall(lambda: accuracy(model, digits.desirable.test))
+    sides = take_turns(
+        measure_wall(lambda: diagnose(model, digits)),
+        measure_wall(lambda: accuracy(model, digits.desirable.test)),
     )
     show("diagnosis of a network: its accuracy", "<= 1 s", *sides)
 
 
-def malloc() -> None:
+def compare_malloc() -> None:
     """Training where freed memory goes back to the kernel against where it is kept."""
     programs = {
         "a bare step of shallow_cnn": STEPS.format(
@@ -229,7 +232,9 @@ def malloc() -> None:
         "scoring 4,096 photographs by resnet_20": SCORING,
     }
     for name, program in programs.items():
-        measured = [(printed(program, "returned"), printed(program, "kept")) for _ in range(5)]
+        measured = [
+            (run_and_read(program, "returned"), run_and_read(program, "kept")) for _ in range(5)
+        ]
         for number, what in enumerate(("processor seconds", "page faults")):
             sides = [a[number] for a, _ in measured], [b[number] for _, b in measured]
             show(f"{name}, memory returned: kept ({what})", "> 1", *sides)
@@ -237,43 +242,43 @@ def malloc() -> None:
         program = TRAINING.format(method=method, model=model)
 
         def side(kind: str, program: str = program) -> Callable[[], float]:
-            return lambda: printed(program, kind)[0]
+            return lambda: run_and_read(program, kind)[0]
 
-        sides = turns(side("returned"), side("kept"), 5)
+        sides = take_turns(side("returned"), side("kept"), 5)
         show(f"{method}, {model}, memory returned: kept (processor seconds)", "> 1", *sides)
 
 
-def printed(program: str, *arguments: str) -> list[float]:
+def run_and_read(program: str, *arguments: str) -> list[float]:
     """Return the numbers that a program prints, a process of its own."""
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return [float(word) for word in done.stdout.split()]
 
 
-def comparing(engine: str) -> Callable[[], float]:
+def make_timer(engine: str) -> Callable[[], float]:
     """Return a function that says how many seconds an engine takes, in a new process."""
-    return lambda: printed(COMPARING.format(engine=engine))[0]
+    return lambda: run_and_read(COMPARING.format(engine=engine))[0]
 
 
-def workers() -> None:
+def compare_workers() -> None:
     """One process against two, their start included."""
-    sides = turns(comparing("InProcess()"), comparing("Pool(2)"), 3)
+    sides = take_turns(make_timer("InProcess()"), make_timer("Pool(2)"), 3)
     show("8 bundles of 8 fine-tunings by 1 worker: by 2, from cold", ">= 1.7", *sides)
 
 
-def start() -> None:
+def compare_starts() -> None:
     """The first pool of a process, which imports everything, against the next."""
-    measured = [printed(STARTING) for _ in range(PAIRS)]
+    measured = [run_and_read(STARTING) for _ in range(PAIRS)]
     first, second = [times[0] for times in measured], [times[1] for times in measured]
     show("a pool of 2 that does nothing, the first: the second", "", first, second)
 
 
-def ray() -> None:
+def compare_ray() -> None:
     """Two processes of a pool against two of a Ray cluster that runs, both from cold."""
     os.environ |= SETTINGS
     head = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
-        sides = turns(comparing("Pool(2)"), comparing(f"RayCluster({head.address!r})"), 3)
+        sides = take_turns(make_timer("Pool(2)"), make_timer(f"RayCluster({head.address!r})"), 3)
         show("the same bundles by a pool of 2: by Ray with 2 CPUs", ">= 0.9", *sides)
     finally:
         head.shutdown()
@@ -289,15 +294,15 @@ if __name__ == "__main__":
     )
     print("| what: against | goal | ratio | medians (s, or as said) |\n|---|---|---|---|")
     rows: dict[str, Callable[[], None]] = {
-        "import": imports,
-        "help": overview,
-        "resume": resumed,
-        "plain": plain,
-        "diagnosis": diagnosis,
-        "malloc": malloc,
-        "start": start,
-        "workers": workers,
-        "ray": ray,
+        "import": compare_imports,
+        "help": compare_help,
+        "resume": compare_resumed,
+        "plain": compare_plain,
+        "diagnosis": compare_diagnosis,
+        "malloc": compare_malloc,
+        "start": compare_starts,
+        "workers": compare_workers,
+        "ray": compare_ray,
     }
     for name in sys.argv[1:] or rows:
         rows[name]()

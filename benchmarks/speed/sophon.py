@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 import rootbound as rb
-from benchmarks.shared.timing import seconds
+from benchmarks.shared.timing import measure_seconds
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import Batch
 from rootbound.methods.shared.trajectory import Step, trajectory_gradient
@@ -30,23 +30,23 @@ from rootbound.training import accuracy
 REPEATS, RATE = 3, 0.01
 
 
-def loss(model: Classifier, batch: Batch) -> Tensor:
+def compute_loss(model: Classifier, batch: Batch) -> Tensor:
     """Return the cross-entropy."""
     return functional.cross_entropy(model(batch[0]), batch[1])
 
 
-def accumulated(model: Classifier, batches: list[Batch]) -> list[Tensor]:
+def accumulate_gradient(model: Classifier, batches: list[Batch]) -> list[Tensor]:
     """Steps in place, every term's gradient added up at its point."""
     network, shared = model, list(model.parameters())
 
     def steps() -> Iterator[Step]:
         for batch in batches:
-            yield partial(loss, network, batch), partial(loss, network, batch)
+            yield partial(compute_loss, network, batch), partial(compute_loss, network, batch)
 
     return trajectory_gradient(network, shared, steps(), "sgd", RATE)
 
 
-def kept(model: Classifier, batches: list[Batch]) -> list[Tensor]:
+def keep_graphs(model: Classifier, batches: list[Batch]) -> list[Tensor]:
     """Every step's weights and graph are kept until all terms are differentiated at once."""
     start: dict[str, Tensor] = dict(model.named_parameters())
     weights, total = dict(start), torch.zeros(())
@@ -63,7 +63,7 @@ def kept(model: Classifier, batches: list[Batch]) -> list[Tensor]:
     return list(torch.autograd.grad(total, list(start.values())))
 
 
-def saved_bytes(run: Callable[[], object]) -> int:
+def count_saved_bytes(run: Callable[[], object]) -> int:
     """Return the most bytes that graphs held at once."""
     held = most = 0
 
@@ -83,9 +83,9 @@ def saved_bytes(run: Callable[[], object]) -> int:
     return most
 
 
-def typical(run: Callable[[], object]) -> float:
+def measure_typical(run: Callable[[], object]) -> float:
     """Return the median time."""
-    return statistics.median(seconds(run, REPEATS))
+    return statistics.median(measure_seconds(run, REPEATS))
 
 
 def main() -> None:
@@ -95,16 +95,16 @@ def main() -> None:
     tasks = rb.datasets.mnist().split(range(5), range(5, 10))
     model = rb.models.shallow_cnn(5)
     generator = torch.Generator().manual_seed(0)
-    whole = typical(lambda: accuracy(copy.deepcopy(model), tasks.desirable.test))
+    whole = measure_typical(lambda: accuracy(copy.deepcopy(model), tasks.desirable.test))
     print("| K | accumulated, s | kept graphs, s | graphs, MiB | kept, MiB | with a test, times |")
     print("|---|---|---|---|---|---|")
     for count in (5, 20, 50):
         batches = list(tasks.known_undesirable.batches(32, count, generator))
-        first, second = accumulated(model, batches), kept(model, batches)
+        first, second = accumulate_gradient(model, batches), keep_graphs(model, batches)
         assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(first, second, strict=True))
-        own, other = (partial(form, model, batches) for form in (accumulated, kept))
-        fast, slow = typical(own), typical(other)
-        small, large = saved_bytes(own) / 2**20, saved_bytes(other) / 2**20
+        own, other = (partial(form, model, batches) for form in (accumulate_gradient, keep_graphs))
+        fast, slow = measure_typical(own), measure_typical(other)
+        small, large = count_saved_bytes(own) / 2**20, count_saved_bytes(other) / 2**20
         ratio = (fast + whole) / fast
         print(f"| {count} | {fast:.3f} | {slow:.3f} | {small:.2f} | {large:.2f} | {ratio:.1f} |")
 

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.shared.held_out import held_out
+from benchmarks.shared.held_out import hold_out
 from benchmarks.shared.kept_rows import KeptRows
-from benchmarks.shared.settings import settings_text, vary
+from benchmarks.shared.settings import vary, write_settings
 from rootbound.attacks import Budget, ExactLastLayer, FineTune
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import TaskPair
@@ -106,7 +106,7 @@ def fold(options: argparse.Namespace, number: int) -> TaskPair:
     order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(99))
     parts = list(order.chunk(PARTS))
     judged = parts.pop(number)
-    data = held_out(full, torch.cat(parts), judged)
+    data = hold_out(full, torch.cat(parts), judged)
     return data.split(data.chosen(options.desirable), data.chosen(options.undesirable))
 
 
@@ -119,14 +119,16 @@ def run_trial(method: Method | None, tasks: TaskPair, name: str, number: int) ->
     seconds = time.process_time() - started
     (exact,) = attack(Subject("defended", name, number, model), tasks.undesirable, EXACT)
     return Trial(
-        settings_text(method), name, number, seconds,
+        write_settings(method), name, number, seconds,
         100 * accuracy(model, tasks.desirable.test),
-        100 * exact.test[-1], *strongest(TUNED, model, tasks, number),
-        *strongest(FIRST, model, tasks, number),
+        100 * exact.test[-1], *find_strongest(TUNED, model, tasks, number),
+        *find_strongest(FIRST, model, tasks, number),
     )  # fmt: skip
 
 
-def strongest(suite: Suite, model: Classifier, tasks: TaskPair, number: int) -> tuple[float, float]:
+def find_strongest(
+    suite: Suite, model: Classifier, tasks: TaskPair, number: int
+) -> tuple[float, float]:
     """Return the percentages of the best trials with 10 and with 100 labels per class."""
     best: dict[int | None, list[float]] = {10: [], 100: []}
     for draw in range(DRAWS):
@@ -145,15 +147,17 @@ TRIALS = KeptRows(
 )
 
 
-def trial_of(variant: str, method: Method | None, tasks: TaskPair, name: str, number: int) -> Trial:
+def get_trial(
+    variant: str, method: Method | None, tasks: TaskPair, name: str, number: int
+) -> Trial:
     """Return a trial; run it now if it has not been saved."""
     return TRIALS.find_or_make(
-        (settings_text(method), name, number),
+        (write_settings(method), name, number),
         lambda: replace(run_trial(method, tasks, variant, number), tasks=name),
     )
 
 
-def row(name: str, trials: list[Trial], plain: list[Trial]) -> str:
+def format_row(name: str, trials: list[Trial], plain: list[Trial]) -> str:
     """Return a line of the table."""
     fields = ("desirable", "exact", "few", "more", "first_few", "first_more", "seconds")
     means = {field: statistics.fmean(getattr(trial, field) for trial in trials) for field in fields}
@@ -180,10 +184,10 @@ def main(options: argparse.Namespace) -> None:
         if options.only and variant not in options.only:
             continue
         trials = [
-            trial_of(variant, method, tasks, name, number) for number, tasks in enumerate(pairs)
+            get_trial(variant, method, tasks, name, number) for number, tasks in enumerate(pairs)
         ]
         plain = plain or trials
-        print(row(variant, trials, plain), flush=True)
+        print(format_row(variant, trials, plain), flush=True)
 
 
 if __name__ == "__main__":

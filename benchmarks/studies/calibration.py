@@ -69,7 +69,7 @@ class RandomWeights(Method):
         model.load_state_dict(model.reinitialised(seed).state_dict())
 
 
-def audits(evaluation: Evaluation) -> list[Evaluation]:
+def list_audits(evaluation: Evaluation) -> list[Evaluation]:
     """Return each seed as an audit of its own."""
     found = []
     for seed in range(evaluation.context["seeds"]):
@@ -110,7 +110,7 @@ def describe(evaluation: Evaluation) -> str:
         f"| halves that agree | gate at {LIMIT:g}: holds | does not | undecided |",
         "|" + "---|" * 10,
     ]
-    several = audits(evaluation)
+    several = list_audits(evaluation)
     for method in ("RandomWeights", "Plain"):
         for labels in metrics.budgets(evaluation):
             gains = [metrics.advantage(one, method, labels) for one in several]

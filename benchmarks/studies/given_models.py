@@ -62,7 +62,7 @@ SUITES = {
 GIVEN, RESISTANT, SCRATCH = "given", "resistant", "scratch"
 
 
-def accuracies(
+def find_accuracies(
     evaluation: Evaluation, kind: str, count: int, labels: int | None, family: str | None = None
 ) -> list[dict[Draw, float]]:
     """Return the strongest attack's accuracy on each model, for every draw."""
@@ -70,14 +70,14 @@ def accuracies(
     return [metrics.attacked(evaluation, name, labels, family) for name in names]
 
 
-def percent(draws: dict[Draw, float], beside: dict[Draw, float] | None = None) -> float:
+def average_percent(draws: dict[Draw, float], beside: dict[Draw, float] | None = None) -> float:
     """Return the mean over draws, or of the difference over those that both have."""
     if beside is None:
         return 100 * fmean(draws.values())
     return 100 * fmean(draws[draw] - beside[draw] for draw in draws.keys() & beside.keys())
 
 
-def rows(evaluation: Evaluation, desirable: dict[str, list[float]]) -> Iterator[str]:
+def list_rows(evaluation: Evaluation, desirable: dict[str, list[float]]) -> Iterator[str]:
     """Yield the table of accuracies in percent and differences in points, line by line."""
     count, budgets = len(desirable[GIVEN]), metrics.budgets(evaluation)
     heads = ["model", "desirable", "change"]
@@ -87,20 +87,23 @@ def rows(evaluation: Evaluation, desirable: dict[str, list[float]]) -> Iterator[
     yield f"| {' | '.join(heads)} |"
     yield "|---" * len(heads) + "|"
     for kind in (GIVEN, RESISTANT, SCRATCH):
-        cells = [kind, shown(desirable.get(kind, []))]
+        cells = [kind, format_estimate(desirable.get(kind, []))]
         lost = zip(desirable[RESISTANT], desirable[GIVEN], strict=True) if kind == RESISTANT else ()
-        cells.append(shown([after - before for after, before in lost], "+.2f"))
+        cells.append(format_estimate([after - before for after, before in lost], "+.2f"))
         for labels in budgets:
-            reached = accuracies(evaluation, kind, count, labels)
-            (fresh,) = accuracies(evaluation, SCRATCH, count, labels)
-            gains = [] if kind == SCRATCH else [percent(draws, fresh) for draws in reached]
-            exact = accuracies(evaluation, kind, count, labels, EXACT)
-            cells += [shown([percent(draws) for draws in values]) for values in (exact, reached)]
-            cells.append(shown(gains, "+.1f"))
+            reached = find_accuracies(evaluation, kind, count, labels)
+            (fresh,) = find_accuracies(evaluation, SCRATCH, count, labels)
+            gains = [] if kind == SCRATCH else [average_percent(draws, fresh) for draws in reached]
+            exact = find_accuracies(evaluation, kind, count, labels, EXACT)
+            cells += [
+                format_estimate([average_percent(draws) for draws in values])
+                for values in (exact, reached)
+            ]
+            cells.append(format_estimate(gains, "+.1f"))
         yield f"| {' | '.join(cells)} |"
 
 
-def shown(values: Sequence[float], style: str = ".1f") -> str:
+def format_estimate(values: Sequence[float], style: str = ".1f") -> str:
     """Return the mean and its interval, without one the value, and a dash for nothing."""
     if not values:
         return "–"
@@ -134,7 +137,7 @@ def main(options: argparse.Namespace) -> None:
             workers=options.workers,
             folder=options.out,
         )
-    print("\n".join(rows(evaluation, desirable)))
+    print("\n".join(list_rows(evaluation, desirable)))
 
 
 if __name__ == "__main__":

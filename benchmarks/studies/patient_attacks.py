@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 BUDGET = rb.Budget(50, 150)
 
 
-def patient(name: str, rates: Sequence[float], cuts: Sequence[int]) -> rb.Suite:
+def make_suite(name: str, rates: Sequence[float], cuts: Sequence[int]) -> rb.Suite:
     """Return two closed forms, and fine-tuning of the whole network and of its first blocks."""
     train = partial(rb.attacks.FineTune, None, "kept", "adam", batch_size=32)
     return rb.Suite(
@@ -57,7 +57,7 @@ def attack_photographs(arguments: argparse.Namespace) -> rb.Evaluation:
     return attack(
         arguments, tasks, wrap_published(tasks), len(ANIMALS),
         ("BestResponse", "BestResponse(weight=0.3)"),
-        patient("patient-1", (FINE_TUNE.learning_rate,), (3, 6)),
+        make_suite("patient-1", (FINE_TUNE.learning_rate,), (3, 6)),
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def attack_texts(arguments: argparse.Namespace) -> rb.Evaluation:
     tasks = load_tasks(arguments.data, arguments.encoder)
     return attack(
         arguments, tasks, load_encoder(tasks, arguments.encoder), 5, ("BestResponse",),
-        patient("patient-texts-1", (2e-4, 5e-4), (2, 4, 6)),
+        make_suite("patient-texts-1", (2e-4, 5e-4), (2, 4, 6)),
     )  # fmt: skip
 
 

@@ -29,10 +29,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.shared.frontier import Worth, draw_frontier
-from benchmarks.shared.held_out import held_out
+from benchmarks.shared.held_out import hold_out
 from benchmarks.shared.kept_rows import KeptRows
-from benchmarks.shared.photographs import CLASSES, RANDOM, variants
-from benchmarks.shared.settings import settings_text
+from benchmarks.shared.photographs import CLASSES, RANDOM, list_variants
+from benchmarks.shared.settings import write_settings
 from rootbound.attacks import Attack, Budget, ExactLastLayer, FineTune, Repaired
 from rootbound.attacks.repairs import ReinitialiseLast
 from rootbound.core.devices import PRECISIONS, computing_in, find_device, on
@@ -105,15 +105,15 @@ class Setting:
 
     def tasks(self, name: str) -> TaskPair:
         """Return the two tasks, with a fifth of the training images as test images or not."""
-        full = load(name) if self.test else a_fifth_aside(load(name))
+        full = load(name) if self.test else set_a_fifth_aside(load(name))
         return full.split(*CLASSES[self.classes])
 
 
-def a_fifth_aside(full: Dataset) -> Dataset:
+def set_a_fifth_aside(full: Dataset) -> Dataset:
     """Return the data set with a fifth of its training samples in the place of the test set."""
     order = torch.randperm(len(full.train), generator=torch.Generator().manual_seed(5))
     size = len(order) * 4 // 5
-    return held_out(full, order[:size], order[size:])
+    return hold_out(full, order[:size], order[size:])
 
 
 def run_trial(
@@ -129,17 +129,17 @@ def run_trial(
             model = method.fit(model, tasks, seed=seed)
         seconds = time.perf_counter() - started if method is not None else 0.0
         suite = SUITE if method is None else SUITE.with_attacks(method.adaptive_attacks())
-        few, more = strongest(name, model, tasks, seed, setting.draws, suite)
+        few, more = find_strongest(name, model, tasks, seed, setting.draws, suite)
         subject = Subject("defended", name, seed, model)
         (exact,) = attack(subject, tasks.undesirable, EXACT)
     return Trial(
-        name, settings_text(method), 0 if method is None else method.recipe.epochs, seconds,
+        name, write_settings(method), 0 if method is None else method.recipe.epochs, seconds,
         100 * accuracy(model, tasks.desirable.test), 100 * exact.test[-1], few, more,
         setting.classes, seed, setting.precision, setting.test, setting.width, setting.draws,
     )  # fmt: skip
 
 
-def strongest(
+def find_strongest(
     name: str, model: Classifier, tasks: TaskPair, seed: int, draws: int, suite: Suite
 ) -> tuple[float, float]:
     """Return the percentages of the best attacks with the suite's two numbers of labels."""
@@ -156,21 +156,21 @@ def strongest(
     return few, more
 
 
-def key_of(trial: Trial) -> Hashable:
+def make_key(trial: Trial) -> Hashable:
     """Return what tells a trial from all others."""
     setting = Setting(trial.classes, trial.precision, trial.test, trial.width, trial.draws)
     return trial.settings, trial.epochs, trial.seed, setting
 
 
-TRIALS = KeptRows(Path(__file__).parents[1] / "results" / "photographs.jsonl", Trial, key_of)
+TRIALS = KeptRows(Path(__file__).parents[1] / "results" / "photographs.jsonl", Trial, make_key)
 
 
-def trial_of(
+def get_trial(
     name: str, method: Method | None, setting: Setting, tasks: TaskPair, seed: int
 ) -> Trial:
     """Return a trial; run it now if it has not been saved."""
     key = (
-        settings_text(method),
+        write_settings(method),
         0 if method is None else method.recipe.epochs,
         seed,
         setting,
@@ -179,7 +179,7 @@ def trial_of(
     return replace(trial, name=name)
 
 
-def mean(trials: Sequence[Trial], field: str) -> float:
+def compute_mean(trials: Sequence[Trial], field: str) -> float:
     """Return the mean of a field."""
     return statistics.fmean(getattr(trial, field) for trial in trials)
 
@@ -193,27 +193,29 @@ def main(options: argparse.Namespace) -> None:
     )
     tasks, device = setting.tasks(options.data), find_device(options.device)
     with on(device):
-        table(options, setting, tasks.to(device))
+        print_table(options, setting, tasks.to(device))
 
 
-def table(options: argparse.Namespace, setting: Setting, tasks: TaskPair) -> None:
+def print_table(options: argparse.Namespace, setting: Setting, tasks: TaskPair) -> None:
     """Make the trials that are missing, print the table and draw the frontier."""
     models: list[Worth] = []
     print("| variant | desirable | exact last layer | 10 labels | 100 labels | training, s |")
     print("|---|---|---|---|---|---|")
-    for name, method in variants(options.epochs, options.fashion).items():
+    for name, method in list_variants(options.epochs, options.fashion).items():
         if options.only and name not in options.only:
             continue
         try:
-            trials = [trial_of(name, method, setting, tasks, seed) for seed in options.seeds]
+            trials = [get_trial(name, method, setting, tasks, seed) for seed in options.seeds]
         except InputError as reason:  # the method does not apply to such a network
             print(f"| {name} | {reason} | | | | |", flush=True)
             continue
-        desirable, few, more = (mean(trials, field) for field in ("desirable", "few", "more"))
+        desirable, few, more = (
+            compute_mean(trials, field) for field in ("desirable", "few", "more")
+        )
         models.append(Worth(name, isinstance(method, BestResponse), desirable, few, more))
         fields = ("desirable", "exact", "few", "more")
-        shown = " | ".join(f"{mean(trials, field):.1f}" for field in fields)
-        print(f"| {name} | {shown} | {mean(trials, 'seconds'):.0f} |", flush=True)
+        shown = " | ".join(f"{compute_mean(trials, field):.1f}" for field in fields)
+        print(f"| {name} | {shown} | {compute_mean(trials, 'seconds'):.0f} |", flush=True)
     if options.figure:
         draw_frontier(models, options.figure)
 

@@ -21,7 +21,7 @@ from statistics import fmean
 import torch
 
 from benchmarks.shared.kept_rows import KeptRows
-from benchmarks.shared.settings import settings_text, vary
+from benchmarks.shared.settings import vary, write_settings
 from benchmarks.studies.ablations import EXACT, PARTS, fold
 from rootbound.core.memory import keep_freed_memory
 from rootbound.data import TaskPair
@@ -70,7 +70,7 @@ def run_trial(variant: str, method: Method, tasks: TaskPair, name: str, seed: in
     model = method.fit(shallow_cnn(len(tasks.desirable.classes), seed=seed), tasks, seed=seed)
     (exact,) = attack(Subject("defended", variant, seed, model), tasks.undesirable, EXACT)
     desirable = accuracy(model, tasks.desirable.test)
-    return Trial(variant, settings_text(method), name, seed, 100 * desirable, 100 * exact.test[-1])
+    return Trial(variant, write_settings(method), name, seed, 100 * desirable, 100 * exact.test[-1])
 
 
 TRIALS = KeptRows(
@@ -80,15 +80,15 @@ TRIALS = KeptRows(
 )
 
 
-def trial_of(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
+def get_trial(variant: str, method: Method, tasks: TaskPair, name: str, seed: int) -> Trial:
     """Return a trial; run it now if it has not been saved."""
     return TRIALS.find_or_make(
-        (settings_text(method), name, seed),
+        (write_settings(method), name, seed),
         lambda: run_trial(variant, method, tasks, name, seed),
     )
 
 
-def row(variant: str, trials: list[Trial], plain: list[Trial]) -> str:
+def format_row(variant: str, trials: list[Trial], plain: list[Trial]) -> str:
     """Return a line of the table."""
     ours, theirs = (
         {(trial.seed, trial.seed): trial.desirable / 100 for trial in some}
@@ -114,11 +114,11 @@ def main(options: argparse.Namespace) -> None:
         if options.only and variant not in options.only:
             continue
         trials = [
-            trial_of(variant, method, pairs[seed % PARTS], name, seed)
+            get_trial(variant, method, pairs[seed % PARTS], name, seed)
             for seed in range(options.models)
         ]
         plain = plain or trials
-        print(row(variant, trials, plain), flush=True)
+        print(format_row(variant, trials, plain), flush=True)
 
 
 if __name__ == "__main__":

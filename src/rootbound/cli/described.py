@@ -66,10 +66,10 @@ def describe(kind: type[Any], group: object | None = None) -> Iterator[Described
 @functools.cache
 def _read(kind: type[Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return types and docstrings of the fields of a dataclass, which commands may share."""
-    return get_type_hints(kind), _docstrings(kind)
+    return get_type_hints(kind), _read_docstrings(kind)
 
 
-def _docstrings(kind: type[Any]) -> dict[str, str]:
+def _read_docstrings(kind: type[Any]) -> dict[str, str]:
     """Return the docstring below each field of a dataclass, which Python does not keep."""
     definition = ast.parse(inspect.getsource(kind)).body[0]
     assert isinstance(definition, ast.ClassDef)

@@ -26,10 +26,10 @@ def run(_options: Options) -> int:
         for name, suite in SUITES.items()
     }
     for title, entries in (
-        ("methods", _first_lines(METHODS)),
-        ("attacks", _first_lines(ATTACKS)),
-        ("models", _first_lines(MODELS)),
-        ("data sets", _first_lines(DATASETS)),
+        ("methods", _list_first_lines(METHODS)),
+        ("attacks", _list_first_lines(ATTACKS)),
+        ("models", _list_first_lines(MODELS)),
+        ("data sets", _list_first_lines(DATASETS)),
         ("suites", suites),
     ):
         sys.stdout.write(f"{title}\n")
@@ -38,5 +38,5 @@ def run(_options: Options) -> int:
     return 0
 
 
-def _first_lines(entries: Mapping[str, object]) -> dict[str, str]:
+def _list_first_lines(entries: Mapping[str, object]) -> dict[str, str]:
     return {name: (inspect.getdoc(entry) or "").split("\n")[0] for name, entry in entries.items()}

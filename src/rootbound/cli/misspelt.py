@@ -72,7 +72,7 @@ def unknown_setting_error(kind: type[Any], name: str, prefix: str = "") -> Input
         name: The setting; nested ones have a dot.
         prefix: The prefix with which it was written.
     """
-    return unknown_name_error(f"setting of {kind.__name__}", name, _settings(kind), prefix)
+    return unknown_name_error(f"setting of {kind.__name__}", name, _list_settings(kind), prefix)
 
 
 def check_settings(kind: type[Any], names: Iterable[str]) -> None:
@@ -81,7 +81,7 @@ def check_settings(kind: type[Any], names: Iterable[str]) -> None:
     Raises:
         InputError: There is no such setting.
     """
-    known = set(_settings(kind))
+    known = set(_list_settings(kind))
     for name in names:
         head, dot, _ = name.partition(".")
         inside = any(one.startswith(f"{head}.") for one in known)
@@ -98,7 +98,7 @@ def _find_class(path: str) -> type[Any] | None:
     return kind if isinstance(kind, type) else None
 
 
-def _settings(kind: type[Any]) -> Iterator[str]:
+def _list_settings(kind: type[Any]) -> Iterator[str]:
     """Yield the names of all settings of a class; nested ones have a dot."""
     if not is_dataclass(kind):
         yield from (name for name in inspect.signature(kind).parameters if name != "self")
@@ -110,4 +110,4 @@ def _settings(kind: type[Any]) -> Iterator[str]:
         yield part.name
         if is_dataclass(hints[part.name]):
             inner: Any = hints[part.name]
-            yield from (f"{part.name}.{name}" for name in _settings(inner))
+            yield from (f"{part.name}.{name}" for name in _list_settings(inner))

@@ -45,19 +45,19 @@ def run(options: Options) -> int | list[str]:
 
 
 def _list(folders: Sequence[Path]) -> int:
-    (root,) = _exactly(1, folders or [Path()], "list")
+    (root,) = _require_count(1, folders or [Path()], "list")
     if not root.is_dir():
         raise InputError(f"a folder at {root}", "none", "check the path")
     for folder in find_runs(root):
         try:
-            line = _line(Evaluation.load(folder))
+            line = _describe_run(Evaluation.load(folder))
         except InputError as error:
             line = str(error)
         sys.stdout.write(f"{folder}  {line}\n")
     return 0
 
 
-def _line(evaluation: Evaluation) -> str:
+def _describe_run(evaluation: Evaluation) -> str:
     context = evaluation.context
     seeds = context.get("seeds", "?")
     return "  ".join(
@@ -72,9 +72,9 @@ def _line(evaluation: Evaluation) -> str:
 
 
 def _show(folders: Sequence[Path]) -> int:
-    (folder,) = _exactly(1, folders, "show")
+    (folder,) = _require_count(1, folders, "show")
     spec, evaluation = _read(folder)
-    lines = [_line(evaluation)]
+    lines = [_describe_run(evaluation)]
     if spec.command:
         lines.append(f"command: {shlex.join(['rootbound', *spec.command])}  (in {spec.directory})")
     lines += [f"{name}: {value}" for name, value, _ in spec.differs_from(Spec({}))]
@@ -90,7 +90,7 @@ def _show(folders: Sequence[Path]) -> int:
 
 def _resume(folders: Sequence[Path]) -> int | list[str]:
     """Return the command that resumes a run, and change to the directory where it was begun."""
-    (folder,) = _exactly(1, folders, "resume")
+    (folder,) = _require_count(1, folders, "resume")
     spec, page = Spec.load(folder), folder / "report.html"
     if page.is_file() and (whole := RunFolder(folder).read_complete()) and whole.complete:
         sys.stdout.write(f"complete, nothing is missing\nreport: {page}\n")
@@ -110,7 +110,7 @@ def _resume(folders: Sequence[Path]) -> int | list[str]:
 
 
 def _diff(folders: Sequence[Path]) -> int:
-    one, other = _exactly(2, folders, "diff")
+    one, other = _require_count(2, folders, "diff")
     runs = [Evaluation.load(folder) for folder in (one, other)]
     lines = [f"A: {one}", f"B: {other}"]
     bare = [name for name, path in zip("AB", (one, other), strict=True) if not has_spec(path)]
@@ -120,11 +120,11 @@ def _diff(folders: Sequence[Path]) -> int:
     else:
         specs = [Spec.load(folder) for folder in (one, other)]
     found = compare_runs((specs[0], runs[0]), (specs[1], runs[1]))
-    sys.stdout.write("\n".join([*lines, *_described(found)]) + "\n")
+    sys.stdout.write("\n".join([*lines, *_describe_difference(found)]) + "\n")
     return 0
 
 
-def _described(found: Difference) -> Iterator[str]:
+def _describe_difference(found: Difference) -> Iterator[str]:
     yield from (f"{name}: A {here}, B {there}" for name, here, there in found.specs)
     if not found.specs:
         yield "the specs are the same"
@@ -141,7 +141,7 @@ def _read(folder: Path) -> tuple[Spec, Evaluation]:
     return Spec.load(folder), Evaluation.load(folder)
 
 
-def _exactly(count: int, folders: Sequence[Path], action: str) -> Sequence[Path]:
+def _require_count(count: int, folders: Sequence[Path], action: str) -> Sequence[Path]:
     if len(folders) != count:
         wanted = f"{count} folder{'s' if count > 1 else ''} after runs {action}"
         raise InputError(wanted, str(len(folders)), "name them")

@@ -108,7 +108,7 @@ class UndesirableSource:
         return False
 
     def _load(self, name: str, fit: Fit | None = None, layout: Layout | None = None) -> Dataset:
-        data = load(name, tokeniser=_tokeniser(self.tokeniser), layout=layout or self.layout)
+        data = load(name, tokeniser=_make_tokeniser(self.tokeniser), layout=layout or self.layout)
         return data if fit is None else fit(data)
 
 
@@ -188,7 +188,7 @@ def resolve_tasks(
         InputError: The file was published, so that it has only the names of the data sets.
     """
     layout = _resolve_layout(options, origin, published)
-    data = _first(options.data, origin and origin.data, DATA)
+    data = _choose_first(options.data, origin and origin.data, DATA)
     second = options.undesirable_data
     if second is None:
         second = data  # use the file's second data set only if it names two
@@ -231,7 +231,8 @@ def resolve_undesirable(
     none = second is None and options.undesirable is None
     if both or none or options.desirable is not None:
         return None
-    name, classes = _first(second, data, DATA), _resolve_classes("undesirable", options, None, ALL)
+    name = _choose_first(second, data, DATA)
+    classes = _resolve_classes("undesirable", options, None, ALL)
     return UndesirableSource(name, classes, _resolve_layout(options, published), tokeniser)
 
 
@@ -256,14 +257,16 @@ def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
     """
 
     def resolve(name: str) -> Any:
-        return _first(getattr(options, name), *(getattr(origin, name, None) for origin in origins))
+        return _choose_first(
+            getattr(options, name), *(getattr(origin, name, None) for origin in origins)
+        )
 
     names = (resolve("label_names") or "").split(",")
     return Layout(
         inputs=resolve("input_column") or None,
         label=resolve("label_column") or None,
         skip_unreadable=options.skip_unreadable,
-        length=_first(resolve("length"), Layout.length),
+        length=_choose_first(resolve("length"), Layout.length),
         in_memory=options.in_memory,
         train_split=resolve("train_split") or None,
         test_split=resolve("test_split") or None,
@@ -271,22 +274,22 @@ def _resolve_layout(options: TaskOptions, *origins: Origin | None) -> Layout:
         axes=resolve("layout") or None,
         label_names=tuple(name.strip() for name in names if name.strip()),
         optional=frozenset(
-            name for name in STATED if getattr(options, _field_of(OPTIONS[name])) is None
+            name for name in STATED if getattr(options, _find_field(OPTIONS[name])) is None
         ),
     )
 
 
-def _tokeniser(name: str) -> Callable[[], Tokeniser]:
+def _make_tokeniser(name: str) -> Callable[[], Tokeniser]:
     if name.startswith(PRETRAINED):
         return partial(pretrained_tokeniser, name.removeprefix(PRETRAINED))
     return HashedWords
 
 
-def _first(given: Any, *stated: Any) -> Any:
+def _choose_first(given: Any, *stated: Any) -> Any:
     """Return the user's value, even if it is empty; otherwise the first other value not empty."""
     return given if given is not None else next((value for value in stated if value), None)
 
 
-def _field_of(option: str) -> str:
+def _find_field(option: str) -> str:
     """Return the field of the options that an option such as `--label-column` fills."""
     return option.removeprefix("--").replace("-", "_")

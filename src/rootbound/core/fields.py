@@ -71,7 +71,7 @@ def check(settings: object) -> None:
             allowed.
     """
     kind: Any = type(settings)
-    for name, (ranges, words, whole) in _limits(kind).items():
+    for name, (ranges, words, whole) in _find_limits(kind).items():
         value = getattr(settings, name)
         if isinstance(value, str):
             if words and value not in words:
@@ -102,7 +102,7 @@ def require_whole(name: str, value: object, allowed: Range) -> int:
 
 
 @cache
-def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
+def _find_limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
     """Return, by field, the ranges and words in its type, and whether numbers must be whole."""
     hints: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
@@ -110,7 +110,7 @@ def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
             hints |= get_type_hints(base, include_extras=True)
     limits = {}
     for field in fields(kind):
-        parts = list(_parts(hints.get(field.name)))
+        parts = list(_list_parts(hints.get(field.name)))
         ranges = [part for part in parts if isinstance(part, Range)]
         words = [part for part in parts if isinstance(part, str)]
         if ranges or words:
@@ -118,8 +118,8 @@ def _limits(kind: Any) -> dict[str, tuple[list[Range], list[str], bool]]:
     return limits
 
 
-def _parts(hint: object) -> Iterator[object]:
+def _list_parts(hint: object) -> Iterator[object]:
     """Yield a type and everything in its brackets."""
     yield hint
     for part in get_args(hint):
-        yield from _parts(part)
+        yield from _list_parts(part)

@@ -109,13 +109,13 @@ def make_once(source: str, make: Callable[[], Tensor]) -> Tensor:
         return make()
     try:
         stored = load(path.read_bytes())
-        if torch.equal(stored[CHECK], _checksum(stored[VALUES])):
+        if torch.equal(stored[CHECK], _compute_checksum(stored[VALUES])):
             return stored[VALUES]
     except (OSError, SafetensorError, KeyError, ValueError):
         pass  # there is no file, or it is damaged
     values = make().contiguous()
     try:
-        write_atomically(path, save({VALUES: values, CHECK: _checksum(values)}))
+        write_atomically(path, save({VALUES: values, CHECK: _compute_checksum(values)}))
     except InputError as reason:
         log.info("%s: it is computed again the next time", reason)
     return values
@@ -150,7 +150,7 @@ def _find_cache_file(source: str, suffix: str) -> Path:
     return home / "rootbound" / name
 
 
-def _checksum(values: Tensor) -> Tensor:
+def _compute_checksum(values: Tensor) -> Tensor:
     head = f"{values.dtype} {tuple(values.shape)}".encode()
     digest = hashlib.sha256(head + values.numpy().tobytes()).digest()
     return torch.tensor(list(digest), dtype=torch.uint8)

@@ -114,7 +114,7 @@ def measure_well_conditioning(matrix: Tensor) -> Tensor:
     Args:
         matrix: S `(rows, columns)`; p is the smaller of the two.
     """
-    largest, _, _ = _extremes(matrix)
+    largest, _, _ = _find_extremes(matrix)
     return 0.5 * (largest.square() - matrix.square().sum() / min(matrix.shape))
 
 
@@ -126,11 +126,11 @@ def measure_ill_conditioning(matrix: Tensor) -> Tensor:
     Args:
         matrix: S `(rows, columns)`, of rank k.
     """
-    _, smallest, rank = _extremes(matrix)
+    _, smallest, rank = _find_extremes(matrix)
     return 1 / (0.5 * (matrix.square().sum() / rank - smallest.square())).clamp_min(FLOOR)
 
 
-def _extremes(matrix: Tensor) -> tuple[Tensor, Tensor, int]:
+def _find_extremes(matrix: Tensor) -> tuple[Tensor, Tensor, int]:
     """Return the largest and the smallest singular value above 0, differentiable, and the rank."""
     left, values, right = torch.linalg.svd(matrix.detach(), full_matrices=False)
     noise = max(matrix.shape) * torch.finfo(matrix.dtype).eps * values[0]

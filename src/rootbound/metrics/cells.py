@@ -166,10 +166,10 @@ def selected(
     evaluation: Evaluation, method: str, labels: int | None, family: str | None = None
 ) -> dict[Draw, Record]:
     """Return the strongest trial of each draw in a cell."""
-    return _strongest_of_each(trials(evaluation, method, labels, family))
+    return _find_strongest_of_each(trials(evaluation, method, labels, family))
 
 
-def _strongest_of_each(draws: Mapping[Draw, Sequence[Record]]) -> dict[Draw, Record]:
+def _find_strongest_of_each(draws: Mapping[Draw, Sequence[Record]]) -> dict[Draw, Record]:
     chosen = {draw: strongest(records) for draw, records in draws.items()}
     return {draw: record for draw, record in chosen.items() if record is not None}
 
@@ -185,7 +185,7 @@ def benign(evaluation: Evaluation, method: str, labels: int | None) -> dict[Draw
     """Return the test accuracy of the strongest trial of each draw on the benign task."""
     cell = (method, labels, "benign")
     records = (one for one in evaluation.records if (one.method, one.labels, one.task) == cell)
-    return accuracies(_strongest_of_each(by_draw(evaluation, records)))
+    return accuracies(_find_strongest_of_each(by_draw(evaluation, records)))
 
 
 def failures(evaluation: Evaluation, method: str) -> tuple[int, int]:

@@ -32,12 +32,12 @@ def steps_to_reach(
     reached: list[int | None] = []
     for draw, records in sorted(trials(evaluation, method, labels, family).items()):
         if draw in goals:
-            steps = (_first_step(record, share * goals[draw]) for record in records)
+            steps = (_find_first_step(record, share * goals[draw]) for record in records)
             reached.append(min((step for step in steps if step is not None), default=None))
     return reached
 
 
-def _first_step(record: Record, goal: float) -> int | None:
+def _find_first_step(record: Record, goal: float) -> int | None:
     curve = zip(record.steps, record.test, strict=True)
     return next((step for step, value in curve if value >= goal), None)
 
@@ -70,28 +70,30 @@ def multiples(
     pairs = []
     for draw in sorted(set(goals) & set(own) & set(fresh)):
         goal = share * goals[draw]
-        reference = _cheapest(fresh[draw], goal, unit)
+        reference = _find_cheapest(fresh[draw], goal, unit)
         if reference is None:
             continue
-        reached = _cheapest(own[draw], goal, unit)
-        spent = [_cost(record, record.steps[-1], unit) for record in own[draw] if record.steps]
+        reached = _find_cheapest(own[draw], goal, unit)
+        spent = [
+            _compute_cost(record, record.steps[-1], unit) for record in own[draw] if record.steps
+        ]
         if spent:
             cost = max(spent) if reached is None else reached
             pairs.append((cost / reference, reached is not None))
     return pairs
 
 
-def _cheapest(records: Sequence[Record], goal: float, unit: Unit) -> float | None:
+def _find_cheapest(records: Sequence[Record], goal: float, unit: Unit) -> float | None:
     costs = (
-        _cost(record, step, unit)
+        _compute_cost(record, step, unit)
         for record in records
         # Attacks that are solved at once, in no steps, have a cost in operations only.
-        if (step := _first_step(record, goal)) is not None and (unit == "flops" or step > 0)
+        if (step := _find_first_step(record, goal)) is not None and (unit == "flops" or step > 0)
     )
     return min((cost for cost in costs if cost > 0), default=None)
 
 
-def _cost(record: Record, step: int, unit: Unit) -> float:
+def _compute_cost(record: Record, step: int, unit: Unit) -> float:
     if unit == "steps":
         return float(step)
     return record.flops * (step / record.steps[-1] if record.steps[-1] else 1.0)

@@ -60,7 +60,7 @@ def resnet_20(
         seed: Seed of the weights.
         width: Channels of the first group; the next have two and four times as many.
     """
-    return _residual(classes, shape, seed, [width, 2 * width, 4 * width], 3, "resnet_20")
+    return _build_residual(classes, shape, seed, [width, 2 * width, 4 * width], 3, "resnet_20")
 
 
 @explain_wrong_arguments
@@ -79,10 +79,10 @@ def resnet_18(
         width: Channels of the first group; each next one has twice as many.
     """
     widths = [width, 2 * width, 4 * width, 8 * width]
-    return _residual(classes, shape, seed, widths, 2, "resnet_18")
+    return _build_residual(classes, shape, seed, widths, 2, "resnet_18")
 
 
-def _residual(
+def _build_residual(
     classes: int, shape: Shape, seed: int, widths: list[int], depth: int, architecture: str
 ) -> Classifier:
     """Return a stem and groups of `depth` blocks; every group but the first halves the image."""

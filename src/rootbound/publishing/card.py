@@ -16,15 +16,15 @@ from rootbound.flags import flags
 from rootbound.metrics import Estimate
 from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.balance import balanced_sentences
+from rootbound.report.balance import describe_balanced
 from rootbound.report.cells import as_words
 from rootbound.report.doubts import list_doubts
 from rootbound.report.public import ONE_PUBLIC
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
     describe_settings,
+    explain_own_scaling,
     inputs_in_words,
-    scaling_of_the_network,
 )
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -99,8 +99,10 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
             "classes": undesirable["classes"],
             "majority": 100 * undesirable["majority"],
         },
-        **_public(evaluation),
-        "cells": [_cell(evaluation, method, labels) for labels in metrics.budgets(evaluation)],
+        **_describe_public(evaluation),
+        "cells": [
+            _describe_cell(evaluation, method, labels) for labels in metrics.budgets(evaluation)
+        ],
         "benign_change": _to_json(standing.benign),
         "flags": [
             {"flag": flag.flag, "evidence": flag.evidence}
@@ -110,11 +112,11 @@ def resistance_card(evaluation: Evaluation, method: str, weights: str) -> dict[s
         "threat_model": dict(describe_settings(evaluation)),
         "suite": {"name": context["suite"], "digest": context["suite_digest"]},
         **{name: context[name] for name in ("seeds", "run", "date")},
-        "limits": _limits(evaluation, method),
+        "limits": _list_limits(evaluation, method),
     }
 
 
-def _public(evaluation: Evaluation) -> dict[str, Any]:
+def _describe_public(evaluation: Evaluation) -> dict[str, Any]:
     """Return the public model that was attacked beside the weights; nothing if there was none."""
     context, name = evaluation.context, metrics.public(evaluation)
     if name is None:
@@ -129,7 +131,7 @@ def _public(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, Any]:
+def _describe_cell(evaluation: Evaluation, method: str, labels: int | None) -> dict[str, Any]:
     """Return what attackers reach with this number of labels per class."""
     estimates = {
         "attacked": metrics.points(metrics.attacked(evaluation, method, labels)),
@@ -154,7 +156,7 @@ def _to_json(estimate: Estimate | None) -> dict[str, float | int | None] | None:
     return {"mean": estimate.mean, "low": low, "high": high, "seeds": estimate.seeds}
 
 
-def _limits(evaluation: Evaluation, method: str) -> list[str]:
+def _list_limits(evaluation: Evaluation, method: str) -> list[str]:
     """Return sentences on what the numbers do not show."""
     context = evaluation.context
     limits = [
@@ -166,8 +168,8 @@ def _limits(evaluation: Evaluation, method: str) -> list[str]:
         limits.append(ONE_PUBLIC)
     if context["desirable"] is None:
         limits.append(UNKNOWN_PURPOSE)
-    limits += balanced_sentences(evaluation, method)
-    limits += scaling_of_the_network(context) + list_doubts(evaluation, method)
+    limits += describe_balanced(evaluation, method)
+    limits += explain_own_scaling(context) + list_doubts(evaluation, method)
     if context.get("time", {}).get("stopped"):
         limits.append("The time was over before all settings were tried.")
     if not context["adaptive"]:
@@ -203,11 +205,11 @@ def to_markdown(card: Mapping[str, Any], name: str, reader: str = "") -> str:
     majority = f"The most frequent class is {undesirable['majority']:.1f} %. {benign}"
     parts = [
         FRONT_MATTER.format(library=library) + f"# {as_words(title)}",
-        _use(as_words(name), reader),
+        _describe_use(as_words(name), reader),
         *([f"Inputs: {as_words(inputs_in_words(card['inputs']))}."] if "inputs" in card else []),
         "## What the weights are worth to an attacker",
         as_words(_desirable_in_words(desirable)),
-        _table(card["cells"]),
+        _write_table(card["cells"]),
         as_words(majority),
         "## Warnings",
         _list(f"**{flag['flag']}**: {flag['evidence']}" for flag in card["flags"]) or "None.",
@@ -220,7 +222,7 @@ def to_markdown(card: Mapping[str, Any], name: str, reader: str = "") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _use(name: str, reader: str) -> str:
+def _describe_use(name: str, reader: str) -> str:
     """Return how to load the weights, with `rootbound` and without it."""
     if reader == "torch":
         return USE.format(name=name, module=", network") + USE_OF_OWN_NETWORK
@@ -237,7 +239,7 @@ def _desirable_in_words(desirable: Mapping[str, Any] | None) -> str:
     return accuracy + "."
 
 
-def _table(cells: Sequence[Mapping[str, Any]]) -> str:
+def _write_table(cells: Sequence[Mapping[str, Any]]) -> str:
     if not cells:
         return "No attack was made."
     columns = {name: title for name, title in COLUMNS.items() if name in cells[0]}

@@ -65,7 +65,7 @@ class Configuration:
             {
                 part.name: plain(getattr(owner, part.name))
                 for part in fields(owner)
-                if part.repr and not _added_later(part, getattr(owner, part.name))
+                if part.repr and not _was_added_later(part, getattr(owner, part.name))
             },
         )
 
@@ -80,7 +80,7 @@ class Configuration:
         if settings is None:
             raise InputError("a class with settings in brackets", repr(text[:80]), "correct it")
         try:
-            return cls(kind, {name: _parsed(value) for name, value in settings.items()})
+            return cls(kind, {name: _parse_value(value) for name, value in settings.items()})
         except RecursionError:
             raise InputError("settings nested less deeply", repr(text[:80]), "correct it") from None
 
@@ -191,7 +191,7 @@ def divide_list(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _parsed(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     """Return the value of a setting; `Text` if configurations have no form for it."""
     with contextlib.suppress(ValueError, SyntaxError, MemoryError):
         if repr(value := plain(ast.literal_eval(text))) == text:
@@ -210,7 +210,7 @@ def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
     return change(value)
 
 
-def _added_later(part: Field[Any], value: Any) -> bool:
+def _was_added_later(part: Field[Any], value: Any) -> bool:
     """Return whether a field is left out of a configuration because it has its default."""
     default = part.default if part.default_factory is MISSING else part.default_factory()
     return "added_later" in part.metadata and value == default

@@ -87,12 +87,12 @@ class Evaluation:
             "methods": [to_values(method) for method in methods],
             "attacks": [to_values(attack) for attack in attacks],
             "trainings": [
-                round_floats(_values(training) | {"settings": methods[training.settings]})
+                round_floats(_get_values(training) | {"settings": methods[training.settings]})
                 for training in self.trainings
             ],
             "diagnoses": [round_floats(vars(diagnosis)) for diagnosis in self.diagnoses],
             "records": [
-                round_floats(_values(record) | {"attack": attacks[record.attack]})
+                round_floats(_get_values(record) | {"attack": attacks[record.attack]})
                 for record in self.records
             ],
         }
@@ -161,8 +161,8 @@ class Evaluation:
     def _from_values(cls, values: Mapping[str, Any]) -> Self:
         if not isinstance(values["context"], dict):
             raise TypeError("the context is not a table")
-        methods = _rows(values["methods"], Configuration | str)
-        attacks = _rows(values["attacks"], Configuration)
+        methods = _read_rows(values["methods"], Configuration | str)
+        attacks = _read_rows(values["attacks"], Configuration)
         found = cls(
             context=values["context"],
             trainings=tuple(
@@ -203,7 +203,7 @@ def records_file(folder: Path) -> Path:
     return plain if plain.exists() and not compressed.exists() else compressed
 
 
-def _values(entry: Entry) -> dict[str, Any]:
+def _get_values(entry: Entry) -> dict[str, Any]:
     """Return the values of an entry, without fields that older records lack and that are empty.
 
     So a file of an older version stays the same when it is written again.
@@ -220,7 +220,7 @@ def _number(values: Iterable[Value]) -> dict[Value, int]:
     return {value: row for row, value in enumerate(dict.fromkeys(values))}
 
 
-def _rows(values: Iterable[Any], kind: type | UnionType) -> dict[int, Any]:
+def _read_rows(values: Iterable[Any], kind: type | UnionType) -> dict[int, Any]:
     """Return the entries of a table by row; a dictionary, because lists accept negative rows."""
     rows = {row: from_values(entry) for row, entry in enumerate(values)}
     for entry in rows.values():

@@ -36,7 +36,7 @@ def chance(task: Mapping[str, Any]) -> str:
     return f"{100 / len(task['classes']):.1f} %"
 
 
-def balanced_sentences(evaluation: Evaluation, method: str) -> list[str]:
+def describe_balanced(evaluation: Evaluation, method: str) -> list[str]:
     """Return sentences on what accuracy hides; none if classes have much the same size."""
     task = evaluation.context["undesirable"]
     if not is_imbalanced(task):
@@ -62,7 +62,7 @@ def tabulate_balanced(evaluation: Evaluation) -> Table | None:
     if not tasks:
         return None
     rows = tuple(
-        _row(evaluation, method, labels)
+        _make_row(evaluation, method, labels)
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)
     )
@@ -78,16 +78,16 @@ def tabulate_balanced(evaluation: Evaluation) -> Table | None:
     )  # fmt: skip
 
 
-def _row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
+def _make_row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
     own = metrics.desirable(evaluation, method)
     attacked = metrics.attacked(evaluation, method, labels)
     pairs = (
         (own, own), (own, metrics.balanced_desirable(evaluation, method)),
         (attacked, attacked), (attacked, metrics.balanced(evaluation, method, labels)),
     )  # fmt: skip
-    cells = (_cell(values) if known else Cell("–") for known, values in pairs)
+    cells = (_make_cell(values) if known else Cell("–") for known, values in pairs)
     return Cell(method), Cell(in_words(labels)), *cells
 
 
-def _cell(values: Mapping[tuple[int, int], float]) -> Cell:
+def _make_cell(values: Mapping[tuple[int, int], float]) -> Cell:
     return percent(metrics.points(dict(values))) if values else Cell("not recorded")

@@ -15,7 +15,7 @@ from rootbound.metrics.gate import RATE
 from rootbound.records import Configuration, Evaluation
 from rootbound.report.attack_names import describe_attacks
 from rootbound.report.cells import in_words
-from rootbound.report.doubts import no_verdict, why_unreliable
+from rootbound.report.doubts import explain_unreliable, say_no_verdict
 from rootbound.report.gate import why_not_to_trust
 from rootbound.report.head_start import LARGE, Word, is_undecided, judge_head_start
 
@@ -42,7 +42,7 @@ class Case:
     @cached_property
     def why_unreliable(self) -> list[str]:
         """Why a low advantage means nothing here; empty if the numbers are reliable."""
-        return why_unreliable(self.method, self.raised)
+        return explain_unreliable(self.method, self.raised)
 
     @cached_property
     def gains(self) -> dict[int | None, Estimate]:
@@ -152,7 +152,7 @@ class Case:
         labels, gain = self.worst
         parts = [
             f"with {in_words(labels)}, where an attacker gains most, it is {signed(gain.mean)} "
-            f"points over {self.over} ({_interval(gain)}), by {self.strongest_attacks}"
+            f"points over {self.over} ({_write_interval(gain)}), by {self.strongest_attacks}"
         ]
         if self.undefended_gain is not None:
             parts.append(f"from the undefended weights it is {signed(self.undefended_gain.mean)}")
@@ -173,7 +173,8 @@ class Case:
         said = (
             f"At best, with {in_words(labels)}, attackers who start from these weights instead of "
             f"{fresh} {_gain_or_lose(gain)} of accuracy "
-            f"({'' if math.isinf(gain.low) else '95 % interval of the gain: '}{_interval(gain)})."
+            f"({'' if math.isinf(gain.low) else '95 % interval of the gain: '}"
+            f"{_write_interval(gain)})."
         )
         if self.largest_undefended_gain is None:
             return said
@@ -204,7 +205,7 @@ class Case:
         """Return the verdict in one sentence; with the method's name where there are several."""
         name = self.method if named else ""
         if self.why_unreliable or self.worst is None:
-            return no_verdict([self.claim()], on=name)
+            return say_no_verdict([self.claim()], on=name)
         return f"Head start{f' of {name}' if named else ''}: {self.word}; {self.claim()}."
 
 
@@ -244,7 +245,7 @@ def _gain_or_lose(gain: Estimate) -> str:
     return f"{'gain' if points >= 0 else 'lose'} {abs(points):.1f} points"
 
 
-def _interval(value: Estimate) -> str:
+def _write_interval(value: Estimate) -> str:
     if math.isinf(value.low):
         return "one draw, so no interval"
     return f"{round(value.low, 1) + 0.0:.1f} to {round(value.high, 1) + 0.0:.1f}"

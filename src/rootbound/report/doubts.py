@@ -8,7 +8,7 @@ from rootbound.flags import ONE_BLOCK, SCRATCH_FLAGS, Raised, flags
 from rootbound.metrics import measures as metrics
 from rootbound.metrics.attackers import FAMILIES_PER_STRONGEST, STRONGEST
 from rootbound.records import Evaluation
-from rootbound.report.public import public_doubts
+from rootbound.report.public import list_public_doubts
 
 NEW_HEAD = (
     "The weights came without a last layer for the desirable task: it is new and random, so "
@@ -27,35 +27,35 @@ def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
     return found
 
 
-def why_unreliable(method: str, raised: Sequence[Raised]) -> list[str]:
+def explain_unreliable(method: str, raised: Sequence[Raised]) -> list[str]:
     """Return why a low advantage of a method proves nothing; empty if it can be trusted."""
     own = disqualify(raised).get(method, [])
     evidence = {one.flag: one.evidence for one in reversed(own)}  # of the first seed
     about = [f"{flag} ({evidence[flag]})" for flag in DISQUALIFYING if flag in evidence]
-    return [*scratch_doubts(raised), *about]
+    return [*list_scratch_doubts(raised), *about]
 
 
-def no_verdict(why: Iterable[str], on: str = "") -> str:
+def say_no_verdict(why: Iterable[str], on: str = "") -> str:
     """Return in one sentence that there is no verdict, and why."""
     reasons = "; ".join(reason.rstrip(".") for reason in why)
     return f"No verdict{f' on {on}' if on else ''}: {reasons}."
 
 
-def scratch_doubts(raised: Iterable[Raised]) -> list[str]:
+def list_scratch_doubts(raised: Iterable[Raised]) -> list[str]:
     """Return reasons why an advantage over scratch is not valid in this run, if there are any."""
     names = {flag.name for flag in SCRATCH_FLAGS}
     evidence = [one.evidence for one in raised if one.flag in names]
     return [f"The comparison with scratch is not valid: {words}." for words in evidence]
 
 
-def scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
+def list_scope_doubts(evaluation: Evaluation, method: str) -> list[str]:
     """Return the doubt that attacks could not reach inner layers, if there is one."""
     unseen = evaluation.context.get("one_block", {})  # older records do not say
     is_unseen = not {method, "scratch", metrics.public(evaluation)}.isdisjoint(unseen)
     return [ONE_BLOCK] if is_unseen else []
 
 
-def time_doubts(evaluation: Evaluation, method: str) -> list[str]:
+def list_time_doubts(evaluation: Evaluation, method: str) -> list[str]:
     """Return the doubt that the time ended before enough attacks were tried, if there is one.
 
     The well-tuned attacker is the mean of three families where there are twelve.
@@ -83,9 +83,9 @@ def list_doubts(
         raised = flags(evaluation)
     has_new_head = method in evaluation.context.get("new_head", ())
     return [
-        *scratch_doubts(raised),
-        *public_doubts(evaluation, method, raised),
-        *scope_doubts(evaluation, method),
-        *time_doubts(evaluation, method),
+        *list_scratch_doubts(raised),
+        *list_public_doubts(evaluation, method, raised),
+        *list_scope_doubts(evaluation, method),
+        *list_time_doubts(evaluation, method),
         *([NEW_HEAD] if has_new_head else []),
     ]

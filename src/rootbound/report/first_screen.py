@@ -91,7 +91,7 @@ def show_first(evaluation: Evaluation) -> FirstScreen:
         look=LOOKS[best.word],
         sentences=tuple(sentence for sentence in said if sentence),
         doubts=tuple(doubt for doubt in every if doubt not in text),
-        facts=tuple(_facts(best)),
+        facts=tuple(_list_facts(best)),
         others=tuple(_describe_others(cases, best)),
     )
 
@@ -108,12 +108,12 @@ def describe_measured(evaluation: Evaluation) -> str:
     )
 
 
-def _facts(case: Case) -> list[Fact]:
-    facts = [_price(case), _strongest(case), _exact(case), _flag(case)]
+def _list_facts(case: Case) -> list[Fact]:
+    facts = [_show_price(case), _show_strongest(case), _show_exact(case), _show_flag(case)]
     return [fact for fact in facts if fact is not None]
 
 
-def _price(case: Case) -> Fact:
+def _show_price(case: Case) -> Fact:
     evaluation, plain = case.evaluation, metrics.undefended(case.evaluation)
     own = metrics.desirable_accuracy(evaluation, case.method)
     if evaluation.context["desirable"] is None:
@@ -129,7 +129,7 @@ def _price(case: Case) -> Fact:
     return Fact("Price: desirable accuracy lost", text, note)
 
 
-def _strongest(case: Case) -> Fact | None:
+def _show_strongest(case: Case) -> Fact | None:
     if case.worst is None:
         return None
     labels, _ = case.worst
@@ -148,7 +148,7 @@ def _strongest(case: Case) -> Fact | None:
     return Fact("Strongest attack", case.strongest_attacks, note)
 
 
-def _exact(case: Case) -> Fact | None:
+def _show_exact(case: Case) -> Fact | None:
     """Return the fact about a new last layer, with the same for random weights."""
     evaluation = case.evaluation
     labels = metrics.most_labels(evaluation)
@@ -165,7 +165,7 @@ def _exact(case: Case) -> Fact | None:
     return Fact("A new last layer, solved exactly", in_percent(own), note)
 
 
-def _flag(case: Case) -> Fact:
+def _show_flag(case: Case) -> Fact:
     """Return the most important of the flags, and how many others there are."""
     about = (case.method, metrics.public(case.evaluation), "scratch")
     raised = [one for one in case.raised if one.method in about]

@@ -11,7 +11,12 @@ from rootbound.metrics import measures as metrics
 from rootbound.metrics.gate import RATE
 from rootbound.records import Evaluation
 from rootbound.report.cells import in_words
-from rootbound.report.doubts import DISQUALIFYING, scope_doubts, scratch_doubts, time_doubts
+from rootbound.report.doubts import (
+    DISQUALIFYING,
+    list_scope_doubts,
+    list_scratch_doubts,
+    list_time_doubts,
+)
 from rootbound.report.public import SAME_WEIGHTS, TOO_WEAK, is_same_as_public
 
 HIDING = {
@@ -72,9 +77,9 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
 def why_not_to_trust(evaluation: Evaluation, method: str, raised: Sequence[Raised]) -> list[str]:
     """Return why good news about a method cannot be relied on, whatever the intervals show."""
     return [
-        *scratch_doubts(raised),
-        *scope_doubts(evaluation, method),
-        *time_doubts(evaluation, method),
+        *list_scratch_doubts(raised),
+        *list_scope_doubts(evaluation, method),
+        *list_time_doubts(evaluation, method),
         *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
         *_about(method, {*DISQUALIFYING, *HIDING}, raised),
     ]

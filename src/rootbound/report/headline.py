@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
-from rootbound.report.balance import balanced_sentences, chance, is_imbalanced
+from rootbound.report.balance import chance, describe_balanced, is_imbalanced
 from rootbound.report.cases import choose_best, find_cases
 from rootbound.report.cells import change, in_percent, in_words, interval
-from rootbound.report.doubts import list_doubts, no_verdict
-from rootbound.report.public import gains_over_public, marginal_risk, over_public
+from rootbound.report.doubts import list_doubts, say_no_verdict
+from rootbound.report.public import describe_gains_over_public, describe_marginal_risk, over_public
 from rootbound.report.settings import (
     UNKNOWN_PURPOSE,
     describe_time,
-    scaling_of_the_network,
+    explain_own_scaling,
 )
 
 
@@ -26,18 +26,18 @@ def describe_run(evaluation: Evaluation) -> list[str]:
         return ["No model has been evaluated yet."]
     best = choose_best([case for case in cases if not case.why_unreliable])
     if best is None:
-        silent = [no_verdict(case.why_unreliable, on=case.method) for case in cases]
+        silent = [say_no_verdict(case.why_unreliable, on=case.method) for case in cases]
         said = [one for case in cases for one in list_doubts(evaluation, case.method, case.raised)]
         return [*silent, *dict.fromkeys(said)]
     method, plain = best.method, metrics.undefended(evaluation)
     called = "the model" if method == "defended" else f"the model trained with {method}"
     sentences = []
-    if (value := _exact(evaluation, method)) is not None:
+    if (value := _describe_exact(evaluation, method)) is not None:
         arms = {"the undefended one": plain, "random weights (scratch)": "scratch"}
         beside = "".join(
             f", {in_percent(reached)} on {name}"
             for name, arm in arms.items()
-            if arm is not None and (reached := _exact(evaluation, arm)) is not None
+            if arm is not None and (reached := _describe_exact(evaluation, arm)) is not None
         )
         undesirable = evaluation.context["undesirable"]
         is_uneven = is_imbalanced(undesirable)
@@ -47,7 +47,7 @@ def describe_run(evaluation: Evaluation) -> list[str]:
             f"{in_percent(value)} on {called}{beside}; always naming the most frequent class gives "
             f"{100 * undesirable['majority']:.1f} %{counted}."
         )
-    if kept := _desirable(evaluation, method, plain, "it" if sentences else called):
+    if kept := _describe_desirable(evaluation, method, plain, "it" if sentences else called):
         sentences.append(kept)
     gains = [
         f"{change(gain).text} points with {in_words(labels)} ({interval(gain, 2)})"
@@ -59,17 +59,19 @@ def describe_run(evaluation: Evaluation) -> list[str]:
             f"Free to retrain any number of layers, an attacker who starts from these weights "
             f"instead of random ones gains {', '.join(gains)}."
         )
-    sentences += gains_over_public(evaluation, method)
+    sentences += describe_gains_over_public(evaluation, method)
     return sentences + list_doubts(evaluation, method, best.raised)
 
 
-def _exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:
+def _describe_exact(evaluation: Evaluation, method: str) -> metrics.Estimate | None:
     """Return what the exact last layer reaches with the most labels, in percent."""
     labels = metrics.most_labels(evaluation)
     return metrics.points(metrics.attacked(evaluation, method, labels, EXACT))
 
 
-def _desirable(evaluation: Evaluation, method: str, plain: str | None, subject: str) -> str:
+def _describe_desirable(
+    evaluation: Evaluation, method: str, plain: str | None, subject: str
+) -> str:
     """Return a sentence about the desirable task; nothing where its accuracy is not known."""
     task = evaluation.context["desirable"]
     if task is None:
@@ -107,11 +109,11 @@ def describe_gains(evaluation: Evaluation, method: str) -> list[str]:
             f"({interval(gain, 2)})."
         )
         sentences += over_public(evaluation, method, labels)
-    sentences += marginal_risk(evaluation, method)
-    sentences += balanced_sentences(evaluation, method)
+    sentences += describe_marginal_risk(evaluation, method)
+    sentences += describe_balanced(evaluation, method)
     if evaluation.context["desirable"] is None:
         sentences.append(UNKNOWN_PURPOSE)
-    sentences += scaling_of_the_network(evaluation.context) + list_doubts(evaluation, method)
+    sentences += explain_own_scaling(evaluation.context) + list_doubts(evaluation, method)
     return [
         *sentences,
         *(f"{name}: {text}" for name, text in describe_time(evaluation.context).items()),

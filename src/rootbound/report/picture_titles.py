@@ -24,7 +24,7 @@ class Names(NamedTuple):
     undefended: str | None = None
 
 
-def grad_cam_title(pictures: Pictures, names: Names, task: str) -> str:
+def write_grad_cam_title(pictures: Pictures, names: Names, task: str) -> str:
     """Return in how many images a retrained head finds any evidence."""
     return _compare(
         pictures, names, CAMS[-1][1],
@@ -35,7 +35,7 @@ def grad_cam_title(pictures: Pictures, names: Names, task: str) -> str:
     )  # fmt: skip
 
 
-def filters_title(pictures: Pictures, names: Names) -> str:
+def write_filters_title(pictures: Pictures, names: Names) -> str:
     """Return how many filters of the first layer do anything."""
     return _compare(
         pictures, names, "filters", _count_strong,
@@ -44,7 +44,7 @@ def filters_title(pictures: Pictures, names: Names) -> str:
     )  # fmt: skip
 
 
-def maps_title(pictures: Pictures, names: Names) -> str:
+def write_maps_title(pictures: Pictures, names: Names) -> str:
     """Return how many channels answer to an undesirable image."""
     return _compare(
         pictures, names, "maps", _count_strong,
@@ -54,10 +54,10 @@ def maps_title(pictures: Pictures, names: Names) -> str:
     )  # fmt: skip
 
 
-def view_title(pictures: Pictures, names: Names) -> str:
+def write_view_title(pictures: Pictures, names: Names) -> str:
     """Return how much of the spread of features the undesirable classes explain."""
     shares = {
-        name: _explained(parts["view"].astype(float), parts["view_labels"])
+        name: _measure_explained(parts["view"].astype(float), parts["view_labels"])
         for name, parts in pictures.items()
         if name in names and "view" in parts
     }
@@ -69,7 +69,7 @@ def view_title(pictures: Pictures, names: Names) -> str:
     return f"{said}{beside}"
 
 
-def words_title(pictures: Pictures, names: Names) -> str:
+def write_words_title(pictures: Pictures, names: Names) -> str:
     """Return how often the retrained heads of two models rest on the same word."""
     tops = [
         np.abs(pictures[name][GROUPS[-1][1]].astype(float)).argmax(axis=1)
@@ -104,7 +104,7 @@ def _count_strong(tiles: Array) -> int:
     return int((heights > FAINT_TILE * max(heights.max(), 1e-12)).sum())
 
 
-def _explained(points: Array, labels: Array) -> float:
+def _measure_explained(points: Array, labels: Array) -> float:
     """Return the share of the variance of points that lies between classes."""
     whole = float(((points - points.mean(axis=0)) ** 2).sum())
     middles: Sequence[Array] = [points[labels == one] for one in np.unique(labels)]

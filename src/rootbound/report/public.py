@@ -57,7 +57,7 @@ def over_public(evaluation: Evaluation, method: str, labels: int | None) -> list
     ]
 
 
-def gains_over_public(evaluation: Evaluation, method: str) -> list[str]:
+def describe_gains_over_public(evaluation: Evaluation, method: str) -> list[str]:
     """Return a sentence on the gains over the public model with every number of labels."""
     name = metrics.public(evaluation)
     gains = [
@@ -69,7 +69,7 @@ def gains_over_public(evaluation: Evaluation, method: str) -> list[str]:
     return [f"Over the public model it gains {', '.join(gains)}."] if gains else []
 
 
-def marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
+def describe_marginal_risk(evaluation: Evaluation, method: str) -> list[str]:
     """Return a sentence on what the weights add to the best that attackers have without them."""
     if metrics.public(evaluation) is None:
         return []
@@ -90,7 +90,7 @@ def is_same_as_public(evaluation: Evaluation, method: str) -> bool:
     return weights.get(name) is not None and weights.get(name) == weights.get(method)
 
 
-def public_doubts(evaluation: Evaluation, method: str, raised: Iterable[Raised]) -> list[str]:
+def list_public_doubts(evaluation: Evaluation, method: str, raised: Iterable[Raised]) -> list[str]:
     """Return why the numbers over the public model say less than they seem to."""
     name = metrics.public(evaluation)
     if name is None:

@@ -27,7 +27,7 @@ STRONGEST = {
 def tabulate_resistance(evaluation: Evaluation) -> Table:
     """Return the table of the worst case and the resistance score in every cell."""
     rows = tuple(
-        _row(evaluation, method, labels)
+        _make_row(evaluation, method, labels)
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)
         if metrics.attacked(evaluation, method, labels)
@@ -50,7 +50,7 @@ def tabulate_resistance(evaluation: Evaluation) -> Table:
     )  # fmt: skip
 
 
-def _row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
+def _make_row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell, ...]:
     median = metrics.median_attack(evaluation, method, labels)
     longer = metrics.longer_run(evaluation, method, labels)
     realistic = metrics.realistic(evaluation, method, labels)
@@ -63,8 +63,8 @@ def _row(evaluation: Evaluation, method: str, labels: int | None) -> tuple[Cell,
         percent(metrics.upper_bound(evaluation, method, labels)),
         Cell("–" if longer is None else f"{longer:.1f} %"),
         _score(evaluation, method, labels),
-        _multiple(evaluation, method, labels, "steps"),
-        _multiple(evaluation, method, labels, "flops"),
+        _show_multiple(evaluation, method, labels, "steps"),
+        _show_multiple(evaluation, method, labels, "flops"),
     )
 
 
@@ -75,7 +75,7 @@ def _score(evaluation: Evaluation, method: str, labels: int | None) -> Cell:
     return Cell("n/a") if value is None else Cell(f"{value.mean:.2f}", interval(value, 2))
 
 
-def _multiple(evaluation: Evaluation, method: str, labels: int | None, unit: Unit) -> Cell:
+def _show_multiple(evaluation: Evaluation, method: str, labels: int | None, unit: Unit) -> Cell:
     if method == "scratch":
         return Cell("–")
     pairs = metrics.multiples(evaluation, method, labels, unit)
@@ -124,7 +124,7 @@ def tabulate_families(evaluation: Evaluation) -> list[Table]:
     if len(names) <= len(metrics.columns(evaluation)):
         return []
     return [
-        _families(evaluation, names, labels, methods)
+        _tabulate_some(evaluation, names, labels, methods)
         for labels in metrics.budgets(evaluation)
         for methods in _in_parts(metrics.methods(evaluation))
     ]
@@ -135,7 +135,7 @@ def _in_parts(methods: Sequence[str]) -> list[Sequence[str]]:
     return [methods[i : i + MOST_METHODS] for i in range(0, len(methods), MOST_METHODS)]
 
 
-def _families(
+def _tabulate_some(
     evaluation: Evaluation, names: Sequence[str], labels: int | None, methods: Sequence[str]
 ) -> Table:
     rows = []

@@ -29,13 +29,13 @@ def describe_settings(evaluation: Evaluation) -> dict[str, str]:
     """Return what a reader must know about the run, as texts by heading."""
     context, was_trained = evaluation.context, not metrics.is_given(evaluation)
     return (
-        _tasks(context)
-        | _attacker(context, draws_weights=was_trained and not context.get("pretrained"))
-        | _machine(context, was_trained=was_trained)
+        _describe_tasks(context)
+        | _describe_attacker(context, draws_weights=was_trained and not context.get("pretrained"))
+        | _describe_machine(context, was_trained=was_trained)
     )
 
 
-def _tasks(context: Mapping[str, Any]) -> dict[str, str]:
+def _describe_tasks(context: Mapping[str, Any]) -> dict[str, str]:
     desirable, undesirable = context["desirable"], context["undesirable"]
     count = context["defender_undesirable_samples"]
     relation = "shared with" if context["shared_undesirable"] else "disjoint from"
@@ -108,13 +108,13 @@ def _describe_inputs(task: Mapping[str, Any]) -> str:
     )
 
 
-def scaling_of_the_network(context: Mapping[str, Any]) -> list[str]:
+def explain_own_scaling(context: Mapping[str, Any]) -> list[str]:
     """Explain a network's own scaling of inputs, if it has one."""
     tasks = (context["desirable"], context["undesirable"])
     return [SCALING_OF_THE_NETWORK] if any(task and "own_inputs" in task for task in tasks) else []
 
 
-def _attacker(context: Mapping[str, Any], *, draws_weights: bool) -> dict[str, str]:
+def _describe_attacker(context: Mapping[str, Any], *, draws_weights: bool) -> dict[str, str]:
     share, limit = context["validation_share"], context["validation_limit"]
     budgets = (
         f"{in_words(budget['labels'])}, {budget['steps']} steps" for budget in context["budgets"]
@@ -133,7 +133,7 @@ def _attacker(context: Mapping[str, Any], *, draws_weights: bool) -> dict[str, s
     return {
         "The attacker knows": "the weights, labelled undesirable samples, every attack of the "
         "suite; it may retrain any number of layers, and for some attacks holds "
-        f"{_further(context)}. {knowing}",
+        f"{_describe_further(context)}. {knowing}",
         "The attacker chooses": f"settings and stopping step on {100 * share:.0f} % of its "
         f"labels of each class, at least 1 where there are two and at most {limit}; never on test "
         "samples",
@@ -182,7 +182,7 @@ def describe_time(context: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _further(context: Mapping[str, Any]) -> str:
+def _describe_further(context: Mapping[str, Any]) -> str:
     """Return what the attacker holds besides labelled undesirable samples."""
     if context["desirable"] is not None:
         return "desirable or unlabelled undesirable samples"
@@ -243,7 +243,7 @@ def _describe_stages(rules: Mapping[str, int]) -> dict[str, str]:
     return {"Stages": "; ".join(stages)} if len(stages) > 1 else {}
 
 
-def _machine(context: Mapping[str, Any], *, was_trained: bool) -> dict[str, str]:
+def _describe_machine(context: Mapping[str, Any], *, was_trained: bool) -> dict[str, str]:
     versions = (f"{name} {number}" for name, number in context["versions"].items())
     workers = context.get("workers", "?")
     processes = f"{workers} process{'' if workers == 1 else 'es'}, one thread each"

@@ -10,7 +10,7 @@ from rootbound.records import Evaluation
 from rootbound.report import scores, tables
 from rootbound.report.balance import tabulate_balanced
 from rootbound.report.cells import Table, mark_unreliable
-from rootbound.report.doubts import why_unreliable
+from rootbound.report.doubts import explain_unreliable
 from rootbound.report.flag_groups import FlagGroup, group_flags
 from rootbound.report.headline import describe_run
 from rootbound.report.limits import list_limits
@@ -44,7 +44,7 @@ def summarise(evaluation: Evaluation) -> Summary:
         *scores.tabulate_families(evaluation),
     )
     raised = flags(evaluation)
-    doubtful = [name for name in metrics.methods(evaluation) if why_unreliable(name, raised)]
+    doubtful = [name for name in metrics.methods(evaluation) if explain_unreliable(name, raised)]
     return Summary(
         f"rootbound: {good}{undesirable['name']}",
         (first_sentence(evaluation), *describe_run(evaluation)),

@@ -34,8 +34,8 @@ def tabulate_methods(evaluation: Evaluation) -> Table:
         rows.append(
             (
                 Cell(method),
-                *_desirable(evaluation, method),
-                *(_reached(evaluation, method, most_labels, family) for family in families),
+                *_show_desirable(evaluation, method),
+                *(_show_reached(evaluation, method, most_labels, family) for family in families),
                 Cell(f"{sum(seconds) / len(seconds):.1f} s" if any(seconds) else "–"),
                 Cell(f"{failed} of {total}"),
             )
@@ -63,14 +63,14 @@ def tabulate_methods(evaluation: Evaluation) -> Table:
     )
 
 
-def _reached(evaluation: Evaluation, method: str, labels: int | None, family: str) -> Cell:
+def _show_reached(evaluation: Evaluation, method: str, labels: int | None, family: str) -> Cell:
     """Return the attacker's accuracy in a cell, a dash where nothing was tried."""
     if not metrics.trials(evaluation, method, labels, family):
         return Cell("–")
     return percent(metrics.points(metrics.attacked(evaluation, method, labels, family)))
 
 
-def _desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
+def _show_desirable(evaluation: Evaluation, method: str) -> tuple[Cell, Cell]:
     """Return the desirable accuracy and its change against the undefended arm."""
     value = metrics.desirable_accuracy(evaluation, method)
     if value is None:
@@ -101,7 +101,7 @@ def tabulate_steps(evaluation: Evaluation) -> Table:
         (
             Cell(method),
             *(
-                _steps(metrics.steps_to_reach(evaluation, method, labels, *column))
+                _show_steps(metrics.steps_to_reach(evaluation, method, labels, *column))
                 for column in columns
             ),
         )
@@ -118,7 +118,7 @@ def tabulate_steps(evaluation: Evaluation) -> Table:
     )
 
 
-def _steps(reached: list[int | None]) -> Cell:
+def _show_steps(reached: list[int | None]) -> Cell:
     if not reached:
         return Cell("n/a")
     missed = reached.count(None)
@@ -132,7 +132,7 @@ def _steps(reached: list[int | None]) -> Cell:
 
 def tabulate_advantages(evaluation: Evaluation) -> Table:
     """Return the table of what weights are worth beyond random ones."""
-    return _advantages(
+    return _tabulate_over(
         evaluation,
         "scratch",
         "Advantage over scratch",
@@ -148,7 +148,7 @@ def tabulate_advantages_over_public(evaluation: Evaluation) -> Table | None:
     name = metrics.public(evaluation)
     if name is None:
         return None
-    return _advantages(
+    return _tabulate_over(
         evaluation,
         name,
         "Advantage over the public model",
@@ -158,7 +158,7 @@ def tabulate_advantages_over_public(evaluation: Evaluation) -> Table | None:
     )
 
 
-def _advantages(evaluation: Evaluation, over: str, title: str, caption: str) -> Table:
+def _tabulate_over(evaluation: Evaluation, over: str, title: str, caption: str) -> Table:
     families = [*metrics.columns(evaluation), None]
     rows = tuple(
         (
@@ -191,7 +191,7 @@ def tabulate_accuracies(evaluation: Evaluation) -> Table:
         (
             Cell(method),
             Cell(in_words(labels)),
-            *(_reached(evaluation, method, labels, family) for family in families),
+            *(_show_reached(evaluation, method, labels, family) for family in families),
         )
         for method in metrics.methods(evaluation)
         for labels in metrics.budgets(evaluation)

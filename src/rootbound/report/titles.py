@@ -12,7 +12,7 @@ from rootbound.report.cells import in_words
 from rootbound.report.head_start import is_undecided
 
 
-def head_start_title(case: Case) -> str:
+def write_head_start_title(case: Case) -> str:
     """Return what the bars of the arms show."""
     if case.why_unreliable:
         return f"The numbers of {case.called} are unreliable: its bars mean nothing"
@@ -34,7 +34,7 @@ def head_start_title(case: Case) -> str:
     return said
 
 
-def steps_title(case: Case, families: Sequence[str]) -> str:
+def write_steps_title(case: Case, families: Sequence[str]) -> str:
     """Return which curves over steps end highest above the strongest attack on scratch."""
     ends = {
         (family, labels): gain.mean
@@ -55,7 +55,7 @@ def steps_title(case: Case, families: Sequence[str]) -> str:
     )
 
 
-def losses_title(case: Case) -> str:
+def write_losses_title(case: Case) -> str:
     """Return the cross-entropy that attackers end with, with the most labels."""
     labels = metrics.most_labels(case.evaluation)
     ends: list[list[float]] = []
@@ -72,7 +72,7 @@ def losses_title(case: Case) -> str:
     )
 
 
-def labels_title(case: Case) -> str:
+def write_labels_title(case: Case) -> str:
     """Return how what the weights add changes with labels."""
     gains = list(case.gains.items())
     if not gains:
@@ -84,7 +84,7 @@ def labels_title(case: Case) -> str:
     return f"{start} and {signed(last.mean)} with {in_words(many)}"
 
 
-def trials_title(case: Case) -> str:
+def write_trials_title(case: Case) -> str:
     """Return what trying many settings brings, where it brings most."""
     gained: dict[int | None, list[float]] = {}
     for labels in metrics.budgets(case.evaluation):

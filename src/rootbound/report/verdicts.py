@@ -18,7 +18,7 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import gate
 from rootbound.report.cases import Case, choose_best, find_cases
-from rootbound.report.doubts import list_doubts, scratch_doubts
+from rootbound.report.doubts import list_doubts, list_scratch_doubts
 from rootbound.report.limits import list_limits
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -94,12 +94,14 @@ def _to_values(case: Case, limit: float | None, command: str, *, named: bool) ->
         "reliable": not case.why_unreliable,
         "doubts": [
             *case.why_unreliable,
-            *_without(list_doubts(evaluation, method, case.raised), scratch_doubts(case.raised)),
+            *_leave_out(
+                list_doubts(evaluation, method, case.raised), list_scratch_doubts(case.raised)
+            ),
         ],
         "weights_sha256": weights,
-        "cells": [_cell(case, labels) for labels in metrics.budgets(evaluation)],
-        "desirable": _desirable(case),
-        "benign": [_benign(case, labels) for labels in _benign_labels(case)],
+        "cells": [_describe_cell(case, labels) for labels in metrics.budgets(evaluation)],
+        "desirable": _describe_desirable(case),
+        "benign": [_describe_benign(case, labels) for labels in _list_benign_labels(case)],
         "flags": [
             {"flag": one.flag, "model": one.method, "seed": one.seed, "evidence": one.evidence}
             for one in case.raised
@@ -109,7 +111,7 @@ def _to_values(case: Case, limit: float | None, command: str, *, named: bool) ->
     }  # fmt: skip
 
 
-def _cell(case: Case, labels: int | None) -> dict[str, Any]:
+def _describe_cell(case: Case, labels: int | None) -> dict[str, Any]:
     """Return what attackers with so many labels per class reach, and what the weights add."""
     evaluation, method = case.evaluation, case.method
     own = metrics.attacked(evaluation, method, labels)
@@ -136,7 +138,7 @@ def _cell(case: Case, labels: int | None) -> dict[str, Any]:
     }
 
 
-def _desirable(case: Case) -> dict[str, Any] | None:
+def _describe_desirable(case: Case) -> dict[str, Any] | None:
     task = case.evaluation.context["desirable"]
     accuracy = metrics.desirable_accuracy(case.evaluation, case.method)
     if task is None or accuracy is None:
@@ -148,12 +150,12 @@ def _desirable(case: Case) -> dict[str, Any] | None:
     }
 
 
-def _benign_labels(case: Case) -> list[int | None]:
+def _list_benign_labels(case: Case) -> list[int | None]:
     records = (one for one in case.evaluation.records if one.task == "benign")
     return list(dict.fromkeys(record.labels for record in records))
 
 
-def _benign(case: Case, labels: int | None) -> dict[str, Any]:
+def _describe_benign(case: Case, labels: int | None) -> dict[str, Any]:
     own = metrics.benign(case.evaluation, case.method, labels)
     plain = metrics.undefended(case.evaluation)
     usual = {} if plain is None else metrics.benign(case.evaluation, plain, labels)
@@ -171,7 +173,7 @@ def _summarise(cases: Sequence[Case]) -> str:
     return best.sentence(named=len(cases) > 1)
 
 
-def _without(sentences: Sequence[str], known: Sequence[str]) -> list[str]:
+def _leave_out(sentences: Sequence[str], known: Sequence[str]) -> list[str]:
     return [sentence for sentence in sentences if sentence not in known]
 
 

@@ -63,14 +63,14 @@ def find_panels(figure: Figure) -> Panels:
         return Panels(width=width)
     views = []
     for panel in shown:
-        inches = _extent(panel).transformed(figure.dpi_scale_trans.inverted())
+        inches = _find_extent(panel).transformed(figure.dpi_scale_trans.inverted())
         left, top = (inches.x0 - tight.x0) * POINTS, (tight.y1 - inches.y1) * POINTS
         box = (left, top, inches.width * POINTS, inches.height * POINTS)
-        views.append(View(_name(panel, shown), _padded(box)))
-    return Panels(tuple(views), tuple(_keys(figure)), _describe_axes(shown), width)
+        views.append(View(_name(panel, shown), _pad(box)))
+    return Panels(tuple(views), tuple(_list_keys(figure)), _describe_axes(shown), width)
 
 
-def _extent(panel: Axes) -> Bbox:
+def _find_extent(panel: Axes) -> Bbox:
     """Return the panel with its numbers, in pixels; without its title and the names of its axes."""
     own = panel.get_window_extent()
     across = [label.get_window_extent() for label in panel.get_xticklabels() if label.get_text()]
@@ -83,7 +83,7 @@ def _extent(panel: Axes) -> Bbox:
     ])  # fmt: skip
 
 
-def _padded(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _pad(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     left, top, width, height = box
     left, top, width, height = left - MARGIN, top - MARGIN, width + 2 * MARGIN, height + 2 * MARGIN
     return round(left, 1), round(top, 1), round(width, 1), round(height, 1)
@@ -114,7 +114,7 @@ def _describe_axes(panels: Iterable[Axes]) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _keys(figure: Figure) -> Iterable[Key]:
+def _list_keys(figure: Figure) -> Iterable[Key]:
     """Yield the entries of the figure's legend."""
     for legend in figure.legends:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):

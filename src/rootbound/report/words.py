@@ -42,7 +42,7 @@ def draw_words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure |
     margin = 2 + max(map(len, names))
     count = min(GROUP_SIZE, len(next(iter(shown.values()))[groups[0][1]]))
     rows = sum(1 + count * (1 + len(shown)) for _ in groups)
-    wide = margin + _longest(shown, count, classes)
+    wide = margin + _find_longest(shown, count, classes)
     figure = plt.figure(figsize=(LETTER_WIDTH * wide, LINE_HEIGHT * (rows + 1)))
     panel = figure.add_axes((0, 0, 1, 1), xlim=(0, wide), ylim=(rows + 0.5, -0.5))
     panel.set_axis_off()
@@ -62,7 +62,7 @@ def draw_words(pictures: Pictures, classes: Mapping[str, list[str]]) -> Figure |
     return figure
 
 
-def _longest(shown: Pictures, count: int, roles: Iterable[str]) -> int:
+def _find_longest(shown: Pictures, count: int, roles: Iterable[str]) -> int:
     """Return the number of letters and blanks of the longest text, at most those of a line."""
     texts = (
         text

@@ -26,7 +26,7 @@ def explained_variance(features: Tensor, labels: Tensor, ridge: float) -> Tensor
     Returns:
         A scalar in [0, 1], differentiable in the features.
     """
-    total, explained = _covariances(features, labels, ridge)
+    total, explained = _compute_covariances(features, labels, ridge)
     return explained.trace() / total.trace()
 
 
@@ -49,7 +49,7 @@ def linear_information(features: Tensor, labels: Tensor, ridge: float) -> Tensor
 
     Source: S. Wilks, "Certain generalizations in the analysis of variance", Biometrika, 1932.
     """
-    total, explained = _covariances(features, labels, ridge)
+    total, explained = _compute_covariances(features, labels, ridge)
     # One label follows from the others, and a label that does not occur has no variance.
     present = total.diagonal().nonzero().squeeze(1)[:-1]
     if not len(present):
@@ -59,7 +59,7 @@ def linear_information(features: Tensor, labels: Tensor, ridge: float) -> Tensor
     return information / len(present)
 
 
-def _covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+def _compute_covariances(features: Tensor, labels: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
     """Return the covariance `(K, K)` of the one-hot labels, and the part that the head explains.
 
     `C' (S + e I)^-1 C` of the covariance S of the features and C of features and labels.

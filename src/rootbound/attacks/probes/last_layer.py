@@ -57,7 +57,7 @@ class LastLayer(Probe, StackedAttack):
         heads = StackedHeads(model.head, len(trials))
         rates = torch.tensor([trial.learning_rate for trial in trials]).view(1, -1, 1)
         if first.unit == "curvature":
-            rates = rates / _largest_curvature(attacker.train.inputs)
+            rates = rates / _find_largest_curvature(attacker.train.inputs)
         update = _Momentum(rates) if first.optimiser == "sgd" else _Adam(rates)
         decay = 1 - 1e-4 * rates if first.optimiser == "adamw" else None
         for step, (features, labels) in enumerate(attacker.batches(first.batch_size), start=1):
@@ -68,7 +68,7 @@ class LastLayer(Probe, StackedAttack):
             yield Snapshot(step, heads)
 
 
-def _largest_curvature(features: Tensor) -> float:
+def _find_largest_curvature(features: Tensor) -> float:
     """Return the largest eigenvalue of the mean of `z z'`, the bias included, in float64."""
     sample = features[:: max(1, len(features) // 4096)].double()
     largest = torch.linalg.matrix_norm(sample, ord=2).square() / len(sample)

@@ -52,7 +52,7 @@ class LogisticProblem:
         """
         weights, done = start, 0
         loss, gradient = self.objective(weights, penalty)
-        while done < iterations and _gap(gradient, penalty) > GAP:
+        while done < iterations and _compute_gap(gradient, penalty) > GAP:
             weights, steps = self._round(weights, penalty, min(ROUND, iterations - done))
             loss, gradient = self.objective(weights, penalty)
             if not steps:
@@ -61,7 +61,7 @@ class LogisticProblem:
         certificate = {
             "training_loss": loss - 0.5 * penalty * float((weights**2).sum()),
             "gradient_norm": float(np.linalg.norm(gradient)),
-            "duality_gap": _gap(gradient, penalty),
+            "duality_gap": _compute_gap(gradient, penalty),
             "iterations": float(done),
         }
         return weights, certificate
@@ -95,7 +95,7 @@ class LogisticProblem:
             return loss, solve_triangular(factor, gradient.T, lower=True).T.ravel()
 
         def stop(_: Matrix) -> None:
-            if _gap(best["gradient"], penalty) <= GAP:
+            if _compute_gap(best["gradient"], penalty) <= GAP:
                 raise StopIteration
 
         result = minimize(
@@ -122,7 +122,7 @@ class LogisticProblem:
         return curvature
 
 
-def _gap(gradient: Matrix, penalty: float) -> float:
+def _compute_gap(gradient: Matrix, penalty: float) -> float:
     return float((gradient**2).sum()) / (2 * penalty)
 
 

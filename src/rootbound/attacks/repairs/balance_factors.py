@@ -92,8 +92,8 @@ def _is_pair(parts: tuple[nn.Module, nn.Module]) -> TypeGuard[tuple[Map, Map]]:
 
 def _split(first: Map, second: Map) -> None:
     """Replace both factors by the balanced ones; the second takes the biases."""
-    product = _matrix(second) @ _matrix(first)
-    bias = _bias(second) + _matrix(second) @ _bias(first)
+    product = _get_matrix(second) @ _get_matrix(first)
+    bias = _get_bias(second) + _get_matrix(second) @ _get_bias(first)
     left, singular, right = torch.linalg.svd(product, full_matrices=False)
     # Hidden units beyond the largest possible rank of the product would be dead.
     rank = min(len(singular), len(first.weight))
@@ -104,17 +104,17 @@ def _split(first: Map, second: Map) -> None:
 
 def _rotate(first: Map, head: nn.Linear) -> None:
     """Keep the rotation in the last layer; move its stretching and its bias into the head."""
-    left, singular, right = torch.linalg.svd(_matrix(first), full_matrices=False)
-    weight, shift = _matrix(head), _bias(first)
+    left, singular, right = torch.linalg.svd(_get_matrix(first), full_matrices=False)
+    weight, shift = _get_matrix(head), _get_bias(first)
     _set(first, left @ right, torch.zeros_like(shift))
-    _set(head, weight @ (left * singular) @ left.T, _bias(head) + weight @ shift)
+    _set(head, weight @ (left * singular) @ left.T, _get_bias(head) + weight @ shift)
 
 
-def _matrix(layer: Map) -> Tensor:
+def _get_matrix(layer: Map) -> Tensor:
     return layer.weight.double().flatten(1)
 
 
-def _bias(layer: Map) -> Tensor:
+def _get_bias(layer: Map) -> Tensor:
     """Return the bias in float64, 0 where there is none."""
     return torch.zeros(len(layer.weight)).double() if layer.bias is None else layer.bias.double()
 

@@ -67,7 +67,7 @@ class GradientFree(Attack):
     def transfer(self, model: Classifier, attacker: Attacker) -> Iterator[Snapshot]:
         """Yield the model after every step."""
         weights = [parameter.data for parameter in model.parameters()]
-        sizes = _sizes(weights)
+        sizes = _measure_sizes(weights)
         momentum = [torch.zeros_like(weight) for weight in weights]
         for step, batch in enumerate(attacker.batches(self.batch_size), start=1):
             model.eval()
@@ -111,7 +111,7 @@ class GradientFree(Attack):
         return slope
 
 
-def _sizes(weights: Sequence[Tensor]) -> list[float]:
+def _measure_sizes(weights: Sequence[Tensor]) -> list[float]:
     """Return the root mean square of each tensor; for a tensor of zeros, the smallest of these."""
     sizes = [float(weight.double().square().mean().sqrt()) for weight in weights]
     smallest = min((size for size in sizes if size > 0), default=1.0)

@@ -57,7 +57,7 @@ def read_challenges(path: Path) -> list[Challenge]:
     """
     try:
         entries = json.loads(path.read_text("utf-8"))
-        return [_challenge(entry) for entry in entries]
+        return [_read_challenge(entry) for entry in entries]
     except FileNotFoundError:
         raise InputError(f"challenges at {path}", "no such file", "check the path") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -69,7 +69,7 @@ def read_challenges(path: Path) -> list[Challenge]:
         ) from None
 
 
-def _challenge(entry: dict[str, object]) -> Challenge:
+def _read_challenge(entry: dict[str, object]) -> Challenge:
     advantage = entry["advantage"]
     if isinstance(advantage, bool) or not isinstance(advantage, int | float):
         raise TypeError(f"advantage {advantage!r} is not a number")

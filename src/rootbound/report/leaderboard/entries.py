@@ -12,7 +12,7 @@ from rootbound.metrics import Standing
 from rootbound.metrics import measures as metrics
 from rootbound.records import Configuration, Evaluation
 from rootbound.report.cases import Case
-from rootbound.report.doubts import DISQUALIFYING, why_unreliable
+from rootbound.report.doubts import DISQUALIFYING, explain_unreliable
 from rootbound.report.head_start import LARGE, Word
 from rootbound.report.leaderboard.claims import Challenge
 
@@ -75,7 +75,7 @@ def gather_entries(evaluation: Evaluation, challenges: Sequence[Challenge]) -> l
         if strongest is not None and strongest.advantage > reached:
             beaten: Word = "large" if strongest.advantage >= LARGE else word
             rows.append(Entry(standing, "external", names, strongest, beaten))
-        elif why_unreliable(standing.method, raised):
+        elif explain_unreliable(standing.method, raised):
             rows.append(Entry(standing, "unreliable", names, None, word))
         else:
             rows.append(Entry(standing, "standard", names, None, word))

@@ -65,11 +65,11 @@ def draw_frontier(entries: Sequence[Entry], size: tuple[float, float] = WIDE) ->
     panel.set_xlabel(lost if size == WIDE else textwrap.fill(lost, NARROW_LABEL))
     panel.set_ylabel("worst advantage over scratch, points")
     # Values near zero must be told apart, and a method that breaks the model must fit in.
-    _logarithmic(panel.yaxis, panel.set_yscale, linear=2)
+    _make_logarithmic(panel.yaxis, panel.set_yscale, linear=2)
     points = [entry for entry in known if entry.kind != GENERIC]
     _draw_paths(panel, points, colour_of)
     if max((entry.loss for entry in points), default=0.0) > 5:
-        _logarithmic(panel.xaxis, panel.set_xscale, linear=1)
+        _make_logarithmic(panel.xaxis, panel.set_xscale, linear=1)
     write_names(
         figure, panel,
         spots=[(entry.loss, float(entry.worst or 0.0)) for entry in points],
@@ -84,8 +84,9 @@ def _draw_point(panel: Axes, entry: Entry, colour: str) -> None:
     height, loss = float(entry.worst or 0.0), entry.loss
     vertical = None if worst is None or entry.challenge is not None else worst.advantage
     drawn = panel.errorbar(
-        [loss], [height], xerr=_bars(change), yerr=_bars(vertical), fmt="o", color=colour,
-        elinewidth=0.8, markersize=5, alpha=0.5 if entry.is_doubtful else 0.9,
+        [loss], [height], xerr=_find_half_width(change), yerr=_find_half_width(vertical),
+        fmt="o", color=colour, elinewidth=0.8, markersize=5,
+        alpha=0.5 if entry.is_doubtful else 0.9,
         markerfacecolor="none" if entry.is_doubtful else colour,
     )  # fmt: skip
     for bar in drawn[2]:
@@ -122,13 +123,13 @@ def _draw_level(panel: Axes, entry: Entry, colour: str) -> None:
     )  # fmt: skip
 
 
-def _logarithmic(axis: Axis, set_scale: Callable[..., None], linear: float) -> None:
+def _make_logarithmic(axis: Axis, set_scale: Callable[..., None], linear: float) -> None:
     """Make an axis logarithmic on either side of a linear part around zero."""
     set_scale("symlog", linthresh=linear)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _bars(value: Estimate | None) -> list[float] | None:
+def _find_half_width(value: Estimate | None) -> list[float] | None:
     """Return the half width of a symmetric interval, if there is one."""
     if value is None or math.isinf(value.high):
         return None

@@ -66,7 +66,7 @@ def tabulate_entries(
         "that name a trick of the network, or make the row unreliable; the report has all of them.",
         (*COLUMNS[:4], "over public", *COLUMNS[4:]) if public else COLUMNS,
         tuple(
-            _row(entry, sections.get(entry.standing.method, ""), exact=exact, public=public)
+            _make_row(entry, sections.get(entry.standing.method, ""), exact=exact, public=public)
             for entry in entries
         ),
     )
@@ -87,26 +87,26 @@ def describe_exact_on_scratch(evaluation: Evaluation) -> str:
     )
 
 
-def _row(entry: Entry, target: str, *, exact: bool, public: bool) -> tuple[Cell, ...]:
+def _make_row(entry: Entry, target: str, *, exact: bool, public: bool) -> tuple[Cell, ...]:
     standing = entry.standing
     over_public = standing.over_public
     added = Cell("n/a") if over_public is None else change(over_public.advantage)
     return (
         Cell(standing.method, "external" if entry.challenge else "", target=target),
         Cell(entry.word, mark="text"),
-        *_worst(entry),
+        *_show_worst(entry),
         *([added] if public else []),
         change(standing.change, wanted="high") if standing.change is not None else Cell("–"),
         percent(standing.exact) if exact else Cell("–"),
-        _multiple(standing.steps),
-        _multiple(standing.labels),
+        _show_multiple(standing.steps),
+        _show_multiple(standing.labels),
         change(standing.benign, wanted="high") if standing.benign is not None else Cell("–"),
         Cell("–" if standing.cost is None else times(standing.cost)),
         Cell(", ".join(flag for flag in entry.flags if flag in SHOWN) or "none", mark="text"),
     )
 
 
-def _worst(entry: Entry) -> tuple[Cell, Cell]:
+def _show_worst(entry: Entry) -> tuple[Cell, Cell]:
     if entry.challenge is not None:
         value = Cell(f"{entry.challenge.advantage:+.2f}", "external", "bad")
         return value, Cell(entry.challenge.attack, entry.challenge.link, "text")
@@ -118,14 +118,14 @@ def _worst(entry: Entry) -> tuple[Cell, Cell]:
     )
 
 
-def _multiple(multiples: Sequence[Multiple]) -> Cell:
+def _show_multiple(multiples: Sequence[Multiple]) -> Cell:
     if not multiples:
         return Cell("n/a")
-    median = _median(multiples)
+    median = _find_median(multiples)
     return Cell("not reached", mark="good") if median is None else Cell(times(median))
 
 
-def _median(multiples: Sequence[Multiple]) -> float | None:
+def _find_median(multiples: Sequence[Multiple]) -> float | None:
     return metrics.kaplan_meier_median(multiples) if multiples else None
 
 
@@ -136,29 +136,31 @@ def to_values(entry: Entry) -> dict[str, Any]:
         "method": standing.method,
         "settings": str(standing.settings),
         "status": entry.status,
-        "desirable": _estimate(standing.desirable),
-        "desirable_change": _estimate(standing.change),
-        "exact_last_layer": _estimate(standing.exact),
-        "worst_advantage": _cell(standing.worst),
-        "worst_over_public": _cell(standing.over_public),
+        "desirable": _estimate_to_values(standing.desirable),
+        "desirable_change": _estimate_to_values(standing.change),
+        "exact_last_layer": _estimate_to_values(standing.exact),
+        "worst_advantage": _worst_to_values(standing.worst),
+        "worst_over_public": _worst_to_values(standing.over_public),
         "external": vars(entry.challenge) if entry.challenge is not None else None,
-        "steps_multiple": _median(standing.steps),
-        "labels_multiple": _median(standing.labels),
-        "benign_change": _estimate(standing.benign),
+        "steps_multiple": _find_median(standing.steps),
+        "labels_multiple": _find_median(standing.labels),
+        "benign_change": _estimate_to_values(standing.benign),
         "training_multiple": standing.cost,
         "flags": list(entry.flags),
     }
 
 
-def _cell(worst: Worst | None) -> dict[str, Any] | None:
+def _worst_to_values(worst: Worst | None) -> dict[str, Any] | None:
     if worst is None:
         return None
     return {
-        **(_estimate(worst.advantage) or {}), "labels": worst.labels, "attack": worst.attack
-    }  # fmt: skip
+        **(_estimate_to_values(worst.advantage) or {}),
+        "labels": worst.labels,
+        "attack": worst.attack,
+    }
 
 
-def _estimate(value: Estimate | None) -> dict[str, Any] | None:
+def _estimate_to_values(value: Estimate | None) -> dict[str, Any] | None:
     if value is None:
         return None
     # One draw has no interval, which JSON could not hold either.
