@@ -90,6 +90,9 @@ def test_averages_cover_all_processes(both: list[Found]) -> None:
         found = one["averaged"]
         for number, gradient in enumerate(expected):
             torch.testing.assert_close(found[f"gradient {number}"].double(), gradient)
+        # A weight that one process's part of a batch does not reach has the gradient 0 there.
+        assert torch.equal(found["seldom reached"], torch.full((5,), 3.0))
+        assert "never reached" not in found
         for name, value in start.items():
             assert torch.equal(found[name], torch.tensor(rank) if name == "count" else value), name
 

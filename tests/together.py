@@ -156,7 +156,7 @@ def own_gradients(rank: int) -> list[Tensor]:
 
 
 class Masked(nn.Module):
-    """Weights, one of which is frozen, and a mask of the lowest number."""
+    """Weights, some without a gradient in some or all processes, and a mask of the lowest number."""
 
     def __init__(self, rank: int) -> None:
         super().__init__()
@@ -165,6 +165,10 @@ class Masked(nn.Module):
         for weight, gradient in zip(self.weights, gradients, strict=True):
             # As transposed weights have it, not contiguous.
             weight.grad = gradient.transpose(0, -1).contiguous().transpose(0, -1)
+        # One that rank 1 alone has reached, of the size of another that both have.
+        self.seldom = nn.Parameter(torch.zeros(5))
+        self.seldom.grad = torch.full((5,), 6.0) if rank == 1 else None
+        self.never = nn.Parameter(torch.zeros(3))
         self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
         self.register_buffer("mask", torch.full((2,), torch.finfo(torch.float32).min))
         self.register_buffer("count", torch.tensor(rank))
@@ -174,7 +178,9 @@ def averaged(rank: int) -> dict[str, Tensor]:
     """Return what an average of all processes leaves in one of them."""
     model = Masked(rank)
     distributed.average(model)
-    found = {f"gradient {i}": one.grad for i, one in enumerate(model.weights)}
+    named = {f"gradient {i}": one for i, one in enumerate(model.weights)}
+    named |= {"seldom reached": model.seldom, "never reached": model.never}
+    found = {name: one.grad for name, one in named.items()}
     return {**model.state_dict(), **{name: one for name, one in found.items() if one is not None}}
 
 

@@ -75,11 +75,21 @@ def share(batch: Item) -> Item:
 
 
 def average(model: nn.Module) -> None:
-    """Give every process the mean of all processes' gradients and running statistics."""
+    """Give every process the mean of all processes' gradients and running statistics.
+
+    A weight that a process's part of the batch does not reach has the gradient 0 there. One that
+    no process's part reaches keeps no gradient.
+    """
     count = count_processes()
     if count == 1:
         return
-    gradients = [weights.grad for weights in model.parameters() if weights.grad is not None]
+    weights = list(model.parameters())
+    reached = torch.tensor([one.grad is not None for one in weights], dtype=torch.uint8)
+    distributed.all_reduce(reached, distributed.ReduceOp.MAX)
+    for one, is_reached in zip(weights, reached.tolist(), strict=True):
+        if is_reached and one.grad is None:
+            one.grad = torch.zeros_like(one)
+    gradients = [one.grad for one in weights if one.grad is not None]
     statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
     groups: dict[torch.dtype, list[Tensor]] = {}
     for value in (*gradients, *statistics):
