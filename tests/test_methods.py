@@ -158,14 +158,17 @@ def test_frozen_weights_stay_frozen(method: Method, toy_tasks: TaskPair) -> None
 
 
 class Forward(nn.Module):
-    """A network whose forward calls functions; its backbone ends in a ReLU that runs twice."""
+    """A network whose forward calls functions; its backbone ends in a ReLU that runs twice.
+
+    Its head has no bias.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(1, 4, 3, padding=1)
         self.relu = nn.ReLU()
         self.hidden = nn.Linear(4 * 8 * 8, 12)
-        self.head = nn.Linear(12, 3)
+        self.head = nn.Linear(12, 3, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         maps = functional.max_pool2d(self.relu(self.convolution(images)), 2)

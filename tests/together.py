@@ -156,7 +156,7 @@ def own_gradients(rank: int) -> list[Tensor]:
 
 
 class Masked(nn.Module):
-    """Weights, some without a gradient in some or all processes, and a mask of the lowest number."""
+    """Weights, some without a gradient in one or all processes, and a mask of the lowest number."""
 
     def __init__(self, rank: int) -> None:
         super().__init__()

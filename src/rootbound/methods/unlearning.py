@@ -56,7 +56,8 @@ class Unlearning(Method):
     def train(self, model: Classifier, tasks: TaskPair, generator: torch.Generator) -> None:
         """Learn, make noise, impair, repair, and keep the head of the desirable classes."""
         wanted, unwanted = len(tasks.desirable.classes), len(tasks.undesirable.classes)
-        head = nn.Linear(model.head.in_features, wanted + unwanted)
+        bias = model.head.bias is not None
+        head = nn.Linear(model.head.in_features, wanted + unwanted, bias)
         whole = Classifier(model.backbone, head)
         self._learn(whole, tasks, wanted, generator)
         noise = self._noise(whole, tasks, wanted)
@@ -67,7 +68,8 @@ class Unlearning(Method):
         self._epoch(whole, [retained], self.repair_rate, generator, "repair")
         with torch.no_grad():
             model.head.weight.copy_(whole.head.weight[:wanted])
-            model.head.bias.copy_(whole.head.bias[:wanted])
+            if bias:
+                model.head.bias.copy_(whole.head.bias[:wanted])
 
     def _learn(
         self, whole: Classifier, tasks: TaskPair, wanted: int, generator: torch.Generator
