@@ -278,6 +278,13 @@ def test_looks_start_at_five_draws_and_end_at_all(most: int) -> None:
         draws = next_look(draws, most)
 
 
+def test_each_look_has_half_as_many_draws_more() -> None:
+    looks = [1]
+    while looks[-1] < 40:
+        looks.append(next_look(looks[-1], 40))
+    assert looks == [1, 5, 8, 12, 18, 27, 40]
+
+
 @pytest.mark.parametrize("limit", [math.nan, math.inf, -math.inf])
 def test_limit_must_be_a_number(limit: float) -> None:
     with pytest.raises(InputError, match="a number of points"):

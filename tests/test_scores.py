@@ -116,6 +116,17 @@ def test_resistance_uses_draws_that_all_arms_share() -> None:
     assert score.mean == pytest.approx(0.5) and score.seeds == 1
 
 
+def test_resistance_is_a_ratio_of_mean_accuracies() -> None:
+    """Not a mean of ratios: a draw would count most where undefended weights help least."""
+    reached = {"Plain": (0.9, 0.8), "x": (0.8, 0.8), "scratch": (0.7, 0.4)}
+    found = evaluation(
+        *(record(name, values[draw], attacker=draw) for draw in (0, 1)
+          for name, values in reached.items())
+    )  # fmt: skip
+    score = metrics.resistance(found, "x", 10)
+    assert score is not None and score.mean == pytest.approx(0.1 / 0.6)
+
+
 def test_costs_are_multiples_of_scratch() -> None:
     slow = (0.1, 0.3, 0.79)
     found = evaluation(
@@ -207,6 +218,16 @@ def test_controls_and_the_benign_task_do_not_compete() -> None:
     assert metrics.benign(found, "x", 10) == {(0, 0): 0.6}
 
 
+def test_the_largest_loss_on_the_benign_task_counts() -> None:
+    reached = {"Plain": {10: 0.9, 100: 0.9}, "x": {10: 0.6, 100: 0.85}}
+    found = evaluation(
+        *(replace(record(name, value, labels=labels), task="benign")
+          for name, values in reached.items() for labels, value in values.items())
+    )  # fmt: skip
+    losses = {row.method: row.benign for row in metrics.standings(found)}
+    assert losses["x"] is not None and losses["x"].mean == pytest.approx(-30.0)
+
+
 def test_computes_median_attack_and_upper_bound() -> None:
     found = evaluation(
         record("x", 0.5, family="one"),
@@ -225,6 +246,8 @@ def test_best_so_far_follows_validation() -> None:
         record("x", None, validation=0.5, test=(0, 0, 0.3), attack="a"),
         record("x", None, validation=0.4, test=(0, 0, 0.9), attack="b"),
         record("x", None, validation=0.6, test=(0, 0, 0.6), attack="c"),
+        # Finalists meet other draws, where nothing is chosen any more.
+        *(record("x", 0.9, attacker=1, stage="confirm", attack=one) for one in "abc"),
     )
     assert metrics.best_so_far(found, "x", 10) == pytest.approx([0.3, 0.3, 0.6])
 

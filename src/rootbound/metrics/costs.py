@@ -87,9 +87,9 @@ def _find_cheapest(records: Sequence[Record], goal: float, unit: Unit) -> float 
     costs = (
         _compute_cost(record, step, unit)
         for record in records
-        # Attacks that are solved at once, in no steps, have a cost in operations only.
-        if (step := _find_first_step(record, goal)) is not None and (unit == "flops" or step > 0)
+        if (step := _find_first_step(record, goal)) is not None
     )
+    # Attacks that are solved at once, in no steps, have a cost in operations only.
     return min((cost for cost in costs if cost > 0), default=None)
 
 
