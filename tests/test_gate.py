@@ -224,6 +224,8 @@ def test_public_arm_counts_where_it_is_stronger() -> None:
     assert decide({10: low}, over_public={10: high}).end == "holds"
     assert decide({10: high}, over_public={10: high}).end == "does not hold"
     assert decide({10: high}, over_public={10: [9.0, -9.0, 2.0, 1.0]}).end == "undecided"
+    # Where no attack on the public model finished, nothing is known of it.
+    assert decide({10: low}, over_public={10: []}).end == "undecided"
 
 
 def test_counts_draws_that_scratch_and_public_share() -> None:
@@ -344,7 +346,7 @@ def test_each_look_has_its_share_of_the_error_rate() -> None:
     decision = decide({10: drawn}, until=until)
     (cell,) = decision.cells
     assert (decision.end, cell.draws) == ("does not hold", 8)
-    assert cell.low_rate == pytest.approx(rates[2])
+    assert cell.low_rate == cell.high_rate == pytest.approx(rates[2])
     assert decide({10: drawn}).end == "undecided"
 
 

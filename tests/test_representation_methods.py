@@ -324,6 +324,63 @@ def test_hntl_distillation_equals_a_naive_computation() -> None:
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
+def make_losses() -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
+    """Return losses of methods, with heads that do not learn, and all that descends each."""
+    model, pair = network(), (batch(9, 3), batch(12, 4))
+    heads, of_blocks = TrainedHeads([6], 4, rate=0.0), TrainedHeads([48, 6], 4, rate=0.0)
+    several, styles = TrainedHeads([6] * 3, 4, rate=0.0), make_restylings(model, (1, 6, 6))
+    parts, given = (Disentanglement(network(), 7, (1, 6, 6), 2, 5) for _ in range(2))
+    given.requires_grad_(False)
+    student = Classifier(network().backbone, nn.Linear(6, 7))
+    ascent, adversarial = GradientAscent(limit=9.0), AdversarialHead(heads=3, capped=False)
+    ntl, cuti = NTL(alpha=0.4, beta=9.0, distance_beta=9.0), CUTI(beta=9.0)
+    noise = RepNoise(alpha=0.6, beta=0.8)
+    return {
+        "GradientAscent": (model, lambda: ascent.loss(model, heads, *pair)),
+        "AdversarialHead": (model, lambda: adversarial.loss(model, several, *pair, 0.4)),
+        "NTL": (model, lambda: ntl.loss(model, heads, *pair)),
+        "RepNoise": (model, lambda: noise.loss(model, of_blocks, *pair)),
+        "CUTI": (
+            nn.ModuleList([model, *styles.values()]),
+            lambda: cuti.loss(model, heads, styles, *pair),
+        ),
+        "HNTL, first": (parts, lambda: parts.loss(*join_pair(pair, 3), 0.2, 0.3)),
+        "HNTL, then": (student, lambda: distillation_loss(student, given, pair, 3)),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["GradientAscent", "AdversarialHead", "NTL", "RepNoise", "CUTI", "HNTL, first", "HNTL, then"],
+)
+def test_what_is_descended_is_the_whole_slope_of_the_loss(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No term's gradient is cut off; that of the MMD, whose width has none, is tested above."""
+
+    def compare_means(first: Tensor, second: Tensor) -> Tensor:
+        return (first.flatten(1).mean(0) - second.flatten(1).mean(0)).square().sum()
+
+    for module in ("ntl", "rep_noise"):
+        path = f"rootbound.methods.{module}.maximum_mean_discrepancy"
+        monkeypatch.setattr(path, compare_means)
+    descending, loss = make_losses()[name]
+    weights = list(descending.parameters())
+    directions = [torch.randn_like(weight) for weight in weights]
+
+    def measure(step: float) -> Tensor:
+        with torch.no_grad():
+            for weight, direction in zip(weights, directions, strict=True):
+                weight.add_(direction, alpha=step)
+        torch.manual_seed(5)
+        return loss()
+
+    gradients = torch.autograd.grad(measure(0.0), weights)
+    slope = sum(float((one * way).sum()) for one, way in zip(gradients, directions, strict=True))
+    above, below = (float(measure(step).detach()) for step in (1e-6, -2e-6))
+    assert slope == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-7)
+
+
 @pytest.mark.parametrize(
     "method",
     [
