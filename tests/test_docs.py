@@ -49,8 +49,8 @@ def written() -> dict[str, str]:
 
 def made() -> dict[str, str]:
     """Return the pages that are made of code and records, by their path."""
-    pages = {**dict(parts.pages()), **dict(commands.pages())}
-    return {**pages, "leaderboard.md": leaderboards.page()}
+    pages = {**dict(parts.make_pages()), **dict(commands.make_pages())}
+    return {**pages, "leaderboard.md": leaderboards.make_page()}
 
 
 def test_pages_are_short() -> None:
@@ -140,7 +140,7 @@ def test_every_leaderboard_method_and_attack_has_a_page() -> None:
 
 def test_kept_leaderboard_is_current() -> None:
     """It is kept, unlike other pages that are made, because the README leads to it."""
-    assert written()["docs/leaderboard.md"] == leaderboards.page()
+    assert written()["docs/leaderboard.md"] == leaderboards.make_page()
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/torture.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore", HypothesisWarning)
-    lines = [*_head()]
+    lines = [*_write_head()]
     for name in options.only:
         for line in SECTIONS[name](options):
             print(line, flush=True)
@@ -52,7 +52,7 @@ def main() -> None:
         options.out.write_text("\n".join(lines) + "\n")
 
 
-def _head() -> Iterator[str]:
+def _write_head() -> Iterator[str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"],
         cwd=ROOT,
@@ -68,7 +68,7 @@ def _head() -> Iterator[str]:
     yield ""
 
 
-def _killed(options: argparse.Namespace) -> Iterator[str]:
+def _report_kills(options: argparse.Namespace) -> Iterator[str]:
     yield "## kill -9 of a comparison at random moments, each resumed to the end"
     yield ""
     yield (
@@ -91,7 +91,7 @@ def _killed(options: argparse.Namespace) -> Iterator[str]:
     yield ""
 
 
-def _damaged(options: argparse.Namespace) -> Iterator[str]:
+def _report_damage(options: argparse.Namespace) -> Iterator[str]:
     yield "## Damaged files (hypothesis): only documented errors, 10 s, 1 GiB, nothing run"
     yield ""
     yield "| reader | files | refused | read all the same | s |"
@@ -108,7 +108,7 @@ def _damaged(options: argparse.Namespace) -> Iterator[str]:
     yield ""
 
 
-def _odd(options: argparse.Namespace) -> Iterator[str]:
+def _report_odd_settings(options: argparse.Namespace) -> Iterator[str]:
     yield "## Odd settings (hypothesis), as --config: exit code 0 or 2, one line"
     yield ""
     yield "| command | files | refused | understood | s |"
@@ -124,7 +124,7 @@ def _odd(options: argparse.Namespace) -> Iterator[str]:
     yield ""
 
 
-def _fuzzed(options: argparse.Namespace) -> Iterator[str]:
+def _report_fuzzing(options: argparse.Namespace) -> Iterator[str]:
     yield "## Binary readers under atheris, which follows what the code does with the bytes"
     yield ""
     if importlib.util.find_spec("atheris") is None:
@@ -141,7 +141,12 @@ def _fuzzed(options: argparse.Namespace) -> Iterator[str]:
         yield f"| {name} | {options.fuzz} | {time.monotonic() - started:.0f} |"
 
 
-SECTIONS = {"kills": _killed, "files": _damaged, "settings": _odd, "fuzz": _fuzzed}
+SECTIONS = {
+    "kills": _report_kills,
+    "files": _report_damage,
+    "settings": _report_odd_settings,
+    "fuzz": _report_fuzzing,
+}
 
 
 if __name__ == "__main__":

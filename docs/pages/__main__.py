@@ -22,7 +22,11 @@ def main() -> None:
     """Write them all."""
     for name in MADE:
         shutil.rmtree(FOLDER / name, ignore_errors=True)
-    pages = {**dict(parts.pages()), **dict(commands.pages()), "leaderboard.md": leaderboards.page()}
+    pages = {
+        **dict(parts.make_pages()),
+        **dict(commands.make_pages()),
+        "leaderboard.md": leaderboards.make_page(),
+    }
     # At an address that ends in its own `$id`, so that it is found there wherever the site is.
     for schema in (card.SCHEMA, verdicts.SCHEMA):
         pages[f"schema/{schema['$id']}"] = json.dumps(schema, indent=1, ensure_ascii=False)

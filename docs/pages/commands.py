@@ -45,7 +45,7 @@ Results go to stdout, and what is being done goes to stderr.
 """
 
 
-def pages() -> Iterator[tuple[str, str]]:
+def make_pages() -> Iterator[tuple[str, str]]:
     """Yield path and text of each page."""
     rows = [(f"[`rootbound {name}`]({name}.md)", f"{text}") for name, text in COMMANDS.items()]
     yield "commands/index.md", INDEX.replace("TABLE", to_table(("command", "what it does"), rows))
@@ -54,27 +54,27 @@ def pages() -> Iterator[tuple[str, str]]:
         parts = [f"# rootbound {name}", WORDS["intro"][name]]
         for title, several in group(command):
             example = WORDS["examples"][title]
-            example = example[name] if title == OWN else _adapted(example, name, title)
+            example = example[name] if title == OWN else _adapt(example, name, title)
             heading = "Options of its own" if title == OWN else title.capitalize()
-            parts.append(f"## {heading}\n```\n{example}\n```\n\n{_options(several)}")
+            parts.append(f"## {heading}\n```\n{example}\n```\n\n{_tabulate_options(several)}")
         if name == "list":
             parts.append("```\nrootbound list\n```\nIt has no options.")
         yield f"commands/{name}.md", "\n\n".join(parts) + "\n"
 
 
-def _adapted(example: str, name: str, title: str) -> str:
+def _adapt(example: str, name: str, title: str) -> str:
     """Return the lines of an example with options that a command has, and its arguments."""
     flags = {
         flag for one in describe(load_command(name).Options) for flag in (one.flag, *one.names)
     }
     lines = [line for line in example.splitlines() if set(re.findall(r"--[a-z-]+", line)) <= flags]
-    # Only of a stranger's weights must the network be named.
+    # The network must be named only for weights of strangers.
     weights = "weights.pt" if title == NETWORK else "defended.safetensors"
     arguments = {"audit": f" {weights}", "export": f" {weights} rootbound-audit"}.get(name, "")
     return "\n".join(lines).replace("COMMAND", f"{name}{arguments}")
 
 
-def _options(several: list[Described]) -> str:
+def _tabulate_options(several: list[Described]) -> str:
     return to_table(
         ("option", "what it says", "default"),
         [(f"`{synopsis(one)}`", *_in_two(one)) for one in several],

@@ -11,7 +11,7 @@ Values = dict[str, Any]
 GATHERED: Values = json.loads(Path("benchmarks/results/leaderboards.json").read_text("utf-8"))
 
 
-def interval(value: Values | None) -> str:
+def write_interval(value: Values | None) -> str:
     """Return an estimate in points, with its interval where it has one."""
     if value is None:
         return "–"
@@ -25,7 +25,7 @@ def write_price(row: Values) -> str:
     return "–" if change is None else f"{0.0 - round(change['mean'], 2):.2f}"
 
 
-def labels_in_words(labels: int | None) -> str:
+def write_labels(labels: int | None) -> str:
     """Return how many labels per class."""
     return "all labels" if labels is None else f"{labels} label{'s' * (labels != 1)} per class"
 

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from docs.pages.gathered import GATHERED, Values, interval, to_table, write_price
+from docs.pages.gathered import GATHERED, Values, to_table, write_interval, write_price
 
 BEST = ("split", "undefended", "least", "from", "price")
 TEXT = Path(__file__).with_name("leaderboards.md").read_text("utf-8")
 
 
-def page() -> str:
+def make_page() -> str:
     """Return the page."""
     splits = GATHERED["splits"]
     rows = [{row["method"]: row for row in split["rows"]} for split in splits]
-    # As in the first split, and after them what only others have.
+    # The order is that of the first split; methods that only others have follow.
     methods = list(dict.fromkeys(method for split in rows for method in split))
     table = to_table(
         ("method", *(split["title"] for split in splits)),
-        [(_method(method), *(_cell(split.get(method)) for split in rows)) for method in methods],
+        [
+            (_write_method(method), *(_write_cell(split.get(method)) for split in rows))
+            for method in methods
+        ],
     )
-    first, *others = map(_frontier, splits)
+    first, *others = map(_write_frontier, splits)
     parts = {
         "best": to_table(BEST, map(_find_best, splits)),
         "first": first,
@@ -43,13 +46,13 @@ def _find_best(split: Values) -> tuple[str, ...]:
     return (
         split["title"],
         f"{usual:+.1f}",
-        interval(worst),
+        write_interval(worst),
         f"`{best['method']}`",
         write_price(best),
     )
 
 
-def _cell(row: Values | None) -> str:
+def _write_cell(row: Values | None) -> str:
     """Return worst advantage and price, and the interval in small print."""
     if row is None:
         return "–"
@@ -63,13 +66,13 @@ def _cell(row: Values | None) -> str:
     return "<br>".join(lines)
 
 
-def _method(name: str) -> str:
+def _write_method(name: str) -> str:
     """Return the name of a method, its settings below it."""
     kind, bracket, settings = name.partition("(")
     return f"{kind}<br><small>{bracket}{settings}</small>" if bracket else kind
 
 
-def _frontier(split: Values) -> str:
+def _write_frontier(split: Values) -> str:
     seeds = f"{split['seeds']} seed{'s' * (split['seeds'] != 1)}"
     return (
         f"### {split['title']}\n\n`{split['suite']}`, {seeds}; records in "

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from docs.pages.gathered import GATHERED, Values, interval, labels_in_words, to_table, write_price
+from docs.pages.gathered import (
+    GATHERED,
+    Values,
+    to_table,
+    write_interval,
+    write_labels,
+    write_price,
+)
 from rootbound.attacks import ATTACKS
 from rootbound.methods import METHODS
 
@@ -28,17 +35,17 @@ ARMS = ("Plain", "BestResponse", "scratch")
 NEEDED = {"Repaired": "repair, attack", "PartialFineTune": 'part="norms"'}
 
 
-def pages() -> Iterator[tuple[str, str]]:
+def make_pages() -> Iterator[tuple[str, str]]:
     """Yield path and text of each page."""
     yield "methods/index.md", _list("Methods", METHODS, IN_WORDS["methods"])
     for name, part in METHODS.items():
-        usage, standing = TRAIN.format(name=name), _standing_of_method(name)
-        yield f"methods/{name}.md", _page(part, IN_WORDS["methods"][name], usage, standing)
+        usage, standing = TRAIN.format(name=name), _describe_method(name)
+        yield f"methods/{name}.md", _make_page(part, IN_WORDS["methods"][name], usage, standing)
     yield "attacks/index.md", _list("Attacks", ATTACKS, IN_WORDS["attacks"])
     for name, attack in ATTACKS.items():
         usage = ATTACK.format(name=name, needed=NEEDED.get(name, ""))
-        standing = _standing_of_attack(name)
-        yield f"attacks/{name}.md", _page(attack, IN_WORDS["attacks"][name], usage, standing)
+        standing = _describe_attack(name)
+        yield f"attacks/{name}.md", _make_page(attack, IN_WORDS["attacks"][name], usage, standing)
 
 
 def _list(title: str, parts: Mapping[str, type], in_words: Mapping[str, str]) -> str:
@@ -47,7 +54,7 @@ def _list(title: str, parts: Mapping[str, type], in_words: Mapping[str, str]) ->
     return f"# {title}\n\n| name | what it does |\n|---|---|\n{rows}\n"
 
 
-def _page(part: type, in_words: str, usage: str, standing: str) -> str:
+def _make_page(part: type, in_words: str, usage: str, standing: str) -> str:
     name = part.__name__
     options = "    options: {heading_level: 3, show_root_heading: false}"
     assert inspect.getdoc(part)
@@ -57,13 +64,13 @@ def _page(part: type, in_words: str, usage: str, standing: str) -> str:
     )
 
 
-def _standing_of_method(name: str) -> str:
+def _describe_method(name: str) -> str:
     rows = []
     for split in GATHERED["splits"]:
         of_plain = next(row for row in split["rows"] if row["method"] == "Plain")
         for place, row in enumerate(split["rows"], 1):
             if row["class"] == name:
-                rows.append(_row_of_method(split, place, row, of_plain))
+                rows.append(_make_row(split, place, row, of_plain))
     if not rows:
         return "It has not been compared with the others yet."
     head = ("data", "worst advantage", "undefended", "price", "last layer, %", "place")
@@ -75,22 +82,22 @@ def _standing_of_method(name: str) -> str:
     )
 
 
-def _row_of_method(split: Values, place: int, row: Values, of_plain: Values) -> tuple[str, ...]:
+def _make_row(split: Values, place: int, row: Values, of_plain: Values) -> tuple[str, ...]:
     worst, exact = row["worst_advantage"], row["exact_last_layer"]
-    where = "" if worst is None else f"<br>with {labels_in_words(worst['labels'])}"
+    where = "" if worst is None else f"<br>with {write_labels(worst['labels'])}"
     settings = "".join(row["method"].partition("(")[1:])
     unreliable = "<br>unreliable" if row["status"] == "unreliable" else ""
     return (
         f"{split['title']}{f'<br>`{settings}`' if settings else ''}",
-        f"{interval(worst)}{where}",
-        interval(of_plain["worst_advantage"]),
+        f"{write_interval(worst)}{where}",
+        write_interval(of_plain["worst_advantage"]),
         write_price(row),
         "–" if exact is None else f"{exact['mean']:.1f}",
         f"{place} of {len(split['rows'])}{unreliable}",
     )
 
 
-def _standing_of_attack(name: str) -> str:
+def _describe_attack(name: str) -> str:
     reached = GATHERED["attacks"]["reached"]
     if name not in reached:
         return "No published run has it among its attacks yet."

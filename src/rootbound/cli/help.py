@@ -38,7 +38,7 @@ def brief_help(name: str, command: ModuleType) -> str:
     if everything.count("\n") <= SCREEN:
         return everything
     width = width_of_help()
-    lines = _head(name, command, width)
+    lines = _write_head(name, command, width)
     for title, several in group(command):
         lines.append(f"options of {title}:")
         for one in several:
@@ -57,7 +57,7 @@ def brief_help(name: str, command: ModuleType) -> str:
 def full_help(name: str, command: ModuleType) -> str:
     """Return the full descriptions of a command's options."""
     width = width_of_help()
-    lines = _head(name, command, width)
+    lines = _write_head(name, command, width)
     for title, several in group(command):
         lines.append(f"options of {title}:")
         for one in several:
@@ -90,7 +90,7 @@ def synopsis(one: Described, *, first_name: bool = False) -> str:
     return f"{flags} [{word}]" if one.settings.get("nargs") == "?" else f"{flags} {word}"
 
 
-def _head(name: str, command: ModuleType, width: int) -> list[str]:
+def _write_head(name: str, command: ModuleType, width: int) -> list[str]:
     arguments = [synopsis(one) for one in describe(command.Options) if one.default is MISSING]
     usage = " ".join(["usage: rootbound", name, *arguments, "[OPTIONS]"])
     about = textwrap.wrap(" ".join(str(command.__doc__).split()), width)

@@ -89,7 +89,7 @@ def _run(words: Sequence[str]) -> int | Sequence[str]:
     """Run one command; return its exit code, or the words of the command to run next."""
     name = words[0] if words else "--help"
     if name in ("-h", "--help"):
-        sys.stdout.write(_overview())
+        sys.stdout.write(_write_overview())
         return DONE
     if name == "--version":
         sys.stdout.write(f"rootbound {version('rootbound')}\n")
@@ -127,7 +127,7 @@ def _log_to_stderr() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _overview() -> str:
+def _write_overview() -> str:
     lines = "\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items())
     return (
         "usage: rootbound COMMAND [OPTIONS]\n\n"

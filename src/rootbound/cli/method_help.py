@@ -61,7 +61,7 @@ def _list_settings(kind: type[Any], usual: object, flag: str, width: int) -> Ite
     """
     texts, hints, groups = _read_texts(kind), get_type_hints(kind), []
     for part in fields(kind):
-        value = getattr(usual, part.name) if usual is not None else _default(part)
+        value = getattr(usual, part.name) if usual is not None else _get_default(part)
         name, text = f"{flag}.{part.name}", texts.get(part.name, "")
         if is_dataclass(value):
             groups.append((name, text, value))
@@ -74,7 +74,7 @@ def _list_settings(kind: type[Any], usual: object, flag: str, width: int) -> Ite
         yield from _list_settings(type(value), value, name, width)
 
 
-def _default(part: Field[Any]) -> Any:
+def _get_default(part: Field[Any]) -> Any:
     return part.default if part.default_factory is MISSING else part.default_factory()
 
 

@@ -72,7 +72,7 @@ class NetworkSource:
     @property
     def origin(self) -> Origin | None:
         """The origin of the weights, if their file states it."""
-        return _known(self.header)
+        return _find_known_origin(self.header)
 
     @property
     def scaling(self) -> Scaling | None:
@@ -85,7 +85,7 @@ class NetworkSource:
         if not self.tokeniser.startswith(PRETRAINED):
             return None
         header = read_header(Path(self.tokeniser.removeprefix(PRETRAINED), WEIGHTS))
-        return _known(header)
+        return _find_known_origin(header)
 
     @property
     def shape(self) -> tuple[int, ...] | None:
@@ -205,7 +205,7 @@ class NetworkSource:
         return count_classes(read_content(self.weights.weights), self.weights.key)
 
 
-def _known(header: Header | None) -> Origin | None:
+def _find_known_origin(header: Header | None) -> Origin | None:
     return header.origin if header is not None and header.origin.is_known else None
 
 

@@ -76,7 +76,7 @@ def _add_option(parser: ArgumentParser, one: Described) -> None:
     if one.hint is bool:
         settings["action"] = "store_true"
     else:
-        settings = {"type": _type_of_given(one.hint), **settings}
+        settings = {"type": _find_given_type(one.hint), **settings}
     if one.default is MISSING:
         argument = parser.add_argument(one.key, **settings)
         # An argument that may be given any number of times is never missing.
@@ -85,7 +85,7 @@ def _add_option(parser: ArgumentParser, one: Described) -> None:
         parser.add_argument(one.flag, *one.names, default=one.default, **settings)
 
 
-def _type_of_given(hint: Any) -> Any:
+def _find_given_type(hint: Any) -> Any:
     """Return the type of a given value; None only means that an option is not given."""
     if not isinstance(hint, UnionType):
         return hint

@@ -79,8 +79,9 @@ def _check_tokeniser(source: NetworkSource, audited: NetworkSource) -> None:
         return
     if _list_pieces(source.tokeniser) != _list_pieces(audited.tokeniser):
         raise InputError(
-            f"a public model whose tokens are those of the audited one ({_named(audited)})",
-            f"one with others ({_named(source)})",
+            "a public model whose tokens are those of the audited one "
+            f"({_name_tokeniser(audited)})",
+            f"one with others ({_name_tokeniser(source)})",
             "take one with the same tokeniser",
         )
 
@@ -93,7 +94,7 @@ def _list_pieces(tokeniser: str) -> dict[int, str]:
     return {number: piece for number, piece in enumerate(pieces) if piece}
 
 
-def _named(source: NetworkSource) -> str:
+def _name_tokeniser(source: NetworkSource) -> str:
     return source.tokeniser or HashedWords.__name__
 
 

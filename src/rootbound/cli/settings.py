@@ -92,11 +92,11 @@ def _read_suite(options: AttackOptions) -> Suite:
         suite = suite.with_attackers(options.attackers)
     if options.labels is None and options.steps is None:
         return suite
-    labels = [None if text == "all" else _whole(text) for text in _parts(options.labels)]
+    labels = [None if text == "all" else _read_whole(text) for text in _split(options.labels)]
     if options.steps is None:
         steps = [suite.steps_for(count) for count in labels]
     else:
-        steps = [_whole(text) for text in _parts(options.steps)]
+        steps = [_read_whole(text) for text in _split(options.steps)]
     if len(labels) != len(steps):
         raise InputError(
             "as many --steps as --labels, or --labels alone",
@@ -122,11 +122,11 @@ def _read_engine(options: AttackOptions) -> Engine:
     return RayCluster(options.ray, device=options.device)
 
 
-def _parts(text: str | None) -> list[str]:
+def _split(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _whole(text: str) -> int:
+def _read_whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:

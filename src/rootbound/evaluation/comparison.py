@@ -99,7 +99,7 @@ def compare(  # noqa: PLR0913  # all but three are named
         Contender("defended" if method.defends else "undefended", name, model, method, pretrained)
         for method, name in zip(found, called, strict=True)
     ]
-    contenders += _public_and_scratch(public, model)
+    contenders += _list_arms_without_weights(public, model)
     adaptive = tuple(attack for method in found for attack in method.adaptive_attacks())
     full_suite = find_suite(suite).with_attacks(adaptive)
     many = full_suite.usual_seeds(of_one_model=False) if seeds is None else seeds
@@ -158,7 +158,7 @@ def evaluate(  # noqa: PLR0913  # all but two are named
         contenders.insert(0, Contender("undefended", "undefended", undefended))
     # Scratch leaves out what a defence has added to the network, such as a gate.
     fresh = undefended or next(iter(models.values()))
-    contenders += _public_and_scratch(public, fresh)
+    contenders += _list_arms_without_weights(public, fresh)
     full_suite = find_suite(suite).with_attacks(require_attacks(adaptive, "adaptive"))
     many = full_suite.usual_seeds(of_one_model=True) if seeds is None else seeds
     return _run(contenders, tasks, full_suite, undefended, many, workers, folder)
@@ -179,7 +179,7 @@ def _wrap_if_given(model: nn.Module | None, tasks: Tasks) -> Classifier | None:
     return None if model is None else as_classifier(model, tasks.example)
 
 
-def _public_and_scratch(public: Classifier | None, fresh: Classifier) -> list[Contender]:
+def _list_arms_without_weights(public: Classifier | None, fresh: Classifier) -> list[Contender]:
     """Return the arms of an attacker without the weights: the public model, if any, and scratch."""
     given = [] if public is None else [Contender("public", "public", public)]
     return [*given, Contender("scratch", "scratch", fresh)]

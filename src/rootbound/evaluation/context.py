@@ -47,7 +47,7 @@ def describe_run(
         "undesirable": _describe_task(tasks.undesirable),
         "defender_undesirable_samples": None if known is None else len(known),
         "shared_undesirable": None if known is None else tasks.shared,
-        "model": _short_name(model),
+        "model": _shorten_name(model),
         "parameters": _count_parameters(model),
         "layers": len(model.blocks) + 1,
         "one_block": {
@@ -63,7 +63,7 @@ def describe_run(
         **_describe_conversions(contenders),
         **{
             contender.name: {
-                "model": _short_name(contender.start),
+                "model": _shorten_name(contender.start),
                 "parameters": _count_parameters(contender.start),
             }
             for contender in contenders
@@ -100,7 +100,7 @@ def describe_run(
     }
 
 
-def _short_name(model: Classifier) -> str:
+def _shorten_name(model: Classifier) -> str:
     return short_name(model.architecture) or type(model.backbone).__name__
 
 

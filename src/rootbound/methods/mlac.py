@@ -145,10 +145,10 @@ def recalibrated_loss(logits: Tensor, labels: Tensor, iterations: int = 100) -> 
         A scalar, differentiable in the logits.
     """
     with at_least_float32(logits) as full:
-        return _recalibrated(full, labels, iterations)
+        return _recalibrate(full, labels, iterations)
 
 
-def _recalibrated(logits: Tensor, labels: Tensor, iterations: int) -> Tensor:
+def _recalibrate(logits: Tensor, labels: Tensor, iterations: int) -> Tensor:
     sets, count, classes = logits.shape
     with torch.no_grad():
         targets = functional.one_hot(labels, classes).to(logits.dtype)

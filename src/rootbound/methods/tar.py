@@ -126,7 +126,7 @@ class TAR(AfterTraining):
             term = None
             if step % self.judged_every == 0:
                 weight = self.tamper_weight * math.exp(self.growth * (step - self.attack_steps))
-                term = partial(_tampered, attacked, next(judged), weight)
+                term = partial(_compute_tampering_loss, attacked, next(judged), weight)
             yield partial(cross_entropy, victim, *batch), term
 
 
@@ -140,7 +140,7 @@ def retain_loss(model: Classifier, start: Classifier, batch: Batch) -> Tensor:
     return functional.cross_entropy(model.head(outputs), batch[1]) + torch.stack(distances).mean()
 
 
-def _tampered(network: Classifier, batch: Batch, weight: float) -> Tensor:
+def _compute_tampering_loss(network: Classifier, batch: Batch, weight: float) -> Tensor:
     return weight * suppression_loss("entropy", network(batch[0]), batch[1])
 
 

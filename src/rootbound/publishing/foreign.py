@@ -165,7 +165,8 @@ def _misfit_error(content: Content, fit: Fit, network: Network, error: Exception
         faults.append(f"{len(fit.unexpected)} unexpected: {list_names(fit.unexpected)}")
     if fit.misshaped:
         shapes = [
-            f"{name} {_size(part[fit.names[name]])} in place of {_size(network.tensors[name])}"
+            f"{name} {_write_size(part[fit.names[name]])} in place of "
+            f"{_write_size(network.tensors[name])}"
             for name in fit.misshaped
         ]
         faults.append(f"{len(fit.misshaped)} of another shape: {list_names(shapes)}")
@@ -182,7 +183,7 @@ def _misfit_error(content: Content, fit: Fit, network: Network, error: Exception
     )
 
 
-def _size(tensor: Tensor) -> str:
+def _write_size(tensor: Tensor) -> str:
     try:
         return "x".join(map(str, tensor.shape)) or "one number"
     except RuntimeError:  # a layer that has seen no input yet

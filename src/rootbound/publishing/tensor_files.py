@@ -113,10 +113,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except Exception as error:  # a strange file may fail in any way
-        raise _damaged(path, error) from None
+        raise _damaged_error(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _damaged_error(path: Path, error: Exception) -> InputError:
     return InputError(
         f"a readable file of weights at {path}",
         take_first_line(error),
@@ -136,7 +136,7 @@ def _read_pytorch(path: Path) -> dict[str, dict[str, Tensor]]:
         found = REFUSED.search(str(error))
         raise refuse_pickle(path, found[1] if found else "of another kind") from None
     except Exception as error:  # a strange file may fail in any way
-        raise _damaged(path, error) from None
+        raise _damaged_error(path, error) from None
     parts: dict[str, dict[str, Tensor]] = {}
     for key, name, tensor in _find_tensors(content, (), set()):
         parts.setdefault(key, {})[name] = tensor

@@ -103,7 +103,7 @@ class Configuration:
 
     def changed(self, change: Callable[[Any], Any]) -> Configuration:
         """Return the configuration with a function applied to each value, nested ones too."""
-        settings = {name: _changed(value, change) for name, value in self.settings.items()}
+        settings = {name: _change_value(value, change) for name, value in self.settings.items()}
         return Configuration(self.kind, settings)
 
 
@@ -202,11 +202,11 @@ def _parse_value(text: str) -> Any:
     return Text(text)
 
 
-def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+def _change_value(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, Configuration):
         return value.changed(change)
     if isinstance(value, tuple):
-        return tuple(_changed(entry, change) for entry in value)
+        return tuple(_change_value(entry, change) for entry in value)
     return change(value)
 
 

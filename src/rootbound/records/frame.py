@@ -22,7 +22,7 @@ def to_frame(records: Sequence[Record]) -> pd.DataFrame:
         InputError: pandas is not installed.
     """
     pd = import_pandas()
-    frame = pd.DataFrame.from_records([_row(record) for record in records], columns=COLUMNS)
+    frame = pd.DataFrame.from_records([_make_row(record) for record in records], columns=COLUMNS)
     numbers = sorted({record.labels for record in records if record.labels is not None})
     order = [*numbers, *([ALL] if any(record.labels is None for record in records) else [])]
     frame["labels"] = pd.Categorical(frame["labels"], categories=order, ordered=True)
@@ -46,7 +46,7 @@ def import_pandas() -> Any:
     return pd
 
 
-def _row(record: Record) -> dict[str, Any]:
+def _make_row(record: Record) -> dict[str, Any]:
     is_scored = bool(record.steps)
     return vars(record) | {
         "labels": ALL if record.labels is None else record.labels,

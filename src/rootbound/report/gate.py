@@ -69,8 +69,8 @@ def judge(evaluation: Evaluation, method: str, limit: float, raised: Sequence[Ra
     if decision.end == "holds":
         reasons += why_not_to_trust(evaluation, method, raised)
     elif decision.end == "does not hold":
-        reasons += _about("scratch", FAILED, raised)
-        reasons += _about(metrics.public(evaluation), FAILED | {*TOO_WEAK}, raised)
+        reasons += _list_evidence("scratch", FAILED, raised)
+        reasons += _list_evidence(metrics.public(evaluation), FAILED | {*TOO_WEAK}, raised)
     return Judgement(decision, "undecided" if reasons else decision.end, tuple(reasons))
 
 
@@ -81,11 +81,11 @@ def why_not_to_trust(evaluation: Evaluation, method: str, raised: Sequence[Raise
         *list_scope_doubts(evaluation, method),
         *list_time_doubts(evaluation, method),
         *([SAME_WEIGHTS] if is_same_as_public(evaluation, method) else []),
-        *_about(method, {*DISQUALIFYING, *HIDING}, raised),
+        *_list_evidence(method, {*DISQUALIFYING, *HIDING}, raised),
     ]
 
 
-def _about(method: str | None, names: set[str], raised: Sequence[Raised]) -> list[str]:
+def _list_evidence(method: str | None, names: set[str], raised: Sequence[Raised]) -> list[str]:
     """Return the evidence of some flags about a method, each flag once."""
     found: dict[str, str] = {}
     for one in raised:
@@ -112,7 +112,7 @@ def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "
     looks = ", all looks together" if decision.looks else ""
     return (
         f"shown {'to hold' if holds else 'not to hold'}: over {over} the weights add "
-        f"{_signed(ends[labels])} points at {'most' if holds else 'least'}, with "
+        f"{_write_signed(ends[labels])} points at {'most' if holds else 'least'}, with "
         f"{in_words(labels)} (the limit is {decision.limit:g}; wrong in {100 * RATE:g} % of cases "
         f"at most{looks})"
     )
@@ -131,8 +131,8 @@ def _describe_open(decision: Decision, over: str) -> str:
         things = "seed" if decision.of_models else "draw of labels"
         return f"{cell.draws} {things}{'' if cell.draws == 1 else 's'} cannot show a spread"
     return (
-        f"with {in_words(cell.labels)} the weights add between {_signed(cell.low)} and "
-        f"{_signed(cell.high)} points over {over} (the limit is {decision.limit:g})"
+        f"with {in_words(cell.labels)} the weights add between {_write_signed(cell.low)} and "
+        f"{_write_signed(cell.high)} points over {over} (the limit is {decision.limit:g})"
     )
 
 
@@ -156,7 +156,7 @@ def _describe_need(decision: Decision, command: str) -> str:
     return f"{words} (then wrong in {200 * RATE:g} % of cases at most): {command}"
 
 
-def _signed(value: float | None) -> str:
+def _write_signed(value: float | None) -> str:
     return f"{round(value or 0.0, 2) + 0.0:+.2f}"
 
 
@@ -178,9 +178,9 @@ def to_values(judgement: Judgement, evaluation: Evaluation, command: str = "") -
             {
                 "labels": cell.labels,
                 "end": cell.end,
-                "marginal_advantage": _rounded(cell.mean),
-                "low": _rounded(cell.low),
-                "high": _rounded(cell.high),
+                "marginal_advantage": _round(cell.mean),
+                "low": _round(cell.low),
+                "high": _round(cell.high),
                 "low_error_rate": cell.low_rate,
                 "high_error_rate": cell.high_rate,
                 "draws": cell.draws,
@@ -191,5 +191,5 @@ def to_values(judgement: Judgement, evaluation: Evaluation, command: str = "") -
     }
 
 
-def _rounded(value: float | None) -> float | None:
+def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)

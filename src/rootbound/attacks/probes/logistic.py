@@ -35,7 +35,7 @@ class LogisticProblem:
     def __init__(self, inputs: Matrix, labels: NDArray[np.int64], classes: int) -> None:
         starts = range(0, len(inputs), BLOCK)
         self._blocks = [np.ascontiguousarray(inputs[i : i + BLOCK].T) for i in starts]
-        self._truths = [(part, np.arange(len(part))) for part in _parts(labels)]
+        self._truths = [(part, np.arange(len(part))) for part in _split_labels(labels)]
         self._count, self._width = inputs.shape
         self._classes = classes
         self.evaluations = 0
@@ -126,5 +126,5 @@ def _compute_gap(gradient: Matrix, penalty: float) -> float:
     return float((gradient**2).sum()) / (2 * penalty)
 
 
-def _parts(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _split_labels(labels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [labels[i : i + BLOCK] for i in range(0, len(labels), BLOCK)]

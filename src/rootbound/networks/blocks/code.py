@@ -136,7 +136,7 @@ class _Writer:
         if call.kind == "module":
             if call.target not in self.code.modules:
                 self.code.modules.append(call.target)
-            return _attribute("network", call.target)
+            return _write_attribute("network", call.target)
         name = name_target(call)
         if name in ACTIVATIONS_BY_FUNCTION and _has_plain_settings(call):
             path, _, count = self.keys[number]
@@ -154,7 +154,7 @@ class _Writer:
             return f"self.{name}"
         if target not in self.code.weights:
             self.code.weights.append(target)
-        return _attribute("network", target)
+        return _write_attribute("network", target)
 
     def argument(self, value: Any) -> str:
         """Return the source of an argument."""
@@ -214,7 +214,7 @@ def _has_plain_settings(call: Call) -> bool:
     return len(call.args) > 0 and plain and len(call.shapes) == 1
 
 
-def _attribute(root: str, path: str) -> str:
+def _write_attribute(root: str, path: str) -> str:
     for step in path.split("."):
         named = step.isidentifier() and not keyword.iskeyword(step)
         root = f"{root}.{step}" if named else f"getattr({root}, {step!r})"

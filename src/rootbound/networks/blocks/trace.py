@@ -104,7 +104,7 @@ def _join(first: Recording, second: Recording) -> Trace:
     for one, other in zip(first.calls, second.calls, strict=False):
         if (one.kind, one.path, one.writes) != (other.kind, other.path, other.writes):
             raise DifferingCallsError(_find_common_path(one.path, other.path))
-        if not _same_target(one, other):
+        if not _have_same_target(one, other):
             raise DifferingCallsError(one.path)
         join = _make_joiner(one.path)
         calls.append(
@@ -117,7 +117,7 @@ def _join(first: Recording, second: Recording) -> Trace:
     return Trace(calls, outputs, first.returned, [call.shapes for call in second.calls])
 
 
-def _same_target(one: Call, other: Call) -> bool:
+def _have_same_target(one: Call, other: Call) -> bool:
     if isinstance(one.target, Tensor) and isinstance(other.target, Tensor):
         return torch.equal(one.target, other.target)
     return bool(one.target == other.target)
