@@ -7,6 +7,7 @@ from rootbound.attacks.base import Attack, Snapshot, StackedAttack
 from rootbound.attacks.budget import Attacker, Budget
 from rootbound.attacks.probes.by_distance import KernelRidge, NearestNeighbours
 from rootbound.attacks.probes.closed_form import DiscriminantHead, RidgeHead
+from rootbound.attacks.probes.convolutions import Convolutions
 from rootbound.attacks.probes.exact_last_layer import ExactLastLayer
 from rootbound.attacks.probes.last_layer import LastLayer
 from rootbound.attacks.probes.perceptron import PerceptronProbe
@@ -40,6 +41,7 @@ __all__ = [
     "Attack",
     "Attacker",
     "Budget",
+    "Convolutions",
     "DiscriminantHead",
     "ExactLastLayer",
     "FineTune",

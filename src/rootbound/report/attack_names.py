@@ -26,6 +26,7 @@ SHAPES = (
     (r"last (\d+) layers, without gradients", r"searching the last \1 layers without gradients"),
     (r"probe, 1 before the last block(.*)", r"a probe on the block before the last\1"),
     (r"probe, (\d+) before the last block(.*)", r"a probe \1 blocks before the last\2"),
+    (r"probe, random (.+)", r"a probe through random \1"),
     (r"probe, (.+)", r"a probe on \1"),
 )
 """Families with a number in them, or with the place that is read: patterns and their words."""

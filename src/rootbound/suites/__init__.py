@@ -1,11 +1,14 @@
 """Suites: frozen, named lists of attacks and budgets."""
 
 from rootbound.core.errors import InputError, unknown_name_error
-from rootbound.suites.quick import DEMO_1, DEMO_2, QUICK_1, QUICK_2
+from rootbound.suites.quick import DEMO_1, DEMO_2, QUICK_1, QUICK_2, QUICK_3
 from rootbound.suites.standard import STANDARD_1, STANDARD_2
 from rootbound.suites.suite import Suite
 
-SUITES = {suite.name: suite for suite in (DEMO_1, DEMO_2, QUICK_1, QUICK_2, STANDARD_1, STANDARD_2)}
+SUITES = {
+    suite.name: suite
+    for suite in (DEMO_1, DEMO_2, QUICK_1, QUICK_2, QUICK_3, STANDARD_1, STANDARD_2)
+}
 
 
 def find_suite(suite: Suite | str) -> Suite:
@@ -28,6 +31,7 @@ __all__ = [
     "DEMO_2",
     "QUICK_1",
     "QUICK_2",
+    "QUICK_3",
     "STANDARD_1",
     "STANDARD_2",
     "SUITES",

@@ -3,7 +3,8 @@
 `demo` is what a practitioner tries, in seconds per model; `quick` has one setting of every idea.
 The second version of each attacks several draws of labels, because with few labels a single draw
 depends on luck. All attacks meet the first draw; the best ones meet the other draws, which count.
-`quick-2` also looks inside blocks.
+`quick-2` also looks inside blocks. `quick-3` also reads through random convolutions, which need no
+weights at all.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rootbound.attacks import (
+    Attack,
     Budget,
+    Convolutions,
     DiscriminantHead,
     ExactLastLayer,
     FineTune,
@@ -117,4 +120,29 @@ QUICK_1 = Suite(
 
 QUICK_2 = replace(
     QUICK_1, name="quick-2", attacks=(*QUICK_1.attacks, *INSIDE), draws=(11, 6), finalists=8
+)
+
+CONVOLVED: tuple[Attack, ...] = tuple(
+    RidgeHead(penalty, reading=reading)
+    for reading in (
+        Convolutions("inputs"),
+        Convolutions("inputs", 5),
+        Convolutions("first half"),
+        Convolutions("all blocks"),
+    )
+    for penalty in (0.3, 3.0, 30.0)
+)
+"""Attacks that need no weights of the network, and those that add what its blocks say."""
+
+QUICK_3 = replace(
+    QUICK_2,
+    name="quick-3",
+    attacks=(
+        *QUICK_2.attacks,
+        *CONVOLVED,
+        *(
+            repairs.Repaired(repairs.OpenGates(), RidgeHead(penalty, reading=reading))
+            for penalty, reading in ((0.1, Reading("all")), (3.0, Convolutions("all blocks")))
+        ),
+    ),
 )

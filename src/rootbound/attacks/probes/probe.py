@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rootbound.attacks.base import Attack
+from rootbound.attacks.probes.convolutions import Convolutions
 from rootbound.core.fields import NonNegativeInt, check
 from rootbound.data import Data
 from rootbound.networks import Classifier
@@ -68,8 +69,13 @@ class Reading:
         position = count - 1 - self.blocks_before_last
         return [position] if position >= 0 else []
 
-    def readout(self, model: Classifier) -> nn.Module:
-        """Return a frozen network that maps inputs to features `(N, D)` at the reading."""
+    def readout(self, model: Classifier, samples: Data | None = None) -> nn.Module:
+        """Return a frozen network that maps inputs to features `(N, D)` at the reading.
+
+        Args:
+            model: The network that is read; it is not changed.
+            samples: Not used; other readings need some.
+        """
         if self.is_last:
             return model.split(0)[0]
         return _Readout(copy.deepcopy(model), self._positions(model), self.side)
@@ -107,12 +113,12 @@ class Probe(Attack):
     """Fit a new classifier to frozen features `(N, D)`; subclasses write how.
 
     Args:
-        reading: Where the features are read.
+        reading: Where the features are read, or through which random convolutions.
     """
 
     tier: ClassVar[Tier] = "probe"
 
-    reading: Reading = field(default=Reading(), kw_only=True)
+    reading: Reading | Convolutions = field(default=Reading(), kw_only=True)
 
     @property
     def loads_compiler(self) -> bool:
@@ -138,7 +144,7 @@ class Probe(Attack):
 
     def cut(self, model: Classifier, samples: Data) -> tuple[nn.Module, Classifier]:
         """Return the network up to the reading, and a head on the features there."""
-        readout = self.reading.readout(model)
+        readout = self.reading.readout(model, samples)
         with torch.no_grad():
             width = readout(samples.batch(slice(0, 1))[0]).shape[1]
         head = nn.utils.skip_init(nn.Linear, width, model.classes, device=model.head.weight.device)

@@ -1,0 +1,159 @@
+"""Random convolutions, through which a probe reads inputs and blocks: they need no training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.core.fields import PositiveInt, check
+from rootbound.data import Data
+from rootbound.networks import Classifier
+from rootbound.networks.block_outputs import pool_outputs
+
+FILTERS, GRID = 64, 3
+"""Filters on the inputs, and places along each side over which their outputs are averaged."""
+BLOCK_FILTERS, LEAST_FILTERS, BLOCK_GRID = 256, 8, 2
+"""Filters on all blocks together, the fewest on one of them, and places along each side."""
+SAMPLES = 50
+"""Samples from which the filters' scales come: fewer than an attacker with ten labels has."""
+MOST_WHITENED = 256
+"""Patches of more numbers than this are not whitened: too few of them are known."""
+MOST_NUMBERS = 20_000_000
+"""Most numbers in the patches from which the filters' scales come."""
+RIDGE = 0.1
+"""What is added to the variances of patches, relative to their mean, before they are whitened."""
+SEED = 0
+"""Seed of the filters: they are the same for every arm."""
+
+
+@dataclass(frozen=True)
+class Convolutions:
+    """Random convolutions of the inputs, and of the outputs of blocks, averaged over places.
+
+    A filter's feature at a place of the grid is the mean of `relu(w' W (p - m) / s)` over the
+    patches p there. m is the mean patch, W whitens patches, w is standard normal, and s scales to
+    unit variance. No labels are used. On small images this reads more than most networks that are
+    trained from scratch on a few hundred labels do, so it shows what weights add to that.
+
+    Source: A. Coates, H. Lee and A. Ng, "An Analysis of Single-Layer Networks in Unsupervised
+    Feature Learning", AISTATS 2011, https://proceedings.mlr.press/v15/coates11a.html; A. Saxe et
+    al., "On Random Weights and Unsupervised Feature Learning", ICML 2011. Differs from the paper:
+    filters are random directions, without clustering, and means are over 3 x 3 places, of blocks
+    over 2 x 2.
+
+    Args:
+        of: What is read: the `inputs`; the inputs and the `first half` of the blocks; or the inputs
+            and `all blocks`. Blocks whose outputs are no maps are read as they are.
+        size: Side of the filters, in pixels.
+    """
+
+    of: Literal["inputs", "first half", "all blocks"] = "inputs"
+    size: PositiveInt = 3
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def is_last(self) -> bool:
+        """False: the model's own head never reads there."""
+        return False
+
+    def __str__(self) -> str:
+        """Return the reading in words."""
+        name = {
+            "inputs": "the inputs",
+            "first half": "inputs and the first half of the blocks",
+            "all blocks": "inputs and all blocks",
+        }[self.of]
+        return f"random {self.size} x {self.size} convolutions of {name}"
+
+    def applies_to(self, model: Classifier) -> bool:
+        """Return whether the network takes maps: whether it convolves them itself."""
+        return any(isinstance(part, nn.Conv2d) for part in model.backbone.modules())
+
+    def readout(self, model: Classifier, samples: Data) -> nn.Module:
+        """Return a frozen network that maps inputs to features `(N, D)`.
+
+        Args:
+            model: The network that is read; it is not changed.
+            samples: Samples of the kind that it takes, without use of their labels.
+        """
+        total = len(model.blocks)
+        count = {"inputs": 0, "first half": -(-total // 2), "all blocks": total}[self.of]
+        blocks = copy.deepcopy(model).eval().requires_grad_(False).blocks[:count]
+        inputs, _ = samples.subset(SAMPLES).batch(slice(0, SAMPLES))
+        filters = max(LEAST_FILTERS, BLOCK_FILTERS // max(1, count))
+        generator = torch.Generator().manual_seed(SEED)
+        with torch.no_grad():
+            first, *others = _pass_through(blocks, inputs)
+            readers = [_draw_filters(first, FILTERS, GRID, self.size, generator)]
+            for outputs in others:
+                if outputs.dim() == 4:
+                    drawn = _draw_filters(outputs, filters, BLOCK_GRID, self.size, generator)
+                    readers.append(drawn)
+                else:
+                    readers.append(_Means())
+        return _Readout(blocks, readers)
+
+
+class _Readout(nn.Module):
+    """A network that returns what readers make of its inputs and of the outputs of its blocks."""
+
+    def __init__(self, blocks: Iterable[nn.Module], readers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.blocks, self.readers = nn.ModuleList(blocks), nn.ModuleList(readers)
+        self.eval().requires_grad_(False)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return features `(N, D)`."""
+        outputs = _pass_through(self.blocks, inputs)
+        pairs = zip(self.readers, outputs, strict=True)
+        return torch.cat([reader(output) for reader, output in pairs], dim=1)
+
+
+class _Means(nn.Module):
+    """A reader of features and tokens, which have no patches."""
+
+    def forward(self, outputs: Tensor) -> Tensor:
+        """Return the outputs, averaged over tokens where they are many."""
+        return pool_outputs(self, outputs)
+
+
+def _pass_through(blocks: Iterable[nn.Module], inputs: Tensor) -> Iterator[Tensor]:
+    """Yield inputs, and the outputs of each block, in single precision."""
+    yield inputs.float()
+    for block in blocks:
+        inputs = block(inputs)
+        # A copy, because the next block may work in place.
+        yield inputs.float().clone()
+
+
+def _draw_filters(
+    maps: Tensor, count: int, grid: int, size: int, generator: torch.Generator
+) -> nn.Module:
+    """Return random filters for maps `(N, C, H, W)`, followed by means over a grid of places."""
+    patches = functional.unfold(maps, size, padding=size // 2)
+    patches = patches.transpose(1, 2).flatten(0, 1)
+    most = max(1, MOST_NUMBERS // patches.shape[1])
+    chosen = torch.linspace(0, len(patches) - 1, min(most, len(patches))).long()
+    patches = patches[chosen.to(patches.device)].double()
+    mean = patches.mean(0)
+    width = patches.shape[1]
+    directions = torch.randn(count, width, generator=generator, dtype=torch.float64).to(mean.device)
+    if width <= MOST_WHITENED:
+        variances, axes = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
+        variances = variances.clamp_min(0) + RIDGE * variances.mean().clamp_min(1e-12)
+        directions = directions @ (axes * variances.rsqrt()) @ axes.T
+    deviation = ((patches - mean) @ directions.T).square().mean(0).sqrt().clamp_min(1e-12)
+    directions = directions / deviation.unsqueeze(1)
+    channels = maps.shape[1]
+    convolution = nn.utils.skip_init(nn.Conv2d, channels, count, size, padding=size // 2)
+    convolution.weight.data = directions.float().view(count, channels, size, size)
+    convolution.bias.data = -(directions @ mean).float()
+    return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(grid), nn.Flatten())

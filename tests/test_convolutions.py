@@ -1,0 +1,134 @@
+"""Random convolutions through which probes read: against patches by hand, and what they may use."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rootbound.attacks import Convolutions, RidgeHead
+from rootbound.attacks.probes.convolutions import FILTERS, GRID, MOST_WHITENED, RIDGE, SAMPLES
+from rootbound.core.errors import InputError
+from rootbound.data import Data
+from rootbound.networks import Classifier, batch_norm_cnn, shallow_cnn, small_text
+
+
+@pytest.fixture
+def images() -> Data:
+    generator = torch.Generator().manual_seed(3)
+    smooth = functional.avg_pool2d(torch.randn(120, 2, 20, 20, generator=generator), 5, 1)
+    return Data(smooth, torch.arange(120) % 4)
+
+
+@pytest.fixture
+def network() -> Classifier:
+    return shallow_cnn(classes=4, shape=(2, 16, 16), seed=1)
+
+
+def read_by_hand(images: Data, size: int) -> Tensor:
+    """Return the features of inputs: unfolded patches, in float64, one after the other."""
+    inputs = images.inputs.double()
+    patches = functional.unfold(inputs, size, padding=size // 2).transpose(1, 2)
+    kept = images.subset(SAMPLES).inputs.double()
+    known = functional.unfold(kept, size, padding=size // 2).transpose(1, 2).flatten(0, 1)
+    mean, covariance = known.mean(0), torch.cov(known.T, correction=0)
+    variances, axes = torch.linalg.eigh(covariance)
+    whitening = axes @ torch.diag((variances + RIDGE * variances.mean()).rsqrt()) @ axes.T
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(FILTERS, len(mean), generator=generator, dtype=torch.float64)
+    deviation = ((known - mean) @ whitening @ drawn.T).std(0, correction=0)
+    answers = ((patches - mean) @ whitening @ drawn.T / deviation).relu()
+    maps = answers.transpose(1, 2).unflatten(2, inputs.shape[2:])
+    return functional.adaptive_avg_pool2d(maps, GRID).flatten(1)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_features_of_inputs_are_those_by_hand(network: Classifier, images: Data, size: int) -> None:
+    found = Convolutions("inputs", size).readout(network, images)(images.inputs)
+    assert found.shape == (120, FILTERS * GRID**2)
+    assert torch.allclose(found.double(), read_by_hand(images, size), atol=1e-3)
+
+
+def test_inputs_are_read_alike_from_every_network(network: Classifier, images: Data) -> None:
+    """So a probe of the inputs gives each arm the same, and nothing counts as a head start."""
+    other = batch_norm_cnn(classes=4, shape=(2, 16, 16))
+    first, second = (
+        Convolutions().readout(model, images)(images.inputs) for model in (network, other)
+    )
+    assert torch.equal(first, second)
+
+
+def test_labels_are_not_used(network: Classifier, images: Data) -> None:
+    mixed = replace(images, labels=images.labels.flip(0))
+    first, second = (
+        Convolutions("all blocks").readout(network, data)(images.inputs) for data in (images, mixed)
+    )
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("of", "blocks"), [("inputs", 0), ("first half", 2), ("all blocks", 3)])
+def test_blocks_are_read_beside_the_inputs(
+    network: Classifier, images: Data, of: str, blocks: int
+) -> None:
+    reading = Convolutions(of)  # type: ignore[arg-type]
+    readout = reading.readout(network, images)
+    found, inputs = (
+        one.readout(network, images)(images.inputs) for one in (reading, Convolutions())
+    )
+    assert torch.equal(found[:, : inputs.shape[1]], inputs)
+    assert len(list(readout.get_submodule("blocks").children())) == blocks
+    assert bool(found.isfinite().all())
+    assert not any(weight.requires_grad for weight in readout.parameters())
+    if of == "all blocks":  # the last block has features, which are read as they are
+        outputs = network.eval().backbone(images.inputs)
+        assert torch.allclose(found[:, -outputs.shape[1] :], outputs, atol=1e-5)
+
+
+def test_statistics_and_weights_are_not_changed(images: Data) -> None:
+    model = batch_norm_cnn(classes=4, shape=(2, 16, 16)).train()
+    before = copy.deepcopy(model.state_dict())
+    Convolutions("all blocks").readout(model, images)(images.inputs)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_filters_of_wide_maps_have_unit_variance(images: Data) -> None:
+    """There are too few patches to whiten them, but each filter still has the same scale."""
+    wide = nn.Sequential(nn.Conv2d(2, 40, 1), nn.Conv2d(40, 40, 1), nn.Flatten())
+    assert MOST_WHITENED < 40 * 3 * 3
+    blocks = Classifier(wide, nn.Linear(40 * 256, 4))
+    readers = Convolutions("all blocks").readout(blocks, images).get_submodule("readers")
+    for reader, width in ((readers.get_submodule("0"), 2), (readers.get_submodule("1"), 40)):
+        convolve = reader.get_submodule("0")
+        assert isinstance(convolve, nn.Conv2d)
+        assert convolve.in_channels == width
+    maps = blocks.blocks[0](images.subset(SAMPLES).inputs)
+    answers = readers.get_submodule("1.0")(maps)
+    assert torch.allclose(answers.std((0, 2, 3)), torch.ones(answers.shape[1]), atol=0.01)
+
+
+def test_applies_to_networks_that_convolve() -> None:
+    dense = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(256, 8)), nn.Linear(8, 2))
+    assert Convolutions().applies_to(shallow_cnn(classes=2, shape=(1, 16, 16)))
+    assert not Convolutions().applies_to(dense)
+    assert not Convolutions().applies_to(small_text(2, (12,)))
+    assert not RidgeHead(reading=Convolutions()).applies_to(dense)
+
+
+def test_refuses_unknown_places() -> None:
+    with pytest.raises(InputError, match="did you mean 'inputs'"):
+        Convolutions("input")  # type: ignore[arg-type]
+
+
+def test_each_place_is_a_family_of_its_own() -> None:
+    families = {
+        RidgeHead(reading=Convolutions(of, size)).family
+        for of in ("inputs", "first half", "all blocks")
+        for size in (3, 5)
+    }
+    assert len(families) == 6
+    assert "probe, random 3 x 3 convolutions of the inputs" in families
