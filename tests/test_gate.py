@@ -280,7 +280,7 @@ def test_looks_start_at_five_draws_and_end_at_all(most: int) -> None:
         draws = next_look(draws, most)
 
 
-def test_each_look_has_half_as_many_draws_more() -> None:
+def test_each_look_adds_half_as_many_draws() -> None:
     looks = [1]
     while looks[-1] < 40:
         looks.append(next_look(looks[-1], 40))

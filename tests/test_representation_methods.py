@@ -353,7 +353,7 @@ def make_losses() -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
     "name",
     ["GradientAscent", "AdversarialHead", "NTL", "RepNoise", "CUTI", "HNTL, first", "HNTL, then"],
 )
-def test_what_is_descended_is_the_whole_slope_of_the_loss(
+def test_methods_descend_the_whole_gradient_of_the_loss(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No term's gradient is cut off; that of the MMD, whose width has none, is tested above."""

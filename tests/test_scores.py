@@ -218,7 +218,7 @@ def test_controls_and_the_benign_task_do_not_compete() -> None:
     assert metrics.benign(found, "x", 10) == {(0, 0): 0.6}
 
 
-def test_the_largest_loss_on_the_benign_task_counts() -> None:
+def test_largest_benign_loss_counts() -> None:
     reached = {"Plain": {10: 0.9, 100: 0.9}, "x": {10: 0.6, 100: 0.85}}
     found = evaluation(
         *(replace(record(name, value, labels=labels), task="benign")
