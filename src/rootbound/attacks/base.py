@@ -126,7 +126,7 @@ def require_attacks(attacks: object, name: str) -> tuple[Attack, ...]:
         name: Name of the argument, for the error.
 
     Raises:
-        InputError: It is no list, or holds something else.
+        InputError: It is not a list, or holds something else.
     """
     given = list(attacks) if isinstance(attacks, Iterable) else []
     found = tuple(one for one in given if isinstance(one, Attack))

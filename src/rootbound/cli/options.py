@@ -214,5 +214,5 @@ class FolderOptions:
         brief="a smaller run, whose records are used",
         metavar="FOLDER",
     )
-    # This is no option, but the whole command, with which an interrupted run can be resumed.
+    # This is not an option, but the whole command, with which an interrupted run can be resumed.
     command: tuple[str, ...] = ()

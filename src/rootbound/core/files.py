@@ -19,7 +19,7 @@ def as_path(value: object, name: str) -> Path:
         name: Name of the argument, for the error.
 
     Raises:
-        InputError: It is no path, an empty one, or one that cannot be looked up.
+        InputError: It is not a path, is empty, or cannot be looked up.
     """
     got = repr(value) if isinstance(value, str | bytes | int | None) else type(value).__name__
     if isinstance(value, str | os.PathLike) and value != "" and "\0" not in str(value):

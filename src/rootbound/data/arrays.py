@@ -23,7 +23,7 @@ def as_inputs(values: object) -> Tensor:
     """Return inputs as a tensor; NumPy's floating-point arrays become float32.
 
     Raises:
-        InputError: They are no array of numbers.
+        InputError: They are not an array of numbers.
     """
     if isinstance(values, MappedRows):
         return cast(Tensor, values)  # it takes a tensor's place
@@ -41,7 +41,7 @@ def as_labels(values: object) -> Tensor:
     """Return labels as a tensor; integers of any type become int64.
 
     Raises:
-        InputError: They are no array of numbers.
+        InputError: They are not an array of numbers.
     """
     tensor = _as_tensor(values, "labels as an array or a tensor of whole numbers")
     whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
@@ -52,7 +52,7 @@ def list_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return a list of names; a single text may contain several, such as `cat,dog`.
 
     Raises:
-        InputError: It is no list.
+        InputError: It is not a list.
     """
     if not isinstance(names, Iterable):
         raise InputError("names of classes as a list", repr(names), "write for example 'cat,dog'")

@@ -187,7 +187,7 @@ def parse_positions(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
 def number_classes(*labels: Tensor) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:
     """Return the numbers that occur, as names of classes, and the labels renumbered from 0.
 
-    A number that no sample has is no class: the letters of EMNIST are 1 to 26.
+    A number without samples is not a class: the letters of EMNIST are 1 to 26.
 
     Raises:
         InputError: A label is negative, which often means a sample without a class.

@@ -118,7 +118,7 @@ def rotation_task(task: Task, seed: int = 0) -> Task | None:
         seed: Seed of the rotations.
 
     Returns:
-        The task, or None where samples are no square images, or so few that one of the rotations
+        The task, or None where samples are not square images, or so few that one of the rotations
         does not occur.
     """
     shape = task.train.shape

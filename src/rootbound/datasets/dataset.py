@@ -182,7 +182,7 @@ class Dataset:
         return labels
 
     def _check_label(self, label: int) -> int:
-        with contextlib.suppress(TypeError):  # it is no whole number
+        with contextlib.suppress(TypeError):  # it is not a whole number
             if 0 <= (number := index(label)) < len(self.classes):
                 return number
         raise InputError(

@@ -77,7 +77,7 @@ def hugging_face(name: str, layout: Layout = DEFAULT_LAYOUT) -> Dataset | Texts:
 
     Raises:
         InputError: The library is not installed, there is no such data set, it lacks a column
-            or a part, a label is no class, or an image cannot be read or has another size.
+            or a part, a label is not a class, or an image cannot be read or has another size.
     """
     source, configuration, revision = _parse_name(name)
     parts = _load_parts(name, source, configuration, revision, layout)
@@ -99,8 +99,8 @@ def read_parts(
         layout: Names of columns, and of classes.
 
     Raises:
-        InputError: A column or a part is missing, a label is no class, or an image cannot be read
-            or has another size.
+        InputError: A column or a part is missing, a label is not a class, or an image cannot be
+            read or has another size.
     """
     train = by_name.get(TRAIN, next(iter(by_name.values())) if len(by_name) == 1 else None)
     test_name = next((part for part in TESTS if part in by_name), None)
@@ -155,7 +155,7 @@ def _load_parts(
         raise InputError(
             f"the library `datasets`, to read {name}", "none", "pip install 'rootbound[data]'"
         ) from None
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what fails is told in a line
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # errors are reported in one line
     if not sys.stderr.isatty():
         datasets.disable_progress_bars()
     split = None

@@ -38,8 +38,8 @@ def npz_file(path: Path | str, layout: Layout = DEFAULT_LAYOUT) -> Dataset:
     Images `(N, H, W)` or `(N, H, W, C)` become `(N, C, H, W)`; any other inputs stay as they are.
     With four axes, the channels are the axis that is shorter than the two others; if that is
     ambiguous, `layout` must say it. Labels are whole numbers from 0, `(N,)` or `(N, 1)`; a number
-    that no sample has is no class.
-    Inputs are scaled by the mean and the deviation of the training samples.
+    without samples is not a class. Inputs are scaled by the mean and the deviation of the training
+    samples.
 
     Args:
         path: The file.

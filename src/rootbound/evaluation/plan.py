@@ -61,7 +61,7 @@ class Assignment:
 class Plan(Protocol):
     """Decides from records what comes next.
 
-    It is told about each subject once, when its model is ready, and about each assignment once,
+    It learns about each subject once, when its model is ready, and about each assignment once,
     when its records are there. It makes no difference whether an earlier run made them.
     """
 

@@ -17,7 +17,7 @@ __all__ = ["Crew", "Engine", "InProcess", "Pool", "RayCluster", "WorkerDied", "m
 def make_engine(workers: int | Engine, device: str = "cpu") -> Engine:
     """Return an engine with this number of processes on a device; an engine is returned unchanged.
 
-    If the program is no file that other processes could run, one worker is used, with a warning.
+    If the program is not a file that other processes can run, one worker is used, with a warning.
 
     Raises:
         InputError: The number is not whole, or below 1.

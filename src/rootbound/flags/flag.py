@@ -54,7 +54,7 @@ class Case:
     def reference(self) -> Mapping[str, float]:
         """The undefended model's diagnosis; empty if there is none.
 
-        Scratch is no reference: a gate in a defended architecture is in its scratch arm too.
+        Scratch is not a reference: a gate in a defended architecture is in its scratch arm too.
         """
         return self.undefended.values if self.undefended else {}
 

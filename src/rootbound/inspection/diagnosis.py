@@ -1,6 +1,6 @@
 """Diagnosis: numbers about one network that tell a trick from resistance.
 
-The numbers alone are no evidence of resistance. Flags compare them with the undefended arm's.
+The numbers alone are not evidence of resistance. Flags compare them with the undefended arm's.
 """
 
 from __future__ import annotations

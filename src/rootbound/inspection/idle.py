@@ -177,7 +177,7 @@ def select_influential(
 
 
 def _disturb(tensor: Tensor, generator: torch.Generator) -> None:
-    """Change a tensor in place: noise of its own size, or a new order of integers."""
+    """Change a tensor in place: add noise of its size, or reorder integers."""
     if not tensor.is_floating_point() and not tensor.is_complex():
         # They may be indices, so that other values could be out of range.
         order = torch.randperm(tensor.numel(), generator=generator).to(tensor.device)

@@ -48,7 +48,7 @@ def find_method(method: Method | str) -> Method:
     """Return the method of that name with its default settings, or the given method itself.
 
     Raises:
-        InputError: There is no method of that name, or the object is no method.
+        InputError: There is no method of that name, or the object is not a method.
     """
     if isinstance(method, Method):
         return method

@@ -130,7 +130,7 @@ def decide(evaluation: Evaluation, method: str, limit: float) -> Decision:
 
 
 def check_limit(limit: float) -> None:
-    """Raise an `InputError` where a limit is no finite number of points."""
+    """Raise an `InputError` where a limit is not a finite number of points."""
     if not isinstance(limit, int | float) or not math.isfinite(limit):
         raise InputError("a number of points", str(limit), "correct the limit of the advantage")
 

@@ -118,7 +118,7 @@ class Classifier(nn.Module):
             blocks: Dotted names of the modules after which to cut, instead of the points found.
 
         Raises:
-            InputError: There is no such linear layer, something follows it, the output is no
+            InputError: There is no such linear layer, something follows it, the output is not a
                 tensor, the network cannot be cut where `blocks` says, or `fresh` makes another
                 network, or one whose weights are not random or depend on more than the seed.
         """

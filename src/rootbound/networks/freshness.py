@@ -116,7 +116,7 @@ def check_random(first: nn.Module, second: nn.Module) -> None:
 
 
 def find_common(first: nn.Module, second: nn.Module) -> str | None:
-    """Return the name of a tensor that two networks share and that is no pattern; None if none.
+    """Return the name of a tensor that two networks share, apart from patterns; None if none.
 
     Its rows, which are units, may be in another order.
     """
@@ -142,7 +142,7 @@ def _have_same_rows(first: Tensor, second: Tensor) -> bool:
 
 
 def _find_kept(given: nn.Module, drawn: nn.Module) -> str | None:
-    """Return the name of a tensor that both have and that is no pattern; None if there is none."""
+    """Return the name of a tensor that both have, apart from patterns; None if there is none."""
     own = dict(named_values(given))
     for name, value in largest_first(drawn):
         if name in own and are_alike(own[name], value) and not is_pattern(value):

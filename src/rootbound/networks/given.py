@@ -17,7 +17,7 @@ def as_classifier(network: object, example: Tensor) -> Classifier:
         example: Inputs that the network takes.
 
     Raises:
-        InputError: It is no network, or cannot be wrapped.
+        InputError: It is not a network, or cannot be wrapped.
     """
     if isinstance(network, Classifier):
         return network

@@ -38,7 +38,7 @@ def require_network(network: object) -> nn.Module:
     """Return the object if it is a network.
 
     Raises:
-        InputError: It is no network, or a part of it is compiled by TorchScript.
+        InputError: It is not a network, or a part of it is compiled by TorchScript.
     """
     if not isinstance(network, nn.Module):
         raise InputError(
@@ -102,8 +102,8 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
     """Return the outputs of a network in evaluation mode; nothing in it changes.
 
     Raises:
-        InputError: The network cannot take the samples, its output is no tensor, or its output is
-            different in a second call.
+        InputError: The network cannot take the samples, its output is not a tensor, or its output
+            is different in a second call.
     """
     copied = copy.deepcopy(module).eval()
     try:

@@ -162,7 +162,7 @@ def _read(path: Path, *, tensors: bool) -> tuple[dict[str, Any], Mapping[str, to
             "pass its network as `module`",
         ) from None
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
-        if find_kind(path) != SAFETENSORS:  # this raises an error if it is no file of weights
+        if find_kind(path) != SAFETENSORS:  # this raises an error if it is not a file of weights
             raise UnknownNetwork(
                 f"a safetensors file written by rootbound at {path}",
                 "another, as PyTorch writes them",

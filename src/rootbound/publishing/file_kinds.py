@@ -73,7 +73,7 @@ def find_kind(path: Path) -> str:
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Return the content of a small JSON file; nothing if it is no JSON object."""
+    """Return the content of a small JSON file; nothing if it is not a JSON object."""
     if path.stat().st_size > LARGEST_INDEX:
         return {}
     try:

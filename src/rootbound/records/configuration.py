@@ -74,7 +74,7 @@ class Configuration:
         """Parse the `repr` of a configuration, which files of format 2 contain.
 
         Raises:
-            InputError: The text is no class with settings in brackets.
+            InputError: The text is not a class with settings in brackets.
         """
         kind, settings = divide_call(text)
         if settings is None:

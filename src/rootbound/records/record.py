@@ -48,7 +48,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Measurements of one network before any attack; they are no evidence of resistance.
+    """Measurements of one network before any attack; they are not evidence of resistance.
 
     Args:
         arm: The model's arm in the comparison.

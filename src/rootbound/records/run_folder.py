@@ -64,7 +64,7 @@ class RunFolder:
 
         Raises:
             InputError: The folder belongs to another run, or cannot be written; or the run to
-                extend is no part of this one.
+                extend is not a part of this one.
         """
         folder = self.for_run(spec.digest)
         begun = (folder.path / NAME).exists()

@@ -103,7 +103,7 @@ class Spec:
                 yield name, *pair
 
     def obstacle_to(self, larger: Spec) -> tuple[str, str, str] | None:
-        """Return why a run of this spec is no part of a run of a larger one; None if it is.
+        """Return why a run of this spec is not a part of a run of a larger one; None if it is.
 
         Every model is attacked by itself, so more seeds, attackers and arms do not change the
         records of a smaller run; any other change does.

@@ -15,7 +15,7 @@ def find_suite(suite: Suite | str) -> Suite:
     """Return the suite of that name, or the given suite itself.
 
     Raises:
-        InputError: There is no suite of that name, or the object is no suite.
+        InputError: There is no suite of that name, or the object is not a suite.
     """
     if isinstance(suite, Suite):
         return suite

@@ -146,7 +146,7 @@ class Suite:
         """Return the suite with the same attacks and other budgets; the name says so.
 
         Raises:
-            InputError: They are no budgets in a list.
+            InputError: They are not a list of budgets.
         """
         if isinstance(budgets, Budget) or not all(isinstance(one, Budget) for one in budgets):
             raise InputError(
@@ -181,7 +181,7 @@ class Suite:
         """Return the suite with further attacks, each of them once; the name says so.
 
         Raises:
-            InputError: They are no attacks in a list.
+            InputError: They are not a list of attacks.
         """
         attacks = require_attacks(attacks, "the suite")
         further = tuple(attack for attack in dict.fromkeys(attacks) if attack not in self.attacks)

@@ -118,7 +118,7 @@ class BalanceLayers(Repair):
     The function stays the same, since `c f(x / c) = f(x)` for everything in between (ReLUs,
     pooling, flattening). Every `c` is rounded to a power of two, so that no digit is lost. The
     head takes the last one. A layer is left as it is if anything else follows before the next
-    layer, and so is a network that is no nested sequence.
+    layer, and so is a network that is not a nested sequence.
 
     The invariance is that of B. Neyshabur et al., "Path-SGD", 2015, section 2. Differs from
     the paper: scales are set once, from data or from singular values.

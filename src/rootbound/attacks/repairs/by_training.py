@@ -93,7 +93,7 @@ class SelfSupervise(TrainingRepair):
 
     S. Gidaris et al., "Unsupervised Representation Learning by Predicting Image Rotations",
     2018, section 2. Differs from the paper: each image is rotated once per step, at random.
-    Images that are not square get half turns only. Where samples are no images, the network stays
+    Images that are not square get half turns only. Where samples are not images, the network stays
     as it is.
 
     Args:

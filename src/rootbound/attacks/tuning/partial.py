@@ -99,7 +99,7 @@ def _find_linear_weight(part: nn.Module) -> nn.Parameter | None:
     """Return the matrix or the filters of a module; None if it has none of its own.
 
     The class does not matter, because not all linear maps of `transformers` are torch's. An
-    embedding of words is no linear map.
+    embedding of words is not a linear map.
     """
     weight = part._parameters.get("weight")  # its own one: blocks may have a property of this name
     if isinstance(part, (nn.Embedding, nn.EmbeddingBag, *NORMS)):

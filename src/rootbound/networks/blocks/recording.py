@@ -115,7 +115,7 @@ def record(network: nn.Module, inputs: Tensor, closed: frozenset[str]) -> Record
 
 
 def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return nested arguments with a function applied to every value that is no container."""
+    """Return nested arguments with a function applied to every value that is not a container."""
     if isinstance(value, torch.Size):
         value = tuple(value)
     if isinstance(value, tuple | list):
@@ -131,7 +131,7 @@ def map_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def list_leaves(value: Any) -> list[Any]:
-    """Return the values in nested arguments that are no containers."""
+    """Return the values in nested arguments that are not containers."""
     found: list[Any] = []
     map_leaves(value, found.append)
     return found

@@ -30,7 +30,7 @@ CARRIED = "_rootbound_carried"
 """Attribute of passed tensors that holds the arguments of the network and of each layer."""
 
 
-class Reached(Exception):  # this is no error: it stops the network
+class Reached(Exception):  # this is not an error: it stops the network
     """The network has reached its last layer."""
 
 

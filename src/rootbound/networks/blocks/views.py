@@ -107,7 +107,7 @@ class Views:
         return path not in called and self._ran(path, called)
 
     def _owns(self, path: str) -> bool:
-        """Return whether a module that is no layer belongs to the block."""
+        """Return whether a module that is not a layer belongs to the block."""
         later = self._ran(path, self.chain.later) and not self._ran(path, self.chain.earlier)
         return self.share.ends if later else self.share.begins
 

@@ -94,7 +94,7 @@ def parse_description(text: str) -> dict[str, Any]:
     """Parse a configuration, leave out code, and check its sizes.
 
     Raises:
-        ValueError: The text is no JSON, or a size is out of range.
+        ValueError: The text is not JSON, or a size is out of range.
     """
     description = _without_code(json.loads(text))
     check_sizes(description)
@@ -137,7 +137,7 @@ def is_causal(config: Any) -> bool:
 
 
 def find_auto_class(architecture: str) -> str:
-    """Return the automatic class of `transformers` for a model; empty if it is none of theirs."""
+    """Return the automatic class of `transformers` for a model; empty if it is from elsewhere."""
     if not architecture.startswith(CONFIGURED):
         return ""
     return choose_class(json.loads(architecture.removeprefix(CONFIGURED))).auto_class

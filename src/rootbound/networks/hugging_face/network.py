@@ -57,7 +57,7 @@ def build_configured(text: str, classes: int | None = None) -> Any:
     """Return a network of `transformers` from its configuration, with random weights.
 
     Raises:
-        InputError: The text is no configuration of a network that classifies or predicts tokens,
+        InputError: The text is not a configuration of a network that classifies or predicts tokens,
             or a size is out of range.
     """
     library = configuration.import_transformers()
@@ -76,7 +76,7 @@ def build_from_weights(
     """Return a model of a configuration, with weights under the library's names.
 
     Raises:
-        InputError: The architecture is no configuration of `transformers`.
+        InputError: The architecture is not a configuration of `transformers`.
         ValueError: There are too many or too few weights, or some have another shape.
     """
     if "head.weight" in weights:
