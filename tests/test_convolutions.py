@@ -47,13 +47,15 @@ def read_by_hand(images: Data, size: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [3, 5])
-def test_features_of_inputs_are_those_by_hand(network: Classifier, images: Data, size: int) -> None:
+def test_features_of_inputs_equal_a_hand_computation(
+    network: Classifier, images: Data, size: int
+) -> None:
     found = Convolutions("inputs", size).readout(network, images)(images.inputs)
     assert found.shape == (120, FILTERS * GRID**2)
     assert torch.allclose(found.double(), read_by_hand(images, size), atol=1e-3)
 
 
-def test_inputs_are_read_alike_from_every_network(network: Classifier, images: Data) -> None:
+def test_inputs_give_the_same_features_for_every_network(network: Classifier, images: Data) -> None:
     """So a probe of the inputs gives each arm the same, and nothing counts as a head start."""
     other = batch_norm_cnn(classes=4, shape=(2, 16, 16))
     first, second = (
@@ -124,7 +126,7 @@ def test_refuses_unknown_places() -> None:
         Convolutions("input")  # type: ignore[arg-type]
 
 
-def test_each_place_is_a_family_of_its_own() -> None:
+def test_each_place_is_its_own_family() -> None:
     families = {
         RidgeHead(reading=Convolutions(of, size)).family
         for of in ("inputs", "first half", "all blocks")
