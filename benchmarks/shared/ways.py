@@ -25,7 +25,7 @@ from rootbound.training import Recipe, minimise
 from rootbound.training.explained_variance import explained_variance
 
 TEMPERATURE = 0.1
-"""Of the cosines between features and a class's direction."""
+"""Temperature of the cosines between features and a class's direction."""
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ after = resource.getrusage(resource.RUSAGE_SELF)
 spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 print(spent, after.ru_minflt - before.ru_minflt)
 """
-"""The same of scoring 4,096 photographs."""
+"""The same for scoring 4,096 photographs."""
 COMPARING = """
 import time, rootbound as rb
 from rootbound.attacks import Budget, FineTune
@@ -95,7 +95,7 @@ started = time.perf_counter()
 evaluate(rb.models.shallow_cnn(5), digits, suite=suite, seeds=4, workers={engine})
 print(time.perf_counter() - started)
 """
-"""All that one model meets is one bundle, of more than 5 seconds; 8 models meet it."""
+"""Each of 8 models meets a single bundle, which takes more than 5 seconds."""
 STARTING = """
 import os, time
 from rootbound.execution import Pool

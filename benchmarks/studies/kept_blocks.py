@@ -30,7 +30,7 @@ from rootbound.core.memory import keep_freed_memory
 from rootbound.data import TaskPair
 
 BLOCKS = 10
-"""Of a ResNet-20: its first convolution, and nine residual blocks."""
+"""Number of blocks of a ResNet-20: its first convolution, and nine residual blocks."""
 KEPT = (1, 2, 4, 7, 9, 10)
 RATES = (2e-3, 8e-3)
 

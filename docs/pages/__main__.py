@@ -15,11 +15,11 @@ from rootbound.report import verdicts
 
 FOLDER = Path("docs")
 MADE = ("methods", "attacks", "commands", "schema")
-"""Folders in which everything is made here, so that what has gone leaves nothing behind."""
+"""Folders in which everything is made here; they are emptied first, so that no old page stays."""
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all pages."""
     for name in MADE:
         shutil.rmtree(FOLDER / name, ignore_errors=True)
     pages = {
@@ -27,7 +27,7 @@ def main() -> None:
         **dict(commands.make_pages()),
         "leaderboard.md": leaderboards.make_page(),
     }
-    # At an address that ends in its own `$id`, so that it is found there wherever the site is.
+    # Each schema lies where its own `$id` says, whatever the address of the site.
     for schema in (card.SCHEMA, verdicts.SCHEMA):
         pages[f"schema/{schema['$id']}"] = json.dumps(schema, indent=1, ensure_ascii=False)
     for name, text in pages.items():

@@ -15,7 +15,7 @@ from rootbound.cli.help import OWN, group, synopsis
 from rootbound.cli.main import COMMANDS, load_command
 
 NETWORK = "the network"
-"""Title of the options that name one."""
+"""Title of the options that name a network."""
 WORDS = yaml.safe_load(Path(__file__).with_name("commands.yml").read_text("utf-8"))
 INDEX = """# Commands
 

@@ -60,7 +60,7 @@ SCRATCH_FLAGS = (
         once=True,
     ),
 )
-"""If one of these is raised, an advantage over scratch means nothing."""
+"""If one of these is raised, an advantage over scratch is not valid."""
 
 SCOPE_FLAGS = (
     Flag(

@@ -19,7 +19,7 @@ import math
 from collections.abc import Sequence
 
 LEAST_DRAWS = 3
-"""Fewest draws that can show anything: two draws hardly tell their spread."""
+"""Fewest draws that can show anything: two draws say hardly anything about their spread."""
 FIRST_LOOK = 5
 """Draws at the first of several looks: with fewer, t-intervals are too wide to decide anything."""
 GROWTH = 1.5

@@ -60,7 +60,7 @@ KNOWING = {
     "ConditionNumber": "InsertWhitening",
     "SpectralDeformation": "BalanceFactors",
 }
-"""For a method, the repair by which the attack goes that knows it (`Method.adaptive_attacks`)."""
+"""For each method, the repair of the attack that knows it (`Method.adaptive_attacks`)."""
 
 
 def describe_attack(family: str, kind: str = "") -> str:

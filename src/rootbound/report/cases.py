@@ -20,7 +20,7 @@ from rootbound.report.gate import why_not_to_trust
 from rootbound.report.head_start import LARGE, Word, is_undecided, judge_head_start
 
 GENERIC = "GenericFeatures"
-"""Class of the control that learns from unrelated data, and competes with no method."""
+"""Class of the control that learns from unrelated data; it does not compete with methods."""
 UNKNOWN_GAIN = Estimate(0.0, -math.inf, math.inf, 0)
 """What weights add where it was not measured."""
 

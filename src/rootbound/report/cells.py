@@ -43,7 +43,7 @@ class Table:
 
 
 UNRELIABLE = "unreliable"
-"""Mark of the first cell of a row that means nothing, and what stands in it."""
+"""Mark of the first cell of an unreliable row, and the text in it."""
 
 
 def mark_unreliable(table: Table, methods: Collection[str]) -> Table:

@@ -15,7 +15,7 @@ NEW_HEAD = (
     "desirable accuracy says nothing about them."
 )
 DISQUALIFYING = ("desirable accuracy lost", "fewer finished trials", "failed trials")
-"""Flags under which a low advantage means nothing: the row is unreliable."""
+"""Flags that make a row unreliable: under them a low advantage proves nothing."""
 
 
 def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:

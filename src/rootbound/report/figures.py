@@ -134,7 +134,7 @@ UNTITLED = {
     "curves-labels": "The attackers' accuracy over their labels",
     "curves-trials": "The attackers' accuracy over their trials",
 }
-"""Titles of the curves where no defended model was attacked."""
+"""Titles of the curves if no defended model was attacked."""
 LAST_PANEL = {
     False: "In the last panel the attacker chooses among all attacks.",
     True: "The last panel is of the well-tuned attacker: the mean of the strongest families.",

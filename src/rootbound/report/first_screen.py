@@ -23,7 +23,7 @@ LOOKS: dict[Word, str] = {
     "large": "large",
     "no verdict": "open",
 }
-"""How the band of each word looks: its class in the style sheet."""
+"""CSS class of the band for each word."""
 NOTHING = "No defended model has been attacked yet."
 
 

@@ -16,7 +16,7 @@ OPENED = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.DataParallel,
     nn.TransformerEncoder, nn.TransformerDecoder,
 )  # fmt: skip
-"""Modules of torch that are no layers themselves: the calls inside them are recorded."""
+"""Modules of torch that are not layers themselves: the calls inside them are recorded."""
 VALUES_OF_TENSORS = frozenset({
     "item", "tolist", "numpy", "__array__", "__bool__", "__int__", "__float__", "__complex__",
     "__index__", "__contains__", "is_nonzero", "equal", "allclose",

@@ -22,7 +22,7 @@ from rootbound.report.leaderboard.entries import Entry
 from rootbound.report.theme import FAINT, assign_colours, missing_letters_allowed
 
 DOUBT = " (unreliable)"
-"""Words after a name whose point means nothing."""
+"""Words after the name of an unreliable point."""
 NARROW_LABEL = 32
 """Letters of an axis label that fit into a line of a narrow figure."""
 Spot = tuple[float, float]
