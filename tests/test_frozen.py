@@ -22,7 +22,7 @@ def test_attackers_thaw_frozen_weights(
     for name in frozen:
         cold.get_submodule(name).requires_grad_(False)
     found = [rb.evaluate(one, toy_tasks, suite=toy_suite, seeds=1) for one in (network, cold)]
-    reached = [[(one.attack, one.accuracy, one.error) for one in run.records] for run in found]
+    reached = [[(one.attack, one.losses, one.error) for one in run.records] for run in found]
     assert reached[0] == reached[1]
     assert [one.requires_grad for one in cold.convolution.parameters()] == [False, False]
 

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -150,7 +151,8 @@ def test_each_attacker_has_other_labels(toy_model: Classifier, toy_tasks: TaskPa
     SEEN.clear()
     task, suite = toy_tasks.undesirable, Suite("spy", (Spy(),), (Budget(5, 3),))
     (assignment,) = screen(Subject("defended", "x", 0, toy_model), suite)
-    run_assignment(replace(assignment, attacker=3), task, NO_RESOURCES)
+    (found,) = run_assignment(replace(assignment, attacker=3), task, NO_RESOURCES)
+    assert (found.seed, found.attacker) == (0, 3)
     drawn = draw_labels(task, task.test, Budget(5, 3), seed=3)
     assert torch.equal(SEEN[0].train.inputs, drawn.train.batch(slice(None))[0])
 
@@ -398,6 +400,22 @@ def test_diverging_trial_does_not_spoil_its_companions(
     assert calm.accuracy is not None
 
 
+def test_trials_that_fail_together_run_alone(
+    toy_model: Classifier, toy_tasks: TaskPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = LastLayer.transfer_together
+
+    def fail(trials: Any, *given: Any) -> Iterator[Snapshot]:
+        if any(trial.learning_rate == 1.0 for trial in trials):
+            raise RuntimeError("too fast")
+        return together(trials, *given)
+
+    monkeypatch.setattr(LastLayer, "transfer_together", staticmethod(fail))
+    failed, fine = run(toy_model, toy_tasks, LastLayer("sgd", 1.0), LastLayer("sgd", 0.1))
+    assert (failed.error, fine.error) == ("RuntimeError: too fast", None)
+    assert fine.accuracy is not None
+
+
 def test_selection_follows_validation_and_ties_go_to_the_later_step(
     toy_model: Classifier, toy_tasks: TaskPair
 ) -> None:
@@ -417,6 +435,7 @@ def test_step_is_selected_on_validation_only() -> None:
     (found,) = score(iter(yielded), 1, drawn, steps=12)
     assert (found.validation, found.test) == ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     assert found.selected == 1
+    assert found.loss is not None and found.loss < 0.1, "the loss that breaks ties is another's"
     assert found.score_selected(samples(1)) == FinalScore(1.0, 1.0, (1.0, 1.0))
 
 
