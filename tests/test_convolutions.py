@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rootbound.attacks import Convolutions, RidgeHead
-from rootbound.attacks.probes.convolutions import FILTERS, GRID, MOST_WHITENED, RIDGE, SAMPLES
+from rootbound.attacks.probes import convolutions
+from rootbound.attacks.probes.convolutions import (
+    FILTERS,
+    GRID,
+    MOST_WHITENED,
+    RIDGE,
+    SAMPLES,
+    _Filters,
+)
 from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.networks import Classifier, batch_norm_cnn, shallow_cnn, small_text
@@ -102,15 +110,41 @@ def test_filters_of_wide_maps_have_unit_variance(images: Data) -> None:
     """There are too few patches to whiten them, but each filter still has the same scale."""
     wide = nn.Sequential(nn.Conv2d(2, 40, 1), nn.Conv2d(40, 40, 1), nn.Flatten())
     assert MOST_WHITENED < 40 * 3 * 3
-    blocks = Classifier(wide, nn.Linear(40 * 256, 4))
-    readers = Convolutions("all blocks").readout(blocks, images).get_submodule("readers")
-    for reader, width in ((readers.get_submodule("0"), 2), (readers.get_submodule("1"), 40)):
-        convolve = reader.get_submodule("0")
-        assert isinstance(convolve, nn.Conv2d)
-        assert convolve.in_channels == width
-    maps = blocks.blocks[0](images.subset(SAMPLES).inputs)
-    answers = readers.get_submodule("1.0")(maps)
-    assert torch.allclose(answers.std((0, 2, 3)), torch.ones(answers.shape[1]), atol=0.01)
+    network = Classifier(wide, nn.Linear(40 * 256, 4))
+    readout = Convolutions("all blocks").readout(network, images)
+    maps = images.subset(SAMPLES).inputs
+    for position, block in enumerate([nn.Identity(), *network.blocks[:-1]]):
+        maps = block(maps)
+        reader = readout.get_submodule(f"readers.{position}")
+        assert isinstance(reader, _Filters)
+        answers = reader.answers(maps)
+        assert torch.allclose(answers.std((0, 2, 3)), torch.ones(answers.shape[1]), atol=0.01)
+
+
+def test_large_images_are_read_in_parts(
+    network: Classifier, images: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = Convolutions("all blocks").readout(network, images)(images.inputs)
+    monkeypatch.setattr(convolutions, "AT_ONCE", 5 * FILTERS * 16**2)
+    found = Convolutions("all blocks").readout(network, images)(images.inputs)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_few_patches_of_large_maps_do(
+    network: Classifier, images: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their number is limited; what a filter answers has nearly the same scale."""
+    monkeypatch.setattr(convolutions, "MOST_NUMBERS", SAMPLES * 2 * 9 * 64)
+    reader = Convolutions().readout(network, images).get_submodule("readers.0")
+    assert isinstance(reader, _Filters)
+    answers = reader.answers(images.inputs)
+    assert torch.allclose(answers.std((0, 2, 3)), torch.ones(FILTERS), atol=0.15)
+
+
+def test_constant_maps_are_finite(network: Classifier) -> None:
+    black = Data(torch.zeros(20, 2, 16, 16), torch.arange(20) % 4)
+    found = Convolutions("all blocks").readout(network, black)(black.inputs)
+    assert bool(found.isfinite().all())
 
 
 def test_applies_to_networks_that_convolve() -> None:

@@ -333,7 +333,7 @@ def test_time_limit_makes_another_suite_of_any_length() -> None:
     halved = given.within(5)
     assert halved.digest != given.digest
     assert halved.digest == given.within(10).digest
-    for name in ("quick-2", "standard-1", "standard-2"):
+    for name in ("quick-2", "quick-3", "standard-1", "standard-2"):
         short = SUITES[name].within(1)
         assert set(short.draws) == {DRAWS}
         stages = short.finalists, short.space, short.confirmed, short.longer

@@ -26,6 +26,10 @@ MOST_WHITENED = 256
 """Patches of more numbers than this are not whitened: too few of them are known."""
 MOST_NUMBERS = 20_000_000
 """Most numbers in the patches from which the filters' scales come."""
+AT_ONCE = 4_000_000
+"""Numbers that filters compute at a time: so few that caches hold them, and large images fit."""
+LEAST_VARIANCE = 1e-12
+"""Least variance that is scaled to 1: a map may be constant."""
 RIDGE = 0.1
 """What is added to the variances of patches, relative to their mean, before they are whitened."""
 SEED = 0
@@ -92,7 +96,7 @@ class Convolutions:
         generator = torch.Generator().manual_seed(SEED)
         with torch.no_grad():
             first, *others = _pass_through(blocks, inputs)
-            readers = [_draw_filters(first, FILTERS, GRID, self.size, generator)]
+            readers: list[nn.Module] = [_draw_filters(first, FILTERS, GRID, self.size, generator)]
             for outputs in others:
                 if outputs.dim() == 4:
                     drawn = _draw_filters(outputs, filters, BLOCK_GRID, self.size, generator)
@@ -117,6 +121,39 @@ class _Readout(nn.Module):
         return torch.cat([reader(output) for reader, output in pairs], dim=1)
 
 
+class _Filters(nn.Module):
+    """A reader of maps: how strongly filters answer, averaged over a grid of places.
+
+    Args:
+        weights: `(F, C, size, size)`.
+        biases: `(F,)`.
+        grid: Places along each side.
+    """
+
+    weights: Tensor
+    biases: Tensor
+
+    def __init__(self, weights: Tensor, biases: Tensor, grid: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", weights)
+        self.register_buffer("biases", biases)
+        self.grid = grid
+
+    def answers(self, maps: Tensor) -> Tensor:
+        """Return what each filter says at each place, `(N, F, H, W)`."""
+        padding = self.weights.shape[2] // 2
+        return functional.conv2d(maps, self.weights, self.biases, padding=padding)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return features `(N, F * grid**2)` of maps `(N, C, H, W)`."""
+        each = len(self.weights) * maps[0, 0].numel()
+        parts = [
+            functional.adaptive_avg_pool2d(self.answers(part).relu(), self.grid).flatten(1)
+            for part in maps.split(max(1, AT_ONCE // each))
+        ]
+        return torch.cat(parts)
+
+
 class _Means(nn.Module):
     """A reader of features and tokens, which have no patches."""
 
@@ -136,24 +173,28 @@ def _pass_through(blocks: Iterable[nn.Module], inputs: Tensor) -> Iterator[Tenso
 
 def _draw_filters(
     maps: Tensor, count: int, grid: int, size: int, generator: torch.Generator
-) -> nn.Module:
-    """Return random filters for maps `(N, C, H, W)`, followed by means over a grid of places."""
-    patches = functional.unfold(maps, size, padding=size // 2)
-    patches = patches.transpose(1, 2).flatten(0, 1)
-    most = max(1, MOST_NUMBERS // patches.shape[1])
-    chosen = torch.linspace(0, len(patches) - 1, min(most, len(patches))).long()
-    patches = patches[chosen.to(patches.device)].double()
-    mean = patches.mean(0)
-    width = patches.shape[1]
-    directions = torch.randn(count, width, generator=generator, dtype=torch.float64).to(mean.device)
+) -> _Filters:
+    """Return random filters whose answers to patches of maps `(N, C, H, W)` have unit variance."""
+    patches = _take_patches(maps, size).double()
+    mean, width = patches.mean(0), patches.shape[1]
+    patches = patches - mean
+    drawn = torch.randn(count, width, generator=generator, dtype=torch.float64).to(patches.device)
     if width <= MOST_WHITENED:
-        variances, axes = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
-        variances = variances.clamp_min(0) + RIDGE * variances.mean().clamp_min(1e-12)
-        directions = directions @ (axes * variances.rsqrt()) @ axes.T
-    deviation = ((patches - mean) @ directions.T).square().mean(0).sqrt().clamp_min(1e-12)
-    directions = directions / deviation.unsqueeze(1)
-    channels = maps.shape[1]
-    convolution = nn.utils.skip_init(nn.Conv2d, channels, count, size, padding=size // 2)
-    convolution.weight.data = directions.float().view(count, channels, size, size)
-    convolution.bias.data = -(directions @ mean).float()
-    return nn.Sequential(convolution, nn.ReLU(), nn.AdaptiveAvgPool2d(grid), nn.Flatten())
+        variances, axes = torch.linalg.eigh(patches.T @ patches / len(patches))
+        variances = variances.clamp_min(0) + RIDGE * variances.mean().clamp_min(LEAST_VARIANCE)
+        drawn = drawn @ (axes * variances.rsqrt()) @ axes.T
+    variance = (patches @ drawn.T).square().mean(0).clamp_min(LEAST_VARIANCE)
+    drawn = drawn * variance.rsqrt().unsqueeze(1)
+    weights = drawn.float().view(count, maps.shape[1], size, size)
+    return _Filters(weights, -(drawn @ mean).float(), grid)
+
+
+def _take_patches(maps: Tensor, size: int) -> Tensor:
+    """Return patches `(P, C * size**2)` of maps, from evenly spaced places of each sample."""
+    each = max(1, MOST_NUMBERS // (maps[:, :, 0, 0].numel() * size**2))
+    patches = []
+    for one in maps.split(1):  # all at once would take gigabytes for large images
+        columns = functional.unfold(one, size, padding=size // 2)[0]
+        places = torch.linspace(0, columns.shape[1] - 1, min(each, columns.shape[1])).long()
+        patches.append(columns[:, places.to(columns.device)].T)
+    return torch.cat(patches)
