@@ -159,6 +159,14 @@ def test_reports_models_without_time_for_attacks(labels: list[int | None], tmp_p
     assert "No attack was made." in to_markdown(card, "model")
 
 
+def test_reports_attacks_that_are_solved_at_once(tmp_path: Path) -> None:
+    golden = Evaluation.load(GOLDEN)
+    solved = tuple(one for one in golden.records if not any(one.steps))
+    assert solved
+    replace(golden, records=solved).save(tmp_path)
+    assert "<svg" in report.write(tmp_path).read_text()
+
+
 def test_reports_without_an_undefended_arm(tmp_path: Path) -> None:
     golden = Evaluation.load(GOLDEN)
     replace(

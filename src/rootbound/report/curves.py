@@ -134,7 +134,8 @@ def _draw_steps(
             for record in records
             if (values := record.losses if losses else record.test)
         ]  # fmt: skip
-        if curves and (common := sorted(set.intersection(*map(set, curves)))):
+        # A logarithmic axis has no place for attacks that are solved at once, at step 0.
+        if curves and (common := sorted(set.intersection(*map(set, curves)) - {0})):
             unit = 1 if losses else 100
             values_at = [[unit * curve[step] for curve in curves] for step in common]
             _draw_mean(panel, common, values_at, line)
