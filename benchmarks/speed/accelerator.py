@@ -88,7 +88,7 @@ def time_networks(name: str, shape: tuple[int, int, int], count: int, peak: floa
         model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         for part in model.modules():
             if isinstance(part, nn.BatchNorm2d):
-                part.track_running_stats = False  # which a stacked step may not write in place
+                part.track_running_stats = False  # a stacked step may not write them in place
     inputs, labels = torch.randn(BATCH, *shape), torch.arange(BATCH) % 5
     parameters, buffers = stack_module_state(models)
 

@@ -83,7 +83,7 @@ def _tabulate_options(several: list[Described]) -> str:
 
 def _in_two(one: Described) -> tuple[str, str]:
     """Return what there is to say of an option, and its default."""
-    text = re.sub(r"([|\[])", r"\\\1", one.text)  # which Markdown would take for its own
+    text = re.sub(r"([|\[])", r"\\\1", one.text)  # they are marks of Markdown
     if one.default is MISSING:
         return text, "" if one.settings.get("nargs") == "*" else "must be given"
     if found := re.search(r"^(.*?) \(default: (.*?)\)(\.?)(.*)$", text):

@@ -188,7 +188,7 @@ def _digest_foreign_code(
 
 def _digest_layers(network: nn.Module) -> str:
     """Return a digest of a network's layers and their settings, as the network prints them."""
-    printed = re.sub(r" at 0x[0-9a-f]+", "", repr(network))  # where a function is in memory
+    printed = re.sub(r" at 0x[0-9a-f]+", "", repr(network))  # the address of a function in memory
     return hashlib.sha256(printed.encode()).hexdigest()[:16]
 
 

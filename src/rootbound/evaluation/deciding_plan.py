@@ -33,7 +33,7 @@ class DecidingPlan:
     """
 
     def __init__(self, suite: Suite, subjects: int, trained: Collection[str], samples: int) -> None:
-        assert suite.until is not None  # else there is nothing to decide
+        assert suite.until is not None  # otherwise there is nothing to decide
         self._suite, self._until = suite, suite.until
         self._expected, self._trained, self._samples = subjects, trained, samples
         self._full, self._is_full = FullPlan(suite), True

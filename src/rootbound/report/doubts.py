@@ -30,7 +30,7 @@ def disqualify(raised: Iterable[Raised]) -> dict[str, list[Raised]]:
 def explain_unreliable(method: str, raised: Sequence[Raised]) -> list[str]:
     """Return why a low advantage of a method proves nothing; empty if it can be trusted."""
     own = disqualify(raised).get(method, [])
-    evidence = {one.flag: one.evidence for one in reversed(own)}  # of the first seed
+    evidence = {one.flag: one.evidence for one in reversed(own)}  # that of the first seed counts
     about = [f"{flag} ({evidence[flag]})" for flag in DISQUALIFYING if flag in evidence]
     return [*list_scratch_doubts(raised), *about]
 

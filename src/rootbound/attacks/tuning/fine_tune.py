@@ -112,7 +112,7 @@ class FineTune(Attack):
         given = attacker.given_head
         if self.head == "given" and given is not None:
             if given.weight.shape == model.head.weight.shape:
-                nn.init.zeros_(model.head.bias)  # which a given head may lack
+                nn.init.zeros_(model.head.bias)  # a given head may have no bias
                 model.head.load_state_dict(given.state_dict(), strict=given.bias is not None)
         elif self.head == "zero":
             nn.init.zeros_(model.head.weight)
