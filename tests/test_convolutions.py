@@ -130,7 +130,7 @@ def test_large_images_are_read_in_parts(
     assert torch.allclose(found, expected, atol=1e-5)
 
 
-def test_few_patches_of_large_maps_do(
+def test_few_patches_of_large_maps_are_enough(
     network: Classifier, images: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their number is limited; what a filter answers has nearly the same scale."""
