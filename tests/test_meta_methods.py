@@ -6,6 +6,8 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -80,6 +82,46 @@ def test_mlac_equals_a_naive_computation() -> None:
     assert float(found[0].detach()) == pytest.approx(float(mean(losses)), rel=1e-9)
     expected = 0.2 * mean(norms) - 0.7 * mean(losses) - 0.5 * mean(mixed)
     assert float(found[1].detach()) == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_imma_equals_a_naive_computation(
+    float64: None, fresh: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loss and its slopes at two steps of the upper level; the head goes on, or is drawn."""
+    model, desirable, known = small_network(), small_batches(2, 9), small_batches(4, seed=5)
+    found: list[tuple[Tensor, ...]] = []
+
+    def take(network: Classifier, loss: Callable[..., Tensor], *_: Any, **__: Any) -> None:
+        for batch in desirable:
+            value = loss(batch, 0.0)
+            found.append((value, *torch.autograd.grad(value, list(network.backbone.parameters()))))
+
+    monkeypatch.setattr("rootbound.methods.imma.minimise", take)
+    monkeypatch.setattr(Recipe, "batches", lambda *_: iter(known))
+    tasks: Any = MagicMock()
+    tasks.undesirable.classes = "abc"
+    torch.manual_seed(8)
+    IMMA(inner_steps=3, weight=0.3, fresh_head=fresh).defend(model, tasks, torch.Generator())
+    torch.manual_seed(8)
+    head = nn.Linear(5, 3)
+    adam = torch.optim.Adam(head.parameters(), 1e-2)
+    for number, (inputs, labels) in enumerate(desirable):
+        if fresh:
+            head = nn.Linear(5, 3)
+            adam = torch.optim.Adam(head.parameters(), 1e-2)
+        learned, judged = known[2 * number : 2 * number + 2]
+        features = model.features(learned[0]).detach()
+        for _ in range(3):
+            adam.zero_grad()
+            functional.cross_entropy(head(features), learned[1]).backward()
+            adam.step()
+        own, unwanted = model.features(torch.cat([inputs, judged[0]])).split([9, 8])
+        value = functional.cross_entropy(model.head(own), labels)
+        value = value - 0.3 * functional.cross_entropy(head(unwanted), judged[1])
+        expected = (value, *torch.autograd.grad(value, list(model.backbone.parameters())))
+        for one, other in zip(found[number], expected, strict=True):
+            torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("capped", [True, False])

@@ -242,14 +242,15 @@ def test_ntl_equals_a_naive_computation(
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.parametrize("beta", [5.0, 0.5])
 @pytest.mark.parametrize("restyled", [True, False])
-def test_cuti_equals_a_naive_computation(restyled: bool) -> None:
+def test_cuti_equals_a_naive_computation(restyled: bool, beta: float) -> None:
     model, heads = network(), TrainedHeads([6], 4, 1e-2)
     desirable, undesirable = batch(9, 3), batch(12, 4)
     styles = make_restylings(model, (1, 6, 6))
     assert list(styles) == [0], "the first block alone has places"
     used = styles if restyled else {}
-    method = CUTI(alpha=0.4, beta=5.0)
+    method = CUTI(alpha=0.4, beta=beta)
     found = float(method.loss(model, heads, used, desirable, undesirable).detach())
     own, features = forward(model, desirable[0])
     maps, unwanted = forward(model, undesirable[0])
@@ -263,7 +264,7 @@ def test_cuti_equals_a_naive_computation(restyled: bool) -> None:
         unwanted = behind(model, maps)
     erring = cross_entropy(linear(heads.heads[0], unwanted), undesirable[1].numpy()).mean()
     task = cross_entropy(linear(model.head, features), desirable[1].numpy()).mean()
-    assert found == pytest.approx(task - min(5.0, 0.4 * erring), abs=1e-12)
+    assert found == pytest.approx(task - min(beta, 0.4 * erring), abs=1e-12)
 
 
 @pytest.mark.parametrize("noise", ["normal", "rectified"])
@@ -324,15 +325,16 @@ def test_hntl_distillation_equals_a_naive_computation() -> None:
     assert found == pytest.approx(wanted, abs=1e-12)
 
 
-def make_losses() -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
-    """Return losses of methods, with heads that do not learn, and all that descends each."""
+def make_losses(rate: float) -> dict[str, tuple[nn.Module, Callable[[], Tensor]]]:
+    """Return losses of methods, with heads that learn at a rate, and all that descends each."""
     model, pair = network(), (batch(9, 3), batch(12, 4))
-    heads, of_blocks = TrainedHeads([6], 4, rate=0.0), TrainedHeads([48, 6], 4, rate=0.0)
-    several, styles = TrainedHeads([6] * 3, 4, rate=0.0), make_restylings(model, (1, 6, 6))
+    heads, of_blocks = TrainedHeads([6], 4, rate), TrainedHeads([48, 6], 4, rate)
+    several, styles = TrainedHeads([6] * 3, 4, rate), make_restylings(model, (1, 6, 6))
     parts, given = (Disentanglement(network(), 7, (1, 6, 6), 2, 5) for _ in range(2))
     given.requires_grad_(False)
     student = Classifier(network().backbone, nn.Linear(6, 7))
-    ascent, adversarial = GradientAscent(limit=9.0), AdversarialHead(heads=3, capped=False)
+    ascent = GradientAscent(limit=9.0, along=1)
+    adversarial = AdversarialHead(heads=3, capped=False)
     ntl, cuti = NTL(alpha=0.4, beta=9.0, distance_beta=9.0), CUTI(beta=9.0)
     noise = RepNoise(alpha=0.6, beta=0.8)
     return {
@@ -364,7 +366,7 @@ def test_methods_descend_the_whole_gradient_of_the_loss(
     for module in ("ntl", "rep_noise"):
         path = f"rootbound.methods.{module}.maximum_mean_discrepancy"
         monkeypatch.setattr(path, compare_means)
-    descending, loss = make_losses()[name]
+    descending, loss = make_losses(rate=0.0)[name]
     weights = list(descending.parameters())
     directions = [torch.randn_like(weight) for weight in weights]
 
@@ -379,6 +381,38 @@ def test_methods_descend_the_whole_gradient_of_the_loss(
     slope = sum(float((one * way).sum()) for one, way in zip(gradients, directions, strict=True))
     above, below = (float(measure(step).detach()) for step in (1e-6, -2e-6))
     assert slope == pytest.approx((above - below) / 2e-6, rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["GradientAscent", "AdversarialHead", "NTL", "RepNoise", "CUTI"])
+def test_heads_learn_within_the_loss(name: str) -> None:
+    """Each time the loss is taken, they read more, so that there is less to gain from erring."""
+    _, loss = make_losses(rate=1e-2)[name]
+    values = []
+    for _ in range(3):
+        torch.manual_seed(5)
+        values.append(float(loss().detach()))
+    assert values[0] < values[1] < values[2]
+
+
+@pytest.mark.parametrize("style", ["learned", "random"])
+def test_every_second_step_of_cuti_is_restyled(style: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[Tensor]] = []
+
+    def remember(_: CUTI, model: Classifier, __: Any, styles: Any, *___: Any) -> Tensor:
+        seen.append([one.mean.weight.detach().clone() for one in styles.values()])
+        return model.head.weight.sum() + sum(one.mean.weight.sum() for one in styles.values())
+
+    monkeypatch.setattr(CUTI, "loss", remember)
+    desirable = Task("wanted", tuple("abc"), Data(*batch(18, 3)), Data(*batch(18, 3)))
+    undesirable = Task("not", tuple("vwxy"), Data(*batch(12, 4)), Data(*batch(12, 4)))
+    tasks = TaskPair(desirable, undesirable, Data(*batch(12, 4)))
+    CUTI(Recipe(epochs=2, batch_size=6, learning_rate=1e-2), style=style).fit(network(), tasks)
+    assert [len(one) for one in seen] == [0, 1, 0, 1, 0, 1]
+    first, *others = (one for (one,) in seen[1::2])
+    assert not any(torch.equal(first, other) for other in others)
+    # One that is learned moves a little, by Adam; one that is drawn anew is another.
+    is_near = all(bool(((first - other).abs() < 0.05).all()) for other in others)
+    assert is_near == (style == "learned")
 
 
 @pytest.mark.parametrize(
