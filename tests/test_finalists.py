@@ -15,7 +15,14 @@ from rootbound.data import TaskPair
 from rootbound.evaluation import Subject, evaluate
 from rootbound.evaluation.deciding_plan import DecidingPlan
 from rootbound.evaluation.full_plan import FullPlan
-from rootbound.evaluation.plan import Assignment, Plan
+from rootbound.evaluation.plan import (
+    Assignment,
+    Plan,
+    assign,
+    draw_again,
+    screen,
+    select_best,
+)
 from rootbound.metrics import measures as metrics
 from rootbound.metrics.attackers import finalists
 from rootbound.networks import Classifier, shallow_cnn
@@ -134,6 +141,49 @@ def test_setting_is_ranked_by_its_selected_step() -> None:
         for family, curve in curves.items()
     ]  # fmt: skip
     assert [setting.kind for setting in finalists(records, 2)] == ["b", "a"]
+
+
+def test_only_the_first_draw_chooses_finalists(toy_model: Classifier) -> None:
+    """The other draws count, so that what they find must not decide who meets further ones."""
+    subject, budget = Subject("defended", "x", 0, toy_model), SUITE.budgets[1]
+    tried = {Configuration.of(trial): trial for trial in SUITE.attacks}
+    screened = [
+        one for each in screen(subject, SUITE) if each.attacker == 0 and budget in each.budgets
+        for one in made_up(each, strong_families)
+    ]  # fmt: skip
+    (lucky,) = FAMILIES["last 2 layers"]
+    later = [
+        record
+        for one in assign(subject, (lucky,), (budget,), attacker=10_000, stage="confirm")
+        for record in made_up(one, lambda *_: 1.0)
+    ]
+    chosen = [
+        {
+            trial
+            for one in draw_again(subject, SUITE, budget, 2, known, tried)
+            for trial in one.trials
+        }
+        for known in (screened, [*screened, *later])
+    ]
+    assert chosen[0] == chosen[1] and lucky not in chosen[1]
+
+
+def test_the_best_setting_has_the_highest_mean_of_those_that_work(toy_model: Classifier) -> None:
+    first, second, broken = SUITE.attacks[:3]
+    subject, budget = Subject("defended", "x", 0, toy_model), SUITE.budgets[1]
+    validated = {first: (0.9, 0.1), second: (0.6, 0.6), broken: (1.0, 1.0)}
+    records = [
+        replace(
+            record,
+            validation=(validated[trial][draw],),
+            error="it fails" if trial == broken else None,
+        )
+        for draw in (0, 1)
+        for trial in validated
+        for one in assign(subject, (trial,), (budget,), attacker=draw)
+        for record in made_up(one, strong_families)
+    ]
+    assert select_best(list(validated), records, budget, 2) == [second, first]
 
 
 def test_each_family_meets_scratch_weights_of_its_own(toy_model: Classifier) -> None:
