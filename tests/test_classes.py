@@ -195,6 +195,22 @@ def test_task_is_named_after_its_classes(
     assert task.classes == dataset(name).names_of(dataset(name).labels_of(chosen))
 
 
+def test_warns_where_a_number_is_the_name_of_another_class(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Labels from 1: a whole number means a position all the same, and an error says so, too."""
+    stars = dataset("stars")
+    assert stars.labels_of([1, 2]) == (1, 2)
+    assert "1,2 stands for the classes called 2,3; write names as texts: '1'" in caplog.text
+    with pytest.raises(InputError, match="from 0 to 4; got 5; write '5' for the class called 5"):
+        stars.labels_of([4, 5])
+    caplog.clear()
+    for labels in (stars.chosen("1,2"), stars.labels_of(["1", "2"])):
+        assert stars.labels_of(labels) == (0, 1)
+    assert dataset("digits").labels_of([3]) == (3,) and dataset("zoo").labels_of([1]) == (1,)
+    assert caplog.text == ""
+
+
 def resolve(
     data: Dataset, origin: Origin | None = None, desirable: str | None = None
 ) -> list[tuple[str, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -374,6 +375,12 @@ def test_accepts_a_table_of_datasets() -> None:
         ((torch.zeros(2, 2).to_sparse(), [0, 1]), "plain numbers as inputs; got sparse_coo"),
         ((np.zeros((2, 2)), ["a", None]), "a name in every label.*; got None in row 1; leave out"),
         (TensorDataset(torch.zeros(3, 2)), "pairs of a tensor and a label"),
+        (np.zeros((4, 2)), r"got ndarray; pass inputs and labels as one pair: \(inputs, labels\)"),
+        (
+            pd.DataFrame({"x": [0.5, 1.5], "y": [0, 1]}),
+            r"got DataFrame; pass inputs and labels as one pair",
+        ),
+        ((np.zeros((4, 2)), np.eye(4)), r"labels of shape \(4, 4\); pass one label per sample"),
         (Named(), "pairs of a tensor and a label; got dict; let the data set return"),
         (Unreadable(), "samples of Unreadable that are pairs .*; got KeyError: 'weights'"),
     ],
@@ -391,6 +398,9 @@ def test_accepts_a_table_of_datasets() -> None:
         "sparse",
         "no name",
         "no pairs",
+        "inputs alone",
+        "table of pandas",
+        "one column per class",
         "named",
         "unreadable",
     ],

@@ -222,6 +222,27 @@ def test_names_a_chosen_class_without_samples(tmp_path: Path) -> None:
         found.task([0, 1])
 
 
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        (
+            {"x": [0.5, 1.5], "y": [1.0, 2.0], "class": ["a", "b"]},
+            "save numbers as arrays in FILE.npz",
+        ),
+        (
+            {"text": ["a", "b"]},
+            "add a column of classes; or put the files of each class in a folder",
+        ),
+    ],
+    ids=["numbers", "no classes"],
+)
+def test_says_what_a_table_lacks(columns: dict[str, Any], says: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    hf.Dataset.from_dict(columns).to_json(path)
+    with pytest.raises(InputError, match=says):
+        read(path, label="class") if "class" in columns else read(path)
+
+
 def test_asks_which_of_two_class_columns(tmp_path: Path) -> None:
     """As CIFAR-100 has them: a hundred fine classes in twenty coarse ones."""
     fine, coarse = (hf.ClassLabel(names=[f"{kind} {row}" for row in range(count)])

@@ -133,8 +133,9 @@ def _fit_budgets(suite: Suite, tasks: Tasks) -> Suite:
         return suite
     kept = kept or (replace(suite.budgets[0], labels=None),)
     log.warning(
-        "%s: the attacker has %d samples of an undesirable class, so that attacks get %s",
-        suite.name, fewest, " and ".join(in_words(budget.labels) for budget in kept),
+        "%s: the attacker has %d %s of an undesirable class, so that attacks get %s",
+        suite.name, fewest, "sample" if fewest == 1 else "samples",
+        " and ".join(in_words(budget.labels) for budget in kept),
     )  # fmt: skip
     return suite.with_budgets(kept)
 

@@ -23,7 +23,7 @@ from rootbound.datasets import (
     load,
     settings_of,
 )
-from rootbound.datasets.classes import describe_names, parse_positions, write_names
+from rootbound.datasets.classes import Labels, describe_names, parse_positions, write_names
 from rootbound.datasets.unused import STATED
 from rootbound.networks.hugging_face.configuration import PRETRAINED
 from rootbound.networks.hugging_face.tokeniser import pretrained_tokeniser
@@ -53,7 +53,7 @@ class ClassList:
     text: str
     by_name: bool = True
 
-    def find(self, data: Dataset) -> tuple[int, ...]:
+    def find(self, data: Dataset) -> Labels:
         """Return the labels of these classes.
 
         Raises:
@@ -73,7 +73,7 @@ class ClassList:
                 else f"bring more classes: there is {describe_names(data.classes)} alone",
             )
         half = DEFAULT_CLASSES // 2
-        return tuple(range(half) if self.role == "desirable" else range(half, DEFAULT_CLASSES))
+        return Labels(range(half) if self.role == "desirable" else range(half, DEFAULT_CLASSES))
 
     def named(self, data: Dataset) -> ClassList:
         """Return the same list by names; a list of names is returned unchanged."""

@@ -81,7 +81,9 @@ def gather(source: object) -> tuple[object, object]:
     elif is_torch_dataset(source):
         loader = torch_data.DataLoader(cast("torch_data.Dataset[Any]", source), AT_ONCE)
     else:
-        raise InputError(EXPECTED, type(source).__name__, "pass (inputs, labels)")
+        raise InputError(
+            EXPECTED, type(source).__name__, "pass inputs and labels as one pair: (inputs, labels)"
+        )
     with explain_errors(
         f"samples of {type(source).__name__} that are pairs of a tensor and a label, all of a size",
         "give the data set a transform that makes tensors of one size",
@@ -119,7 +121,8 @@ def _are_names(labels: object) -> bool:
 def is_torch_dataset(source: object) -> bool:
     """Return whether an object is a data set of torch, or behaves like one."""
     by_place = isinstance(source, Sized) and hasattr(source, "__getitem__")
-    plain = isinstance(source, Sequence | Tensor | np.ndarray | dict)
+    is_frame = hasattr(source, "iloc")  # a table of pandas, whose keys are columns
+    plain = is_frame or isinstance(source, Sequence | Tensor | np.ndarray | dict)
     return isinstance(source, torch_data.Dataset) or (by_place and not plain)
 
 

@@ -6,11 +6,14 @@ position of a class among the others is never written.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import logging
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from typing import TypeVar
 
 import torch
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from rootbound.core.errors import InputError
 
+log = logging.getLogger(__name__)
 Key = TypeVar("Key", bound=Hashable)
 ALL = "all"
 """The word for every class in a list of classes."""
@@ -25,6 +29,12 @@ MOST_NAMES = 20
 """Largest number of names that are all written out."""
 NUMBER = re.compile(r"-?[0-9]{1,18}(\.0+)?")
 RANGE = re.compile(r"(-?[0-9]{1,18})\s*-\s*(-?[0-9]{1,18})")
+
+
+class Labels(tuple[int, ...]):
+    """Labels of classes that were looked up: positions, even if the names are other numbers."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -39,14 +49,14 @@ class ClassNames:
     name: str
     names: tuple[str, ...]
 
-    def find(self, text: str) -> tuple[int, ...]:
+    def find(self, text: str) -> Labels:
         """Return the labels of the classes in a list such as `cat,dog`, `1,3,5-7` or `all`.
 
         Raises:
             InputError: A part names no class, or several.
         """
         if text.strip() == ALL:
-            return tuple(range(len(self.names)))
+            return Labels(range(len(self.names)))
         parts, start = [part.strip() for part in text.split(",")], 0
         labels: list[int] = []
         while start < len(parts):
@@ -56,7 +66,46 @@ class ClassNames:
             end = next(ends, start + 1)
             labels += self._find_part(",".join(parts[start:end]))
             start = end
-        return tuple(labels)
+        return Labels(labels)
+
+    def find_all(self, chosen: Iterable[int | str]) -> Labels:
+        """Return the labels of classes, of which texts are names and numbers are labels.
+
+        A number that is also the name of another class is a label all the same, with a warning.
+
+        Raises:
+            InputError: There is no such class.
+        """
+        given = list(chosen)
+        labels = Labels(
+            self.find_one(one) if isinstance(one, str) else self._check_label(one) for one in given
+        )
+        mixed = [
+            (label, self.names[label])
+            for one, label in zip(given, labels, strict=True)
+            if not isinstance(one, str) and self._by_number.get(label, [label]) != [label]
+        ]
+        if mixed and not isinstance(chosen, Labels):
+            numbers, names = zip(*mixed, strict=True)
+            log.warning(
+                "%s: whole numbers are labels from 0, so that %s stands for the classes called %s; "
+                "write names as texts: '%s'",
+                self.name, ",".join(map(str, numbers)), ",".join(names), numbers[0],
+            )  # fmt: skip
+        return labels
+
+    def _check_label(self, label: int) -> int:
+        with contextlib.suppress(TypeError):  # it is not a whole number
+            if 0 <= (number := index(label)) < len(self.names):
+                return number
+        is_name = str(label) in self
+        raise InputError(
+            f"labels of the classes of {self.name}, from 0 to {len(self.names) - 1}",
+            str(label),
+            f"write '{label}' for the class called {label}, and so for the others"
+            if is_name
+            else "correct the label, or give the name as a text",
+        )
 
     def find_one(self, name: str) -> int:
         """Return the label of the class with this name, or of the only one with this number.
@@ -168,7 +217,7 @@ def describe_names(names: Sequence[str]) -> str:
     return f"{', '.join(names[: MOST_NAMES // 2])}, … ({len(names):,} classes)"
 
 
-def parse_positions(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
+def parse_positions(text: str, names: tuple[str, ...]) -> Labels:
     """Read a list of classes from a model file before 2026-11-29, in which numbers are positions.
 
     A name has precedence over the same number as a position, except in a range.
@@ -177,11 +226,11 @@ def parse_positions(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
         InputError: A part is neither.
     """
     if text.strip() == ALL:
-        return tuple(range(len(names)))
+        return Labels(range(len(names)))
     labels: list[int] = []
     for part in (part.strip() for part in text.split(",")):
         labels += [names.index(part)] if part in names else parse_classes(part)
-    return tuple(labels)
+    return Labels(labels)
 
 
 def number_classes(*labels: Tensor) -> tuple[tuple[str, ...], tuple[Tensor, ...]]:

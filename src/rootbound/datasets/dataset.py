@@ -5,11 +5,9 @@ A `Layout` says what the files of a data set do not say themselves.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from operator import index
 from typing import ClassVar
 
 import torch
@@ -18,7 +16,7 @@ from torch import Tensor
 from rootbound.core.errors import InputError
 from rootbound.data import Data, Scaling, Task, TaskPair
 from rootbound.data.arrays import list_names
-from rootbound.datasets.classes import ClassNames, describe_names
+from rootbound.datasets.classes import ClassNames, Labels, describe_names
 
 ENOUGH = 2**25
 """Number of values that determine mean and deviation well enough for a scaling."""
@@ -123,7 +121,7 @@ class Dataset:
         counts = f"{len(self.train):,} training and {len(self.test):,} test samples"
         return f"<{type(self).__name__} {self.name!r}: {counts} of {describe_names(self.classes)}>"
 
-    def chosen(self, text: str) -> tuple[int, ...]:
+    def chosen(self, text: str) -> Labels:
         """Read a list of classes, such as `cat,dog`, `1,3,5-7` or `all`, and return their labels.
 
         Numbers in it are names too: `1-4` are the classes called 1, 2, 3 and 4, whatever their
@@ -157,7 +155,7 @@ class Dataset:
         """Return the names of classes."""
         return tuple(self.classes[label] for label in labels)
 
-    def labels_of(self, chosen: Chosen) -> tuple[int, ...]:
+    def labels_of(self, chosen: Chosen) -> Labels:
         """Return the labels of the chosen classes.
 
         Raises:
@@ -169,10 +167,7 @@ class Dataset:
             known = ClassNames(self.name, self.classes)
             if not isinstance(chosen, Iterable):
                 raise InputError("classes as a text or a list", repr(chosen), "write a list")
-            labels = tuple(
-                known.find_one(one) if isinstance(one, str) else self._check_label(one)
-                for one in chosen
-            )
+            labels = known.find_all(chosen)
         if twice := [label for label in dict.fromkeys(labels) if labels.count(label) > 1]:
             raise InputError(
                 "every class once",
@@ -180,16 +175,6 @@ class Dataset:
                 "remove the repeated class",
             )
         return labels
-
-    def _check_label(self, label: int) -> int:
-        with contextlib.suppress(TypeError):  # it is not a whole number
-            if 0 <= (number := index(label)) < len(self.classes):
-                return number
-        raise InputError(
-            f"labels of the classes of {self.name}, from 0 to {len(self.classes) - 1}",
-            str(label),
-            "correct the label, or give the name as a text",
-        )
 
     def split(
         self,

@@ -15,21 +15,13 @@ from torch import Tensor
 from rootbound.core.errors import InputError, take_first_line
 from rootbound.datasets.dataset import DEFAULT_LAYOUT, Dataset, Layout
 from rootbound.datasets.holdout import hold_out, refuse_holdout
-from rootbound.datasets.image_columns import (
-    IMAGES,
-    find_kind,
-    find_tables,
-    holds_paths,
-    make_opener,
-)
+from rootbound.datasets.image_columns import find_kind, find_tables, holds_paths, make_opener
 from rootbound.datasets.image_folder import TESTS, TRAIN
 from rootbound.datasets.images import ImageFiles, build_from_images
+from rootbound.datasets.table_columns import CLASSES, STRING, WHOLE, find_columns
 from rootbound.datasets.text_files import check_encoding, describe_missing
 from rootbound.datasets.texts import Labelled, Texts, describe_empty
 
-CLASSES, STRING = "ClassLabel", "string"
-"""Types of columns."""
-WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool")
 log = logging.getLogger(__name__)
 AT_ONCE = 1024
 """Number of rows of a column that are read at a time."""
@@ -110,7 +102,7 @@ def read_parts(
             ", ".join(by_name),
             "name the parts with `train_split` and `test_split`",
         )
-    column, label_column = _find_columns(name, train.features, layout)
+    column, label_column = find_columns(name, train.features, layout)
     classes = _find_classes(name, train, label_column, layout.label_names)
     names = layout.label_names or classes
     labels = _read_labels(name, train, label_column, classes, layout)
@@ -183,52 +175,6 @@ def _find_cause(error: BaseException) -> BaseException:
     while error.__cause__ is not None and str(error.__cause__).strip():
         error = error.__cause__
     return error
-
-
-def _find_columns(name: str, features: Any, layout: Layout) -> tuple[str, str]:
-    """Return the names of the columns with samples and classes.
-
-    Raises:
-        InputError: They cannot be found by their types, or a named one has another type.
-    """
-    kinds = {column: find_kind(feature) for column, feature in features.items()}
-    label = layout.label or _find_only(kinds, (CLASSES,))
-    rest = {column: kind for column, kind in kinds.items() if column != label}
-    of_images = any(kind in IMAGES for kind in rest.values())
-    samples = layout.inputs or _find_only(rest, IMAGES if of_images else (STRING,))
-    if samples is None or label is None:
-        inputs = "" if samples else f"one column of {'images' if of_images else STRING + 's'}"
-        labels = "" if label else f"one column of type {CLASSES}"
-        options = [
-            option
-            for option, column in (("`inputs`", samples), ("`label`", label))
-            if column is None
-        ]
-        raise InputError(
-            f"{' and '.join(filter(None, (inputs, labels)))} in {name}",
-            ", ".join(f"{column}: {kind}" for column, kind in kinds.items()),
-            f"name {'them' if len(options) == 2 else 'it'} by {' and '.join(options)}",
-        )
-    for column, allowed in ((samples, (*IMAGES, STRING)), (label, (CLASSES, STRING, *WHOLE))):
-        if kinds.get(column) not in allowed:
-            raise InputError(
-                f"{column!r} in {name} to be of type {' or '.join((allowed[0], STRING))}",
-                kinds.get(column) or f"no such column among {', '.join(kinds)}",
-                "name another column, or cast it with `datasets`",
-            )
-    if samples == label:
-        raise InputError(
-            f"two columns of {name}, one of samples and one of classes",
-            f"{label!r} for both",
-            "name another with `inputs` or `label`",
-        )
-    return samples, label
-
-
-def _find_only(kinds: dict[str, str], wanted: Sequence[str]) -> str | None:
-    """Return the only column of one of these types; None if there are none or several."""
-    columns = [column for column, kind in kinds.items() if kind in wanted]
-    return columns[0] if len(columns) == 1 else None
 
 
 def _find_classes(name: str, train: Any, column: str, names: tuple[str, ...]) -> tuple[str, ...]:

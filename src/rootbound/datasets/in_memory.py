@@ -114,7 +114,9 @@ class InMemory:
             inputs = as_inputs(inputs).float().numpy(force=True)
         if isinstance(inputs, np.ndarray) and not _holds_tokens(inputs):
             inputs = read_inputs("the array of inputs", np.array(inputs), self.layout.axes)
-        data = Data(as_inputs(inputs), as_labels(labels).reshape(-1))
+        numbers = as_labels(labels)
+        is_column = numbers.numel() == len(numbers) if numbers.ndim else True
+        data = Data(as_inputs(inputs), numbers.reshape(-1) if is_column else numbers)
         return data.inputs, data.labels
 
     def _name_classes(
@@ -134,7 +136,7 @@ class InMemory:
             raise InputError(
                 f"names for {highest + 1} classes, as labels go up to {highest}",
                 f"{len(names)}",
-                "name the others",
+                "name the others; the first name is that of label 0",
             )
         return names, labels
 
