@@ -169,6 +169,13 @@ class Held(nn.Module):
         return SimpleNamespace(logits=self.flat(inputs))
 
 
+class OneNumber(Flat):
+    """As networks for two classes often end."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs)[:, 0]
+
+
 class Pair(Flat):
     def forward(self, inputs: Tensor) -> Tensor:
         return super().forward(inputs), inputs  # type: ignore[return-value]
@@ -193,6 +200,11 @@ class Two(Flat):
         (Held, None, r"SimpleNamespace, which holds.*return self.network\(inputs\).logits`"),
         (Held, "flat.fc", r"SimpleNamespace, which holds.*return self.network\(inputs\).logits`"),
         (Pair, None, "got tuple; wrap a module whose forward returns the logits alone"),
+        (
+            OneNumber,
+            None,
+            r"outputs of shape \(\d+,\); let it end with .* an output for each class",
+        ),
         (Asserting, None, r"shape \(1, 16, 16\) \(Wrong image width\)"),
         (Two, "fc", "shape.*missing 1 required positional argument"),
         (lambda: nn.Linear(9, 3), None, "shape.*cannot be multiplied"),

@@ -60,7 +60,11 @@ def load_named(name: str) -> object | None:
         return None
     module = load_code(path)
     if not hasattr(module, attribute):
-        raise InputError(f"{attribute} in {path}", "none of that name", "check the name")
+        raise InputError(
+            f"{attribute or 'a name after the colon'} in {path}",
+            "none of that name",
+            "check the name",
+        )
     named: object = getattr(module, attribute)
     return named
 

@@ -62,8 +62,8 @@ def _cannot_draw(got: str) -> InputError:
     return InputError(
         "modules with reset_parameters(), to draw random weights",
         got,
-        "give it a reset_parameters() method, or name a function that draws the whole "
-        "network anew at every call, by `fresh`",
+        "give it a reset_parameters() method, or name a function that draws the whole network anew "
+        "at every call, by `fresh` (in Python: Classifier.wrap(network, fresh=FUNCTION))",
     )
 
 

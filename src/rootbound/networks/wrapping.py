@@ -109,6 +109,7 @@ def compute_outputs(module: nn.Module, samples: Tensor) -> Tensor:
     try:
         with torch.no_grad():
             first, again = (require_tensor(copied(samples)) for _ in range(2))
+            _require_rows(first)
     except InputError:
         raise
     except Exception as error:  # it is the user's code; torchvision and timm assert sizes
@@ -148,12 +149,23 @@ def require_tensor(outputs: object) -> Tensor:
     )
 
 
+def _require_rows(outputs: Tensor) -> None:
+    """Raise an `InputError` for a number for each sample, as networks for two classes give."""
+    if outputs.ndim < 2:
+        raise InputError(
+            "a network whose forward returns a row of logits for each sample",
+            f"outputs of shape {tuple(outputs.shape)}",
+            "let it end with a linear layer that has an output for each class, also for two",
+        )
+
+
 def unsuitable_samples_error(shape: Sequence[int], error: Exception) -> InputError:
     """Return the error for samples of a shape that a network cannot take."""
     return InputError(
         "samples that the model can take",
         f"shape {tuple(shape)} ({take_first_line(error, 120)})",
-        f"choose another model or {'a smaller `length`' if len(shape) == 1 else 'resize the data'}",
+        "choose another model or "
+        f"{'(for texts) a smaller `length`' if len(shape) == 1 else 'resize the data'}",
     )
 
 
