@@ -161,6 +161,10 @@ def test_counts_pictures() -> None:
     assert write_filters_title({"A": {"filters": tiles}}, ALONE) == (
         "A uses 2 of 3 filters of the first layer"
     )
+    of_audit = Names("defended", "the model")
+    assert write_filters_title({"defended": {"filters": tiles}}, of_audit).startswith(
+        "The model uses 2"
+    )
 
 
 def test_separate_classes_explain_the_spread() -> None:

@@ -24,6 +24,7 @@ from rootbound.records import Evaluation, Record
 from rootbound.report.bars import draw_bars
 from rootbound.report.cases import find_cases
 from rootbound.report.doubts import list_time_doubts
+from rootbound.report.first_screen import show_first
 from rootbound.report.gate import Judgement, in_a_sentence, judge
 from rootbound.report.headline import describe_run
 from rootbound.report.leaderboard.claims import Challenge
@@ -31,7 +32,7 @@ from rootbound.report.leaderboard.entries import gather_entries
 from rootbound.report.leaderboard.table import tabulate_entries
 from rootbound.report.limits import list_limits
 from rootbound.report.page import to_markdown
-from rootbound.report.settings import describe_settings
+from rootbound.report.settings import describe_settings, describe_time
 from rootbound.report.summary import summarise
 from rootbound.report.verdicts import SCHEMA, first_sentence
 
@@ -139,6 +140,29 @@ def test_numbers_are_finite_with_one_draw_or_none(golden: Evaluation) -> None:
     assert "one draw, so no interval" in first_sentence(one_seed)
     assert first_sentence(nothing).startswith("No verdict: no defended model")
     assert "no attack finished on every arm" in first_sentence(without_scratch)
+
+
+def test_says_that_the_time_was_over_before_anything_was_tried(golden: Evaluation) -> None:
+    """Not that test samples are too few, nor which settings were tried with how many steps."""
+    rungs = [{"labels": 10, "settings": [0], "steps": [4]}]
+    limit = {"stopped": True, "minutes": 0.3, "spent": 18.0, "rounds": 0, "rungs": rungs}
+    context = dict(golden.context) | {"time": limit}
+    nothing = replace(golden, trainings=(), records=(), complete=False, context=context)
+    over = "the time was over before a model was attacked: give it more minutes"
+    assert first_sentence(nothing) == f"No verdict: {over}."
+    assert show_first(nothing).sentences == (f"T{over[1:]}.",)
+    judged = judge(nothing, "defended", 1.0, [])
+    assert in_a_sentence(judged, nothing) == f"undecided: {over}"
+    assert "10 labels per class" not in describe_time(context)["Time limit"]
+
+
+def test_no_verdict_says_why_in_the_same_sentence(golden: Evaluation) -> None:
+    for case in find_cases(golden):
+        if case.word == "no verdict" and (why := case.why_no_verdict()):
+            assert case.sentence(named=True).endswith(why[1:])
+            break
+    else:
+        pytest.fail("every method of the golden run has a verdict")
 
 
 @pytest.mark.parametrize("limit", [math.nan, math.inf])

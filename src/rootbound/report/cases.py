@@ -206,7 +206,10 @@ class Case:
         name = self.method if named else ""
         if self.why_unreliable or self.worst is None:
             return say_no_verdict([self.claim()], on=name)
-        return f"Head start{f' of {name}' if named else ''}: {self.word}; {self.claim()}."
+        said = f"Head start{f' of {name}' if named else ''}: {self.word}; {self.claim()}"
+        if self.word != "no verdict" or not (why := self.why_no_verdict()):
+            return f"{said}."
+        return f"{said}; {why[0].lower()}{why[1:]}"
 
 
 def find_cases(evaluation: Evaluation) -> list[Case]:

@@ -68,6 +68,11 @@ def mark_unreliable(table: Table, methods: Collection[str]) -> Table:
     return replace(table, columns=tuple(columns), rows=tuple(map(marked, table.rows)))
 
 
+def capitalise(words: str) -> str:
+    """Return words as they stand at the beginning of a sentence."""
+    return f"{words[:1].upper()}{words[1:]}"
+
+
 def in_words(labels: int | None) -> str:
     """Return `10 labels per class` or `all labels`."""
     if labels is None:

@@ -176,7 +176,10 @@ def _draw_mean(
     """Draw the mean of the values at each position, and a band that spans them."""
     panel.plot(positions, [statistics.fmean(several) for several in values], **line)
     low, high = [min(several) for several in values], [max(several) for several in values]
-    panel.fill_between(positions, low, high, color=line["color"], alpha=0.15, linewidth=0)
+    if len(positions) > 1:
+        panel.fill_between(positions, low, high, color=line["color"], alpha=0.15, linewidth=0)
+    else:  # a band over a single position has no width
+        panel.vlines(positions, low, high, color=line["color"], alpha=0.5)
 
 
 def _finish(panel: Axes, evaluation: Evaluation) -> None:

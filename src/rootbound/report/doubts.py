@@ -69,6 +69,13 @@ def list_time_doubts(evaluation: Evaluation, method: str) -> list[str]:
     return [f"The time was over after {count} of at least {least} families of attacks."]
 
 
+def say_why_nothing(evaluation: Evaluation) -> str:
+    """Return why no model of a run has been attacked."""
+    if evaluation.context.get("time", {}).get("stopped", False):
+        return "the time was over before a model was attacked: give it more minutes"
+    return "no defended model was attacked"
+
+
 def list_doubts(
     evaluation: Evaluation, method: str, raised: Sequence[Raised] | None = None
 ) -> list[str]:

@@ -8,6 +8,7 @@ from rootbound.flags import flags
 from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report.cases import Case, describe_price
+from rootbound.report.cells import capitalise
 from rootbound.report.first_screen import LOOKS
 
 
@@ -50,7 +51,7 @@ def _describe(case: Case) -> Section:
         said.append(f"Strongest attack: {case.strongest_attacks}.")
     if case.price is not None:
         price = describe_price(case.price.mean)
-        said.append(f"{price[0].upper()}{price[1:]}.")
+        said.append(f"{capitalise(price)}.")
     names = dict.fromkeys(one.flag for one in case.raised if one.method == case.method)
     said.append(f"Flags: {', '.join(names) or 'none'}.")
     target = find_section(case.evaluation, case.method)

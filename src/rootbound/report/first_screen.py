@@ -10,8 +10,8 @@ from rootbound.flags import FLAGS, Raised
 from rootbound.metrics import measures as metrics
 from rootbound.records import EXACT, Evaluation
 from rootbound.report.cases import Case, choose_best, find_cases
-from rootbound.report.cells import in_percent, in_words
-from rootbound.report.doubts import list_doubts
+from rootbound.report.cells import capitalise, in_percent, in_words
+from rootbound.report.doubts import list_doubts, say_why_nothing
 from rootbound.report.flag_groups import rank_flag
 from rootbound.report.head_start import MEANINGS, PREAMBLE, Word
 from rootbound.report.settings import UNKNOWN_PURPOSE, suite_in_words
@@ -24,7 +24,6 @@ LOOKS: dict[Word, str] = {
     "no verdict": "open",
 }
 """CSS class of the band for each word."""
-NOTHING = "No defended model has been attacked yet."
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,9 @@ def show_first(evaluation: Evaluation) -> FirstScreen:
     cases = find_cases(evaluation)
     best = choose_best(cases)
     if best is None:
-        look = LOOKS["no verdict"]
+        look, nothing = LOOKS["no verdict"], f"{capitalise(say_why_nothing(evaluation))}."
         return FirstScreen(
-            describe_measured(evaluation), "Head start", "no verdict", look, (NOTHING,)
+            describe_measured(evaluation), "Head start", "no verdict", look, (nothing,)
         )
     several = len(cases) > 1
     said = [best.lead(), best.why_no_verdict()]

@@ -16,6 +16,7 @@ from rootbound.report.doubts import (
     list_scope_doubts,
     list_scratch_doubts,
     list_time_doubts,
+    say_why_nothing,
 )
 from rootbound.report.public import SAME_WEIGHTS, TOO_WEAK, is_same_as_public
 
@@ -104,6 +105,8 @@ def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "
         but = " ".join(judgement.reasons)
         return f"undecided: the intervals alone would say '{decision.end}', but {but}"
     if judgement.end == "undecided":
+        if not decision.cells:
+            return f"undecided: {say_why_nothing(evaluation)}"
         return f"undecided: {_describe_open(decision, over)}; {_describe_need(decision, command)}"
     holds = judgement.end == "holds"
     ends = {cell.labels: cell.high if holds else cell.low for cell in decision.cells}
@@ -121,8 +124,6 @@ def in_a_sentence(judgement: Judgement, evaluation: Evaluation, command: str = "
 def _describe_open(decision: Decision, over: str) -> str:
     """Describe the undecided number of labels with the largest advantage."""
     cells = [cell for cell in decision.cells if cell.end == "undecided"]
-    if not cells:
-        return "nothing was measured"
     for cell in cells:
         if cell.mean is None:
             return f"with {in_words(cell.labels)} no attack finished on every arm"

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rootbound.report.cells import capitalise
 from rootbound.report.portraits import CAMS, Array, Pictures
 from rootbound.report.words import GROUPS
 
@@ -91,11 +92,13 @@ def _compare(
     tiles = {
         name: parts[kind] for name, parts in pictures.items() if name in names and kind in parts
     }
-    name, called, plain = names
-    if name not in tiles:
+    method, called, plain = names
+    if method not in tiles:
         return otherwise
     shown = {one: tiles[one] if kind == CAMS[-1][1] else tiles[one][:MOST_TILES] for one in tiles}
-    sentence = said.format(name=called, own=count(shown[name]), all=len(shown[name]))
+    sentence = said.format(name=called, own=count(shown[method]), all=len(shown[method]))
+    if called != method:  # a method's name is written as it is
+        sentence = capitalise(sentence)
     return sentence + beside.format(usual=count(shown[plain])) if plain in shown else sentence
 
 

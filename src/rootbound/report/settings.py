@@ -171,14 +171,15 @@ def describe_time(context: Mapping[str, Any]) -> dict[str, str]:
             if count
         )
         for budget in limit["rungs"]
+        if any(budget["settings"])
     )
     end = "The time was over before all was tried" if limit["stopped"] else "All was tried in time"
     return {
         "Time limit": f"{limit['minutes']:g} minutes, of which {limit['spent'] / 60:.1f} were "
         f"spent, in {limit['rounds']} rounds of the same trials for every arm: each setting with "
         "a quarter of the steps, the best quarter of them, by validation on any arm, with four "
-        f"times as many, and so on ({rungs}). A round that the time cut off counts for no arm. "
-        f"{end}."
+        f"times as many, and so on{f' ({rungs})' if rungs else ''}. A round that "
+        f"the time cut off counts for no arm. {end}."
     }
 
 

@@ -18,7 +18,12 @@ from rootbound.metrics import measures as metrics
 from rootbound.records import Evaluation
 from rootbound.report import gate
 from rootbound.report.cases import Case, choose_best, find_cases
-from rootbound.report.doubts import list_doubts, list_scratch_doubts
+from rootbound.report.doubts import (
+    list_doubts,
+    list_scratch_doubts,
+    say_no_verdict,
+    say_why_nothing,
+)
 from rootbound.report.limits import list_limits
 
 SCHEMA: dict[str, Any] = json.loads(
@@ -51,7 +56,7 @@ def verdict(
     models = [_to_values(case, limit, command, named=len(cases) > 1) for case in cases]
     return {
         "schema": SCHEMA_NAME,
-        "sentence": _summarise(cases),
+        "sentence": _summarise(evaluation, cases),
         "complete": evaluation.complete,
         "attacker": "well-tuned" if metrics.is_well_tuned(evaluation) else "realistic",
         "models": models,
@@ -70,7 +75,7 @@ def first_sentence(evaluation: Evaluation) -> str:
 
     The best one is the reliable one whose weights add least.
     """
-    return _summarise(find_cases(evaluation))
+    return _summarise(evaluation, find_cases(evaluation))
 
 
 def write_verdict(folder: Path, values: Mapping[str, Any]) -> None:
@@ -166,10 +171,10 @@ def _describe_benign(case: Case, labels: int | None) -> dict[str, Any]:
     }
 
 
-def _summarise(cases: Sequence[Case]) -> str:
+def _summarise(evaluation: Evaluation, cases: Sequence[Case]) -> str:
     best = choose_best(cases)
     if best is None:
-        return "No verdict: no defended model was attacked."
+        return say_no_verdict([say_why_nothing(evaluation)])
     return best.sentence(named=len(cases) > 1)
 
 
