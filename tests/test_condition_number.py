@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.shared.linear_hessian import LinearHessian, root
 from rootbound.data import TaskPair
-from rootbound.methods import ConditionNumber
+from rootbound.methods import ConditionNumber, Plain
 from rootbound.methods.condition_number import (
     measure_ill_conditioning,
     measure_well_conditioning,
@@ -186,6 +186,19 @@ def test_gradients_are_multiplied_by_the_inverse_covariance() -> None:
     assert torch.equal(through, features)
     (gradient,) = torch.autograd.grad((through * weights).sum(), variable)
     torch.testing.assert_close(gradient, weights @ torch.linalg.inv(loaded))
+
+
+def test_defence_trains_the_last_blocks_only(toy_model: Classifier, toy_tasks: TaskPair) -> None:
+    recipe = Recipe(epochs=1, batch_size=30, learning_rate=1e-2)
+    before = Plain(recipe).fit(toy_model, toy_tasks)
+    method = ConditionNumber(recipe, immunisation=recipe, trained_blocks=1)
+    after = method.fit(toy_model, toy_tasks)
+    states = [[block.state_dict() for block in model.blocks] for model in (before, after)]
+    changed = [
+        any(not torch.equal(value, other[name]) for name, value in one.items())
+        for one, other in zip(*states, strict=True)
+    ]
+    assert changed[-1] and not any(changed[:-1])
 
 
 def test_half_precision_keeps_the_factors(toy_model: Classifier, toy_tasks: TaskPair) -> None:

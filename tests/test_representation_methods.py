@@ -394,6 +394,29 @@ def test_heads_learn_within_the_loss(name: str) -> None:
     assert values[0] < values[1] < values[2]
 
 
+def make_tasks() -> TaskPair:
+    desirable = Task("wanted", tuple("abc"), Data(*batch(18, 3)), Data(*batch(18, 3)))
+    undesirable = Task("not", tuple("vwxy"), Data(*batch(12, 4)), Data(*batch(12, 4)))
+    return TaskPair(desirable, undesirable, Data(*batch(12, 4)))
+
+
+@pytest.mark.parametrize("kind", [GradientAscent, RepNoise])
+def test_heads_are_fitted_before_the_defence(
+    kind: type[GradientAscent | RepNoise], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn_all, seen = TrainedHeads.learn_all, []
+
+    def count(heads: TrainedHeads, read: Any, batches: Any) -> None:
+        given = list(batches)
+        seen.append(len(given))
+        learn_all(heads, read, given)
+
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setattr(TrainedHeads, "learn_all", count)
+    kind(ONCE, steps=1, head_steps=7).fit(network(), make_tasks())
+    assert seen == [7]
+
+
 @pytest.mark.parametrize("style", ["learned", "random"])
 def test_every_second_step_of_cuti_is_restyled(style: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[Tensor]] = []
@@ -403,10 +426,9 @@ def test_every_second_step_of_cuti_is_restyled(style: Any, monkeypatch: pytest.M
         return model.head.weight.sum() + sum(one.mean.weight.sum() for one in styles.values())
 
     monkeypatch.setattr(CUTI, "loss", remember)
-    desirable = Task("wanted", tuple("abc"), Data(*batch(18, 3)), Data(*batch(18, 3)))
-    undesirable = Task("not", tuple("vwxy"), Data(*batch(12, 4)), Data(*batch(12, 4)))
-    tasks = TaskPair(desirable, undesirable, Data(*batch(12, 4)))
-    CUTI(Recipe(epochs=2, batch_size=6, learning_rate=1e-2), style=style).fit(network(), tasks)
+    CUTI(Recipe(epochs=2, batch_size=6, learning_rate=1e-2), style=style).fit(
+        network(), make_tasks()
+    )
     assert [len(one) for one in seen] == [0, 1, 0, 1, 0, 1]
     first, *others = (one for (one,) in seen[1::2])
     assert not any(torch.equal(first, other) for other in others)
