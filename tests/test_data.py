@@ -291,3 +291,20 @@ def test_subset_is_deterministic_and_spread_evenly(count: int, size: int) -> Non
 
 def test_shape_describes_one_sample() -> None:
     assert Data(torch.zeros(2, 3, 4, 5), torch.tensor([0, 1])).shape == (3, 4, 5)
+
+
+def test_digest_changes_with_whatever_a_run_depends_on() -> None:
+    inputs, labels = torch.arange(600).view(300, 2).byte(), torch.arange(300) % 3
+    data = Data(inputs, labels)
+    relabelled = labels.clone()
+    relabelled[1] = 0  # no sample of the hundred that count
+    others = [
+        data,
+        Data(inputs, relabelled),
+        Data(inputs, labels, Scaling(255.0)),
+        Data(inputs.view(300, 2, 1), labels),
+        Data(inputs.flip(0), labels),
+        Data(inputs.short(), labels),
+    ]
+    assert len({one.digest for one in others}) == len(others)
+    assert Data(inputs.clone(), labels.clone()).digest == data.digest
