@@ -147,6 +147,15 @@ def test_constant_maps_are_finite(network: Classifier) -> None:
     assert bool(found.isfinite().all())
 
 
+def test_inputs_that_are_not_maps_are_read_as_they_are(images: Data) -> None:
+    """A network may convolve inputs that it has first made into images itself."""
+    reshaping = nn.Sequential(nn.Unflatten(1, (2, 16, 16)), nn.Conv2d(2, 4, 3), nn.Flatten())
+    network = Classifier(reshaping, nn.Linear(4 * 14 * 14, 4))
+    flat = Data(images.inputs.flatten(1), images.labels)
+    readout = Convolutions("all blocks").readout(network, flat)
+    assert torch.equal(readout(flat.inputs)[:, : 2 * 16**2], flat.inputs)
+
+
 def test_applies_to_networks_that_convolve() -> None:
     dense = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(256, 8)), nn.Linear(8, 2))
     assert Convolutions().applies_to(shallow_cnn(classes=2, shape=(1, 16, 16)))

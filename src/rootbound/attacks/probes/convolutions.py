@@ -53,7 +53,7 @@ class Convolutions:
 
     Args:
         of: What is read: the `inputs`; the inputs and the `first half` of the blocks; or the inputs
-            and `all blocks`. Blocks whose outputs are no maps are read as they are.
+            and `all blocks`. What is not a map is read as it is.
         size: Side of the filters, in pixels.
     """
 
@@ -92,17 +92,18 @@ class Convolutions:
         count = {"inputs": 0, "first half": -(-total // 2), "all blocks": total}[self.of]
         blocks = copy.deepcopy(model).eval().requires_grad_(False).blocks[:count]
         inputs, _ = samples.subset(SAMPLES).batch(slice(0, SAMPLES))
-        filters = max(LEAST_FILTERS, BLOCK_FILTERS // max(1, count))
+        on_each_block = max(LEAST_FILTERS, BLOCK_FILTERS // max(1, count)), BLOCK_GRID
         generator = torch.Generator().manual_seed(SEED)
+        readers: list[nn.Module] = []
         with torch.no_grad():
-            first, *others = _pass_through(blocks, inputs)
-            readers: list[nn.Module] = [_draw_filters(first, FILTERS, GRID, self.size, generator)]
-            for outputs in others:
-                if outputs.dim() == 4:
-                    drawn = _draw_filters(outputs, filters, BLOCK_GRID, self.size, generator)
-                    readers.append(drawn)
-                else:
-                    readers.append(_Means())
+            for outputs in _pass_through(blocks, inputs):
+                number, grid = on_each_block if readers else (FILTERS, GRID)
+                is_map = outputs.dim() == 4
+                readers.append(
+                    _draw_filters(outputs, number, grid, self.size, generator)
+                    if is_map
+                    else _Means()
+                )
         return _Readout(blocks, readers)
 
 
