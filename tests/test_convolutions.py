@@ -13,6 +13,8 @@ from torch.nn import functional
 from rootbound.attacks import Convolutions, RidgeHead
 from rootbound.attacks.probes import convolutions
 from rootbound.attacks.probes.convolutions import (
+    BLOCK_FILTERS,
+    BLOCK_GRID,
     FILTERS,
     GRID,
     MOST_WHITENED,
@@ -23,6 +25,7 @@ from rootbound.attacks.probes.convolutions import (
 from rootbound.core.errors import InputError
 from rootbound.data import Data
 from rootbound.networks import Classifier, batch_norm_cnn, shallow_cnn, small_text
+from rootbound.training import predict
 
 
 @pytest.fixture
@@ -93,9 +96,13 @@ def test_blocks_are_read_beside_the_inputs(
     assert len(list(readout.get_submodule("blocks").children())) == blocks
     assert bool(found.isfinite().all())
     assert not any(weight.requires_grad for weight in readout.parameters())
+    of_maps = BLOCK_FILTERS // max(1, blocks) * BLOCK_GRID**2
+    width = inputs.shape[1] + min(2, blocks) * of_maps
     if of == "all blocks":  # the last block has features, which are read as they are
         outputs = network.eval().backbone(images.inputs)
-        assert torch.allclose(found[:, -outputs.shape[1] :], outputs, atol=1e-5)
+        assert torch.allclose(found[:, width:], outputs, atol=1e-5)
+        width += outputs.shape[1]
+    assert found.shape[1] == width
 
 
 def test_statistics_and_weights_are_not_changed(images: Data) -> None:
@@ -104,6 +111,36 @@ def test_statistics_and_weights_are_not_changed(images: Data) -> None:
     Convolutions("all blocks").readout(model, images)(images.inputs)
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_mode_of_the_network_makes_no_difference(images: Data) -> None:
+    model = batch_norm_cnn(classes=4, shape=(2, 16, 16))
+    predict(model.train(), images)
+    first, second = (
+        Convolutions("all blocks").readout(model.train(mode), images)(images.inputs)
+        for mode in (True, False)
+    )
+    assert torch.equal(first, second)
+
+
+def test_blocks_that_work_in_place_are_read_before(images: Data) -> None:
+    first, second = (
+        Classifier(
+            nn.Sequential(
+                nn.Conv2d(2, 3, 3), nn.ReLU(inplace=inplace), nn.Flatten(),
+                nn.Linear(3 * 14 * 14, 8), nn.ReLU(inplace=inplace),
+            ),
+            nn.Linear(8, 4),
+        )
+        for inplace in (True, False)
+    )  # fmt: skip
+    second.load_state_dict(first.state_dict())
+    features = [
+        Convolutions("all blocks").readout(model, images)(images.inputs)
+        for model in (first, second)
+    ]
+    assert len(first.blocks) == 5
+    assert torch.equal(*features)
 
 
 def test_filters_of_wide_maps_have_unit_variance(images: Data) -> None:

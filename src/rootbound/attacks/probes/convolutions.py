@@ -160,7 +160,8 @@ class _Means(nn.Module):
 
     def forward(self, outputs: Tensor) -> Tensor:
         """Return the outputs, averaged over tokens where they are many."""
-        return pool_outputs(self, outputs)
+        # A copy, because the next block may work in place.
+        return pool_outputs(self, outputs).clone()
 
 
 def _pass_through(blocks: Iterable[nn.Module], inputs: Tensor) -> Iterator[Tensor]:
@@ -168,8 +169,7 @@ def _pass_through(blocks: Iterable[nn.Module], inputs: Tensor) -> Iterator[Tenso
     yield inputs.float()
     for block in blocks:
         inputs = block(inputs)
-        # A copy, because the next block may work in place.
-        yield inputs.float().clone()
+        yield inputs.float()
 
 
 def _draw_filters(
