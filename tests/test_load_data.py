@@ -353,6 +353,14 @@ def test_accepts_a_table_of_datasets() -> None:
     assert "the part validation not used" in unused and "the part more not used" in unused
 
 
+def test_refuses_a_stream_of_datasets() -> None:
+    library = pytest.importorskip("datasets")
+    stream = library.Dataset.from_dict({"text": ["a", "b"], "label": [0, 1]}).to_iterable_dataset()
+    for source in (stream, library.IterableDatasetDict(train=stream)):
+        with pytest.raises(rb.InputError, match="IterableDataset, a stream; load them without"):
+            rb.load_data(source)
+
+
 @pytest.mark.parametrize(
     ("source", "says"),
     [

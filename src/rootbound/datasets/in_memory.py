@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,13 @@ class InMemory:
         )
         if self.test is not None:
             parts["test"] = self.test
+        for part in parts.values():
+            if not isinstance(part, Sized):
+                raise InputError(
+                    "tables that can be read in any order",
+                    f"{type(part).__name__}, a stream",
+                    "load them without `streaming`",
+                )
         layout = self.layout
         if self.classes is not None:
             layout = replace(layout, label_names=list_names(self.classes))

@@ -145,7 +145,12 @@ def require_tensor(outputs: object) -> Tensor:
         "a network whose forward returns a tensor, the logits",
         f"{type(outputs).__name__}{', which holds them' if has_logits else ''}",
         "wrap a module whose forward returns the logits"
-        + (", as in `return self.network(inputs).logits`" if has_logits else " alone"),
+        + (
+            ", as in `return self.network(inputs).logits`; or, of the library `transformers`, take "
+            "rootbound.models.from_transformers(network)"
+            if has_logits
+            else " alone"
+        ),
     )
 
 
