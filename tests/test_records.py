@@ -250,6 +250,7 @@ IMPOSSIBLE: tuple[tuple[str, str, object], ...] = (
     ("records", "validation", [0.5] * 3), ("records", "test", [0.5] * 3), ("records", "labels", 0),
     ("records", "halves", [0.5] * 3), ("records", "balanced", 1.5), ("records", "task", "other"),
     ("records", "attacker", None), ("records", "arm", "leg"), ("trainings", "seed", "0"),
+    ("records", "validation", [0.5, 1.5]), ("records", "test", [0.5, -0.5]),
     ("trainings", "desirable_balanced", 2.0),
     ("trainings", "desirable_accuracy", -1.0), ("trainings", "arm", "leg"),
 )  # fmt: skip
