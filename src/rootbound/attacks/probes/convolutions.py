@@ -21,7 +21,7 @@ FILTERS, GRID = 64, 3
 BLOCK_FILTERS, LEAST_FILTERS, BLOCK_GRID = 256, 8, 2
 """Filters on all blocks together, the fewest on one of them, and places along each side."""
 SAMPLES = 50
-"""Samples from which the filters' scales come: fewer than an attacker with ten labels has."""
+"""Samples that give the filters their scales: about as many as an attacker with ten labels has."""
 MOST_WHITENED = 256
 """Patches of more numbers than this are not whitened: too few of them are known."""
 MOST_NUMBERS = 20_000_000
@@ -42,7 +42,7 @@ class Convolutions:
 
     A filter's feature at a place of the grid is the mean of `relu(w' W (p - m) / s)` over the
     patches p there. m is the mean patch, W whitens patches, w is standard normal, and s scales to
-    unit variance. No labels are used. On small images this reads more than most networks that are
+    unit variance, on fifty samples of which no labels are used. On small images this reads more than most networks that are
     trained from scratch on a few hundred labels do, so it shows what weights add to that.
 
     Source: A. Coates, H. Lee and A. Ng, "An Analysis of Single-Layer Networks in Unsupervised
@@ -93,17 +93,16 @@ class Convolutions:
         blocks = copy.deepcopy(model).eval().requires_grad_(False).blocks[:count]
         inputs, _ = samples.subset(SAMPLES).batch(slice(0, SAMPLES))
         on_each_block = max(LEAST_FILTERS, BLOCK_FILTERS // max(1, count)), BLOCK_GRID
-        generator = torch.Generator().manual_seed(SEED)
+        generator = torch.Generator("cpu").manual_seed(SEED)
         readers: list[nn.Module] = []
         with torch.no_grad():
             for outputs in _pass_through(blocks, inputs):
                 number, grid = on_each_block if readers else (FILTERS, GRID)
-                is_map = outputs.dim() == 4
-                readers.append(
-                    _draw_filters(outputs, number, grid, self.size, generator)
-                    if is_map
-                    else _Means()
-                )
+                if outputs.dim() == 4:
+                    drawn = _draw_filters(outputs, number, grid, self.size, generator)
+                    readers.append(drawn)
+                else:
+                    readers.append(_Means())
         return _Readout(blocks, readers)
 
 
@@ -179,7 +178,9 @@ def _draw_filters(
     patches = _take_patches(maps, size).double()
     mean, width = patches.mean(0), patches.shape[1]
     patches = patches - mean
-    drawn = torch.randn(count, width, generator=generator, dtype=torch.float64).to(patches.device)
+    # On the processor, so that they are the same on every device.
+    drawn = torch.randn(count, width, generator=generator, dtype=torch.float64, device="cpu")
+    drawn = drawn.to(patches.device)
     if width <= MOST_WHITENED:
         variances, axes = torch.linalg.eigh(patches.T @ patches / len(patches))
         variances = variances.clamp_min(0) + RIDGE * variances.mean().clamp_min(LEAST_VARIANCE)
