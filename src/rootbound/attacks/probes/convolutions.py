@@ -42,8 +42,9 @@ class Convolutions:
 
     A filter's feature at a place of the grid is the mean of `relu(w' W (p - m) / s)` over the
     patches p there. m is the mean patch, W whitens patches, w is standard normal, and s scales to
-    unit variance, on fifty samples of which no labels are used. On small images this reads more than most networks that are
-    trained from scratch on a few hundred labels do, so it shows what weights add to that.
+    unit variance, on fifty samples of which no labels are used. On small images this reads more
+    than most networks that are trained from scratch on a few hundred labels do, so it shows what
+    weights add to that.
 
     Source: A. Coates, H. Lee and A. Ng, "An Analysis of Single-Layer Networks in Unsupervised
     Feature Learning", AISTATS 2011, https://proceedings.mlr.press/v15/coates11a.html; A. Saxe et
